@@ -1,0 +1,218 @@
+// Package livekitd runs the real LiveKit server inside this process, with an in-memory Redis as its bus.
+//
+// Rooms live as long as the process. SIP trunks and dispatch rules survive a restart, even after a kill:
+// they are written to a file whenever they change.
+package livekitd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/livekit/livekit-server/pkg/config"
+	"github.com/livekit/livekit-server/pkg/routing"
+	"github.com/livekit/livekit-server/pkg/service"
+	"github.com/livekit/livekit-server/pkg/telemetry/prometheus"
+	"gopkg.in/yaml.v3"
+)
+
+// Options say how the server runs. The zero value of a field other than the keys is usable.
+type Options struct {
+	// Dir is where trunks and rules are kept (file livekit-sip.json, mode 0600: it holds trunk passwords).
+	// Empty: nothing survives a restart.
+	Dir string
+	// APIKey and APISecret sign requests, room tokens and webhooks. LiveKit wants a secret of 32 characters or more.
+	APIKey, APISecret string
+	// WebhookURLs receive LiveKit's events, signed with APIKey.
+	WebhookURLs []string
+	// Port is that of HTTP and WebSocket on 127.0.0.1; 0 takes a free one. Media ports are always free ones.
+	Port int
+	// RedisAddr is where the bus listens; empty takes a free port on 127.0.0.1.
+	RedisAddr string
+	// Log receives LiveKit's errors and nothing below; nil discards them.
+	Log *slog.Logger
+}
+
+// Server is a running LiveKit server.
+type Server struct {
+	port      int
+	redis     *miniredis.Miniredis
+	livekit   *service.LivekitServer
+	keeper    *keeper
+	served    chan error
+	closeOnce sync.Once
+	closeErr  error
+}
+
+// Start returns when the server answers HTTP, or with the reason why it does not.
+// Servers may be started one after another or side by side in one process; LiveKit's Prometheus metrics, which are
+// not served here, are registered by the first one only and LiveKit's logger is the last one's.
+func Start(ctx context.Context, o Options) (*Server, error) {
+	if o.APIKey == "" || len(o.APISecret) < 32 {
+		return nil, errors.New("livekit needs an API key and a secret of at least 32 characters")
+	}
+	setLogger(o.Log)
+
+	s := &Server{redis: miniredis.NewMiniRedis(), served: make(chan error, 1)}
+	s.redis.ClockTTL(true)
+	if err := startRedis(s.redis, o.RedisAddr); err != nil {
+		return nil, fmt.Errorf("start redis: %w", err)
+	}
+	var err error
+	if o.Dir != "" {
+		if s.keeper, err = keep(s.redis, filepath.Join(o.Dir, "livekit-sip.json"), o.Log); err != nil {
+			s.redis.Close()
+			return nil, err
+		}
+	}
+	if err = s.serve(ctx, o); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+func startRedis(m *miniredis.Miniredis, addr string) error {
+	if addr == "" {
+		addr = "127.0.0.1:0"
+	}
+	return m.StartAddr(addr)
+}
+
+func (s *Server) serve(ctx context.Context, o Options) error {
+	conf, err := s.config(o)
+	if err != nil {
+		return err
+	}
+	s.port = int(conf.Port)
+	node, err := routing.NewLocalNode(conf)
+	if err != nil {
+		return fmt.Errorf("livekit node: %w", err)
+	}
+	if err := prometheus.Init(string(node.NodeID()), node.NodeType()); err != nil {
+		return fmt.Errorf("livekit metrics: %w", err)
+	}
+	lk, err := service.InitializeServer(conf, node)
+	if err != nil {
+		return fmt.Errorf("livekit: %w", err)
+	}
+	s.livekit = lk
+	go func() { s.served <- lk.Start() }()
+	return s.untilReady(ctx)
+}
+
+// untilReady waits for the answer of HTTP and for IsRunning: Stop does nothing to a server which is not running yet.
+func (s *Server) untilReady(ctx context.Context) error {
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: time.Second}
+	for {
+		if s.livekit.IsRunning() {
+			if res, err := client.Get(s.HTTPURL()); err == nil {
+				return res.Body.Close()
+			}
+		}
+		select {
+		case err := <-s.served:
+			s.livekit = nil
+			return fmt.Errorf("livekit stopped: %w", err)
+		case <-ctx.Done():
+			return fmt.Errorf("livekit did not answer: %w", ctx.Err())
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+}
+
+// config is LiveKit's configuration: loopback only, no STUN server of others, rooms that speak PCMU.
+func (s *Server) config(o Options) (*config.Config, error) {
+	ports, err := freePorts(3)
+	if err != nil {
+		return nil, err
+	}
+	if o.Port != 0 {
+		// LiveKit would find out later, and leave its media ports open.
+		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(o.Port)))
+		if err != nil {
+			return nil, err
+		}
+		l.Close()
+		ports[0] = o.Port
+	}
+	text, err := yaml.Marshal(map[string]any{
+		"port":           ports[0],
+		"bind_addresses": []string{"127.0.0.1"},
+		"rtc": map[string]any{
+			"udp_port": ports[1], "tcp_port": ports[2], "node_ip": "127.0.0.1", "use_external_ip": false,
+			"enable_loopback_candidate": true,
+			// Not empty: LiveKit would ask public servers. Nobody answers here and nobody needs to.
+			"stun_servers": []string{"127.0.0.1:9"},
+			"interfaces":   map[string]any{"includes": []string{"lo", "lo0"}},
+		},
+		"redis":   map[string]any{"address": s.redis.Addr()},
+		"keys":    map[string]string{o.APIKey: o.APISecret},
+		"webhook": map[string]any{"api_key": o.APIKey, "urls": o.WebhookURLs},
+		"room": map[string]any{
+			"auto_create":    true,
+			"enabled_codecs": []map[string]string{{"mime": "audio/PCMU"}},
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	conf, err := config.NewConfig(string(text), true, nil, nil)
+	if err != nil {
+		return nil, fmt.Errorf("livekit configuration: %w", err)
+	}
+	return conf, nil
+}
+
+// freePorts returns ports that are free for TCP and UDP on 127.0.0.1 at this moment.
+func freePorts(n int) ([]int, error) {
+	ports := make([]int, 0, n)
+	for len(ports) < n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, err
+		}
+		defer l.Close()
+		port := l.Addr().(*net.TCPAddr).Port
+		u, err := net.ListenPacket("udp", l.Addr().String())
+		if err != nil {
+			continue
+		}
+		defer u.Close()
+		ports = append(ports, port)
+	}
+	return ports, nil
+}
+
+// URL is the WebSocket address that participants and agents connect to.
+func (s *Server) URL() string { return fmt.Sprintf("ws://127.0.0.1:%d", s.port) }
+
+// HTTPURL is the address of LiveKit's API.
+func (s *Server) HTTPURL() string { return fmt.Sprintf("http://127.0.0.1:%d", s.port) }
+
+// RedisAddr is the address of the bus, through which a SIP service finds the server.
+func (s *Server) RedisAddr() string { return s.redis.Addr() }
+
+// Close ends all rooms, stops the server and its Redis, and writes trunks and rules a last time.
+func (s *Server) Close() error {
+	s.closeOnce.Do(func() {
+		if s.livekit != nil {
+			s.livekit.Stop(true)
+			if err := <-s.served; err != nil {
+				s.closeErr = fmt.Errorf("livekit: %w", err)
+			}
+		}
+		if s.keeper != nil {
+			s.closeErr = errors.Join(s.closeErr, s.keeper.close())
+		}
+		s.redis.Close()
+	})
+	return s.closeErr
+}

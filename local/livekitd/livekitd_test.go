@@ -1,0 +1,206 @@
+package livekitd
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/livekit/protocol/auth"
+	"github.com/livekit/protocol/livekit"
+	"github.com/livekit/protocol/webhook"
+	lksdk "github.com/livekit/server-sdk-go/v2"
+	"go.uber.org/goleak"
+	"google.golang.org/protobuf/testing/protocmp"
+)
+
+const key, secret = "devkey", "secretsecretsecretsecretsecretsecret"
+
+func TestMain(m *testing.M) {
+	var known []goleak.Option
+	for _, f := range Leftovers() {
+		known = append(known, goleak.IgnoreAnyFunction(f))
+	}
+	goleak.VerifyTestMain(m, known...)
+}
+
+func mustStart(t *testing.T, o Options) *Server {
+	t.Helper()
+	o.APIKey, o.APISecret = key, secret
+	s, err := Start(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+func TestStartTakesUnderASecond(t *testing.T) {
+	begin := time.Now()
+	mustStart(t, Options{})
+	if took := time.Since(begin); took > time.Second {
+		t.Errorf("start took %v", took)
+	}
+}
+
+func TestStartRefusesWeakKeys(t *testing.T) {
+	for _, o := range []Options{{}, {APIKey: key}, {APIKey: key, APISecret: "short"}} {
+		if s, err := Start(t.Context(), o); err == nil {
+			s.Close()
+			t.Errorf("started with key %q and secret %q", o.APIKey, o.APISecret)
+		}
+	}
+}
+
+func TestStartReportsPortInUse(t *testing.T) {
+	first := mustStart(t, Options{})
+	o := Options{APIKey: key, APISecret: secret, Port: first.port}
+	if s, err := Start(t.Context(), o); err == nil {
+		s.Close()
+		t.Error("two servers listen on one port")
+	}
+}
+
+func TestRoomsSpeakPCMUAndWebhooksAreSigned(t *testing.T) {
+	events := make(chan *livekit.WebhookEvent, 10)
+	hook := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		e, err := webhook.ReceiveWebhookEvent(r, auth.NewSimpleKeyProvider(key, secret))
+		if err != nil {
+			t.Errorf("webhook: %v", err)
+			return
+		}
+		events <- e
+	}))
+	t.Cleanup(hook.Close)
+	s := mustStart(t, Options{WebhookURLs: []string{hook.URL}})
+
+	rooms := lksdk.NewRoomServiceClient(s.HTTPURL(), key, secret)
+	room, err := rooms.CreateRoom(t.Context(), &livekit.CreateRoomRequest{Name: "r"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []*livekit.Codec{{Mime: "audio/PCMU"}}
+	if diff := cmp.Diff(want, room.EnabledCodecs, protocmp.Transform()); diff != "" {
+		t.Errorf("codecs (-want +got):\n%s", diff)
+	}
+	select {
+	case e := <-events:
+		if e.Event != "room_started" || e.Room.GetName() != "r" {
+			t.Errorf("first event is %s of room %q", e.Event, e.Room.GetName())
+		}
+	case <-time.After(5 * time.Second):
+		t.Error("no webhook")
+	}
+}
+
+func TestTrunksSurviveARestart(t *testing.T) {
+	dir := t.TempDir()
+	ctx := context.Background()
+	s := mustStart(t, Options{Dir: dir})
+	sip := lksdk.NewSIPClient(s.HTTPURL(), key, secret)
+	trunk, err := sip.CreateSIPOutboundTrunk(ctx, &livekit.CreateSIPOutboundTrunkRequest{Trunk: &livekit.SIPOutboundTrunkInfo{
+		Name: "n", Address: "127.0.0.1:5060", Numbers: []string{"+15550000001"}, AuthUsername: "u", AuthPassword: "pässword"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone, err := sip.CreateSIPInboundTrunk(ctx, &livekit.CreateSIPInboundTrunkRequest{Trunk: &livekit.SIPInboundTrunkInfo{Name: "gone", Numbers: []string{"+15550000002"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := sip.DeleteSIPTrunk(ctx, &livekit.DeleteSIPTrunkRequest{SipTrunkId: gone.SipTrunkId}); err != nil {
+		t.Fatal(err)
+	}
+	killed := copyAfter(t, dir, 3*keepEvery) // what a killed process would have left
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	for name, dir := range map[string]string{"closed": dir, "killed": killed} {
+		t.Run(name, func(t *testing.T) {
+			again := lksdk.NewSIPClient(mustStart(t, Options{Dir: dir}).HTTPURL(), key, secret)
+			got, err := again.ListSIPOutboundTrunk(ctx, &livekit.ListSIPOutboundTrunkRequest{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff([]*livekit.SIPOutboundTrunkInfo{trunk}, got.Items, protocmp.Transform()); diff != "" {
+				t.Errorf("trunks (-want +got):\n%s", diff)
+			}
+			in, err := again.ListSIPInboundTrunk(ctx, &livekit.ListSIPInboundTrunkRequest{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(in.Items) != 0 {
+				t.Errorf("a deleted trunk came back: %v", in.Items)
+			}
+		})
+	}
+}
+
+// copyAfter waits, checks the file's mode and copies it to a new folder.
+func copyAfter(t *testing.T, dir string, wait time.Duration) string {
+	t.Helper()
+	time.Sleep(wait)
+	from := filepath.Join(dir, "livekit-sip.json")
+	info, err := os.Stat(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Mode().Perm() != 0o600 {
+		t.Errorf("file mode is %v", info.Mode())
+	}
+	raw, err := os.ReadFile(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	to := t.TempDir()
+	if err := os.WriteFile(filepath.Join(to, "livekit-sip.json"), raw, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return to
+}
+
+func TestBrokenFileIsAnError(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "livekit-sip.json"), []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := Start(t.Context(), Options{Dir: dir, APIKey: key, APISecret: secret}); err == nil {
+		s.Close()
+		t.Error("started over a broken file")
+	}
+}
+
+func TestRedisForgetsWithTime(t *testing.T) {
+	s := mustStart(t, Options{})
+	if err := s.redis.Set("k", "v"); err != nil {
+		t.Fatal(err)
+	}
+	s.redis.SetTTL("k", 50*time.Millisecond)
+	time.Sleep(100 * time.Millisecond)
+	if s.redis.Exists("k") {
+		t.Error("a key outlived its TTL")
+	}
+}
+
+func TestLogHoldsNoRequests(t *testing.T) {
+	var out strings.Builder
+	log := slog.New(errorsOnly{slog.NewTextHandler(&out, nil)})
+	log.Info("quiet")
+	log.With("request", &livekit.SIPOutboundTrunkInfo{AuthPassword: "hidden"}, "room", "r").
+		Error("loud", "error", io.EOF, "request", &livekit.SIPOutboundTrunkInfo{AuthPassword: "hidden"})
+	got := out.String()
+	if strings.Contains(got, "quiet") || strings.Contains(got, "hidden") || !strings.Contains(got, "EOF") || !strings.Contains(got, "room=r") {
+		t.Errorf("logged: %s", got)
+	}
+}
