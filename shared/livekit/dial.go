@@ -1,0 +1,133 @@
+package livekit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/livekit/protocol/auth"
+	"github.com/livekit/protocol/livekit"
+	"github.com/twitchtv/twirp"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/krosai/telephony/shared/call"
+)
+
+// Dial is one phone call to place.
+type Dial struct {
+	Room           string
+	TrunkID        string        // the outbound trunk, ST_…
+	To             string        // E.164
+	From           string        // the caller id, E.164; LiveKit would pick any of the trunk's numbers
+	RingingTimeout time.Duration // LiveKit cancels the call when it is not answered by then
+	MaxDuration    time.Duration // from the request on, so ringing included; LiveKit hangs up then
+	DTMF           string        // digits to send after the answer, w is half a second's wait; may be empty
+}
+
+// dialMargin is how much longer than the ringing time-out the answer to a dial
+// may take: LiveKit needs up to 50 ms after it, slow networks seconds.
+const dialMargin = 10 * time.Second
+
+// Dial rings the phone and returns its participant id once it was answered. The
+// request is sent once and bound by ctx and by RingingTimeout + 10 s. Every
+// error is a *DialError. When it is not Certain the phone may ring or be
+// answered: read the room, never dial again.
+func (c *Client) Dial(ctx context.Context, d Dial) (participantID string, err error) {
+	if d.From == "" || d.To == "" || d.TrunkID == "" || d.Room == "" || d.RingingTimeout <= 0 || d.MaxDuration <= d.RingingTimeout {
+		return "", &DialError{Certain: true, Code: DialRefused, Err: errors.New("incomplete dial")}
+	}
+	ctx, cancel := context.WithTimeout(ctx, d.RingingTimeout+dialMargin)
+	defer cancel()
+	ctx, err = c.signed(ctx, nil, &auth.SIPGrant{Call: true})
+	if err != nil {
+		return "", &DialError{Certain: true, Code: DialRefused, Err: err}
+	}
+	participant, err := c.sip.CreateSIPParticipant(ctx, &livekit.CreateSIPParticipantRequest{
+		RoomName:            d.Room,
+		SipTrunkId:          d.TrunkID,
+		SipCallTo:           d.To,
+		SipNumber:           d.From,
+		ParticipantIdentity: call.CalleeIdentity,
+		RingingTimeout:      durationpb.New(d.RingingTimeout),
+		MaxCallDuration:     durationpb.New(d.MaxDuration),
+		Dtmf:                d.DTMF,
+		WaitUntilAnswered:   true,
+	})
+	if err != nil {
+		return "", dialError(err)
+	}
+	return participant.ParticipantId, nil
+}
+
+// What became of a dial that failed.
+const (
+	DialSIP         = "sip"         // the carrier answered with SIPStatus
+	DialNoAnswer    = "no_answer"   // LiveKit gave up at the ringing time-out, or the room was deleted; an unreachable UDP carrier looks the same but never rang
+	DialUnreachable = "unreachable" // LiveKit reached no carrier at the trunk's address
+	DialNoTrunk     = "no_trunk"    // LiveKit does not know the trunk
+	DialRefused     = "refused"     // LiveKit did not accept the request, nothing was dialled
+	DialNotSent     = "not_sent"    // LiveKit could not be reached, nothing was dialled
+	DialUnclear     = "unclear"     // no answer that says what happened: the call may be up
+)
+
+// DialError says why a dial failed and how sure that is. Its text is for logs.
+type DialError struct {
+	Code      string // one of the Dial… constants
+	SIPStatus int    // the carrier's answer; 407 when it refused every attempt to authenticate; else 0
+	Certain   bool   // no call is up and none will be
+	Err       error
+}
+
+func (e *DialError) Error() string {
+	return fmt.Sprintf("dial: %s (sip %d, certain %t): %v", e.Code, e.SIPStatus, e.Certain, e.Err)
+}
+
+// Unwrap returns LiveKit's error.
+func (e *DialError) Unwrap() error { return e.Err }
+
+// dialError reads LiveKit's answer to CreateSIPParticipant. The texts are those
+// of livekit-sip 1.10.0.
+func dialError(err error) *DialError {
+	e := &DialError{Code: DialUnclear, Err: err}
+	te, ok := errors.AsType[twirp.Error](err)
+	if neverSent(err) {
+		e.Code, e.Certain = DialNotSent, true
+		return e
+	}
+	if !ok || te.Meta("http_error_from_intermediary") != "" {
+		return e
+	}
+	if status, err := strconv.Atoi(te.Meta("sip_status_code")); err == nil && status >= 300 {
+		e.Code, e.SIPStatus, e.Certain = DialSIP, status, true
+		return e
+	}
+	says := func(text string) bool { return strings.Contains(te.Msg(), text) }
+	switch te.Code() {
+	case twirp.Canceled:
+		switch {
+		case says("sip request timed out"):
+			e.Code, e.Certain = DialNoAnswer, true
+		case says("transaction failed to complete"):
+			e.Code, e.Certain = DialUnreachable, true
+		}
+	case twirp.FailedPrecondition:
+		switch {
+		case says("max auth retry attempts"):
+			e.Code, e.SIPStatus, e.Certain = DialSIP, 407, true
+		case says("transport<"), says("dial tcp"), says("dial udp"), says("no such host"):
+			e.Code, e.Certain = DialUnreachable, true
+		}
+	case twirp.NotFound:
+		if says("sip trunk does not exist") {
+			e.Code, e.Certain = DialNoTrunk, true
+		}
+	case twirp.InvalidArgument, twirp.Malformed, twirp.BadRoute, twirp.Unauthenticated, twirp.PermissionDenied, twirp.ResourceExhausted:
+		// LiveKit refuses these before it dials: a wrong request, a key it does
+		// not accept, a quota that is spent.
+		e.Code, e.Certain = DialRefused, true
+	}
+	return e
+}
