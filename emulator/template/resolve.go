@@ -1,0 +1,267 @@
+package template
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"regexp"
+	"strings"
+)
+
+const (
+	typeFunction     = "AWS::Serverless::Function"
+	typeStateMachine = "AWS::Serverless::StateMachine"
+	typeTable        = "AWS::DynamoDB::Table"
+)
+
+type resource struct {
+	Type       string
+	Metadata   struct{ Public string }
+	Properties map[string]any
+}
+
+// resolver answers what CloudFormation would put in place of references.
+type resolver struct {
+	resources map[string]resource
+	globals   map[string]any // of functions
+	values    Values         // parameters and pseudo parameters
+}
+
+func newResolver(doc any, given Values) (*resolver, error) {
+	var t struct {
+		Parameters map[string]struct{ Default any }
+		Globals    struct{ Function map[string]any }
+		Resources  map[string]resource
+	}
+	if err := convert(doc, &t); err != nil {
+		return nil, err
+	}
+	values := Values{
+		"AWS::Partition": "aws", "AWS::Region": "us-east-1",
+		"AWS::AccountId": "000000000000", "AWS::StackName": "kros", "AWS::URLSuffix": "amazonaws.com",
+	}
+	for name, p := range t.Parameters {
+		if p.Default != nil {
+			values[name] = fmt.Sprint(p.Default)
+		}
+	}
+	maps.Copy(values, given)
+	return &resolver{resources: t.Resources, globals: t.Globals.Function, values: values}, nil
+}
+
+// convert moves a decoded tree into a struct by way of JSON.
+func convert(from, to any) error {
+	data, err := json.Marshal(from)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(data, to)
+}
+
+// properties fills out with the named properties of a resource, references
+// resolved. A function's come from Globals where it does not set them.
+func (r *resolver) properties(id string, out any, names ...string) error {
+	res := r.resources[id]
+	picked := make(map[string]any, len(names))
+	for _, name := range names {
+		v, ok := res.Properties[name]
+		if res.Type == typeFunction {
+			if global, has := r.globals[name]; has {
+				v, ok = inherit(global, v), true
+			}
+		}
+		if !ok {
+			continue
+		}
+		resolved, err := r.resolve(v)
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		picked[name] = resolved
+	}
+	return convert(picked, out)
+}
+
+// environment is a function's environment variables but for those whose value
+// depends on a parameter that was not given.
+func (r *resolver) environment(id string) map[string]string {
+	var e struct{ Variables map[string]any }
+	if err := convert(inherit(r.globals["Environment"], r.resources[id].Properties["Environment"]), &e); err != nil {
+		return nil
+	}
+	known := make(map[string]string, len(e.Variables))
+	for name, v := range e.Variables {
+		if resolved, err := r.resolve(v); err == nil {
+			known[name] = fmt.Sprint(resolved)
+		}
+	}
+	return known
+}
+
+// inherit is SAM's rule for Globals: maps are merged, anything else that the
+// resource sets replaces the global value.
+func inherit(global, own any) any {
+	g, globalMap := global.(map[string]any)
+	o, ownMap := own.(map[string]any)
+	switch {
+	case own == nil:
+		return global
+	case !globalMap || !ownMap:
+		return own
+	}
+	merged := maps.Clone(g)
+	for k, v := range o {
+		merged[k] = inherit(g[k], v)
+	}
+	return merged
+}
+
+func (r *resolver) resolve(v any) (any, error) {
+	switch v := v.(type) {
+	case []any:
+		out := make([]any, len(v))
+		for i := range v {
+			var err error
+			if out[i], err = r.resolve(v[i]); err != nil {
+				return nil, err
+			}
+		}
+		return out, nil
+	case map[string]any:
+		if len(v) == 1 {
+			for name, arg := range v {
+				if name == "Ref" || name == "Condition" || strings.HasPrefix(name, "Fn::") {
+					return r.intrinsic(name, arg)
+				}
+			}
+		}
+		out := make(map[string]any, len(v))
+		for k, item := range v {
+			var err error
+			if out[k], err = r.resolve(item); err != nil {
+				return nil, err
+			}
+		}
+		return out, nil
+	}
+	return v, nil
+}
+
+func (r *resolver) intrinsic(name string, arg any) (string, error) {
+	switch name {
+	case "Ref":
+		id, _ := arg.(string)
+		return r.ref(id)
+	case "Fn::GetAtt":
+		if list, ok := arg.([]any); ok && len(list) == 2 {
+			return r.attribute(fmt.Sprint(list[0]), fmt.Sprint(list[1]))
+		}
+	case "Fn::Sub":
+		if text, ok := arg.(string); ok {
+			return r.substitute(text)
+		}
+	case "Fn::Join":
+		return r.join(arg)
+	}
+	return "", fmt.Errorf("%s of %v is not supported", name, arg)
+}
+
+func (r *resolver) join(arg any) (string, error) {
+	var parts []any
+	list, ok := arg.([]any)
+	if ok && len(list) == 2 {
+		parts, ok = list[1].([]any)
+	}
+	if !ok || parts == nil {
+		return "", errors.New("Fn::Join takes a delimiter and a list")
+	}
+	texts := make([]string, len(parts))
+	for i, part := range parts {
+		v, err := r.resolve(part)
+		if err != nil {
+			return "", err
+		}
+		texts[i] = fmt.Sprint(v)
+	}
+	return strings.Join(texts, fmt.Sprint(list[0])), nil
+}
+
+// substitute replaces ${Name}, ${Name.Attribute} and ${AWS::Region}; ${!x}
+// stands for ${x} itself.
+func (r *resolver) substitute(text string) (string, error) {
+	var failure error
+	out := regexp.MustCompile(`\$\{[^}]*\}`).ReplaceAllStringFunc(text, func(found string) string {
+		name := found[2 : len(found)-1]
+		if literal, ok := strings.CutPrefix(name, "!"); ok {
+			return "${" + literal + "}"
+		}
+		var v string
+		var err error
+		if id, attribute, ok := strings.Cut(name, "."); ok {
+			v, err = r.attribute(id, attribute)
+		} else {
+			v, err = r.ref(name)
+		}
+		failure = errors.Join(failure, err)
+		return v
+	})
+	return out, failure
+}
+
+// ref is what Ref gives: a parameter's value, or what the resource's type
+// calls its name.
+func (r *resolver) ref(id string) (string, error) {
+	if v, ok := r.values[id]; ok {
+		return v, nil
+	}
+	switch res, ok := r.resources[id]; {
+	case !ok:
+		return "", fmt.Errorf("%q is neither a resource nor a parameter with a value", id)
+	case res.Type == typeStateMachine:
+		return r.arn(id)
+	case res.Type == typeTable || res.Type == typeFunction:
+		return r.name(id)
+	}
+	return id, nil
+}
+
+func (r *resolver) attribute(id, attribute string) (string, error) {
+	if _, ok := r.resources[id]; !ok || attribute != "Arn" {
+		return "", fmt.Errorf("attribute %s of %s is not known before deployment", attribute, id)
+	}
+	return r.arn(id)
+}
+
+// name is the resource's own name. A resource without one would get a name
+// that only deployment knows.
+func (r *resolver) name(id string) (string, error) {
+	res := r.resources[id]
+	property := map[string]string{typeFunction: "FunctionName", typeTable: "TableName", typeStateMachine: "Name"}[res.Type]
+	v, err := r.resolve(res.Properties[property])
+	if err != nil {
+		return "", fmt.Errorf("%s of %s: %w", property, id, err)
+	}
+	name, ok := v.(string)
+	if !ok {
+		return "", fmt.Errorf("%s has no %s: its name is not known before deployment", id, property)
+	}
+	return name, nil
+}
+
+func (r *resolver) arn(id string) (string, error) {
+	kind := r.resources[id].Type
+	service, ok := map[string]string{
+		typeFunction:     "lambda:${AWS::Region}:${AWS::AccountId}:function:",
+		typeTable:        "dynamodb:${AWS::Region}:${AWS::AccountId}:table/",
+		typeStateMachine: "states:${AWS::Region}:${AWS::AccountId}:stateMachine:",
+	}[kind]
+	if !ok {
+		return "", fmt.Errorf("the ARN of %s, a %s, is not known before deployment", id, kind)
+	}
+	name, err := r.name(id)
+	if err != nil {
+		return "", err
+	}
+	return r.substitute("arn:${AWS::Partition}:" + service + name)
+}

@@ -1,0 +1,281 @@
+// Package template reads template.yaml, the AWS SAM template, so that the
+// laptop platform and the tests run the routes, tables, functions, workflows
+// and schedules that are deployed, and no second list of them exists.
+//
+// It resolves Ref, Fn::GetAtt, Fn::Sub and Fn::Join in their long and short
+// forms. Anything else that it would have to guess is an error.
+package template
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+)
+
+// Template is a parsed template.yaml whose references are resolved. It is
+// read-only and safe for concurrent use.
+type Template struct {
+	routes    []Route
+	tables    []Table
+	functions []Function
+	machines  []StateMachine
+	schedules []Schedule
+}
+
+// Route is one route of the HTTP API.
+type Route struct {
+	Method   string // GET, or ANY
+	Path     string // /outbound-calls/{call_id}/details; {proxy+} takes the rest
+	Function string // the folder under functions/
+	Public   bool   // answers callers without a credential; the template says why
+}
+
+// Key is API Gateway's name of the route, as events carry it in routeKey.
+func (r Route) Key() string { return r.Method + " " + r.Path }
+
+// Table is a DynamoDB table. TTLAttribute is empty when nothing in it expires.
+type Table struct {
+	Create       *dynamodb.CreateTableInput
+	TTLAttribute string
+}
+
+// Function is one Lambda function.
+type Function struct {
+	LogicalID   string            // CreateCallFunction
+	Folder      string            // createcall: the folder under functions/
+	Name        string            // the deployed name
+	ARN         string            // as the state machines call it
+	Timeout     time.Duration     // after which Lambda ends it
+	MemoryMB    int               // of which Lambda derives the CPU share
+	Environment map[string]string // without what only deployment knows
+	Public      string            // why it answers without a credential; empty when it does not
+}
+
+// StateMachine is one Step Functions state machine.
+type StateMachine struct {
+	LogicalID  string
+	Name       string
+	ARN        string
+	Definition []byte // Amazon States Language, substitutions made
+}
+
+// Schedule is one EventBridge rule with a fixed rate.
+type Schedule struct {
+	Name     string // of the event in the template
+	Function string // the folder under functions/
+	Every    time.Duration
+}
+
+// Values are what deployment would provide: parameters by name, and the pseudo
+// parameters AWS::StackName, AWS::Region, AWS::AccountId and AWS::Partition.
+// A parameter that is missing takes its default; AWS::StackName is kros unless
+// given.
+type Values map[string]string
+
+// Open reads the template at path. State machine definitions are read from
+// beside it; one that does not exist is an error.
+func Open(path string, values Values) (*Template, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	t, err := parse(data, filepath.Dir(path), values)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", filepath.Base(path), err)
+	}
+	return t, nil
+}
+
+// Routes are the HTTP API's routes, ordered by path and method.
+func (t *Template) Routes() []Route { return slices.Clone(t.routes) }
+
+// Tables are the DynamoDB tables, ordered by logical id.
+func (t *Template) Tables() []Table { return slices.Clone(t.tables) }
+
+// Functions are the Lambda functions, ordered by logical id.
+func (t *Template) Functions() []Function { return slices.Clone(t.functions) }
+
+// StateMachines are the state machines, ordered by logical id.
+func (t *Template) StateMachines() []StateMachine { return slices.Clone(t.machines) }
+
+// Schedules are the functions called at a fixed rate, ordered by function.
+func (t *Template) Schedules() []Schedule { return slices.Clone(t.schedules) }
+
+func parse(data []byte, dir string, values Values) (*Template, error) {
+	doc, err := decode(data)
+	if err != nil {
+		return nil, err
+	}
+	r, err := newResolver(doc, values)
+	if err != nil {
+		return nil, err
+	}
+	t := &Template{}
+	for _, id := range slices.Sorted(maps.Keys(r.resources)) {
+		if err := t.add(r, id, dir); err != nil {
+			return nil, fmt.Errorf("resource %s: %w", id, err)
+		}
+	}
+	slices.SortFunc(t.routes, func(a, b Route) int {
+		return strings.Compare(a.Path+" "+a.Method, b.Path+" "+b.Method)
+	})
+	return t, nil
+}
+
+func (t *Template) add(r *resolver, id, dir string) error {
+	switch r.resources[id].Type {
+	case typeTable:
+		return t.addTable(r, id)
+	case typeFunction:
+		return t.addFunction(r, id)
+	case typeStateMachine:
+		return t.addStateMachine(r, id, dir)
+	}
+	return nil
+}
+
+func (t *Template) addTable(r *resolver, id string) error {
+	var ttl struct {
+		TimeToLiveSpecification struct {
+			AttributeName string
+			Enabled       bool
+		}
+	}
+	if err := r.properties(id, &ttl, "TimeToLiveSpecification"); err != nil {
+		return err
+	}
+	// CloudFormation and the API name these five alike; the other properties
+	// (encryption, recovery) exist only where the table really is AWS's.
+	create := &dynamodb.CreateTableInput{}
+	err := r.properties(id, create, "TableName", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode")
+	if err != nil {
+		return err
+	}
+	table := Table{Create: create}
+	if ttl.TimeToLiveSpecification.Enabled {
+		table.TTLAttribute = ttl.TimeToLiveSpecification.AttributeName
+	}
+	t.tables = append(t.tables, table)
+	return nil
+}
+
+type functionProperties struct {
+	FunctionName string
+	Timeout      int
+	MemorySize   int
+	Events       map[string]struct {
+		Type       string
+		Properties struct{ Method, Path, Schedule string }
+	}
+}
+
+func (t *Template) addFunction(r *resolver, id string) error {
+	folder, ok := Folder(id)
+	if !ok {
+		return errors.New("the logical id of a function ends in Function")
+	}
+	var p functionProperties
+	err := r.properties(id, &p, "FunctionName", "Timeout", "MemorySize", "Events")
+	if err != nil {
+		return err
+	}
+	arn, err := r.arn(id)
+	if err != nil {
+		return err
+	}
+	fn := Function{
+		LogicalID: id, Folder: folder, Name: p.FunctionName, ARN: arn,
+		Timeout: time.Duration(p.Timeout) * time.Second, MemoryMB: p.MemorySize,
+		Environment: r.environment(id), Public: r.resources[id].Metadata.Public,
+	}
+	t.functions = append(t.functions, fn)
+	for _, name := range slices.Sorted(maps.Keys(p.Events)) {
+		e := p.Events[name]
+		switch e.Type {
+		case "HttpApi":
+			t.routes = append(t.routes, Route{
+				Method: strings.ToUpper(e.Properties.Method), Path: e.Properties.Path,
+				Function: folder, Public: fn.Public != "",
+			})
+		case "Schedule":
+			every, err := rate(e.Properties.Schedule)
+			if err != nil {
+				return fmt.Errorf("event %s: %w", name, err)
+			}
+			t.schedules = append(t.schedules, Schedule{Name: name, Function: folder, Every: every})
+		default:
+			return fmt.Errorf("event %s: type %q is not supported", name, e.Type)
+		}
+	}
+	return nil
+}
+
+// Folder is the folder under functions/ that a function's logical id stands
+// for: CreateCallFunction is createcall. It reports false for an id that does
+// not end in Function.
+func Folder(logicalID string) (string, bool) {
+	name, ok := strings.CutSuffix(logicalID, "Function")
+	return strings.ToLower(name), ok && name != ""
+}
+
+func (t *Template) addStateMachine(r *resolver, id, dir string) error {
+	var p struct {
+		Name                    string
+		DefinitionURI           string `json:"DefinitionUri"`
+		DefinitionSubstitutions map[string]string
+	}
+	err := r.properties(id, &p, "Name", "DefinitionUri", "DefinitionSubstitutions")
+	if err != nil {
+		return err
+	}
+	arn, err := r.arn(id)
+	if err != nil {
+		return err
+	}
+	asl, err := os.ReadFile(filepath.Join(dir, p.DefinitionURI))
+	if err != nil {
+		return err
+	}
+	pairs := make([]string, 0, 2*len(p.DefinitionSubstitutions))
+	for name, value := range p.DefinitionSubstitutions {
+		if !strings.Contains(string(asl), "${"+name+"}") {
+			return fmt.Errorf("%s does not use ${%s}", p.DefinitionURI, name)
+		}
+		pairs = append(pairs, "${"+name+"}", value)
+	}
+	text := strings.NewReplacer(pairs...).Replace(string(asl))
+	if i := strings.Index(text, "${"); i >= 0 {
+		name, _, _ := strings.Cut(text[i:], "}")
+		return fmt.Errorf("%s: nothing replaces %s}", p.DefinitionURI, name)
+	}
+	if !json.Valid([]byte(text)) {
+		return fmt.Errorf("%s is not JSON", p.DefinitionURI)
+	}
+	t.machines = append(t.machines, StateMachine{LogicalID: id, Name: p.Name, ARN: arn, Definition: []byte(text)})
+	return nil
+}
+
+// rate reads EventBridge's rate(1 minute), rate(5 minutes), rate(1 hour)….
+func rate(expression string) (time.Duration, error) {
+	var n int
+	var unit string
+	inner, ok := strings.CutPrefix(expression, "rate(")
+	inner, closed := strings.CutSuffix(inner, ")")
+	if count, err := fmt.Sscanf(inner, "%d %s", &n, &unit); !ok || !closed || err != nil || count != 2 || n < 1 {
+		return 0, fmt.Errorf("schedule %q is not a rate", expression)
+	}
+	units := map[string]time.Duration{"minute": time.Minute, "hour": time.Hour, "day": 24 * time.Hour}
+	singular := strings.TrimSuffix(unit, "s")
+	if d, ok := units[singular]; ok && (n == 1) == (singular == unit) {
+		return time.Duration(n) * d, nil
+	}
+	return 0, fmt.Errorf("schedule %q: the unit is minute(s), hour(s) or day(s), singular for 1", expression)
+}
