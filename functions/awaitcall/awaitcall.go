@@ -1,0 +1,43 @@
+// Package awaitcall is the task of a call's workflow that leaves the token by
+// which the end of an answered call will be reported.
+package awaitcall
+
+import (
+	"context"
+	"time"
+
+	"github.com/krosai/telephony/shared/call"
+	"github.com/krosai/telephony/shared/settle"
+)
+
+// Calls keeps the token with the call.
+type Calls interface {
+	AwaitEnd(ctx context.Context, id, token string) (c call.Call, open bool, err error)
+}
+
+// Task awaits the ends of calls.
+type Task struct {
+	Calls  Calls
+	Settle *settle.Settler
+	Now    func() time.Time
+}
+
+// Input names the call and carries the workflow's token.
+type Input struct {
+	CallID    string `json:"call_id"`
+	TaskToken string `json:"task_token"`
+}
+
+// Run leaves the token and then reads the room once: the callee may have hung
+// up before the answer was recorded, when nobody listened for it.
+func (t *Task) Run(ctx context.Context, in Input) error {
+	c, open, err := t.Calls.AwaitEnd(ctx, in.CallID, in.TaskToken)
+	if err != nil {
+		return err
+	}
+	if !open {
+		return t.Settle.Flow.CallEnded(ctx, in.TaskToken)
+	}
+	_, err = t.Settle.Gone(ctx, c, call.Leave{}, t.Now())
+	return err
+}

@@ -1,0 +1,107 @@
+// Package calldetails serves GET /outbound-calls/{call_id}/details.
+package calldetails
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/krosai/telephony/shared/account"
+	"github.com/krosai/telephony/shared/api"
+	"github.com/krosai/telephony/shared/call"
+)
+
+// Calls reads a user's call with its timeline; another's is fault.NotFound.
+type Calls interface {
+	CallStory(ctx context.Context, userID, id string) (call.Call, []call.Event, error)
+}
+
+// Endpoint shows calls.
+type Endpoint struct{ Calls Calls }
+
+// Input names the call.
+type Input struct {
+	CallID string `path:"call_id" doc:"The call to show"`
+}
+
+// Output is the call.
+type Output struct{ Body View }
+
+// View is all there is to know of a call. A null time has not happened.
+type View struct {
+	CallID         string            `json:"call_id"`
+	Status         call.Status       `json:"status" enum:"initiated,dialing,ringing,in_progress,completed,busy,no_answer,failed,canceled"`
+	Direction      call.Direction    `json:"direction" enum:"outbound,inbound"`
+	PhoneNumber    string            `json:"phone_number"`
+	FromNumber     string            `json:"from_number"`
+	PhoneNumberID  string            `json:"phone_number_id"`
+	RoomName       string            `json:"room_name"`
+	AgentName      string            `json:"agent_name"`
+	HangupCause    *call.Cause       `json:"hangup_cause" doc:"Why the call ended; null while it has not"`
+	SIPStatusCode  *int              `json:"sip_status_code" doc:"The carrier's last answer to the dial, where SIP gave one"`
+	SystemPrompt   string            `json:"system_prompt"`
+	WelcomeMessage string            `json:"welcome_message"`
+	Voice          *call.Voice       `json:"voice"`
+	Metadata       map[string]string `json:"metadata"`
+	CreatedAt      api.Time          `json:"created_at"`
+	AnsweredAt     *api.Time         `json:"answered_at"`
+	EndedAt        *api.Time         `json:"ended_at"`
+	Duration       int               `json:"duration_seconds" doc:"Talk time"`
+	Timeline       []Event           `json:"timeline"`
+}
+
+// Event is one line of the timeline.
+type Event struct {
+	At     api.Time `json:"at"`
+	Event  string   `json:"event" enum:"dialing,ringing,answered,ended"`
+	Detail string   `json:"detail,omitempty" doc:"Of the end: its cause"`
+}
+
+// Register adds the operation to the API.
+func (e *Endpoint) Register(a huma.API) {
+	huma.Register(a, huma.Operation{OperationID: "get-call", Method: http.MethodGet, Path: "/outbound-calls/{call_id}/details",
+		Summary: "Show a call", Tags: []string{"Calls"}, Security: api.Needs(account.CallsRead)}, e.show)
+}
+
+func (e *Endpoint) show(ctx context.Context, in *Input) (*Output, error) {
+	if err := api.ID("call_", in.CallID, "call"); err != nil {
+		return nil, err
+	}
+
+	c, events, err := e.Calls.CallStory(ctx, api.CallerOf(ctx).UserID, in.CallID)
+	if err != nil {
+		return nil, err
+	}
+
+	return &Output{view(c, events)}, nil
+}
+
+func view(c call.Call, events []call.Event) View {
+	v := View{CallID: c.ID, Status: c.Status, Direction: c.Direction, PhoneNumber: c.PhoneNumber, FromNumber: c.FromNumber,
+		PhoneNumberID: c.NumberID, RoomName: c.RoomName, AgentName: c.AgentName, SystemPrompt: c.SystemPrompt,
+		WelcomeMessage: c.WelcomeMessage, Voice: c.Voice, Metadata: c.Metadata, CreatedAt: api.Time(c.CreatedAt),
+		AnsweredAt: when(c.AnsweredAt), EndedAt: when(c.EndedAt), Duration: c.Duration(), Timeline: []Event{}}
+	if v.Metadata == nil {
+		v.Metadata = map[string]string{}
+	}
+	if c.Cause != "" {
+		v.HangupCause = &c.Cause
+	}
+	if c.SIPStatus != 0 {
+		v.SIPStatusCode = &c.SIPStatus
+	}
+	for _, e := range events {
+		v.Timeline = append(v.Timeline, Event{At: api.Time(e.At), Event: e.Name, Detail: e.Detail})
+	}
+	return v
+}
+
+func when(t time.Time) *api.Time {
+	if t.IsZero() {
+		return nil
+	}
+	at := api.Time(t)
+	return &at
+}

@@ -1,0 +1,249 @@
+// Package createcall serves POST /outbound-calls/create.
+package createcall
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/oklog/ulid/v2"
+
+	"github.com/krosai/telephony/shared/account"
+	"github.com/krosai/telephony/shared/api"
+	"github.com/krosai/telephony/shared/call"
+	"github.com/krosai/telephony/shared/fault"
+	"github.com/krosai/telephony/shared/guard"
+	"github.com/krosai/telephony/shared/guard/destination"
+	"github.com/krosai/telephony/shared/number"
+	"github.com/krosai/telephony/shared/store"
+)
+
+// Calls records calls. CreateCall writes the call, its idempotency key and the
+// country check in one transaction; Replay finds what an earlier request with
+// the same key made.
+type Calls interface {
+	CreateCall(ctx context.Context, c call.Call, home string, once store.Once) (made call.Call, replayed bool, err error)
+	Replay(ctx context.Context, userID string, once store.Once, now time.Time) (call.Call, bool, error)
+	EndCall(ctx context.Context, c call.Call, end call.End) (call.Call, error)
+}
+
+// Numbers reads the caller's own numbers; another's is fault.NotFound.
+type Numbers interface {
+	Number(ctx context.Context, userID, id string) (number.Number, error)
+	NumbersOf(ctx context.Context, userID string, limit int, after string) (numbers []number.Number, next string, err error)
+}
+
+// Flow starts the workflow that places the call.
+type Flow interface {
+	StartCall(ctx context.Context, callID string) error
+}
+
+// Endpoint accepts outbound calls. It records them and starts their workflow;
+// it does not speak to LiveKit.
+type Endpoint struct {
+	Calls   Calls
+	Numbers Numbers
+	Flow    Flow
+	Now     func() time.Time
+}
+
+// Input is the request.
+type Input struct {
+	Key  string `header:"Idempotency-Key" minLength:"1" maxLength:"255" pattern:"^[\\x21-\\x7e]+$" doc:"Makes the request safe to repeat for 24 hours: the same key and body give the first answer again"`
+	Body Body
+}
+
+// Body describes the call to place.
+type Body struct {
+	PhoneNumber    string            `json:"phone_number" pattern:"^\\+[1-9][0-9]{7,14}$" doc:"The number to call, E.164" example:"+14155550100"`
+	PhoneNumberID  string            `json:"phone_number_id,omitempty" doc:"The number to call from; the only configured one when left out"`
+	SystemPrompt   string            `json:"system_prompt,omitempty" doc:"What the agent is to do, at most 16 KiB"`
+	WelcomeMessage string            `json:"welcome_message,omitempty" doc:"What the agent says first, at most 1 KiB"`
+	AgentName      string            `json:"agent_name,omitempty" doc:"The agent to call in; the number's own when left out"`
+	Voice          *call.Voice       `json:"voice,omitempty" doc:"How the agent speaks"`
+	Metadata       map[string]string `json:"metadata,omitempty" doc:"Up to 50 strings of your own, handed to the agent and returned with the call"`
+	RingingTimeout int               `json:"ringing_timeout_seconds,omitempty" minimum:"5" maximum:"80" default:"30" doc:"How long the phone may ring, in seconds"`
+	MaxDuration    int               `json:"max_duration_seconds,omitempty" minimum:"10" maximum:"14400" default:"1800" doc:"How long the talk may last, in seconds"`
+}
+
+// Output is the answer: the call as it was accepted.
+type Output struct {
+	Replayed string `header:"Idempotency-Replayed" doc:"true when this is the answer to an earlier request with the same key"`
+	Body     View
+}
+
+// View is a call as it is accepted.
+type View struct {
+	CallID        string         `json:"call_id"`
+	Status        call.Status    `json:"status" enum:"initiated"`
+	Direction     call.Direction `json:"direction" enum:"outbound"`
+	PhoneNumber   string         `json:"phone_number"`
+	FromNumber    string         `json:"from_number"`
+	PhoneNumberID string         `json:"phone_number_id"`
+	RoomName      string         `json:"room_name"`
+	CreatedAt     api.Time       `json:"created_at"`
+}
+
+// Register adds the operation to the API.
+func (e *Endpoint) Register(a huma.API) {
+	huma.Register(a, huma.Operation{OperationID: "create-call", Method: http.MethodPost, Path: "/outbound-calls/create",
+		DefaultStatus: http.StatusCreated, Summary: "Place an outbound call", Tags: []string{"Calls"},
+		Description: "The call is recorded and placed in the background; read its details to see what became of it.",
+		Security:    api.Needs(account.CallsWrite)}, e.create)
+}
+
+func (e *Endpoint) create(ctx context.Context, in *Input) (*Output, error) {
+	user := api.CallerOf(ctx).UserID
+	once, err := onceOf(in)
+	if err != nil {
+		return nil, err
+	}
+
+	c, home, err := e.plan(ctx, user, in.Body)
+	if err != nil {
+		return e.earlier(ctx, user, once, err)
+	}
+	made, replayed, err := e.Calls.CreateCall(ctx, c, home, once)
+	if err != nil {
+		return nil, err
+	}
+	if made.Status == call.Initiated {
+		if err := e.start(ctx, made); err != nil {
+			return nil, err
+		}
+	}
+	return answer(made, replayed), nil
+}
+
+// plan turns the request into a call that may be placed from one of the user's
+// numbers, whose country it returns too.
+func (e *Endpoint) plan(ctx context.Context, user string, b Body) (c call.Call, home string, err error) {
+	country, err := check(b)
+	if err != nil {
+		return c, "", err
+	}
+	n, err := e.from(ctx, user, b.PhoneNumberID)
+	if err != nil {
+		return c, "", err
+	}
+	agent := b.AgentName
+	if agent == "" && n.Rule != nil {
+		agent = n.Rule.AgentName
+	}
+	if agent == "" {
+		return c, "", fault.InvalidField("agent_name", "required", "the number has no agent of its own: name one")
+	}
+	id := "call_" + ulid.MustNewDefault(e.Now()).String()
+	return call.Call{ID: id, UserID: user, Direction: call.Outbound, PhoneNumber: b.PhoneNumber, FromNumber: n.E164,
+		NumberID: n.ID, RoomName: id, TrunkID: n.Trunk.OutboundID, AgentName: agent, Country: country,
+		SystemPrompt: b.SystemPrompt, WelcomeMessage: b.WelcomeMessage, Voice: b.Voice, Metadata: b.Metadata,
+		RingingTimeout: b.RingingTimeout, MaxDuration: b.MaxDuration,
+		Status: call.Initiated, CreatedAt: e.Now()}, n.Country, nil
+}
+
+// check refuses what no account may ask for and returns the country called.
+func check(b Body) (country string, err error) {
+	if country, err = destination.Country("phone_number", b.PhoneNumber); err != nil {
+		return "", err
+	}
+	if len(b.SystemPrompt) > 16<<10 {
+		return "", fault.InvalidField("system_prompt", "too_long", "at most 16384 bytes")
+	}
+	if len(b.WelcomeMessage) > 1<<10 {
+		return "", fault.InvalidField("welcome_message", "too_long", "at most 1024 bytes")
+	}
+	if len(b.Metadata) > 50 {
+		return "", fault.InvalidField("metadata", "too_long", "at most 50 entries")
+	}
+	for k, v := range b.Metadata {
+		if len(k) == 0 || len(k) > 64 || len(v) > 512 {
+			return "", fault.InvalidField("metadata", "too_long", "names have 1 to 64 bytes, values at most 512")
+		}
+	}
+	if b.AgentName != "" {
+		err = guard.AgentName("agent_name", b.AgentName)
+	}
+	return country, err
+}
+
+// from finds the number to call from.
+func (e *Endpoint) from(ctx context.Context, user, id string) (number.Number, error) {
+	if id != "" {
+		n, err := e.Numbers.Number(ctx, user, id)
+		if err == nil && !n.CanCall() {
+			err = fault.New(fault.Conflict, "NUMBER_NOT_CONFIGURED", "the number has no SIP trunk for outbound calls: configure one first")
+		}
+		return n, err
+	}
+	all, _, err := e.Numbers.NumbersOf(ctx, user, 100, "")
+	if err != nil {
+		return number.Number{}, err
+	}
+	var able []number.Number
+	for _, n := range all {
+		if n.CanCall() {
+			able = append(able, n)
+		}
+	}
+	switch len(able) {
+	case 0:
+		return number.Number{}, fault.New(fault.Conflict, "NUMBER_NOT_CONFIGURED", "none of your numbers has a SIP trunk for outbound calls: configure one first")
+	case 1:
+		return able[0], nil
+	}
+	return number.Number{}, fault.InvalidField("phone_number_id", "required", "several of your numbers can call: say which")
+}
+
+// start starts the workflow. If it cannot be started the call ends at once, so
+// that no phone rings long after its caller was told that it would not.
+func (e *Endpoint) start(ctx context.Context, c call.Call) error {
+	err := e.Flow.StartCall(ctx, c.ID)
+	if err == nil {
+		return nil
+	}
+	end := call.End{Status: call.Failed, Cause: call.NetworkError, At: e.Now()}
+	if _, e2 := e.Calls.EndCall(ctx, c, end); e2 != nil {
+		return fmt.Errorf("%w (and the call could not be ended: %w)", err, e2)
+	}
+	return err
+}
+
+// earlier answers a request that would be refused now with what an accepted
+// one with the same key was answered.
+func (e *Endpoint) earlier(ctx context.Context, user string, once store.Once, refusal error) (*Output, error) {
+	c, found, err := e.Calls.Replay(ctx, user, once, e.Now())
+	if err != nil || !found {
+		return nil, cmp.Or(err, refusal)
+	}
+	return answer(c, true), nil
+}
+
+// onceOf names the request by its key and the hash of its content.
+func onceOf(in *Input) (store.Once, error) {
+	if in.Key == "" {
+		return store.Once{}, nil
+	}
+	body, err := json.Marshal(in.Body)
+	if err != nil {
+		return store.Once{}, fmt.Errorf("hash request: %w", err)
+	}
+	sum := sha256.Sum256(body)
+	return store.Once{Route: "create-call", Key: in.Key, BodyHash: hex.EncodeToString(sum[:])}, nil
+}
+
+// answer shows the call as it was when it was accepted, so that a repeated
+// request gets the first answer again.
+func answer(c call.Call, replayed bool) *Output {
+	out := &Output{Body: View{CallID: c.ID, Status: call.Initiated, Direction: c.Direction, PhoneNumber: c.PhoneNumber,
+		FromNumber: c.FromNumber, PhoneNumberID: c.NumberID, RoomName: c.RoomName, CreatedAt: api.Time(c.CreatedAt)}}
+	if replayed {
+		out.Replayed = "true"
+	}
+	return out
+}

@@ -1,0 +1,150 @@
+// Package dialcall is the task of a call's workflow that makes the phone ring.
+// It dials at most once in the life of a call.
+package dialcall
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+
+	"github.com/krosai/telephony/shared/call"
+	"github.com/krosai/telephony/shared/livekit"
+	"github.com/krosai/telephony/shared/settle"
+)
+
+// Calls is the record of calls.
+type Calls interface {
+	settle.Calls
+	ClaimDial(ctx context.Context, id, owner string, at time.Time) (c call.Call, mine bool, err error)
+}
+
+// Phone dials through LiveKit and returns when the callee has answered.
+type Phone interface {
+	settle.Rooms
+	Dial(ctx context.Context, d livekit.Dial) (participantID string, err error)
+}
+
+// Task dials calls.
+type Task struct {
+	Calls  Calls
+	Phone  Phone
+	Settle *settle.Settler
+	Now    func() time.Time
+	Log    *slog.Logger
+}
+
+// Input names the call.
+type Input struct {
+	CallID string `json:"call_id"`
+}
+
+// Output is "answered", "ended", or "unclear" when only the room can tell.
+type Output struct {
+	Outcome string `json:"outcome"`
+}
+
+// looks are the moments after the dial at which the room is read, to record
+// that the phone rings and to take the room down again if a hang-up came in
+// between.
+var looks = []time.Duration{300 * time.Millisecond, 700 * time.Millisecond, 1500 * time.Millisecond,
+	3 * time.Second, 7 * time.Second, 15 * time.Second}
+
+// hangupRace is how long after the dial a hang-up's DeleteRoom may have come
+// before the phone was in the room to be found by it.
+const hangupRace = time.Second
+
+// Run claims the dial and dials. Without the claim it never dials: the call is
+// over, or somebody else has dialled and the room must be read.
+func (t *Task) Run(ctx context.Context, in Input) (Output, error) {
+	c, mine, err := t.Calls.ClaimDial(ctx, in.CallID, ulid.Make().String(), t.Now())
+	switch {
+	case err != nil:
+		return Output{}, err
+	case !mine && (c.Status.Ended() || !c.HangupRequested.IsZero()):
+		_, err := t.Settle.Stop(ctx, c, t.Settle.Hangup)
+		return Output{"ended"}, err
+	case !mine:
+		return Output{"unclear"}, nil
+	}
+	ringing := time.Duration(c.RingingTimeout) * time.Second
+	dialing, stop := context.WithTimeout(ctx, ringing+10*time.Second)
+	var rang atomic.Bool
+	var watching sync.WaitGroup
+	watching.Go(func() { t.watch(dialing, c, &rang) })
+	_, err = t.Phone.Dial(dialing, livekit.Dial{Room: c.RoomName, TrunkID: c.TrunkID, To: c.PhoneNumber, From: c.FromNumber,
+		RingingTimeout: ringing, MaxDuration: time.Duration(c.MaxDuration) * time.Second})
+	stop()
+	watching.Wait()
+	return t.outcome(ctx, c, err, rang.Load())
+}
+
+func (t *Task) outcome(ctx context.Context, c call.Call, dialed error, rang bool) (Output, error) {
+	failure, refused := errors.AsType[*livekit.DialError](dialed)
+	switch {
+	case dialed == nil:
+		c, err := t.Calls.Advance(ctx, c.ID, call.InProgress, t.Now())
+		if err == nil && (c.Status.Ended() || !c.HangupRequested.IsZero()) {
+			_, err = t.Settle.Stop(ctx, c, t.Settle.Hangup)
+			return Output{"ended"}, err
+		}
+		return Output{"answered"}, err
+	case !refused || !failure.Certain:
+		t.Log.WarnContext(ctx, "dial outcome unclear", "call_id", c.ID, "err", dialed)
+		return Output{"unclear"}, nil
+	}
+	c, err := t.Settle.End(ctx, c, func(c call.Call) call.End {
+		return c.EndOfDial(call.Attempt{SIPStatus: failure.SIPStatus, Rang: rang || c.Status == call.Ringing, Certain: true}, t.Now())
+	})
+	if err != nil {
+		return Output{}, err
+	}
+	if err := t.Phone.DeleteRoom(ctx, c.RoomName); err != nil { // the agent would leave by itself, only later
+		t.Log.WarnContext(ctx, "room left to its time-out", "call_id", c.ID, "err", err)
+	}
+	return Output{"ended"}, nil
+}
+
+// watch records the ringing and ends the race with a hang-up that deleted the
+// room before the phone had joined it.
+func (t *Task) watch(ctx context.Context, c call.Call, rang *atomic.Bool) {
+	start := time.Now()
+	last := time.Duration(c.RingingTimeout)*time.Second - 500*time.Millisecond
+	for _, at := range append(append([]time.Duration(nil), looks...), last) {
+		if at > last || (rang.Load() && time.Since(start) > hangupRace) {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(at - time.Since(start)):
+		}
+		if err := t.look(ctx, c, rang); err != nil && ctx.Err() == nil {
+			t.Log.WarnContext(ctx, "look at a ringing call", "call_id", c.ID, "err", err)
+		}
+	}
+}
+
+func (t *Task) look(ctx context.Context, c call.Call, rang *atomic.Bool) error {
+	now, err := t.Calls.Call(ctx, c.ID)
+	if err != nil {
+		return err
+	}
+	if now.Status.Ended() || !now.HangupRequested.IsZero() {
+		return t.Phone.DeleteRoom(ctx, c.RoomName)
+	}
+	if rang.Load() {
+		return nil
+	}
+	room, err := t.Phone.ReadRoom(ctx, c.RoomName)
+	if err != nil || !room.Ringing() {
+		return err
+	}
+	rang.Store(true)
+	_, err = t.Calls.Advance(ctx, c.ID, call.Ringing, t.Now())
+	return err
+}

@@ -1,0 +1,72 @@
+// Package hangupcall serves POST /outbound-calls/{call_id}/hangup.
+package hangupcall
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/krosai/telephony/shared/account"
+	"github.com/krosai/telephony/shared/api"
+	"github.com/krosai/telephony/shared/call"
+	"github.com/krosai/telephony/shared/settle"
+)
+
+// Calls records the wish. RequestHangup fails with fault.NotFound for another
+// user's call; open is false when the call has ended already.
+type Calls interface {
+	RequestHangup(ctx context.Context, userID, id string, at time.Time) (c call.Call, open bool, err error)
+}
+
+// Endpoint hangs calls up, whatever state they are in.
+type Endpoint struct {
+	Calls  Calls
+	Settle *settle.Settler
+	Now    func() time.Time
+}
+
+// Input names the call.
+type Input struct {
+	CallID string `path:"call_id" doc:"The call to hang up"`
+}
+
+// Output is how the call ended.
+type Output struct{ Body View }
+
+// View is a call's end.
+type View struct {
+	CallID      string      `json:"call_id"`
+	Status      call.Status `json:"status" enum:"completed,busy,no_answer,failed,canceled"`
+	HangupCause call.Cause  `json:"hangup_cause"`
+	EndedAt     api.Time    `json:"ended_at"`
+}
+
+// Register adds the operation to the API.
+func (e *Endpoint) Register(a huma.API) {
+	huma.Register(a, huma.Operation{OperationID: "hang-up-call", Method: http.MethodPost, Path: "/outbound-calls/{call_id}/hangup",
+		Summary: "Hang a call up", Tags: []string{"Calls"},
+		Description: "Works while dialing and ringing too. A call that has ended answers with its end, so the request may be repeated.",
+		Security:    api.Needs(account.CallsWrite)}, e.hangUp)
+}
+
+// hangUp writes the wish down before it acts on it: if LiveKit cannot be
+// reached the caller gets a 503 and the sweep carries the wish out.
+func (e *Endpoint) hangUp(ctx context.Context, in *Input) (*Output, error) {
+	if err := api.ID("call_", in.CallID, "call"); err != nil {
+		return nil, err
+	}
+
+	c, open, err := e.Calls.RequestHangup(ctx, api.CallerOf(ctx).UserID, in.CallID, e.Now())
+	if err != nil {
+		return nil, err
+	}
+	if open {
+		if c, err = e.Settle.Stop(ctx, c, e.Settle.Hangup); err != nil {
+			return nil, err
+		}
+	}
+
+	return &Output{View{CallID: c.ID, Status: c.Status, HangupCause: c.Cause, EndedAt: api.Time(c.EndedAt)}}, nil
+}

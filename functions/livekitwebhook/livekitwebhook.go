@@ -1,0 +1,80 @@
+// Package livekitwebhook serves POST /webhooks/livekit, LiveKit's word that
+// something happened in a room. The word is a hint: it may be late, doubled or
+// lost. What it hints at is read from LiveKit before it counts.
+package livekitwebhook
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/krosai/telephony/shared/api"
+	"github.com/krosai/telephony/shared/call"
+	"github.com/krosai/telephony/shared/fault"
+	"github.com/krosai/telephony/shared/livekit"
+	"github.com/krosai/telephony/shared/settle"
+)
+
+// Verifier checks an event's signature over its raw bytes. It fails with
+// fault.Unauthenticated for a forgery.
+type Verifier interface {
+	ReceiveWebhook(raw []byte, authorization string) (livekit.Event, error)
+}
+
+// Endpoint takes LiveKit's events.
+type Endpoint struct {
+	LiveKit Verifier
+	Settle  *settle.Settler
+	Now     func() time.Time
+}
+
+// Input is the event as it was signed.
+type Input struct {
+	Authorization string `header:"Authorization"`
+	RawBody       []byte `contentType:"application/webhook+json"`
+}
+
+// maxBody is many times what LiveKit sends.
+const maxBody = 256 << 10
+
+// Register adds the operation to the API.
+func (e *Endpoint) Register(a huma.API) {
+	huma.Register(a, huma.Operation{OperationID: "livekit-webhook", Method: http.MethodPost, Path: "/webhooks/livekit",
+		DefaultStatus: http.StatusOK, MaxBodyBytes: maxBody, Summary: "Receive an event of LiveKit", Tags: []string{"Webhooks"},
+		Description: "Signed by LiveKit with the project's key; 401 means a forgery, any trouble of ours is a 503, so that LiveKit sends the event again.",
+		Security:    api.Public()}, e.receive)
+}
+
+func (e *Endpoint) receive(ctx context.Context, in *Input) (*struct{}, error) {
+	event, err := e.LiveKit.ReceiveWebhook(in.RawBody, in.Authorization)
+	if err != nil {
+		return nil, err
+	}
+
+	if err := e.apply(ctx, event); err != nil && !fault.Is(err, fault.NotFound) {
+		return nil, fault.Unavailable("the event's handling", err)
+	}
+
+	return nil, nil
+}
+
+// apply ends the call whose phone has left. While a call is being dialled its
+// dial knows more than any event, so only answered calls are looked at.
+func (e *Endpoint) apply(ctx context.Context, event livekit.Event) error {
+	phoneLeft := event.Name == "participant_left" && event.Identity == call.CalleeIdentity
+	if !phoneLeft && event.Name != "room_finished" {
+		return nil
+	}
+	c, err := e.Settle.Calls.Call(ctx, event.Room)
+	if err != nil || c.Status != call.InProgress {
+		return err
+	}
+	at := e.Now()
+	if at.Sub(event.CreatedAt) > 3*time.Second { // LiveKit gives whole seconds: closer than that our own clock is better
+		at = event.CreatedAt
+	}
+	_, err = e.Settle.Gone(ctx, c, event.Leave, at)
+	return err
+}

@@ -1,0 +1,126 @@
+// Package preparecall is the first task of a call's workflow: it makes the
+// room, calls the agent in and waits until it is there, so that nobody's phone
+// rings for a conversation that cannot take place.
+package preparecall
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/krosai/telephony/shared/call"
+	"github.com/krosai/telephony/shared/livekit"
+	"github.com/krosai/telephony/shared/settle"
+)
+
+// Rooms makes and reads LiveKit rooms.
+type Rooms interface {
+	settle.Rooms
+	CreateRoom(ctx context.Context, r livekit.Room) error
+}
+
+// Task prepares calls.
+type Task struct {
+	Rooms  Rooms
+	Settle *settle.Settler
+	Now    func() time.Time
+}
+
+// Input is the workflow's input.
+type Input struct {
+	CallID string `json:"call_id"`
+}
+
+// Output says whether the call may be dialled ("ready") or is over ("ended"),
+// and how long, in seconds, the dial may take and the talk may last.
+type Output struct {
+	Outcome     string `json:"outcome"`
+	DialSeconds int    `json:"dial_seconds"`
+	TalkSeconds int    `json:"talk_seconds"`
+}
+
+// How long an agent may take to join, and the pauses between looks at the
+// room: LiveKit hands a job to a worker in about 0.2 s.
+const (
+	agentPatience = 10 * time.Second
+	firstPause    = 250 * time.Millisecond
+)
+
+// Room life times: a room nobody joins goes after a minute; one that the phone
+// has left goes soon after, whether the agent is in it or not.
+const (
+	emptyTimeout     = time.Minute
+	departureTimeout = 20 * time.Second
+)
+
+// Run may be repeated: the room is an upsert and the states only move forward.
+func (t *Task) Run(ctx context.Context, in Input) (Output, error) {
+	c, err := t.Settle.Calls.Advance(ctx, in.CallID, call.Dialing, t.Now())
+	if err != nil || c.Status.Ended() {
+		return Output{Outcome: "ended"}, err
+	}
+	metadata, err := Metadata(c)
+	if err != nil {
+		return Output{}, err
+	}
+	err = t.Rooms.CreateRoom(ctx, livekit.Room{Name: c.RoomName, AgentName: c.AgentName, Metadata: metadata,
+		EmptyTimeout: emptyTimeout, DepartureTimeout: departureTimeout})
+	if err != nil {
+		return Output{}, fmt.Errorf("create room: %w", err)
+	}
+	there, err := t.awaitAgent(ctx, c.RoomName)
+	if err != nil {
+		return Output{}, err
+	}
+	if !there {
+		_, err := t.Settle.Stop(ctx, c, func(c call.Call) call.End {
+			end := c.EndOfDial(call.Attempt{}, t.Now())
+			if end.Status == call.Failed {
+				end.Cause = call.AgentUnavailable
+			}
+			return end
+		})
+		return Output{Outcome: "ended"}, err
+	}
+	return Output{Outcome: "ready", DialSeconds: c.RingingTimeout + 30, TalkSeconds: c.MaxDuration}, nil
+}
+
+// awaitAgent looks into the room with growing pauses until an agent is in it.
+func (t *Task) awaitAgent(ctx context.Context, room string) (bool, error) {
+	deadline := t.Now().Add(agentPatience)
+	for pause := firstPause; t.Now().Before(deadline); pause = min(pause*3/2, 2*time.Second) {
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return false, ctx.Err()
+		}
+		r, err := t.Rooms.ReadRoom(ctx, room)
+		if err != nil {
+			return false, fmt.Errorf("look for the agent: %w", err)
+		}
+		if r.Agent {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// Metadata is what the agent gets with its job: JSON with the call's id, whom
+// it talks to and what it is to say. docs/agents.md lists the members.
+func Metadata(c call.Call) (string, error) {
+	b, err := json.Marshal(struct {
+		CallID         string            `json:"call_id"`
+		Direction      call.Direction    `json:"direction"`
+		PhoneNumber    string            `json:"phone_number"`
+		FromNumber     string            `json:"from_number"`
+		SystemPrompt   string            `json:"system_prompt,omitempty"`
+		WelcomeMessage string            `json:"welcome_message,omitempty"`
+		Voice          *call.Voice       `json:"voice,omitempty"`
+		Metadata       map[string]string `json:"metadata,omitempty"`
+	}{c.ID, c.Direction, c.PhoneNumber, c.FromNumber, c.SystemPrompt, c.WelcomeMessage, c.Voice, c.Metadata})
+	if err != nil {
+		return "", fmt.Errorf("encode dispatch metadata: %w", err)
+	}
+	return string(b), nil
+}

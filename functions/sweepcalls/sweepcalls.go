@@ -1,0 +1,152 @@
+// Package sweepcalls runs every minute and reads what is true: each call that
+// has not ended is compared with LiveKit, so that it reaches its end whatever
+// was lost on the way, and rooms whose call is over are taken down.
+package sweepcalls
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"regexp"
+	"time"
+
+	"github.com/krosai/telephony/shared/call"
+	"github.com/krosai/telephony/shared/fault"
+	"github.com/krosai/telephony/shared/livekit"
+	"github.com/krosai/telephony/shared/settle"
+)
+
+// Calls is the record of calls.
+type Calls interface {
+	settle.Calls
+	ActiveCalls(ctx context.Context, before time.Time) ([]string, error)
+}
+
+// Rooms lists, reads and deletes LiveKit's rooms.
+type Rooms interface {
+	settle.Rooms
+	Rooms(ctx context.Context) ([]livekit.RoomInfo, error)
+}
+
+// Flow starts the workflow of a call.
+type Flow interface {
+	StartCall(ctx context.Context, callID string) error
+}
+
+// Task sweeps.
+type Task struct {
+	Calls  Calls
+	Rooms  Rooms
+	Flow   Flow
+	Settle *settle.Settler
+	Now    func() time.Time
+	Log    *slog.Logger
+}
+
+// Report counts what one run did.
+type Report struct {
+	Active   int `json:"active"`   // calls not ended
+	Started  int `json:"started"`  // workflows that were missing
+	Ended    int `json:"ended"`    // calls settled
+	Orphans  int `json:"orphans"`  // rooms taken down
+	Failures int `json:"failures"` // calls that could not be looked after this time
+}
+
+// The patience of the sweep. A call is younger than grace while the functions
+// that placed it may still be at work on it.
+const (
+	grace      = 10 * time.Second
+	startGrace = 30 * time.Second
+	roomGrace  = 2 * time.Minute
+	maxOrphans = 20 // a run that wants to delete more has misread something
+)
+
+// Run may overlap with another run of itself.
+func (t *Task) Run(ctx context.Context) (Report, error) {
+	var r Report
+	rooms, err := t.Rooms.Rooms(ctx)
+	if err != nil {
+		return r, fmt.Errorf("list rooms: %w", err) // without LiveKit's word nothing is touched
+	}
+	ids, err := t.Calls.ActiveCalls(ctx, t.Now().Add(-grace))
+	if err != nil {
+		return r, err
+	}
+	r.Active = len(ids)
+	for _, id := range ids {
+		if err := t.visit(ctx, id, &r); err != nil {
+			r.Failures++
+			t.Log.ErrorContext(ctx, "sweep call", "call_id", id, "err", err)
+		}
+	}
+	err = t.orphans(ctx, rooms, &r)
+	t.Log.InfoContext(ctx, "sweep", "active", r.Active, "started", r.Started, "ended", r.Ended, "orphans", r.Orphans, "failures", r.Failures)
+	return r, err
+}
+
+func (t *Task) visit(ctx context.Context, id string, r *Report) error {
+	c, err := t.Calls.Call(ctx, id)
+	if err != nil || c.Status.Ended() {
+		return err
+	}
+	after, err := t.settle(ctx, c, r)
+	if err == nil && after.Status.Ended() {
+		r.Ended++
+	}
+	return err
+}
+
+func (t *Task) settle(ctx context.Context, c call.Call, r *Report) (call.Call, error) {
+	now := t.Now()
+	ringing := time.Duration(c.RingingTimeout) * time.Second
+	switch {
+	case now.After(c.Deadline()):
+		if err := t.Rooms.DeleteRoom(ctx, c.RoomName); err != nil {
+			t.Log.ErrorContext(ctx, "overdue call's room", "call_id", c.ID, "err", err)
+		}
+		return t.Settle.End(ctx, c, t.Settle.Hangup)
+	case !c.HangupRequested.IsZero() && now.After(c.HangupRequested.Add(grace)):
+		return t.Settle.Stop(ctx, c, t.Settle.Hangup)
+	case c.Status == call.Initiated && now.After(c.CreatedAt.Add(startGrace)):
+		r.Started++
+		return c, t.Flow.StartCall(ctx, c.ID)
+	case c.Status == call.InProgress && now.After(c.AnsweredAt.Add(time.Duration(c.MaxDuration)*time.Second+grace)):
+		return t.Settle.Stop(ctx, c, t.Settle.Hangup)
+	case c.Status == call.InProgress && now.After(c.AnsweredAt.Add(grace)):
+		return t.Settle.Gone(ctx, c, call.Leave{}, now)
+	case !c.DialedAt.IsZero() && c.AnsweredAt.IsZero() && now.After(c.DialedAt.Add(ringing+time.Minute)):
+		return t.Settle.Stop(ctx, c, t.Settle.Hangup)
+	}
+	return c, nil
+}
+
+// ours is the name of a room that this platform made for an outbound call.
+var ours = regexp.MustCompile(`^call_[0-9A-HJKMNP-TV-Z]{26}$`)
+
+// orphans deletes rooms of calls that have ended or never were.
+func (t *Task) orphans(ctx context.Context, rooms []livekit.RoomInfo, r *Report) error {
+	var orphans []string
+	for _, room := range rooms {
+		if !ours.MatchString(room.Name) || t.Now().Sub(room.CreatedAt) < roomGrace {
+			continue
+		}
+		c, err := t.Calls.Call(ctx, room.Name)
+		switch {
+		case fault.Is(err, fault.NotFound), err == nil && c.Status.Ended():
+			orphans = append(orphans, room.Name)
+		case err != nil:
+			return err
+		}
+	}
+	if len(orphans) > maxOrphans {
+		return errors.New("too many orphaned rooms, none deleted: is this the right LiveKit project?")
+	}
+	for _, name := range orphans {
+		if err := t.Rooms.DeleteRoom(ctx, name); err != nil {
+			return err
+		}
+		r.Orphans++
+	}
+	return nil
+}

@@ -1,0 +1,147 @@
+// Package call is the life of a phone call: its states, its ends and the rules
+// that decide what an observation means. It knows neither LiveKit's client nor
+// the database.
+package call
+
+import "time"
+
+// Status is where a call stands. It moves forward only; an end never changes.
+type Status string
+
+// The states in their order, then the ends.
+const (
+	Initiated  Status = "initiated"   // accepted, recorded, nothing done yet
+	Dialing    Status = "dialing"     // room made, agent called in, callee being dialled
+	Ringing    Status = "ringing"     // the callee's phone rings
+	InProgress Status = "in_progress" // answered
+	Completed  Status = "completed"   // was answered and is over
+	Busy       Status = "busy"        // the callee is busy or declined
+	NoAnswer   Status = "no_answer"   // rang, nobody answered
+	Failed     Status = "failed"      // could not be placed
+	Canceled   Status = "canceled"    // hung up through the API before an answer
+)
+
+var rank = map[Status]int{Initiated: 10, Dialing: 20, Ringing: 30, InProgress: 40,
+	Completed: 100, Busy: 100, NoAnswer: 100, Failed: 100, Canceled: 100}
+
+// Ended reports whether s is an end.
+func (s Status) Ended() bool { return rank[s] == 100 }
+
+// Before reports whether a call in state s may move to state t.
+func (s Status) Before(t Status) bool { return rank[s] < rank[t] }
+
+// Earlier lists the states a call may be in to move to s.
+func (s Status) Earlier() []Status {
+	var out []Status
+	for _, t := range []Status{Initiated, Dialing, Ringing, InProgress} {
+		if t.Before(s) {
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
+// Cause says why a call ended.
+type Cause string
+
+// The causes of an end.
+const (
+	CalleeHangup     Cause = "callee_hangup"
+	AgentHangup      Cause = "agent_hangup"
+	APIHangup        Cause = "api_hangup"
+	MaxDuration      Cause = "max_duration"
+	Transferred      Cause = "transferred"
+	CalleeBusy       Cause = "busy"
+	Declined         Cause = "declined"
+	Unanswered       Cause = "no_answer"
+	InvalidNumber    Cause = "invalid_number"
+	TrunkAuth        Cause = "trunk_auth"
+	TrunkUnreachable Cause = "trunk_unreachable"
+	AgentUnavailable Cause = "agent_unavailable"
+	NetworkError     Cause = "network_error"
+	Unknown          Cause = "unknown"
+)
+
+// Direction is who called whom.
+type Direction string
+
+// The directions of a call.
+const (
+	Outbound Direction = "outbound"
+	Inbound  Direction = "inbound"
+)
+
+// CalleeIdentity is the identity of the phone's participant in the room. It is
+// the same for every call, so a room can hold one phone and never two.
+const CalleeIdentity = "callee"
+
+// Call is one phone call. Durations are whole seconds. A zero time means "has
+// not happened".
+type Call struct {
+	ID          string
+	UserID      string
+	Direction   Direction
+	PhoneNumber string // the other party, E.164
+	FromNumber  string // the caller id shown, E.164
+	NumberID    string
+	RoomName    string
+	TrunkID     string // LiveKit's outbound trunk
+	AgentName   string
+	Country     string // of PhoneNumber, ISO 3166-1 alpha-2
+
+	SystemPrompt   string
+	WelcomeMessage string
+	Voice          *Voice
+	Metadata       map[string]string
+
+	RingingTimeout int // seconds
+	MaxDuration    int // seconds of talk
+
+	Status    Status
+	Cause     Cause
+	SIPStatus int
+
+	CreatedAt       time.Time
+	DialedAt        time.Time // the one dial was claimed
+	AnsweredAt      time.Time
+	EndedAt         time.Time
+	HangupRequested time.Time // somebody asked through the API
+	TaskToken       string    // of the workflow waiting for the end
+}
+
+// Voice is how the agent should speak.
+type Voice struct {
+	Language string  `json:"language,omitempty" maxLength:"35" doc:"BCP 47 language tag"`
+	VoiceID  string  `json:"voice_id,omitempty" maxLength:"128" doc:"The speech provider's voice"`
+	Speed    float64 `json:"speed,omitempty" minimum:"0.25" maximum:"4" doc:"1 is normal speed"`
+}
+
+// End is how a call ended.
+type End struct {
+	Status    Status
+	Cause     Cause
+	SIPStatus int // 0 when SIP gave none
+	At        time.Time
+}
+
+// Event is one line of a call's timeline.
+type Event struct {
+	At     time.Time
+	Name   string // dialing, ringing, answered, ended
+	Detail string // of ended: the cause
+}
+
+// Duration is the talk time in whole seconds, rounded to the nearest; 0 when
+// the call was not answered or has not ended.
+func (c Call) Duration() int {
+	if c.AnsweredAt.IsZero() || c.EndedAt.IsZero() {
+		return 0
+	}
+	return int(c.EndedAt.Sub(c.AnsweredAt).Round(time.Second) / time.Second)
+}
+
+// Deadline is when the call must be over whatever happens: two minutes after
+// the longest it may ring and talk.
+func (c Call) Deadline() time.Time {
+	return c.CreatedAt.Add(time.Duration(c.RingingTimeout+c.MaxDuration)*time.Second + 2*time.Minute)
+}

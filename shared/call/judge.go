@@ -1,0 +1,108 @@
+package call
+
+import "time"
+
+// Room is what one reading of a LiveKit room showed.
+type Room struct {
+	Callee *Phone // nil: no phone in the room
+	Agent  bool   // an agent is in the room
+}
+
+// Phone is the SIP participant of a room.
+type Phone struct {
+	ID     string // LiveKit's participant sid
+	Status string // LiveKit's sip.callStatus: dialing, ringing, automation, active, hangup
+}
+
+// Up reports whether the phone's leg still exists. A participant whose status
+// is hangup is gone, although LiveKit may list it for another 20 seconds.
+func (r Room) Up() bool { return r.Callee != nil && r.Callee.Status != "hangup" }
+
+// Answered reports whether the phone has been picked up and is not gone.
+func (r Room) Answered() bool {
+	return r.Callee != nil && (r.Callee.Status == "active" || r.Callee.Status == "automation")
+}
+
+// Ringing reports whether the phone rings.
+func (r Room) Ringing() bool { return r.Callee != nil && r.Callee.Status == "ringing" }
+
+// Leave is what LiveKit said when the phone left the room: the participant's
+// disconnect reason and its last sip.callStatus. The zero value is "nothing was
+// said".
+type Leave struct {
+	Reason string
+	Status string
+}
+
+// slack is how much earlier than the agreed maximum a call may end and still
+// count as ended by it: LiveKit and this platform measure from different
+// moments.
+const slack = time.Second
+
+// EndOfTalk decides how an answered call ended, once its phone is known to be
+// gone. What this platform did itself comes first, because LiveKit reports a
+// callee who hung up, a spent maximum and a failing trunk alike.
+func (c Call) EndOfTalk(l Leave, now time.Time) End {
+	end := End{Status: Completed, Cause: Unknown, SIPStatus: 200, At: now}
+	longest := c.AnsweredAt.Add(time.Duration(c.MaxDuration) * time.Second)
+	switch {
+	case !c.HangupRequested.IsZero():
+		end.Cause = APIHangup
+	case !now.Before(longest.Add(-slack)):
+		end.Cause = MaxDuration
+	case l.Status == "hangup":
+		end.Cause = CalleeHangup
+	case l.Reason == "ROOM_DELETED" || l.Reason == "PARTICIPANT_REMOVED" || l.Reason == "ROOM_CLOSED":
+		end.Cause = AgentHangup
+	case l.Reason == "CLIENT_INITIATED" && l.Status == "active":
+		end.Cause = NetworkError // LiveKit hung up itself: no sound came for 30 s
+	case l.Reason == "CLIENT_INITIATED":
+		end.Cause = CalleeHangup
+	case l.Reason != "":
+		end.Cause = NetworkError
+	}
+	if end.At.After(longest) {
+		end.At = longest
+	}
+	if end.At.Before(c.AnsweredAt) {
+		end.At = c.AnsweredAt // LiveKit's event times are whole seconds
+	}
+	return end
+}
+
+// Attempt is what one dial came to: the SIP status the carrier gave (0 when it
+// gave none), whether the phone was seen ringing, and whether LiveKit said for
+// certain that the attempt is over.
+type Attempt struct {
+	SIPStatus int
+	Rang      bool
+	Certain   bool
+}
+
+// EndOfDial decides how a call that was never answered ended.
+func (c Call) EndOfDial(a Attempt, now time.Time) End {
+	end := End{Status: Failed, Cause: Unknown, SIPStatus: a.SIPStatus, At: now}
+	if !c.HangupRequested.IsZero() {
+		end.Status, end.Cause, end.SIPStatus = Canceled, APIHangup, 0
+		return end
+	}
+	switch sip := a.SIPStatus; {
+	case sip == 486 || sip == 600:
+		end.Status, end.Cause = Busy, CalleeBusy
+	case sip == 603:
+		end.Status, end.Cause = Busy, Declined
+	case sip == 408 || sip == 480 || sip == 487:
+		end.Status, end.Cause = NoAnswer, Unanswered
+	case sip == 404 || sip == 410 || sip == 484 || sip == 604:
+		end.Cause = InvalidNumber
+	case sip == 401 || sip == 403 || sip == 407:
+		end.Cause = TrunkAuth
+	case sip >= 500 && sip < 600:
+		end.Cause = TrunkUnreachable
+	case sip == 0 && a.Certain && a.Rang:
+		end.Status, end.Cause = NoAnswer, Unanswered
+	case sip == 0 && a.Certain:
+		end.Cause = TrunkUnreachable // nothing came back, not even a ringing
+	}
+	return end
+}

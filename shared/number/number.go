@@ -1,0 +1,85 @@
+// Package number is a phone number of the platform: who owns it and how it is
+// wired to a SIP carrier and an agent.
+package number
+
+import (
+	"crypto/sha256"
+	"encoding/base32"
+	"time"
+)
+
+// ID derives the id of a phone number from its E.164 form: one number has one
+// id for ever, so the primary key is what makes a number unique.
+func ID(e164 string) string {
+	sum := sha256.Sum256([]byte(e164))
+	return "pn_" + crockford.EncodeToString(sum[:])[:26]
+}
+
+var crockford = base32.NewEncoding("0123456789ABCDEFGHJKMNPQRSTVWXYZ").WithPadding(base32.NoPadding)
+
+// Number is a phone number in the inventory.
+type Number struct {
+	ID           string
+	E164         string
+	Country      string // ISO 3166-1 alpha-2
+	Type         string // local, mobile, toll_free
+	Capabilities []string
+	UserID       string // the owner; empty while unassigned
+	AssignedAt   time.Time
+	Trunk        *Trunk
+	Rule         *Rule
+	Fault        bool // the last configuration stopped half way; configuring again repairs it
+	UpdatedAt    time.Time
+}
+
+// Trunk is the SIP carrier side of a number. The password is not here: LiveKit
+// keeps it.
+type Trunk struct {
+	Name               string
+	Address            string // host or host:port
+	Numbers            []string
+	AuthUsername       string
+	HasAuthPassword    bool
+	DestinationCountry string
+	Transport          string // auto, udp, tcp, tls
+	Directions         []string
+	AllowedAddresses   []string
+	OutboundID         string // LiveKit's id, ST_…
+	InboundID          string
+}
+
+// Rule sends calls that come in for the number to rooms with an agent.
+type Rule struct {
+	Name       string
+	RoomPrefix string
+	AgentName  string
+	ID         string // LiveKit's id, SDR_…
+}
+
+// Status is how complete a number's configuration is.
+type Status string
+
+// The configuration states of a number.
+const (
+	Unconfigured Status = "unconfigured"
+	Partial      Status = "partial"
+	Configured   Status = "configured"
+	Faulty       Status = "error"
+)
+
+// Configuration says how complete the configuration is: configured means that
+// calls can be placed with an agent, and come in if the trunk takes them in.
+func (n Number) Configuration() Status {
+	switch {
+	case n.Fault:
+		return Faulty
+	case n.Trunk == nil && n.Rule == nil:
+		return Unconfigured
+	case n.Trunk == nil || n.Rule == nil:
+		return Partial
+	}
+	return Configured
+}
+
+// CanCall reports whether outbound calls can be placed from the number.
+func (n Number) CanCall() bool { return n.Trunk != nil && n.Trunk.OutboundID != "" }

@@ -1,0 +1,93 @@
+// Package settle brings calls to their one end. The workflow, a hang-up, a
+// webhook and the sweep all end calls through it; the first one wins and the
+// others read its result.
+package settle
+
+import (
+	"context"
+	"time"
+
+	"github.com/krosai/telephony/shared/call"
+	"github.com/krosai/telephony/shared/fault"
+)
+
+// Calls is the record of calls.
+type Calls interface {
+	Call(ctx context.Context, id string) (call.Call, error)
+	Advance(ctx context.Context, id string, to call.Status, at time.Time) (call.Call, error)
+	EndCall(ctx context.Context, c call.Call, end call.End) (call.Call, error)
+}
+
+// Rooms is LiveKit's view of who is in a call's room.
+type Rooms interface {
+	ReadRoom(ctx context.Context, room string) (call.Room, error)
+	DeleteRoom(ctx context.Context, room string) error
+}
+
+// Flow is the workflow that waits for a call's end.
+type Flow interface {
+	CallEnded(ctx context.Context, token string) error
+}
+
+// Settler ends calls.
+type Settler struct {
+	Calls Calls
+	Rooms Rooms
+	Flow  Flow
+	Now   func() time.Time
+}
+
+// Judge decides the end of a call from its record as it stands at that moment.
+type Judge func(c call.Call) call.End
+
+// End writes the end that judge decides and tells the workflow. If the call
+// moves on between decision and writing, judge is asked again; if it has ended,
+// its end stands. It returns the call with its end.
+func (s *Settler) End(ctx context.Context, c call.Call, judge Judge) (call.Call, error) {
+	for {
+		var err error
+		if !c.Status.Ended() {
+			c, err = s.Calls.EndCall(ctx, c, judge(c))
+		}
+		if fault.Is(err, fault.Conflict) {
+			continue // c is the call as it moved on; it can do so three times at most
+		}
+		if err != nil {
+			return c, err
+		}
+		return c, s.Flow.CallEnded(ctx, c.TaskToken)
+	}
+}
+
+// Stop takes the room down, so that no phone goes on ringing or talking, and
+// then ends the call. If LiveKit cannot be told, the call is not ended: the
+// error is fault.Upstream, and the sweep will try again.
+func (s *Settler) Stop(ctx context.Context, c call.Call, judge Judge) (call.Call, error) {
+	if err := s.Rooms.DeleteRoom(ctx, c.RoomName); err != nil {
+		return c, err
+	}
+	return s.End(ctx, c, judge)
+}
+
+// Hangup is the end of a call that was stopped because a user asked, or that
+// nobody may talk on any longer: what it was when it was stopped decides.
+func (s *Settler) Hangup(c call.Call) call.End {
+	if c.AnsweredAt.IsZero() {
+		return c.EndOfDial(call.Attempt{}, s.Now())
+	}
+	return c.EndOfTalk(call.Leave{}, s.Now())
+}
+
+// Gone ends an answered call if a reading of its room shows that the phone has
+// left. left is what LiveKit said of it, the zero value if nothing; at is when
+// it happened.
+func (s *Settler) Gone(ctx context.Context, c call.Call, left call.Leave, at time.Time) (call.Call, error) {
+	room, err := s.Rooms.ReadRoom(ctx, c.RoomName)
+	if err != nil || room.Up() {
+		return c, err
+	}
+	if left == (call.Leave{}) && (room.Agent || room.Callee != nil) {
+		left.Status = "hangup" // the agent is still there: it was the phone that went
+	}
+	return s.End(ctx, c, func(c call.Call) call.End { return c.EndOfTalk(left, at) })
+}

@@ -1,0 +1,145 @@
+// Package store keeps the platform's records in DynamoDB. It is the only
+// package that speaks to DynamoDB; what it returns are the types of the domain
+// and errors of package fault.
+//
+// Every write is conditional or idempotent, because the SDK repeats a request
+// whose answer was lost: a write that finds its own trace has succeeded.
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/attributevalue"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/krosai/telephony/shared/fault"
+)
+
+// Config names the tables and, outside AWS, the address of DynamoDB.
+type Config struct {
+	Numbers  string `env:"NUMBERS_TABLE" envDefault:"kros-numbers"`
+	Calls    string `env:"CALLS_TABLE" envDefault:"kros-calls"`
+	Stats    string `env:"STATS_TABLE" envDefault:"kros-stats"`
+	Keys     string `env:"KEYS_TABLE" envDefault:"kros-keys"`
+	Limits   string `env:"LIMITS_TABLE" envDefault:"kros-limits"`
+	Endpoint string `env:"AWS_ENDPOINT_URL_DYNAMODB"`
+}
+
+// DB is the database. It is safe for concurrent use.
+type DB struct {
+	client *dynamodb.Client
+	table  Config
+}
+
+// Open makes a DB. It does not touch the network.
+func Open(cfg aws.Config, tables Config) *DB {
+	return &DB{table: tables, client: dynamodb.NewFromConfig(cfg, func(o *dynamodb.Options) {
+		if tables.Endpoint != "" {
+			o.BaseEndpoint = &tables.Endpoint
+		}
+	})}
+}
+
+// item is a row as DynamoDB sees it.
+type item = map[string]types.AttributeValue
+
+func text(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
+
+func integer(n int64) types.AttributeValue {
+	return &types.AttributeValueMemberN{Value: fmt.Sprint(n)}
+}
+
+// clock is the form of every stored time: RFC 3339, UTC, milliseconds, so that
+// text order is time order.
+const clock = "2006-01-02T15:04:05.000Z"
+
+func stamp(t time.Time) types.AttributeValue { return text(t.UTC().Format(clock)) }
+
+// Time is a time as it is stored. The zero time is left out.
+type Time struct{ time.Time }
+
+// MarshalDynamoDBAttributeValue writes the time as text, or NULL when zero.
+func (t Time) MarshalDynamoDBAttributeValue() (types.AttributeValue, error) {
+	if t.IsZero() {
+		return &types.AttributeValueMemberNULL{Value: true}, nil
+	}
+	return stamp(t.Time), nil
+}
+
+// UnmarshalDynamoDBAttributeValue reads what MarshalDynamoDBAttributeValue wrote.
+func (t *Time) UnmarshalDynamoDBAttributeValue(v types.AttributeValue) error {
+	s, ok := v.(*types.AttributeValueMemberS)
+	if !ok {
+		return nil
+	}
+	var err error
+	t.Time, err = time.Parse(clock, s.Value)
+	return err
+}
+
+// encode turns a record into a row. What has no value is not in the row, so
+// that attribute_exists says whether a thing has happened.
+func encode(record any) (item, error) {
+	row, err := attributevalue.MarshalMap(record)
+	if err != nil {
+		return nil, fmt.Errorf("encode %T: %w", record, err)
+	}
+	maps.DeleteFunc(row, func(_ string, v types.AttributeValue) bool {
+		_, null := v.(*types.AttributeValueMemberNULL)
+		return null
+	})
+	return row, nil
+}
+
+// decode turns a row into a record.
+func decode[T any](row item) (T, error) {
+	var record T
+	if err := attributevalue.UnmarshalMap(row, &record); err != nil {
+		return record, fmt.Errorf("decode %T: %w", record, err)
+	}
+	return record, nil
+}
+
+// refused reports whether err says that a condition was not met, and gives the
+// row that did not meet it (nil when there is none).
+func refused(err error) (item, bool) {
+	if e, ok := errors.AsType[*types.ConditionalCheckFailedException](err); ok {
+		return e.Item, true
+	}
+	return nil, false
+}
+
+// refusedIn reports which items of a transaction did not meet their condition:
+// a row (empty if there was none) for each that failed, nil for the others.
+func refusedIn(err error) ([]item, bool) {
+	e, ok := errors.AsType[*types.TransactionCanceledException](err)
+	if !ok {
+		return nil, false
+	}
+	rows, found := make([]item, len(e.CancellationReasons)), false
+	for i, r := range e.CancellationReasons {
+		if aws.ToString(r.Code) != "ConditionalCheckFailed" {
+			continue
+		}
+		found, rows[i] = true, r.Item
+		if rows[i] == nil {
+			rows[i] = item{}
+		}
+	}
+	return rows, found
+}
+
+// broken wraps a failure of DynamoDB itself: the caller may try again.
+func broken(op string, err error) error {
+	if err == nil || errors.Is(err, context.Canceled) {
+		return err
+	}
+	return &fault.Error{Kind: fault.Upstream, Code: "TELEPHONY_UNAVAILABLE", RetryAfter: 2 * time.Second,
+		Detail: "the platform's database is unavailable, try again shortly", Err: fmt.Errorf("%s: %w", op, err)}
+}
