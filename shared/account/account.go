@@ -1,0 +1,70 @@
+// Package account is who calls the API: users, administrators and API keys.
+package account
+
+import (
+	"slices"
+	"time"
+)
+
+// The scopes an API key can hold.
+const (
+	NumbersRead   = "numbers:read"
+	NumbersWrite  = "numbers:write"
+	CallsRead     = "calls:read"
+	CallsWrite    = "calls:write"
+	WebhooksRead  = "webhooks:read"
+	WebhooksWrite = "webhooks:write"
+	KeysWrite     = "keys:write"
+)
+
+// Admin is what only administrators can do. No API key holds it.
+const Admin = "admin"
+
+// Scopes lists every scope an API key can be granted.
+func Scopes() []string {
+	return []string{NumbersRead, NumbersWrite, CallsRead, CallsWrite, WebhooksRead, WebhooksWrite, KeysWrite}
+}
+
+// Caller is who sent a request. KeyID is empty when a user came with a JWT of
+// their own; Admin is true only then.
+type Caller struct {
+	UserID string
+	KeyID  string
+	Scopes []string // of the API key
+	Admin  bool
+}
+
+// Can reports whether the caller may do what scope names. A user with a JWT can
+// do everything that is theirs; a key can do what it was granted. The scope
+// Admin is for administrators, and an empty scope is for every caller.
+func (c Caller) Can(scope string) bool {
+	switch {
+	case c.UserID == "":
+		return false
+	case scope == Admin:
+		return c.Admin && c.KeyID == ""
+	case c.KeyID == "" || scope == "":
+		return true
+	}
+	return slices.Contains(c.Scopes, scope)
+}
+
+// Key is an API key as it is kept: the hash and never the text. A zero time
+// means "not".
+type Key struct {
+	ID         string // key_ and a ULID
+	UserID     string
+	Name       string
+	Hash       []byte // SHA-256 of the text
+	Scopes     []string
+	CreatedAt  time.Time
+	ExpiresAt  time.Time
+	RevokedAt  time.Time
+	LastUsedAt time.Time
+}
+
+// Live reports whether the key can be used at the given moment. Both ends are
+// exclusive of the moment itself: a key is dead at the instant it expires.
+func (k Key) Live(now time.Time) bool {
+	return (k.ExpiresAt.IsZero() || now.Before(k.ExpiresAt)) && (k.RevokedAt.IsZero() || now.Before(k.RevokedAt))
+}

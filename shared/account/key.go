@@ -1,0 +1,87 @@
+package account
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"strings"
+)
+
+// The text of an API key is
+//
+//	kros_live_<ULID of the key id>_<30 random base62><6 base62 CRC-32 of all before>
+//
+// The fixed start lets secret scanners find leaked keys, the id makes looking
+// one up a read by primary key, and the checksum refuses typing errors and
+// guesses before anything is read.
+const (
+	keyStart  = "kros_live_"
+	idPrefix  = "key_"
+	ulidLen   = 26
+	randomLen = 30
+	sumLen    = 6
+	keyLen    = len(keyStart) + ulidLen + 1 + randomLen + sumLen
+
+	base62    = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+	crockford = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+)
+
+// NewKey makes the text of a new key for the given key id (key_ and a ULID).
+// It fails when the id is not one or when random ends.
+func NewKey(id string, random io.Reader) (string, error) {
+	ulid, ok := strings.CutPrefix(id, idPrefix)
+	if !ok || len(ulid) != ulidLen || !only(crockford, ulid) {
+		return "", errors.New("key id is not key_ and a ULID")
+	}
+	text := []byte(keyStart + ulid + "_")
+	var b [1]byte
+	for n := 0; n < randomLen; {
+		if _, err := io.ReadFull(random, b[:]); err != nil {
+			return "", fmt.Errorf("random characters of a key: %w", err)
+		}
+		if b[0] >= 4*62 {
+			continue // keeps every character equally likely
+		}
+		text = append(text, base62[b[0]%62])
+		n++
+	}
+	return string(text) + checksum(text), nil
+}
+
+// ParseKey checks the form and the checksum of a key's text and returns the key
+// id and the SHA-256 of the text. It says nothing about whether the key exists.
+func ParseKey(text string) (id string, sum [32]byte, ok bool) {
+	if len(text) != keyLen || !strings.HasPrefix(text, keyStart) {
+		return "", sum, false
+	}
+	ulid := text[len(keyStart) : len(keyStart)+ulidLen]
+	rest := text[len(keyStart)+ulidLen:]
+	if !only(crockford, ulid) || rest[0] != '_' || !only(base62, rest[1:]) {
+		return "", sum, false
+	}
+	if checksum([]byte(text[:keyLen-sumLen])) != text[keyLen-sumLen:] {
+		return "", sum, false
+	}
+	return idPrefix + ulid, sha256.Sum256([]byte(text)), true
+}
+
+func checksum(text []byte) string {
+	var out [sumLen]byte
+	n := crc32.ChecksumIEEE(text)
+	for i := sumLen - 1; i >= 0; i-- {
+		out[i] = base62[n%62]
+		n /= 62
+	}
+	return string(out[:])
+}
+
+func only(alphabet, s string) bool {
+	for i := range len(s) {
+		if strings.IndexByte(alphabet, s[i]) < 0 {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,78 @@
+package api
+
+import (
+	"context"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/krosai/telephony/shared/fault"
+	"github.com/krosai/telephony/shared/secret"
+)
+
+// maxCursor is the longest cursor that is looked at, in characters.
+const maxCursor = 2048
+
+// SealCursor makes the next_cursor of a list from a position in it. The cursor
+// is sealed with AES-256-GCM and good only for this caller and this operation.
+func SealCursor(ctx context.Context, position any) (string, error) {
+	aead, bound, err := cursorCipher(ctx)
+	if err != nil {
+		return "", err
+	}
+	plain, err := json.Marshal(position)
+	if err != nil {
+		return "", fmt.Errorf("encode cursor: %w", err)
+	}
+	return base64.RawURLEncoding.EncodeToString(aead.Seal(nil, nil, plain, bound)), nil
+}
+
+// OpenCursor reads a cursor that SealCursor made into position, a pointer. A
+// cursor that is not one, or belongs to another caller or operation, is a
+// fault.Invalid about the field cursor.
+func OpenCursor(ctx context.Context, cursor string, position any) error {
+	aead, bound, err := cursorCipher(ctx)
+	if err != nil {
+		return err
+	}
+	sealed, err := base64.RawURLEncoding.Strict().DecodeString(cursor)
+	if err != nil || len(cursor) > maxCursor {
+		return badCursor()
+	}
+	plain, err := aead.Open(nil, nil, sealed, bound)
+	if err != nil || json.Unmarshal(plain, position) != nil {
+		return badCursor()
+	}
+	return nil
+}
+
+func badCursor() error {
+	return fault.InvalidField("cursor", "malformed", "is not a next_cursor of this list")
+}
+
+// cursorCipher is the cipher of cursors, which makes its own nonces, and what a
+// cursor is bound to.
+func cursorCipher(ctx context.Context) (cipher.AEAD, []byte, error) {
+	rq := requestOf(ctx)
+	if rq == nil {
+		return nil, nil, errors.New("cursor outside a request")
+	}
+	if rq.edge.CursorKey.IsZero() {
+		return nil, nil, errors.New("the edge has no cursor key")
+	}
+	aead, err := newCursorCipher(rq.edge.CursorKey)
+	return aead, []byte(rq.caller.UserID + "\x00" + rq.route), err
+}
+
+func newCursorCipher(key secret.Secret) (cipher.AEAD, error) {
+	sum := sha256.Sum256([]byte("krosai cursor\x00" + key.Reveal()))
+	block, err := aes.NewCipher(sum[:])
+	if err != nil {
+		return nil, err
+	}
+	return cipher.NewGCMWithRandomNonce(block)
+}

@@ -1,0 +1,173 @@
+// Package api is the HTTP edge every endpoint is served through: it finds the
+// operation, authenticates the caller, checks scope and input, answers errors
+// as problem documents (RFC 9457) and writes one log line per request. The
+// rules are those of docs/api.md, "Common to all endpoints".
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"reflect"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/krosai/telephony/shared/account"
+	"github.com/krosai/telephony/shared/secret"
+)
+
+// Endpoint is one HTTP function: it declares its operations to huma.
+type Endpoint interface{ Register(huma.API) }
+
+// Keys looks an API key up and counts its use, in one round trip. It returns
+// the key with its hash. It fails with fault.Unauthenticated when there is no
+// live key with this id and hash, and with fault.Limited when the key's hour is
+// spent.
+type Keys interface {
+	UseKey(ctx context.Context, id string, sum [32]byte) (account.Key, error)
+}
+
+// Edge serves endpoints over HTTP. Keys may be nil when every operation is
+// public, CursorKey empty when none has cursors.
+type Edge struct {
+	Keys      Keys
+	Now       func() time.Time
+	Log       *slog.Logger
+	Version   string        // of the API, in openapi.json
+	CursorKey secret.Secret // seals list cursors; any long random text, the same in every function
+}
+
+const schemaPrefix = "#/components/schemas/"
+
+// Handler serves the endpoints. It panics when an operation needs a credential
+// and there is nothing to look one up with: that is a wiring error, and a
+// function must not start with it.
+func (e *Edge) Handler(endpoints ...Endpoint) http.Handler {
+	s := &server{edge: e, mux: http.NewServeMux()}
+	e.register(s, nil, endpoints)
+	return s
+}
+
+// OpenAPI is the document of all endpoints together, indented and the same for
+// the same declarations.
+func (e *Edge) OpenAPI(endpoints ...Endpoint) ([]byte, error) {
+	doc := &Edge{Keys: undialled{}, Now: e.Now, Log: e.Log, Version: e.Version}
+	api := doc.register(&server{edge: doc, mux: http.NewServeMux()}, []huma.AddOpFunc{documentErrors}, endpoints)
+	text, err := json.MarshalIndent(api.OpenAPI(), "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("encode openapi document: %w", err)
+	}
+	return append(text, '\n'), nil
+}
+
+// undialled stands where no request is ever served.
+type undialled struct{ Keys }
+
+func (e *Edge) register(s *server, onAdd []huma.AddOpFunc, endpoints []Endpoint) huma.API {
+	configureHuma()
+	names := &schemaNames{}
+	config := huma.Config{
+		OpenAPI: &huma.OpenAPI{
+			OpenAPI: "3.1.0",
+			Info:    &huma.Info{Title: "KrosAI Telephony", Version: e.Version},
+			Components: &huma.Components{
+				Schemas: huma.NewMapRegistry(schemaPrefix, names.of),
+				SecuritySchemes: map[string]*huma.SecurityScheme{bearer: {
+					Type: "http", Scheme: "bearer", Description: "An API key (kros_live_…) or a user's JWT."}},
+			},
+			Security:       []map[string][]string{{bearer: {}}},
+			OnAddOperation: onAdd,
+		},
+		Formats:       map[string]huma.Format{"application/json": huma.DefaultJSONFormat, "json": huma.DefaultJSONFormat},
+		DefaultFormat: "application/json",
+		Transformers:  []huma.Transformer{stampProblem},
+	}
+	api := huma.NewAPI(config, s)
+	s.schemas = config.Components.Schemas
+	for _, ep := range endpoints {
+		names.enter(ep)
+		ep.Register(api)
+	}
+	return api
+}
+
+// configureHuma sets the switches that huma keeps in package variables: errors
+// are this package's problems, member names are compared letter by letter, and
+// a list is never null.
+var configureHuma = sync.OnceFunc(func() {
+	huma.NewError = newProblem
+	huma.NewErrorWithContext = newProblemFor
+	huma.ValidateStrictCasing = true
+	huma.DefaultArrayNullable = false
+})
+
+const bearer = "bearer"
+
+// Needs is the security of an operation that needs a caller with this scope.
+func Needs(scope string) []map[string][]string {
+	return []map[string][]string{{bearer: {scope}}}
+}
+
+// Public is the security of an operation that anyone may call. An operation
+// without Security needs a credential, of any scope.
+func Public() []map[string][]string { return []map[string][]string{} }
+
+// required reads an operation's security: whether it takes a credential and
+// which scope.
+func required(op *huma.Operation) (credential bool, scope string) {
+	if op.Security == nil {
+		return true, ""
+	}
+	for _, alternative := range op.Security {
+		for _, scopes := range alternative {
+			if len(scopes) > 0 {
+				return true, scopes[0]
+			}
+		}
+	}
+	return len(op.Security) > 0, ""
+}
+
+// schemaNames names the schemas of the document after their Go types, with the
+// package in front, so that two endpoints may both have a View. The unnamed
+// Body of an endpoint's Input and Output becomes <Endpoint>Request and
+// <Endpoint>Response.
+type schemaNames struct{ endpoint string }
+
+func (n *schemaNames) enter(ep Endpoint) { n.endpoint = title(packageOf(reflect.TypeOf(ep))) }
+
+func (n *schemaNames) of(t reflect.Type, hint string) string {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	name := huma.DefaultSchemaNamer(t, hint)
+	pkg := title(packageOf(t))
+	if t.Name() == "" {
+		pkg = n.endpoint
+		name = strings.Replace(name, "InputBody", "Request", 1)
+		name = strings.Replace(name, "OutputBody", "Response", 1)
+	}
+	if pkg == "" || pkg == "Api" || strings.HasPrefix(name, pkg) {
+		return name
+	}
+	return pkg + name
+}
+
+func packageOf(t reflect.Type) string {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	return t.PkgPath()[strings.LastIndexByte(t.PkgPath(), '/')+1:]
+}
+
+func title(s string) string {
+	if s == "" {
+		return ""
+	}
+	return strings.ToUpper(s[:1]) + s[1:]
+}

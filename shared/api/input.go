@@ -1,0 +1,145 @@
+package api
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/krosai/telephony/shared/fault"
+)
+
+// maxBody is the size limit of a JSON body in bytes.
+const maxBody = 64 << 10
+
+// input is what an operation takes, checked before huma parses it. What huma
+// checks well (types, lengths, patterns, what is required) is left to huma.
+type input struct {
+	query    map[string]*huma.Schema
+	body     *huma.Schema // of a JSON body; nil when it takes none
+	media    string       // of a raw body; empty when the body is JSON or none
+	required bool         // the body
+	limit    int64        // of the body, bytes
+	schemas  huma.Registry
+}
+
+func newInput(op *huma.Operation, schemas huma.Registry) *input {
+	in := &input{query: map[string]*huma.Schema{}, limit: maxBody, schemas: schemas}
+	for _, p := range op.Parameters {
+		if p.In == "query" {
+			in.query[p.Name] = p.Schema
+		}
+	}
+	if op.RequestBody == nil {
+		return in
+	}
+	in.required = op.RequestBody.Required
+	if mt := op.RequestBody.Content["application/json"]; mt != nil && mt.Schema != nil && mt.Schema.Format != "binary" {
+		in.body = mt.Schema
+		in.limit = min(maxBody, op.MaxBodyBytes)
+	} else {
+		for media := range op.RequestBody.Content {
+			in.media = media
+		}
+		if op.MaxBodyBytes > 0 {
+			in.limit = op.MaxBodyBytes
+		}
+	}
+	op.MaxBodyBytes = in.limit + 1 // huma refuses a body of exactly its limit
+	return in
+}
+
+// check reads the query and the body of r and leaves the body to be read again.
+func (in *input) check(r *http.Request) error {
+	if fields := in.checkQuery(r.URL.RawQuery); fields != nil {
+		return invalid(fields)
+	}
+	body, err := io.ReadAll(io.LimitReader(r.Body, in.limit+1))
+	if tooBig, ok := errors.AsType[*http.MaxBytesError](err); ok || tooBig != nil || int64(len(body)) > in.limit {
+		return tooLarge()
+	}
+	if err != nil {
+		return fault.InvalidField("body", "malformed", "the body ended early")
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	switch {
+	case in.media != "":
+		return nil // raw: the operation knows what it takes
+	case in.body == nil:
+		if text := bytes.TrimSpace(body); len(text) > 0 && string(text) != "{}" {
+			return fault.InvalidField("body", "unknown", "this operation takes no body")
+		}
+		r.Body = http.NoBody
+		return nil
+	case len(body) == 0 && in.required:
+		return fault.InvalidField("body", "required", "a JSON body is needed")
+	case len(body) == 0:
+		return nil
+	case !isJSON(r.Header):
+		return wrongType("application/json")
+	}
+	if fields := checkJSON(body, in.body, in.schemas); fields != nil {
+		return invalid(fields)
+	}
+	return nil
+}
+
+func isJSON(h http.Header) bool {
+	media, params, err := mime.ParseMediaType(h.Get("Content-Type"))
+	if err != nil || media != "application/json" || h.Get("Content-Encoding") != "" {
+		return false
+	}
+	charset, ok := params["charset"]
+	return !ok || strings.EqualFold(charset, "utf-8")
+}
+
+var integerText = regexp.MustCompile(`^-?(0|[1-9][0-9]{0,17})$`)
+
+// checkQuery finds parameters that are unknown, repeated, empty, or not spelled
+// the one way their type is.
+func (in *input) checkQuery(raw string) (fields []fault.Field) {
+	values, err := url.ParseQuery(raw)
+	if err != nil {
+		return []fault.Field{{Field: "query", Code: "malformed", Detail: "is not a valid query string"}}
+	}
+	for name, vs := range values {
+		schema, known := in.query[name]
+		code, detail := "", ""
+		switch {
+		case !known:
+			code, detail = "unknown", "there is no such parameter"
+		case len(vs) > 1:
+			code, detail = "duplicate", "is given more than once"
+		case vs[0] == "":
+			code, detail = "malformed", "must not be empty"
+		case !utf8.ValidString(vs[0]) || strings.ContainsRune(vs[0], 0):
+			code, detail = "malformed", "is not valid UTF-8 text"
+		case schema.Type == huma.TypeInteger && !integerText.MatchString(vs[0]):
+			code, detail = "type", "must be a whole number"
+		case schema.Type == huma.TypeBoolean && vs[0] != "true" && vs[0] != "false":
+			code, detail = "type", "must be true or false"
+		default:
+			continue
+		}
+		fields = append(fields, fault.Field{Field: shown(name), Code: code, Detail: detail})
+	}
+	slices.SortFunc(fields, func(a, b fault.Field) int { return strings.Compare(a.Field, b.Field) })
+	return fields
+}
+
+// shown is a name from the request, fit to be said back: valid UTF-8 and short.
+func shown(name string) string {
+	name = strings.ToValidUTF8(name, "\uFFFD")
+	if len(name) <= 64 {
+		return name
+	}
+	return strings.ToValidUTF8(name[:64], "") + "…"
+}

@@ -1,0 +1,178 @@
+package api
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/krosai/telephony/shared/fault"
+)
+
+// maxDepth is how deep arrays and objects may nest in a body.
+const maxDepth = 32
+
+// checkJSON finds what encoding/json would let pass in a body of this schema:
+// members that are unknown, written in another letter case, given twice, or
+// null; text that is not one complete JSON value in UTF-8; NUL characters;
+// numbers that do not fit. It returns nil when there is nothing of the kind.
+func checkJSON(body []byte, schema *huma.Schema, schemas huma.Registry) []fault.Field {
+	if !utf8.Valid(body) {
+		return []fault.Field{{Field: "body", Code: "malformed", Detail: "is not valid UTF-8"}}
+	}
+	w := &walk{schemas: schemas,
+		tokens: jsontext.NewDecoder(bytes.NewReader(body), jsontext.AllowDuplicateNames(true))}
+	err := w.value(schema, "", 0)
+	if err == nil {
+		if _, err = w.tokens.ReadToken(); err == nil {
+			w.add("", "malformed", "has something after its end")
+		}
+	}
+	if err != nil && err != io.EOF && err != errStop {
+		w.add(w.at, "malformed", "is not valid JSON")
+	}
+	return w.fields
+}
+
+// errStop ends a walk that has found enough.
+var errStop = errors.New("enough found")
+
+type walk struct {
+	tokens  *jsontext.Decoder
+	schemas huma.Registry
+	fields  []fault.Field
+	at      string // the path of the value being read
+}
+
+func (w *walk) add(path, code, detail string) {
+	if path == "" {
+		path = "body"
+	}
+	w.fields = append(w.fields, fault.Field{Field: path, Code: code, Detail: detail})
+}
+
+// value reads one value. A nil schema takes any.
+func (w *walk) value(schema *huma.Schema, path string, depth int) error {
+	w.at = path
+	if len(w.fields) >= maxFields {
+		return errStop
+	}
+	if depth > maxDepth {
+		w.add(path, "too_deep", "is nested too deep")
+		return errStop
+	}
+	for schema != nil && schema.Ref != "" {
+		schema = w.schemas.SchemaFromRef(schema.Ref)
+	}
+	token, err := w.tokens.ReadToken()
+	if err != nil {
+		if err == io.EOF {
+			return io.ErrUnexpectedEOF
+		}
+		return err
+	}
+	switch token.Kind() {
+	case '{':
+		return w.object(schema, path, depth)
+	case '[':
+		return w.array(schema, path, depth)
+	case 'n':
+		if schema != nil && !schema.Nullable && schema.Type != "" {
+			w.add(path, "null", "must not be null")
+		}
+	case '"':
+		if strings.ContainsRune(token.String(), 0) {
+			w.add(path, "malformed", "must not hold a NUL character")
+		}
+	case '0':
+		w.number(schema, path, token.String())
+	}
+	return nil
+}
+
+func (w *walk) object(schema *huma.Schema, path string, depth int) error {
+	seen := map[string]bool{}
+	for w.tokens.PeekKind() != '}' {
+		token, err := w.tokens.ReadToken()
+		if err != nil {
+			return err
+		}
+		name := token.String()
+		member := shown(name)
+		if path != "" {
+			member = path + "." + member
+		}
+		if seen[name] {
+			w.add(member, "duplicate", "is given more than once")
+		}
+		seen[name] = true
+		if strings.ContainsRune(name, 0) {
+			w.add(path, "malformed", "a member's name must not hold a NUL character")
+		}
+		of, known := memberSchema(schema, name)
+		if !known {
+			w.add(member, "unknown", "there is no such field")
+		}
+		if err := w.value(of, member, depth+1); err != nil {
+			return err
+		}
+		w.at = path
+	}
+	_, err := w.tokens.ReadToken()
+	return err
+}
+
+// memberSchema is the schema of an object's member, and whether the object may
+// have it.
+func memberSchema(object *huma.Schema, name string) (*huma.Schema, bool) {
+	if object == nil || object.Type != huma.TypeObject {
+		return nil, true
+	}
+	if of, ok := object.Properties[name]; ok {
+		return of, true
+	}
+	switch more := object.AdditionalProperties.(type) {
+	case *huma.Schema:
+		return more, true
+	case bool:
+		return nil, more
+	}
+	return nil, true
+}
+
+func (w *walk) array(schema *huma.Schema, path string, depth int) error {
+	var items *huma.Schema
+	if schema != nil {
+		items = schema.Items
+	}
+	for i := 0; w.tokens.PeekKind() != ']'; i++ {
+		if err := w.value(items, path+"["+strconv.Itoa(i)+"]", depth+1); err != nil {
+			return err
+		}
+		w.at = path
+	}
+	_, err := w.tokens.ReadToken()
+	return err
+}
+
+// number refuses what would overflow or be rounded on the way into Go.
+func (w *walk) number(schema *huma.Schema, path, text string) {
+	if schema != nil && schema.Type == huma.TypeInteger {
+		bits := 64
+		if schema.Format == "int32" {
+			bits = 32
+		}
+		if _, err := strconv.ParseInt(text, 10, bits); err != nil {
+			w.add(path, "type", "must be a whole number")
+		}
+		return
+	}
+	if _, err := strconv.ParseFloat(text, 64); err != nil {
+		w.add(path, "type", "is too large a number")
+	}
+}

@@ -1,0 +1,306 @@
+package api
+
+import (
+	"bytes"
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/krosai/telephony/shared/fault"
+)
+
+// Problem is the body of every error answer (RFC 9457).
+type Problem struct {
+	Type      string        `json:"type" example:"about:blank" doc:"Always about:blank: code tells problems apart"`
+	Title     string        `json:"title" example:"Bad Request" doc:"The name of the status"`
+	Status    int           `json:"status" example:"400" doc:"The HTTP status"`
+	Detail    string        `json:"detail" doc:"What is wrong, for people"`
+	Code      string        `json:"code" pattern:"^[A-Z][A-Z0-9_]*$" example:"INVALID_REQUEST" doc:"What is wrong, for programs; stable"`
+	RequestID string        `json:"request_id" doc:"The same as X-Request-Id; name it when asking for help"`
+	Errors    []fault.Field `json:"errors,omitempty" doc:"With INVALID_REQUEST: each field that is wrong"`
+
+	retryAfter time.Duration
+	cause      error // for the log
+}
+
+// Error, GetStatus and ContentType make a Problem what huma answers errors with.
+func (p *Problem) Error() string { return p.Code + ": " + p.Detail }
+
+// GetStatus is the HTTP status.
+func (p *Problem) GetStatus() int { return p.Status }
+
+// ContentType is application/problem+json.
+func (p *Problem) ContentType(string) string { return "application/problem+json" }
+
+func problem(status int, code, detail string) *Problem {
+	return &Problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Code: code, Detail: detail}
+}
+
+func internal() error { return &fault.Error{Kind: fault.Internal} }
+
+// statusOf is the HTTP status of each kind of fault.
+func statusOf(kind fault.Kind) int {
+	switch kind {
+	case fault.Invalid:
+		return http.StatusBadRequest
+	case fault.Unauthenticated:
+		return http.StatusUnauthorized
+	case fault.Forbidden:
+		return http.StatusForbidden
+	case fault.NotFound:
+		return http.StatusNotFound
+	case fault.Conflict:
+		return http.StatusConflict
+	case fault.Unprocessable:
+		return http.StatusUnprocessableEntity
+	case fault.Limited:
+		return http.StatusTooManyRequests
+	case fault.Upstream:
+		return http.StatusServiceUnavailable
+	}
+	return http.StatusInternalServerError
+}
+
+// problemOf turns an error into what the caller may know of it.
+func problemOf(err error) *Problem {
+	if p, ok := errors.AsType[*Problem](err); ok {
+		return p
+	}
+	f, ok := errors.AsType[*fault.Error](err)
+	if !ok || statusOf(f.Kind) == http.StatusInternalServerError {
+		p := problem(http.StatusInternalServerError, "INTERNAL", "something went wrong on our side; name the request_id when you ask for help")
+		p.cause = err
+		return p
+	}
+	p := problem(statusOf(f.Kind), f.Code, f.Detail)
+	p.Errors, p.retryAfter = f.Fields, f.RetryAfter
+	if f.Kind == fault.Upstream {
+		p.cause = err
+	}
+	return p
+}
+
+// fail answers the request with err.
+func (rq *request) fail(err error) { rq.send(problemOf(err)) }
+
+// send answers the request with p.
+func (rq *request) send(p *Problem) {
+	rq.stamp(p)
+	rq.answer.header.Set("Content-Type", p.ContentType(""))
+	rq.answer.WriteHeader(p.Status)
+	if err := huma.DefaultJSONFormat.Marshal(rq.answer, p); err != nil {
+		panic(err) // a Problem can always be encoded
+	}
+}
+
+// stamp completes a problem that is about to be sent: request id, headers, and
+// the log line with the cause.
+func (rq *request) stamp(p *Problem) {
+	if p.RequestID != "" {
+		return
+	}
+	p.RequestID = rq.id
+	h := rq.answer.header
+	switch p.Status {
+	case http.StatusUnauthorized:
+		h.Set("WWW-Authenticate", "Bearer")
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		wait := max(1, int64((p.retryAfter+time.Second-1)/time.Second))
+		h.Set("Retry-After", strconv.FormatInt(wait, 10))
+	}
+	if p.cause != nil {
+		rq.edge.Log.Error("request failed", "request_id", rq.id, "route", rq.route, "code", p.Code, "cause", p.cause.Error())
+	}
+}
+
+// stampProblem is the huma transformer that completes problems made by huma and
+// by handlers.
+func stampProblem(ctx huma.Context, _ string, body any) (any, error) {
+	if p, ok := body.(*Problem); ok {
+		if rq := requestOf(ctx.Context()); rq != nil {
+			rq.stamp(p)
+		}
+	}
+	return body, nil
+}
+
+// newProblem is huma.NewError: for the errors that handlers make with huma's own
+// constructors, and for the type that huma documents.
+func newProblem(status int, msg string, _ ...error) huma.StatusError {
+	code := strings.ToUpper(strings.ReplaceAll(http.StatusText(status), " ", "_"))
+	return problem(status, code, msg)
+}
+
+// newProblemFor is how huma answers errors it finds: its own are about the
+// input, and an error from a handler comes as status 500 with the error itself
+// in errs.
+func newProblemFor(_ huma.Context, status int, msg string, errs ...error) huma.StatusError {
+	for _, err := range errs {
+		if _, ok := errors.AsType[*fault.Error](err); ok {
+			return problemOf(err)
+		}
+	}
+	switch {
+	case status >= http.StatusInternalServerError:
+		return problemOf(errors.Join(errs...))
+	case status == http.StatusRequestEntityTooLarge:
+		return tooLarge()
+	}
+	var fields []fault.Field
+	for _, err := range errs {
+		if d, ok := err.(*huma.ErrorDetail); ok {
+			fields = append(fields, fieldOf(d))
+		}
+	}
+	if len(fields) == 0 {
+		fields = []fault.Field{{Field: "body", Code: "invalid", Detail: msg}}
+	}
+	return problemOf(invalid(fields))
+}
+
+// maxFields bounds how many wrong fields one answer names.
+const maxFields = 20
+
+func invalid(fields []fault.Field) error {
+	return &fault.Error{Kind: fault.Invalid, Code: "INVALID_REQUEST",
+		Detail: "the request is not valid; errors says where", Fields: fields[:min(len(fields), maxFields)]}
+}
+
+// fieldOf turns one of huma's validation errors into a field of ours. The
+// value is left behind: it may be a secret.
+func fieldOf(d *huma.ErrorDetail) fault.Field {
+	path := d.Location
+	if where, rest, ok := strings.Cut(path, "."); ok && (where == "body" || where == "query" || where == "path" || where == "header") {
+		path = rest
+	}
+	msg, _, _ := strings.Cut(d.Message, ": ")
+	if name, ok := strings.CutPrefix(d.Message, "expected required property "); ok {
+		name = strings.TrimSuffix(name, " to be present")
+		if path == "body" {
+			path = name
+		} else {
+			path += "." + name
+		}
+		msg = "is required"
+	}
+	return fault.Field{Field: path, Code: codeOf(d.Message), Detail: msg}
+}
+
+// codeOf is the stable word for one of huma's messages (package
+// huma/v2/validation, and the parameter parser).
+func codeOf(msg string) string {
+	for _, c := range []struct{ start, code string }{
+		{"expected required property", "required"},
+		{"expected property", "required"},
+		{"required ", "required"},
+		{"unexpected property", "unknown"},
+		{"unknown query parameter", "unknown"},
+		{"expected length >=", "too_short"},
+		{"expected length <=", "too_long"},
+		{"expected array length >=", "too_few"},
+		{"expected array length <=", "too_many"},
+		{"expected object with at least", "too_few"},
+		{"expected object with at most", "too_many"},
+		{"expected number >", "minimum"},
+		{"expected number <", "maximum"},
+		{"expected number to be a multiple", "multiple"},
+		{"expected value to be one of", "enum"},
+		{"expected value to be", "enum"},
+		{"expected array items to be unique", "duplicate"},
+		{"expected string to match pattern", "pattern"},
+		{"expected string to be RFC", "format"},
+		{"expected string to be either RFC", "format"},
+		{"expected string to be base64", "format"},
+		{"expected duration", "format"},
+		{"expected string to be", "pattern"},
+		{"invalid date/time", "format"},
+		{"invalid value", "format"},
+		{"invalid ", "type"},
+		{"expected ", "type"},
+	} {
+		if strings.HasPrefix(msg, c.start) {
+			return c.code
+		}
+	}
+	return "invalid"
+}
+
+func tooLarge() *Problem {
+	return problem(http.StatusRequestEntityTooLarge, "BODY_TOO_LARGE", "the body is larger than this endpoint takes")
+}
+
+func wrongType(want string) *Problem {
+	return problem(http.StatusUnsupportedMediaType, "UNSUPPORTED_MEDIA_TYPE", "the body must be sent as Content-Type: "+want)
+}
+
+// documentErrors adds the answers of the edge to an operation's documentation.
+func documentErrors(doc *huma.OpenAPI, op *huma.Operation) {
+	delete(op.Responses, "default")
+	statuses := []int{http.StatusTooManyRequests, http.StatusInternalServerError, http.StatusServiceUnavailable}
+	credential, scope := required(op)
+	if credential {
+		statuses = append(statuses, http.StatusUnauthorized)
+	} else {
+		statuses = []int{http.StatusInternalServerError}
+	}
+	if scope != "" {
+		statuses = append(statuses, http.StatusForbidden)
+	}
+	takes := func(in string) bool {
+		for _, p := range op.Parameters {
+			if p.In == in {
+				return true
+			}
+		}
+		return false
+	}
+	if takes("path") {
+		statuses = append(statuses, http.StatusNotFound)
+	}
+	if takes("query") || takes("header") || op.RequestBody != nil {
+		statuses = append(statuses, http.StatusBadRequest)
+	}
+	if op.RequestBody != nil {
+		statuses = append(statuses, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType)
+	}
+	if doc.Components.Responses == nil {
+		doc.Components.Responses = map[string]*huma.Response{}
+	}
+	for _, status := range statuses {
+		op.Responses[strconv.Itoa(status)] = sharedResponse(doc, status)
+	}
+	for status, response := range op.Responses {
+		if n, _ := strconv.Atoi(status); n >= 400 && response.Ref == "" {
+			op.Responses[status] = sharedResponse(doc, n)
+		}
+	}
+	if !hasIdempotencyKey(op) {
+		delete(op.Responses, "422") // huma documents it, the edge answers 400 instead
+	}
+}
+
+func hasIdempotencyKey(op *huma.Operation) bool {
+	for _, p := range op.Parameters {
+		if p.In == "header" && p.Name == "Idempotency-Key" {
+			return true
+		}
+	}
+	return false
+}
+
+// sharedResponse is a reference to the component that documents a status.
+func sharedResponse(doc *huma.OpenAPI, status int) *huma.Response {
+	name := string(bytes.ReplaceAll([]byte(http.StatusText(status)), []byte(" "), nil))
+	if doc.Components.Responses[name] == nil {
+		doc.Components.Responses[name] = &huma.Response{
+			Description: http.StatusText(status),
+			Content: map[string]*huma.MediaType{"application/problem+json": {
+				Schema: &huma.Schema{Ref: schemaPrefix + "Problem"}}},
+		}
+	}
+	return &huma.Response{Ref: "#/components/responses/" + name}
+}

@@ -1,0 +1,215 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+	"github.com/oklog/ulid/v2"
+
+	"github.com/krosai/telephony/shared/account"
+	"github.com/krosai/telephony/shared/fault"
+)
+
+// server is the router. It is huma's adapter as well, so that what the edge
+// checks happens between routing and huma's own validation.
+type server struct {
+	edge    *Edge
+	mux     *http.ServeMux
+	schemas huma.Registry
+}
+
+// request is what the edge knows about the request it is serving.
+type request struct {
+	edge   *Edge
+	id     string
+	route  string // method and path pattern; empty while unknown
+	caller account.Caller
+	answer *answer
+}
+
+type requestKey struct{}
+type requestIDKey struct{}
+
+// WithRequestID gives the request served under ctx the id that the gateway in
+// front knows it by.
+func WithRequestID(ctx context.Context, id string) context.Context {
+	return context.WithValue(ctx, requestIDKey{}, id)
+}
+
+// CallerOf is the authenticated caller of the request; the zero Caller in a
+// public operation.
+func CallerOf(ctx context.Context) account.Caller {
+	if rq := requestOf(ctx); rq != nil {
+		return rq.caller
+	}
+	return account.Caller{}
+}
+
+// RequestID is the id in the answer's X-Request-Id; empty outside a request.
+func RequestID(ctx context.Context) string {
+	if rq := requestOf(ctx); rq != nil {
+		return rq.id
+	}
+	return ""
+}
+
+// ResponseHeader is the header of the answer, whether it becomes a success or a
+// problem: for what must be on both, such as rate limits. It is nil outside a
+// request.
+func ResponseHeader(ctx context.Context) http.Header {
+	if rq := requestOf(ctx); rq != nil {
+		return rq.answer.header
+	}
+	return nil
+}
+
+func requestOf(ctx context.Context) *request {
+	rq, _ := ctx.Value(requestKey{}).(*request)
+	return rq
+}
+
+// ServeHTTP serves one request. The answer is held back until it is complete,
+// so that a failure half way through becomes a clean 500.
+func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	start := s.edge.Now()
+	rq := &request{edge: s.edge, id: s.requestID(r.Context(), start), answer: &answer{header: http.Header{}}}
+	r = r.WithContext(context.WithValue(r.Context(), requestKey{}, rq))
+	s.route(rq, r)
+	rq.answer.send(w, r.Method, rq.id)
+	s.edge.Log.LogAttrs(r.Context(), slog.LevelInfo, "request",
+		slog.String("method", r.Method),
+		slog.String("route", rq.route),
+		slog.Int("status", rq.answer.status),
+		slog.Int64("ms", s.edge.Now().Sub(start).Milliseconds()),
+		slog.String("request_id", rq.id),
+		slog.String("user_id", rq.caller.UserID),
+		slog.String("key_id", rq.caller.KeyID))
+}
+
+func (s *server) requestID(ctx context.Context, now time.Time) string {
+	if id, _ := ctx.Value(requestIDKey{}).(string); id != "" {
+		return id
+	}
+	return ulid.MustNew(ulid.Timestamp(now), rand.Reader).String()
+}
+
+func (s *server) route(rq *request, r *http.Request) {
+	defer func() {
+		if p := recover(); p != nil {
+			rq.answer.reset()
+			s.edge.Log.LogAttrs(r.Context(), slog.LevelError, "panic", slog.String("request_id", rq.id),
+				slog.String("cause", fmt.Sprint(p)), slog.String("stack", string(debug.Stack())))
+			rq.fail(internal())
+		}
+	}()
+	if !PlainPath(r.URL.EscapedPath()) {
+		rq.fail(fault.Missing("path"))
+		return
+	}
+	if h, pattern := s.mux.Handler(r); pattern == "" {
+		refusal := &answer{header: http.Header{}}
+		h.ServeHTTP(refusal, r)
+		if refusal.status == http.StatusMethodNotAllowed {
+			rq.answer.header.Set("Allow", refusal.header.Get("Allow"))
+			rq.send(problem(http.StatusMethodNotAllowed, "METHOD_NOT_ALLOWED", "this path does not take this method"))
+			return
+		}
+		rq.fail(fault.Missing("path"))
+		return
+	}
+	s.mux.ServeHTTP(rq.answer, r)
+}
+
+// PlainPath reports whether an escaped path is spelled the one way the API
+// spells its paths: no escapes, no empty, "." or ".." segments, no slash at
+// the end. Every other spelling is a path that does not exist.
+func PlainPath(path string) bool {
+	if !strings.HasPrefix(path, "/") {
+		return false
+	}
+	for segment := range strings.SplitSeq(path[1:], "/") {
+		if segment == "" || segment == "." || segment == ".." {
+			return false
+		}
+		for i := range len(segment) {
+			c := segment[i]
+			if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("-_.~", c) >= 0) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// Handle adds an operation; it is called by huma.
+func (s *server) Handle(op *huma.Operation, next func(huma.Context)) {
+	credential, scope := required(op)
+	if credential && s.edge.Keys == nil {
+		panic("api: " + op.OperationID + " needs a credential and the edge has no keys")
+	}
+	in := newInput(op, s.schemas)
+	pattern := op.Method + " " + op.Path
+	s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+		rq := requestOf(r.Context())
+		rq.route = pattern
+		if credential {
+			if err := rq.authenticate(r, scope); err != nil {
+				rq.fail(err)
+				return
+			}
+		}
+		if err := in.check(r); err != nil {
+			rq.fail(err)
+			return
+		}
+		r.Header.Del("Accept") // there is one representation, and it is not negotiated
+		next(humago.NewContext(op, r, w))
+	})
+}
+
+// answer is a response held in memory.
+type answer struct {
+	header http.Header
+	status int
+	body   bytes.Buffer
+}
+
+func (a *answer) Header() http.Header { return a.header }
+
+func (a *answer) WriteHeader(status int) { a.status = status }
+
+func (a *answer) Write(b []byte) (int, error) {
+	if a.status == 0 {
+		a.status = http.StatusOK
+	}
+	return a.body.Write(b)
+}
+
+func (a *answer) reset() { a.header, a.status = http.Header{}, 0; a.body.Reset() }
+
+func (a *answer) send(w http.ResponseWriter, method, requestID string) {
+	if a.status == 0 {
+		a.status = http.StatusOK
+	}
+	h := w.Header()
+	for name, values := range a.header {
+		h[name] = values
+	}
+	h.Set("X-Request-Id", requestID)
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
+	w.WriteHeader(a.status)
+	if method != http.MethodHead && a.body.Len() > 0 {
+		w.Write(a.body.Bytes()) // nobody is left to tell when this fails
+	}
+}

@@ -1,0 +1,37 @@
+// Package env reads a function's configuration from its environment.
+package env
+
+import (
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/caarlos0/env/v11"
+)
+
+// Must reads a T by its env tags (github.com/caarlos0/env). When a variable is
+// missing or has no valid value it says which on standard error and ends the
+// process with status 1. It never prints a value.
+func Must[T any]() T {
+	cfg, err := env.ParseAs[T]()
+	if err != nil {
+		explain(os.Stderr, err)
+		os.Exit(1)
+	}
+	return cfg
+}
+
+func explain(w io.Writer, err error) {
+	problems := []error{err}
+	if all, ok := err.(env.AggregateError); ok {
+		problems = all.Errors
+	}
+	for _, p := range problems {
+		switch e := p.(type) {
+		case env.ParseError: // its text holds the value
+			fmt.Fprintf(w, "configuration: field %s is not a valid %s\n", e.Name, e.Type)
+		default:
+			fmt.Fprintf(w, "configuration: %v\n", e)
+		}
+	}
+}

@@ -1,0 +1,68 @@
+// Package obs is what the functions tell about themselves: structured logs and
+// CloudWatch metrics.
+package obs
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"os"
+	"time"
+)
+
+// Logger writes JSON lines to w. level is debug, info, warn or error in any
+// case, as in LOG_LEVEL; anything else is info.
+func Logger(w io.Writer, level string) *slog.Logger {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(level)); err != nil {
+		l = slog.LevelInfo
+	}
+	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: l}))
+}
+
+// Namespace is the CloudWatch namespace of every metric.
+const Namespace = "KrosTelephony"
+
+type outputKey struct{}
+
+// WithOutput makes Count write to w under ctx instead of standard output, which
+// is where Lambda collects it.
+func WithOutput(ctx context.Context, w io.Writer) context.Context {
+	return context.WithValue(ctx, outputKey{}, w)
+}
+
+// Count adds value to a metric, as one line of CloudWatch's embedded metric
+// format. dims are name, value, name, value …; they must take few values, for
+// each combination is a metric that costs money.
+func Count(ctx context.Context, name string, value float64, dims ...string) {
+	w, ok := ctx.Value(outputKey{}).(io.Writer)
+	if !ok {
+		w = os.Stdout
+	}
+	w.Write(countLine(time.Now(), name, value, dims)) // a metric is not worth failing for
+}
+
+func countLine(now time.Time, name string, value float64, dims []string) []byte {
+	type metric struct{ Name, Unit string }
+	type directive struct {
+		Namespace  string
+		Dimensions [][]string
+		Metrics    []metric
+	}
+	line := map[string]any{name: value}
+	names := []string{}
+	for i := 0; i+1 < len(dims); i += 2 {
+		names = append(names, dims[i])
+		line[dims[i]] = dims[i+1]
+	}
+	line["_aws"] = map[string]any{
+		"Timestamp":         now.UnixMilli(),
+		"CloudWatchMetrics": []directive{{Namespace, [][]string{names}, []metric{{name, "Count"}}}},
+	}
+	text, err := json.Marshal(line)
+	if err != nil {
+		return nil // not finite: nothing CloudWatch could take
+	}
+	return append(text, '\n')
+}
