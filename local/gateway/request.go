@@ -1,0 +1,193 @@
+package gateway
+
+import (
+	"fmt"
+	"hash/crc32"
+	"mime"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/krosai/telephony/emulator/template"
+)
+
+// route is a template's route and its path, cut at the slashes.
+type route struct {
+	template.Route
+	segments []string
+}
+
+func compile(routes []template.Route) []route {
+	out := make([]route, len(routes))
+	for i, r := range routes {
+		out[i] = route{Route: r, segments: strings.Split(r.Path, "/")}
+	}
+	return out
+}
+
+// match finds the route of a request and its path parameters, or nil. Of those
+// that match, the most specific one wins: segment by segment a literal beats a
+// parameter and a parameter beats {proxy+}; then a method beats ANY.
+func match(routes []route, method, path string) (*route, map[string]string) {
+	var best *route
+	var parameters map[string]string
+	segments := strings.Split(path, "/")
+	for i := range routes {
+		r := &routes[i]
+		if r.Method != method && r.Method != "ANY" {
+			continue
+		}
+		found, ok := r.fit(segments)
+		if ok && (best == nil || r.rank() > best.rank()) {
+			best, parameters = r, found
+		}
+	}
+	return best, parameters
+}
+
+// fit matches a path. A parameter takes one segment that is not empty;
+// {name+} takes everything that is left.
+func (r *route) fit(path []string) (map[string]string, bool) {
+	parameters := map[string]string{}
+	for i, s := range r.segments {
+		name, isParameter := parameter(s)
+		greedy, isGreedy := strings.CutSuffix(name, "+")
+		switch {
+		case i >= len(path):
+			return nil, false
+		case isParameter && isGreedy:
+			rest := strings.Join(path[i:], "/")
+			parameters[greedy] = rest
+			return parameters, rest != ""
+		case isParameter && path[i] != "":
+			parameters[name] = path[i]
+		case s != path[i] || isParameter:
+			return nil, false
+		}
+	}
+	return parameters, len(path) == len(r.segments)
+}
+
+// rank orders routes by how specific they are: a greater text is more specific.
+func (r *route) rank() string {
+	var b strings.Builder
+	for _, s := range r.segments {
+		name, isParameter := parameter(s)
+		switch {
+		case !isParameter:
+			b.WriteByte('3')
+		case strings.HasSuffix(name, "+"):
+			b.WriteByte('1')
+		default:
+			b.WriteByte('2')
+		}
+	}
+	if r.Method != "ANY" {
+		b.WriteByte('4')
+	}
+	return b.String()
+}
+
+func parameter(segment string) (string, bool) {
+	if strings.HasPrefix(segment, "{") && strings.HasSuffix(segment, "}") {
+		return segment[1 : len(segment)-1], true
+	}
+	return "", false
+}
+
+// pathOf is rawPath: an HTTP API hands the path over percent-decoded, cut at a
+// question mark that was encoded in it. net/http has decoded it already.
+func pathOf(decoded string) string {
+	path, _, _ := strings.Cut(decoded, "?")
+	return path
+}
+
+// headersOf are the request's headers as an HTTP API forwards them: names in
+// lower case, repeated values joined by a comma, cookies apart, and the
+// headers that the gateway adds.
+func headersOf(r *http.Request, now time.Time) map[string]string {
+	h := map[string]string{"host": r.Host, "content-length": strconv.FormatInt(max(r.ContentLength, 0), 10)}
+	for name, values := range r.Header {
+		h[strings.ToLower(name)] = strings.Join(values, ",")
+	}
+	delete(h, "cookie")
+	source := hostOf(r.RemoteAddr)
+	if before := h["x-forwarded-for"]; before != "" {
+		source = before + ", " + source
+	}
+	h["x-forwarded-for"] = source
+	h["x-forwarded-proto"], h["x-forwarded-port"] = "http", portOf(r.Host, "80")
+	if r.TLS != nil {
+		h["x-forwarded-proto"], h["x-forwarded-port"] = "https", portOf(r.Host, "443")
+	}
+	if h["x-amzn-trace-id"] == "" {
+		sum := crc32.ChecksumIEEE([]byte(r.RemoteAddr + r.URL.Path))
+		h["x-amzn-trace-id"] = fmt.Sprintf("Root=1-%08x-%08x%016x", now.Unix(), sum, now.UnixNano())
+	}
+	return h
+}
+
+// cookiesOf are the cookies as they came, one string each.
+func cookiesOf(r *http.Request) []string {
+	var cookies []string
+	for _, line := range r.Header.Values("Cookie") {
+		for c := range strings.SplitSeq(line, ";") {
+			if c = strings.TrimSpace(c); c != "" {
+				cookies = append(cookies, c)
+			}
+		}
+	}
+	return cookies
+}
+
+// queryOf are the parameters decoded, repeated ones joined by a comma.
+func queryOf(r *http.Request) map[string]string {
+	values := r.URL.Query()
+	if len(values) == 0 {
+		return nil
+	}
+	q := make(map[string]string, len(values))
+	for name, list := range values {
+		q[name] = strings.Join(list, ",")
+	}
+	return q
+}
+
+// isText reports whether an HTTP API hands a body of this content type over as
+// it is. It encodes every other body as base64, one without a type included:
+// so application/problem+json and LiveKit's application/webhook+json come in
+// base64. (AWS documents "binary" without a list; this is what it was seen to
+// do.)
+func isText(contentType string) bool {
+	media, _, err := mime.ParseMediaType(contentType)
+	if err != nil {
+		media, _, _ = strings.Cut(contentType, ";")
+		media = strings.ToLower(strings.TrimSpace(media))
+	}
+	switch media {
+	case "application/json", "application/xml", "application/javascript":
+		return true
+	}
+	return strings.HasPrefix(media, "text/")
+}
+
+func hostOf(address string) string {
+	if host, _, err := net.SplitHostPort(address); err == nil {
+		return host
+	}
+	return address
+}
+
+func portOf(address, otherwise string) string {
+	if _, port, err := net.SplitHostPort(address); err == nil {
+		return port
+	}
+	return otherwise
+}
+
+func prefixOf(domain string) string {
+	prefix, _, _ := strings.Cut(domain, ".")
+	return prefix
+}
