@@ -1,0 +1,195 @@
+package carrier
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"strconv"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+
+	"github.com/krosai/telephony/local/rtp"
+)
+
+func statusLine(code int) string { return strconv.Itoa(code) + " " + reason(code) }
+
+// onInvite plays the callee. It returns when the call is over: the SIP stack ends the transaction then.
+func (c *Carrier) onInvite(req *sip.Request, tx sip.ServerTransaction) {
+	if _, inside := req.To().Params.Get("tag"); inside {
+		c.onReinvite(req, tx)
+		return
+	}
+	if !c.begin() {
+		c.refuse(tx, c.response(req, 503, ""))
+		return
+	}
+	defer c.work.Done()
+	if err := tx.Respond(c.response(req, 100, "")); err != nil {
+		return
+	}
+	req.To().Params.Add("tag", sip.GenerateTagN(16)) // all further answers carry it, the stack's 487 too
+	k := c.incoming(req)
+	c.add(k)
+	defer c.forget(k)
+
+	if status := c.authorize(req, k.script.Auth); status != 0 {
+		k.end("status", status)
+		res := c.response(req, status, "")
+		if status == 407 {
+			res.AppendHeader(sip.NewHeader("Proxy-Authenticate", c.challenge(c.challenges.issue(time.Now())).String()))
+		}
+		c.refuse(tx, res)
+		return
+	}
+	remote, err := rtp.ParseSDP(req.Body())
+	if err != nil {
+		k.end("status", 488)
+		c.refuse(tx, c.response(req, 488, ""))
+		return
+	}
+	if req.Contact() == nil {
+		k.end("status", 400)
+		c.refuse(tx, c.response(req, 400, ""))
+		return
+	}
+	k.ring(req, tx, remote)
+}
+
+// incoming is the call an INVITE begins.
+func (c *Carrier) incoming(req *sip.Request) *call {
+	callee, caller := req.Recipient.User, req.From().Address.User
+	k := &call{
+		carrier: c, script: c.opts.Script(callee),
+		acked: make(chan struct{}), over: make(chan struct{}),
+		info: CallInfo{
+			Callee: callee, Caller: caller, SIPCallID: req.CallID().Value(), State: "trying", Started: time.Now(),
+		},
+	}
+	k.dialog.callID = req.CallID().Value()
+	k.dialog.local = req.To().AsFrom()
+	k.dialog.remote = req.From().AsTo()
+	k.dialog.transport, k.dialog.peer = req.Transport(), req.Source()
+	if contact := req.Contact(); contact != nil {
+		k.dialog.target = *contact.Address.Clone()
+	}
+	return k
+}
+
+// onReinvite keeps the session as it is (RFC 3261 section 14.2).
+func (c *Carrier) onReinvite(req *sip.Request, tx sip.ServerTransaction) {
+	status := 488
+	if c.find(req) == nil {
+		status = 481
+	}
+	c.refuse(tx, c.response(req, status, ""))
+}
+
+// refuse gives an INVITE its final answer and waits for the ACK; the stack repeats the answer until then.
+func (c *Carrier) refuse(tx sip.ServerTransaction, res *sip.Response) {
+	// After a CANCEL the stack has sent its 487 and ignores ours.
+	if err := tx.Respond(res); err != nil && !errors.Is(err, sip.ErrTransactionCanceled) {
+		c.log.Debug("answer not sent", "status", res.StatusCode, "error", err)
+		return
+	}
+	select {
+	case <-tx.Acks():
+	case <-tx.Done():
+	case <-c.closing:
+	}
+}
+
+// ring plays the script up to the final answer. A CANCEL may come at any time: the stack answers it and the INVITE.
+func (k *call) ring(req *sip.Request, tx sip.ServerTransaction, remote netip.AddrPort) {
+	if !tx.OnCancel(func(*sip.Request) { k.end("cancel", 487) }) {
+		k.end("cancel", 487)
+		return
+	}
+	if k.wait(k.script.Ring, tx.Done()) && !k.script.NoRing && k.advance("ringing") {
+		if err := tx.Respond(k.carrier.response(req, 180, "")); err != nil && !errors.Is(err, sip.ErrTransactionCanceled) {
+			k.end("status", 0)
+			return
+		}
+	}
+	ringFor := k.script.RingFor
+	if k.script.Status == 0 {
+		ringFor = -1
+	}
+	status, phrase := k.script.Status, k.script.Reason
+	if !k.wait(ringFor, tx.Done()) {
+		status, phrase = 503, "" // the carrier closes, or the transaction is dead and nobody will see this
+	}
+	if status/100 == 2 {
+		k.answer(req, tx, remote)
+		return
+	}
+	if !k.end("status", status) {
+		status, phrase = 487, "" // by CANCEL, or by BYE before the answer (RFC 3261 section 15.1.2)
+	}
+	k.carrier.refuse(tx, k.carrier.response(req, status, phrase))
+}
+
+// answer takes the call and plays the rest of the script.
+func (k *call) answer(req *sip.Request, tx sip.ServerTransaction, remote netip.AddrPort) {
+	media, err := rtp.Listen(k.carrier.host)
+	if err != nil {
+		k.carrier.log.Error("no media port", "error", err)
+		k.end("status", 500)
+		k.carrier.refuse(tx, k.carrier.response(req, 500, ""))
+		return
+	}
+	k.mu.Lock()
+	k.media = media
+	k.mu.Unlock()
+	k.startMedia(remote) // its end closes the session
+	ok := k.carrier.response(req, k.script.Status, k.script.Reason, sip.NewHeader("Content-Type", "application/sdp"))
+	ok.SetBody(rtp.Offer(k.carrier.host, media.Port()))
+	if !k.advance("talking") {
+		k.carrier.refuse(tx, k.carrier.response(req, 487, ""))
+		return
+	}
+	if k.sendAnswer(tx, ok) {
+		k.talk()
+	}
+}
+
+// overtaken settles a call whose CANCEL came while it was being answered: the stack has sent 487, not our answer.
+func (k *call) overtaken() {
+	k.mu.Lock()
+	k.info.Answered, k.info.Status = time.Time{}, 487
+	k.mu.Unlock()
+	k.end("cancel", 487)
+}
+
+// sendAnswer repeats the 2xx until it is acknowledged (RFC 3261 section 13.3.1.4); the stack does not. It reports
+// whether the call is up. A CANCEL that overtook the answer counts.
+func (k *call) sendAnswer(tx sip.ServerTransaction, ok *sip.Response) bool {
+	deadline := time.Now().Add(64 * sip.T1)
+	for interval := sip.T1; ; interval = min(2*interval, sip.T2) {
+		if err := tx.Respond(ok); errors.Is(err, sip.ErrTransactionCanceled) {
+			k.overtaken()
+			return false
+		}
+		timer := time.NewTimer(interval)
+		select {
+		case <-k.acked:
+			timer.Stop()
+			return true
+		case <-tx.Acks(): // sent with the INVITE's branch, against section 13.2.2.4
+			timer.Stop()
+			return true
+		case <-k.over:
+			timer.Stop()
+			return false
+		case <-k.carrier.closing:
+			timer.Stop()
+			return true // talk hangs up
+		case <-timer.C:
+		}
+		if time.Now().After(deadline) {
+			k.carrier.log.Warn("answer not acknowledged", "sip_call_id", k.dialog.callID)
+			k.bye(context.Background())
+			return false
+		}
+	}
+}

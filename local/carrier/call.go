@@ -1,0 +1,264 @@
+package carrier
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+
+	"github.com/krosai/telephony/local/rtp"
+)
+
+// byeTimeout is how long an answer to BYE or CANCEL is awaited.
+const byeTimeout = 2 * time.Second
+
+// call is one call, whichever side placed it.
+type call struct {
+	carrier *Carrier
+	script  Script
+	dialog  dialog
+	media   *rtp.Session
+
+	acked   chan struct{} // the answer we gave was acknowledged
+	ackOnce sync.Once
+	over    chan struct{} // closed by end
+
+	mu   sync.Mutex
+	info CallInfo
+}
+
+// end settles the call once: who ended it and, when it was never answered, with which status. It reports whether this
+// was the end.
+func (k *call) end(by string, status int) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.info.State == "ended" {
+		return false
+	}
+	k.info.State, k.info.Ended, k.info.EndedBy = "ended", time.Now(), by
+	if k.info.Status == 0 {
+		k.info.Status = status
+	}
+	close(k.over)
+	k.carrier.log.Info("call ended", "sip_call_id", k.info.SIPCallID, "by", by, "status", k.info.Status)
+	return true
+}
+
+// advance moves a live call to "ringing" or "talking"; false when it has ended.
+func (k *call) advance(state string) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.info.State == "ended" {
+		return false
+	}
+	k.info.State = state
+	if state == "talking" {
+		k.info.Answered, k.info.Status = time.Now(), 200
+	}
+	return true
+}
+
+func (k *call) snapshot() CallInfo {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	info := k.info
+	info.Refers = append([]string(nil), info.Refers...)
+	if k.media != nil {
+		info.RTPReceived = k.media.Packets()
+	}
+	return info
+}
+
+// wait is false when the call ended, the transaction died or the carrier closes before d has passed. A negative d
+// never passes.
+func (k *call) wait(d time.Duration, dead <-chan struct{}) bool {
+	var passed <-chan time.Time
+	if d >= 0 {
+		timer := time.NewTimer(d)
+		defer timer.Stop()
+		passed = timer.C
+	}
+	select {
+	case <-passed:
+		return true
+	case <-k.over:
+	case <-dead:
+	case <-k.carrier.closing:
+	}
+	return false
+}
+
+// startMedia sends the callee's voice to remote and counts what comes back, until the call is over.
+func (k *call) startMedia(remote netip.AddrPort) {
+	k.media.SetRemote(remote)
+	k.carrier.work.Go(func() {
+		err := k.media.Read(nil, func(digit byte) {
+			k.mu.Lock()
+			k.info.DTMFReceived += string(digit)
+			k.mu.Unlock()
+		})
+		if err != nil {
+			k.carrier.log.Warn("media ended", "error", err)
+		}
+	})
+	k.carrier.work.Go(func() {
+		defer k.media.Close()
+		if k.script.Silent {
+			<-k.over
+			return
+		}
+		k.speak()
+	})
+}
+
+// speak repeats the voice, a frame each 20 ms.
+func (k *call) speak() {
+	const frame = 160
+	voice := k.carrier.voice
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for at := 0; ; at = (at + frame) % len(voice) {
+		select {
+		case <-k.over:
+			return
+		case <-tick.C:
+			if err := k.media.WriteAudio(voice[at : at+frame]); err != nil {
+				k.carrier.log.Warn("audio not sent", "error", err)
+				return
+			}
+		}
+	}
+}
+
+// talk plays the answered part of the script and returns when the call is over. Either side may end it.
+func (k *call) talk() {
+	if k.script.DTMF != "" {
+		k.carrier.work.Go(k.dial)
+	}
+	hangUp := time.Duration(-1)
+	if k.script.HangUpAfter > 0 {
+		hangUp = time.Until(k.snapshot().Answered.Add(k.script.HangUpAfter))
+		hangUp = max(hangUp, 0)
+	}
+	k.wait(hangUp, nil)
+	k.bye(context.Background())
+}
+
+func (k *call) dial() {
+	ctx, cancel := k.context()
+	defer cancel()
+	if err := k.media.WriteDTMF(ctx, k.script.DTMF); err != nil && ctx.Err() == nil {
+		k.carrier.log.Warn("digits not sent", "error", err)
+	}
+}
+
+// context ends with the call.
+func (k *call) context() (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() {
+		defer cancel()
+		k.wait(-1, ctx.Done())
+	}()
+	return ctx, cancel
+}
+
+// bye hangs up, unless the call is over already.
+func (k *call) bye(ctx context.Context) error {
+	if !k.end("bye-out", 0) {
+		return nil
+	}
+	return k.sendBye(ctx)
+}
+
+func (k *call) sendBye(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, byeTimeout)
+	defer cancel()
+	_, err := k.carrier.do(ctx, k.carrier.request(&k.dialog, sip.BYE, k.dialog.cseq.Add(1)))
+	if err != nil {
+		k.carrier.log.Debug("bye not answered", "error", err)
+	}
+	return err
+}
+
+// onRefer answers a transfer as the script says and reports its outcome in NOTIFYs (RFC 3515).
+func (c *Carrier) onRefer(req *sip.Request, tx sip.ServerTransaction) {
+	k := c.find(req)
+	if k == nil || k.snapshot().State != "talking" {
+		c.respond(req, tx, 481)
+		return
+	}
+	target := req.GetHeader("Refer-To")
+	if target == nil {
+		c.respond(req, tx, 400)
+		return
+	}
+	k.mu.Lock()
+	k.info.Refers = append(k.info.Refers, strings.Trim(target.Value(), "<>"))
+	k.mu.Unlock()
+	status := k.script.Refer.Status
+	if status == 0 {
+		status = 202
+	}
+	if status < 300 && c.begin() {
+		go func() {
+			defer c.work.Done()
+			k.report(time.Now())
+		}()
+	}
+	c.respond(req, tx, status)
+}
+
+// report sends the NOTIFYs of a transfer accepted at the given time.
+func (k *call) report(accepted time.Time) {
+	refer := k.script.Refer
+	codes := refer.Notify
+	if codes == nil {
+		codes = []int{100, 200}
+	}
+	last := refer.NotifyAfter
+	if last == 0 {
+		last = 500 * time.Millisecond
+	}
+	for i, code := range codes {
+		pause := 50 * time.Millisecond
+		if i == len(codes)-1 {
+			pause = max(0, time.Until(accepted.Add(last)))
+		}
+		if !k.wait(pause, nil) {
+			return
+		}
+		if err := k.notify(code, i == len(codes)-1); err != nil {
+			k.carrier.log.Debug("transfer not reported", "error", err)
+			return
+		}
+	}
+	if refer.Bye && len(codes) > 0 && codes[len(codes)-1]/100 == 2 && k.wait(200*time.Millisecond, nil) {
+		if err := k.bye(context.Background()); err != nil {
+			k.carrier.log.Debug("hang-up after transfer", "error", err)
+		}
+	}
+}
+
+// notify reports one status of the transfer as a message/sipfrag body (RFC 3420).
+func (k *call) notify(code int, last bool) error {
+	req := k.carrier.request(&k.dialog, sip.NOTIFY, k.dialog.cseq.Add(1))
+	state := "active;expires=60"
+	if last {
+		state = "terminated;reason=noresource"
+	}
+	req.AppendHeader(sip.NewHeader("Event", "refer"))
+	req.AppendHeader(sip.NewHeader("Subscription-State", state))
+	req.AppendHeader(sip.NewHeader("Content-Type", "message/sipfrag;version=2.0"))
+	req.SetBody([]byte("SIP/2.0 " + statusLine(code)))
+	ctx, cancel := k.context()
+	defer cancel()
+	res, err := k.carrier.do(ctx, req)
+	if err == nil && !res.IsSuccess() {
+		err = errors.New("NOTIFY refused: " + res.StartLine())
+	}
+	return err
+}

@@ -1,0 +1,290 @@
+package carrier
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/emiago/sipgo"
+	"github.com/emiago/sipgo/sip"
+	"go.uber.org/goleak"
+
+	"github.com/krosai/telephony/local/rtp"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// messages collects what Options.Trace sees.
+type messages struct {
+	mu  sync.Mutex
+	all []Message
+}
+
+func (m *messages) add(msg Message) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.all = append(m.all, msg)
+}
+
+// lines are the start lines so far, "<" received, ">" sent, requests without their URI.
+func (m *messages) lines() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var out []string
+	for _, msg := range m.all {
+		line, arrow := msg.StartLine, ">"
+		if msg.In {
+			arrow = "<"
+		}
+		if !strings.HasPrefix(line, "SIP/2.0 ") {
+			line, _, _ = strings.Cut(line, " ")
+		}
+		out = append(out, arrow+strings.TrimPrefix(line, "SIP/2.0 "))
+	}
+	return out
+}
+
+func start(t *testing.T, o Options) *Carrier {
+	t.Helper()
+	c, err := Start(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := c.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	})
+	return c
+}
+
+// always plays one script whatever number is called.
+func always(s Script) func(string) Script { return func(string) Script { return s } }
+
+// eventually waits for a condition that other goroutines bring about.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for range 500 {
+		if ok() {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Errorf("%s: not in 5 s", what)
+}
+
+// phone is a SIP client made of the plain SIP library, independent of the carrier's own dialogs.
+type phone struct {
+	ua      *sipgo.UserAgent
+	dialogs *sipgo.DialogClientCache
+	notify  chan string // bodies of the NOTIFYs received
+}
+
+func newPhone(t *testing.T, transport string) *phone {
+	t.Helper()
+	ua, err := sipgo.NewUA()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ua.TransactionLayer().UnhandledResponseHandler(func(*sip.Response) {})
+	server, err := sipgo.NewServer(ua)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &phone{ua: ua, notify: make(chan string, 10)}
+	server.OnBye(func(req *sip.Request, tx sip.ServerTransaction) {
+		if p.dialogs.ReadBye(req, tx) != nil {
+			tx.Respond(sip.NewResponseFromRequest(req, 481, "no such call", nil))
+		}
+	})
+	server.OnNotify(func(req *sip.Request, tx sip.ServerTransaction) {
+		p.notify <- string(req.Body())
+		tx.Respond(sip.NewResponseFromRequest(req, 200, "OK", nil))
+	})
+	addr := p.listen(t, server, transport)
+	client, err := sipgo.NewClient(ua, sipgo.WithClientHostname("127.0.0.1"), sipgo.WithClientPort(addr))
+	if err != nil {
+		t.Fatal(err)
+	}
+	contact := sip.ContactHeader{Address: sip.Uri{Scheme: "sip", User: "phone", Host: "127.0.0.1", Port: addr}}
+	if transport == "tcp" {
+		client, err = sipgo.NewClient(ua, sipgo.WithClientHostname("127.0.0.1"))
+		contact.Address.UriParams = sip.HeaderParams{"transport": "tcp"}
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.dialogs = sipgo.NewDialogClientCache(client, contact)
+	return p
+}
+
+func (p *phone) listen(t *testing.T, server *sipgo.Server, transport string) (port int) {
+	t.Helper()
+	done := make(chan struct{})
+	if transport == "tcp" {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() { defer close(done); server.ServeTCP(l) }()
+		t.Cleanup(func() { p.ua.Close(); l.Close(); <-done })
+		return l.Addr().(*net.TCPAddr).Port
+	}
+	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() { defer close(done); server.ServeUDP(conn) }()
+	t.Cleanup(func() { p.ua.Close(); conn.Close(); <-done })
+	for {
+		if _, err := p.ua.TransportLayer().GetConnection("udp", conn.LocalAddr().String()); err == nil {
+			return conn.LocalAddr().(*net.UDPAddr).Port
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// dialled is an attempted call: the dialog, its media and the answers seen.
+type dialled struct {
+	*sipgo.DialogClientSession
+	media *rtp.Session
+	codes []int
+}
+
+// call sends an INVITE and waits for the final answer, acknowledging a 2xx.
+func (p *phone) call(ctx context.Context, t *testing.T, c *Carrier, number string, o sipgo.AnswerOptions) (*dialled, error) {
+	t.Helper()
+	media, err := rtp.Listen("127.0.0.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { media.Close() })
+	host, port, _ := net.SplitHostPort(c.Addr())
+	to := sip.Uri{Scheme: "sip", User: number, Host: host}
+	to.Port, _ = strconv.Atoi(port)
+	if p.dialogs != nil && p.transport() == "tcp" {
+		to.UriParams = sip.HeaderParams{"transport": "tcp"}
+	}
+	d := &dialled{media: media}
+	onResponse := o.OnResponse
+	o.OnResponse = func(res *sip.Response) error {
+		d.codes = append(d.codes, res.StatusCode)
+		if onResponse != nil {
+			return onResponse(res)
+		}
+		return nil
+	}
+	d.DialogClientSession, err = p.dialogs.Invite(ctx, to, rtp.Offer("127.0.0.1", media.Port()),
+		sip.NewHeader("Content-Type", "application/sdp"))
+	if err != nil {
+		return d, err
+	}
+	if err := d.WaitAnswer(ctx, o); err != nil {
+		return d, err
+	}
+	remote, err := rtp.ParseSDP(d.InviteResponse.Body())
+	if err != nil {
+		return d, err
+	}
+	media.SetRemote(remote)
+	return d, d.Ack(ctx)
+}
+
+func (p *phone) transport() string {
+	if len(p.ua.TransportLayer().ListenPorts("tcp")) > 0 {
+		return "tcp"
+	}
+	return "udp"
+}
+
+// status is the code that refused a call; 0 when err is something else.
+func status(err error) int {
+	var refused *sipgo.ErrDialogResponse
+	if errors.As(err, &refused) {
+		return refused.Res.StatusCode
+	}
+	return 0
+}
+
+// wire is a bare UDP socket that speaks to the carrier: no transaction layer, so what is not sent is not sent.
+type wire struct {
+	t       *testing.T
+	conn    *net.UDPConn
+	carrier netip.AddrPort
+	media   *rtp.Session
+}
+
+func newWire(t *testing.T, c *Carrier) *wire {
+	t.Helper()
+	conn, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	media, err := rtp.Listen("127.0.0.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close(); media.Close() })
+	return &wire{t: t, conn: conn, carrier: netip.MustParseAddrPort(c.Addr()), media: media}
+}
+
+// request writes a request by hand. The branch makes the transaction; extra are whole header lines.
+func (w *wire) request(method, branch, toTag string, body []byte, extra ...string) {
+	w.t.Helper()
+	if toTag != "" {
+		toTag = ";tag=" + toTag
+	}
+	cseq := method
+	if method == "ACK" || method == "INVITE" || method == "CANCEL" {
+		cseq = "1 " + method
+	} else {
+		cseq = "2 " + method
+	}
+	local := w.conn.LocalAddr().String()
+	lines := slices.Concat([]string{
+		method + " sip:+14155550100@" + w.carrier.String() + " SIP/2.0",
+		"Via: SIP/2.0/UDP " + local + ";branch=z9hG4bK" + branch,
+		"Max-Forwards: 70",
+		"From: <sip:+15550000001@" + local + ">;tag=wire",
+		"To: <sip:+14155550100@" + w.carrier.String() + ">" + toTag,
+		"Call-ID: call-" + local,
+		"CSeq: " + cseq,
+		"Contact: <sip:wire@" + local + ">",
+	}, extra, []string{"Content-Length: " + strconv.Itoa(len(body)), "", string(body)})
+	if _, err := w.conn.WriteToUDPAddrPort([]byte(strings.Join(lines, "\r\n")), w.carrier); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// next is the next message; the zero Request or Response fields tell which it is.
+func (w *wire) next() sip.Message {
+	w.t.Helper()
+	buf := make([]byte, 4096)
+	w.conn.SetReadDeadline(time.Now().Add(5 * time.Second))
+	n, err := w.conn.Read(buf)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	msg, err := sip.ParseMessage(buf[:n])
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return msg
+}
+
+// response is the next message, which must be an answer with this code.
+func (w *wire) response(code int) *sip.Response {
+	w.t.Helper()
+	res, ok := w.next().(*sip.Response)
+	if !ok || res.StatusCode != code {
+		w.t.Fatalf("got %v, want %d", res, code)
+	}
+	return res
+}

@@ -1,0 +1,99 @@
+package carrier
+
+import "time"
+
+// Script is what the callee does with a call. The zero Script is a callee whose telephone rings at once and for ever.
+type Script struct {
+	Ring        time.Duration // from INVITE to the 180
+	NoRing      bool          // no 180; the final answer comes after Ring + RingFor
+	RingFor     time.Duration // from the 180 to the final answer
+	Status      int           // the final answer; 0 = never answers
+	Reason      string        // reason phrase; default the standard one
+	HangUpAfter time.Duration // after the answer; 0 = stays until the other side ends the call
+	Silent      bool          // sends no audio
+	DTMF        string        // digits sent once the answer is acknowledged; 'w' pauses 500 ms
+	Auth        AuthMode
+	Refer       Refer
+}
+
+// AuthMode is how an INVITE's credentials are treated.
+type AuthMode int
+
+const (
+	AuthDefault   AuthMode = iota // as Options say: 407 until they are right
+	AuthNone                      // not asked for
+	AuthAlways                    // 407 whatever comes
+	AuthForbidden                 // 407 to none, 403 to wrong ones
+)
+
+// Refer is how a REFER, the request to transfer the call, is answered (RFC 3515).
+type Refer struct {
+	Status int // answer to REFER; 202 when 0
+	// Notify are the codes reported one after the other, the last one being the outcome. Nil means 100 and 200; empty
+	// but not nil means that no NOTIFY is ever sent.
+	Notify      []int
+	NotifyAfter time.Duration // from the answer to the last NOTIFY; 500 ms when 0
+	Bye         bool          // the carrier hangs up after reporting success; else it leaves that to the other side
+}
+
+// Cast is what the callee at a number does: the table of the simulated carrier's numbers.
+//
+//	+14155550100  answers after 1 s, talks, stays until the other side ends
+//	+14155550101  answers after 1 s, hangs up after 3 s
+//	+14155550102  busy (486)
+//	+14155550103  declines (603)
+//	+14155550104  rings, never answers
+//	+14155550105  does not exist (404)
+//	+14155550106  carrier failure (503)
+//	+14155550107  answers after 10 s of ringing
+//	+14155550108  answers; refuses to be transferred (REFER 603)
+//	+14155550109  answers; the transfer target is busy (NOTIFY 486)
+//	any other     answers after 1 s, hangs up after 5 s
+func Cast(callee string) Script {
+	const ring = 150 * time.Millisecond
+	answers := Script{Ring: ring, RingFor: time.Second - ring, Status: 200}
+	switch callee {
+	case "+14155550100":
+		return answers
+	case "+14155550101":
+		answers.HangUpAfter = 3 * time.Second
+		return answers
+	case "+14155550102":
+		return Script{Ring: ring, RingFor: time.Second - ring, Status: 486}
+	case "+14155550103":
+		return Script{Ring: ring, RingFor: time.Second - ring, Status: 603}
+	case "+14155550104":
+		return Script{Ring: ring}
+	case "+14155550105":
+		return Script{NoRing: true, RingFor: 300 * time.Millisecond, Status: 404}
+	case "+14155550106":
+		return Script{NoRing: true, RingFor: 300 * time.Millisecond, Status: 503}
+	case "+14155550107":
+		return Script{Ring: ring, RingFor: 10 * time.Second, Status: 200}
+	case "+14155550108":
+		answers.Refer.Status = 603
+		return answers
+	case "+14155550109":
+		answers.Refer.Notify = []int{100, 180, 486}
+		return answers
+	}
+	answers.HangUpAfter = 5 * time.Second
+	return answers
+}
+
+// reason is the standard reason phrase of a status code (RFC 3261 section 21), as far as carriers send it.
+func reason(status int) string {
+	phrases := map[int]string{
+		100: "Trying", 180: "Ringing", 183: "Session Progress", 200: "OK", 202: "Accepted",
+		302: "Moved Temporarily", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found",
+		405: "Method Not Allowed", 407: "Proxy Authentication Required", 408: "Request Timeout", 410: "Gone",
+		480: "Temporarily Unavailable", 481: "Call/Transaction Does Not Exist", 484: "Address Incomplete",
+		486: "Busy Here", 487: "Request Terminated", 488: "Not Acceptable Here", 500: "Server Internal Error",
+		501: "Not Implemented", 502: "Bad Gateway", 503: "Service Unavailable", 504: "Server Time-out",
+		600: "Busy Everywhere", 603: "Decline", 604: "Does Not Exist Anywhere",
+	}
+	if p, ok := phrases[status]; ok {
+		return p
+	}
+	return "Unknown"
+}
