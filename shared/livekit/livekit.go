@@ -129,7 +129,7 @@ func send[Q, A any](ctx context.Context, c *Client, video *auth.VideoGrant, sip 
 func admin() *auth.SIPGrant { return &auth.SIPGrant{Admin: true} }
 
 // faultOf turns an error of a request into a fault: Upstream when LiveKit did
-// not answer, was busy or down; NotFound and Conflict as LiveKit said; Internal
+// not answer, was busy or down; NotFound, Conflict and Invalid as LiveKit said; Internal
 // for everything that calling again would not cure.
 func faultOf(err error) error {
 	te, ok := errors.AsType[twirp.Error](err)
@@ -145,6 +145,7 @@ func faultOf(err error) error {
 			return &fault.Error{Kind: fault.Conflict, Code: "CONFLICT",
 				Detail: "another trunk or rule of the LiveKit project takes calls to this number", Err: err}
 		}
+		return &fault.Error{Kind: fault.Invalid, Code: "INVALID_REQUEST", Detail: "LiveKit does not accept it", Err: err}
 	case twirp.Internal:
 		// The generated client says Internal for transport failures and for
 		// answers that are not LiveKit's; LiveKit's own 500 carries no cause

@@ -1,0 +1,284 @@
+// Package livekittest is a LiveKit for tests: the part of its HTTP API that the
+// platform uses, kept in memory, with LiveKit's own validation of requests and
+// its own rules for what conflicts. It counts requests and fails on demand,
+// before or after a request took effect. It places no calls; the real LiveKit
+// server does, in the local platform's tests.
+package livekittest
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"path"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/livekit/protocol/auth"
+	"github.com/livekit/protocol/livekit"
+	"github.com/twitchtv/twirp"
+	"google.golang.org/protobuf/proto"
+)
+
+// The credentials that the server accepts.
+const (
+	APIKey    = "APItest"
+	APISecret = "a-secret-of-at-least-32-characters"
+)
+
+// Fault is a way for a request to fail.
+type Fault int
+
+// The faults: a 500 or a lost connection, before or after the effect of the
+// request.
+const (
+	None Fault = iota
+	ErrorBefore
+	ErrorAfter
+	ResetBefore
+	ResetAfter
+	HangAfter // no answer until the client gives up
+)
+
+// Faults are the faults a table of failures goes through; HangAfter is not
+// among them because it waits for time-outs.
+var Faults = []Fault{ErrorBefore, ErrorAfter, ResetBefore, ResetAfter}
+
+// Server is a LiveKit project.
+type Server struct {
+	URL string
+	// Dial answers CreateSIPParticipant; nil answers at once with success.
+	Dial func(*livekit.CreateSIPParticipantRequest) (*livekit.SIPParticipantInfo, error)
+
+	mu       sync.Mutex
+	outbound []*livekit.SIPOutboundTrunkInfo
+	inbound  []*livekit.SIPInboundTrunkInfo
+	rules    []*livekit.SIPDispatchRuleInfo
+	rooms    map[string]*Room
+	requests []string
+	faults   map[int]Fault
+	always   map[string]Fault
+	ids      int
+}
+
+// Room is a room and who is in it.
+type Room struct {
+	Request      *livekit.CreateRoomRequest
+	Participants []*livekit.ParticipantInfo
+}
+
+// New starts a server that ends with the test.
+func New(t testing.TB) *Server {
+	s := &Server{rooms: map[string]*Room{}, faults: map[int]Fault{}, always: map[string]Fault{}}
+	mux := http.NewServeMux()
+	mux.Handle("/twirp/livekit.SIP/", livekit.NewSIPServer(sipService{server: s}))
+	mux.Handle("/twirp/livekit.RoomService/", livekit.NewRoomServiceServer(roomService{server: s}))
+	h := httptest.NewServer(s.serve(mux))
+	t.Cleanup(h.Close)
+	s.URL = h.URL
+	return s
+}
+
+// Requests are the names of the methods asked so far, in order.
+func (s *Server) Requests() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]string(nil), s.requests...)
+}
+
+// FailAt lets the n-th request from now on (the next one is 0) fail.
+func (s *Server) FailAt(n int, f Fault) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.faults[len(s.requests)+n] = f
+}
+
+// Fail lets every request of a method fail, from now on; None ends that.
+func (s *Server) Fail(method string, f Fault) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.always[method] = f
+}
+
+// Count is how many trunks and rules there are.
+func (s *Server) Count() (outbound, inbound, rules int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.outbound), len(s.inbound), len(s.rules)
+}
+
+// Outbound, Inbound and Rules copy what there is.
+func (s *Server) Outbound() []*livekit.SIPOutboundTrunkInfo { return copies(s, &s.outbound) }
+
+// Inbound copies the inbound trunks.
+func (s *Server) Inbound() []*livekit.SIPInboundTrunkInfo { return copies(s, &s.inbound) }
+
+// Rules copies the dispatch rules.
+func (s *Server) Rules() []*livekit.SIPDispatchRuleInfo { return copies(s, &s.rules) }
+
+func copies[T proto.Message](s *Server, list *[]T) []T {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := make([]T, 0, len(*list))
+	for _, m := range *list {
+		out = append(out, proto.CloneOf(m))
+	}
+	return out
+}
+
+// Join puts a participant into a room.
+func (s *Server) Join(room string, p *livekit.ParticipantInfo) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.rooms[room] == nil {
+		s.rooms[room] = &Room{Request: &livekit.CreateRoomRequest{Name: room}}
+	}
+	s.rooms[room].Participants = append(s.rooms[room].Participants, p)
+}
+
+// Room returns a room, nil if there is none.
+func (s *Server) Room(name string) *Room {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.rooms[name]
+}
+
+// serve counts a request, checks its token and plays its fault.
+func (s *Server) serve(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		method := path.Base(r.URL.Path)
+		s.mu.Lock()
+		f := s.faults[len(s.requests)]
+		if f == None {
+			f = s.always[method]
+		}
+		s.requests = append(s.requests, method)
+		s.mu.Unlock()
+
+		if err := authorize(r, method); err != nil {
+			_ = twirp.WriteError(w, twirp.NewError(twirp.Unauthenticated, err.Error()))
+			return
+		}
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			panic(http.ErrAbortHandler)
+		}
+		if f == ErrorBefore || f == ResetBefore {
+			fail(w, r, f)
+			return
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		if f == None {
+			next.ServeHTTP(w, r)
+			return
+		}
+		next.ServeHTTP(httptest.NewRecorder(), r)
+		fail(w, r, f)
+	})
+}
+
+func fail(w http.ResponseWriter, r *http.Request, f Fault) {
+	switch f {
+	case ErrorBefore, ErrorAfter:
+		http.Error(w, "out of order", http.StatusInternalServerError)
+	case HangAfter:
+		<-r.Context().Done()
+	default:
+		panic(http.ErrAbortHandler) // net/http drops the connection
+	}
+}
+
+// authorize checks that the token holds the grant the method needs.
+func authorize(r *http.Request, method string) error {
+	token, err := auth.ParseAPIToken(strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "))
+	if err != nil {
+		return err
+	}
+	_, grants, err := token.Verify(APISecret)
+	if err != nil || token.APIKey() != APIKey {
+		return fmt.Errorf("unknown key or wrong signature: %w", err)
+	}
+	video, phone := grants.Video, grants.SIP
+	ok := false
+	switch method {
+	case "CreateRoom", "DeleteRoom":
+		ok = video != nil && video.RoomCreate
+	case "ListRooms":
+		ok = video != nil && video.RoomList
+	case "ListParticipants":
+		ok = video != nil && video.RoomAdmin && video.Room != ""
+	case "CreateSIPParticipant":
+		ok = phone != nil && phone.Call
+	default:
+		ok = phone != nil && phone.Admin
+	}
+	if !ok {
+		return fmt.Errorf("no grant for %s", method)
+	}
+	return nil
+}
+
+func (s *Server) id(prefix string) string {
+	s.ids++
+	return fmt.Sprintf("%s_%06d", prefix, s.ids)
+}
+
+func invalid(err error) error { return twirp.NewError(twirp.InvalidArgument, err.Error()) }
+
+func missing(what string) error {
+	return twirp.NewError(twirp.NotFound, "requested sip "+what+" does not exist")
+}
+
+// roomService serves the rooms. Methods the platform does not use panic.
+type roomService struct {
+	livekit.RoomService
+	server *Server
+}
+
+func (r roomService) CreateRoom(_ context.Context, q *livekit.CreateRoomRequest) (*livekit.Room, error) {
+	s := r.server
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.rooms[q.Name] == nil {
+		s.rooms[q.Name] = &Room{Request: q}
+	}
+	return &livekit.Room{Name: q.Name, Sid: s.id("RM")}, nil
+}
+
+func (r roomService) ListRooms(context.Context, *livekit.ListRoomsRequest) (*livekit.ListRoomsResponse, error) {
+	s := r.server
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := &livekit.ListRoomsResponse{}
+	for name, room := range s.rooms {
+		out.Rooms = append(out.Rooms, &livekit.Room{Name: name, CreationTimeMs: 1795328695783,
+			NumParticipants: uint32(len(room.Participants))})
+	}
+	return out, nil
+}
+
+func (r roomService) DeleteRoom(_ context.Context, q *livekit.DeleteRoomRequest) (*livekit.DeleteRoomResponse, error) {
+	s := r.server
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.rooms[q.Room] == nil {
+		return nil, twirp.NotFoundError("requested room does not exist")
+	}
+	delete(s.rooms, q.Room)
+	return &livekit.DeleteRoomResponse{}, nil
+}
+
+func (r roomService) ListParticipants(_ context.Context, q *livekit.ListParticipantsRequest) (*livekit.ListParticipantsResponse, error) {
+	s := r.server
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	room := s.rooms[q.Room]
+	if room == nil {
+		return nil, twirp.NotFoundError("requested room does not exist")
+	}
+	return &livekit.ListParticipantsResponse{Participants: room.Participants}, nil
+}
+

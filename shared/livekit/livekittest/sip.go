@@ -1,0 +1,179 @@
+package livekittest
+
+import (
+	"context"
+	"slices"
+
+	"github.com/livekit/protocol/livekit"
+	"github.com/livekit/protocol/sip"
+	"google.golang.org/protobuf/proto"
+)
+
+// sipService serves trunks, rules and dials. Methods the platform does not use
+// panic.
+type sipService struct {
+	livekit.SIP
+	server *Server
+}
+
+func (p sipService) CreateSIPOutboundTrunk(_ context.Context, q *livekit.CreateSIPOutboundTrunkRequest) (*livekit.SIPOutboundTrunkInfo, error) {
+	s := p.server
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := q.Validate(); err != nil {
+		return nil, invalid(err)
+	}
+	q.Trunk.SipTrunkId = s.id("ST")
+	s.outbound = append(s.outbound, q.Trunk)
+	return q.Trunk, nil
+}
+
+func (p sipService) CreateSIPInboundTrunk(_ context.Context, q *livekit.CreateSIPInboundTrunkRequest) (*livekit.SIPInboundTrunkInfo, error) {
+	s := p.server
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := q.Validate(); err != nil {
+		return nil, invalid(err)
+	}
+	if err := sip.ValidateTrunks(append(slices.Clone(s.inbound), q.Trunk)); err != nil {
+		return nil, invalid(err)
+	}
+	q.Trunk.SipTrunkId = s.id("ST")
+	s.inbound = append(s.inbound, q.Trunk)
+	return q.Trunk, nil
+}
+
+func (p sipService) UpdateSIPOutboundTrunk(_ context.Context, q *livekit.UpdateSIPOutboundTrunkRequest) (*livekit.SIPOutboundTrunkInfo, error) {
+	s := p.server
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := q.Validate(); err != nil {
+		return nil, invalid(err)
+	}
+	i := slices.IndexFunc(s.outbound, func(t *livekit.SIPOutboundTrunkInfo) bool { return t.SipTrunkId == q.SipTrunkId })
+	if i < 0 {
+		return nil, missing("trunk")
+	}
+	after, err := q.Action.(livekit.UpdateSIPOutboundTrunkRequestAction).Apply(s.outbound[i])
+	if err != nil {
+		return nil, invalid(err)
+	}
+	s.outbound[i] = after
+	return after, nil
+}
+
+func (p sipService) UpdateSIPInboundTrunk(_ context.Context, q *livekit.UpdateSIPInboundTrunkRequest) (*livekit.SIPInboundTrunkInfo, error) {
+	s := p.server
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := q.Validate(); err != nil {
+		return nil, invalid(err)
+	}
+	i := slices.IndexFunc(s.inbound, func(t *livekit.SIPInboundTrunkInfo) bool { return t.SipTrunkId == q.SipTrunkId })
+	if i < 0 {
+		return nil, missing("trunk")
+	}
+	after, err := q.Action.(livekit.UpdateSIPInboundTrunkRequestAction).Apply(s.inbound[i])
+	if err != nil {
+		return nil, invalid(err)
+	}
+	all := slices.Clone(s.inbound)
+	all[i] = after
+	if err := sip.ValidateTrunks(all); err != nil {
+		return nil, invalid(err)
+	}
+	s.inbound = all
+	return after, nil
+}
+
+func (p sipService) ListSIPOutboundTrunk(_ context.Context, q *livekit.ListSIPOutboundTrunkRequest) (*livekit.ListSIPOutboundTrunkResponse, error) {
+	return &livekit.ListSIPOutboundTrunkResponse{Items: q.FilterSlice(p.server.Outbound())}, nil
+}
+
+func (p sipService) ListSIPInboundTrunk(_ context.Context, q *livekit.ListSIPInboundTrunkRequest) (*livekit.ListSIPInboundTrunkResponse, error) {
+	return &livekit.ListSIPInboundTrunkResponse{Items: q.FilterSlice(p.server.Inbound())}, nil
+}
+
+func (p sipService) ListSIPDispatchRule(_ context.Context, q *livekit.ListSIPDispatchRuleRequest) (*livekit.ListSIPDispatchRuleResponse, error) {
+	return &livekit.ListSIPDispatchRuleResponse{Items: q.FilterSlice(p.server.Rules())}, nil
+}
+
+// DeleteSIPTrunk deletes either kind; a missing one is no error, as recorded.
+func (p sipService) DeleteSIPTrunk(_ context.Context, q *livekit.DeleteSIPTrunkRequest) (*livekit.SIPTrunkInfo, error) {
+	s := p.server
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.outbound = slices.DeleteFunc(s.outbound, func(t *livekit.SIPOutboundTrunkInfo) bool { return t.SipTrunkId == q.SipTrunkId })
+	s.inbound = slices.DeleteFunc(s.inbound, func(t *livekit.SIPInboundTrunkInfo) bool { return t.SipTrunkId == q.SipTrunkId })
+	return &livekit.SIPTrunkInfo{SipTrunkId: q.SipTrunkId}, nil
+}
+
+func (p sipService) CreateSIPDispatchRule(_ context.Context, q *livekit.CreateSIPDispatchRuleRequest) (*livekit.SIPDispatchRuleInfo, error) {
+	s := p.server
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := q.Validate(); err != nil {
+		return nil, invalid(err)
+	}
+	rule := q.DispatchRuleInfo()
+	if err := sip.ValidateDispatchRules(append(slices.Clone(s.rules), rule)); err != nil {
+		return nil, invalid(err)
+	}
+	rule.SipDispatchRuleId = s.id("SDR")
+	s.rules = append(s.rules, rule)
+	return rule, nil
+}
+
+func (p sipService) UpdateSIPDispatchRule(_ context.Context, q *livekit.UpdateSIPDispatchRuleRequest) (*livekit.SIPDispatchRuleInfo, error) {
+	s := p.server
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := q.Validate(); err != nil {
+		return nil, invalid(err)
+	}
+	i := slices.IndexFunc(s.rules, func(r *livekit.SIPDispatchRuleInfo) bool { return r.SipDispatchRuleId == q.SipDispatchRuleId })
+	if i < 0 {
+		return nil, missing("dispatch rule")
+	}
+	after, err := q.Action.(livekit.UpdateSIPDispatchRuleRequestAction).Apply(s.rules[i])
+	if err != nil {
+		return nil, invalid(err)
+	}
+	all := slices.Clone(s.rules)
+	all[i] = after
+	if err := sip.ValidateDispatchRules(all); err != nil {
+		return nil, invalid(err)
+	}
+	s.rules = all
+	return after, nil
+}
+
+// DeleteSIPDispatchRule deletes a rule; a missing one is a 404, as recorded.
+func (p sipService) DeleteSIPDispatchRule(_ context.Context, q *livekit.DeleteSIPDispatchRuleRequest) (*livekit.SIPDispatchRuleInfo, error) {
+	s := p.server
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i := slices.IndexFunc(s.rules, func(r *livekit.SIPDispatchRuleInfo) bool { return r.SipDispatchRuleId == q.SipDispatchRuleId })
+	if i < 0 {
+		return nil, missing("dispatch rule")
+	}
+	gone := proto.CloneOf(s.rules[i])
+	s.rules = slices.Delete(s.rules, i, i+1)
+	return gone, nil
+}
+
+func (p sipService) CreateSIPParticipant(_ context.Context, q *livekit.CreateSIPParticipantRequest) (*livekit.SIPParticipantInfo, error) {
+	s := p.server
+	if err := q.Validate(); err != nil {
+		return nil, invalid(err)
+	}
+	if s.Dial != nil {
+		return s.Dial(q)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !slices.ContainsFunc(s.outbound, func(t *livekit.SIPOutboundTrunkInfo) bool { return t.SipTrunkId == q.SipTrunkId }) {
+		return nil, missing("trunk")
+	}
+	return &livekit.SIPParticipantInfo{ParticipantId: s.id("PA"), ParticipantIdentity: q.ParticipantIdentity, RoomName: q.RoomName}, nil
+}

@@ -1,0 +1,311 @@
+package livekit
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/livekit/protocol/livekit"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/krosai/telephony/shared/fault"
+	"github.com/krosai/telephony/shared/number"
+	"github.com/krosai/telephony/shared/secret"
+)
+
+// Wanted is how LiveKit is to be set up for a number. A nil part is not to
+// exist. A Rule needs an Inbound trunk to hang on.
+type Wanted struct {
+	Outbound *OutboundTrunk
+	Inbound  *InboundTrunk
+	Rule     *DispatchRule
+}
+
+// Auth is a digest credential. A Username without a Password keeps the password
+// that LiveKit holds for the number.
+type Auth struct {
+	Username string
+	Password secret.Secret
+}
+
+// OutboundTrunk carries calls out, to the carrier at Address.
+type OutboundTrunk struct {
+	Name      string
+	Address   string   // host or host:port
+	Transport string   // auto, udp, tcp or tls
+	Country   string   // ISO 3166-1 alpha-2, may be empty: which LiveKit region calls from
+	Numbers   []string // the caller ids it may show, E.164
+	Auth      Auth
+}
+
+// InboundTrunk takes calls to the number in, from AllowedAddresses (IP or CIDR)
+// or from callers that know Auth. At least one of the two is set.
+type InboundTrunk struct {
+	Name             string
+	AllowedAddresses []string
+	Auth             Auth
+}
+
+// DispatchRule puts each inbound call of the number into a room of its own, to
+// which the agent is called.
+type DispatchRule struct {
+	Name       string
+	RoomPrefix string // as LiveKit gets it, the owner's name space included
+	AgentName  string
+}
+
+// Bounds of an inbound call, set on every inbound trunk.
+const (
+	inboundRinging = 30 * time.Second // the caller hears ringing; then 486
+	inboundMaximum = 4 * time.Hour
+)
+
+// Wiring is what LiveKit holds for one number: the trunks and rules whose
+// metadata carries its id, those included that an interrupted request left
+// behind. It holds passwords and therefore shows ids only.
+type Wiring struct {
+	number   number.Number
+	outbound []*livekit.SIPOutboundTrunkInfo
+	inbound  []*livekit.SIPInboundTrunkInfo
+	rules    []*livekit.SIPDispatchRuleInfo
+}
+
+// OutboundID is the id of the number's outbound trunk, "" if there is none.
+func (w Wiring) OutboundID() string {
+	if len(w.outbound) == 0 {
+		return ""
+	}
+	return w.outbound[0].SipTrunkId
+}
+
+// InboundID is the id of the number's inbound trunk, "" if there is none.
+func (w Wiring) InboundID() string {
+	if len(w.inbound) == 0 {
+		return ""
+	}
+	return w.inbound[0].SipTrunkId
+}
+
+// RuleID is the id of the number's dispatch rule, "" if there is none.
+func (w Wiring) RuleID() string {
+	if len(w.rules) == 0 {
+		return ""
+	}
+	return w.rules[0].SipDispatchRuleId
+}
+
+// OutboundAddress is where the outbound trunk leads, "" if there is none.
+func (w Wiring) OutboundAddress() string {
+	if len(w.outbound) == 0 {
+		return ""
+	}
+	return w.outbound[0].Address
+}
+
+// HasPassword reports whether LiveKit holds a password for the number.
+func (w Wiring) HasPassword() bool { return w.password() != "" }
+
+func (w Wiring) password() string {
+	for _, t := range w.outbound {
+		if t.AuthPassword != "" {
+			return t.AuthPassword
+		}
+	}
+	for _, t := range w.inbound {
+		if t.AuthPassword != "" {
+			return t.AuthPassword
+		}
+	}
+	return ""
+}
+
+func (w Wiring) String() string {
+	return fmt.Sprintf("outbound %q inbound %q rule %q", w.OutboundID(), w.InboundID(), w.RuleID())
+}
+
+// GoString keeps %#v from showing passwords.
+func (w Wiring) GoString() string { return w.String() }
+
+// LogValue keeps logs from showing passwords.
+func (w Wiring) LogValue() slog.Value { return slog.StringValue(w.String()) }
+
+// MarshalJSON keeps encoders from showing passwords.
+func (w Wiring) MarshalJSON() ([]byte, error) { return json.Marshal(w.String()) }
+
+// tag is the metadata that marks an object as a number's.
+type tag struct {
+	NumberID string `json:"kros_number_id"`
+	Owner    string `json:"owner"`
+}
+
+func tagOf(n number.Number) string {
+	b, _ := json.Marshal(tag{NumberID: n.ID, Owner: n.UserID}) // two strings: cannot fail
+	return string(b)
+}
+
+func tagged(metadata string, n number.Number) bool {
+	var t tag
+	return json.Unmarshal([]byte(metadata), &t) == nil && t.NumberID == n.ID
+}
+
+// Wiring reads what LiveKit holds for a number: three requests. Should there be
+// several of a kind, the one whose id the number knows comes first.
+func (c *Client) Wiring(ctx context.Context, n number.Number) (Wiring, error) {
+	w := Wiring{number: n}
+	var known number.Trunk
+	if n.Trunk != nil {
+		known = *n.Trunk
+	}
+	out, err := send(ctx, c, nil, admin(), c.sip.ListSIPOutboundTrunk, &livekit.ListSIPOutboundTrunkRequest{Numbers: []string{n.E164}})
+	if err != nil {
+		return w, fmt.Errorf("list outbound trunks: %w", err)
+	}
+	for _, t := range out.GetItems() {
+		if t != nil && tagged(t.Metadata, n) {
+			w.outbound = keepFirst(w.outbound, t, t.SipTrunkId == known.OutboundID)
+		}
+	}
+	in, err := send(ctx, c, nil, admin(), c.sip.ListSIPInboundTrunk, &livekit.ListSIPInboundTrunkRequest{Numbers: []string{n.E164}})
+	if err != nil {
+		return w, fmt.Errorf("list inbound trunks: %w", err)
+	}
+	for _, t := range in.GetItems() {
+		if t != nil && tagged(t.Metadata, n) {
+			w.inbound = keepFirst(w.inbound, t, t.SipTrunkId == known.InboundID)
+		}
+	}
+	w.rules, err = c.rulesOf(ctx, n, w.inbound)
+	return w, err
+}
+
+// rulesOf finds a number's rules through its inbound trunks, and the one whose
+// id the number knows if its trunk has gone.
+func (c *Client) rulesOf(ctx context.Context, n number.Number, trunks []*livekit.SIPInboundTrunkInfo) ([]*livekit.SIPDispatchRuleInfo, error) {
+	var rules []*livekit.SIPDispatchRuleInfo
+	list := func(request *livekit.ListSIPDispatchRuleRequest) error {
+		answer, err := send(ctx, c, nil, admin(), c.sip.ListSIPDispatchRule, request)
+		if err != nil {
+			return fmt.Errorf("list dispatch rules: %w", err)
+		}
+		for _, r := range answer.GetItems() {
+			if r != nil && tagged(r.Metadata, n) {
+				rules = keepFirst(rules, r, n.Rule != nil && r.SipDispatchRuleId == n.Rule.ID)
+			}
+		}
+		return nil
+	}
+	if len(trunks) > 0 {
+		ids := make([]string, 0, len(trunks))
+		for _, t := range trunks {
+			ids = append(ids, t.SipTrunkId)
+		}
+		if err := list(&livekit.ListSIPDispatchRuleRequest{TrunkIds: ids}); err != nil {
+			return nil, err
+		}
+	}
+	lost := n.Rule != nil && n.Rule.ID != "" && !slices.ContainsFunc(rules, func(r *livekit.SIPDispatchRuleInfo) bool {
+		return r.SipDispatchRuleId == n.Rule.ID
+	})
+	if lost {
+		if err := list(&livekit.ListSIPDispatchRuleRequest{DispatchRuleIds: []string{n.Rule.ID}}); err != nil {
+			return nil, err
+		}
+	}
+	return rules, nil
+}
+
+func keepFirst[T any](list []T, item T, first bool) []T {
+	if first {
+		return slices.Insert(list, 0, item)
+	}
+	return append(list, item)
+}
+
+// Apply makes LiveKit hold exactly what is wanted for the number, starting from
+// what it was read to hold: duplicates go, what exists is changed in place
+// (calls in progress notice nothing), what is missing is made, what is not
+// wanted goes. Nothing is sent for parts that are right already. On an error
+// some of it may have happened; Restore takes it back. It is not for two at a
+// time on one number: the caller holds the number's lease.
+func (c *Client) Apply(ctx context.Context, have Wiring, want Wanted) (Wiring, error) {
+	done, err := c.reconcile(ctx, have, have.target(want))
+	if fault.Is(err, fault.NotFound) { // somebody took an object away meanwhile
+		err = fault.Unavailable("LiveKit", err)
+	}
+	return done, err
+}
+
+// Restore takes LiveKit back to what it held for the number before.
+// Objects that had been removed come back under new ids.
+func (c *Client) Restore(ctx context.Context, before Wiring) (Wiring, error) {
+	have, err := c.Wiring(ctx, before.number)
+	if err != nil {
+		return before, err
+	}
+	return c.reconcile(ctx, have, before)
+}
+
+// target spells the wish out as LiveKit's objects, without ids.
+func (w Wiring) target(want Wanted) Wiring {
+	n := w.number
+	t := Wiring{number: n}
+	password := func(a Auth) string {
+		if a.Username == "" {
+			return ""
+		}
+		if a.Password.IsZero() {
+			return w.password()
+		}
+		return a.Password.Reveal()
+	}
+	if o := want.Outbound; o != nil {
+		t.outbound = []*livekit.SIPOutboundTrunkInfo{{
+			Name: o.Name, Metadata: tagOf(n), Address: o.Address, Transport: transports[o.Transport],
+			DestinationCountry: o.Country, Numbers: o.Numbers, AuthUsername: o.Auth.Username, AuthPassword: password(o.Auth),
+		}}
+	}
+	if i := want.Inbound; i != nil {
+		t.inbound = []*livekit.SIPInboundTrunkInfo{{
+			Name: i.Name, Metadata: tagOf(n), Numbers: []string{n.E164}, AllowedAddresses: i.AllowedAddresses,
+			AuthUsername: i.Auth.Username, AuthPassword: password(i.Auth),
+			RingingTimeout: durationpb.New(inboundRinging), MaxCallDuration: durationpb.New(inboundMaximum),
+		}}
+	}
+	if r := want.Rule; r != nil && want.Inbound != nil {
+		t.rules = []*livekit.SIPDispatchRuleInfo{{
+			Name: r.Name, Metadata: tagOf(n), Numbers: []string{n.E164},
+			Rule: &livekit.SIPDispatchRule{Rule: &livekit.SIPDispatchRule_DispatchRuleIndividual{
+				DispatchRuleIndividual: &livekit.SIPDispatchRuleIndividual{RoomPrefix: r.RoomPrefix}}},
+			RoomConfig: &livekit.RoomConfiguration{Agents: []*livekit.RoomAgentDispatch{{AgentName: r.AgentName}}},
+		}}
+	}
+	return t
+}
+
+var transports = map[string]livekit.SIPTransport{
+	"auto": livekit.SIPTransport_SIP_TRANSPORT_AUTO,
+	"udp":  livekit.SIPTransport_SIP_TRANSPORT_UDP,
+	"tcp":  livekit.SIPTransport_SIP_TRANSPORT_TCP,
+	"tls":  livekit.SIPTransport_SIP_TRANSPORT_TLS,
+}
+
+// deleteTrunk removes a trunk of either kind. One that is gone is success.
+func (c *Client) deleteTrunk(ctx context.Context, id string) error {
+	_, err := send(ctx, c, nil, admin(), c.sip.DeleteSIPTrunk, &livekit.DeleteSIPTrunkRequest{SipTrunkId: id})
+	if err != nil && !fault.Is(err, fault.NotFound) {
+		return fmt.Errorf("delete trunk: %w", err)
+	}
+	return nil
+}
+
+// deleteRule removes a dispatch rule. One that is gone is success.
+func (c *Client) deleteRule(ctx context.Context, id string) error {
+	_, err := send(ctx, c, nil, admin(), c.sip.DeleteSIPDispatchRule, &livekit.DeleteSIPDispatchRuleRequest{SipDispatchRuleId: id})
+	if err != nil && !fault.Is(err, fault.NotFound) {
+		return fmt.Errorf("delete dispatch rule: %w", err)
+	}
+	return nil
+}
