@@ -17,28 +17,26 @@ const E164 = `^\+[1-9][0-9]{7,14}$`
 const timeLayout = "2006-01-02T15:04:05.000Z"
 
 // Time is an instant as the API writes it: RFC 3339, UTC, milliseconds. Make one
-// with api.Time(t).
+// with api.Time(t). A time that may be missing is a *Time, which is null when
+// it is; OrNull makes one.
 type Time time.Time
 
-// NullTime is a Time that is null while it is zero.
-type NullTime time.Time
-
-// MarshalJSON writes the instant.
-func (t Time) MarshalJSON() ([]byte, error) {
-	return []byte(`"` + time.Time(t).UTC().Format(timeLayout) + `"`), nil
-}
-
-// MarshalJSON writes the instant, or null when it is zero.
-func (t NullTime) MarshalJSON() ([]byte, error) {
-	if time.Time(t).IsZero() {
-		return []byte("null"), nil
+// OrNull is t, or nil when t is zero.
+func OrNull(t time.Time) *Time {
+	if t.IsZero() {
+		return nil
 	}
-	return Time(t).MarshalJSON()
+	return (*Time)(&t)
 }
 
-// UnmarshalJSON reads RFC 3339 with any offset and any precision.
-func (t *Time) UnmarshalJSON(b []byte) error {
-	at, err := time.Parse(`"`+time.RFC3339Nano+`"`, string(b))
+// MarshalText writes the instant.
+func (t Time) MarshalText() ([]byte, error) {
+	return time.Time(t).UTC().AppendFormat(nil, timeLayout), nil
+}
+
+// UnmarshalText reads RFC 3339 with any offset and any precision.
+func (t *Time) UnmarshalText(b []byte) error {
+	at, err := time.Parse(time.RFC3339Nano, string(b))
 	if err != nil {
 		return fmt.Errorf("time is not RFC 3339: %w", err)
 	}
@@ -46,24 +44,9 @@ func (t *Time) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// UnmarshalJSON reads RFC 3339 with any offset and any precision, or null.
-func (t *NullTime) UnmarshalJSON(b []byte) error {
-	if string(b) == "null" {
-		*t = NullTime{}
-		return nil
-	}
-	return (*Time)(t).UnmarshalJSON(b)
-}
-
-// Schema is a date-time.
-func (Time) Schema(huma.Registry) *huma.Schema {
-	return &huma.Schema{Type: huma.TypeString, Format: "date-time", Examples: []any{"2026-11-22T09:30:00.000Z"}}
-}
-
-// Schema is a date-time or null.
-func (NullTime) Schema(r huma.Registry) *huma.Schema {
-	s := Time{}.Schema(r)
-	s.Nullable = true
+// TransformSchema makes the schema a date-time.
+func (Time) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
+	s.Format, s.Examples = "date-time", []any{"2026-11-22T09:30:00.000Z"}
 	return s
 }
 
