@@ -70,9 +70,7 @@ func (c *Carrier) incoming(req *sip.Request) *call {
 	k.dialog.local = req.To().AsFrom()
 	k.dialog.remote = req.From().AsTo()
 	k.dialog.transport, k.dialog.peer = req.Transport(), req.Source()
-	if contact := req.Contact(); contact != nil {
-		k.dialog.target = *contact.Address.Clone()
-	}
+	k.dialog.setTarget(req.Contact())
 	return k
 }
 

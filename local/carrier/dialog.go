@@ -3,6 +3,7 @@ package carrier
 import (
 	"context"
 	"net"
+	"strings"
 	"sync/atomic"
 
 	"github.com/emiago/sipgo/sip"
@@ -75,6 +76,18 @@ func (c *Carrier) via(transport string) *sip.ViaHeader {
 	return via
 }
 
+// setTarget takes the peer's Contact, whose transport parameter, if any, wins over the transport so far.
+func (d *dialog) setTarget(contact *sip.ContactHeader) {
+	if contact == nil {
+		return
+	}
+	d.target = *contact.Address.Clone()
+	if transport, _ := d.target.UriParams.Get("transport"); strings.EqualFold(transport, "tcp") ||
+		strings.EqualFold(transport, "udp") {
+		d.transport = strings.ToUpper(transport)
+	}
+}
+
 // do sends a request of the dialog and returns its final answer.
 func (c *Carrier) do(ctx context.Context, req *sip.Request) (*sip.Response, error) {
 	tx, err := c.send(ctx, req)
@@ -104,9 +117,7 @@ func uri(number, host string, port int) sip.Uri {
 // answeredFrom completes the dialog of a call we placed with what the 2xx says.
 func (d *dialog) answeredFrom(res *sip.Response) {
 	d.remote = *sip.HeaderClone(res.To()).(*sip.ToHeader)
-	if contact := res.Contact(); contact != nil {
-		d.target = *contact.Address.Clone()
-	}
+	d.setTarget(res.Contact())
 	if host, _, err := net.SplitHostPort(res.Source()); err == nil && host != "" {
 		d.peer = res.Source()
 	}

@@ -82,9 +82,10 @@ func eventually(t *testing.T, what string, ok func() bool) {
 
 // phone is a SIP client made of the plain SIP library, independent of the carrier's own dialogs.
 type phone struct {
-	ua      *sipgo.UserAgent
-	dialogs *sipgo.DialogClientCache
-	notify  chan string // bodies of the NOTIFYs received
+	ua        *sipgo.UserAgent
+	transport string
+	dialogs   *sipgo.DialogClientCache
+	notify    chan string // bodies of the NOTIFYs received
 }
 
 func newPhone(t *testing.T, transport string) *phone {
@@ -98,7 +99,7 @@ func newPhone(t *testing.T, transport string) *phone {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &phone{ua: ua, notify: make(chan string, 10)}
+	p := &phone{ua: ua, transport: transport, notify: make(chan string, 10)}
 	server.OnBye(func(req *sip.Request, tx sip.ServerTransaction) {
 		if p.dialogs.ReadBye(req, tx) != nil {
 			tx.Respond(sip.NewResponseFromRequest(req, 481, "no such call", nil))
@@ -108,12 +109,12 @@ func newPhone(t *testing.T, transport string) *phone {
 		p.notify <- string(req.Body())
 		tx.Respond(sip.NewResponseFromRequest(req, 200, "OK", nil))
 	})
-	addr := p.listen(t, server, transport)
-	client, err := sipgo.NewClient(ua, sipgo.WithClientHostname("127.0.0.1"), sipgo.WithClientPort(addr))
+	port := p.listen(t, server, transport)
+	client, err := sipgo.NewClient(ua, sipgo.WithClientHostname("127.0.0.1"), sipgo.WithClientPort(port))
 	if err != nil {
 		t.Fatal(err)
 	}
-	contact := sip.ContactHeader{Address: sip.Uri{Scheme: "sip", User: "phone", Host: "127.0.0.1", Port: addr}}
+	contact := sip.ContactHeader{Address: sip.Uri{Scheme: "sip", User: "phone", Host: "127.0.0.1", Port: port}}
 	if transport == "tcp" {
 		client, err = sipgo.NewClient(ua, sipgo.WithClientHostname("127.0.0.1"))
 		contact.Address.UriParams = sip.HeaderParams{"transport": "tcp"}
@@ -169,7 +170,7 @@ func (p *phone) call(ctx context.Context, t *testing.T, c *Carrier, number strin
 	host, port, _ := net.SplitHostPort(c.Addr())
 	to := sip.Uri{Scheme: "sip", User: number, Host: host}
 	to.Port, _ = strconv.Atoi(port)
-	if p.dialogs != nil && p.transport() == "tcp" {
+	if p.transport == "tcp" {
 		to.UriParams = sip.HeaderParams{"transport": "tcp"}
 	}
 	d := &dialled{media: media}
@@ -194,14 +195,8 @@ func (p *phone) call(ctx context.Context, t *testing.T, c *Carrier, number strin
 		return d, err
 	}
 	media.SetRemote(remote)
+	t.Cleanup(func() { d.Bye(context.Background()) }) // does nothing when the call is over
 	return d, d.Ack(ctx)
-}
-
-func (p *phone) transport() string {
-	if len(p.ua.TransportLayer().ListenPorts("tcp")) > 0 {
-		return "tcp"
-	}
-	return "udp"
 }
 
 // status is the code that refused a call; 0 when err is something else.
