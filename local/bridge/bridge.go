@@ -1,0 +1,192 @@
+// Package bridge joins telephone calls and LiveKit rooms. It serves LiveKit's internal SIP interface, as LiveKit's own
+// SIP service does, and speaks SIP (RFC 3261) and RTP to the carrier.
+//
+// What callers can see (errors, attributes, disconnect reasons, times) is that of LiveKit SIP v1.10.0 as recorded in
+// testdata/recordings; the replay test compares the two. Audio is PCMU only and passes through untouched.
+// Not served: TLS and SRTP, PIN prompts, early media, dial tones, header options other than plain headers and
+// headers_to_attributes.
+package bridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/livekit/protocol/livekit"
+	"github.com/livekit/protocol/rpc"
+	"github.com/livekit/psrpc"
+	"github.com/redis/go-redis/v9"
+	"google.golang.org/protobuf/types/known/emptypb"
+)
+
+// Options say where everything is.
+type Options struct {
+	// RedisAddr is LiveKit's bus.
+	RedisAddr string
+	// LiveKitURL is the WebSocket address of LiveKit, APIKey and APISecret sign the tokens to join rooms.
+	LiveKitURL, APIKey, APISecret string
+	// SIPAddr is the IP address and port for SIP over UDP and TCP; port 0 takes a free one, empty is 127.0.0.1:0.
+	SIPAddr string
+	// Log receives what goes wrong; nil discards it.
+	Log *slog.Logger
+}
+
+// Service is a SIP service of LiveKit: the Bridge, or the real one as a child process.
+type Service interface {
+	// SIPAddr is the IP address and port to which the carrier sends calls.
+	SIPAddr() string
+	// Close ends every call and the service.
+	Close() error
+}
+
+// Bridge is a running SIP service.
+type Bridge struct {
+	o     Options
+	log   *slog.Logger
+	ua    *userAgent
+	redis *redis.Client
+	rpc   rpc.SIPInternalServer
+	io    rpc.IOInfoClient
+
+	ctx   context.Context // ends with Close
+	stop  context.CancelFunc
+	calls sync.WaitGroup // one for each call, and for each transaction that outlives its call
+
+	mu   sync.Mutex
+	byID map[string]*call // by LiveKit's call id
+}
+
+// Start listens for SIP and for LiveKit's requests.
+func Start(ctx context.Context, o Options) (*Bridge, error) {
+	if o.SIPAddr == "" {
+		o.SIPAddr = "127.0.0.1:0"
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	b := &Bridge{o: o, log: o.Log, byID: map[string]*call{}, redis: redis.NewClient(&redis.Options{Addr: o.RedisAddr})}
+	b.ctx, b.stop = context.WithCancel(context.WithoutCancel(ctx))
+	if err := b.start(ctx); err != nil {
+		return nil, errors.Join(err, b.Close())
+	}
+	return b, nil
+}
+
+func (b *Bridge) start(ctx context.Context) (err error) {
+	if err := b.redis.Ping(ctx).Err(); err != nil {
+		return fmt.Errorf("redis: %w", err)
+	}
+	bus := psrpc.NewRedisMessageBus(b.redis)
+	if b.io, err = rpc.NewIOInfoClient(bus); err != nil {
+		return fmt.Errorf("livekit's bus: %w", err)
+	}
+	if b.ua, err = listen(b.o.SIPAddr, b.log, b.onInvite); err != nil {
+		return err
+	}
+	if b.rpc, err = rpc.NewSIPInternalServer(b, bus); err != nil {
+		return fmt.Errorf("livekit's bus: %w", err)
+	}
+	return b.rpc.RegisterCreateSIPParticipantTopic("")
+}
+
+// SIPAddr is the IP address and port to which the carrier sends calls, over UDP or TCP.
+func (b *Bridge) SIPAddr() string { return b.ua.addr() }
+
+// Close ends every call, properly: with BYE, CANCEL or a final answer.
+func (b *Bridge) Close() error {
+	if b.rpc != nil {
+		b.rpc.DeregisterCreateSIPParticipantTopic("")
+	}
+	b.stop()
+	b.calls.Wait()
+	if b.rpc != nil {
+		b.rpc.Kill()
+	}
+	if b.ua != nil {
+		b.ua.close()
+	}
+	if b.io != nil {
+		b.io.Close()
+	}
+	return b.redis.Close()
+}
+
+// CreateSIPParticipant dials. It is called by LiveKit's server, which has checked the request, and returns when the
+// participant is in the room, or when the call was answered if the request says so.
+func (b *Bridge) CreateSIPParticipant(ctx context.Context, req *rpc.InternalCreateSIPParticipantRequest) (*rpc.InternalCreateSIPParticipantResponse, error) {
+	begin := time.Now()
+	c, err := b.newOutbound(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	answered := make(chan error, 1)
+	b.calls.Go(func() {
+		// The server's client may stop waiting; the call goes on until the deadline of the request.
+		dial := b.ctx
+		if deadline, ok := ctx.Deadline(); ok && req.WaitUntilAnswered {
+			var cancel context.CancelFunc
+			dial, cancel = context.WithDeadline(dial, deadline)
+			defer cancel()
+		}
+		answered <- c.dial(dial, req, begin)
+	})
+	if req.WaitUntilAnswered {
+		if err := <-answered; err != nil {
+			return nil, err
+		}
+	}
+	return &rpc.InternalCreateSIPParticipantResponse{
+		ParticipantId:       c.room.participantID(),
+		ParticipantIdentity: req.ParticipantIdentity,
+		SipCallId:           req.SipCallId,
+	}, nil
+}
+
+// TransferSIPParticipant asks the carrier to connect the phone to somebody else (REFER) and returns when that is done.
+func (b *Bridge) TransferSIPParticipant(ctx context.Context, req *rpc.InternalTransferSIPParticipantRequest) (*emptypb.Empty, error) {
+	b.mu.Lock()
+	c := b.byID[req.SipCallId]
+	b.mu.Unlock()
+	if c == nil {
+		return nil, psrpc.NewErrorf(psrpc.NotFound, "unknown call")
+	}
+	if err := c.transferTo(ctx, req); err != nil {
+		return nil, err
+	}
+	return &emptypb.Empty{}, nil
+}
+
+// add makes the call known, so that it can be transferred.
+func (b *Bridge) add(c *call) error {
+	b.mu.Lock()
+	b.byID[c.id] = c
+	b.mu.Unlock()
+	return b.rpc.RegisterTransferSIPParticipantTopic(c.id)
+}
+
+func (b *Bridge) remove(c *call) {
+	b.mu.Lock()
+	delete(b.byID, c.id)
+	b.mu.Unlock()
+	b.rpc.DeregisterTransferSIPParticipantTopic(c.id)
+}
+
+// attribute names that LiveKit's protocol package does not export.
+const (
+	attrCallIDFull = "sip.callIDFull"
+	attrCallTag    = "sip.callTag"
+)
+
+// Values of the attribute sip.callStatus.
+const (
+	statusDialing    = "dialing"
+	statusRinging    = "ringing"
+	statusAutomation = "automation"
+	statusActive     = "active"
+	statusHangup     = "hangup"
+)
+
+func callStatus(v string) map[string]string { return map[string]string{livekit.AttrSIPCallStatus: v} }

@@ -1,0 +1,183 @@
+package bridge
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+	"github.com/livekit/protocol/livekit"
+	"github.com/livekit/protocol/rpc"
+	"github.com/livekit/psrpc"
+)
+
+// lateNotify is how long a NOTIFY that nobody waits for stays unanswered, and the next REFER unsent. Recorded.
+const lateNotify = 5 * time.Second
+
+// transfers are a call's attempts to be transferred, one at a time.
+type transfers struct {
+	mu      *sync.Mutex
+	pending *transfer
+
+	// refer is held while a REFER is sent and while a NOTIFY waits for its transfer.
+	refer   *sync.Mutex
+	results chan *livekit.SIPStatus // what the carrier reports at last; not buffered
+}
+
+func newTransfers() transfers {
+	return transfers{mu: &sync.Mutex{}, refer: &sync.Mutex{}, results: make(chan *livekit.SIPStatus)}
+}
+
+// transfer is one attempt. err is set when done is closed.
+type transfer struct {
+	target string
+	done   chan struct{}
+	err    error
+}
+
+// transferTo transfers the call, or waits for the transfer to the same target that is under way. A transfer to
+// another target is refused meanwhile. While the phone rings it waits for the answer, and then transfers even if ctx
+// has ended.
+func (c *call) transferTo(ctx context.Context, req *rpc.InternalTransferSIPParticipantRequest) error {
+	c.transfers.mu.Lock()
+	t := c.transfers.pending
+	if t != nil && t.target != req.TransferTo {
+		c.transfers.mu.Unlock()
+		return psrpc.NewErrorf(psrpc.InvalidArgument, "call already being transferred elsewhere")
+	}
+	if t == nil {
+		t = &transfer{target: req.TransferTo, done: make(chan struct{})}
+		c.transfers.pending = t
+		c.b.calls.Go(func() { c.transfer(t, req) })
+	}
+	c.transfers.mu.Unlock()
+	select {
+	case <-t.done:
+		return t.err
+	case <-ctx.Done():
+		return psrpc.ErrRequestTimedOut
+	}
+}
+
+func (c *call) transfer(t *transfer, req *rpc.InternalTransferSIPParticipantRequest) {
+	ctx, cancel := context.WithTimeout(c.b.ctx, limit(req.RingingTimeout.AsDuration(), 30*time.Second))
+	defer cancel()
+	t.err = c.referAndWait(ctx, req)
+	c.transfers.mu.Lock()
+	c.transfers.pending = nil
+	c.transfers.mu.Unlock()
+	close(t.done)
+	if t.err != nil {
+		return
+	}
+	select {
+	case <-time.After(afterTransfer):
+	case <-c.ended:
+		return
+	}
+	select {
+	case c.hangups <- struct{}{}:
+	default:
+	}
+}
+
+func (c *call) referAndWait(ctx context.Context, req *rpc.InternalTransferSIPParticipantRequest) error {
+	select {
+	case <-c.started:
+	case <-c.ended:
+		return psrpc.NewErrorf(psrpc.FailedPrecondition, "call has ended")
+	}
+	if err := c.refer(ctx, req); err != nil {
+		return err
+	}
+	select {
+	case status := <-c.transfers.results:
+		if status.Code >= 300 {
+			return fmt.Errorf("call transfer failed: %w", status)
+		}
+		return nil
+	case <-c.ended:
+		return nil // The carrier hung up before its last report: the phone is with the target.
+	case <-ctx.Done():
+		return psrpc.NewErrorf(psrpc.Canceled, "request canceled")
+	}
+}
+
+// refer sends REFER (RFC 3515) and returns nil when the carrier accepts it.
+func (c *call) refer(ctx context.Context, req *rpc.InternalTransferSIPParticipantRequest) error {
+	c.transfers.refer.Lock()
+	defer c.transfers.refer.Unlock()
+	r := c.dialog.request(sip.REFER)
+	r.AppendHeader(sip.NewHeader("Refer-To", req.TransferTo))
+	r.AppendHeader(sip.NewHeader("Allow", allowed))
+	for k, v := range req.Headers {
+		r.AppendHeader(sip.NewHeader(k, v))
+	}
+	tx, err := c.b.ua.start(context.WithoutCancel(ctx), r)
+	if err != nil {
+		return transportError(err)
+	}
+	defer tx.Terminate()
+	for {
+		select {
+		case res := <-tx.Responses():
+			switch {
+			case res.IsProvisional():
+				continue
+			case res.IsSuccess():
+				return nil
+			}
+			return &livekit.SIPStatus{Code: livekit.SIPStatusCode(res.StatusCode), Status: res.Reason}
+		case <-tx.Done():
+			return psrpc.NewErrorf(psrpc.Canceled, "transaction failed to complete (0 intermediate responses)")
+		case <-ctx.Done():
+			return psrpc.NewErrorf(psrpc.Canceled, "request canceled")
+		}
+	}
+}
+
+// onNotify takes the carrier's report on a transfer.
+func (c *call) onNotify(req *sip.Request, tx sip.ServerTransaction) {
+	if h := req.GetHeader("Event"); h == nil || !strings.HasPrefix(strings.ToLower(h.Value()), "refer") {
+		respond(tx, req, 489, "Bad Event")
+		return
+	}
+	status, err := parseFragment(req.Body())
+	if err != nil {
+		respond(tx, req, 400, "Bad Request")
+		return
+	}
+	if status.Code >= 200 {
+		c.report(status)
+	}
+	respond(tx, req, 200, "success")
+}
+
+// report hands the final status to the transfer that waits for it, or drops it after a while.
+func (c *call) report(status *livekit.SIPStatus) {
+	c.transfers.refer.Lock()
+	defer c.transfers.refer.Unlock()
+	late := time.NewTimer(lateNotify)
+	defer late.Stop()
+	select {
+	case c.transfers.results <- status:
+	case <-late.C:
+	case <-c.ended:
+	}
+}
+
+// parseFragment reads the status line of a message/sipfrag body (RFC 3420).
+func parseFragment(body []byte) (*livekit.SIPStatus, error) {
+	line, _, _ := bytes.Cut(body, []byte("\r\n"))
+	version, rest, _ := strings.Cut(strings.TrimSpace(string(line)), " ")
+	code, reason, _ := strings.Cut(rest, " ")
+	n, err := strconv.Atoi(code)
+	if err != nil || version != "SIP/2.0" || n < 100 || n > 699 {
+		return nil, fmt.Errorf("not a SIP status line: %q", line)
+	}
+	return &livekit.SIPStatus{Code: livekit.SIPStatusCode(n), Status: reason}, nil
+}
