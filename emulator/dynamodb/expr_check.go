@@ -1,0 +1,209 @@
+package dynamodb
+
+import "slices"
+
+const (
+	maxOperators = 300
+	maxInList    = 100
+)
+
+// checkCondition refuses a condition that no item could make sense of. The messages and
+// their order are DynamoDB's.
+func checkCondition(parameter string, n *node) error {
+	if count := operators(n); count > maxOperators {
+		return refuse(parameter, "The expression contains too many operators; operator count: %d", count)
+	}
+	return checkTruth(parameter, n)
+}
+
+func operators(n *node) int {
+	count := 0
+	n.walk(func(n *node) {
+		if !n.isPath() && !n.isValue() {
+			count++
+		}
+	})
+	return count
+}
+
+// checkTruth checks a node that must be true or false.
+func checkTruth(parameter string, n *node) error {
+	switch n.op {
+	case "AND", "OR", "NOT":
+		for _, arg := range n.args {
+			if err := checkTruth(parameter, arg); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if n.call {
+		return checkFunction(parameter, n)
+	}
+	for _, arg := range n.args {
+		if err := checkOperand(parameter, arg); err != nil {
+			return err
+		}
+	}
+	if err := checkDistinct(parameter, n); err != nil {
+		return err
+	}
+	switch n.op {
+	case "<", "<=", ">", ">=":
+		return checkKinds(parameter, n, kindS, kindN, kindB)
+	case "BETWEEN":
+		if err := checkKinds(parameter, n, kindS, kindN, kindB); err != nil {
+			return err
+		}
+		return checkBounds(parameter, n.args[1], n.args[2])
+	case "IN":
+		if len(n.args)-1 > maxInList {
+			return refuse(parameter, "The IN operator is provided with too many operands; number of operands: %d", len(n.args)-1)
+		}
+	}
+	return nil
+}
+
+// checkOperand checks a node that must have a value: a path, a value or size(…).
+func checkOperand(parameter string, n *node) error {
+	if !n.call {
+		return nil
+	}
+	if n.op != "size" {
+		if err := checkFunctionName(parameter, n); err != nil {
+			return err
+		}
+		return misused(parameter, n)
+	}
+	if err := checkCount(parameter, n, 1); err != nil {
+		return err
+	}
+	if err := checkOperand(parameter, n.args[0]); err != nil {
+		return err
+	}
+	return checkKinds(parameter, n, kindS, kindB, kindSS, kindNS, kindBS, kindL, kindM)
+}
+
+func misused(parameter string, n *node) error {
+	return refuse(parameter, "The function is not allowed to be used this way in an expression; function: %s", n.op)
+}
+
+func checkFunctionName(parameter string, n *node) error {
+	switch n.op {
+	case "attribute_exists", "attribute_not_exists", "attribute_type", "begins_with", "contains", "size":
+		return nil
+	case "if_not_exists", "list_append":
+		return refuse(parameter, "The function is not allowed in a condition expression; function: %s", n.op)
+	}
+	return refuse(parameter, "Invalid function name; function: %s", n.op)
+}
+
+func checkFunction(parameter string, n *node) error {
+	if err := checkFunctionName(parameter, n); err != nil {
+		return err
+	}
+	switch n.op {
+	case "size":
+		return misused(parameter, n)
+	case "attribute_exists", "attribute_not_exists":
+		if err := checkCount(parameter, n, 1); err != nil {
+			return err
+		}
+		return checkPath(parameter, n)
+	}
+	if err := checkCount(parameter, n, 2); err != nil {
+		return err
+	}
+	for _, arg := range n.args {
+		if err := checkOperand(parameter, arg); err != nil {
+			return err
+		}
+	}
+	switch n.op {
+	case "attribute_type":
+		return checkTypeName(parameter, n)
+	case "begins_with":
+		if err := checkDistinct(parameter, n); err != nil {
+			return err
+		}
+		return checkKinds(parameter, n, kindS, kindB)
+	}
+	return checkDistinct(parameter, n)
+}
+
+// checkPath checks that the first argument is a document path.
+func checkPath(parameter string, n *node) error {
+	if n.args[0].isPath() {
+		return nil
+	}
+	return refuse(parameter, "Operator or function requires a document path; operator or function: %s", n.op)
+}
+
+func checkCount(parameter string, n *node, want int) error {
+	if len(n.args) == want {
+		return nil
+	}
+	return refuse(parameter, "Incorrect number of operands for operator or function; operator or function: %s, number of operands: %d", n.op, len(n.args))
+}
+
+func checkTypeName(parameter string, n *node) error {
+	if err := checkPath(parameter, n); err != nil {
+		return err
+	}
+	name := n.args[1]
+	if !name.isValue() {
+		return wrongOperand(parameter, n.op, "{S,DICT,N,DECIMALSET,HDS,DOUBLESET,B,SS,FLOAT,BS,INT,DOUBLE,DECIMAL,L,NULL,FS,M,HD,NS,INTSET,BOOL}")
+	}
+	if name.value.kind != kindS {
+		return wrongOperand(parameter, n.op, string(name.value.kind))
+	}
+	if !slices.Contains(kindCodes, kind(name.value.text)) {
+		return refuse(parameter, "Invalid attribute type name found; type: %s, valid types: {N,BS,L,B,NULL,M,S,SS,NS,BOOL}", name.value.text)
+	}
+	return nil
+}
+
+func wrongOperand(parameter, op, kinds string) error {
+	return refuse(parameter, "Incorrect operand type for operator or function; operator or function: %s, operand type: %s", op, kinds)
+}
+
+// checkKinds checks those operands whose type is known before any item is.
+func checkKinds(parameter string, n *node, allowed ...kind) error {
+	for _, arg := range n.args {
+		if arg.isValue() && !slices.Contains(allowed, arg.value.kind) {
+			return wrongOperand(parameter, n.op, string(arg.value.kind))
+		}
+	}
+	return nil
+}
+
+// checkDistinct refuses to compare a path with itself.
+func checkDistinct(parameter string, n *node) error {
+	first := n.args[0]
+	for _, arg := range n.args[1:] {
+		if first.isPath() && arg.isPath() && equalPaths(first.path, arg.path) {
+			return refuse(parameter, "The first operand must be distinct from the remaining operands for this operator or function; operator: %s, first operand: %s", n.op, first.path)
+		}
+	}
+	return nil
+}
+
+// checkBounds checks the bounds of BETWEEN when both are given values.
+func checkBounds(parameter string, low, high *node) error {
+	if !low.isValue() || !high.isValue() {
+		return nil
+	}
+	order, same := low.value.compare(high.value)
+	problem := ""
+	switch {
+	case !same:
+		problem = "same data type for lower and upper bounds"
+	case order > 0:
+		problem = "upper bound to be greater than or equal to lower bound"
+	default:
+		return nil
+	}
+	return refuse(parameter, "The BETWEEN operator requires %s; lower bound operand: AttributeValue: %s, upper bound operand: AttributeValue: %s", problem, show(low.value), show(high.value))
+}
+
+func show(v value) string { return "{" + string(v.kind) + ":" + v.text + "}" }

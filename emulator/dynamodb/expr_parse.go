@@ -1,0 +1,242 @@
+package dynamodb
+
+import "strconv"
+
+const maxExpression = 4096 // bytes (Developer Guide, "Expression parameters" quotas)
+
+// parser reads one expression of a request. The first error ends it, by panic with an
+// *Error that parse recovers.
+type parser struct {
+	parameter string // such as ConditionExpression
+	text      string
+	tokens    []token
+	at        int
+	scope     *scope
+}
+
+// parse runs grammar over all of text.
+func parse[T any](parameter, text string, s *scope, grammar func(*parser) T) (result T, err error) {
+	p := &parser{parameter: parameter, text: text, scope: s}
+	defer func() {
+		switch e := recover().(type) {
+		case nil:
+		case *Error:
+			err = e
+		default:
+			panic(e)
+		}
+	}()
+	p.tokens = lex(text)
+	if len(p.tokens) == 1 {
+		p.fail("The expression can not be empty;")
+	}
+	if len(text) > maxExpression {
+		p.fail("Expression size has exceeded the maximum allowed size; expression size: %d", len(text))
+	}
+	result = grammar(p)
+	if p.peek().kind != tokenEnd {
+		p.unexpected()
+	}
+	return result, nil
+}
+
+func (p *parser) fail(format string, args ...any) { panic(refuse(p.parameter, format, args...)) }
+
+func (p *parser) peek() token { return p.tokens[p.at] }
+
+func (p *parser) next() token {
+	t := p.tokens[p.at]
+	if t.kind != tokenEnd {
+		p.at++
+	}
+	return t
+}
+
+// accept takes the next token if it is text.
+func (p *parser) accept(text string) bool {
+	if !p.peek().is(text) {
+		return false
+	}
+	p.at++
+	return true
+}
+
+func (p *parser) expect(text string) {
+	if !p.accept(text) {
+		p.unexpected()
+	}
+}
+
+// unexpected refuses the next token, showing it with its neighbours.
+func (p *parser) unexpected() {
+	t := p.peek()
+	from, to := t.start, len(p.text)
+	if p.at > 0 {
+		from = p.tokens[p.at-1].start
+	}
+	if p.at+1 < len(p.tokens) && p.tokens[p.at+1].kind != tokenEnd {
+		to = p.tokens[p.at+1].end
+	} else if t.kind != tokenEnd {
+		to = t.end
+	}
+	p.fail(`Syntax error; token: "%s", near: "%s"`, t.text, p.text[from:to])
+}
+
+// condition reads a whole condition: OR of AND of NOT of comparisons.
+func (p *parser) condition() *node {
+	left := p.conjunction()
+	for p.accept("OR") {
+		left = &node{op: "OR", args: []*node{left, p.conjunction()}}
+	}
+	return left
+}
+
+func (p *parser) conjunction() *node {
+	left := p.negation()
+	for p.accept("AND") {
+		left = &node{op: "AND", args: []*node{left, p.negation()}}
+	}
+	return left
+}
+
+func (p *parser) negation() *node {
+	if p.accept("NOT") {
+		return &node{op: "NOT", args: []*node{p.negation()}}
+	}
+	return p.predicate()
+}
+
+// predicate reads a comparison, a function, or a condition in parentheses. What an opening
+// parenthesis begins is known only behind its end: (a) = :b or (a = :b).
+func (p *parser) predicate() *node {
+	var left *node
+	if p.accept("(") {
+		left = p.condition()
+		p.expect(")")
+		if left.group {
+			p.scope.redundant = true
+		}
+		left.group = true
+		if left.isCondition() {
+			return left
+		}
+	} else {
+		left = p.operand()
+	}
+	switch t := p.peek(); {
+	case t.is("="), t.is("<>"), t.is("<"), t.is("<="), t.is(">"), t.is(">="):
+		p.at++
+		return &node{op: t.text, args: []*node{left, p.comparand()}}
+	case p.accept("BETWEEN"):
+		low := p.comparand()
+		p.expect("AND")
+		return &node{op: "BETWEEN", args: []*node{left, low, p.comparand()}}
+	case p.accept("IN"):
+		p.expect("(")
+		in := &node{op: "IN", args: append([]*node{left}, p.list(p.comparand)...)}
+		p.expect(")")
+		return in
+	case left.call, p.peek().is(")") && p.depth() > 0:
+		return left // a function may be the whole condition; (a) is decided by the caller
+	}
+	p.unexpected()
+	return nil
+}
+
+// depth counts the parentheses open before the next token.
+func (p *parser) depth() int {
+	depth := 0
+	for _, t := range p.tokens[:p.at] {
+		if t.is("(") {
+			depth++
+		} else if t.is(")") {
+			depth--
+		}
+	}
+	return depth
+}
+
+// isCondition reports whether n is true or false, not an operand.
+func (n *node) isCondition() bool {
+	switch n.op {
+	case "path", "value", "size":
+		return false
+	}
+	return true
+}
+
+func (p *parser) comparand() *node {
+	if !p.accept("(") {
+		return p.operand()
+	}
+	operand := p.comparand()
+	p.expect(")")
+	operand.group = true
+	return operand
+}
+
+// operand reads a path, a value or a function call.
+func (p *parser) operand() *node {
+	switch t := p.peek(); t.kind {
+	case tokenValue:
+		p.at++
+		return &node{op: "value", name: t.text}
+	case tokenWord:
+		if p.tokens[p.at+1].is("(") {
+			p.at += 2
+			call := &node{op: t.text, call: true, args: p.list(p.comparand)}
+			p.expect(")")
+			return call
+		}
+		return &node{op: "path", path: p.path()}
+	case tokenName:
+		return &node{op: "path", path: p.path()}
+	}
+	p.unexpected()
+	return nil
+}
+
+func (p *parser) list(one func() *node) []*node {
+	all := []*node{one()}
+	for p.accept(",") {
+		all = append(all, one())
+	}
+	return all
+}
+
+// path reads a document path. Its names are placeholders and words as written; the
+// scope resolves them.
+func (p *parser) path() path {
+	result := path{p.name()}
+	for {
+		switch {
+		case p.accept("."):
+			result = append(result, p.name())
+		case p.accept("["):
+			if p.peek().kind != tokenInt {
+				p.unexpected()
+			}
+			digits := p.next().text
+			index, err := strconv.ParseInt(digits, 10, 32)
+			if err != nil {
+				p.fail("List index is not within the allowable range; index: [%s]", digits)
+			}
+			p.expect("]")
+			result = append(result, step{index: int(index)})
+		default:
+			return result
+		}
+	}
+}
+
+func (p *parser) name() step {
+	if k := p.peek().kind; k != tokenWord && k != tokenName {
+		p.unexpected()
+	}
+	return step{name: p.next().text}
+}
+
+// projection reads a comma-separated list of paths.
+func (p *parser) projection() []*node {
+	return p.list(func() *node { return &node{op: "path", path: p.path()} })
+}

@@ -1,0 +1,211 @@
+package dynamodb
+
+import (
+	"bytes"
+
+	"go.etcd.io/bbolt"
+)
+
+// Limits of items and keys (Developer Guide, "Service, account, and table quotas").
+const (
+	maxItemSize  = 400 << 10
+	maxHashSize  = 2048
+	maxRangeSize = 1024
+	maxDepth     = 32
+)
+
+var itemsBucket = []byte("items")
+
+func indexBucket(name string) []byte { return []byte("index/" + name) }
+
+// store is a table's data within one transaction.
+type store struct {
+	t       *table
+	items   *bbolt.Bucket
+	indexes []*bbolt.Bucket // in the order of t.Indexes
+}
+
+func (t *table) open(tx *bbolt.Tx) store {
+	data := tx.Bucket(dataBucket).Bucket([]byte(t.Name))
+	s := store{t: t, items: data.Bucket(itemsBucket)}
+	for _, ix := range t.Indexes {
+		s.indexes = append(s.indexes, data.Bucket(indexBucket(ix.Name)))
+	}
+	return s
+}
+
+// get returns the item stored under key, nil if there is none.
+func (s store) get(key []byte) (item, error) {
+	encoded := s.items.Get(key)
+	if encoded == nil {
+		return nil, nil
+	}
+	return decodeItem(encoded)
+}
+
+// replace stores updated under key, where old was (nil means no item), and brings the
+// index entries up to date.
+func (s store) replace(key []byte, old, updated item) error {
+	for i, ix := range s.t.Indexes {
+		oldKey, _ := s.t.indexEntry(ix, old)
+		newKey, entry := s.t.indexEntry(ix, updated)
+		if oldKey != nil && !bytes.Equal(oldKey, newKey) {
+			if err := s.indexes[i].Delete(oldKey); err != nil {
+				return err
+			}
+		}
+		if newKey != nil {
+			if err := s.indexes[i].Put(newKey, entry.encode(nil)); err != nil {
+				return err
+			}
+		}
+	}
+	if updated == nil {
+		return s.items.Delete(key)
+	}
+	return s.items.Put(key, updated.encode(nil))
+}
+
+// indexEntry returns key and projected item of an item's entry in ix, or nil when the
+// item lacks a key attribute of the index and so has no entry.
+func (t *table) indexEntry(ix index, it item) ([]byte, item) {
+	if it == nil {
+		return nil, nil
+	}
+	for _, key := range ix.Keys.attributes() {
+		if !it[key.Name].exists() {
+			return nil, nil
+		}
+	}
+	return append(ix.Keys.encode(it), t.Keys.encode(it)...), t.project(ix, it)
+}
+
+// encode returns the stored form of the key attributes in it, which are all there.
+func (s keySchema) encode(it item) []byte {
+	key := appendKey(nil, it[s.Hash.Name])
+	if s.Range.Name != "" {
+		key = appendKey(key, it[s.Range.Name])
+	}
+	return key
+}
+
+// project keeps the attributes of it that ix holds.
+func (t *table) project(ix index, it item) item {
+	if ix.Projection.ProjectionType == "ALL" {
+		return it
+	}
+	kept := item{}
+	for name, v := range it {
+		if t.projects(ix, name) {
+			kept[name] = v
+		}
+	}
+	return kept
+}
+
+func (t *table) projects(ix index, name string) bool {
+	if ix.Projection.ProjectionType == "ALL" || t.Keys.has(name) || ix.Keys.has(name) {
+		return true
+	}
+	for _, included := range ix.Projection.NonKeyAttributes {
+		if included == name {
+			return true
+		}
+	}
+	return false
+}
+
+// key checks the Key of a request and returns its stored form.
+func (t *table) key(given item) ([]byte, error) {
+	if given == nil {
+		return nil, invalid("Cannot have null key for GetItem, DeleteItem, or UpdateItem")
+	}
+	if len(given) != len(t.Keys.attributes()) {
+		return nil, invalid("The number of conditions on the keys is invalid")
+	}
+	if err := t.checkKeys(given); err != nil {
+		return nil, err
+	}
+	return t.Keys.encode(given), nil
+}
+
+// checkKeys checks the attributes of the table's primary key in it.
+func (t *table) checkKeys(it item) error {
+	for _, key := range t.Keys.attributes() {
+		v := it[key.Name]
+		switch {
+		case !v.exists():
+			return invalid("One of the required keys was not given a value")
+		case v.kind != key.Kind:
+			return invalid("One or more parameter values were invalid: Type mismatch for key")
+		case v.text == "":
+			return invalid("One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an empty %s value. Key: %s", emptyKind(v.kind), key.Name)
+		case len(v.text) > keyLimit(t.Keys, key):
+			return invalid("Hash primary key values must be under 2048 bytes, and range primary key values must be under 1024 bytes")
+		}
+	}
+	return nil
+}
+
+func keyLimit(s keySchema, key keyAttribute) int {
+	switch {
+	case key.Kind == kindN:
+		return 1 << 10 // a number's digits; its own limits are stricter
+	case key.Name == s.Hash.Name:
+		return maxHashSize
+	}
+	return maxRangeSize
+}
+
+func emptyKind(k kind) string {
+	if k == kindB {
+		return "binary"
+	}
+	return "string"
+}
+
+// checkIndexKeys checks the attributes of it that are keys of an index. byUpdate says
+// that an update expression made them, which the messages tell apart.
+func (t *table) checkIndexKeys(it item, byUpdate bool) error {
+	for _, ix := range t.Indexes {
+		for _, key := range ix.Keys.attributes() {
+			v := it[key.Name]
+			switch {
+			case !v.exists():
+			case v.kind != key.Kind:
+				return invalid("One or more parameter values were invalid: Type mismatch for Index Key")
+			case v.text == "" && byUpdate:
+				return invalid("One or more parameter values are not valid. The update expression attempted to update a secondary index key to a value that is not supported. The AttributeValue for a key attribute cannot contain an empty %s value.", emptyKind(v.kind))
+			case v.text == "":
+				return invalid("One or more parameter values are not valid. A value specified for a secondary index key is not supported. The AttributeValue for a key attribute cannot contain an empty %s value. IndexName: %s, IndexKey: %s", emptyKind(v.kind), ix.Name, key.Name)
+			case len(v.text) > keyLimit(ix.Keys, key):
+				return invalid("One or more parameter values were invalid: Size limit exceeded")
+			}
+		}
+	}
+	return nil
+}
+
+// checkItem checks all of an item that a request gives but its index keys.
+func (t *table) checkItem(it item) error {
+	if it == nil {
+		return invalid("Item to put in PutItem cannot be null")
+	}
+	if err := t.checkKeys(it); err != nil {
+		return err
+	}
+	for name, v := range it {
+		switch {
+		case name == "":
+			return invalid("Empty attribute name")
+		case len(name) > 64<<10-1:
+			return invalid("Attribute name is too large, must be less than 65536 bytes")
+		case v.depth() >= maxDepth:
+			return invalid("Nesting Levels have exceeded supported limits: Attributes in the item have nested levels beyond supported limit")
+		}
+	}
+	if it.size() > maxItemSize {
+		return invalid("Item size has exceeded the maximum allowed size")
+	}
+	return nil
+}

@@ -1,0 +1,358 @@
+package dynamodb
+
+import (
+	"maps"
+	"slices"
+	"strings"
+)
+
+// update is a parsed UpdateExpression.
+type update struct{ actions []action }
+
+// action changes the value at one path. args hold what SET assigns or what ADD and
+// DELETE take.
+type action struct {
+	section string // SET, REMOVE, ADD or DELETE
+	path    path
+	arg     *node
+}
+
+const updateParameter = "UpdateExpression"
+
+// update reads the sections of an update expression, in any order, each at most once.
+func (p *parser) update() *update {
+	u := &update{}
+	seen := map[string]bool{}
+	for p.peek().kind != tokenEnd {
+		section := strings.ToUpper(p.peek().text)
+		one := map[string]func() action{"SET": p.set, "REMOVE": p.remove, "ADD": p.add, "DELETE": p.add}[section]
+		if p.peek().kind != tokenWord || one == nil {
+			p.unexpected()
+		}
+		if seen[section] {
+			p.fail("The %q section can only be used once in an update expression;", section)
+		}
+		seen[section] = true
+		p.next()
+		for more := true; more; more = p.accept(",") {
+			a := one()
+			a.section = section
+			u.actions = append(u.actions, a)
+		}
+	}
+	return u
+}
+
+func (p *parser) set() action {
+	target := p.path()
+	p.expect("=")
+	return action{path: target, arg: p.sum()}
+}
+
+func (p *parser) remove() action { return action{path: p.path()} }
+
+func (p *parser) add() action {
+	target := p.path()
+	if p.peek().kind != tokenValue {
+		p.unexpected()
+	}
+	return action{path: target, arg: p.operand()}
+}
+
+// sum reads an operand, or two with + or - between.
+func (p *parser) sum() *node {
+	left := p.term()
+	for _, op := range []string{"+", "-"} {
+		if p.accept(op) {
+			return &node{op: op, args: []*node{left, p.term()}}
+		}
+	}
+	return left
+}
+
+func (p *parser) term() *node {
+	if !p.accept("(") {
+		return p.operand()
+	}
+	inner := p.sum()
+	p.expect(")")
+	return inner
+}
+
+// update parses and checks an UpdateExpression for table t; nil text changes nothing.
+func (s *scope) update(t *table, text *string) (*update, error) {
+	if text == nil {
+		return &update{}, nil
+	}
+	u, err := parse(updateParameter, *text, s, (*parser).update)
+	if err != nil {
+		return nil, err
+	}
+	var paths []path
+	for _, a := range u.actions {
+		if err := s.resolve(updateParameter, &node{op: "path", path: a.path}); err != nil {
+			return nil, err
+		}
+		paths = append(paths, a.path)
+		if a.arg == nil {
+			continue
+		}
+		if err := s.resolve(updateParameter, a.arg); err != nil {
+			return nil, err
+		}
+		if err := checkAction(a); err != nil {
+			return nil, err
+		}
+	}
+	if err := checkOverlap(updateParameter, paths); err != nil {
+		return nil, err
+	}
+	for _, p := range paths {
+		if t.Keys.has(p[0].name) {
+			return nil, invalid("One or more parameter values were invalid: Cannot update attribute %s. This attribute is part of the key", p[0].name)
+		}
+	}
+	return u, nil
+}
+
+func checkAction(a action) error {
+	switch a.section {
+	case "ADD":
+		if v := a.arg.value; v.kind != kindN && !v.isSet() {
+			return refuse(updateParameter, "Incorrect operand type for operator or function; operator: ADD, operand type: %s, typeSet: ALLOWED_FOR_ADD_OPERAND", longName(v.kind))
+		}
+		return nil
+	case "DELETE":
+		if v := a.arg.value; !v.isSet() {
+			return refuse(updateParameter, "Incorrect operand type for operator or function; operator: DELETE, operand type: %s, typeSet: ALLOWED_FOR_DELETE_OPERAND", longName(v.kind))
+		}
+		return nil
+	}
+	return checkAssigned(a.arg)
+}
+
+// longName is the name that messages about ADD and DELETE give a type.
+func longName(k kind) string {
+	return map[kind]string{kindS: "STRING", kindN: "NUMBER", kindB: "BINARY", kindBOOL: "BOOLEAN", kindNULL: "NULL", kindM: "MAP", kindL: "LIST"}[k]
+}
+
+// checkAssigned checks what SET assigns, as far as it does not depend on the item.
+func checkAssigned(n *node) error {
+	for _, arg := range n.args {
+		if err := checkAssigned(arg); err != nil {
+			return err
+		}
+	}
+	switch n.op {
+	case "path", "value":
+		return nil
+	case "+", "-":
+		return checkKinds(updateParameter, n, kindN)
+	case "if_not_exists":
+		if err := checkCount(updateParameter, n, 2); err != nil {
+			return err
+		}
+		return checkPath(updateParameter, n)
+	case "list_append":
+		if err := checkCount(updateParameter, n, 2); err != nil {
+			return err
+		}
+		return checkKinds(updateParameter, n, kindL)
+	case "attribute_exists", "attribute_not_exists", "attribute_type", "begins_with", "contains", "size":
+		return refuse(updateParameter, "The function is not allowed in an update expression; function: %s", n.op)
+	}
+	return refuse(updateParameter, "Invalid function name; function: %s", n.op)
+}
+
+func badPath() error {
+	return invalid("The document path provided in the update expression is invalid for update")
+}
+
+func badOperand() error {
+	return invalid("An operand in the update expression has an incorrect data type")
+}
+
+// apply returns old as the update leaves it; old itself stays. All operands are read
+// from old. Elements that SET puts behind the end of a list are appended in the order of
+// their indexes, and elements are removed by their place in old.
+func (u *update) apply(old item) (item, error) {
+	type assignment struct {
+		action
+		value value
+	}
+	var todo []assignment
+	for _, a := range u.actions {
+		v, err := a.result(old)
+		if err != nil {
+			return nil, err
+		}
+		todo = append(todo, assignment{a, v})
+	}
+	slices.SortStableFunc(todo, func(a, b assignment) int {
+		return cmpInt(a.rank(), b.rank())
+	})
+	updated := maps.Clone(old)
+	for _, a := range todo {
+		root, err := a.path[1:].put(updated[a.path[0].name], a.value)
+		if err != nil {
+			return nil, err
+		}
+		if root.exists() {
+			updated[a.path[0].name] = root
+		} else {
+			delete(updated, a.path[0].name)
+		}
+	}
+	return updated, nil
+}
+
+// rank orders actions: what sets first, by last index; what removes then, from the back.
+func (a action) rank() int {
+	last := a.path[len(a.path)-1].index
+	if a.section == "REMOVE" {
+		return 1<<32 - last
+	}
+	return last
+}
+
+// result computes the new value for the action's path; no kind removes what is there.
+func (a action) result(old item) (value, error) {
+	switch a.section {
+	case "REMOVE":
+		return value{}, nil
+	case "SET":
+		return a.arg.assigned(old)
+	}
+	current, operand := a.path.find(old), a.arg.value
+	switch {
+	case a.section == "ADD" && !current.exists():
+		return operand, nil
+	case a.section == "ADD" && current.kind == kindN && operand.kind == kindN:
+		sum, err := current.number().add(operand.number())
+		return numberValue(sum), err
+	case a.section == "DELETE" && !current.exists():
+		return value{}, nil
+	case current.kind != operand.kind || !operand.isSet():
+		return value{}, badOperand()
+	case a.section == "ADD":
+		return current.union(operand), nil
+	}
+	return current.minus(operand), nil
+}
+
+func (v value) union(o value) value {
+	set := slices.Concat(v.set, o.set)
+	sortSet(v.kind, set)
+	return value{kind: v.kind, set: slices.Compact(set)}
+}
+
+// minus returns v without the members of o; no kind if none is left, for no set is empty.
+func (v value) minus(o value) value {
+	set := slices.DeleteFunc(slices.Clone(v.set), func(member string) bool { return slices.Contains(o.set, member) })
+	if len(set) == 0 {
+		return value{}
+	}
+	return value{kind: v.kind, set: set}
+}
+
+// assigned computes the right side of a SET.
+func (n *node) assigned(old item) (value, error) {
+	switch n.op {
+	case "value":
+		return n.value, nil
+	case "path":
+		v := n.path.find(old)
+		if !v.exists() {
+			return v, invalid("The provided expression refers to an attribute that does not exist in the item")
+		}
+		return v, nil
+	case "if_not_exists":
+		if v := n.args[0].path.find(old); v.exists() {
+			return v, nil
+		}
+		return n.args[1].assigned(old)
+	}
+	left, err := n.args[0].assigned(old)
+	if err != nil {
+		return value{}, err
+	}
+	right, err := n.args[1].assigned(old)
+	if err != nil {
+		return value{}, err
+	}
+	switch {
+	case n.op == "list_append" && left.kind == kindL && right.kind == kindL:
+		return value{kind: kindL, l: slices.Concat(left.l, right.l)}, nil
+	case n.op == "list_append" || left.kind != kindN || right.kind != kindN:
+		return value{}, badOperand()
+	}
+	addend := right.number()
+	if n.op == "-" {
+		addend = addend.negated()
+	}
+	sum, err := left.number().add(addend)
+	return numberValue(sum), err
+}
+
+// put returns v with the value at p inside it replaced by content, or removed when
+// content has no kind. Every step but the last must be there.
+func (p path) put(v, content value) (value, error) {
+	if len(p) == 0 {
+		return content, nil
+	}
+	first := p[0]
+	if first.name != "" {
+		if v.kind != kindM {
+			return v, badPath()
+		}
+		inner, err := p[1:].put(v.m[first.name], content)
+		if err != nil {
+			return v, err
+		}
+		m := maps.Clone(v.m)
+		if m == nil {
+			m = item{}
+		}
+		if inner.exists() {
+			m[first.name] = inner
+		} else {
+			delete(m, first.name)
+		}
+		return value{kind: kindM, m: m}, nil
+	}
+	if v.kind != kindL {
+		return v, badPath()
+	}
+	if first.index >= len(v.l) {
+		switch {
+		case len(p) > 1:
+			return v, badPath()
+		case !content.exists():
+			return v, nil
+		}
+		return value{kind: kindL, l: append(slices.Clone(v.l), content)}, nil
+	}
+	inner, err := p[1:].put(v.l[first.index], content)
+	if err != nil {
+		return v, err
+	}
+	l := slices.Clone(v.l)
+	if inner.exists() {
+		l[first.index] = inner
+	} else {
+		l = slices.Delete(l, first.index, first.index+1)
+	}
+	return value{kind: kindL, l: l}, nil
+}
+
+// touched keeps the attributes of it that the update names.
+func (u *update) touched(it item) item {
+	kept := item{}
+	for _, a := range u.actions {
+		name := a.path[0].name
+		if v, found := it[name]; found {
+			kept[name] = v
+		}
+	}
+	return kept
+}
