@@ -199,22 +199,25 @@ func (c *Carrier) onRefer(req *sip.Request, tx sip.ServerTransaction) {
 	k.mu.Lock()
 	k.info.Refers = append(k.info.Refers, strings.Trim(target.Value(), "<>"))
 	k.mu.Unlock()
-	status := k.script.Refer.Status
+	refer := k.script.Refer
+	if k.script.ReferTo != nil {
+		refer = k.script.ReferTo(strings.Trim(target.Value(), "<>"))
+	}
+	status := refer.Status
 	if status == 0 {
 		status = 202
 	}
 	if status < 300 && c.begin() {
 		go func() {
 			defer c.work.Done()
-			k.report(time.Now())
+			k.report(refer, time.Now())
 		}()
 	}
 	c.respond(req, tx, status)
 }
 
 // report sends the NOTIFYs of a transfer accepted at the given time.
-func (k *call) report(accepted time.Time) {
-	refer := k.script.Refer
+func (k *call) report(refer Refer, accepted time.Time) {
 	codes := refer.Notify
 	if codes == nil {
 		codes = []int{100, 200}

@@ -212,7 +212,7 @@ func (c *Carrier) Close() error {
 	return err
 }
 
-// begin runs f as work that Close waits for; false, and f not run, once Close has begun.
+// begin registers work that Close waits for, ended by c.work.Done. It is false once Close has begun: do nothing then.
 func (c *Carrier) begin() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

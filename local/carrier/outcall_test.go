@@ -111,10 +111,7 @@ func TestOutCallRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			to := start(t, Options{Script: always(c.script), Username: "trunk", Password: "secret"})
-			if c.user == "" && c.script.Auth == AuthDefault {
-				to.opts.Username = ""
-			}
+			to := start(t, Options{Script: always(c.script)})
 			call := place(t, start(t, Options{}), to, CallOptions{From: "+1", To: "+2", Username: c.user, Password: "secret"})
 			var refused *StatusError
 			if err := call.Answered(t.Context()); !errors.As(err, &refused) || *refused != c.want {

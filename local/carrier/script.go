@@ -14,6 +14,7 @@ type Script struct {
 	DTMF        string        // digits sent once the answer is acknowledged; 'w' pauses 500 ms
 	Auth        AuthMode
 	Refer       Refer
+	ReferTo     func(target string) Refer // answers by target ("tel:+1…") instead of Refer; nil = Refer
 }
 
 // AuthMode is how an INVITE's credentials are treated.
