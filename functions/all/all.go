@@ -3,18 +3,61 @@
 package all
 
 import (
+	"log/slog"
+	"time"
+
+	"github.com/krosai/telephony/functions/awaitcall"
+	"github.com/krosai/telephony/functions/calldetails"
+	"github.com/krosai/telephony/functions/createcall"
+	"github.com/krosai/telephony/functions/dialcall"
+	"github.com/krosai/telephony/functions/hangupcall"
 	"github.com/krosai/telephony/functions/health"
+	"github.com/krosai/telephony/functions/livekitwebhook"
+	"github.com/krosai/telephony/functions/preparecall"
+	"github.com/krosai/telephony/functions/settlecall"
+	"github.com/krosai/telephony/functions/sweepcalls"
 	"github.com/krosai/telephony/shared/api"
+	"github.com/krosai/telephony/shared/flow"
+	"github.com/krosai/telephony/shared/livekit"
+	"github.com/krosai/telephony/shared/settle"
+	"github.com/krosai/telephony/shared/store"
 )
 
 // Deps is what the functions work with.
 type Deps struct {
-	Version string
+	DB            *store.DB
+	LiveKit       *livekit.Client
+	Flow          *flow.Client
+	Now           func() time.Time
+	Log           *slog.Logger
+	Version       string
+	AllowLoopback bool // trunks may point at this machine: for the laptop's carrier
+}
+
+func (d Deps) settler() *settle.Settler {
+	return &settle.Settler{Calls: d.DB, Rooms: d.LiveKit, Flow: d.Flow, Now: d.Now}
 }
 
 // HTTP is every HTTP function by the name of its folder.
 func HTTP(d Deps) map[string]api.Endpoint {
 	return map[string]api.Endpoint{
-		"health": &health.Endpoint{Version: d.Version},
+		"calldetails":    &calldetails.Endpoint{Calls: d.DB},
+		"createcall":     &createcall.Endpoint{Calls: d.DB, Numbers: d.DB, Flow: d.Flow, Now: d.Now},
+		"hangupcall":     &hangupcall.Endpoint{Calls: d.DB, Settle: d.settler(), Now: d.Now},
+		"health":         &health.Endpoint{Version: d.Version},
+		"livekitwebhook": &livekitwebhook.Endpoint{LiveKit: d.LiveKit, Settle: d.settler(), Now: d.Now},
+	}
+}
+
+// Tasks is every other function by the name of its folder: what lambda.Start
+// gets.
+func Tasks(d Deps) map[string]any {
+	s := d.settler()
+	return map[string]any{
+		"awaitcall":   (&awaitcall.Task{Calls: d.DB, Settle: s, Now: d.Now}).Run,
+		"dialcall":    (&dialcall.Task{Calls: d.DB, Phone: d.LiveKit, Settle: s, Now: d.Now, Log: d.Log}).Run,
+		"preparecall": (&preparecall.Task{Rooms: d.LiveKit, Settle: s, Now: d.Now}).Run,
+		"settlecall":  (&settlecall.Task{Settle: s, Now: d.Now}).Run,
+		"sweepcalls":  (&sweepcalls.Task{Calls: d.DB, Rooms: d.LiveKit, Flow: d.Flow, Settle: s, Now: d.Now, Log: d.Log}).Run,
 	}
 }

@@ -4,7 +4,6 @@ package calldetails
 import (
 	"context"
 	"net/http"
-	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -82,7 +81,7 @@ func view(c call.Call, events []call.Event) View {
 	v := View{CallID: c.ID, Status: c.Status, Direction: c.Direction, PhoneNumber: c.PhoneNumber, FromNumber: c.FromNumber,
 		PhoneNumberID: c.NumberID, RoomName: c.RoomName, AgentName: c.AgentName, SystemPrompt: c.SystemPrompt,
 		WelcomeMessage: c.WelcomeMessage, Voice: c.Voice, Metadata: c.Metadata, CreatedAt: api.Time(c.CreatedAt),
-		AnsweredAt: when(c.AnsweredAt), EndedAt: when(c.EndedAt), Duration: c.Duration(), Timeline: []Event{}}
+		AnsweredAt: api.OrNull(c.AnsweredAt), EndedAt: api.OrNull(c.EndedAt), Duration: c.Duration(), Timeline: []Event{}}
 	if v.Metadata == nil {
 		v.Metadata = map[string]string{}
 	}
@@ -96,12 +95,4 @@ func view(c call.Call, events []call.Event) View {
 		v.Timeline = append(v.Timeline, Event{At: api.Time(e.At), Event: e.Name, Detail: e.Detail})
 	}
 	return v
-}
-
-func when(t time.Time) *api.Time {
-	if t.IsZero() {
-		return nil
-	}
-	at := api.Time(t)
-	return &at
 }

@@ -29,7 +29,7 @@ import (
 // the same key made.
 type Calls interface {
 	CreateCall(ctx context.Context, c call.Call, home string, once store.Once) (made call.Call, replayed bool, err error)
-	Replay(ctx context.Context, userID string, once store.Once, now time.Time) (call.Call, bool, error)
+	Replay(ctx context.Context, userID string, once store.Once) (call.Call, bool, error)
 	EndCall(ctx context.Context, c call.Call, end call.End) (call.Call, error)
 }
 
@@ -217,7 +217,7 @@ func (e *Endpoint) start(ctx context.Context, c call.Call) error {
 // earlier answers a request that would be refused now with what an accepted
 // one with the same key was answered.
 func (e *Endpoint) earlier(ctx context.Context, user string, once store.Once, refusal error) (*Output, error) {
-	c, found, err := e.Calls.Replay(ctx, user, once, e.Now())
+	c, found, err := e.Calls.Replay(ctx, user, once)
 	if err != nil || !found {
 		return nil, cmp.Or(err, refusal)
 	}

@@ -77,7 +77,7 @@ func (t *Task) Run(ctx context.Context, in Input) (Output, error) {
 	var watching sync.WaitGroup
 	watching.Go(func() { t.watch(dialing, c, &rang) })
 	_, err = t.Phone.Dial(dialing, livekit.Dial{Room: c.RoomName, TrunkID: c.TrunkID, To: c.PhoneNumber, From: c.FromNumber,
-		RingingTimeout: ringing, MaxDuration: time.Duration(c.MaxDuration) * time.Second})
+		RingingTimeout: ringing, MaxDuration: ringing + time.Duration(c.MaxDuration)*time.Second}) // LiveKit counts the ringing in
 	stop()
 	watching.Wait()
 	return t.outcome(ctx, c, err, rang.Load())

@@ -30,17 +30,6 @@ func (s Status) Ended() bool { return rank[s] == 100 }
 // Before reports whether a call in state s may move to state t.
 func (s Status) Before(t Status) bool { return rank[s] < rank[t] }
 
-// Earlier lists the states a call may be in to move to s.
-func (s Status) Earlier() []Status {
-	var out []Status
-	for _, t := range []Status{Initiated, Dialing, Ringing, InProgress} {
-		if t.Before(s) {
-			out = append(out, t)
-		}
-	}
-	return out
-}
-
 // Cause says why a call ended.
 type Cause string
 

@@ -15,11 +15,9 @@ import (
 	"github.com/krosai/telephony/shared/fault"
 )
 
-// Config names the state machines and, outside AWS, the address of Step
-// Functions.
+// Config names the state machines.
 type Config struct {
 	CallMachine string `env:"CALL_STATE_MACHINE_ARN"`
-	Endpoint    string `env:"AWS_ENDPOINT_URL_SFN"`
 }
 
 // Client speaks to Step Functions.
@@ -30,11 +28,7 @@ type Client struct {
 
 // Open makes a client. It does not touch the network.
 func Open(cfg aws.Config, c Config) *Client {
-	return &Client{callMachine: c.CallMachine, sfn: sfn.NewFromConfig(cfg, func(o *sfn.Options) {
-		if c.Endpoint != "" {
-			o.BaseEndpoint = &c.Endpoint
-		}
-	})}
+	return &Client{callMachine: c.CallMachine, sfn: sfn.NewFromConfig(cfg)}
 }
 
 // StartCall starts the workflow of a call. The execution is named after the

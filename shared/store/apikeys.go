@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -36,15 +35,15 @@ func (db *DB) PutKey(ctx context.Context, k account.Key) error {
 }
 
 // UseKey finds an API key by id, checks that its hash is sum and that it is
-// neither revoked nor expired at now, and marks it used, in one round trip. Any
+// neither revoked nor expired, and marks it used, in one round trip. Any
 // other key is fault.Unauthenticated.
-func (db *DB) UseKey(ctx context.Context, id string, sum [32]byte, now time.Time) (account.Key, error) {
+func (db *DB) UseKey(ctx context.Context, id string, sum [32]byte) (account.Key, error) {
 	out, err := db.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{TableName: &db.table.Keys, Key: item{"key_id": text(id)},
-		UpdateExpression:         aws.String("SET last_used_at = :now"),
-		ConditionExpression:      aws.String("#hash = :sum AND attribute_not_exists(revoked_at) AND (attribute_not_exists(expires_at) OR expires_at > :now)"),
-		ExpressionAttributeNames: map[string]string{"#hash": "hash"},
-		ExpressionAttributeValues: item{":now": stamp(now), ":sum": &types.AttributeValueMemberB{Value: sum[:]}},
-		ReturnValues:             types.ReturnValueAllNew})
+		UpdateExpression:          aws.String("SET last_used_at = :now"),
+		ConditionExpression:       aws.String("#hash = :sum AND attribute_not_exists(revoked_at) AND (attribute_not_exists(expires_at) OR expires_at > :now)"),
+		ExpressionAttributeNames:  map[string]string{"#hash": "hash"},
+		ExpressionAttributeValues: item{":now": stamp(db.now()), ":sum": &types.AttributeValueMemberB{Value: sum[:]}},
+		ReturnValues:              types.ReturnValueAllNew})
 	if _, no := refused(err); no {
 		return account.Key{}, fault.New(fault.Unauthenticated, "UNAUTHENTICATED", "the API key is not valid")
 	}

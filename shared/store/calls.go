@@ -244,7 +244,7 @@ func (db *DB) replay(ctx context.Context, row item, once Once) (call.Call, bool,
 
 // Replay returns the call that was made with this idempotency key, if any: for
 // requests that would be refused today but were accepted when first sent.
-func (db *DB) Replay(ctx context.Context, userID string, once Once, now time.Time) (call.Call, bool, error) {
+func (db *DB) Replay(ctx context.Context, userID string, once Once) (call.Call, bool, error) {
 	if once.Key == "" {
 		return call.Call{}, false, nil
 	}
@@ -254,7 +254,7 @@ func (db *DB) Replay(ctx context.Context, userID string, once Once, now time.Tim
 		return call.Call{}, false, broken("read idempotency key", err)
 	}
 	r, err := decode[onceRow](out.Item)
-	if err != nil || out.Item == nil || r.Expires <= now.Unix() {
+	if err != nil || out.Item == nil || r.Expires <= db.now().Unix() {
 		return call.Call{}, false, err
 	}
 	return db.replay(ctx, out.Item, once)

@@ -21,29 +21,25 @@ import (
 	"github.com/krosai/telephony/shared/fault"
 )
 
-// Config names the tables and, outside AWS, the address of DynamoDB.
+// Config names the tables. A function is told of those it uses.
 type Config struct {
-	Numbers  string `env:"NUMBERS_TABLE" envDefault:"kros-numbers"`
-	Calls    string `env:"CALLS_TABLE" envDefault:"kros-calls"`
-	Stats    string `env:"STATS_TABLE" envDefault:"kros-stats"`
-	Keys     string `env:"KEYS_TABLE" envDefault:"kros-keys"`
-	Limits   string `env:"LIMITS_TABLE" envDefault:"kros-limits"`
-	Endpoint string `env:"AWS_ENDPOINT_URL_DYNAMODB"`
+	Numbers string `env:"NUMBERS_TABLE"`
+	Calls   string `env:"CALLS_TABLE"`
+	Stats   string `env:"STATS_TABLE"`
+	Keys    string `env:"KEYS_TABLE"`
+	Limits  string `env:"LIMITS_TABLE"`
 }
 
 // DB is the database. It is safe for concurrent use.
 type DB struct {
 	client *dynamodb.Client
 	table  Config
+	now    func() time.Time
 }
 
 // Open makes a DB. It does not touch the network.
-func Open(cfg aws.Config, tables Config) *DB {
-	return &DB{table: tables, client: dynamodb.NewFromConfig(cfg, func(o *dynamodb.Options) {
-		if tables.Endpoint != "" {
-			o.BaseEndpoint = &tables.Endpoint
-		}
-	})}
+func Open(cfg aws.Config, tables Config, now func() time.Time) *DB {
+	return &DB{table: tables, now: now, client: dynamodb.NewFromConfig(cfg)}
 }
 
 // item is a row as DynamoDB sees it.

@@ -1,0 +1,32 @@
+// Command lambda is the sweepcalls function.
+package main
+
+import (
+	"os"
+	"time"
+
+	"github.com/aws/aws-lambda-go/lambda"
+
+	"github.com/krosai/telephony/functions/sweepcalls"
+	"github.com/krosai/telephony/shared/env"
+	"github.com/krosai/telephony/shared/flow"
+	"github.com/krosai/telephony/shared/livekit"
+	"github.com/krosai/telephony/shared/obs"
+	"github.com/krosai/telephony/shared/settle"
+	"github.com/krosai/telephony/shared/store"
+)
+
+type config struct {
+	Tables  store.Config
+	Flows   flow.Config
+	LiveKit livekit.Config
+}
+
+func main() {
+	cfg, aws := env.Must[config](), env.AWS()
+	db, lk := store.Open(aws, cfg.Tables, time.Now), livekit.Open(cfg.LiveKit)
+	flows := flow.Open(aws, cfg.Flows)
+	task := &sweepcalls.Task{Calls: db, Rooms: lk, Flow: flows, Now: time.Now, Log: obs.Logger(os.Stdout, os.Getenv("LOG_LEVEL")),
+		Settle: &settle.Settler{Calls: db, Rooms: lk, Flow: flows, Now: time.Now}}
+	lambda.Start(task.Run)
+}

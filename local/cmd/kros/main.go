@@ -1,0 +1,80 @@
+// Command kros runs the whole platform on a laptop: see docs/local.md.
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/caarlos0/env/v11"
+
+	"github.com/krosai/telephony/local/platform"
+)
+
+func main() {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "kros:", err)
+		os.Exit(1)
+	}
+}
+
+func run() error {
+	start := time.Now()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	c, err := env.ParseAs[platform.Config]()
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
+		return err
+	}
+	logFile, err := os.OpenFile(filepath.Join(c.Dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	defer logFile.Close()
+	c.Log = slog.New(slog.NewJSONHandler(logFile, nil))
+	p, err := platform.Start(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	printUp(p, time.Since(start))
+	callID := "CALL_ID"
+	if os.Getenv("FIRST_CALL") != "0" {
+		if callID, err = p.FirstCall(ctx, os.Stdout); err != nil && ctx.Err() == nil {
+			fmt.Fprintln(os.Stderr, "the first call:", err)
+		}
+	}
+	printUse(p, callID)
+	<-ctx.Done()
+	stop() // a second Ctrl-C kills
+	fmt.Println("\nStopping; data stays in", c.Dir)
+	return p.Close()
+}
+
+func printUp(p *platform.Platform, took time.Duration) {
+	a := p.Access
+	fmt.Printf("Up in %.1f s\n", took.Seconds())
+	for _, line := range [][2]string{{"API", a.URL}, {"LiveKit", a.LiveKitURL}, {"SIP", a.SIP}, {"carrier (simulated)", a.Carrier},
+		{"DynamoDB (emulated)", a.DynamoDB}, {"Step Functions (emulated)", a.StepFunctions},
+		{"log", filepath.Join(p.Config.Dir, "log")}, {"addresses and keys", filepath.Join(p.Config.Dir, "env")}} {
+		fmt.Printf("  %-26s %s\n", line[0], line[1])
+	}
+}
+
+func printUse(p *platform.Platform, callID string) {
+	a := p.Access
+	fmt.Printf("\nURL  %s\nKey  %s\n\nTry, in another terminal:\n", a.URL, a.APIKey)
+	auth := fmt.Sprintf("-H 'Authorization: Bearer %s'", a.APIKey)
+	fmt.Printf("  curl -s %s/outbound-calls/create %s -H 'Content-Type: application/json' -d '{\"phone_number\":\"+14155550101\",\"welcome_message\":\"Hello!\"}'\n", a.URL, auth)
+	fmt.Printf("  curl -s %s/outbound-calls/%s/details %s\n", a.URL, callID, auth)
+	fmt.Printf("  curl -s %s/outbound-calls/phone-numbers %s\n", a.URL, auth)
+	fmt.Printf("\nWho answers at which number: docs/local.md. Ctrl-C stops.\n")
+}

@@ -1,0 +1,81 @@
+package platform
+
+import (
+	"bufio"
+	"crypto/rand"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// Access is what a user needs to use the platform; it is written to the file
+// env in the data folder. The key and LiveKit's secret stay the same from one
+// start to the next.
+type Access struct {
+	URL      string // of the API
+	APIKey   string // of the demo user
+	NumberID string // of the demo user's number
+
+	LiveKitURL, LiveKitKey, LiveKitSecret string
+	DynamoDB, StepFunctions               string // the emulators' addresses
+	Carrier, SIP                          string // host:port of the simulated carrier and of LiveKit's SIP side
+
+	redis string
+}
+
+func (p *Platform) envFile() string { return filepath.Join(p.Config.Dir, "env") }
+
+// recall reads what an earlier start wrote and makes what is missing.
+func (p *Platform) recall() error {
+	old, err := readEnv(p.envFile())
+	if err != nil {
+		return err
+	}
+	p.Access.APIKey = old["KROS_API_KEY"]
+	p.Access.LiveKitKey, p.Access.LiveKitSecret = "kros", old["LIVEKIT_API_SECRET"]
+	if p.Access.LiveKitSecret == "" || p.Config.LiveKitURL != "" {
+		p.Access.LiveKitSecret = rand.Text() + rand.Text()
+	}
+	return nil
+}
+
+// remember writes .local/env, for shells to source.
+func (p *Platform) remember() error {
+	a := p.Access
+	lines := []string{
+		"KROS_URL=" + a.URL,
+		"KROS_API_KEY=" + a.APIKey,
+		"KROS_NUMBER_ID=" + a.NumberID,
+		"LIVEKIT_URL=" + a.LiveKitURL,
+		"LIVEKIT_API_KEY=" + a.LiveKitKey,
+		"LIVEKIT_API_SECRET=" + a.LiveKitSecret,
+		"AWS_ENDPOINT_URL_DYNAMODB=" + a.DynamoDB,
+		"AWS_ENDPOINT_URL_SFN=" + a.StepFunctions,
+	}
+	text := "# Written at each start of the platform. Use it with: set -a; . " + p.envFile() + "; set +a\n" +
+		strings.Join(lines, "\n") + "\n"
+	next := p.envFile() + ".next"
+	if err := os.WriteFile(next, []byte(text), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(next, p.envFile())
+}
+
+func readEnv(path string) (map[string]string, error) {
+	values := map[string]string{}
+	f, err := os.Open(path)
+	if os.IsNotExist(err) {
+		return values, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read what the last start wrote: %w", err)
+	}
+	defer f.Close()
+	for s := bufio.NewScanner(f); s.Scan(); {
+		if name, value, ok := strings.Cut(s.Text(), "="); ok {
+			values[name] = value
+		}
+	}
+	return values, nil
+}

@@ -1,0 +1,132 @@
+package platform
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-lambda-go/lambda/messages"
+	"github.com/aws/aws-sdk-go-v2/aws"
+
+	"github.com/krosai/telephony/emulator/stepfunctions"
+	"github.com/krosai/telephony/emulator/template"
+	"github.com/krosai/telephony/functions/all"
+	"github.com/krosai/telephony/shared/api"
+	"github.com/krosai/telephony/shared/flow"
+	"github.com/krosai/telephony/shared/lambdahttp"
+	"github.com/krosai/telephony/shared/livekit"
+	"github.com/krosai/telephony/shared/secret"
+	"github.com/krosai/telephony/shared/store"
+)
+
+// function is a Lambda function as this process runs it.
+type function struct {
+	handler lambda.Handler
+	timeout time.Duration
+}
+
+// clients are the ways to the emulators: nil for dynamodb means another
+// DynamoDB over the network.
+type clients struct {
+	dynamodb, sfn *http.Client
+	callMachine   string
+}
+
+// config reaches an emulator in this process, or what endpoint names.
+func config(client *http.Client, endpoint string) aws.Config {
+	c := aws.Config{Region: "us-east-1", Credentials: aws.CredentialsProviderFunc(anyone)}
+	if endpoint != "" {
+		c.BaseEndpoint = &endpoint
+	} else {
+		c.HTTPClient = client
+	}
+	return c
+}
+
+// anyone signs requests with credentials that mean nothing.
+func anyone(context.Context) (aws.Credentials, error) {
+	return aws.Credentials{AccessKeyID: "local", SecretAccessKey: "local"}, nil
+}
+
+// dependencies are what the functions are made of, here as in AWS.
+func (p *Platform) dependencies(c clients, tables store.Config) all.Deps {
+	p.DB = store.Open(config(c.dynamodb, p.Config.DynamoDB), tables, time.Now)
+	p.LiveKit = livekit.Open(livekit.Config{URL: p.Access.LiveKitURL, APIKey: p.Access.LiveKitKey, APISecret: secret.New(p.Access.LiveKitSecret)})
+	return all.Deps{DB: p.DB, LiveKit: p.LiveKit, Flow: flow.Open(config(c.sfn, ""), flow.Config{CallMachine: c.callMachine}),
+		Now: time.Now, Log: p.log, AllowLoopback: true, Version: "local"}
+}
+
+// build makes each function of the template with the handler Lambda would run.
+func (p *Platform) build(tmpl *template.Template, endpoints map[string]api.Endpoint, tasks map[string]any, d all.Deps) map[string]function {
+	edge := &api.Edge{Keys: d.DB, Now: d.Now, Log: p.log, Version: d.Version, CursorKey: secret.New(p.Access.LiveKitSecret)}
+	built := map[string]function{}
+	for _, f := range tmpl.Functions() {
+		made := function{timeout: f.Timeout}
+		if ep, ok := endpoints[f.Folder]; ok {
+			made.handler = lambdahttp.Handler(edge.Handler(ep))
+		} else if task, ok := tasks[f.Folder]; ok {
+			made.handler = lambda.NewHandler(task)
+		} else {
+			panic("template.yaml has a function that functions/all does not: " + f.Folder)
+		}
+		built[f.Folder], built[f.Name], built[f.ARN] = made, made, made
+	}
+	return built
+}
+
+// invoke runs a function as the Lambda service would.
+func (p *Platform) invoke(ctx context.Context, name string, payload []byte) ([]byte, error) {
+	f, ok := p.functions[name]
+	if !ok {
+		return nil, fmt.Errorf("no function %s", name)
+	}
+	ctx, cancel := context.WithTimeout(ctx, f.timeout)
+	defer cancel()
+	out, err := f.handler.Invoke(ctx, payload)
+	if err == nil && name == "configurenumber" {
+		p.callAgents(ctx)
+	}
+	return out, err
+}
+
+// invokeTask runs a function for a workflow: what it returns as an error is
+// known by its type there.
+func (p *Platform) invokeTask(ctx context.Context, name string, payload []byte) ([]byte, error) {
+	out, err := p.invoke(ctx, name, payload)
+	if err == nil {
+		return out, nil
+	}
+	p.log.Error("task failed", slog.String("function", name), slog.Any("err", err))
+	if e, ok := errors.AsType[messages.InvokeResponse_Error](err); ok {
+		return nil, &stepfunctions.FunctionError{Type: e.Type, Message: e.Message}
+	}
+	return nil, &stepfunctions.FunctionError{Type: fmt.Sprintf("%T", err), Message: err.Error()}
+}
+
+// schedule runs the scheduled functions, once at the start and then over and
+// over, as EventBridge does with its own rate.
+func (p *Platform) schedule(ctx context.Context, schedules []template.Schedule) {
+	for _, s := range schedules {
+		p.running.Go(func() {
+			tick := time.NewTicker(p.Config.SweepEvery)
+			defer tick.Stop()
+			for {
+				event, _ := json.Marshal(map[string]any{"source": "aws.events", "detail-type": "Scheduled Event", "time": time.Now().UTC()})
+				if _, err := p.invoke(ctx, s.Function, event); err != nil && ctx.Err() == nil {
+					p.log.Error("scheduled function", slog.String("function", s.Function), slog.Any("err", err))
+				}
+				select {
+				case <-tick.C:
+				case <-ctx.Done():
+					return
+				}
+			}
+		})
+	}
+}
+

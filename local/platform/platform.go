@@ -1,0 +1,291 @@
+// Package platform runs the whole platform in one process: the functions, the
+// state machines and the tables of template.yaml, with a real LiveKit server, a
+// SIP bridge, a simulated carrier and a demo agent.
+package platform
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/krosai/telephony/emulator/dynamodb"
+	"github.com/krosai/telephony/emulator/stepfunctions"
+	"github.com/krosai/telephony/emulator/template"
+	"github.com/krosai/telephony/functions/all"
+	"github.com/krosai/telephony/local/agent"
+	"github.com/krosai/telephony/local/bridge"
+	"github.com/krosai/telephony/local/carrier"
+	"github.com/krosai/telephony/local/gateway"
+	"github.com/krosai/telephony/local/livekitd"
+	"github.com/krosai/telephony/shared/livekit"
+	"github.com/krosai/telephony/shared/store"
+)
+
+// Config is how the platform is run. The zero value of each field but Root and
+// Dir is a sensible default.
+type Config struct {
+	Root string `env:"KROS_ROOT" envDefault:"."`      // the repository: template.yaml and statemachines/ are read from it
+	Dir  string `env:"KROS_DIR" envDefault:".local"`  // where data is kept
+	Port int    `env:"PORT" envDefault:"8080"`        // of the API; 0 takes a free one
+
+	LiveKitURL    string `env:"LIVEKIT_URL"` // a LiveKit to use instead of the embedded one
+	LiveKitKey    string `env:"LIVEKIT_API_KEY"`
+	LiveKitSecret string `env:"LIVEKIT_API_SECRET"`
+	LiveKitSIP    string `env:"LIVEKIT_SIP"` // the livekit-sip binary to run instead of the bridge
+	DynamoDB      string `env:"AWS_ENDPOINT_URL_DYNAMODB"`
+
+	SweepEvery time.Duration `env:"SWEEP_EVERY" envDefault:"15s"` // how often schedules run here, whatever template.yaml says
+	Log        *slog.Logger  `env:"-"`
+}
+
+// Platform is the running platform.
+type Platform struct {
+	Config  Config
+	Access  Access // what a user needs to use it
+	Carrier *carrier.Carrier
+	LiveKit *livekit.Client
+	DB      *store.DB
+	Flows   *stepfunctions.Service
+	Agent   *agent.Agent
+
+	log       *slog.Logger
+	functions map[string]function
+	closers   []func() error // run in reverse
+	running   sync.WaitGroup
+	cancel    context.CancelFunc
+}
+
+// sipService is the bridge or the real livekit-sip.
+type sipService interface {
+	SIPAddr() string
+	Close() error
+}
+
+// Start brings everything up and returns when calls can be placed. On an error
+// nothing is left running.
+func Start(ctx context.Context, c Config) (*Platform, error) {
+	if c.Log == nil {
+		c.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
+	}
+	p := &Platform{Config: c, log: c.Log}
+	if err := p.start(ctx); err != nil {
+		return nil, errors.Join(err, p.Close())
+	}
+	return p, nil
+}
+
+func (p *Platform) start(ctx context.Context) error {
+	background, cancel := context.WithCancel(context.Background())
+	p.cancel = cancel
+	if err := os.MkdirAll(p.Config.Dir, 0o700); err != nil {
+		return err
+	}
+	tmpl, err := template.Open(filepath.Join(p.Config.Root, "template.yaml"), template.Values{"LiveKitUrl": "ws://127.0.0.1", "LiveKitApiKey": "kros", "LiveKitApiSecret": "unused here, the functions get the real one"})
+	if err != nil {
+		return err
+	}
+	if err := p.recall(); err != nil {
+		return err
+	}
+	api, err := p.listen(p.Config.Port)
+	if err != nil {
+		return fmt.Errorf("%w (PORT moves the API)", err)
+	}
+	p.Access.URL = "http://" + api.Addr().String()
+	aws, err := p.startAWS(ctx, tmpl)
+	if err != nil {
+		return err
+	}
+	if err := p.startLiveKit(ctx); err != nil {
+		return err
+	}
+	deps := p.dependencies(aws)
+	p.functions = p.build(tmpl, all.HTTP(deps), all.Tasks(deps), deps)
+	p.serve(api, gateway.New(tmpl.Routes(), p.invoke, gateway.Options{Log: p.log}))
+	if err := p.startPhones(ctx); err != nil {
+		return err
+	}
+	p.Flows.Start()
+	if err := p.seed(ctx); err != nil {
+		return err
+	}
+	p.schedule(background, tmpl.Schedules())
+	return p.remember()
+}
+
+// startAWS opens the emulators, makes the tables and loads the workflows.
+func (p *Platform) startAWS(ctx context.Context, tmpl *template.Template) (clients, error) {
+	var c clients
+	if p.Config.DynamoDB == "" {
+		db, err := dynamodb.Open(filepath.Join(p.Config.Dir, "dynamodb.bolt"), dynamodb.Options{})
+		if err != nil {
+			return c, fmt.Errorf("open the database in %s (does another platform use it?): %w", p.Config.Dir, err)
+		}
+		p.onClose(db.Close)
+		c.dynamodb = db.Client()
+		if p.Access.DynamoDB, err = p.serveOn(p.port(1), db); err != nil {
+			return c, err
+		}
+	} else {
+		p.Access.DynamoDB = p.Config.DynamoDB
+	}
+	flows, err := stepfunctions.Open(stepfunctions.Options{Path: filepath.Join(p.Config.Dir, "stepfunctions.bolt"),
+		Invoke: p.invokeTask, Log: p.log})
+	if err != nil {
+		return c, fmt.Errorf("open the workflows in %s: %w", p.Config.Dir, err)
+	}
+	p.onClose(flows.Close)
+	p.Flows, c.sfn = flows, flows.Client()
+	if p.Access.StepFunctions, err = p.serveOn(p.port(2), flows); err != nil {
+		return c, err
+	}
+	for _, m := range tmpl.StateMachines() {
+		arn, err := flows.Load(m.Name, m.Definition)
+		if err != nil {
+			return c, fmt.Errorf("state machine %s: %w", m.Name, err)
+		}
+		if m.LogicalID == "CallStateMachine" {
+			c.callMachine = arn
+		}
+	}
+	return c, createTables(ctx, c.admin(p.Config.DynamoDB), tmpl.Tables())
+}
+
+// startLiveKit starts the embedded LiveKit server unless another is named.
+func (p *Platform) startLiveKit(ctx context.Context) error {
+	if p.Config.LiveKitURL != "" {
+		p.Access.LiveKitURL, p.Access.LiveKitKey, p.Access.LiveKitSecret = p.Config.LiveKitURL, p.Config.LiveKitKey, p.Config.LiveKitSecret
+		return nil
+	}
+	server, err := livekitd.Start(ctx, livekitd.Options{Dir: p.Config.Dir, APIKey: p.Access.LiveKitKey, APISecret: p.Access.LiveKitSecret,
+		WebhookURLs: []string{p.Access.URL + "/webhooks/livekit"}, Port: p.freePort(7880), Log: p.log})
+	if err != nil {
+		return err
+	}
+	p.onClose(server.Close)
+	p.Access.LiveKitURL, p.Access.redis = server.URL(), server.RedisAddr()
+	return nil
+}
+
+// startPhones starts what makes phone calls possible: the carrier, the SIP
+// service in front of the embedded LiveKit, and the demo agent.
+func (p *Platform) startPhones(ctx context.Context) error {
+	var err error
+	p.Carrier, err = carrier.Start(carrier.Options{Addr: fmt.Sprintf("127.0.0.1:%d", p.freePort(5070)),
+		Username: carrierUser, Password: carrierPassword, Realm: "carrier", Log: p.log})
+	if err != nil {
+		return fmt.Errorf("carrier: %w", err)
+	}
+	p.onClose(p.Carrier.Close)
+	p.Access.Carrier = p.Carrier.Addr()
+	if p.Access.redis != "" {
+		sip, err := p.startSIP(ctx)
+		if err != nil {
+			return err
+		}
+		p.onClose(sip.Close)
+		p.Access.SIP = sip.SIPAddr()
+	}
+	p.Agent, err = agent.Start(ctx, agent.Options{URL: p.Access.LiveKitURL, APIKey: p.Access.LiveKitKey,
+		APISecret: p.Access.LiveKitSecret, Names: []string{demoAgent}, Log: p.log})
+	if err != nil {
+		return fmt.Errorf("demo agent: %w", err)
+	}
+	p.onClose(p.Agent.Close)
+	return nil
+}
+
+func (p *Platform) startSIP(ctx context.Context) (sipService, error) {
+	o := bridge.Options{RedisAddr: p.Access.redis, LiveKitURL: p.Access.LiveKitURL, APIKey: p.Access.LiveKitKey,
+		APISecret: p.Access.LiveKitSecret, SIPAddr: fmt.Sprintf("127.0.0.1:%d", p.freePort(5060)), Log: p.log}
+	if p.Config.LiveKitSIP != "" {
+		return bridge.StartReal(ctx, p.Config.LiveKitSIP, o)
+	}
+	return bridge.Start(ctx, o)
+}
+
+// Close stops everything in the reverse order of its start. Calls in progress
+// end; executions and tables stay for the next start.
+func (p *Platform) Close() error {
+	if p.cancel != nil {
+		p.cancel()
+	}
+	p.running.Wait()
+	var errs []error
+	for i := len(p.closers) - 1; i >= 0; i-- {
+		errs = append(errs, p.closers[i]())
+	}
+	p.closers = nil
+	return errors.Join(errs...)
+}
+
+func (p *Platform) onClose(f func() error) { p.closers = append(p.closers, f) }
+
+// port is the one preferred for the n-th neighbour of the API; 0 when the API's
+// own is any free one.
+func (p *Platform) port(n int) int {
+	if p.Config.Port == 0 {
+		return 0
+	}
+	return p.Config.Port + n
+}
+
+// listen opens a TCP port of this machine.
+func (p *Platform) listen(port int) (net.Listener, error) {
+	return net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+}
+
+// freePort is port if it is free for TCP and UDP and the API's port is not any
+// free one, else 0.
+func (p *Platform) freePort(port int) int {
+	if p.Config.Port == 0 {
+		return 0
+	}
+	l, err := p.listen(port)
+	if err != nil {
+		return 0
+	}
+	defer l.Close()
+	u, err := net.ListenPacket("udp", l.Addr().String())
+	if err != nil {
+		return 0
+	}
+	u.Close()
+	return port
+}
+
+// serveOn serves h on a port, or on a free one if that is taken, and returns
+// its URL.
+func (p *Platform) serveOn(port int, h http.Handler) (string, error) {
+	l, err := p.listen(port)
+	if err != nil {
+		l, err = p.listen(0)
+	}
+	if err != nil {
+		return "", err
+	}
+	p.serve(l, h)
+	return "http://" + l.Addr().String(), nil
+}
+
+func (p *Platform) serve(l net.Listener, h http.Handler) {
+	server := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second}
+	go server.Serve(l)
+	p.onClose(func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		defer cancel()
+		if err := server.Shutdown(ctx); err != nil {
+			return server.Close()
+		}
+		return nil
+	})
+}

@@ -1,0 +1,154 @@
+package platform
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	dynamodbsdk "github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/oklog/ulid/v2"
+
+	"github.com/krosai/telephony/emulator/template"
+	"github.com/krosai/telephony/shared/account"
+	"github.com/krosai/telephony/shared/number"
+)
+
+// The demo user and the number that is theirs.
+const (
+	demoUser        = "demo"
+	demoNumber      = "+2348012345678"
+	demoAgent       = "demo-agent"
+	carrierUser     = "kros"
+	carrierPassword = "let-me-call"
+)
+
+// createTables makes the tables of the template that are not there yet.
+func createTables(ctx context.Context, db *dynamodbsdk.Client, tables []template.Table) error {
+	for _, t := range tables {
+		_, err := db.CreateTable(ctx, t.Create)
+		if _, exists := errors.AsType[*types.ResourceInUseException](err); exists {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("create table %s: %w", aws.ToString(t.Create.TableName), err)
+		}
+		if t.TTLAttribute == "" {
+			continue
+		}
+		_, err = db.UpdateTimeToLive(ctx, &dynamodbsdk.UpdateTimeToLiveInput{TableName: t.Create.TableName,
+			TimeToLiveSpecification: &types.TimeToLiveSpecification{AttributeName: &t.TTLAttribute, Enabled: aws.Bool(true)}})
+		if err != nil {
+			return fmt.Errorf("expiry of table %s: %w", aws.ToString(t.Create.TableName), err)
+		}
+	}
+	return nil
+}
+
+// seed gives the demo user a key and a number, and connects the number to the
+// carrier and the demo agent through the API, as any user would. The carrier
+// may have moved since the last start, so that is done each time.
+func (p *Platform) seed(ctx context.Context) error {
+	if err := p.seedKey(ctx); err != nil {
+		return err
+	}
+	if err := p.DB.AllowCountries(ctx, demoUser, "NG", "US"); err != nil {
+		return err
+	}
+	p.Access.NumberID = number.ID(demoNumber)
+	if _, err := p.DB.Number(ctx, demoUser, p.Access.NumberID); err != nil {
+		n := number.Number{ID: p.Access.NumberID, E164: demoNumber, Country: "NG", Type: "mobile",
+			Capabilities: []string{"inbound", "outbound"}, UserID: demoUser, AssignedAt: time.Now(), UpdatedAt: time.Now()}
+		if err := p.DB.PutNumber(ctx, n); err != nil {
+			return err
+		}
+	}
+	err := p.call(ctx, http.MethodPost, "/outbound-calls/phone-numbers/"+p.Access.NumberID+"/configure", map[string]any{
+		"sip_trunk": map[string]any{"name": "Simulated carrier", "address": p.Access.Carrier, "auth_username": carrierUser,
+			"auth_password": carrierPassword, "destination_country": "NG", "transport": "udp", "allowed_addresses": []string{"127.0.0.1/32"}},
+		"dispatch_rule": map[string]any{"rule_name": "Demo line", "room_prefix": "demo-", "agent_name": demoAgent},
+	}, nil)
+	if err != nil {
+		return fmt.Errorf("configure the demo number: %w", err)
+	}
+	return nil
+}
+
+// seedKey keeps the key of the last start if the database still knows it.
+func (p *Platform) seedKey(ctx context.Context) error {
+	if id, sum, ok := account.ParseKey(p.Access.APIKey); ok {
+		if k, err := p.DB.UseKey(ctx, id, sum); err == nil && k.UserID == demoUser {
+			return nil
+		}
+	}
+	id := "key_" + ulid.Make().String()
+	text, err := account.NewKey(id, rand.Reader)
+	if err != nil {
+		return err
+	}
+	_, sum, _ := account.ParseKey(text)
+	p.Access.APIKey = text
+	return p.DB.PutKey(ctx, account.Key{ID: id, UserID: demoUser, Name: "demo", Hash: sum[:], Scopes: account.Scopes(), CreatedAt: time.Now()})
+}
+
+// callAgents lets the demo agent answer to every agent name that the demo
+// user's numbers are configured with.
+func (p *Platform) callAgents(ctx context.Context) {
+	numbers, _, err := p.DB.NumbersOf(ctx, demoUser, 100, "")
+	if err != nil {
+		p.log.Error("agent names", "err", err)
+		return
+	}
+	for _, n := range numbers {
+		if n.Rule == nil {
+			continue
+		}
+		if err := p.Agent.Register(n.Rule.AgentName); err != nil {
+			p.log.Error("register agent", "agent", n.Rule.AgentName, "err", err)
+		}
+	}
+}
+
+// call sends a request to the API as the demo user and decodes the answer into
+// out unless that is nil. An answer that is not 2xx is an error with its text.
+func (p *Platform) call(ctx context.Context, method, path string, in, out any) error {
+	var body io.Reader
+	if in != nil {
+		b, err := json.Marshal(in)
+		if err != nil {
+			return err
+		}
+		body = bytes.NewReader(b)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, p.Access.URL+path, body)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Authorization", "Bearer "+p.Access.APIKey)
+	if in != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return err
+	}
+	if resp.StatusCode/100 != 2 {
+		return fmt.Errorf("%s %s: %s: %s", method, path, resp.Status, b)
+	}
+	if out == nil {
+		return nil
+	}
+	return json.Unmarshal(b, out)
+}

@@ -1,0 +1,118 @@
+package call
+
+import (
+	"math"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+var t0 = time.Date(2026, 11, 22, 9, 30, 0, 0, time.UTC)
+
+func TestEndOfDial(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name   string
+		a      Attempt
+		status Status
+		cause  Cause
+	}{
+		{"busy", Attempt{SIPStatus: 486, Rang: true, Certain: true}, Busy, CalleeBusy},
+		{"busy everywhere", Attempt{SIPStatus: 600, Certain: true}, Busy, CalleeBusy},
+		{"declined", Attempt{SIPStatus: 603, Certain: true}, Busy, Declined},
+		{"unavailable", Attempt{SIPStatus: 480, Certain: true}, NoAnswer, Unanswered},
+		{"carrier's time-out", Attempt{SIPStatus: 408, Certain: true}, NoAnswer, Unanswered},
+		{"no such number", Attempt{SIPStatus: 404, Certain: true}, Failed, InvalidNumber},
+		{"incomplete number", Attempt{SIPStatus: 484, Certain: true}, Failed, InvalidNumber},
+		{"forbidden", Attempt{SIPStatus: 403, Certain: true}, Failed, TrunkAuth},
+		{"wrong password", Attempt{SIPStatus: 407, Certain: true}, Failed, TrunkAuth},
+		{"carrier down", Attempt{SIPStatus: 503, Certain: true}, Failed, TrunkUnreachable},
+		{"rang to the end", Attempt{Rang: true, Certain: true}, NoAnswer, Unanswered},
+		{"nothing came back", Attempt{Certain: true}, Failed, TrunkUnreachable},
+		{"an odd refusal", Attempt{SIPStatus: 420, Certain: true}, Failed, Unknown},
+		{"nobody knows", Attempt{Rang: true}, Failed, Unknown},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			want := End{Status: tt.status, Cause: tt.cause, SIPStatus: tt.a.SIPStatus, At: t0}
+			if d := cmp.Diff(want, Call{}.EndOfDial(tt.a, t0)); d != "" {
+				t.Errorf("(-want +got):\n%s", d)
+			}
+			want = End{Status: Canceled, Cause: APIHangup, At: t0}
+			if d := cmp.Diff(want, Call{HangupRequested: t0}.EndOfDial(tt.a, t0)); d != "" {
+				t.Errorf("after a hang-up (-want +got):\n%s", d)
+			}
+		})
+	}
+}
+
+func TestEndOfTalk(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name  string
+		leave Leave
+		after time.Duration
+		cause Cause
+	}{
+		{"callee hung up", Leave{"CLIENT_INITIATED", "hangup"}, 5 * time.Second, CalleeHangup},
+		{"callee hung up, seen late", Leave{"CONNECTION_TIMEOUT", "hangup"}, 5 * time.Second, CalleeHangup},
+		{"agent deleted the room", Leave{"ROOM_DELETED", "active"}, 5 * time.Second, AgentHangup},
+		{"agent removed the phone", Leave{"PARTICIPANT_REMOVED", "active"}, 5 * time.Second, AgentHangup},
+		{"no sound for 30 s", Leave{"CLIENT_INITIATED", "active"}, 35 * time.Second, NetworkError},
+		{"LiveKit lost it", Leave{"CONNECTION_TIMEOUT", "active"}, 5 * time.Second, NetworkError},
+		{"LiveKit stopped", Leave{"SERVER_SHUTDOWN", "active"}, 5 * time.Second, NetworkError},
+		{"nothing was said", Leave{}, 5 * time.Second, Unknown},
+		{"maximum", Leave{"CLIENT_INITIATED", "hangup"}, time.Minute, MaxDuration},
+		{"maximum, by our clock nearly", Leave{"ROOM_DELETED", "active"}, 59500 * time.Millisecond, MaxDuration},
+		{"found long after", Leave{}, time.Hour, MaxDuration},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			c := Call{AnsweredAt: t0, MaxDuration: 60}
+			want := End{Status: Completed, Cause: tt.cause, SIPStatus: 200, At: t0.Add(min(tt.after, time.Minute))}
+			if d := cmp.Diff(want, c.EndOfTalk(tt.leave, t0.Add(tt.after))); d != "" {
+				t.Errorf("(-want +got):\n%s", d)
+			}
+			c.HangupRequested = t0
+			want.Cause = APIHangup
+			if d := cmp.Diff(want, c.EndOfTalk(tt.leave, t0.Add(tt.after))); d != "" {
+				t.Errorf("after a hang-up (-want +got):\n%s", d)
+			}
+		})
+	}
+	if at := (Call{AnsweredAt: t0, MaxDuration: 60}).EndOfTalk(Leave{}, t0.Add(-time.Second)).At; at != t0 {
+		t.Errorf("ended at %v, before it was answered", at)
+	}
+}
+
+func TestStatusOnlyMovesForward(t *testing.T) {
+	t.Parallel()
+	order := []Status{Initiated, Dialing, Ringing, InProgress, Completed}
+	for i, from := range order {
+		for j, to := range order {
+			if got := from.Before(to); got != (i < j) {
+				t.Errorf("%s before %s: %t", from, to, got)
+			}
+		}
+	}
+	for _, s := range []Status{Completed, Busy, NoAnswer, Failed, Canceled} {
+		if !s.Ended() || s.Before(Completed) {
+			t.Errorf("%s is not an end", s)
+		}
+	}
+}
+
+func TestDurationBucketIsWithinFourPercent(t *testing.T) {
+	t.Parallel()
+	for s := 30; s <= 14400; s++ {
+		b := DurationBucket(s)
+		middle := math.Pow(step, float64(b)-0.5)
+		if off := math.Abs(middle/float64(s) - 1); off > 0.04 {
+			t.Fatalf("%d s in bucket %d reads as %.1f s: %.1f %% off", s, b, middle, off*100)
+		}
+	}
+	if DurationBucket(0) != 0 || DurationBucket(1) != 1 {
+		t.Error("the first buckets hold 0 s and 1 s")
+	}
+}

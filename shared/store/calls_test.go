@@ -1,0 +1,278 @@
+package store_test
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/krosai/telephony/shared/call"
+	"github.com/krosai/telephony/shared/fault"
+	"github.com/krosai/telephony/shared/store"
+	"github.com/krosai/telephony/shared/store/storetest"
+)
+
+var t0 = time.Date(2026, 11, 22, 9, 30, 0, 0, time.UTC)
+
+func newCall(id string) call.Call {
+	return call.Call{ID: "call_" + id, UserID: "ada", Direction: call.Outbound, PhoneNumber: "+14155550100",
+		FromNumber: "+2348012345678", NumberID: "pn_1", RoomName: "call_" + id, TrunkID: "ST_1", AgentName: "a", Country: "US",
+		SystemPrompt: "be kind", Metadata: map[string]string{"order": "A-1"}, Voice: &call.Voice{Language: "en-NG"},
+		RingingTimeout: 30, MaxDuration: 600, Status: call.Initiated, CreatedAt: t0}
+}
+
+func create(t *testing.T, db *storetest.Database, c call.Call) {
+	t.Helper()
+	if _, _, err := db.CreateCall(t.Context(), c, "US", store.Once{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestCallLifeIsRecordedOnce(t *testing.T) {
+	t.Parallel()
+	db, ctx := storetest.Open(t, nil), t.Context()
+	want := newCall("1")
+	create(t, db, want)
+	for i, s := range []call.Status{call.Dialing, call.Ringing, call.Ringing, call.InProgress, call.Ringing, call.Dialing} {
+		if _, err := db.Advance(ctx, want.ID, s, t0.Add(time.Duration(i+1)*time.Second)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	now, err := db.Call(ctx, want.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	end := call.End{Status: call.Completed, Cause: call.CalleeHangup, SIPStatus: 200, At: t0.Add(46 * time.Second)}
+	if _, err := db.EndCall(ctx, now, end); err != nil {
+		t.Fatal(err)
+	}
+	second, err := db.EndCall(ctx, now, call.End{Status: call.Failed, Cause: call.Unknown, At: t0.Add(time.Minute)})
+	if err != nil || second.Cause != call.CalleeHangup {
+		t.Errorf("second end: %v, %v; the first must stand", second.Cause, err)
+	}
+	got, events, err := db.CallStory(ctx, "ada", want.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want.Status, want.Cause, want.SIPStatus = call.Completed, call.CalleeHangup, 200
+	want.AnsweredAt, want.EndedAt = t0.Add(4*time.Second), end.At
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("call (-want +got):\n%s", d)
+	}
+	wantEvents := []call.Event{{At: t0.Add(1 * time.Second), Name: "dialing"}, {At: t0.Add(2 * time.Second), Name: "ringing"},
+		{At: t0.Add(4 * time.Second), Name: "answered"}, {At: end.At, Name: "ended", Detail: "callee_hangup"}}
+	if d := cmp.Diff(wantEvents, events); d != "" {
+		t.Errorf("timeline (-want +got):\n%s", d)
+	}
+	if got.Duration() != 42 {
+		t.Errorf("duration %d, want 42", got.Duration())
+	}
+}
+
+func TestAnotherUsersCallDoesNotExist(t *testing.T) {
+	t.Parallel()
+	db, ctx := storetest.Open(t, nil), t.Context()
+	create(t, db, newCall("1"))
+	_, _, absent := db.CallStory(ctx, "ada", "call_2")
+	_, _, foreign := db.CallStory(ctx, "eve", "call_1")
+	if d := cmp.Diff(absent.Error(), foreign.Error()); d != "" || !fault.Is(foreign, fault.NotFound) {
+		t.Errorf("foreign call told apart: %s", d)
+	}
+	if _, _, err := db.RequestHangup(ctx, "eve", "call_1", t0); !fault.Is(err, fault.NotFound) {
+		t.Errorf("foreign hang-up: %v", err)
+	}
+	if c, _ := db.Call(ctx, "call_1"); !c.HangupRequested.IsZero() {
+		t.Error("a stranger hung up")
+	}
+}
+
+func TestOneDialOneEndUnderRaces(t *testing.T) {
+	t.Parallel()
+	db, ctx := storetest.Open(t, nil), t.Context()
+	create(t, db, newCall("1"))
+	var mu sync.Mutex
+	var race sync.WaitGroup
+	dials, ends := 0, map[call.Cause]int{}
+	causes := []call.Cause{call.APIHangup, call.CalleeHangup, call.AgentHangup, call.Unknown}
+	for i := range 100 {
+		race.Go(func() {
+			_, mine, err := db.ClaimDial(ctx, "call_1", string(rune('A'+i)), t0)
+			if err != nil {
+				t.Error(err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if mine {
+				dials++
+			}
+		})
+	}
+	race.Wait()
+	seen, err := db.Call(ctx, "call_1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 100 {
+		race.Go(func() {
+			c, err := db.EndCall(ctx, seen, call.End{Status: call.Failed, Cause: causes[i%len(causes)], At: t0})
+			if err != nil {
+				t.Error(err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			ends[c.Cause]++
+		})
+	}
+	race.Wait()
+	if dials != 1 || len(ends) != 1 {
+		t.Errorf("%d dials, ends %v; want one of each", dials, ends)
+	}
+}
+
+// The SDK sends a request again when its answer is lost, so whoever wins must
+// recognise what is already written as his own.
+func TestLostRepliesAreNotLostWins(t *testing.T) {
+	t.Parallel()
+	db, ctx := storetest.Open(t, nil), t.Context()
+	once := store.Once{Route: "r", Key: "k", BodyHash: "h"}
+	db.LoseReplies(1)
+	if c, replayed, err := db.CreateCall(ctx, newCall("1"), "US", once); err != nil || replayed || c.ID != "call_1" {
+		t.Errorf("create: %v %v %v", c.ID, replayed, err)
+	}
+	db.LoseReplies(1)
+	if _, mine, err := db.ClaimDial(ctx, "call_1", "me", t0); err != nil || !mine {
+		t.Errorf("claim: %v %v; the right to dial was lost", mine, err)
+	}
+	db.LoseReplies(1)
+	c, err := db.Advance(ctx, "call_1", call.InProgress, t0)
+	if err != nil || c.Status != call.InProgress {
+		t.Errorf("advance: %v %v", c.Status, err)
+	}
+	db.LoseReplies(1)
+	if c, err = db.EndCall(ctx, c, call.End{Status: call.Completed, Cause: call.CalleeHangup, At: t0}); err != nil || c.Cause != call.CalleeHangup {
+		t.Errorf("end: %v %v", c.Cause, err)
+	}
+}
+
+func TestStaleDecisionIsTakenAgain(t *testing.T) {
+	t.Parallel()
+	db, ctx := storetest.Open(t, nil), t.Context()
+	create(t, db, newCall("1"))
+	stale := newCall("1")
+	if _, err := db.Advance(ctx, "call_1", call.InProgress, t0); err != nil {
+		t.Fatal(err)
+	}
+	now, err := db.EndCall(ctx, stale, call.End{Status: call.NoAnswer, Cause: call.Unanswered, At: t0})
+	if !fault.Is(err, fault.Conflict) || now.Status != call.InProgress {
+		t.Errorf("got %v, %v; an answered call must not end as unanswered", now.Status, err)
+	}
+}
+
+func TestIdempotencyKey(t *testing.T) {
+	t.Parallel()
+	clock := t0
+	db, ctx := storetest.Open(t, func() time.Time { return clock }), t.Context()
+	once := store.Once{Route: "create-call", Key: "k1", BodyHash: "h1"}
+	first, replayed, err := db.CreateCall(ctx, newCall("1"), "US", once)
+	if err != nil || replayed {
+		t.Fatal(replayed, err)
+	}
+	second, replayed, err := db.CreateCall(ctx, newCall("2"), "US", once)
+	if err != nil || !replayed || second.ID != first.ID {
+		t.Errorf("same key, same body: %v %v %v", second.ID, replayed, err)
+	}
+	other := once
+	other.BodyHash = "h2"
+	if _, _, err := db.CreateCall(ctx, newCall("3"), "US", other); !fault.Is(err, fault.Unprocessable) {
+		t.Errorf("same key, other body: %v", err)
+	}
+	late := newCall("4")
+	late.CreatedAt = t0.Add(24 * time.Hour)
+	if c, replayed, err := db.CreateCall(ctx, late, "US", other); err != nil || replayed || c.ID != "call_4" {
+		t.Errorf("a day later: %v %v %v", c.ID, replayed, err)
+	}
+	for _, id := range []string{"call_2", "call_3"} {
+		if _, err := db.Call(ctx, id); !fault.Is(err, fault.NotFound) {
+			t.Errorf("%s was recorded: %v", id, err)
+		}
+	}
+}
+
+func TestFiftyRequestsWithOneKeyMakeOneCall(t *testing.T) {
+	t.Parallel()
+	db, ctx := storetest.Open(t, nil), t.Context()
+	var race sync.WaitGroup
+	ids := make([]string, 50)
+	for i := range ids {
+		race.Go(func() {
+			c, _, err := db.CreateCall(ctx, newCall(string(rune('A'+i))), "US", store.Once{Route: "r", Key: "k", BodyHash: "h"})
+			if err != nil {
+				t.Error(err)
+			}
+			ids[i] = c.ID
+		})
+	}
+	race.Wait()
+	for _, id := range ids {
+		if id != ids[0] {
+			t.Fatalf("two calls: %s and %s", ids[0], id)
+		}
+	}
+}
+
+func TestCountryMustBeAllowed(t *testing.T) {
+	t.Parallel()
+	db, ctx := storetest.Open(t, nil), t.Context()
+	if _, _, err := db.CreateCall(ctx, newCall("1"), "NG", store.Once{}); !fault.Is(err, fault.Forbidden) {
+		t.Errorf("no list: %v", err)
+	}
+	if err := db.AllowCountries(ctx, "ada", "GB", "US"); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := db.CreateCall(ctx, newCall("1"), "NG", store.Once{}); err != nil {
+		t.Errorf("on the list: %v", err)
+	}
+}
+
+func TestRoundTrips(t *testing.T) {
+	t.Parallel()
+	db := storetest.Open(t, nil)
+	ctx := context.Background()
+	create(t, db, newCall("1"))
+	if n := db.Trips(); n != 1 {
+		t.Errorf("create: %d round trips, want 1", n)
+	}
+	if _, _, err := db.CallStory(ctx, "ada", "call_1"); err != nil {
+		t.Fatal(err)
+	}
+	if n := db.Trips(); n != 1 {
+		t.Errorf("story: %d round trips, want 1", n)
+	}
+}
+
+func TestActiveCallsForgetEndedOnes(t *testing.T) {
+	t.Parallel()
+	db, ctx := storetest.Open(t, nil), t.Context()
+	for _, id := range []string{"1", "2", "3"} {
+		create(t, db, newCall(id))
+	}
+	if _, err := db.EndCall(ctx, newCall("2"), call.End{Status: call.Failed, Cause: call.Unknown, At: t0}); err != nil {
+		t.Fatal(err)
+	}
+	ids, err := db.ActiveCalls(ctx, t0.Add(time.Second))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]bool{}
+	for _, id := range ids {
+		got[id] = true
+	}
+	if d := cmp.Diff(map[string]bool{"call_1": true, "call_3": true}, got); d != "" {
+		t.Errorf("active (-want +got):\n%s", d)
+	}
+	if ids, _ := db.ActiveCalls(ctx, t0); len(ids) != 0 {
+		t.Errorf("young calls listed: %v", ids)
+	}
+}

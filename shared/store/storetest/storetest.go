@@ -1,0 +1,102 @@
+// Package storetest gives tests a database of their own: the tables of
+// template.yaml in the emulator, or in the DynamoDB that
+// AWS_ENDPOINT_URL_DYNAMODB names.
+package storetest
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	dynamodbsdk "github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
+	"github.com/krosai/telephony/emulator/dynamodb"
+	"github.com/krosai/telephony/emulator/template"
+	"github.com/krosai/telephony/shared/store"
+)
+
+// Database is a database for one test.
+type Database struct {
+	*store.DB
+	wire *wire
+}
+
+// Open makes the tables anew. now is the database's clock; nil is time.Now.
+func Open(t testing.TB, now func() time.Time) *Database {
+	t.Helper()
+	if now == nil {
+		now = time.Now
+	}
+	_, file, _, _ := runtime.Caller(0)
+	root := filepath.Join(filepath.Dir(file), "..", "..", "..")
+	stack := "t" + rand.Text()[:8] // tests share one DynamoDB when it is not the emulator
+	tmpl, err := template.Open(filepath.Join(root, "template.yaml"), template.Values{"AWS::StackName": stack,
+		"LiveKitUrl": "ws://127.0.0.1", "LiveKitApiKey": "k", "LiveKitApiSecret": "s"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &wire{next: http.DefaultTransport}
+	cfg := aws.Config{Region: "us-east-1", HTTPClient: &http.Client{Transport: w},
+		Credentials: aws.CredentialsProviderFunc(anyone)}
+	if url := os.Getenv("AWS_ENDPOINT_URL_DYNAMODB"); url != "" {
+		cfg.BaseEndpoint = &url
+	} else {
+		db, err := dynamodb.Open("", dynamodb.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := db.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+		w.next = db.Client().Transport
+	}
+	admin := dynamodbsdk.NewFromConfig(cfg)
+	for _, table := range tmpl.Tables() {
+		if _, err := admin.CreateTable(context.Background(), table.Create); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.trips.Store(0)
+	return &Database{wire: w, DB: store.Open(cfg, store.Config{Numbers: stack + "-numbers", Calls: stack + "-calls",
+		Stats: stack + "-stats", Keys: stack + "-keys", Limits: stack + "-limits"}, now)}
+}
+
+// Trips counts the requests sent to DynamoDB since the last call of Trips.
+func (d *Database) Trips() int { return int(d.wire.trips.Swap(0)) }
+
+// LoseReplies carries out the next n requests but loses their answers, as a
+// network does at its worst.
+func (d *Database) LoseReplies(n int) { d.wire.lose.Store(int64(n)) }
+
+type wire struct {
+	next  http.RoundTripper
+	trips atomic.Int64
+	lose  atomic.Int64
+}
+
+var errLost = errors.New("the reply was lost")
+
+func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
+	w.trips.Add(1)
+	resp, err := w.next.RoundTrip(r)
+	if err == nil && w.lose.Add(-1) >= 0 {
+		resp.Body.Close()
+		return nil, errLost
+	}
+	return resp, err
+}
+
+// anyone signs requests with credentials that mean nothing.
+func anyone(context.Context) (aws.Credentials, error) {
+	return aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}, nil
+}
