@@ -225,12 +225,13 @@ func (e *eventReader) read(p *rtp.Packet) (digit byte, begins bool) {
 }
 
 const (
-	digitFrames = 8 // 160 ms of tone
-	digitGap    = 80 * time.Millisecond
+	// 260 ms of tone and as much of nothing: what LiveKit SIP v1.10.0 was recorded to send.
+	digitFrames = 13
+	digitGap    = 260 * time.Millisecond
 	digitPause  = 500 * time.Millisecond // what 'w' stands for, as in LiveKit's dtmf parameter
 )
 
-// WriteDTMF sends each digit as an RFC 4733 event of 160 ms followed by 80 ms of nothing; 'w' pauses 500 ms. It
+// WriteDTMF sends each digit as an RFC 4733 event of 260 ms followed by 260 ms of nothing; 'w' pauses 500 ms. It
 // returns when the last one is out, and fails on any other character before sending anything.
 func (s *Session) WriteDTMF(ctx context.Context, digits string) error {
 	digits = strings.ToUpper(digits)
