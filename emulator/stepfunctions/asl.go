@@ -90,6 +90,9 @@ func compile(asl []byte) (*machine, error) {
 	}
 	c := &compiler{states: map[string]*state{}}
 	top := c.object("", tree)
+	if len(c.faults) > 0 {
+		return nil, c.faults[0]
+	}
 	top.text("Comment")
 	if version, ok := top.text("Version"); ok && version != "1.0" {
 		top.fault("Version", `only "1.0" exists`)
@@ -121,11 +124,14 @@ func (c *compiler) machine(o *object) *machine {
 		if n := len([]rune(name)); n == 0 || n > 80 {
 			s.fault("", "a state's name has 1 to 80 characters")
 		}
-		m.states[name] = c.state(name, s)
+		m.states[name] = &state{name: name}
 		c.states[name] = m.states[name]
+		c.state(m.states[name], s)
 		s.end()
 	}
-	c.checkTransitions(m, o)
+	if len(c.faults) == 0 {
+		c.checkTransitions(m, o)
+	}
 	return m
 }
 
@@ -151,7 +157,7 @@ func (c *compiler) checkTransitions(m *machine, o *object) {
 		}
 	}
 	visit("StartAt", m.startAt)
-	for name := range m.states {
+	for _, name := range slices.Sorted(maps.Keys(m.states)) {
 		if !seen[name] {
 			o.fault("States."+name, "no transition leads to this state")
 		}
@@ -183,8 +189,7 @@ func (s *state) targets() func(func(string, string) bool) {
 	}
 }
 
-func (c *compiler) state(name string, o *object) *state {
-	s := &state{name: name}
+func (c *compiler) state(s *state, o *object) {
 	s.kind, _ = o.required("Type")
 	o.text("Comment")
 	if language, ok := o.text("QueryLanguage"); ok && language != "JSONPath" {
@@ -206,11 +211,13 @@ func (c *compiler) state(name string, o *object) *state {
 	case "Succeed":
 	case "Fail":
 		c.fail(s, o)
-		return s
+		return
 	default:
-		o.fault("Type", fmt.Sprintf("unsupported state type %q", s.kind))
+		if s.kind != "" {
+			o.fault("Type", fmt.Sprintf("unsupported state type %q", s.kind))
+		}
 		o.ignoreRest()
-		return s
+		return
 	}
 	s.inputPath = o.path("InputPath", "$", false)
 	s.outputPath = o.path("OutputPath", "$", false)
@@ -221,7 +228,6 @@ func (c *compiler) state(name string, o *object) *state {
 			o.fault("", "needs either Next or End")
 		}
 	}
-	return s
 }
 
 func (c *compiler) task(s *state, o *object) {

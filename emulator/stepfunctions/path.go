@@ -202,9 +202,12 @@ type literal struct{ value any }
 func (l literal) eval(scope) (any, error) { return l.value, nil }
 
 // A pathError says that a path found nothing.
-type pathError struct{ path, input string }
+type pathError struct{ path, field, input string }
 
 func (e *pathError) Error() string {
+	if e.field != "" {
+		return fmt.Sprintf("The JSONPath '%s' specified for the field '%s' could not be found in the input '%s'", e.path, e.field, e.input)
+	}
 	return fmt.Sprintf("The JSONPath '%s' could not be found in the input '%s'", e.path, e.input)
 }
 
@@ -217,7 +220,7 @@ func (p *path) eval(sc scope) (any, error) {
 	if p.context {
 		input = sc.context
 	}
-	return nil, &pathError{p.text, string(encode(input))}
+	return nil, &pathError{path: p.text, input: string(encode(input))}
 }
 
 // parseExpr compiles a path or an intrinsic function.
@@ -243,6 +246,9 @@ func (t objectTemplate) eval(sc scope) (any, error) {
 	object := make(map[string]any, len(t))
 	for _, field := range t {
 		value, err := field.value.eval(sc)
+		if missing, ok := errors.AsType[*pathError](err); ok && missing.field == "" {
+			missing.field = field.name + ".$"
+		}
 		if err != nil {
 			return nil, err
 		}

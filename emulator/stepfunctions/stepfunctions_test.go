@@ -44,10 +44,12 @@ func open(t testing.TB, o stepfunctions.Options) *fixture {
 
 func clientOf(s *stepfunctions.Service) *sfn.Client {
 	return sfn.New(sfn.Options{
-		Region:      "us-east-1",
-		HTTPClient:  s.Client(),
-		Retryer:     aws.NopRetryer{},
-		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) { return aws.Credentials{AccessKeyID: "a", SecretAccessKey: "b"}, nil }),
+		Region:     "us-east-1",
+		HTTPClient: s.Client(),
+		Retryer:    aws.NopRetryer{},
+		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+			return aws.Credentials{AccessKeyID: "a", SecretAccessKey: "b"}, nil
+		}),
 	})
 }
 
