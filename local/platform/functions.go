@@ -129,4 +129,3 @@ func (p *Platform) schedule(ctx context.Context, schedules []template.Schedule) 
 		})
 	}
 }
-

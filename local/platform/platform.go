@@ -17,6 +17,8 @@ import (
 	"sync"
 	"time"
 
+	dynamodbsdk "github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
 	"github.com/krosai/telephony/emulator/dynamodb"
 	"github.com/krosai/telephony/emulator/stepfunctions"
 	"github.com/krosai/telephony/emulator/template"
@@ -33,9 +35,9 @@ import (
 // Config is how the platform is run. The zero value of each field but Root and
 // Dir is a sensible default.
 type Config struct {
-	Root string `env:"KROS_ROOT" envDefault:"."`      // the repository: template.yaml and statemachines/ are read from it
-	Dir  string `env:"KROS_DIR" envDefault:".local"`  // where data is kept
-	Port int    `env:"PORT" envDefault:"8080"`        // of the API; 0 takes a free one
+	Root string `env:"KROS_ROOT" envDefault:"."`     // the repository: template.yaml and statemachines/ are read from it
+	Dir  string `env:"KROS_DIR" envDefault:".local"` // where data is kept
+	Port int    `env:"PORT" envDefault:"8080"`       // of the API; 0 takes a free one
 
 	LiveKitURL    string `env:"LIVEKIT_URL"` // a LiveKit to use instead of the embedded one
 	LiveKitKey    string `env:"LIVEKIT_API_KEY"`
@@ -43,8 +45,9 @@ type Config struct {
 	LiveKitSIP    string `env:"LIVEKIT_SIP"` // the livekit-sip binary to run instead of the bridge
 	DynamoDB      string `env:"AWS_ENDPOINT_URL_DYNAMODB"`
 
-	SweepEvery time.Duration `env:"SWEEP_EVERY" envDefault:"15s"` // how often schedules run here, whatever template.yaml says
-	Log        *slog.Logger  `env:"-"`
+	SweepEvery time.Duration               `env:"SWEEP_EVERY" envDefault:"15s"` // how often schedules run here, whatever template.yaml says
+	Script     func(string) carrier.Script `env:"-"`                            // what callees do; nil is the carrier's own cast
+	Log        *slog.Logger                `env:"-"`
 }
 
 // Platform is the running platform.
@@ -56,6 +59,7 @@ type Platform struct {
 	DB      *store.DB
 	Flows   *stepfunctions.Service
 	Agent   *agent.Agent
+	Server  *livekitd.Server // nil when another LiveKit is used
 
 	log       *slog.Logger
 	functions map[string]function
@@ -63,6 +67,9 @@ type Platform struct {
 	running   sync.WaitGroup
 	cancel    context.CancelFunc
 }
+
+// tables are named as the template names them for a stack called kros.
+var tables = store.Config{Numbers: "kros-numbers", Calls: "kros-calls", Stats: "kros-stats", Keys: "kros-keys", Limits: "kros-limits"}
 
 // sipService is the bridge or the real livekit-sip.
 type sipService interface {
@@ -108,7 +115,7 @@ func (p *Platform) start(ctx context.Context) error {
 	if err := p.startLiveKit(ctx); err != nil {
 		return err
 	}
-	deps := p.dependencies(aws)
+	deps := p.dependencies(aws, tables)
 	p.functions = p.build(tmpl, all.HTTP(deps), all.Tasks(deps), deps)
 	p.serve(api, gateway.New(tmpl.Routes(), p.invoke, gateway.Options{Log: p.log}))
 	if err := p.startPhones(ctx); err != nil {
@@ -157,7 +164,7 @@ func (p *Platform) startAWS(ctx context.Context, tmpl *template.Template) (clien
 			c.callMachine = arn
 		}
 	}
-	return c, createTables(ctx, c.admin(p.Config.DynamoDB), tmpl.Tables())
+	return c, createTables(ctx, dynamodbsdk.NewFromConfig(config(c.dynamodb, p.Config.DynamoDB)), tmpl.Tables())
 }
 
 // startLiveKit starts the embedded LiveKit server unless another is named.
@@ -171,6 +178,7 @@ func (p *Platform) startLiveKit(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	p.Server = server
 	p.onClose(server.Close)
 	p.Access.LiveKitURL, p.Access.redis = server.URL(), server.RedisAddr()
 	return nil
@@ -181,7 +189,7 @@ func (p *Platform) startLiveKit(ctx context.Context) error {
 func (p *Platform) startPhones(ctx context.Context) error {
 	var err error
 	p.Carrier, err = carrier.Start(carrier.Options{Addr: fmt.Sprintf("127.0.0.1:%d", p.freePort(5070)),
-		Username: carrierUser, Password: carrierPassword, Realm: "carrier", Log: p.log})
+		Username: carrierUser, Password: carrierPassword, Realm: "carrier", Script: p.Config.Script, Log: p.log})
 	if err != nil {
 		return fmt.Errorf("carrier: %w", err)
 	}

@@ -1,0 +1,314 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+
+	"github.com/krosai/telephony/local/platform"
+)
+
+// TestFiftyCallsAtOnce comes before the parallel tests, alone with the
+// platform, so that what is left over is its own.
+func TestFiftyCallsAtOnce(t *testing.T) {
+	u := demo(t, shared)
+	u.until(u.place("+14155550101", nil).CallID, 20*time.Second, details.over) // what starts once has started
+	settled := goleak.IgnoreCurrent()
+	numbers := []string{"+14155550100", "+14155550101", "+14155550102", "+14155550103", "+14155550105", "+14155550106"}
+	want := map[string]string{"+14155550100": "completed api_hangup", "+14155550101": "completed callee_hangup",
+		"+14155550102": "busy busy", "+14155550103": "busy declined", "+14155550105": "failed invalid_number",
+		"+14155550106": "failed trunk_unreachable"}
+	var calls sync.WaitGroup
+	for i := range 50 {
+		calls.Go(func() {
+			number := numbers[i%len(numbers)]
+			id := u.place(number, nil).CallID
+			if number == "+14155550100" {
+				u.until(id, 30*time.Second, is("in_progress"))
+				u.hangUp(id)
+			}
+			d := u.until(id, 30*time.Second, details.over)
+			if got := d.Status + " " + d.Cause; got != want[number] {
+				t.Errorf("%s: %s, want %s", number, got, want[number])
+			}
+		})
+	}
+	calls.Wait()
+	noRooms(t, shared)
+	http.DefaultClient.CloseIdleConnections()
+	if err := goleak.Find(settled); err != nil {
+		t.Errorf("left over after 50 calls: %v", err)
+	}
+}
+
+// noRooms waits for LiveKit to have no room left.
+func noRooms(t *testing.T, p *platform.Platform) {
+	t.Helper()
+	for end := time.Now().Add(30 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+		rooms, err := p.LiveKit.Rooms(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(rooms) == 0 {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%d rooms left, such as %+v", len(rooms), rooms[0])
+		}
+	}
+}
+
+// TestCast calls each of the carrier's characters and those of the recordings.
+func TestCast(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name, number  string
+		extra         request
+		hangUp        bool // once answered
+		status, cause string
+		sip           int
+		events        string
+		least, most   int           // talk time in seconds
+		within        time.Duration // from create to the end, hang-ups apart
+	}{
+		{"talks until hung up", "+14155550100", nil, true, "completed", "api_hangup", 200, "dialing ringing answered ended", 0, 2, 0},
+		{"hangs up after 3 s", "+14155550101", nil, false, "completed", "callee_hangup", 200, "dialing ringing answered ended", 2, 4, 9 * time.Second},
+		{"busy", "+14155550102", nil, false, "busy", "busy", 486, "dialing ringing ended", 0, 0, 6 * time.Second},
+		{"declines", "+14155550103", nil, false, "busy", "declined", 603, "dialing ringing ended", 0, 0, 6 * time.Second},
+		{"never answers", "+14155550104", request{"ringing_timeout_seconds": 5}, false, "no_answer", "no_answer", 0, "dialing ringing ended", 0, 0, 7 * time.Second},
+		{"does not exist", "+14155550105", nil, false, "failed", "invalid_number", 404, "dialing ended", 0, 0, 6 * time.Second},
+		{"carrier failure", "+14155550106", nil, false, "failed", "trunk_unreachable", 503, "dialing ended", 0, 0, 6 * time.Second},
+		{"answers after 10 s", "+14155550107", nil, true, "completed", "api_hangup", 200, "dialing ringing answered ended", 0, 2, 0},
+		{"any other number", "+14155550110", nil, false, "completed", "callee_hangup", 200, "dialing ringing answered ended", 4, 6, 12 * time.Second},
+		{"unavailable", "+14155550120", nil, false, "no_answer", "no_answer", 480, "dialing ringing ended", 0, 0, 6 * time.Second},
+		{"busy everywhere", "+14155550121", nil, false, "busy", "busy", 600, "dialing ringing ended", 0, 0, 6 * time.Second},
+		{"forbidden", "+14155550122", nil, false, "failed", "trunk_auth", 403, "dialing ended", 0, 0, 6 * time.Second},
+		{"address incomplete", "+14155550123", nil, false, "failed", "invalid_number", 484, "dialing ended", 0, 0, 6 * time.Second},
+		{"server error", "+14155550124", nil, false, "failed", "trunk_unreachable", 500, "dialing ended", 0, 0, 6 * time.Second},
+		{"carrier's time-out", "+14155550125", nil, false, "no_answer", "no_answer", 408, "dialing ringing ended", 0, 0, 6 * time.Second},
+		{"challenged for ever", "+14155550126", nil, false, "failed", "trunk_auth", 407, "dialing ended", 0, 0, 6 * time.Second},
+		{"hangs up at once", "+14155550127", nil, false, "completed", "callee_hangup", 200, "dialing ringing answered ended", 0, 1, 8 * time.Second},
+		{"answers without ringing", "+14155550128", nil, true, "completed", "api_hangup", 200, "dialing answered ended", 0, 2, 0},
+		{"talk time spent", "+14155550100", request{"max_duration_seconds": 10}, false, "completed", "max_duration", 200, "dialing ringing answered ended", 10, 11, 16 * time.Second},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			u := demo(t, shared)
+			placed := u.place(tt.number, tt.extra)
+			if tt.hangUp {
+				u.until(placed.CallID, 20*time.Second, is("in_progress"))
+				if end := u.hangUp(placed.CallID); end.Status != tt.status || end.Cause != tt.cause {
+					t.Errorf("hang-up answered %s %s", end.Status, end.Cause)
+				}
+			}
+			d := u.until(placed.CallID, 40*time.Second, details.over)
+			got := fmt.Sprintln(d.Status, d.Cause, d.SIP, d.events())
+			if diff := cmp.Diff(fmt.Sprintln(tt.status, tt.cause, tt.sip, tt.events), got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+			if d.Duration < tt.least || d.Duration > tt.most {
+				t.Errorf("talked %d s, want %d to %d", d.Duration, tt.least, tt.most)
+			}
+			if took := d.EndedAt.Sub(d.CreatedAt); tt.within != 0 && took > tt.within {
+				t.Errorf("over after %s, want %s", took, tt.within)
+			}
+			if !slices.IsSortedFunc(d.Timeline, func(a, b struct {
+				At            time.Time
+				Event, Detail string
+			}) int {
+				return a.At.Compare(b.At)
+			}) {
+				t.Errorf("timeline out of order: %+v", d.Timeline)
+			}
+			if last := d.Timeline[len(d.Timeline)-1]; last.Detail != tt.cause {
+				t.Errorf("the timeline's end says %q", last.Detail)
+			}
+		})
+	}
+}
+
+// TestHangUpAtAnyMoment hangs up at many moments between the create and well
+// after the answer: the phone is quiet within a second, whatever it was doing.
+func TestHangUpAtAnyMoment(t *testing.T) {
+	t.Parallel()
+	for _, after := range []time.Duration{0, 100, 200, 250, 300, 350, 400, 450, 500, 600, 800, 1000, 1300, 1400, 1500, 2000} {
+		after *= time.Millisecond
+		t.Run(after.String(), func(t *testing.T) {
+			t.Parallel()
+			u, callee := demo(t, shared), fresh()
+			id := u.place(callee, nil).CallID
+			time.Sleep(after)
+			before := u.details(id)
+			asked := time.Now()
+			end := u.hangUp(id)
+			if end.Cause != "api_hangup" || (end.Status != "canceled" && end.Status != "completed") {
+				t.Errorf("hung up while %s: %s %s", before.Status, end.Status, end.Cause)
+			}
+			if again := u.hangUp(id); again.Status != end.Status || again.Cause != end.Cause || !again.EndedAt.Equal(end.EndedAt) {
+				t.Errorf("a second hang-up says %s %s", again.Status, again.Cause)
+			}
+			time.Sleep(time.Until(asked.Add(1500 * time.Millisecond)))
+			if c, rang := phone(t, shared, callee); rang && (c.State != "ended" || c.Ended.Sub(asked) > time.Second) {
+				t.Errorf("hung up while %s: the phone is %s, ended %s after", before.Status, c.State, c.Ended.Sub(asked))
+			}
+			if d := u.details(id); d.Status != end.Status || d.Cause != end.Cause {
+				t.Errorf("the end changed to %s %s", d.Status, d.Cause)
+			}
+		})
+	}
+}
+
+func TestNoAgentNobodyIsCalled(t *testing.T) {
+	t.Parallel()
+	u, callee := demo(t, shared), fresh()
+	id := u.place(callee, request{"agent_name": "nobody"}).CallID
+	d := u.until(id, 20*time.Second, details.over)
+	if d.Status != "failed" || d.Cause != "agent_unavailable" || d.events() != "dialing ended" {
+		t.Errorf("%s %s, %s", d.Status, d.Cause, d.events())
+	}
+	if _, rang := phone(t, shared, callee); rang {
+		t.Error("the phone rang")
+	}
+}
+
+func TestAgentHangsUp(t *testing.T) {
+	t.Parallel()
+	u, callee := demo(t, shared), fresh()
+	id := u.place(callee, nil).CallID
+	u.until(id, 20*time.Second, is("in_progress"))
+	if err := shared.LiveKit.DeleteRoom(t.Context(), id); err != nil { // as agents do
+		t.Fatal(err)
+	}
+	if d := u.until(id, 5*time.Second, details.over); d.Status != "completed" || d.Cause != "agent_hangup" {
+		t.Errorf("%s %s", d.Status, d.Cause)
+	}
+}
+
+func TestSoundGoesBothWays(t *testing.T) {
+	t.Parallel()
+	u, callee := demo(t, shared), fresh()
+	id := u.place(callee, request{"welcome_message": "Hello"}).CallID
+	u.until(id, 20*time.Second, details.over)
+	if c, ok := phone(t, shared, callee); !ok || c.RTPReceived < 100 {
+		t.Errorf("the callee heard %d packets in 5 s", c.RTPReceived)
+	}
+}
+
+func TestIdempotencyKey(t *testing.T) {
+	t.Parallel()
+	u, callee := demo(t, shared), fresh()
+	body := request{"phone_number": callee}
+	answers := make([]answer, 20)
+	var race sync.WaitGroup
+	for i := range answers {
+		race.Go(func() { answers[i] = u.do("POST", "/outbound-calls/create", body, "Idempotency-Key", callee) })
+	}
+	race.Wait()
+	fresh := 0
+	for _, a := range answers {
+		if a.Status != http.StatusCreated || string(a.Body) != string(answers[0].Body) {
+			t.Errorf("%d %s", a.Status, a.Body)
+		}
+		if a.Header.Get("Idempotency-Replayed") != "true" {
+			fresh++
+		}
+	}
+	if fresh != 1 {
+		t.Errorf("%d first answers, want 1", fresh)
+	}
+	body["max_duration_seconds"] = 99
+	if a := u.do("POST", "/outbound-calls/create", body, "Idempotency-Key", callee); a.Status != 422 || a.problem(t).Code != "IDEMPOTENCY_KEY_REUSED" {
+		t.Errorf("another body: %d %s", a.Status, a.Body)
+	}
+	var d details
+	if err := json.Unmarshal(answers[0].Body, &d); err != nil {
+		t.Fatal(err)
+	}
+	u.until(d.CallID, 20*time.Second, details.over)
+	if _, rang := phone(t, shared, callee); !rang { // phone fails the test when there are two
+		t.Error("nobody was called")
+	}
+}
+
+// TestRefusals is every way to be refused before a phone can ring.
+func TestRefusals(t *testing.T) {
+	t.Parallel()
+	u, to := demo(t, shared), fresh()
+	stranger, nobody := u, u
+	stranger.key = u.key[:len(u.key)-1] + strings.Map(func(r rune) rune {
+		if r == 'a' {
+			return 'b'
+		}
+		return 'a'
+	}, u.key[len(u.key)-1:])
+	nobody.key = ""
+	const unknown = "call_01ARZ3NDEKTSV4RRFFQ69G5FAV"
+	create, long := "/outbound-calls/create", strings.Repeat("x", 17<<10)
+	for _, tt := range []struct {
+		name         string
+		by           user
+		method, path string
+		body         any
+		status       int
+		code, field  string
+	}{
+		{"no key", nobody, "POST", create, request{"phone_number": to}, 401, "UNAUTHENTICATED", ""},
+		{"wrong key", stranger, "POST", create, request{"phone_number": to}, 401, "UNAUTHENTICATED", ""},
+		{"no key, bad body", nobody, "POST", create, "{", 401, "UNAUTHENTICATED", ""},
+		{"no body", u, "POST", create, nil, 400, "INVALID_REQUEST", ""},
+		{"not JSON", u, "POST", create, "{", 400, "INVALID_REQUEST", ""},
+		{"no number", u, "POST", create, request{}, 400, "INVALID_REQUEST", "phone_number"},
+		{"not E.164", u, "POST", create, request{"phone_number": "0800 123"}, 400, "INVALID_REQUEST", "phone_number"},
+		{"emergency", u, "POST", create, request{"phone_number": "+1911"}, 400, "INVALID_REQUEST", "phone_number"},
+		{"unknown field", u, "POST", create, request{"phone_number": to, "room_name": "x"}, 400, "INVALID_REQUEST", "room_name"},
+		{"twice a field", u, "POST", create, `{"phone_number":"` + to + `","phone_number":"+14155550100"}`, 400, "INVALID_REQUEST", "phone_number"},
+		{"rings too long", u, "POST", create, request{"phone_number": to, "ringing_timeout_seconds": 81}, 400, "INVALID_REQUEST", "ringing_timeout_seconds"},
+		{"talks too long", u, "POST", create, request{"phone_number": to, "max_duration_seconds": 14401}, 400, "INVALID_REQUEST", "max_duration_seconds"},
+		{"long prompt", u, "POST", create, request{"phone_number": to, "system_prompt": long}, 400, "INVALID_REQUEST", "system_prompt"},
+		{"country not allowed", u, "POST", create, request{"phone_number": "+447911123456"}, 403, "DESTINATION_NOT_ALLOWED", ""},
+		{"premium rate", u, "POST", create, request{"phone_number": "+19002345678"}, 403, "DESTINATION_NOT_ALLOWED", ""},
+		{"foreign number", u, "POST", create, request{"phone_number": to, "phone_number_id": "pn_01ARZ3NDEKTSV4RRFFQ69G5FAV"}, 404, "NOT_FOUND", ""},
+		{"unknown call", u, "GET", "/outbound-calls/" + unknown + "/details", nil, 404, "NOT_FOUND", ""},
+		{"malformed id", u, "GET", "/outbound-calls/nonsense/details", nil, 404, "NOT_FOUND", ""},
+		{"hang up unknown", u, "POST", "/outbound-calls/" + unknown + "/hangup", nil, 404, "NOT_FOUND", ""},
+		{"forged webhook", nobody, "POST", "/webhooks/livekit", `{"event":"room_finished"}`, 401, "UNAUTHENTICATED", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			tt.by.t = t
+			a := tt.by.do(tt.method, tt.path, tt.body)
+			p := a.problem(t)
+			if a.Status != tt.status || p.Code != tt.code {
+				t.Errorf("%d %s, want %d %s: %s", a.Status, p.Code, tt.status, tt.code, a.Body)
+			}
+			if tt.field != "" && (len(p.Errors) == 0 || p.Errors[0].Field != tt.field) {
+				t.Errorf("does not name %s: %s", tt.field, a.Body)
+			}
+			if a.Header.Get("X-Request-Id") == "" || a.Header.Get("Cache-Control") != "no-store" {
+				t.Errorf("headers %v", a.Header)
+			}
+		})
+	}
+	t.Cleanup(func() {
+		if _, rang := phone(t, shared, to); rang {
+			t.Error("a phone rang")
+		}
+	})
+}
+
+func TestHealth(t *testing.T) {
+	t.Parallel()
+	u := user{t, shared.Access.URL, ""}
+	if h := must[map[string]string](u, "GET", "/health", nil); h["status"] != "ok" || h["version"] == "" {
+		t.Errorf("%v", h)
+	}
+}

@@ -1,0 +1,284 @@
+// Package e2e drives the running platform over HTTP, as its users do, and
+// looks at the carrier's side for what really happened on the phone.
+//
+// LIVEKIT_SIP=/path/to/livekit-sip runs the same suite with the real SIP
+// service in place of the bridge.
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/krosai/telephony/local/carrier"
+	"github.com/krosai/telephony/local/platform"
+)
+
+// shared is the platform that the parallel tests of this package share.
+var shared *platform.Platform
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(childDir); dir != "" {
+		child(dir)
+	}
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "kros-e2e-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	shared, err = platform.Start(context.Background(), settings(dir))
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	status := m.Run()
+	if err := shared.Close(); err != nil {
+		fmt.Fprintln(os.Stderr, "close:", err)
+		return 1
+	}
+	return status
+}
+
+// settings are those of a platform for tests: ports of its own, and a log only
+// where E2E_LOG says.
+func settings(dir string) platform.Config {
+	c := platform.Config{Root: "../..", Dir: dir, SweepEvery: time.Second, Script: script, LiveKitSIP: os.Getenv("LIVEKIT_SIP")}
+	if path := os.Getenv("E2E_LOG"); path != "" {
+		f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+		if err != nil {
+			panic(err)
+		}
+		c.Log = slog.New(slog.NewJSONHandler(f, nil))
+	}
+	return c
+}
+
+// start runs a platform of the test's own.
+func start(t *testing.T, c platform.Config) *platform.Platform {
+	t.Helper()
+	p, err := platform.Start(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return p
+}
+
+// more are callees besides the carrier's cast: each behaves as one of the
+// recordings of the real LiveKit SIP.
+var more = map[string]carrier.Script{
+	"+14155550120": {Status: 480, RingFor: 500 * time.Millisecond},
+	"+14155550121": {Status: 600, RingFor: 500 * time.Millisecond},
+	"+14155550122": {Status: 403, NoRing: true},
+	"+14155550123": {Status: 484, NoRing: true},
+	"+14155550124": {Status: 500, NoRing: true},
+	"+14155550125": {Status: 408, RingFor: 500 * time.Millisecond},
+	"+14155550126": {Status: 200, Auth: carrier.AuthAlways},
+	"+14155550127": {Status: 200, RingFor: 400 * time.Millisecond, HangUpAfter: 50 * time.Millisecond},
+	"+14155550128": {Status: 200, NoRing: true},
+}
+
+// script gives each test a callee of its own: what comes before the last three
+// digits of 1 415 55x xxxx is the cast, x tells tests apart.
+func script(callee string) carrier.Script {
+	if s, ok := more[callee]; ok {
+		return s
+	}
+	return carrier.Cast(callee)
+}
+
+// user is a caller of the API.
+type user struct {
+	t   *testing.T
+	url string
+	key string
+}
+
+func demo(t *testing.T, p *platform.Platform) user { return user{t, p.Access.URL, p.Access.APIKey} }
+
+// answer is what the API said.
+type answer struct {
+	Status int
+	Header http.Header
+	Body   []byte
+}
+
+// problem reads an error document.
+func (a answer) problem(t *testing.T) (p struct {
+	Status int
+	Code   string
+	Errors []struct{ Field, Code string }
+}) {
+	t.Helper()
+	if got := a.Header.Get("Content-Type"); got != "application/problem+json" {
+		t.Errorf("content type %q: %s", got, a.Body)
+	}
+	if err := json.Unmarshal(a.Body, &p); err != nil {
+		t.Errorf("%v: %s", err, a.Body)
+	}
+	return p
+}
+
+// do sends a request; body is sent as it is when it is a string.
+func (u user) do(method, path string, body any, headers ...string) answer {
+	u.t.Helper()
+	var r io.Reader
+	switch b := body.(type) {
+	case nil:
+	case string:
+		r = strings.NewReader(b)
+	default:
+		text, err := json.Marshal(b)
+		if err != nil {
+			u.t.Fatal(err)
+		}
+		r = bytes.NewReader(text)
+	}
+	req, err := http.NewRequest(method, u.url+path, r)
+	if err != nil {
+		u.t.Fatal(err)
+	}
+	if u.key != "" {
+		req.Header.Set("Authorization", "Bearer "+u.key)
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	for i := 0; i+1 < len(headers); i += 2 {
+		req.Header.Set(headers[i], headers[i+1])
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		u.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		u.t.Fatal(err)
+	}
+	return answer{resp.StatusCode, resp.Header, b}
+}
+
+// must sends a request that has to succeed and decodes its answer.
+func must[T any](u user, method, path string, body any) T {
+	u.t.Helper()
+	a := u.do(method, path, body)
+	var out T
+	if a.Status/100 != 2 {
+		u.t.Fatalf("%s %s: %d %s", method, path, a.Status, a.Body)
+	}
+	if err := json.Unmarshal(a.Body, &out); err != nil {
+		u.t.Fatalf("%s %s: %v: %s", method, path, err, a.Body)
+	}
+	return out
+}
+
+// details is a call as the API shows it.
+type details struct {
+	CallID      string    `json:"call_id"`
+	Status      string    `json:"status"`
+	Cause       string    `json:"hangup_cause"`
+	SIP         int       `json:"sip_status_code"`
+	RoomName    string    `json:"room_name"`
+	CreatedAt   time.Time `json:"created_at"`
+	AnsweredAt  time.Time `json:"answered_at"`
+	EndedAt     time.Time `json:"ended_at"`
+	Duration    int       `json:"duration_seconds"`
+	PhoneNumber string    `json:"phone_number"`
+	Timeline    []struct {
+		At            time.Time
+		Event, Detail string
+	} `json:"timeline"`
+}
+
+// events are the names of a timeline.
+func (d details) events() string {
+	var names []string
+	for _, e := range d.Timeline {
+		names = append(names, e.Event)
+	}
+	return strings.Join(names, " ")
+}
+
+func (d details) over() bool { return d.Cause != "" }
+
+type request map[string]any
+
+func (u user) place(to string, extra request) details {
+	u.t.Helper()
+	body := request{"phone_number": to, "ringing_timeout_seconds": 20, "max_duration_seconds": 60}
+	for k, v := range extra {
+		body[k] = v
+	}
+	return must[details](u, "POST", "/outbound-calls/create", body)
+}
+
+func (u user) details(id string) details {
+	u.t.Helper()
+	return must[details](u, "GET", "/outbound-calls/"+id+"/details", nil)
+}
+
+func (u user) hangUp(id string) details {
+	u.t.Helper()
+	return must[details](u, "POST", "/outbound-calls/"+id+"/hangup", nil)
+}
+
+// until reads a call until it is as wanted, for at most patience.
+func (u user) until(id string, patience time.Duration, wanted func(details) bool) details {
+	u.t.Helper()
+	for end := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
+		d := u.details(id)
+		if wanted(d) {
+			return d
+		}
+		if time.Now().After(end) {
+			u.t.Fatalf("call %s to %s is %s %s after %s; timeline %s", id, d.PhoneNumber, d.Status, d.Cause, patience, d.events())
+		}
+	}
+}
+
+func is(status string) func(details) bool {
+	return func(d details) bool { return d.Status == status }
+}
+
+// fresh is a callee that no other test calls: one of 1 415 560 0000 and up,
+// who answer after a second and hang up after five.
+func fresh() string { return fmt.Sprintf("+1415560%04d", last.Add(1)) }
+
+var last atomic.Int64
+
+// phone is the carrier's view of the only call to a callee.
+func phone(t *testing.T, p *platform.Platform, callee string) (carrier.CallInfo, bool) {
+	t.Helper()
+	var found []carrier.CallInfo
+	for _, c := range p.Carrier.Calls() {
+		if c.Callee == callee {
+			found = append(found, c)
+		}
+	}
+	if len(found) > 1 {
+		t.Errorf("%s was dialled %d times", callee, len(found))
+	}
+	if len(found) == 0 {
+		return carrier.CallInfo{}, false
+	}
+	return found[0], true
+}
