@@ -40,8 +40,9 @@ func value(node ast.Node) (any, error) {
 		return list, nil
 	case *ast.LiteralNode: // a block of text, | or >
 		return n.Value.Value, nil
-	case *ast.StringNode, *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.NullNode:
-		return n.(ast.ScalarNode).GetValue(), nil
+	case *ast.AnchorNode, *ast.AliasNode:
+	case ast.ScalarNode:
+		return n.GetValue(), nil
 	}
 	return nil, fmt.Errorf("line %d: %s is not supported", node.GetToken().Position.Line, node.Type())
 }

@@ -1,0 +1,69 @@
+# `make` alone lists the targets that carry a "##" line.
+# Needs Go and GNU make. Nothing else has to be installed.
+
+.DEFAULT_GOAL := help
+.PHONY: help run test test-short bench build verify generate lint clean-local
+
+# One Lambda function per folder that has a lambda/main.go.
+FUNCTIONS := $(sort $(patsubst functions/%/lambda/main.go,%,$(wildcard functions/*/lambda/main.go)))
+
+# How Lambda wants its binaries: static, for Graviton, without symbols and
+# without the RPC mode that only the retired go1.x runtime spoke.
+LAMBDA := GOOS=linux GOARCH=arm64 CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -tags lambda.norpc
+
+# The race detector needs a C compiler; everything else does without.
+GO_CC = $(shell command -v "$$(go env CC)" 2>/dev/null)
+RACE = $(if $(GO_CC),-race,)
+
+help:
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: ## Run the whole platform here and place a first call (Ctrl-C stops it)
+	@test -x bin/kros || echo "building the platform the first time takes 2–3 minutes (LiveKit server is compiled in)…"
+	@cd local && CGO_ENABLED=0 go build -o ../bin/kros ./cmd/kros
+	@exec bin/kros
+
+test: ## Run every test, with the race detector where a C compiler is there
+	@if [ -n "$(RACE)" ]; then echo "testing with the race detector ($(GO_CC) found)"; \
+		else echo "testing without the race detector (it needs a C compiler; none found)"; fi
+	@echo "1/2 the functions and what they share"
+	@CGO_ENABLED=$(if $(RACE),1,0) go test $(RACE) ./...
+	@echo "2/2 the laptop platform (a first build takes some minutes: LiveKit server is compiled in)"
+	@cd local && CGO_ENABLED=$(if $(RACE),1,0) go test $(RACE) ./...
+
+test-short: ## Run the quick tests only, without the race detector
+	@CGO_ENABLED=0 go test -short ./...
+	@cd local && CGO_ENABLED=0 go test -short ./...
+
+bench: ## Run the benchmarks
+	@CGO_ENABLED=0 go test -run '^$$' -bench . -benchmem ./...
+
+build: $(FUNCTIONS:%=bin/functions/%/bootstrap) ## Build every Lambda function into bin/functions/
+
+# Always asked: go build itself knows what has changed.
+bin/functions/%/bootstrap: FORCE
+	@echo "building $*"
+	@$(LAMBDA) -o $@ ./functions/$*/lambda
+
+FORCE:
+
+# What `sam build` calls for a function (BuildMethod: makefile): the logical id
+# CreateCallFunction is the folder functions/createcall.
+build-%Function: FORCE
+	$(LAMBDA) -o "$(ARTIFACTS_DIR)/bootstrap" ./functions/$(shell echo $* | tr A-Z a-z)/lambda
+
+verify: ## Check formatting, vet, layout, and that generated files are up to date
+	@echo "gofmt"; unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "run gofmt -w on:"; echo "$$unformatted"; exit 1; }
+	@echo "go vet"; CGO_ENABLED=0 go vet ./... && cd local && CGO_ENABLED=0 go vet ./...
+	@echo "openapi.json"; CGO_ENABLED=0 go test -count=1 -run TestOpenAPI ./functions/all
+	@echo "layout"; CGO_ENABLED=0 go test -count=1 ./layout ./emulator/template
+
+generate: ## Write openapi.json anew from the endpoints
+	@CGO_ENABLED=0 go test -count=1 -run TestOpenAPI ./functions/all -update
+
+lint: ## Run golangci-lint, where it is installed
+	@command -v golangci-lint >/dev/null || { echo "golangci-lint is not installed: https://golangci-lint.run/docs/welcome/install/"; exit 1; }
+	@golangci-lint run ./... && cd local && golangci-lint run --config ../.golangci.yaml ./...
+
+clean-local: ## Forget the local platform's data (.local/)
+	@rm -rf .local

@@ -1,0 +1,80 @@
+package layout
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// links reports whether a package's binary contains a module.
+func links(p pkg, prefix string) bool {
+	for _, d := range p.Deps {
+		if strings.HasPrefix(d, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+// TestBinariesLinkWhatTheyNeed: LiveKit's client costs a function 17 MB and
+// 8–12 ms of start, so a function carries it only if the template gives it
+// LiveKit's address; and no Lambda carries what only tests and the laptop use.
+func TestBinariesLinkWhatTheyNeed(t *testing.T) {
+	t.Parallel()
+	wanted := map[string]bool{}
+	for _, fn := range readTemplate(t).Functions() {
+		_, wanted[fn.Folder] = fn.Environment["LIVEKIT_URL"]
+	}
+	if wanted["createcall"] || wanted["calldetails"] {
+		t.Error("createcall and calldetails do not speak to LiveKit")
+	}
+	seen := 0
+	for _, p := range list(t, "..", "./functions/...") {
+		path, _ := ours(p.ImportPath)
+		name, isMain := strings.CutSuffix(strings.TrimPrefix(path, "functions/"), "/lambda")
+		if !isMain || p.Name != "main" {
+			continue
+		}
+		seen++
+		if got := links(p, "github.com/livekit/"); got != wanted[name] {
+			t.Errorf("%s: links LiveKit: %v, the template gives it LIVEKIT_URL: %v", name, got, wanted[name])
+		}
+		for _, dead := range []string{
+			module + "/emulator", module + "/functions/all", module + "/shared/store/storetest", "github.com/getkin/kin-openapi", "go.etcd.io/bbolt",
+			"github.com/aws/aws-sdk-go-v2/config", "testing",
+		} {
+			if links(p, dead) {
+				t.Errorf("%s links %s", name, dead)
+			}
+		}
+	}
+	if seen == 0 {
+		t.Error("no function's main was listed")
+	}
+}
+
+// TestSizeOfARead: a read that does not speak to LiveKit stays small.
+func TestSizeOfARead(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("builds a Lambda: not with -short")
+	}
+	const limit = 9_000_000 // bytes
+	binary := filepath.Join(t.TempDir(), "bootstrap")
+	cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-tags", "lambda.norpc", "-o", binary, "./functions/calldetails/lambda")
+	cmd.Dir = ".."
+	cmd.Env = append(os.Environ(), "GOOS=linux", "GOARCH=arm64", "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	info, err := os.Stat(binary)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("calldetails: %d bytes", info.Size())
+	if info.Size() > limit {
+		t.Errorf("calldetails has %d bytes, more than %d", info.Size(), limit)
+	}
+}

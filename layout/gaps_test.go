@@ -1,0 +1,257 @@
+package layout
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/krosai/telephony/emulator/template"
+)
+
+func readTemplate(t *testing.T) *template.Template {
+	t.Helper()
+	tpl, err := template.Open("../template.yaml", template.Values{
+		"LiveKitUrl": "wss://livekit.example", "LiveKitApiKey": "key", "LiveKitApiSecret": "secret",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tpl
+}
+
+// folders are the functions by the folders that exist.
+func folders(t *testing.T) []string {
+	t.Helper()
+	entries, err := os.ReadDir("../functions")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, e := range entries {
+		if e.IsDir() && e.Name() != "all" {
+			names = append(names, e.Name())
+		}
+	}
+	return names
+}
+
+// same compares two sets of names.
+func same(t *testing.T, wantName string, want []string, gotName string, got []string) {
+	t.Helper()
+	if d := cmp.Diff(slices.Sorted(slices.Values(want)), slices.Sorted(slices.Values(got))); d != "" {
+		t.Errorf("-%s +%s:\n%s", wantName, gotName, d)
+	}
+}
+
+func TestEveryFunctionIsComplete(t *testing.T) {
+	t.Parallel()
+	names := folders(t)
+	if len(names) == 0 {
+		t.Fatal("there are no functions")
+	}
+	for _, name := range names {
+		for _, file := range []string{name + ".go", name + "_test.go", "lambda/main.go"} {
+			if _, err := os.Stat(filepath.Join("../functions", name, file)); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
+func TestTemplateNamesEveryFunction(t *testing.T) {
+	t.Parallel()
+	tpl := readTemplate(t)
+	var names []string
+	for _, fn := range tpl.Functions() {
+		names = append(names, fn.Folder)
+		if want := "kros-" + fn.Folder; fn.Name != want {
+			t.Errorf("%s is deployed as %s, want %s", fn.LogicalID, fn.Name, want)
+		}
+		if fn.Timeout <= 0 || fn.MemoryMB <= 0 {
+			t.Errorf("%s has no time-out or no memory: %s, %d MB", fn.LogicalID, fn.Timeout, fn.MemoryMB)
+		}
+	}
+	same(t, "functions/", folders(t), "template.yaml", names)
+}
+
+// TestEveryFunctionIsCalled: by a route, by the clock or by a workflow.
+func TestEveryFunctionIsCalled(t *testing.T) {
+	t.Parallel()
+	tpl := readTemplate(t)
+	called := map[string]bool{}
+	for _, r := range tpl.Routes() {
+		called[r.Function] = true
+	}
+	for _, s := range tpl.Schedules() {
+		called[s.Function] = true
+	}
+	for _, fn := range tpl.Functions() {
+		for _, m := range tpl.StateMachines() {
+			called[fn.Folder] = called[fn.Folder] || strings.Contains(string(m.Definition), `"`+fn.ARN+`"`)
+		}
+		if !called[fn.Folder] {
+			t.Errorf("nothing calls %s", fn.Folder)
+		}
+	}
+}
+
+// TestOpenAPINamesEveryRoute compares routes and their public marks.
+func TestOpenAPINamesEveryRoute(t *testing.T) {
+	t.Parallel()
+	data, err := os.ReadFile("../openapi.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var doc struct {
+		Security []any
+		Paths    map[string]map[string]struct {
+			OperationID string `json:"operationId"`
+			Security    *[]any
+		}
+	}
+	if err := json.Unmarshal(data, &doc); err != nil {
+		t.Fatal(err)
+	}
+	var documented, deployed []string
+	for path, operations := range doc.Paths {
+		for method, op := range operations {
+			security := doc.Security
+			if op.Security != nil {
+				security = *op.Security
+			}
+			documented = append(documented, fmt.Sprintf("%s %s public=%v", strings.ToUpper(method), path, len(security) == 0))
+		}
+	}
+	for _, r := range readTemplate(t).Routes() {
+		deployed = append(deployed, fmt.Sprintf("%s public=%v", r.Key(), r.Public))
+	}
+	same(t, "openapi.json", documented, "template.yaml", deployed)
+}
+
+// TestEveryFunctionHasAnEvent: and it is of the kind that its source sends.
+func TestEveryFunctionHasAnEvent(t *testing.T) {
+	t.Parallel()
+	tpl := readTemplate(t)
+	routes, schedules := map[string]string{}, map[string]bool{}
+	for _, r := range tpl.Routes() {
+		routes[r.Function] = r.Key()
+	}
+	for _, s := range tpl.Schedules() {
+		schedules[s.Function] = true
+	}
+	paths, err := filepath.Glob("../events/*.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, path := range paths {
+		name := strings.TrimSuffix(filepath.Base(path), ".json")
+		names = append(names, name)
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var e struct {
+			Version        string
+			RouteKey       string
+			RequestContext struct{ RouteKey string }
+			DetailType     string `json:"detail-type"`
+			CallID         string `json:"call_id"`
+		}
+		if err := json.Unmarshal(data, &e); err != nil {
+			t.Errorf("%s: %v", path, err)
+			continue
+		}
+		switch key := routes[name]; {
+		case key != "":
+			if e.Version != "2.0" || e.RouteKey != key || e.RequestContext.RouteKey != key {
+				t.Errorf("%s is not an API Gateway v2 event of %q", path, key)
+			}
+		case schedules[name]:
+			if e.DetailType != "Scheduled Event" {
+				t.Errorf("%s is not a scheduled event", path)
+			}
+		case !strings.HasPrefix(e.CallID, "call_"):
+			t.Errorf("%s is not a workflow task's input: it names no call", path)
+		}
+	}
+	same(t, "functions/", folders(t), "events/", names)
+}
+
+// TestMakeBuildsEveryFunction asks make, without running anything.
+func TestMakeBuildsEveryFunction(t *testing.T) {
+	t.Parallel()
+	all := dryRun(t, "build")
+	for _, fn := range readTemplate(t).Functions() {
+		source := "./functions/" + fn.Folder + "/lambda"
+		if !strings.Contains(all, source) {
+			t.Errorf("make build does not build %s", source)
+		}
+		one := dryRun(t, "build-"+fn.LogicalID, "ARTIFACTS_DIR=/artifacts")
+		if !strings.Contains(one, `-o "/artifacts/bootstrap" `+source) {
+			t.Errorf("make build-%s does not build %s:\n%s", fn.LogicalID, source, one)
+		}
+	}
+}
+
+func dryRun(t *testing.T, args ...string) string {
+	t.Helper()
+	cmd := exec.Command("make", append([]string{"-n", "--no-print-directory"}, args...)...)
+	cmd.Dir = ".."
+	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { // of the make that runs this test
+		return strings.HasPrefix(v, "MAKEFLAGS=") || strings.HasPrefix(v, "MFLAGS=") || strings.HasPrefix(v, "MAKELEVEL=")
+	})
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("make -n %v: %v\n%s", args, err, out)
+	}
+	return string(out)
+}
+
+// TestDocumentedCommandsExist: every `make target` in README and docs is one.
+func TestDocumentedCommandsExist(t *testing.T) {
+	t.Parallel()
+	makefile, err := os.ReadFile("../Makefile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	targets := map[string]bool{}
+	for _, m := range regexp.MustCompile(`(?m)^([a-z][a-z-]*):`).FindAllStringSubmatch(string(makefile), -1) {
+		targets[m[1]] = true
+	}
+	documents, err := filepath.Glob("../docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	commands := map[string]string{}
+	command := regexp.MustCompile("(?m)(?:^|`)(?:\\$ )?make ([a-z][a-z-]*)")
+	for _, path := range append(documents, "../README.md") {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		for _, m := range command.FindAllStringSubmatch(string(text), -1) {
+			commands[m[1]] = filepath.Base(path)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(commands)) {
+		if !targets[name] {
+			t.Errorf("%s names `make %s`, which the Makefile does not have", commands[name], name)
+		}
+	}
+	for _, name := range []string{"run", "test"} {
+		if commands[name] == "" {
+			t.Errorf("no document names `make %s`", name)
+		}
+	}
+}
