@@ -56,14 +56,11 @@ func (w *walk) add(path, code, detail string) {
 	w.fields = append(w.fields, fault.Field{Field: path, Code: code, Detail: detail})
 }
 
-// value reads one value. A nil schema takes any.
+// value reads one value that lies in depth arrays and objects. A nil schema takes
+// any value.
 func (w *walk) value(schema *huma.Schema, path string, depth int) error {
 	w.at = path
 	if len(w.fields) >= maxFields {
-		return errStop
-	}
-	if depth > maxDepth {
-		w.add(path, "too_deep", "is nested too deep")
 		return errStop
 	}
 	for schema != nil && schema.Ref != "" {
@@ -76,7 +73,12 @@ func (w *walk) value(schema *huma.Schema, path string, depth int) error {
 		}
 		return err
 	}
-	switch token.Kind() {
+	kind := token.Kind()
+	if (kind == '{' || kind == '[') && depth == maxDepth {
+		w.add(path, "too_deep", "is nested too deep")
+		return errStop
+	}
+	switch kind {
 	case '{':
 		return w.object(schema, path, depth)
 	case '[':

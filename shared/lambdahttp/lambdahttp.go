@@ -4,7 +4,6 @@ package lambdahttp
 
 import (
 	"context"
-	"log/slog"
 	"net/http"
 	"strings"
 
@@ -21,8 +20,9 @@ func Start(edge *api.Edge, endpoint api.Endpoint) {
 	lambda.Start(Handler(edge.Handler(endpoint)))
 }
 
-// Handler turns h into the handler of API Gateway events. It answers every
-// event: an event that is not a valid HTTP request gets a 400.
+// Handler turns h into the handler of API Gateway events. It fails only for what
+// API Gateway never sends: a method that is none, a body that is not base64
+// although marked so.
 func Handler(h http.Handler) lambda.Handler {
 	adapter := httpadapter.NewV2(restoreHeaders(h))
 	return lambda.NewHandler(func(ctx context.Context, event events.APIGatewayV2HTTPRequest) (events.APIGatewayV2HTTPResponse, error) {
@@ -30,12 +30,7 @@ func Handler(h http.Handler) lambda.Handler {
 		ctx = context.WithValue(ctx, headersKey{}, event.Headers)
 		event.RawPath = plainPath(event)
 		event.RawQueryString = strings.ReplaceAll(event.RawQueryString, "#", "%23")
-		answer, err := adapter.ProxyWithContext(ctx, event)
-		if err != nil {
-			slog.ErrorContext(ctx, "event is not an HTTP request", "cause", err)
-			return events.APIGatewayV2HTTPResponse{StatusCode: http.StatusBadRequest}, nil
-		}
-		return answer, nil
+		return adapter.ProxyWithContext(ctx, event)
 	})
 }
 
