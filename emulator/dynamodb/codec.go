@@ -180,8 +180,10 @@ func (v value) size() int {
 	return len(v.text)
 }
 
+// size counts one byte, one more for each pair of significant digits, the pairs lying
+// even to the decimal point, and one for a minus sign.
 func (n number) size() int {
-	size := 1 + (len(n.digits)+1)/2
+	size := 1 + (len(n.digits)+n.exp&1+1)/2
 	if n.neg {
 		size++
 	}

@@ -10,8 +10,8 @@ const (
 // checkCondition refuses a condition that no item could make sense of. The messages and
 // their order are DynamoDB's.
 func checkCondition(parameter string, n *node) error {
-	if count := operators(n); count > maxOperators {
-		return refuse(parameter, "The expression contains too many operators; operator count: %d", count)
+	if operators(n) > maxOperators {
+		return refuse(parameter, "The expression contains too many operators; operator count: %d", maxOperators+1)
 	}
 	return checkTruth(parameter, n)
 }
@@ -147,9 +147,6 @@ func checkCount(parameter string, n *node, want int) error {
 }
 
 func checkTypeName(parameter string, n *node) error {
-	if err := checkPath(parameter, n); err != nil {
-		return err
-	}
 	name := n.args[1]
 	if !name.isValue() {
 		return wrongOperand(parameter, n.op, "{S,DICT,N,DECIMALSET,HDS,DOUBLESET,B,SS,FLOAT,BS,INT,DOUBLE,DECIMAL,L,NULL,FS,M,HD,NS,INTSET,BOOL}")
@@ -170,8 +167,12 @@ func wrongOperand(parameter, op, kinds string) error {
 // checkKinds checks those operands whose type is known before any item is.
 func checkKinds(parameter string, n *node, allowed ...kind) error {
 	for _, arg := range n.args {
-		if arg.isValue() && !slices.Contains(allowed, arg.value.kind) {
-			return wrongOperand(parameter, n.op, string(arg.value.kind))
+		known := arg.value.kind
+		if arg.op == "size" {
+			known = kindN
+		}
+		if known != "" && !slices.Contains(allowed, known) {
+			return wrongOperand(parameter, n.op, string(known))
 		}
 	}
 	return nil

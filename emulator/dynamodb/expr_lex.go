@@ -1,6 +1,9 @@
 package dynamodb
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 type tokenKind int
 
@@ -31,6 +34,11 @@ func (t token) is(text string) bool {
 	return false
 }
 
+// isKeyword reports whether the token is a word that grammar gives a meaning everywhere.
+func (t token) isKeyword() bool {
+	return t.kind == tokenWord && slices.Contains([]string{"AND", "OR", "NOT", "BETWEEN", "IN", "SET", "REMOVE", "ADD", "DELETE"}, strings.ToUpper(t.text))
+}
+
 // lex cuts an expression into tokens, ended by a tokenEnd. A character that belongs to
 // no token becomes a mark of its own, which the parser will refuse.
 func lex(text string) []token {
@@ -58,6 +66,8 @@ func next(text string, at int) token {
 	switch c := text[at]; {
 	case isLetter(c):
 		return cut(tokenWord, span(text[at:], isNameByte))
+	case c == '0':
+		return cut(tokenInt, 1)
 	case isDigit(c):
 		return cut(tokenInt, span(text[at:], isDigit))
 	case (c == '#' || c == ':') && at+1 < len(text) && isNameByte(text[at+1]):

@@ -11,12 +11,12 @@ type parser struct {
 	text      string
 	tokens    []token
 	at        int
-	scope     *scope
+	redundant bool // there were needless parentheses
 }
 
 // parse runs grammar over all of text.
-func parse[T any](parameter, text string, s *scope, grammar func(*parser) T) (result T, err error) {
-	p := &parser{parameter: parameter, text: text, scope: s}
+func parse[T any](parameter, text string, grammar func(*parser) T) (result T, err error) {
+	p := &parser{parameter: parameter, text: text}
 	defer func() {
 		switch e := recover().(type) {
 		case nil:
@@ -36,6 +36,9 @@ func parse[T any](parameter, text string, s *scope, grammar func(*parser) T) (re
 	result = grammar(p)
 	if p.peek().kind != tokenEnd {
 		p.unexpected()
+	}
+	if p.redundant {
+		p.fail("The expression has redundant parentheses;")
 	}
 	return result, nil
 }
@@ -111,12 +114,7 @@ func (p *parser) negation() *node {
 func (p *parser) predicate() *node {
 	var left *node
 	if p.accept("(") {
-		left = p.condition()
-		p.expect(")")
-		if left.group {
-			p.scope.redundant = true
-		}
-		left.group = true
+		left = p.close(p.condition())
 		if left.isCondition() {
 			return left
 		}
@@ -169,10 +167,15 @@ func (p *parser) comparand() *node {
 	if !p.accept("(") {
 		return p.operand()
 	}
-	operand := p.comparand()
+	return p.close(p.comparand())
+}
+
+// close ends the parentheses around n.
+func (p *parser) close(n *node) *node {
 	p.expect(")")
-	operand.group = true
-	return operand
+	p.redundant = p.redundant || n.group
+	n.group = true
+	return n
 }
 
 // operand reads a path, a value or a function call.
@@ -230,7 +233,7 @@ func (p *parser) path() path {
 }
 
 func (p *parser) name() step {
-	if k := p.peek().kind; k != tokenWord && k != tokenName {
+	if t := p.peek(); t.kind != tokenName && (t.kind != tokenWord || t.isKeyword()) {
 		p.unexpected()
 	}
 	return step{name: p.next().text}

@@ -47,7 +47,6 @@ type scope struct {
 	values     map[string]value
 	usedNames  map[string]bool
 	usedValues map[string]bool
-	redundant  bool // an expression has needless parentheses
 }
 
 // newScope checks the placeholders' own form. expressions says whether the request has
@@ -154,12 +153,9 @@ func (s *scope) condition(parameter string, text *string) (*node, error) {
 	if text == nil {
 		return nil, nil
 	}
-	n, err := parse(parameter, *text, s, (*parser).condition)
+	n, err := parse(parameter, *text, (*parser).condition)
 	if err != nil {
 		return nil, err
-	}
-	if s.redundant {
-		return nil, refuse(parameter, "The expression has redundant parentheses;")
 	}
 	if err := s.resolve(parameter, n); err != nil {
 		return nil, err
@@ -173,7 +169,7 @@ func (s *scope) projection(text *string) ([]path, error) {
 	if text == nil {
 		return nil, nil
 	}
-	nodes, err := parse(parameter, *text, s, (*parser).projection)
+	nodes, err := parse(parameter, *text, (*parser).projection)
 	if err != nil {
 		return nil, err
 	}

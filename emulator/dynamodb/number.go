@@ -62,12 +62,12 @@ func normal(neg bool, digits string, exp int) (number, error) {
 	switch {
 	case trimmed == "":
 		return number{}, nil
+	case len(trimmed) > maxDigits:
+		return number{}, invalid("DynamoDB only supports precision up to 38 digits")
 	case exp > maxExponent:
 		return number{}, invalid("Number overflow. Attempting to store a number with magnitude larger than supported range")
 	case exp < minExponent:
 		return number{}, invalid("Number underflow. Attempting to store a number with magnitude smaller than supported range")
-	case len(trimmed) > maxDigits:
-		return number{}, invalid("DynamoDB only supports precision up to 38 digits")
 	}
 	return number{neg, trimmed, exp}, nil
 }

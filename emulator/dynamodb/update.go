@@ -59,24 +59,26 @@ func (p *parser) add() action {
 	return action{path: target, arg: p.operand()}
 }
 
-// sum reads an operand, or two with + or - between.
+// sum reads an operand, or two with + or - between, or either in parentheses.
 func (p *parser) sum() *node {
-	left := p.term()
+	left := p.term(p.sum)
+	if left.op == "+" || left.op == "-" {
+		return left
+	}
 	for _, op := range []string{"+", "-"} {
 		if p.accept(op) {
-			return &node{op: op, args: []*node{left, p.term()}}
+			return &node{op: op, args: []*node{left, p.term(p.operand)}}
 		}
 	}
 	return left
 }
 
-func (p *parser) term() *node {
+// term reads an operand, or what inner reads in parentheses.
+func (p *parser) term(inner func() *node) *node {
 	if !p.accept("(") {
 		return p.operand()
 	}
-	inner := p.sum()
-	p.expect(")")
-	return inner
+	return p.close(inner())
 }
 
 // update parses and checks an UpdateExpression for table t; nil text changes nothing.
@@ -84,7 +86,7 @@ func (s *scope) update(t *table, text *string) (*update, error) {
 	if text == nil {
 		return &update{}, nil
 	}
-	u, err := parse(updateParameter, *text, s, (*parser).update)
+	u, err := parse(updateParameter, *text, (*parser).update)
 	if err != nil {
 		return nil, err
 	}
@@ -141,6 +143,9 @@ func checkAssigned(n *node) error {
 	for _, arg := range n.args {
 		if err := checkAssigned(arg); err != nil {
 			return err
+		}
+		if arg.op == "list_append" {
+			return misused(updateParameter, arg)
 		}
 	}
 	switch n.op {
@@ -267,10 +272,11 @@ func (n *node) assigned(old item) (value, error) {
 		}
 		return v, nil
 	case "if_not_exists":
-		if v := n.args[0].path.find(old); v.exists() {
+		fallback, err := n.args[1].assigned(old)
+		if v := n.args[0].path.find(old); v.exists() && err == nil {
 			return v, nil
 		}
-		return n.args[1].assigned(old)
+		return fallback, err
 	}
 	left, err := n.args[0].assigned(old)
 	if err != nil {
@@ -345,14 +351,11 @@ func (p path) put(v, content value) (value, error) {
 	return value{kind: kindL, l: l}, nil
 }
 
-// touched keeps the attributes of it that the update names.
+// touched keeps those parts of it that the update names.
 func (u *update) touched(it item) item {
-	kept := item{}
+	paths := []path{}
 	for _, a := range u.actions {
-		name := a.path[0].name
-		if v, found := it[name]; found {
-			kept[name] = v
-		}
+		paths = append(paths, a.path)
 	}
-	return kept
+	return keep(it, paths)
 }
