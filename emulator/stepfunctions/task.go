@@ -148,7 +148,8 @@ func functionName(name string) string {
 }
 
 // await waits for the end of an attempt: the reply of its function, its token,
-// or one of its deadlines. The first to be stored counts.
+// or one of its deadlines. The first to be stored counts. The function is
+// cancelled, unless its token was answered while it ran.
 func (r *run) await(ctx context.Context, s *state, b *branch, t *task, replies <-chan reply, cancel func()) error {
 	for {
 		over, next := r.look(b, t)
@@ -180,7 +181,9 @@ func (r *run) await(ctx context.Context, s *state, b *branch, t *task, replies <
 			timer.Stop()
 		}
 		if err != nil {
-			cancel()
+			if over, _ := r.look(b, t); !over {
+				cancel()
+			}
 			return err
 		}
 	}
