@@ -5,6 +5,7 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -70,6 +71,9 @@ func (c *Client) ReceiveWebhook(raw []byte, authorization string) (Event, error)
 }
 
 func (c *Client) verify(raw []byte, token string) error {
+	if strings.ContainsAny(token, "\r\n") {
+		return errors.New("the token is broken over lines") // which base64 would ignore
+	}
 	var claims webhookClaims
 	_, err := jwt.ParseWithClaims(token, &claims, c.webhookKey, jwt.WithValidMethods([]string{"HS256"}),
 		jwt.WithExpirationRequired(), jwt.WithLeeway(clockLeeway), jwt.WithTimeFunc(c.now), jwt.WithStrictDecoding())

@@ -281,4 +281,3 @@ func (r roomService) ListParticipants(_ context.Context, q *livekit.ListParticip
 	}
 	return &livekit.ListParticipantsResponse{Participants: room.Participants}, nil
 }
-

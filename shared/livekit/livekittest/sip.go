@@ -2,10 +2,10 @@ package livekittest
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
 	"github.com/livekit/protocol/livekit"
-	"github.com/livekit/protocol/sip"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -35,7 +35,7 @@ func (p sipService) CreateSIPInboundTrunk(_ context.Context, q *livekit.CreateSI
 	if err := q.Validate(); err != nil {
 		return nil, invalid(err)
 	}
-	if err := sip.ValidateTrunks(append(slices.Clone(s.inbound), q.Trunk)); err != nil {
+	if err := conflictingTrunks(append(slices.Clone(s.inbound), q.Trunk)); err != nil {
 		return nil, invalid(err)
 	}
 	q.Trunk.SipTrunkId = s.id("ST")
@@ -79,7 +79,7 @@ func (p sipService) UpdateSIPInboundTrunk(_ context.Context, q *livekit.UpdateSI
 	}
 	all := slices.Clone(s.inbound)
 	all[i] = after
-	if err := sip.ValidateTrunks(all); err != nil {
+	if err := conflictingTrunks(all); err != nil {
 		return nil, invalid(err)
 	}
 	s.inbound = all
@@ -116,7 +116,7 @@ func (p sipService) CreateSIPDispatchRule(_ context.Context, q *livekit.CreateSI
 		return nil, invalid(err)
 	}
 	rule := q.DispatchRuleInfo()
-	if err := sip.ValidateDispatchRules(append(slices.Clone(s.rules), rule)); err != nil {
+	if err := conflictingRules(append(slices.Clone(s.rules), rule)); err != nil {
 		return nil, invalid(err)
 	}
 	rule.SipDispatchRuleId = s.id("SDR")
@@ -141,7 +141,7 @@ func (p sipService) UpdateSIPDispatchRule(_ context.Context, q *livekit.UpdateSI
 	}
 	all := slices.Clone(s.rules)
 	all[i] = after
-	if err := sip.ValidateDispatchRules(all); err != nil {
+	if err := conflictingRules(all); err != nil {
 		return nil, invalid(err)
 	}
 	s.rules = all
@@ -176,4 +176,45 @@ func (p sipService) CreateSIPParticipant(_ context.Context, q *livekit.CreateSIP
 		return nil, missing("trunk")
 	}
 	return &livekit.SIPParticipantInfo{ParticipantId: s.id("PA"), ParticipantIdentity: q.ParticipantIdentity, RoomName: q.RoomName}, nil
+}
+
+// conflictingTrunks refuses two inbound trunks for one number, whatever their
+// addresses and credentials. (LiveKit accepts them if both name the callers
+// they allow; the platform never does.)
+func conflictingTrunks(trunks []*livekit.SIPInboundTrunkInfo) error {
+	taken := map[string]string{}
+	for _, t := range trunks {
+		for _, n := range t.Numbers {
+			if other, ok := taken[n]; ok {
+				return fmt.Errorf("Conflicting inbound SIP Trunks: %q and %q, using the same number(s) %q without AllowedNumbers set",
+					other, t.SipTrunkId, t.Numbers)
+			}
+			taken[n] = t.SipTrunkId
+		}
+	}
+	return nil
+}
+
+// conflictingRules refuses two rules for the same trunk and called number.
+func conflictingRules(rules []*livekit.SIPDispatchRuleInfo) error {
+	taken := map[string]bool{}
+	for _, r := range rules {
+		for _, trunk := range orAny(r.TrunkIds) {
+			for _, n := range orAny(r.Numbers) {
+				if taken[trunk+" "+n] {
+					return fmt.Errorf("Dispatch rule for the same trunk, inbound number, number, and PIN combination already exists in dispatch rule %q %q",
+						r.SipDispatchRuleId, r.Name)
+				}
+				taken[trunk+" "+n] = true
+			}
+		}
+	}
+	return nil
+}
+
+func orAny(list []string) []string {
+	if len(list) == 0 {
+		return []string{"<any>"}
+	}
+	return list
 }

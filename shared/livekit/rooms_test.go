@@ -1,0 +1,149 @@
+package livekit
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	lk "github.com/livekit/protocol/livekit"
+
+	"github.com/krosai/telephony/shared/call"
+	"github.com/krosai/telephony/shared/fault"
+	"github.com/krosai/telephony/shared/livekit/livekittest"
+	"github.com/krosai/telephony/shared/secret"
+)
+
+func TestRooms(t *testing.T) {
+	t.Parallel()
+	server := livekittest.New(t)
+	client := Open(config(server.URL))
+	ctx := t.Context()
+
+	room := Room{Name: "call_1", AgentName: "support", Metadata: `{"call_id":"call_1"}`, EmptyTimeout: time.Minute, DepartureTimeout: 5 * time.Second}
+	for range 2 {
+		if err := client.CreateRoom(ctx, room); err != nil {
+			t.Fatal(err)
+		}
+	}
+	made := server.Room("call_1").Request
+	if diff := cmp.Diff([]any{"support", `{"call_id":"call_1"}`, uint32(60), uint32(5)},
+		[]any{made.Agents[0].AgentName, made.Agents[0].Metadata, made.EmptyTimeout, made.DepartureTimeout}); diff != "" {
+		t.Error(diff)
+	}
+	rooms, err := client.Rooms(ctx)
+	if diff := cmp.Diff([]RoomInfo{{Name: "call_1", CreatedAt: time.UnixMilli(1795328695783).UTC()}}, rooms); err != nil || diff != "" {
+		t.Error(err, diff)
+	}
+	for range 2 {
+		if err := client.DeleteRoom(ctx, "call_1"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := client.ReadRoom(ctx, "call_1"); err != nil || got != (call.Room{}) {
+		t.Errorf("a room that is gone: %v, %v", got, err)
+	}
+}
+
+func TestReadRoom(t *testing.T) {
+	t.Parallel()
+	phone := func(identity, sid, status string) *lk.ParticipantInfo {
+		return &lk.ParticipantInfo{Identity: identity, Sid: sid, Kind: lk.ParticipantInfo_SIP, State: lk.ParticipantInfo_ACTIVE,
+			Attributes: map[string]string{"sip.callStatus": status}}
+	}
+	agent := &lk.ParticipantInfo{Identity: "agent-AJ_1", Kind: lk.ParticipantInfo_AGENT, State: lk.ParticipantInfo_ACTIVE}
+	gone := &lk.ParticipantInfo{Identity: "agent-AJ_2", Kind: lk.ParticipantInfo_AGENT, State: lk.ParticipantInfo_DISCONNECTED}
+	tests := map[string]struct {
+		in   []*lk.ParticipantInfo
+		want call.Room
+	}{
+		"agent alone":                     {[]*lk.ParticipantInfo{agent}, call.Room{Agent: true}},
+		"agent has left":                  {[]*lk.ParticipantInfo{gone}, call.Room{}},
+		"ringing":                         {[]*lk.ParticipantInfo{agent, phone("callee", "PA_1", "ringing")}, call.Room{Agent: true, Callee: &call.Phone{ID: "PA_1", Status: "ringing"}}},
+		"inbound":                         {[]*lk.ParticipantInfo{phone("sip_+1555", "PA_2", "active")}, call.Room{Callee: &call.Phone{ID: "PA_2", Status: "active"}}},
+		"the callee before another phone": {[]*lk.ParticipantInfo{phone("sip_+1555", "PA_2", "active"), phone("callee", "PA_1", "dialing")}, call.Room{Callee: &call.Phone{ID: "PA_1", Status: "dialing"}}},
+		"a browser":                       {[]*lk.ParticipantInfo{{Identity: "supervisor", State: lk.ParticipantInfo_ACTIVE}}, call.Room{}},
+	}
+	server := livekittest.New(t)
+	client := Open(config(server.URL))
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			for _, p := range tt.in {
+				server.Join(name, p)
+			}
+			got, err := client.ReadRoom(t.Context(), name)
+			if diff := cmp.Diff(tt.want, got); err != nil || diff != "" {
+				t.Error(err, diff)
+			}
+		})
+	}
+}
+
+// LiveKit down, slow, redirecting, flooding or refusing our key: a fault of the
+// right kind, in time, with no secret in its text.
+func TestRequestFaults(t *testing.T) {
+	t.Parallel()
+	down := httptest.NewServer(http.NotFoundHandler())
+	down.Close()
+	serve := func(h http.HandlerFunc) string {
+		s := httptest.NewServer(h)
+		t.Cleanup(s.Close)
+		return s.URL
+	}
+	twirpError := func(status int, body string) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(status)
+			_, _ = w.Write([]byte(body))
+		}
+	}
+	tests := map[string]struct {
+		url  string
+		want fault.Kind
+	}{
+		"down":       {down.URL, fault.Upstream},
+		"503":        {serve(twirpError(503, `{"code":"unavailable","msg":"no response from servers"}`)), fault.Upstream},
+		"429":        {serve(twirpError(429, `{"code":"resource_exhausted","msg":"too many requests"}`)), fault.Upstream},
+		"a proxy":    {serve(twirpError(502, `<html>`)), fault.Upstream},
+		"wrong key":  {serve(twirpError(401, `{"code":"unauthenticated","msg":"invalid API key"}`)), fault.Internal},
+		"refused":    {serve(twirpError(400, `{"code":"invalid_argument","msg":"no"}`)), fault.Invalid},
+		"redirected": {serve(http.RedirectHandler(down.URL, http.StatusTemporaryRedirect).ServeHTTP), fault.Upstream},
+		"hangs": {serve(func(_ http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body) // or the server would not see the client go
+			<-r.Context().Done()
+		}), fault.Upstream},
+		"floods": {serve(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/protobuf")
+			block := make([]byte, 1<<20)
+			for range 2 * maxAnswer >> 20 {
+				if _, err := w.Write(block); err != nil {
+					return
+				}
+			}
+		}), fault.Upstream},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ctx := t.Context()
+			if name == "hangs" {
+				var cancel context.CancelFunc
+				ctx, cancel = context.WithTimeout(ctx, 100*time.Millisecond)
+				defer cancel()
+			}
+			c := config(tt.url)
+			c.APISecret = secret.New("canary-canary-canary-canary-canary")
+			err := Open(c).CreateRoom(ctx, Room{Name: "call_1"})
+			if got := fault.KindOf(err); err == nil || got != tt.want {
+				t.Errorf("kind %v, error %v", got, err)
+			}
+			if err != nil && strings.Contains(err.Error(), "canary") {
+				t.Errorf("the secret is in %v", err)
+			}
+		})
+	}
+}
