@@ -1,0 +1,139 @@
+package agent
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// attempts are how often a post is tried; the waits between double from retryWait.
+const (
+	attempts  = 5
+	retryWait = 250 * time.Millisecond
+)
+
+// turn is one entry of the transcript, as POST …/transcript takes it.
+type turn struct {
+	ID      string    `json:"turn_id"` // the same for the same turn of a call, so that a repeated post changes nothing
+	Role    string    `json:"role"`
+	Content string    `json:"content"`
+	At      time.Time `json:"at"`
+}
+
+// transcript posts the turns of one call in order, several at once when they have piled up.
+type transcript struct {
+	agent      *Agent
+	url, token string
+	key        string // of the call, for turn ids
+	count      int
+	done       sync.WaitGroup
+
+	mu      sync.Mutex
+	pending []turn
+	ended   bool
+	more    chan struct{}
+}
+
+// newTranscript begins a transcript; without a URL and a token it goes nowhere.
+func (a *Agent) newTranscript(url, token, key string) *transcript {
+	t := &transcript{agent: a, url: url, token: token, key: key, more: make(chan struct{}, 1)}
+	if url != "" && token != "" {
+		t.done.Go(t.run)
+	}
+	return t
+}
+
+func (t *transcript) add(line Line) {
+	t.count++
+	t.mu.Lock()
+	t.pending = append(t.pending, turn{
+		ID: t.key + "-" + strconv.Itoa(t.count), Role: line.Role, Content: line.Text, At: time.Now().UTC(),
+	})
+	t.mu.Unlock()
+	t.wake()
+}
+
+// finish waits until what is pending has been posted or given up.
+func (t *transcript) finish() {
+	t.mu.Lock()
+	t.ended = true
+	t.mu.Unlock()
+	t.wake()
+	t.done.Wait()
+}
+
+func (t *transcript) wake() {
+	select {
+	case t.more <- struct{}{}:
+	default:
+	}
+}
+
+func (t *transcript) run() {
+	for range t.more {
+		t.mu.Lock()
+		turns, ended := t.pending, t.ended
+		t.pending = nil
+		t.mu.Unlock()
+		if len(turns) > 0 {
+			t.post(turns)
+		}
+		if ended {
+			return
+		}
+	}
+}
+
+// post sends turns, again after network errors, 429 and 5xx. Any other answer is final. Once the agent closes there is
+// one attempt only.
+func (t *transcript) post(turns []turn) {
+	body, err := json.Marshal(map[string]any{"turns": turns})
+	if err != nil {
+		t.agent.log.Error("transcript", "error", err)
+		return
+	}
+	wait := retryWait
+	for attempt := 1; ; attempt++ {
+		again, err := t.try(body)
+		if err == nil {
+			return
+		}
+		if !again || attempt == attempts || t.agent.ctx.Err() != nil {
+			t.agent.log.Error("transcript turns lost", "turns", len(turns), "attempts", attempt, "error", err)
+			return
+		}
+		sleep(t.agent.ctx, wait)
+		wait *= 2
+	}
+}
+
+// try posts once; again tells whether another attempt may help.
+func (t *transcript) try(body []byte) (again bool, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, t.url, bytes.NewReader(body))
+	if err != nil {
+		return false, err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Authorization", "Bearer "+t.token)
+	res, err := t.agent.http.Do(req)
+	if err != nil {
+		return true, err
+	}
+	defer res.Body.Close()
+	if _, err := io.Copy(io.Discard, io.LimitReader(res.Body, 64<<10)); err != nil {
+		return true, err
+	}
+	if res.StatusCode/100 == 2 {
+		return false, nil
+	}
+	again = res.StatusCode == http.StatusTooManyRequests || res.StatusCode >= 500
+	return again, fmt.Errorf("transcript answered %s", res.Status)
+}
