@@ -78,6 +78,10 @@ func (w *walk) value(schema *huma.Schema, path string, depth int) error {
 		w.add(path, "too_deep", "is nested too deep")
 		return errStop
 	}
+	if (kind == '{' || kind == '[') && scalar(schema) {
+		w.add(path, "type", "must be a "+schema.Type)
+		schema = nil
+	}
 	switch kind {
 	case '{':
 		return w.object(schema, path, depth)
@@ -145,6 +149,20 @@ func memberSchema(object *huma.Schema, name string) (*huma.Schema, bool) {
 		return nil, more
 	}
 	return nil, true
+}
+
+// scalar reports whether a schema takes neither arrays nor objects. huma would
+// find them too, but compares the items of a list with each other first, which
+// takes long when they are many and not scalar.
+func scalar(schema *huma.Schema) bool {
+	if schema == nil {
+		return false
+	}
+	switch schema.Type {
+	case huma.TypeString, huma.TypeInteger, huma.TypeNumber, huma.TypeBoolean:
+		return true
+	}
+	return false
 }
 
 func (w *walk) array(schema *huma.Schema, path string, depth int) error {

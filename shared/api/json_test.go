@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
@@ -240,6 +241,47 @@ func TestBodySize(t *testing.T) {
 			if c.status == 413 && got.problem(t).Code != "BODY_TOO_LARGE" {
 				t.Errorf("code of %s", got.body)
 			}
+		}
+	}
+}
+
+// No body of the largest size may keep the edge busy: these are the ones that
+// make naive validation quadratic.
+func TestBodiesThatTakeLong(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	many := func(item func(i int) string, n int) string {
+		items := make([]string, 0, n)
+		for i := range n {
+			items = append(items, item(i))
+		}
+		return strings.Join(items, ",")
+	}
+	for name, body := range map[string]string{
+		"lists in a list of strings":   good(`"numbers":[` + many(func(i int) string { return fmt.Sprintf("[%d]", i) }, 8000) + `]`),
+		"objects in a list of strings": good(`"numbers":[` + many(func(i int) string { return fmt.Sprintf(`{"":%d}`, i) }, 5500) + `]`),
+		"lists in a list of objects":   good(`"parts":[` + many(func(int) string { return "[]" }, 21000) + `]`),
+		"equal strings":                good(`"numbers":[` + many(func(int) string { return `""` }, 21000) + `]`),
+		"different strings":            good(`"numbers":[` + many(func(i int) string { return fmt.Sprintf("%q", fmt.Sprint(i)) }, 7500) + `]`),
+		"unknown members":              good(many(func(i int) string { return fmt.Sprintf(`"%d":1`, i) }, 7000)),
+		"members of a map":             good(`"metadata":{` + many(func(i int) string { return fmt.Sprintf(`"%d":0`, i) }, 7000) + `}`),
+		"members of a free value":      good(`"any":{` + many(func(i int) string { return fmt.Sprintf(`"%d":0`, i) }, 7000) + `}`),
+		"digits":                       good(`"any":` + strings.Repeat("9", 60000)),
+		"zeros":                        good(`"speed":0.` + strings.Repeat("0", 60000) + `1`),
+		"escapes":                      good(`"any":"` + strings.Repeat(`\u0041`, 9000) + `"`),
+	} {
+		if len(body) > 64<<10 {
+			t.Fatalf("%s: %d bytes", name, len(body))
+		}
+		start := time.Now()
+		got := overLambda(t, b.handler, ask{method: "POST", target: "/things/" + thingID + "/make", key: b.writer, body: body})
+		if took := time.Since(start); took > time.Second {
+			t.Errorf("%s: %d after %v", name, got.status, took)
+		} else {
+			t.Logf("%s: %d after %v", name, got.status, took)
+		}
+		if len(got.body) > 100<<10 || got.status != 200 && got.status != 400 {
+			t.Errorf("%s: %d with %d bytes", name, got.status, len(got.body))
 		}
 	}
 }
