@@ -120,15 +120,16 @@ func TestLanguage(t *testing.T) {
 		"Fail with paths": {definition: one(`"Type":"Fail","ErrorPath":"$.e","CausePath":"States.Format('{}!', $.c)"`), input: `{"e":"E","c":"C"}`, fault: "E", cause: "C!"},
 		"Fail, no string": {definition: one(`"Type":"Fail","ErrorPath":"$.e"`), input: `{"e":1}`, fault: "States.Runtime", cause: onState + "ErrorPath and CausePath must give a string"},
 
-		"Map":                   {definition: mapping(`,"ItemsPath":"$.l"`, `"Type":"Pass","End":true`), input: `{"l":[1,{"a":2},null]}`, output: `[1,{"a":2},null]`},
-		"Map of nothing":        {definition: mapping(``, `"Type":"Pass","End":true`), input: `[]`, output: `[]`},
-		"Map of no array":       {definition: mapping(``, `"Type":"Pass","End":true`), input: `{}`, fault: "States.Runtime", cause: onState + `Reference path "$" must point to array.`},
-		"Map with everything":   {definition: mapping(`,"InputPath":"$.in","ItemsPath":"$.l","ItemSelector":{"v.$":"$$.Map.Item.Value","i.$":"$$.Map.Item.Index","k.$":"$.k"},"ResultSelector":{"all.$":"$"},"ResultPath":"$.r","OutputPath":"$.r"`, `"Type":"Pass","Parameters":{"x.$":"States.Array($.v,$.i,$.k,$$.Map.Item.Index,$$.Map.Item.Value)"},"End":true`), input: `{"in":{"l":["a","b"],"k":7}}`, output: `{"all":[{"x":["a",0,7,0,"a"]},{"x":["b",1,7,1,"b"]}]}`},
-		"Map in a Map":          {definition: mapping(``, `"Type":"Map","End":true,"ItemProcessor":{"StartAt":"U","States":{"U":{"Type":"Pass","InputPath":"$$.Map.Item.Index","End":true}}}`), input: `[[1,2],[]]`, output: `[[0,1],[]]`},
-		"Map that fails":        {definition: mapping(``, `"Type":"Fail","Error":"E","Cause":"C"`), input: `[1]`, fault: "E", cause: "C"},
-		"Map that is caught":    {definition: `{"StartAt":"S","States":{"S":{"Type":"Map","ItemProcessor":{"StartAt":"T","States":{"T":{"Type":"Fail","Error":"E"}}},"Catch":[{"ErrorEquals":["E"],"Next":"U"}],"End":true},"U":{"Type":"Pass","InputPath":"$.Error","End":true}}}`, input: `[1,2,3]`, output: `"E"`},
-		"Map selector missing":  {definition: mapping(`,"ItemSelector":{"a.$":"$$.Map.Item.Value.b"}`, `"Type":"Pass","End":true`), input: `[{"b":1},{}]`, fault: "States.Runtime"},
-		"comments are accepted": {definition: `{"Comment":"c","Version":"1.0","QueryLanguage":"JSONPath","TimeoutSeconds":9,"StartAt":"S","States":{"S":{"Comment":"c","QueryLanguage":"JSONPath","Type":"Pass","End":true}}}`, input: `1`, output: `1`},
+		"Map":                    {definition: mapping(`,"ItemsPath":"$.l"`, `"Type":"Pass","End":true`), input: `{"l":[1,{"a":2},null]}`, output: `[1,{"a":2},null]`},
+		"Map of nothing":         {definition: mapping(``, `"Type":"Pass","End":true`), input: `[]`, output: `[]`},
+		"Map of no array":        {definition: mapping(``, `"Type":"Pass","End":true`), input: `{}`, fault: "States.Runtime", cause: onState + `Reference path "$" must point to array.`},
+		"Map with everything":    {definition: mapping(`,"InputPath":"$.in","ItemsPath":"$.l","ItemSelector":{"v.$":"$$.Map.Item.Value","i.$":"$$.Map.Item.Index","k.$":"$.k"},"ResultSelector":{"all.$":"$"},"ResultPath":"$.r","OutputPath":"$.r"`, `"Type":"Pass","Parameters":{"x.$":"States.Array($.v,$.i,$.k,$$.Map.Item.Index,$$.Map.Item.Value)"},"End":true`), input: `{"in":{"l":["a","b"],"k":7}}`, output: `{"all":[{"x":["a",0,7,0,"a"]},{"x":["b",1,7,1,"b"]}]}`},
+		"Map selector too large": {definition: mapping(`,"ItemSelector":{"a.$":"States.Array($,$)"}`, `"Type":"Pass","End":true`), input: `[` + big + `]`, fault: "States.DataLimitExceeded"},
+		"Map in a Map":           {definition: mapping(``, `"Type":"Map","End":true,"ItemProcessor":{"StartAt":"U","States":{"U":{"Type":"Pass","InputPath":"$$.Map.Item.Index","End":true}}}`), input: `[[1,2],[]]`, output: `[[0,1],[]]`},
+		"Map that fails":         {definition: mapping(``, `"Type":"Fail","Error":"E","Cause":"C"`), input: `[1]`, fault: "E", cause: "C"},
+		"Map that is caught":     {definition: `{"StartAt":"S","States":{"S":{"Type":"Map","ItemProcessor":{"StartAt":"T","States":{"T":{"Type":"Fail","Error":"E"}}},"Catch":[{"ErrorEquals":["E"],"Next":"U"}],"End":true},"U":{"Type":"Pass","InputPath":"$.Error","End":true}}}`, input: `[1,2,3]`, output: `"E"`},
+		"Map selector missing":   {definition: mapping(`,"ItemSelector":{"a.$":"$$.Map.Item.Value.b"}`, `"Type":"Pass","End":true`), input: `[{"b":1},{}]`, fault: "States.Runtime"},
+		"comments are accepted":  {definition: `{"Comment":"c","Version":"1.0","QueryLanguage":"JSONPath","TimeoutSeconds":9,"StartAt":"S","States":{"S":{"Comment":"c","QueryLanguage":"JSONPath","Type":"Pass","End":true}}}`, input: `1`, output: `1`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

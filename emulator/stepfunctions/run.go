@@ -66,6 +66,8 @@ type run struct {
 	ctx     context.Context // ends with the execution and with the service
 	cancel  context.CancelFunc
 
+	launched bool // guarded by Service.mu
+
 	mu     sync.Mutex // guards rec and its branches; held while a transition is written
 	rec    *execution
 	broken error // set when a transition could not be written

@@ -124,7 +124,9 @@ func (s *Service) restore() error {
 		}
 		s.sequence = max(s.sequence, rec.Sequence)
 		r := s.newRun(rec)
-		if rec.Status == running {
+		if rec.Status != running {
+			r.cancel()
+		} else {
 			rec.Root.listen()
 			if r.machine, err = s.compiled(rec.Definition, sources[rec.Definition]); err != nil {
 				return fmt.Errorf("the definition of %s: %w", arn, err)
@@ -217,11 +219,12 @@ func (r *run) ongoing() bool {
 	return r.rec.Status == running
 }
 
-// launch starts the goroutines of a run; s.mu is held.
+// launch starts the goroutines of a run, once; s.mu is held.
 func (s *Service) launch(r *run) {
-	if s.ctx.Err() != nil {
+	if s.ctx.Err() != nil || r.launched {
 		return
 	}
+	r.launched = true
 	s.wg.Go(r.drive)
 	if !r.rec.Deadline.IsZero() {
 		s.wg.Go(func() { r.expire(r.rec.Deadline) })

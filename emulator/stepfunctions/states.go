@@ -207,6 +207,12 @@ func (c *change) startMap(b *branch, s *state) {
 		c.recover(b, s, failureOf(b, err))
 		return
 	}
+	for _, i := range items {
+		if len(i.Input) > maxData {
+			c.recover(b, s, tooLarge(b, "input"))
+			return
+		}
+	}
 	n := len(items)
 	b.Map = &mapRun{Items: items, Branches: make([]*branch, n)}
 	c.event(b, "MapStateStarted", &details{Length: &n})
