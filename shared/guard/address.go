@@ -1,0 +1,124 @@
+package guard
+
+import (
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"github.com/krosai/telephony/shared/fault"
+)
+
+// SIPAddress checks where a trunk leads: a public host name, with a port if
+// need be (443, or 1024 and above). Schemes, parameters, users, IP addresses
+// and the names that are not of the public Internet are refused. allowLoopback
+// is for the laptop: it lets 127.0.0.1, ::1 and localhost through.
+//
+// The name is resolved by LiveKit when it dials, so this cannot keep a name
+// from leading to a private address; a firewall there can.
+func SIPAddress(field, address string, allowLoopback bool) error {
+	refuse := func(why string) error { return fault.InvalidField(field, "malformed", why) }
+	host, port := address, ""
+	if i := strings.LastIndexByte(address, ':'); i >= 0 && !strings.HasSuffix(address, "]") {
+		host, port = address[:i], address[i+1:]
+		if !goodPort(port) {
+			return refuse("the port must be 443 or from 1024 to 65535")
+		}
+	}
+	host = strings.ToLower(host)
+	if allowLoopback && (host == "127.0.0.1" || host == "[::1]" || host == "localhost") {
+		return nil
+	}
+	if !hostName(host) {
+		return refuse("must be a host name, or a host name and port, without scheme, user or parameters; IP addresses are refused")
+	}
+	if specialName(host) {
+		return refuse("must be a name of the public Internet")
+	}
+	return nil
+}
+
+func goodPort(s string) bool {
+	n, err := strconv.Atoi(s)
+	return err == nil && strconv.Itoa(n) == s && (n == 443 || n >= 1024 && n <= 65535)
+}
+
+// hostName follows RFC 1123, in lower case, with two labels at least and a last
+// one that no IP address parser takes for a number.
+func hostName(s string) bool {
+	if len(s) > 253 || !strings.Contains(s, ".") {
+		return false
+	}
+	labels := strings.Split(s, ".")
+	for _, l := range labels {
+		if l == "" || len(l) > 63 || !only(l, letters+digits+"-") || l[0] == '-' || l[len(l)-1] == '-' {
+			return false
+		}
+	}
+	last := labels[len(labels)-1]
+	return len(last) >= 2 && (only(last, letters) || strings.HasPrefix(last, "xn--"))
+}
+
+// specialName reports names that are not of the public Internet: IANA's
+// special-use domain names (RFC 6761 and after), names that networks use
+// inside, and services that turn any IP address into a name.
+func specialName(host string) bool {
+	for _, suffix := range []string{
+		"alt", "arpa", "corp", "example", "home", "internal", "intranet", "invalid", "lan", "local", "localdomain",
+		"localhost", "mail", "onion", "private", "test",
+		"example.com", "example.net", "example.org",
+		"lvh.me", "localtest.me", "nip.io", "sslip.io", "xip.io",
+	} {
+		if host == suffix || strings.HasSuffix(host, "."+suffix) {
+			return true
+		}
+	}
+	return false
+}
+
+// AllowedAddress checks one source of inbound calls: a public IP address or a
+// network in CIDR form, no larger than /16 (IPv4) or /32 (IPv6), without host
+// bits.
+func AllowedAddress(field, s string, allowLoopback bool) error {
+	refuse := func(why string) error { return fault.InvalidField(field, "malformed", why) }
+	network, err := netip.ParsePrefix(s)
+	if err != nil {
+		addr, err := netip.ParseAddr(s)
+		if err != nil || addr.Zone() != "" {
+			return refuse("must be an IP address or a network in CIDR form")
+		}
+		network = netip.PrefixFrom(addr, addr.BitLen())
+	}
+	if network.Masked() != network {
+		return refuse("the network has host bits set")
+	}
+	if allowLoopback && network.Addr().IsLoopback() {
+		return nil
+	}
+	if network.Addr().Is4() && network.Bits() < 16 || network.Addr().Is6() && network.Bits() < 32 {
+		return refuse("the network is too large: at most /16 for IPv4, /32 for IPv6")
+	}
+	if !public(network) {
+		return refuse("must be an address of the public Internet")
+	}
+	return nil
+}
+
+// public reports whether no part of the network is in IANA's special-purpose
+// address registries. Of IPv6 only 2000::/3 is public at all.
+func public(network netip.Prefix) bool {
+	special := []string{"0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12",
+		"192.0.0.0/24", "192.0.2.0/24", "192.31.196.0/24", "192.52.193.0/24", "192.88.99.0/24", "192.168.0.0/16",
+		"192.175.48.0/24", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4"}
+	if network.Addr().Is6() {
+		if !netip.MustParsePrefix("2000::/3").Contains(network.Addr()) {
+			return false
+		}
+		special = []string{"2001::/23", "2001:db8::/32", "2002::/16", "2620:4f:8000::/48", "3fff::/20"}
+	}
+	for _, s := range special {
+		if netip.MustParsePrefix(s).Overlaps(network) {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,93 @@
+// Package guard holds the rules for what users may name: SIP addresses, names,
+// prefixes and credentials. The rules are pure; each error is a fault.Invalid
+// about the field the caller passes. Telephone numbers are in the package
+// destination, whose tables weigh megabytes.
+package guard
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/krosai/telephony/shared/fault"
+)
+
+const (
+	letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	digits  = "0123456789"
+)
+
+// Name checks a display name: 1 to 64 characters that print, none that break a
+// line, hide or change the direction of the text, no space at the ends.
+func Name(field, s string) error {
+	if !utf8.ValidString(s) || utf8.RuneCountInString(s) > 64 || s == "" || strings.TrimSpace(s) != s {
+		return fault.InvalidField(field, "malformed", "must have 1 to 64 characters and no space at its ends")
+	}
+	for _, r := range s {
+		if r != ' ' && !unicode.IsGraphic(r) || unicode.Is(unicode.Zs, r) && r != ' ' || unicode.Is(unicode.Cf, r) {
+			return fault.InvalidField(field, "malformed", "must hold printable characters only")
+		}
+	}
+	return nil
+}
+
+// AgentName checks the name of a LiveKit agent: 1 to 64 ASCII letters, digits,
+// dots, underscores and hyphens, the first a letter or digit.
+func AgentName(field, s string) error {
+	if len(s) > 64 || !word(s, "._-") {
+		return fault.InvalidField(field, "malformed", "must have 1 to 64 letters, digits, dots, underscores or hyphens and begin with a letter or digit")
+	}
+	return nil
+}
+
+// RoomPrefix checks what the names of a number's rooms begin with: 1 to 32
+// ASCII letters, digits, underscores and hyphens, the first a letter or digit.
+func RoomPrefix(field, s string) error {
+	if len(s) > 32 || !word(s, "_-") {
+		return fault.InvalidField(field, "malformed", "must have 1 to 32 letters, digits, underscores or hyphens and begin with a letter or digit")
+	}
+	return nil
+}
+
+// word reports whether s is letters, digits and characters of extra, beginning
+// with a letter or digit.
+func word(s, extra string) bool {
+	return s != "" && only(s, letters+digits+extra) && only(s[:1], letters+digits)
+}
+
+func only(s, alphabet string) bool {
+	for i := range len(s) {
+		if strings.IndexByte(alphabet, s[i]) < 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// Username checks the user name of a SIP credential: 1 to 128 visible ASCII
+// characters but quotes, backslashes and colons, which digest authentication
+// (RFC 7616) gives a meaning of their own.
+func Username(field, s string) error {
+	if s == "" || len(s) > 128 || !visible(s) || strings.ContainsAny(s, `"\: `) {
+		return fault.InvalidField(field, "malformed", `must have 1 to 128 visible ASCII characters other than ", \ and :`)
+	}
+	return nil
+}
+
+// Password checks the password of a SIP credential: 1 to 128 printable ASCII
+// characters. The error never holds it.
+func Password(field, s string) error {
+	if s == "" || len(s) > 128 || !visible(s) {
+		return fault.InvalidField(field, "malformed", "must have 1 to 128 printable ASCII characters")
+	}
+	return nil
+}
+
+func visible(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
+}
