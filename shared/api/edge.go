@@ -1,7 +1,7 @@
 // Package api is the HTTP edge every endpoint is served through: it finds the
 // operation, authenticates the caller, checks scope and input, answers errors
 // as problem documents (RFC 9457) and writes one log line per request. The
-// rules are those of docs/api.md, "Common to all endpoints".
+// checks come in this order: path and method, credential, scope, query, body.
 package api
 
 import (

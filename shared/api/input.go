@@ -7,8 +7,8 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
-	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -101,8 +101,6 @@ func isJSON(h http.Header) bool {
 	return !ok || strings.EqualFold(charset, "utf-8")
 }
 
-var integerText = regexp.MustCompile(`^-?(0|[1-9][0-9]{0,17})$`)
-
 // checkQuery finds parameters that are unknown, repeated, empty, or not spelled
 // the one way their type is.
 func (in *input) checkQuery(raw string) (fields []fault.Field) {
@@ -122,7 +120,7 @@ func (in *input) checkQuery(raw string) (fields []fault.Field) {
 			code, detail = "malformed", "must not be empty"
 		case !utf8.ValidString(vs[0]) || strings.ContainsRune(vs[0], 0):
 			code, detail = "malformed", "is not valid UTF-8 text"
-		case schema.Type == huma.TypeInteger && !integerText.MatchString(vs[0]):
+		case schema.Type == huma.TypeInteger && !wholeNumber(vs[0]):
 			code, detail = "type", "must be a whole number"
 		case schema.Type == huma.TypeBoolean && vs[0] != "true" && vs[0] != "false":
 			code, detail = "type", "must be true or false"
@@ -133,6 +131,13 @@ func (in *input) checkQuery(raw string) (fields []fault.Field) {
 	}
 	slices.SortFunc(fields, func(a, b fault.Field) int { return strings.Compare(a.Field, b.Field) })
 	return fields
+}
+
+// wholeNumber reports whether s is a 64-bit integer in its one spelling: no plus
+// sign, no zeros in front.
+func wholeNumber(s string) bool {
+	n, err := strconv.ParseInt(s, 10, 64)
+	return err == nil && strconv.FormatInt(n, 10) == s
 }
 
 // shown is a name from the request, fit to be said back: valid UTF-8 and short.
