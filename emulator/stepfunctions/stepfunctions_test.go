@@ -102,7 +102,7 @@ func (f *fixture) end(arn string) *sfn.DescribeExecutionOutput {
 func (f *fixture) history(arn string) []types.HistoryEvent {
 	f.Helper()
 	var events []types.HistoryEvent
-	pages := sfn.NewGetExecutionHistoryPaginator(f.client, &sfn.GetExecutionHistoryInput{ExecutionArn: &arn})
+	pages := sfn.NewGetExecutionHistoryPaginator(f.client, &sfn.GetExecutionHistoryInput{ExecutionArn: &arn, MaxResults: 1000})
 	for pages.HasMorePages() {
 		out, err := pages.NextPage(context.Background())
 		if err != nil {

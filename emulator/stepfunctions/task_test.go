@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -312,6 +313,7 @@ func TestTokenBeforeReply(t *testing.T) {
 					t.Error(aws.ToString(out.Output), out.StopDate.Sub(*out.StartDate))
 				}
 				time.Sleep(2 * time.Minute)
+				synctest.Wait()
 				if disturbed != nil {
 					t.Error(disturbed)
 				}
@@ -413,6 +415,7 @@ func TestStopExecution(t *testing.T) {
 		if err != nil || !again.StopDate.Equal(*first.StopDate) {
 			t.Errorf("%v: %v, then %v", err, first.StopDate, again.StopDate)
 		}
+		synctest.Wait()
 		out := f.describe(arn)
 		if out.Status != types.ExecutionStatusAborted || aws.ToString(out.Error) != "Enough" || aws.ToString(out.Cause) != "of this" || !stopped {
 			t.Errorf("%s %s %s, function stopped: %t", out.Status, aws.ToString(out.Error), aws.ToString(out.Cause), stopped)
@@ -442,28 +445,39 @@ func TestHistoryLimit(t *testing.T) {
 
 func TestThousandAtOnce(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		const n = 1000
-		var running atomic.Int32
-		f := open(t, stepfunctions.Options{Invoke: func(context.Context, string, []byte) ([]byte, error) {
-			running.Add(1)
-			defer running.Add(-1)
-			time.Sleep(time.Minute)
-			return []byte(`"done"`), nil
-		}})
-		f.load(task(`,"OutputPath":"$.Payload"`))
-		var arns []string
-		for i := range n {
-			arns = append(arns, f.start(fmt.Sprint(i), `{}`))
-		}
-		synctest.Wait()
-		if running.Load() != n {
-			t.Errorf("%d of %d run", running.Load(), n)
-		}
-		for _, arn := range arns {
-			if out := f.end(arn); aws.ToString(out.Output) != `"done"` || out.StopDate.Sub(*out.StartDate) != time.Minute {
-				t.Fatal(out.Status, aws.ToString(out.Output))
-			}
-		}
-	})
+	for _, file := range []string{"", "sfn.db"} {
+		t.Run("file "+file, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				const n = 1000
+				var running atomic.Int32
+				o := stepfunctions.Options{Invoke: func(context.Context, string, []byte) ([]byte, error) {
+					running.Add(1)
+					defer running.Add(-1)
+					time.Sleep(time.Minute)
+					return []byte(`"done"`), nil
+				}}
+				if file != "" {
+					o.Path = filepath.Join(t.TempDir(), file)
+				}
+				f := open(t, o)
+				f.load(task(`,"OutputPath":"$.Payload"`))
+				arns := make([]string, n)
+				var wg sync.WaitGroup
+				for i := range n {
+					wg.Go(func() { arns[i] = f.start(fmt.Sprint(i), `{}`) })
+				}
+				wg.Wait()
+				synctest.Wait()
+				if running.Load() != n {
+					t.Errorf("%d of %d run", running.Load(), n)
+				}
+				for _, arn := range arns {
+					if out := f.end(arn); aws.ToString(out.Output) != `"done"` || out.StopDate.Sub(*out.StartDate) != time.Minute {
+						t.Fatal(out.Status, aws.ToString(out.Output))
+					}
+				}
+			})
+		})
+	}
 }
