@@ -1,0 +1,223 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/krosai/telephony/shared/fault"
+	"github.com/krosai/telephony/shared/number"
+)
+
+// The Numbers table: one row per number, whose key is derived from the number,
+// so that a number exists once. The index by_user holds the numbers that have
+// an owner. A row carries the lease of who configures it; a lease that ran out
+// without being given back means that a configuration stopped half way.
+type numberRow struct {
+	ID           string    `dynamodbav:"number_id"`
+	E164         string    `dynamodbav:"e164"`
+	Country      string    `dynamodbav:"country"`
+	Type         string    `dynamodbav:"number_type"`
+	Capabilities []string  `dynamodbav:"capabilities"`
+	UserID       string    `dynamodbav:"user_id,omitempty"` // a key of by_user, so never empty text
+	AssignedAt   Time      `dynamodbav:"assigned_at"`
+	Trunk        *trunkRow `dynamodbav:"trunk"`
+	Rule         *ruleRow  `dynamodbav:"rule"`
+	Fault        bool      `dynamodbav:"fault"`
+	UpdatedAt    Time      `dynamodbav:"updated_at"`
+	LeaseOwner   string    `dynamodbav:"lease_owner,omitempty"`
+	LeaseUntil   Time      `dynamodbav:"lease_until"`
+	SavedBy      string    `dynamodbav:"saved_by,omitempty"` // the lease the configuration was last written under
+}
+
+type trunkRow struct {
+	Name               string   `dynamodbav:"name"`
+	Address            string   `dynamodbav:"address,omitempty"`
+	Numbers            []string `dynamodbav:"numbers"`
+	AuthUsername       string   `dynamodbav:"auth_username,omitempty"`
+	HasAuthPassword    bool     `dynamodbav:"has_auth_password"`
+	DestinationCountry string   `dynamodbav:"destination_country,omitempty"`
+	Transport          string   `dynamodbav:"transport"`
+	Directions         []string `dynamodbav:"directions"`
+	AllowedAddresses   []string `dynamodbav:"allowed_addresses,omitempty"`
+	OutboundID         string   `dynamodbav:"outbound_trunk_id,omitempty"`
+	InboundID          string   `dynamodbav:"inbound_trunk_id,omitempty"`
+}
+
+type ruleRow struct {
+	Name       string `dynamodbav:"name"`
+	RoomPrefix string `dynamodbav:"room_prefix"`
+	AgentName  string `dynamodbav:"agent_name"`
+	ID         string `dynamodbav:"dispatch_rule_id,omitempty"`
+}
+
+func numberRowOf(n number.Number) numberRow {
+	return numberRow{ID: n.ID, E164: n.E164, Country: n.Country, Type: n.Type, Capabilities: n.Capabilities, UserID: n.UserID,
+		AssignedAt: Time{n.AssignedAt}, Trunk: (*trunkRow)(n.Trunk), Rule: (*ruleRow)(n.Rule), Fault: n.Fault, UpdatedAt: Time{n.UpdatedAt}}
+}
+
+// numberFrom reads a row. A lease left to run out is a fault.
+func (db *DB) numberFrom(row item) (number.Number, error) {
+	r, err := decode[numberRow](row)
+	abandoned := !r.LeaseUntil.IsZero() && !r.LeaseUntil.After(db.now())
+	return number.Number{ID: r.ID, E164: r.E164, Country: r.Country, Type: r.Type, Capabilities: r.Capabilities, UserID: r.UserID,
+		AssignedAt: r.AssignedAt.Time, Trunk: (*number.Trunk)(r.Trunk), Rule: (*number.Rule)(r.Rule),
+		Fault: r.Fault || abandoned, UpdatedAt: r.UpdatedAt.Time}, err
+}
+
+// Number reads a number of a user. One that does not exist or is somebody
+// else's is fault.NotFound.
+func (db *DB) Number(ctx context.Context, userID, id string) (number.Number, error) {
+	out, err := db.client.GetItem(ctx, &dynamodb.GetItemInput{TableName: &db.table.Numbers, Key: item{"number_id": text(id)},
+		ConsistentRead: aws.Bool(true)})
+	if err != nil {
+		return number.Number{}, broken("read number", err)
+	}
+	n, err := db.numberFrom(out.Item)
+	if err == nil && (n.UserID == "" || n.UserID != userID) {
+		return number.Number{}, fault.Missing("phone number")
+	}
+	return n, err
+}
+
+// NumbersOf lists a user's numbers in the order of their ids: at most limit of
+// them (1 or more), those after the id after. next is the after of the rest,
+// empty at the end. A number assigned a moment ago may not be in it yet.
+func (db *DB) NumbersOf(ctx context.Context, userID string, limit int, after string) (numbers []number.Number, next string, err error) {
+	in := &dynamodb.QueryInput{TableName: &db.table.Numbers, IndexName: aws.String("by_user"), Limit: aws.Int32(int32(limit) + 1),
+		KeyConditionExpression: aws.String("user_id = :user"), ExpressionAttributeValues: item{":user": text(userID)}}
+	if after != "" {
+		in.ExclusiveStartKey = item{"user_id": text(userID), "number_id": text(after)}
+	}
+	out, err := db.client.Query(ctx, in)
+	if err != nil {
+		return nil, "", broken("list numbers", err)
+	}
+	more := len(out.Items) > limit || out.LastEvaluatedKey != nil
+	for _, row := range out.Items[:min(limit, len(out.Items))] {
+		n, err := db.numberFrom(row)
+		if err != nil {
+			return nil, "", err
+		}
+		numbers = append(numbers, n)
+	}
+	if more && len(numbers) > 0 {
+		next = numbers[len(numbers)-1].ID
+	}
+	return numbers, next, nil
+}
+
+// PutNumber adds a number to the inventory, with its owner if it has one.
+// A number that is there already is fault.Conflict, but adding it again for the
+// same owner is success and changes nothing.
+func (db *DB) PutNumber(ctx context.Context, n number.Number) error {
+	row, err := encode(numberRowOf(n))
+	if err != nil {
+		return err
+	}
+	_, err = db.client.PutItem(ctx, &dynamodb.PutItemInput{TableName: &db.table.Numbers, Item: row,
+		ConditionExpression:                 aws.String("attribute_not_exists(number_id)"),
+		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld})
+	if there, no := refused(err); no {
+		old, err := db.numberFrom(there)
+		if err == nil && old.UserID != n.UserID {
+			err = fault.New(fault.Conflict, "CONFLICT", "the phone number is in the inventory already")
+		}
+		return err
+	}
+	return broken("put number", err)
+}
+
+// LeaseNumber takes the lease of a user's number for ttl, so that one request at
+// a time configures it, and returns the number as it stands. While another owner
+// holds the lease it is fault.Conflict; a number that is not the user's is
+// fault.NotFound. The owner is a random token: repeating the request with it is
+// harmless.
+func (db *DB) LeaseNumber(ctx context.Context, userID, id, owner string, ttl time.Duration) (number.Number, error) {
+	now := db.now()
+	out, err := db.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{TableName: &db.table.Numbers, Key: item{"number_id": text(id)},
+		UpdateExpression:                    aws.String("SET lease_owner = :owner, lease_until = :until"),
+		ConditionExpression:                 aws.String("user_id = :user AND (attribute_not_exists(lease_until) OR lease_until <= :now OR lease_owner = :owner)"),
+		ExpressionAttributeValues:           item{":owner": text(owner), ":until": stamp(now.Add(ttl)), ":now": stamp(now), ":user": text(userID)},
+		ReturnValues:                        types.ReturnValueAllOld, // a lease that had been abandoned shows as a fault
+		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld})
+	if row, no := refused(err); no {
+		n, err := db.numberFrom(row)
+		switch {
+		case err != nil:
+			return number.Number{}, err
+		case n.UserID == "" || n.UserID != userID:
+			return number.Number{}, fault.Missing("phone number")
+		}
+		return number.Number{}, &fault.Error{Kind: fault.Conflict, Code: "CONFLICT",
+			Detail: "the phone number is being configured by another request", RetryAfter: 5 * time.Second}
+	}
+	if err != nil {
+		return number.Number{}, broken("lease number", err)
+	}
+	return db.numberFrom(out.Attributes)
+}
+
+// SaveConfiguration writes the number's trunk, rule and fault and gives the
+// lease back, if owner still holds it; otherwise it writes nothing and is
+// fault.Conflict.
+func (db *DB) SaveConfiguration(ctx context.Context, n number.Number, owner string) error {
+	row, err := encodeConfiguration(n)
+	if err != nil {
+		return err
+	}
+	row[":owner"], row[":at"], row[":user"] = text(owner), stamp(n.UpdatedAt), text(n.UserID)
+	_, err = db.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{TableName: &db.table.Numbers, Key: item{"number_id": text(n.ID)},
+		UpdateExpression:                    aws.String("SET trunk = :trunk, #rule = :rule, fault = :fault, updated_at = :at, saved_by = :owner REMOVE lease_owner, lease_until"),
+		ConditionExpression:                 aws.String("lease_owner = :owner AND user_id = :user"),
+		ExpressionAttributeNames:            map[string]string{"#rule": "rule"},
+		ExpressionAttributeValues:           row,
+		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld})
+	return db.settled(err, owner, "save configuration")
+}
+
+// ReleaseNumber gives the lease back and changes nothing but the fault.
+// A lease that owner no longer holds is no error: there is nothing to give.
+func (db *DB) ReleaseNumber(ctx context.Context, n number.Number, owner string) error {
+	_, err := db.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{TableName: &db.table.Numbers, Key: item{"number_id": text(n.ID)},
+		UpdateExpression:          aws.String("SET fault = :fault REMOVE lease_owner, lease_until"),
+		ConditionExpression:       aws.String("lease_owner = :owner"),
+		ExpressionAttributeValues: item{":owner": text(owner), ":fault": &types.AttributeValueMemberBOOL{Value: n.Fault}}})
+	if _, no := refused(err); no {
+		return nil
+	}
+	return broken("release number", err)
+}
+
+// settled reads the outcome of a write that gives the lease back: the SDK may
+// have repeated it after its first answer was lost.
+func (db *DB) settled(err error, owner, op string) error {
+	row, no := refused(err)
+	if !no {
+		return broken(op, err)
+	}
+	r, err := decode[numberRow](row)
+	if err == nil && r.SavedBy != owner {
+		err = fault.New(fault.Conflict, "CONFLICT", "the phone number was configured by another request meanwhile")
+	}
+	return err
+}
+
+// encodeConfiguration makes the values of what a configuration changes. A part
+// that does not exist is written as NULL.
+func encodeConfiguration(n number.Number) (item, error) {
+	row, err := encode(numberRowOf(n))
+	if err != nil {
+		return nil, err
+	}
+	values := item{":fault": row["fault"], ":trunk": row["trunk"], ":rule": row["rule"]}
+	for name, v := range values {
+		if v == nil {
+			values[name] = &types.AttributeValueMemberNULL{Value: true}
+		}
+	}
+	return values, nil
+}
