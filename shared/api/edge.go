@@ -76,7 +76,8 @@ func (e *Edge) register(s *server, onAdd []huma.AddOpFunc, endpoints []Endpoint)
 			OpenAPI: "3.1.0",
 			Info:    &huma.Info{Title: "KrosAI Telephony", Version: e.Version},
 			Components: &huma.Components{
-				Schemas: huma.NewMapRegistry(schemaPrefix, names.of),
+				Schemas:   huma.NewMapRegistry(schemaPrefix, names.of),
+				Responses: map[string]*huma.Response{},
 				SecuritySchemes: map[string]*huma.SecurityScheme{bearer: {
 					Type: "http", Scheme: "bearer", Description: "An API key (kros_live_…) or a user's JWT."}},
 			},

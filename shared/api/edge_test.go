@@ -513,7 +513,7 @@ func TestOpenAPI(t *testing.T) {
 	}
 	statuses := func(path, method string) string {
 		var s []string
-		for _, status := range []string{"200", "400", "401", "403", "404", "413", "415", "422", "429", "500", "503", "default"} {
+		for _, status := range []string{"200", "400", "401", "403", "404", "409", "413", "415", "422", "429", "500", "503", "default"} {
 			if _, ok := d.Paths[path][method].Responses[status]; ok {
 				s = append(s, status)
 			}
@@ -521,9 +521,10 @@ func TestOpenAPI(t *testing.T) {
 		return strings.Join(s, " ")
 	}
 	for _, c := range []struct{ path, method, want string }{
-		{"/things/{thing_id}/make", "post", "200 400 401 403 404 413 415 429 500 503"},
+		{"/things/{thing_id}/make", "post", "200 400 401 403 404 409 413 415 422 429 500 503"},
 		{"/things", "get", "200 400 401 403 429 500 503"},
-		{"/public", "get", "200 500"},
+		{"/public", "get", "200 400 500"},
+		{"/raw", "post", "200 400 413 500"},
 	} {
 		if got := statuses(c.path, c.method); got != c.want {
 			t.Errorf("%s %s documents %s, want %s", c.method, c.path, got, c.want)

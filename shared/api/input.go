@@ -2,7 +2,6 @@ package api
 
 import (
 	"bytes"
-	"errors"
 	"io"
 	"mime"
 	"net/http"
@@ -63,22 +62,22 @@ func (in *input) check(r *http.Request) error {
 		return invalid(fields)
 	}
 	body, err := io.ReadAll(io.LimitReader(r.Body, in.limit+1))
-	if tooBig, ok := errors.AsType[*http.MaxBytesError](err); ok || tooBig != nil || int64(len(body)) > in.limit {
-		return tooLarge()
-	}
 	if err != nil {
 		return fault.InvalidField("body", "malformed", "the body ended early")
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
-	switch {
-	case in.media != "":
-		return nil // raw: the operation knows what it takes
-	case in.body == nil:
+	if in.body == nil && in.media == "" {
 		if text := bytes.TrimSpace(body); len(text) > 0 && string(text) != "{}" {
 			return fault.InvalidField("body", "unknown", "this operation takes no body")
 		}
 		r.Body = http.NoBody
 		return nil
+	}
+	switch {
+	case int64(len(body)) > in.limit:
+		return tooLarge()
+	case in.media != "":
+		return nil // raw: the operation knows what it takes
 	case len(body) == 0 && in.required:
 		return fault.InvalidField("body", "required", "a JSON body is needed")
 	case len(body) == 0:

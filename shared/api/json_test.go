@@ -229,7 +229,7 @@ func TestBodySize(t *testing.T) {
 		{"/things/" + thingID + "/make", fill(64 << 10), 200},
 		{"/things/" + thingID + "/make", fill(64<<10 + 1), 413},
 		{"/things/" + thingID + "/make", fill(1 << 20), 413},
-		{"/things/" + thingID + "/hangup", strings.Repeat(" ", 64<<10+1), 413},
+		{"/things/" + thingID + "/hangup", strings.Repeat("x", 64<<10+1), 400},
 		{"/raw", strings.Repeat("r", 100), 200},
 		{"/raw", strings.Repeat("r", 101), 413},
 	} {

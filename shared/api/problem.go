@@ -1,9 +1,9 @@
 package api
 
 import (
-	"bytes"
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -238,63 +238,58 @@ func wrongType(want string) *Problem {
 }
 
 // documentErrors adds the answers of the edge to an operation's documentation.
+// What else an operation answers, its Errors say.
 func documentErrors(doc *huma.OpenAPI, op *huma.Operation) {
 	delete(op.Responses, "default")
-	statuses := []int{http.StatusTooManyRequests, http.StatusInternalServerError, http.StatusServiceUnavailable}
+	if !takes(op, "header", "Idempotency-Key") {
+		delete(op.Responses, "422") // huma documents it, the edge answers 400 instead
+	}
+	for status, response := range op.Responses {
+		if n, err := strconv.Atoi(status); err == nil && n >= http.StatusBadRequest && response.Ref == "" {
+			op.Responses[status] = sharedResponse(doc, n)
+		}
+	}
+	for _, status := range edgeStatuses(op) {
+		op.Responses[strconv.Itoa(status)] = sharedResponse(doc, status)
+	}
+}
+
+// edgeStatuses is what the edge itself may answer for an operation.
+func edgeStatuses(op *huma.Operation) []int {
+	statuses := []int{http.StatusBadRequest, http.StatusInternalServerError}
 	credential, scope := required(op)
 	if credential {
-		statuses = append(statuses, http.StatusUnauthorized)
-	} else {
-		statuses = []int{http.StatusInternalServerError}
+		statuses = append(statuses, http.StatusUnauthorized, http.StatusTooManyRequests, http.StatusServiceUnavailable)
 	}
 	if scope != "" {
 		statuses = append(statuses, http.StatusForbidden)
 	}
-	takes := func(in string) bool {
-		for _, p := range op.Parameters {
-			if p.In == in {
-				return true
-			}
-		}
-		return false
-	}
-	if takes("path") {
+	if takes(op, "path", "") {
 		statuses = append(statuses, http.StatusNotFound)
 	}
-	if takes("query") || takes("header") || op.RequestBody != nil {
-		statuses = append(statuses, http.StatusBadRequest)
-	}
 	if op.RequestBody != nil {
-		statuses = append(statuses, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType)
-	}
-	if doc.Components.Responses == nil {
-		doc.Components.Responses = map[string]*huma.Response{}
-	}
-	for _, status := range statuses {
-		op.Responses[strconv.Itoa(status)] = sharedResponse(doc, status)
-	}
-	for status, response := range op.Responses {
-		if n, _ := strconv.Atoi(status); n >= 400 && response.Ref == "" {
-			op.Responses[status] = sharedResponse(doc, n)
+		statuses = append(statuses, http.StatusRequestEntityTooLarge)
+		if op.RequestBody.Content["application/json"] != nil {
+			statuses = append(statuses, http.StatusUnsupportedMediaType)
 		}
 	}
-	if !hasIdempotencyKey(op) {
-		delete(op.Responses, "422") // huma documents it, the edge answers 400 instead
+	if takes(op, "header", "Idempotency-Key") {
+		statuses = append(statuses, http.StatusConflict, http.StatusUnprocessableEntity)
 	}
+	return statuses
 }
 
-func hasIdempotencyKey(op *huma.Operation) bool {
-	for _, p := range op.Parameters {
-		if p.In == "header" && p.Name == "Idempotency-Key" {
-			return true
-		}
-	}
-	return false
+// takes reports whether an operation has a parameter of that kind and name; an
+// empty name is any.
+func takes(op *huma.Operation, in, name string) bool {
+	return slices.ContainsFunc(op.Parameters, func(p *huma.Param) bool {
+		return p.In == in && (name == "" || p.Name == name)
+	})
 }
 
 // sharedResponse is a reference to the component that documents a status.
 func sharedResponse(doc *huma.OpenAPI, status int) *huma.Response {
-	name := string(bytes.ReplaceAll([]byte(http.StatusText(status)), []byte(" "), nil))
+	name := strings.ReplaceAll(http.StatusText(status), " ", "")
 	if doc.Components.Responses[name] == nil {
 		doc.Components.Responses[name] = &huma.Response{
 			Description: http.StatusText(status),
