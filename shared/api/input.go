@@ -61,6 +61,9 @@ func (in *input) check(r *http.Request) error {
 	if fields := in.checkQuery(r.URL.RawQuery); fields != nil {
 		return invalid(fields)
 	}
+	if r.Body == nil {
+		r.Body = http.NoBody // a request that no server made
+	}
 	body, err := io.ReadAll(io.LimitReader(r.Body, in.limit+1))
 	if err != nil {
 		return fault.InvalidField("body", "malformed", "the body ended early")
