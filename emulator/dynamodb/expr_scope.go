@@ -49,8 +49,13 @@ type scope struct {
 	usedValues map[string]bool
 }
 
-// newScope checks the placeholders' own form. expressions says whether the request has
-// any expression, writes whether it has one that may use values.
+const (
+	maxPlaceholder   = 255        // bytes
+	maxAttributeName = 64<<10 - 1 // bytes
+)
+
+// newScope checks the placeholders' own form. expressions are all that the request can
+// have, nil where it has not.
 func newScope(in expressionInput, expressions ...*string) (*scope, error) {
 	used := slices.ContainsFunc(expressions, func(e *string) bool { return e != nil })
 	switch {
@@ -68,12 +73,21 @@ func newScope(in expressionInput, expressions ...*string) (*scope, error) {
 			return nil, invalid(`ExpressionAttributeNames contains invalid key: Syntax error; key: "%s"`, name)
 		}
 		if attribute == "" {
-			return nil, invalid(`ExpressionAttributeNames contains invalid value: Empty attribute name for key %s`, name)
+			return nil, invalid("ExpressionAttributeNames contains invalid value: Empty attribute name for key %s", name)
+		}
+		if len(attribute) > maxAttributeName {
+			return nil, invalid("ExpressionAttributeNames contains invalid value: Attribute name is too large, must be less than 65536 bytes for key %s", name)
+		}
+		if len(name) > maxPlaceholder {
+			return nil, invalid("ExpressionAttributeNames contains invalid key: The expression attribute map contains a key that is too long; size of key: %d", len(name))
 		}
 	}
 	for name := range in.ExpressionAttributeValues {
 		if !isPlaceholder(name, tokenValue) {
 			return nil, invalid(`ExpressionAttributeValues contains invalid key: Syntax error; key: "%s"`, name)
+		}
+		if len(name) > maxPlaceholder {
+			return nil, invalid("ExpressionAttributeValues contains invalid key: The expression attribute map contains a key that is too long; size of key: %d", len(name))
 		}
 	}
 	return &scope{

@@ -30,10 +30,10 @@ func keyCondition(keys keySchema, n *node) (keySpan, error) {
 	}
 	hash, found := byName[keys.Hash.Name]
 	sort, sorted := byName[keys.Range.Name]
-	if !found || len(terms) == 2 && !sorted {
+	if !found || len(terms) == 2 && !sorted && keys.Range.Name != "" {
 		return keySpan{}, invalid("Query condition missed key schema element")
 	}
-	if hash.op != "=" {
+	if hash.op != "=" || len(terms) == 2 && !sorted {
 		return keySpan{}, invalid("Query key condition not supported")
 	}
 	for _, key := range keys.attributes() {
@@ -71,17 +71,27 @@ func keyTerms(n *node) ([]keyTerm, error) {
 			return nil, invalid("KeyConditionExpressions cannot contain nested operations")
 		}
 	}
-	if !args[0].isPath() || !args[1].isValue() || !args[len(args)-1].isValue() {
+	hasPath := slices.ContainsFunc(args, (*node).isPath)
+	switch {
+	case !hasPath:
+		return nil, invalid("Invalid condition in KeyConditionExpression: No key attribute specified")
+	case !args[0].isPath():
+		return nil, invalid("Invalid condition in KeyConditionExpression: %s operator must have the key attribute as its first operand", op)
+	case !args[1].isValue() || !args[len(args)-1].isValue():
 		return nil, invalid("Invalid condition in KeyConditionExpression: Multiple attribute names used in one condition")
 	}
 	if len(args[0].path) > 1 {
-		return nil, invalid("Key attributes must be scalars; list random access '[]' and map lookup '.' are not allowed: Key: %s", args[0].path[0].name)
+		return nil, notScalar(args[0].path)
 	}
 	term := keyTerm{attribute: args[0].path[0].name, op: op}
 	for _, arg := range args[1:] {
 		term.values = append(term.values, arg.value)
 	}
 	return []keyTerm{term}, nil
+}
+
+func notScalar(p path) error {
+	return invalid("Key attributes must be scalars; list random access '[]' and map lookup '.' are not allowed: Key: %s", p[0].name)
 }
 
 func (k keyTerm) check(key keyAttribute) error {

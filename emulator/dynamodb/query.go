@@ -101,6 +101,9 @@ func (db *DB) scan(in *scanInput) (*scanOutput, error) {
 	if err := p.segment(in.Segment, in.TotalSegments); err != nil {
 		return nil, err
 	}
+	if in.ExpressionAttributeValues != nil && in.FilterExpression == nil {
+		return nil, invalid("ExpressionAttributeValues can only be specified when using expressions: FilterExpression is null")
+	}
 	s, err := newScope(in.expressionInput, in.FilterExpression, in.ProjectionExpression)
 	if err != nil {
 		return nil, err
@@ -128,9 +131,6 @@ func (db *DB) page(in *scanInput, doing string) (*page, error) {
 	}
 	p := &page{t: t, keys: t.Keys, count: in.Select == "COUNT"}
 	if in.IndexName != nil {
-		if err := checkName(*in.IndexName); err != nil {
-			return nil, err
-		}
 		ix, err := t.index(*in.IndexName)
 		if err != nil {
 			return nil, err
@@ -191,7 +191,7 @@ func (p *page) expressions(s *scope, in *scanInput) error {
 	if absent := p.absent(p.paths); absent != nil {
 		return invalid("One or more parameter values were invalid: Global secondary index %s does not project %s", p.index.Name, absent)
 	}
-	if absent := p.absent(p.filter.paths()); absent != nil {
+	if absent := p.absent(p.filter.paths()); absent != nil && in.KeyConditionExpression != nil {
 		return invalid("One or more parameter values were invalid: Secondary index %s does not project one or more filter attributes: %s", p.index.Name, absent)
 	}
 	return nil
@@ -223,6 +223,9 @@ func (n *node) paths() []path {
 
 func (p *page) checkFilterKeys() error {
 	for _, q := range p.filter.paths() {
+		if p.keys.has(q[0].name) && len(q) > 1 {
+			return notScalar(q)
+		}
 		if p.keys.has(q[0].name) {
 			return invalid("Filter Expression can only contain non-primary key attributes: Primary key attribute: %s", q[0].name)
 		}
@@ -239,9 +242,13 @@ func (p *page) segment(segment, total *int) error {
 		return invalid("If segment is specified, total segment must also be specified")
 	case segment == nil:
 		return invalid("If total segments is specified, a particular segment must also be specified for this request")
-	case *total < 1 || *total > 1000000:
-		return invalid("1 validation error detected: Value '%d' at 'totalSegments' failed to satisfy constraint: Member must have value between 1 and 1000000", *total)
-	case *segment < 0 || *segment >= *total:
+	case *total < 1:
+		return invalid("1 validation error detected: Value '%d' at 'totalSegments' failed to satisfy constraint: Member must have value greater than or equal to 1", *total)
+	case *total > 1000000:
+		return invalid("1 validation error detected: Value '%d' at 'totalSegments' failed to satisfy constraint: Member must have value less than or equal to 1000000", *total)
+	case *segment < 0:
+		return invalid("1 validation error detected: Value '%d' at 'segment' failed to satisfy constraint: Member must have value greater than or equal to 0", *segment)
+	case *segment >= *total:
 		return invalid("1 validation error detected: Value '%d' at 'segment' failed to satisfy constraint: Member must have value less than or equal to %d", *segment, *total-1)
 	}
 	p.within = func(hash []byte) bool {
@@ -274,6 +281,8 @@ func (p *page) startAfter(given item) error {
 			return invalid("The provided starting key is invalid")
 		case v.kind != key.Kind:
 			return invalid("Type mismatch for attribute to update")
+		case v.text == "":
+			return invalid("The query can return at most one row and cannot be restarted. The provided starting key is invalid: One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an empty %s value. Key: %s", emptyKind(v.kind), key.Name)
 		}
 	}
 	p.start = p.keys.encode(given)

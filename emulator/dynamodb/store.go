@@ -136,6 +136,8 @@ func (t *table) checkKeys(it item) error {
 		switch {
 		case !v.exists():
 			return invalid("One of the required keys was not given a value")
+		case !v.isKey():
+			return invalid("Invalid attribute value type")
 		case v.kind != key.Kind:
 			return invalid("One or more parameter values were invalid: Type mismatch for key")
 		case v.text == "":
@@ -172,6 +174,8 @@ func (t *table) checkIndexKeys(it item, byUpdate bool) error {
 			v := it[key.Name]
 			switch {
 			case !v.exists():
+			case !v.isKey():
+				return invalid("Invalid attribute value type")
 			case v.kind != key.Kind:
 				return invalid("One or more parameter values were invalid: Type mismatch for Index Key")
 			case v.text == "" && byUpdate:
@@ -198,7 +202,7 @@ func (t *table) checkItem(it item) error {
 		switch {
 		case name == "":
 			return invalid("Empty attribute name")
-		case len(name) > 64<<10-1:
+		case len(name) > maxAttributeName:
 			return invalid("Attribute name is too large, must be less than 65536 bytes")
 		case v.depth() >= maxDepth:
 			return invalid("Nesting Levels have exceeded supported limits: Attributes in the item have nested levels beyond supported limit")

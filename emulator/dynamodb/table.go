@@ -142,8 +142,6 @@ func (db *DB) defineTable(in *createTableInput) (*table, error) {
 	switch {
 	case in.AttributeDefinitions == nil:
 		return nil, invalid("No Attribute Schema Defined")
-	case in.KeySchema == nil:
-		return nil, invalid("No defined key schema.  A key schema containing at least a hash key must be defined for all tables")
 	case in.BillingMode == "":
 		return nil, invalid("No provisioned throughput specified for the table")
 	case in.BillingMode != "PAY_PER_REQUEST":
@@ -192,26 +190,33 @@ func checkName(name string) error {
 // defineKeys reads a key schema, marking its attributes as used.
 func defineKeys(elements []keySchemaElement, kinds map[string]kind, used map[string]bool, noHash, noRange string) (keySchema, error) {
 	var s keySchema
-	for _, e := range elements {
+	switch {
+	case elements == nil:
+		return s, invalid("No defined key schema.  A key schema containing at least a hash key must be defined for all tables")
+	case len(elements) > 2:
+		return s, invalid("Key Schema too big.  Key Schema must at most consist of the hash and range key of a table")
+	}
+	hashes := 0
+	for i, e := range elements {
 		key := keyAttribute{e.AttributeName, kinds[e.AttributeName]}
 		switch e.KeyType {
 		case "HASH":
-			if s.Hash.Name != "" {
+			if hashes++; hashes > 1 {
 				return s, invalid("Too many hash keys specified.  All Dynamo DB tables must have exactly one hash key")
+			}
+			if i > 0 {
+				return s, invalid("Invalid key order. Hash Key must be specified first in key schema, Range Key must be specifed second")
 			}
 			s.Hash = key
 		case "RANGE":
-			if s.Range.Name != "" {
-				return s, invalid("Too many range keys specified.  All Dynamo DB tables must have at most one range key")
-			}
 			s.Range = key
-		default:
-			return s, invalid("1 validation error detected: Value '%s' at 'keySchema.1.member.keyType' failed to satisfy constraint: Member must satisfy enum value set: [HASH, RANGE]", e.KeyType)
+		case "":
+			return s, invalid("One or more keys is not specified as being hash or range.")
 		}
 		used[e.AttributeName] = true
 	}
 	switch {
-	case s.Hash.Name == "":
+	case hashes == 0:
 		return s, invalid("No Hash Key specified in schema.  All Dynamo DB tables must have exactly one hash key")
 	case s.Hash.Name == s.Range.Name:
 		return s, invalid("Two keys can not have the same name")
@@ -256,7 +261,7 @@ func checkProjection(p projection) error {
 	case "":
 		return invalid("Indexes must have a projection specified")
 	case "ALL", "KEYS_ONLY":
-		if p.NonKeyAttributes != nil {
+		if len(p.NonKeyAttributes) > 0 {
 			return invalid("No attributes should be specified to be projected unless projection type is INCLUDE")
 		}
 		return nil
@@ -266,6 +271,9 @@ func checkProjection(p projection) error {
 	}
 	if len(p.NonKeyAttributes) == 0 {
 		return invalid("If Projection type INCLUDE is specified, some non-key attributes to include in the projection must be specified as well")
+	}
+	if len(p.NonKeyAttributes) > 20 {
+		return invalid("No more than 20 attributes per table can be projected into Local Secondary Indices")
 	}
 	if sorted := slices.Sorted(slices.Values(p.NonKeyAttributes)); len(slices.Compact(sorted)) != len(p.NonKeyAttributes) {
 		return invalid("Cannot have two attributes with the same name")

@@ -230,7 +230,7 @@ func (db *DB) updateTimeToLive(in *updateTimeToLive) (*updateTimeToLive, error) 
 	case ttl == nil:
 		return nil, invalid("TimeToLiveSpecification cannot be null")
 	case ttl.AttributeName == "" || len(ttl.AttributeName) > 255:
-		return nil, invalid("1 validation error detected: Value '%s' at 'timeToLiveSpecification.attributeName' failed to satisfy constraint: Member must have length between 1 and 255", ttl.AttributeName)
+		return nil, invalid("Names of key attributes and attributes projected into an index must be between 1 and 255 characters, inclusive")
 	case ttl.Enabled && t.TTLAttribute == ttl.AttributeName:
 		return nil, invalid("TimeToLive is already enabled")
 	case !ttl.Enabled && t.TTLAttribute == "":
@@ -259,7 +259,7 @@ func (db *DB) describeTimeToLive(in *tableNameInput) (*describeTimeToLiveOutput,
 
 // Sweep deletes every item whose time to live ended at or before now and returns how
 // many it deleted. As in the service, items whose attribute is no number or lies more
-// than five years back stay.
+// than five years back stay. It also forgets the ClientRequestTokens that have expired.
 func (db *DB) Sweep(now time.Time) (int, error) {
 	db.mu.RLock()
 	defer db.mu.RUnlock()
@@ -279,7 +279,7 @@ func (db *DB) Sweep(now time.Time) (int, error) {
 		}
 		deleted += expired
 	}
-	return deleted, nil
+	return deleted, db.update(db.forget)
 }
 
 func (s store) deleteExpired(now time.Time) (int, error) {

@@ -149,13 +149,19 @@ func strict(raw []byte, entry any, supported map[string]string) error {
 func (e transactWriteItem) mutation(db *DB, i int) (*mutation, error) {
 	var in *writeInput
 	var prepare func(*writeInput, *table) (*mutation, error)
-	count := 0
+	name, count := "", 0
 	for _, action := range []struct {
+		name    string
 		in      *writeInput
 		prepare func(*writeInput, *table) (*mutation, error)
-	}{{e.ConditionCheck, (*writeInput).checked}, {e.Put, (*writeInput).put}, {e.Update, (*writeInput).updated}, {e.Delete, (*writeInput).delete}} {
+	}{
+		{"conditionCheck", e.ConditionCheck, (*writeInput).checked},
+		{"put", e.Put, (*writeInput).put},
+		{"update", e.Update, (*writeInput).updated},
+		{"delete", e.Delete, (*writeInput).delete},
+	} {
 		if action.in != nil {
-			in, prepare = action.in, action.prepare
+			name, in, prepare = action.name, action.in, action.prepare
 			count++
 		}
 	}
@@ -164,8 +170,12 @@ func (e transactWriteItem) mutation(db *DB, i int) (*mutation, error) {
 		return nil, invalid("Invalid Request: TransactWriteRequest should contain Delete or Put or Update request")
 	case count > 1:
 		return nil, invalid("TransactItems can only contain one of Check, Put, Update or Delete")
+	case in.TableName == "":
+		return nil, absentMember(i, name+".tableName")
+	case e.Put != nil && in.Item == nil:
+		return nil, absentMember(i, "put.item")
 	case e.ConditionCheck != nil && in.ConditionExpression == nil:
-		return nil, invalid("Value null at 'transactItems.%d.member.conditionCheck.conditionExpression' failed to satisfy constraint: Member must not be null", i+1)
+		return nil, absentMember(i, "conditionCheck.conditionExpression")
 	}
 	if err := in.checkEnums(); err != nil {
 		return nil, err
@@ -175,6 +185,10 @@ func (e transactWriteItem) mutation(db *DB, i int) (*mutation, error) {
 		return nil, err
 	}
 	return prepare(in, t)
+}
+
+func absentMember(i int, member string) error {
+	return invalid("Value null at 'transactItems.%d.member.%s' failed to satisfy constraint: Member must not be null", i+1, member)
 }
 
 // checkAll checks every mutation and cancels the transaction if any is refused, with a
@@ -248,6 +262,24 @@ func (db *DB) alreadyDone(tx *bbolt.Tx, token string, asked [sha256.Size]byte) (
 	return true, nil
 }
 
+// forget deletes the tokens that are no longer valid.
+func (db *DB) forget(tx *bbolt.Tx) error {
+	var old [][]byte
+	tokens := tx.Bucket(tokensBucket)
+	err := tokens.ForEach(func(token, raw []byte) error {
+		var past doneTransaction
+		err := json.Unmarshal(raw, &past)
+		if db.opts.Now().Sub(past.At) >= tokenLife {
+			old = append(old, token)
+		}
+		return err
+	})
+	for _, token := range old {
+		err = errors.Join(err, tokens.Delete(token))
+	}
+	return err
+}
+
 func (db *DB) remember(tx *bbolt.Tx, token string, asked [sha256.Size]byte) error {
 	if token == "" {
 		return nil
@@ -318,7 +350,7 @@ func (db *DB) transactLookups(in *transactGetInput) ([]*lookup, error) {
 			return nil, err
 		}
 		if entry.Get == nil {
-			return nil, invalid("Value null at 'transactItems.%d.member.get' failed to satisfy constraint: Member must not be null", i+1)
+			return nil, absentMember(i, "get")
 		}
 		l, err := entry.Get.lookup(db)
 		if err != nil {

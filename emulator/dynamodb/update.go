@@ -81,8 +81,8 @@ func (p *parser) term(inner func() *node) *node {
 	return p.close(inner())
 }
 
-// update parses and checks an UpdateExpression for table t; nil text changes nothing.
-func (s *scope) update(t *table, text *string) (*update, error) {
+// update parses and checks an UpdateExpression; nil text changes nothing.
+func (s *scope) update(text *string) (*update, error) {
 	if text == nil {
 		return &update{}, nil
 	}
@@ -102,35 +102,46 @@ func (s *scope) update(t *table, text *string) (*update, error) {
 		if err := s.resolve(updateParameter, a.arg); err != nil {
 			return nil, err
 		}
-		if err := checkAction(a); err != nil {
-			return nil, err
+		if a.section == "SET" {
+			if err := checkAssigned(a.arg); err != nil {
+				return nil, err
+			}
 		}
 	}
 	if err := checkOverlap(updateParameter, paths); err != nil {
 		return nil, err
 	}
-	for _, p := range paths {
-		if t.Keys.has(p[0].name) {
-			return nil, invalid("One or more parameter values were invalid: Cannot update attribute %s. This attribute is part of the key", p[0].name)
+	for _, a := range u.actions {
+		if err := checkAction(a); err != nil {
+			return nil, err
 		}
 	}
 	return u, nil
 }
 
+// keyChange refuses to change the primary key.
+func (u *update) keyChange(t *table) error {
+	for _, a := range u.actions {
+		if t.Keys.has(a.path[0].name) {
+			return invalid("One or more parameter values were invalid: Cannot update attribute %s. This attribute is part of the key", a.path[0].name)
+		}
+	}
+	return nil
+}
+
+// checkAction checks the type of what ADD and DELETE take.
 func checkAction(a action) error {
 	switch a.section {
 	case "ADD":
 		if v := a.arg.value; v.kind != kindN && !v.isSet() {
 			return refuse(updateParameter, "Incorrect operand type for operator or function; operator: ADD, operand type: %s, typeSet: ALLOWED_FOR_ADD_OPERAND", longName(v.kind))
 		}
-		return nil
 	case "DELETE":
 		if v := a.arg.value; !v.isSet() {
 			return refuse(updateParameter, "Incorrect operand type for operator or function; operator: DELETE, operand type: %s, typeSet: ALLOWED_FOR_DELETE_OPERAND", longName(v.kind))
 		}
-		return nil
 	}
-	return checkAssigned(a.arg)
+	return nil
 }
 
 // longName is the name that messages about ADD and DELETE give a type.

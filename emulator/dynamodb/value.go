@@ -54,6 +54,9 @@ func parsed(canonical string) number {
 
 func numberValue(n number) value { return value{kind: kindN, text: n.String()} }
 
+// isKey reports whether the type of v is one that keys can have.
+func (v value) isKey() bool { return v.kind == kindS || v.kind == kindN || v.kind == kindB }
+
 func (v value) isSet() bool { return v.kind == kindSS || v.kind == kindNS || v.kind == kindBS }
 
 // equal is DynamoDB's =: same type, same value; sets and maps without order.
@@ -136,7 +139,11 @@ func (v *value) unmarshalMember(k kind, raw json.RawMessage) error {
 		}
 		return nil
 	case kindM:
-		return nested(json.Unmarshal(raw, &v.m))
+		err := nested(json.Unmarshal(raw, &v.m))
+		if _, unnamed := v.m[""]; unnamed && err == nil {
+			return invalid("Empty attribute name")
+		}
+		return err
 	case kindL:
 		return nested(json.Unmarshal(raw, &v.l))
 	}

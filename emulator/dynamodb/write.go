@@ -34,6 +34,7 @@ type mutation struct {
 	showItem  bool // a failed condition shows the item
 	change    func(old item) (item, error)
 	update    *update // of an UpdateItem
+	refused   error   // found beforehand, but within a transaction a reason to cancel it
 }
 
 func (db *DB) putItem(in *writeInput) (*writeOutput, error) {
@@ -94,11 +95,11 @@ func (in *writeInput) checkEnums() error {
 
 // put checks a PutItem, all but its condition.
 func (in *writeInput) put(t *table) (*mutation, error) {
-	m, err := in.mutation(t, nil)
-	if err != nil {
+	if err := t.checkItem(in.Item); err != nil {
 		return nil, err
 	}
-	if err := t.checkItem(in.Item); err != nil {
+	m, err := in.mutation(t, nil)
+	if err != nil {
 		return nil, err
 	}
 	m.key = t.Keys.encode(in.Item)
@@ -107,13 +108,15 @@ func (in *writeInput) put(t *table) (*mutation, error) {
 }
 
 func (in *writeInput) delete(t *table) (*mutation, error) {
+	at, err := t.key(in.Key)
+	if err != nil {
+		return nil, err
+	}
 	m, err := in.mutation(t, nil)
 	if err != nil {
 		return nil, err
 	}
-	if m.key, err = t.key(in.Key); err != nil {
-		return nil, err
-	}
+	m.key = at
 	m.change = func(item) (item, error) { return nil, nil }
 	return m, nil
 }
@@ -129,13 +132,15 @@ func (in *writeInput) checked(t *table) (*mutation, error) {
 }
 
 func (in *writeInput) updated(t *table) (*mutation, error) {
+	at, err := t.key(in.Key)
+	if err != nil {
+		return nil, err
+	}
 	m, err := in.mutation(t, in.UpdateExpression)
 	if err != nil {
 		return nil, err
 	}
-	if m.key, err = t.key(in.Key); err != nil {
-		return nil, err
-	}
+	m.key, m.refused = at, m.update.keyChange(t)
 	m.change = func(old item) (item, error) {
 		if old == nil {
 			old = in.Key
@@ -156,7 +161,7 @@ func (in *writeInput) mutation(t *table, updateText *string) (*mutation, error) 
 		return nil, err
 	}
 	m := &mutation{t: t, showItem: in.ReturnValuesOnConditionCheckFailure == "ALL_OLD"}
-	if m.update, err = s.update(t, updateText); err != nil {
+	if m.update, err = s.update(updateText); err != nil {
 		return nil, err
 	}
 	if m.condition, err = s.condition("ConditionExpression", in.ConditionExpression); err != nil {
@@ -181,6 +186,9 @@ func (t *table) checkUpdated(it item) error {
 // check reads the item, tests the condition and returns the item before and after. It
 // writes nothing.
 func (m *mutation) check(s store) (old, updated item, err error) {
+	if m.refused != nil {
+		return nil, nil, m.refused
+	}
 	if old, err = s.get(m.key); err != nil {
 		return nil, nil, err
 	}
