@@ -16,12 +16,18 @@ import (
 	"github.com/krosai/telephony/shared/secret"
 )
 
-// Wanted is how LiveKit is to be set up for a number. A nil part is not to
-// exist. A Rule needs an Inbound trunk to hang on.
+// Wanted is how LiveKit is to be set up for a number: its trunks (nil: they stay
+// as they are) and its rule (nil: none). A rule hangs on the inbound trunk and
+// does not exist without one.
 type Wanted struct {
+	Trunks *Trunks
+	Rule   *DispatchRule
+}
+
+// Trunks are the two trunks of a number; a nil one is not to exist.
+type Trunks struct {
 	Outbound *OutboundTrunk
 	Inbound  *InboundTrunk
-	Rule     *DispatchRule
 }
 
 // Auth is a digest credential. A Username without a Password keeps the password
@@ -261,20 +267,25 @@ func (w Wiring) target(want Wanted) Wiring {
 		}
 		return a.Password.Reveal()
 	}
-	if o := want.Outbound; o != nil {
+	trunks := want.Trunks
+	if trunks == nil {
+		trunks = &Trunks{}
+		t.outbound, t.inbound = w.outbound[:min(1, len(w.outbound))], w.inbound[:min(1, len(w.inbound))]
+	}
+	if o := trunks.Outbound; o != nil {
 		t.outbound = []*livekit.SIPOutboundTrunkInfo{{
 			Name: o.Name, Metadata: tagOf(n), Address: o.Address, Transport: transports[o.Transport],
 			DestinationCountry: o.Country, Numbers: o.Numbers, AuthUsername: o.Auth.Username, AuthPassword: password(o.Auth),
 		}}
 	}
-	if i := want.Inbound; i != nil {
+	if i := trunks.Inbound; i != nil {
 		t.inbound = []*livekit.SIPInboundTrunkInfo{{
 			Name: i.Name, Metadata: tagOf(n), Numbers: []string{n.E164}, AllowedAddresses: i.AllowedAddresses,
 			AuthUsername: i.Auth.Username, AuthPassword: password(i.Auth),
 			RingingTimeout: durationpb.New(inboundRinging), MaxCallDuration: durationpb.New(inboundMaximum),
 		}}
 	}
-	if r := want.Rule; r != nil && want.Inbound != nil {
+	if r := want.Rule; r != nil && len(t.inbound) > 0 {
 		t.rules = []*livekit.SIPDispatchRuleInfo{{
 			Name: r.Name, Metadata: tagOf(n), Numbers: []string{n.E164},
 			Rule: &livekit.SIPDispatchRule{Rule: &livekit.SIPDispatchRule_DispatchRuleIndividual{

@@ -5,6 +5,8 @@ package number
 import (
 	"crypto/sha256"
 	"encoding/base32"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -46,6 +48,20 @@ type Trunk struct {
 	AllowedAddresses   []string
 	OutboundID         string // LiveKit's id, ST_…
 	InboundID          string
+}
+
+// Has reports whether the trunk carries calls in a direction, outbound or
+// inbound.
+func (t *Trunk) Has(direction string) bool {
+	return t != nil && slices.Contains(t.Directions, direction)
+}
+
+// RoomPrefix is what the names of a user's inbound rooms begin with in LiveKit:
+// the user's own prefix in a name space of the user's, so that no two users'
+// rooms can meet, nor a room and a call's (call_…).
+func RoomPrefix(userID, own string) string {
+	sum := sha256.Sum256([]byte(userID))
+	return strings.ToLower(crockford.EncodeToString(sum[:])[:8]) + "-" + own
 }
 
 // Rule sends calls that come in for the number to rooms with an agent.

@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -137,6 +138,15 @@ func (s *Server) Join(room string, p *livekit.ParticipantInfo) {
 		s.rooms[room] = &Room{Request: &livekit.CreateRoomRequest{Name: room}}
 	}
 	s.rooms[room].Participants = append(s.rooms[room].Participants, p)
+}
+
+// Leave takes a participant out of a room.
+func (s *Server) Leave(room, identity string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r := s.rooms[room]; r != nil {
+		r.Participants = slices.DeleteFunc(slices.Clone(r.Participants), func(p *livekit.ParticipantInfo) bool { return p.Identity == identity })
+	}
 }
 
 // Room returns a room, nil if there is none.

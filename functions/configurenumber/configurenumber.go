@@ -1,0 +1,188 @@
+// Package configurenumber serves
+// POST /outbound-calls/phone-numbers/{phone_number_id}/configure.
+package configurenumber
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/krosai/telephony/shared/account"
+	"github.com/krosai/telephony/shared/api"
+	"github.com/krosai/telephony/shared/configuration"
+	"github.com/krosai/telephony/shared/livekit"
+	"github.com/krosai/telephony/shared/number"
+	"github.com/krosai/telephony/shared/secret"
+)
+
+// Numbers reads, leases, saves and releases a user's numbers. Another's number
+// is fault.NotFound; LeaseNumber fails with fault.Conflict while another request
+// has the lease; SaveConfiguration gives the lease back, and fails with
+// fault.Conflict when it was lost.
+type Numbers interface {
+	Number(ctx context.Context, userID, id string) (number.Number, error)
+	LeaseNumber(ctx context.Context, userID, id, owner string, ttl time.Duration) (number.Number, error)
+	SaveConfiguration(ctx context.Context, n number.Number, owner string) error
+	ReleaseNumber(ctx context.Context, n number.Number, owner string) error
+}
+
+// LiveKit reads and changes what LiveKit holds for a number.
+type LiveKit interface {
+	Wiring(ctx context.Context, n number.Number) (livekit.Wiring, error)
+	Apply(ctx context.Context, have livekit.Wiring, want livekit.Wanted) (livekit.Wiring, error)
+	Restore(ctx context.Context, before livekit.Wiring) (livekit.Wiring, error)
+}
+
+// Endpoint connects a number to a SIP carrier and an agent. It does all of what
+// is asked or nothing, one request at a time per number, and may be repeated
+// after any failure.
+type Endpoint struct {
+	Numbers       Numbers
+	LiveKit       LiveKit
+	Now           func() time.Time
+	AllowLoopback bool // trunks may point at this machine: for the laptop's carrier
+}
+
+// Input is the request.
+type Input struct {
+	PhoneNumberID string `path:"phone_number_id" doc:"The phone number"`
+	Body          Body
+}
+
+// Body is the configuration. What is left out stays as it is.
+type Body struct {
+	Trunk *Trunk `json:"sip_trunk,omitempty" doc:"The carrier; replaces the trunk there was, but for a password that is left out"`
+	Rule  *Rule  `json:"dispatch_rule,omitempty" doc:"What becomes of inbound calls; waits until the trunk takes them in"`
+}
+
+// Trunk is the SIP carrier side of the number.
+type Trunk struct {
+	Name               string        `json:"name" minLength:"1" maxLength:"64" doc:"For people"`
+	Address            string        `json:"address,omitempty" maxLength:"260" doc:"The carrier's public host name, with a port if it is not the usual one. Required for outbound calls" example:"krosai.pstn.twilio.com"`
+	Numbers            []string      `json:"numbers,omitempty" maxItems:"50" doc:"The caller ids the trunk may show: numbers of yours, this one among them; only this one when left out"`
+	AuthUsername       string        `json:"auth_username,omitempty" doc:"For digest authentication"`
+	AuthPassword       secret.Secret `json:"auth_password,omitempty" writeOnly:"true" doc:"Is never shown. When left out, the one that is set is kept as long as the address stays the same"`
+	DestinationCountry string        `json:"destination_country,omitempty" pattern:"^[A-Z]{2}$" doc:"ISO 3166-1 alpha-2: where calls mostly go, so that LiveKit calls from nearby; it permits nothing"`
+	Transport          string        `json:"transport,omitempty" enum:"auto,udp,tcp,tls" default:"auto" doc:"How SIP travels"`
+	Directions         []string      `json:"directions,omitempty" enum:"outbound,inbound" minItems:"1" maxItems:"2" uniqueItems:"true" doc:"Which calls the trunk carries; all that the number is capable of when left out"`
+	AllowedAddresses   []string      `json:"allowed_addresses,omitempty" maxItems:"50" doc:"Where inbound calls may come from: public addresses or networks. When left out, inbound calls authenticate with the user name and password"`
+}
+
+// Rule is what becomes of inbound calls: each gets a room and an agent.
+type Rule struct {
+	RuleName   string `json:"rule_name" minLength:"1" maxLength:"64" doc:"For people"`
+	RoomPrefix string `json:"room_prefix,omitempty" default:"inbound-" doc:"What the rooms' names begin with, after a name space of yours"`
+	AgentName  string `json:"agent_name" doc:"The LiveKit agent to call in"`
+}
+
+// Output is the configuration as it is now.
+type Output struct{ Body configuration.View }
+
+// The lease outlives the longest request, and the work, its undoing and the
+// record of either are done before the API gives up at 30 s.
+const (
+	leaseTime = time.Minute
+	workTime  = 12 * time.Second
+	undoTime  = 7 * time.Second
+	saveTime  = 4 * time.Second
+)
+
+// Register adds the operation to the API.
+func (e *Endpoint) Register(a huma.API) {
+	huma.Register(a, huma.Operation{OperationID: "configure-phone-number", Method: http.MethodPost, DefaultStatus: http.StatusOK,
+		Path: "/outbound-calls/phone-numbers/{phone_number_id}/configure", Summary: "Connect a number to a carrier and an agent",
+		Description: "All of it is applied or nothing. Calls in progress are not touched. A dispatch rule may come before the trunk.",
+		Tags:        []string{"Phone numbers"}, Security: api.Needs(account.NumbersWrite)}, e.configure)
+}
+
+func (e *Endpoint) configure(ctx context.Context, in *Input) (*Output, error) {
+	if err := api.ID("pn_", in.PhoneNumberID, "phone number"); err != nil {
+		return nil, err
+	}
+	if err := e.check(in.Body); err != nil {
+		return nil, err
+	}
+	owner := rand.Text()
+	n, err := e.Numbers.LeaseNumber(ctx, api.CallerOf(ctx).UserID, in.PhoneNumberID, owner, leaseTime)
+	if err != nil {
+		return nil, err
+	}
+
+	after, err := e.wire(ctx, n, in.Body, owner)
+	if err != nil {
+		return nil, err
+	}
+
+	return &Output{configuration.Of(after)}, nil
+}
+
+// wire is the saga: nothing is changed before everything is known to be right,
+// and what LiveKit was told is taken back if it does not work to the end. A
+// crash leaves the lease to run out, which shows as status error; the next
+// request finds what was left behind and goes on from there.
+func (e *Endpoint) wire(ctx context.Context, n number.Number, b Body, owner string) (number.Number, error) {
+	work, cancel := context.WithTimeout(ctx, workTime)
+	defer cancel()
+	after, err := e.merge(work, n, b)
+	if err != nil {
+		return n, e.release(ctx, n, owner, err)
+	}
+	have, err := e.LiveKit.Wiring(work, n)
+	if err == nil {
+		err = settlePassword(n, &after, b, have)
+	}
+	if err != nil {
+		return n, e.release(ctx, n, owner, err)
+	}
+	done, err := e.LiveKit.Apply(work, have, wanted(after, b))
+	if err != nil {
+		return n, e.undo(ctx, n, have, owner, err)
+	}
+	setIDs(&after, done)
+	after.Fault, after.UpdatedAt = false, e.Now()
+	save, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTime)
+	defer cancel()
+	return after, e.Numbers.SaveConfiguration(save, after, owner)
+}
+
+// release gives the lease back; nothing was changed.
+func (e *Endpoint) release(ctx context.Context, n number.Number, owner string, cause error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTime)
+	defer cancel()
+	return errors.Join(cause, e.Numbers.ReleaseNumber(ctx, n, owner))
+}
+
+// undo takes LiveKit back to what it held and the record with it. If LiveKit
+// does not let it, the number is marked; configuring again repairs it.
+func (e *Endpoint) undo(ctx context.Context, n number.Number, before livekit.Wiring, owner string, cause error) error {
+	ctx = context.WithoutCancel(ctx)
+	back, cancel := context.WithTimeout(ctx, undoTime)
+	defer cancel()
+	restored, err := e.LiveKit.Restore(back, before)
+	if err != nil {
+		n.Fault = true
+	} else {
+		setIDs(&n, restored)
+	}
+	save, cancel := context.WithTimeout(ctx, saveTime)
+	defer cancel()
+	return errors.Join(cause, err, e.Numbers.SaveConfiguration(save, n, owner))
+}
+
+// setIDs records LiveKit's ids.
+func setIDs(n *number.Number, w livekit.Wiring) {
+	if n.Trunk != nil {
+		trunk := *n.Trunk
+		trunk.OutboundID, trunk.InboundID = w.OutboundID(), w.InboundID()
+		n.Trunk = &trunk
+	}
+	if n.Rule != nil {
+		rule := *n.Rule
+		rule.ID = w.RuleID()
+		n.Rule = &rule
+	}
+}

@@ -1,0 +1,89 @@
+// Package listnumbers serves GET /outbound-calls/phone-numbers.
+package listnumbers
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/krosai/telephony/shared/account"
+	"github.com/krosai/telephony/shared/api"
+	"github.com/krosai/telephony/shared/number"
+)
+
+// Numbers lists a user's numbers, at most limit of them, from after on.
+type Numbers interface {
+	NumbersOf(ctx context.Context, userID string, limit int, after string) (numbers []number.Number, next string, err error)
+}
+
+// Endpoint lists the caller's phone numbers.
+type Endpoint struct{ Numbers Numbers }
+
+// Input is a page of the list.
+type Input struct {
+	Limit  int    `query:"limit" minimum:"1" maximum:"100" default:"25" doc:"How many numbers at most"`
+	Cursor string `query:"cursor" doc:"next_cursor of the page before"`
+}
+
+// Output is the page.
+type Output struct{ Body Page }
+
+// Page is a part of the list; next_cursor is null at its end.
+type Page struct {
+	Data       []View  `json:"data"`
+	NextCursor *string `json:"next_cursor"`
+}
+
+// View is a phone number.
+type View struct {
+	PhoneNumberID    string        `json:"phone_number_id"`
+	PhoneNumber      string        `json:"phone_number" doc:"E.164"`
+	Country          string        `json:"country" doc:"ISO 3166-1 alpha-2"`
+	NumberType       string        `json:"number_type" enum:"local,mobile,toll_free"`
+	Capabilities     []string      `json:"capabilities"`
+	Status           number.Status `json:"configuration_status" enum:"unconfigured,partial,configured,error"`
+	HasOutboundTrunk bool          `json:"has_outbound_trunk" doc:"Calls can be placed from the number"`
+	HasInboundTrunk  bool          `json:"has_inbound_trunk" doc:"Calls to the number come in"`
+	HasDispatchRule  bool          `json:"has_dispatch_rule" doc:"It is set what becomes of inbound calls"`
+	AssignedAt       *api.Time     `json:"assigned_at"`
+}
+
+// Register adds the operation to the API.
+func (e *Endpoint) Register(a huma.API) {
+	huma.Register(a, huma.Operation{OperationID: "list-phone-numbers", Method: http.MethodGet, Path: "/outbound-calls/phone-numbers",
+		Summary: "List your phone numbers", Tags: []string{"Phone numbers"}, Security: api.Needs(account.NumbersRead)}, e.list)
+}
+
+func (e *Endpoint) list(ctx context.Context, in *Input) (*Output, error) {
+	after := ""
+	if in.Cursor != "" {
+		if err := api.OpenCursor(ctx, in.Cursor, &after); err != nil {
+			return nil, err
+		}
+	}
+
+	numbers, next, err := e.Numbers.NumbersOf(ctx, api.CallerOf(ctx).UserID, in.Limit, after)
+	if err != nil {
+		return nil, err
+	}
+
+	page := Page{Data: make([]View, 0, len(numbers))}
+	for _, n := range numbers {
+		page.Data = append(page.Data, view(n))
+	}
+	if next != "" {
+		cursor, err := api.SealCursor(ctx, next)
+		if err != nil {
+			return nil, err
+		}
+		page.NextCursor = &cursor
+	}
+	return &Output{page}, nil
+}
+
+func view(n number.Number) View {
+	return View{PhoneNumberID: n.ID, PhoneNumber: n.E164, Country: n.Country, NumberType: n.Type, Capabilities: n.Capabilities,
+		Status: n.Configuration(), HasOutboundTrunk: n.CanCall(), HasInboundTrunk: n.Trunk != nil && n.Trunk.InboundID != "",
+		HasDispatchRule: n.Rule != nil, AssignedAt: api.OrNull(n.AssignedAt)}
+}

@@ -1,0 +1,74 @@
+// Package configuration is how the API shows what a number is configured to.
+package configuration
+
+import (
+	"time"
+
+	"github.com/krosai/telephony/shared/api"
+	"github.com/krosai/telephony/shared/number"
+)
+
+// View is a number's configuration. It never holds a password.
+type View struct {
+	PhoneNumberID string        `json:"phone_number_id"`
+	PhoneNumber   string        `json:"phone_number" doc:"E.164"`
+	Status        number.Status `json:"configuration_status" enum:"unconfigured,partial,configured,error" doc:"error: the last change stopped half way; configuring again repairs it"`
+	Trunk         *Trunk        `json:"sip_trunk" doc:"null when there is none"`
+	Rule          *Rule         `json:"dispatch_rule" doc:"null when there is none"`
+	UpdatedAt     *api.Time     `json:"updated_at"`
+}
+
+// Trunk is the SIP carrier side of a number.
+type Trunk struct {
+	_                  struct{} `nullable:"true"`
+	Name               string   `json:"name"`
+	Address            string   `json:"address"`
+	Numbers            []string `json:"numbers"`
+	AuthUsername       string   `json:"auth_username"`
+	HasAuthPassword    bool     `json:"has_auth_password" doc:"Whether a password is set; it is never shown"`
+	DestinationCountry string   `json:"destination_country"`
+	Transport          string   `json:"transport" enum:"auto,udp,tcp,tls"`
+	Directions         []string `json:"directions"`
+	AllowedAddresses   []string `json:"allowed_addresses"`
+	OutboundTrunkID    *string  `json:"outbound_trunk_id" doc:"LiveKit's id; null without outbound calls"`
+	InboundTrunkID     *string  `json:"inbound_trunk_id" doc:"LiveKit's id; null without inbound calls"`
+}
+
+// Rule is what becomes of inbound calls.
+type Rule struct {
+	_              struct{} `nullable:"true"`
+	RuleName       string   `json:"rule_name"`
+	RoomPrefix     string   `json:"room_prefix"`
+	AgentName      string   `json:"agent_name"`
+	DispatchRuleID *string  `json:"dispatch_rule_id" doc:"LiveKit's id; null while the trunk takes no inbound calls, for which the rule then waits"`
+}
+
+// Of shows a number's configuration.
+func Of(n number.Number) View {
+	v := View{PhoneNumberID: n.ID, PhoneNumber: n.E164, Status: n.Configuration()}
+	if t := n.Trunk; t != nil {
+		v.Trunk = &Trunk{Name: t.Name, Address: t.Address, Numbers: list(t.Numbers), AuthUsername: t.AuthUsername,
+			HasAuthPassword: t.HasAuthPassword, DestinationCountry: t.DestinationCountry, Transport: t.Transport,
+			Directions: list(t.Directions), AllowedAddresses: list(t.AllowedAddresses),
+			OutboundTrunkID: orNull(t.OutboundID), InboundTrunkID: orNull(t.InboundID)}
+	}
+	if r := n.Rule; r != nil {
+		v.Rule = &Rule{RuleName: r.Name, RoomPrefix: r.RoomPrefix, AgentName: r.AgentName, DispatchRuleID: orNull(r.ID)}
+	}
+	v.UpdatedAt = api.OrNull(n.UpdatedAt.Truncate(time.Millisecond))
+	return v
+}
+
+func list(s []string) []string {
+	if s == nil {
+		return []string{}
+	}
+	return s
+}
+
+func orNull(id string) *string {
+	if id == "" {
+		return nil
+	}
+	return &id
+}
