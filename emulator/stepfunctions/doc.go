@@ -28,9 +28,12 @@
 // # Where it differs from the service
 //
 // A task token that is answered before its function has returned completes the
-// task at once, and the function runs on to its end. All tokens of one
-// definition are kept for good, so that a late answer gets TaskTimedOut rather
-// than TaskDoesNotExist. Nothing is throttled and nothing expires.
+// task at once, and the function runs on to its end. Tokens are remembered for
+// good, so that a late answer gets TaskTimedOut rather than TaskDoesNotExist. Nothing is throttled and nothing expires.
+//
+// The sources leave open whether States.Timeout and States.TaskFailed cover a
+// missed heartbeat; here the first does and the second does not. A definition
+// that names States.HeartbeatTimeout and States.Timeout depends on neither.
 //
 // Sources: the Amazon States Language specification (states-language.net), the
 // AWS Step Functions Developer Guide and its API reference.

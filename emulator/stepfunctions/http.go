@@ -43,23 +43,23 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Amzn-Requestid", uuid.NewString())
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody))
 	if err != nil {
-		s.refuse(w, apiErrorf("SerializationException", "unreadable body"))
+		s.refuse(w, "", apiErrorf("SerializationException", "unreadable body"))
 		return
 	}
 	operation := strings.TrimPrefix(r.Header.Get("X-Amz-Target"), "AWSStepFunctions.")
 	answer, err := s.do(operation, body)
 	if err != nil {
-		s.refuse(w, err)
+		s.refuse(w, operation, err)
 		return
 	}
 	_, _ = w.Write(encode(answer))
 }
 
-func (s *Service) refuse(w http.ResponseWriter, err error) {
+func (s *Service) refuse(w http.ResponseWriter, operation string, err error) {
 	var known *apiError
 	status := http.StatusBadRequest
 	if !errors.As(err, &known) {
-		s.opt.Log.Error("request", slog.Any("error", err))
+		s.opt.Log.Error("request", slog.String("operation", operation), slog.Any("error", err))
 		known = &apiError{"InternalFailure", "internal failure"}
 		status = http.StatusInternalServerError
 	}

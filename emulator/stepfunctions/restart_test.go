@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -209,7 +210,7 @@ func TestRestart(t *testing.T) {
 // What ended, and the machines, are there after a restart too.
 func TestRestartKeepsTheRest(t *testing.T) {
 	t.Parallel()
-	o := stepfunctions.Options{Path: filepath.Join(t.TempDir(), "sfn.db"), Invoke: noFunction}
+	o := stepfunctions.Options{Path: filepath.Join(t.TempDir(), "sfn.db"), Invoke: noFunction, Log: slog.New(slog.DiscardHandler)}
 	s, err := stepfunctions.Open(o)
 	if err != nil {
 		t.Fatal(err)

@@ -268,9 +268,6 @@ func (r *run) iterate(ctx context.Context, s *state, b *branch) error {
 		if child != nil && child.Failure != nil {
 			cancel()
 		}
-		if child != nil && child.Done {
-			continue
-		}
 		select {
 		case places <- struct{}{}:
 		case <-inner.Done():

@@ -202,9 +202,6 @@ func (r *run) look(b *branch, t *task) (over bool, next time.Time) {
 
 // onlyNow makes a transition unless the attempt t is over.
 func (r *run) onlyNow(b *branch, t *task, alter func(c *change)) error {
-	if over, _ := r.look(b, t); over {
-		return nil
-	}
 	return r.commit(func(c *change) {
 		if b.Task == t {
 			alter(c)

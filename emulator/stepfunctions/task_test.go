@@ -128,8 +128,14 @@ func TestMapRetries(t *testing.T) {
 			MapIterationStarted TaskStateEntered TaskScheduled TaskStarted TaskSucceeded TaskStateExited MapIterationSucceeded
 			MapIterationStarted TaskStateEntered TaskScheduled TaskStarted TaskSucceeded TaskStateExited MapIterationSucceeded
 			MapStateSucceeded MapStateExited ExecutionSucceeded`)
-		if d := cmp.Diff(want, kinds(f.history(arn))); d != "" {
+		events := f.history(arn)
+		if d := cmp.Diff(want, kinds(events)); d != "" {
 			t.Error(d)
+		}
+		for _, e := range events[2:] {
+			if e.PreviousEventId != e.Id-1 && e.Type != types.HistoryEventTypeMapIterationStarted {
+				t.Errorf("event %d %s comes after %d", e.Id, e.Type, e.PreviousEventId)
+			}
 		}
 	})
 }
@@ -430,17 +436,29 @@ func TestStopExecution(t *testing.T) {
 
 func TestHistoryLimit(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		f := open(t, stepfunctions.Options{Invoke: noFunction})
-		f.load(`{"StartAt":"S","States":{"S":{"Type":"Choice","Choices":[{"Variable":"$.end","IsPresent":true,"Next":"E"}],"Default":"S"},"E":{"Type":"Succeed"}}}`)
-		arn := f.start("x", `{}`)
-		wantFailure(t, f.end(arn), "States.Runtime")
-		events := f.history(arn)
-		last := events[len(events)-1]
-		if len(events) != 25_000 || last.Id != 25_000 || last.Type != types.HistoryEventTypeExecutionFailed {
-			t.Errorf("%d events, the last one %d %s", len(events), last.Id, last.Type)
-		}
-	})
+	for name, states := range map[string]string{
+		"reached":  `"S":{"Type":"Pass","Next":"C"}`,
+		"overshot": `"S":{"Type":"Task","Resource":"arn:aws:states:::lambda:invoke","Parameters":{"FunctionName":"f"},"ResultPath":null,"Next":"C"}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				f := open(t, stepfunctions.Options{Invoke: functions})
+				f.load(`{"StartAt":"S","States":{` + states + `,"C":{"Type":"Choice","Choices":[{"Variable":"$.end","IsPresent":true,"Next":"E"}],"Default":"S"},"E":{"Type":"Succeed"}}}`)
+				arn := f.start("x", `{}`)
+				wantFailure(t, f.end(arn), "States.Runtime")
+				events := f.history(arn)
+				for i, e := range events {
+					if e.Id != int64(i+1) {
+						t.Fatalf("event %d has id %d", i+1, e.Id)
+					}
+				}
+				if last := events[len(events)-1]; len(events) != 25_000 || last.Type != types.HistoryEventTypeExecutionFailed {
+					t.Errorf("%d events, the last one %s", len(events), last.Type)
+				}
+			})
+		})
+	}
 }
 
 func TestThousandAtOnce(t *testing.T) {
