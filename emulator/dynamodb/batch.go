@@ -204,6 +204,8 @@ func (r writeRequest) mutation(t *table) (*mutation, error) {
 	switch {
 	case (r.PutRequest == nil) == (r.DeleteRequest == nil):
 		return nil, invalid("Supplied AttributeValue has more than one datatypes set, must contain exactly one of the supported datatypes")
+	case r.PutRequest != nil && r.PutRequest.Item == nil, r.DeleteRequest != nil && r.DeleteRequest.Key == nil:
+		return nil, invalid("The supplied Item contains a null AttributeValue")
 	case r.PutRequest != nil:
 		return (&writeInput{Item: r.PutRequest.Item}).put(t)
 	}

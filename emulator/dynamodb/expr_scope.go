@@ -54,15 +54,15 @@ const (
 	maxAttributeName = 64<<10 - 1 // bytes
 )
 
-// newScope checks the placeholders' own form. expressions are all that the request can
-// have, nil where it has not.
-func newScope(in expressionInput, expressions ...*string) (*scope, error) {
+// newScope checks the placeholders' own form. expressions are those of the request that
+// may use values, nil where it has not; absent says so if it has none.
+func newScope(in expressionInput, projection *string, absent string, expressions ...*string) (*scope, error) {
 	used := slices.ContainsFunc(expressions, func(e *string) bool { return e != nil })
 	switch {
-	case in.ExpressionAttributeNames != nil && !used:
+	case in.ExpressionAttributeNames != nil && !used && projection == nil:
 		return nil, invalid("ExpressionAttributeNames can only be specified when using expressions")
 	case in.ExpressionAttributeValues != nil && !used:
-		return nil, invalid("ExpressionAttributeValues can only be specified when using expressions")
+		return nil, invalid("ExpressionAttributeValues can only be specified when using expressions: %s", absent)
 	case in.ExpressionAttributeNames != nil && len(in.ExpressionAttributeNames) == 0:
 		return nil, invalid("ExpressionAttributeNames must not be empty")
 	case in.ExpressionAttributeValues != nil && len(in.ExpressionAttributeValues) == 0:

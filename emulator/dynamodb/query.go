@@ -63,12 +63,12 @@ func (db *DB) query(in *scanInput) (*scanOutput, error) {
 	if err != nil {
 		return nil, err
 	}
-	if in.KeyConditionExpression == nil {
-		return nil, invalid("Either the KeyConditions or KeyConditionExpression parameter must be specified in the request.")
-	}
-	s, err := newScope(in.expressionInput, in.KeyConditionExpression, in.FilterExpression, in.ProjectionExpression)
+	s, err := newScope(in.expressionInput, in.ProjectionExpression, "FilterExpression and KeyConditionExpression are null", in.KeyConditionExpression, in.FilterExpression)
 	if err != nil {
 		return nil, err
+	}
+	if in.KeyConditionExpression == nil {
+		return nil, invalid("Either the KeyConditions or KeyConditionExpression parameter must be specified in the request.")
 	}
 	if err := p.expressions(s, in); err != nil {
 		return nil, err
@@ -101,10 +101,7 @@ func (db *DB) scan(in *scanInput) (*scanOutput, error) {
 	if err := p.segment(in.Segment, in.TotalSegments); err != nil {
 		return nil, err
 	}
-	if in.ExpressionAttributeValues != nil && in.FilterExpression == nil {
-		return nil, invalid("ExpressionAttributeValues can only be specified when using expressions: FilterExpression is null")
-	}
-	s, err := newScope(in.expressionInput, in.FilterExpression, in.ProjectionExpression)
+	s, err := newScope(in.expressionInput, in.ProjectionExpression, "FilterExpression is null", in.FilterExpression)
 	if err != nil {
 		return nil, err
 	}

@@ -35,7 +35,7 @@ func (in *getItemInput) lookup(db *DB) (*lookup, error) {
 
 // onlyProjection resolves the projection of a request that has no other expression.
 func onlyProjection(names map[string]string, text *string) ([]path, error) {
-	s, err := newScope(expressionInput{ExpressionAttributeNames: names}, text)
+	s, err := newScope(expressionInput{ExpressionAttributeNames: names}, text, "")
 	if err != nil {
 		return nil, err
 	}

@@ -218,10 +218,10 @@ func defineKeys(elements []keySchemaElement, kinds map[string]kind, used map[str
 	switch {
 	case hashes == 0:
 		return s, invalid("No Hash Key specified in schema.  All Dynamo DB tables must have exactly one hash key")
-	case s.Hash.Name == s.Range.Name:
-		return s, invalid("Two keys can not have the same name")
 	case s.Hash.Kind == "":
 		return s, invalid("%s", noHash)
+	case s.Hash.Name == s.Range.Name:
+		return s, invalid("Two keys can not have the same name")
 	case s.Range.Name != "" && s.Range.Kind == "":
 		return s, invalid("%s", noRange)
 	}
@@ -229,7 +229,8 @@ func defineKeys(elements []keySchemaElement, kinds map[string]kind, used map[str
 }
 
 func defineIndexes(definitions []indexDefinition, kinds map[string]kind, used map[string]bool) ([]index, error) {
-	const maxIndexes = 20
+	const maxIndexes, maxProjected = 20, 100
+	projected := 0
 	if definitions != nil && len(definitions) == 0 {
 		return nil, invalid("GSI list is empty/invalid")
 	}
@@ -247,6 +248,9 @@ func defineIndexes(definitions []indexDefinition, kinds map[string]kind, used ma
 		}
 		if err := checkProjection(d.Projection); err != nil {
 			return nil, err
+		}
+		if projected += len(d.Projection.NonKeyAttributes); projected > maxProjected {
+			return nil, invalid("The number of projected attributes of all indexes exceeds the per-table limit of %d", maxProjected)
 		}
 		indexes = append(indexes, index{d.IndexName, keys, d.Projection})
 	}
@@ -271,9 +275,6 @@ func checkProjection(p projection) error {
 	}
 	if len(p.NonKeyAttributes) == 0 {
 		return invalid("If Projection type INCLUDE is specified, some non-key attributes to include in the projection must be specified as well")
-	}
-	if len(p.NonKeyAttributes) > 20 {
-		return invalid("No more than 20 attributes per table can be projected into Local Secondary Indices")
 	}
 	if sorted := slices.Sorted(slices.Values(p.NonKeyAttributes)); len(slices.Compact(sorted)) != len(p.NonKeyAttributes) {
 		return invalid("Cannot have two attributes with the same name")

@@ -34,7 +34,6 @@ type mutation struct {
 	showItem  bool // a failed condition shows the item
 	change    func(old item) (item, error)
 	update    *update // of an UpdateItem
-	refused   error   // found beforehand, but within a transaction a reason to cancel it
 }
 
 func (db *DB) putItem(in *writeInput) (*writeOutput, error) {
@@ -98,7 +97,7 @@ func (in *writeInput) put(t *table) (*mutation, error) {
 	if err := t.checkItem(in.Item); err != nil {
 		return nil, err
 	}
-	m, err := in.mutation(t, nil)
+	m, err := in.mutation(t, "ConditionExpression is null")
 	if err != nil {
 		return nil, err
 	}
@@ -112,7 +111,7 @@ func (in *writeInput) delete(t *table) (*mutation, error) {
 	if err != nil {
 		return nil, err
 	}
-	m, err := in.mutation(t, nil)
+	m, err := in.mutation(t, "ConditionExpression is null")
 	if err != nil {
 		return nil, err
 	}
@@ -136,14 +135,17 @@ func (in *writeInput) updated(t *table) (*mutation, error) {
 	if err != nil {
 		return nil, err
 	}
-	m, err := in.mutation(t, in.UpdateExpression)
+	m, err := in.mutation(t, "UpdateExpression and ConditionExpression are null")
 	if err != nil {
 		return nil, err
 	}
-	m.key, m.refused = at, m.update.keyChange(t)
+	m.key = at
 	m.change = func(old item) (item, error) {
 		if old == nil {
 			old = in.Key
+		}
+		if err := m.update.keyChange(t); err != nil {
+			return nil, err
 		}
 		updated, err := m.update.apply(old)
 		if err != nil {
@@ -154,14 +156,15 @@ func (in *writeInput) updated(t *table) (*mutation, error) {
 	return m, nil
 }
 
-// mutation checks the expressions of a write.
-func (in *writeInput) mutation(t *table, updateText *string) (*mutation, error) {
-	s, err := newScope(in.expressionInput, in.ConditionExpression, updateText)
+// mutation checks the expressions of a write. absent says which are missing if none is
+// there.
+func (in *writeInput) mutation(t *table, absent string) (*mutation, error) {
+	s, err := newScope(in.expressionInput, nil, absent, in.ConditionExpression, in.UpdateExpression)
 	if err != nil {
 		return nil, err
 	}
 	m := &mutation{t: t, showItem: in.ReturnValuesOnConditionCheckFailure == "ALL_OLD"}
-	if m.update, err = s.update(updateText); err != nil {
+	if m.update, err = s.update(in.UpdateExpression); err != nil {
 		return nil, err
 	}
 	if m.condition, err = s.condition("ConditionExpression", in.ConditionExpression); err != nil {
@@ -186,9 +189,6 @@ func (t *table) checkUpdated(it item) error {
 // check reads the item, tests the condition and returns the item before and after. It
 // writes nothing.
 func (m *mutation) check(s store) (old, updated item, err error) {
-	if m.refused != nil {
-		return nil, nil, m.refused
-	}
 	if old, err = s.get(m.key); err != nil {
 		return nil, nil, err
 	}
