@@ -124,11 +124,12 @@ func (b *Bridge) CreateSIPParticipant(ctx context.Context, req *rpc.InternalCrea
 	}
 	answered := make(chan error, 1)
 	b.calls.Go(func() {
-		// The server's client may stop waiting; the call goes on until the deadline of the request.
+		// The API's caller may stop waiting; the call goes on until the deadline of the request, and a little longer:
+		// at the deadline the server answers for itself that the request timed out.
 		dial := b.ctx
 		if deadline, ok := ctx.Deadline(); ok && req.WaitUntilAnswered {
 			var cancel context.CancelFunc
-			dial, cancel = context.WithDeadline(dial, deadline)
+			dial, cancel = context.WithDeadline(dial, deadline.Add(20*time.Millisecond))
 			defer cancel()
 		}
 		answered <- c.dial(dial, req, begin)

@@ -151,11 +151,6 @@ func (c *call) silentSince(answered time.Time) bool {
 	return time.Since(last) >= audioTimeout
 }
 
-// connect lets audio and digits pass.
-func (c *call) connect() {
-	c.room.connect(c.media)
-}
-
 func (c *call) onBye() {
 	select {
 	case c.byes <- struct{}{}:

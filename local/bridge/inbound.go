@@ -57,6 +57,8 @@ func (in *inbound) serve() {
 		return
 	}
 	in.respond(180, "Ringing")
+	again := time.NewTicker(time.Second)
+	defer again.Stop()
 	dispatch, ok := in.dispatch(trunk)
 	if !ok {
 		return
@@ -67,7 +69,7 @@ func (in *inbound) serve() {
 		in.respond(503, "Service Unavailable")
 		return
 	}
-	in.ring(c, dispatch)
+	in.ring(c, dispatch, again.C)
 }
 
 func (in *inbound) respond(code int, reason string) {
@@ -222,16 +224,14 @@ func (in *inbound) dialog() *dialog {
 }
 
 // ring repeats 180 each second until somebody in the room publishes audio, and answers then.
-func (in *inbound) ring(c *call, d *rpc.EvaluateSIPDispatchRulesResponse) {
+func (in *inbound) ring(c *call, d *rpc.EvaluateSIPDispatchRulesResponse, again <-chan time.Time) {
 	until := time.Now().Add(limit(d.MaxCallDuration.AsDuration(), maxCall))
 	timeout := time.NewTimer(limit(d.RingingTimeout.AsDuration(), defaultRinging))
 	defer timeout.Stop()
-	again := time.NewTicker(time.Second)
-	defer again.Stop()
 	failed := end{reason: livekit.DisconnectReason_CLIENT_INITIATED}
 	for {
 		select {
-		case <-again.C:
+		case <-again:
 			in.respond(180, "Ringing")
 		case <-c.room.heard:
 			in.answer(c, d, until)
@@ -280,7 +280,8 @@ func (in *inbound) answer(c *call, d *rpc.EvaluateSIPDispatchRulesResponse, unti
 		}
 	}
 	close(c.started)
-	c.connect()
+	c.room.listen(c.media)
+	c.room.connect(c.media)
 	c.room.setAttributes(callStatus(statusActive))
 	in.b.calls.Go(func() { c.talk(until) })
 }

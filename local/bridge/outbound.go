@@ -54,7 +54,7 @@ func (b *Bridge) newOutbound(ctx context.Context, req *rpc.InternalCreateSIPPart
 
 // outboundDialog is the dialog before its first INVITE: the request says who calls whom through which carrier.
 func (b *Bridge) outboundDialog(req *rpc.InternalCreateSIPParticipantRequest) (*dialog, error) {
-	d := &dialog{callID: guid.New(""), transport: "UDP"}
+	d := &dialog{callID: guid.New(""), transport: "UDP", agent: "LiveKit"}
 	switch req.Transport {
 	case livekit.SIPTransport_SIP_TRANSPORT_AUTO, livekit.SIPTransport_SIP_TRANSPORT_UDP:
 	case livekit.SIPTransport_SIP_TRANSPORT_TCP:
@@ -118,7 +118,7 @@ func (c *call) dial(ctx context.Context, req *rpc.InternalCreateSIPParticipantRe
 		c.play(req.Dtmf)
 	}
 	c.room.setAttributes(callStatus(statusActive))
-	c.connect()
+	c.room.connect(c.media)
 	return nil
 }
 
@@ -271,6 +271,7 @@ func (c *call) accept(res *sip.Response, headersToAttributes map[string]string) 
 		return err
 	}
 	c.media.SetRemote(remote)
+	c.room.listen(c.media)
 	attrs := headerAttributes(res.GetHeader, headersToAttributes)
 	attrs[attrCallIDFull] = c.dialog.callID
 	attrs[attrCallTag] = c.dialog.remote.tag

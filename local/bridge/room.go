@@ -10,6 +10,7 @@ import (
 	"github.com/livekit/protocol/logger"
 	lksip "github.com/livekit/protocol/sip"
 	lksdk "github.com/livekit/server-sdk-go/v2"
+	"github.com/pion/interceptor"
 	"github.com/pion/webrtc/v4"
 	"github.com/pion/webrtc/v4/pkg/media"
 
@@ -59,7 +60,8 @@ func (b *Bridge) join(ctx context.Context, url, token string, p lksip.SIPTokenPa
 	}
 	room := lksdk.NewRoom(l.callback())
 	err := room.JoinWithContextAndToken(ctx, url, token,
-		lksdk.WithLogger(logger.GetDiscardLogger()), lksdk.WithDisableRegionDiscovery())
+		lksdk.WithLogger(logger.GetDiscardLogger()), lksdk.WithDisableRegionDiscovery(),
+		lksdk.WithInterceptors([]interceptor.Factory{&lingerer{}}), lksdk.WithIncludeDefaultInterceptors(true))
 	if err != nil {
 		return nil, err
 	}
@@ -143,20 +145,33 @@ func (l *roomLeg) setStatusOnce(status string) {
 	}
 }
 
-// connect lets audio and digits pass between phone and room.
-func (l *roomLeg) connect(phone *rtp.Session) {
-	l.mu.Lock()
-	l.phone = phone
-	l.mu.Unlock()
+// listen receives what the phone sends, until the call closes the session. What comes before connect is dropped.
+func (l *roomLeg) listen(phone *rtp.Session) {
 	l.pumps.Go(func() {
-		// Read ends when the call closes the session.
-		_ = phone.Read(l.toRoom.write, func(digit byte) {
+		err := phone.Read(func(payload []byte) {
+			if l.connected() != nil {
+				l.toRoom.write(payload)
+			}
+		}, func(digit byte) {
+			if l.connected() == nil {
+				return
+			}
 			select {
 			case l.digits <- digit:
 			case <-l.closed:
 			}
 		})
+		if err != nil {
+			l.close()
+		}
 	})
+}
+
+// connect lets audio and digits pass between phone and room.
+func (l *roomLeg) connect(phone *rtp.Session) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.phone = phone
 }
 
 func (l *roomLeg) connected() *rtp.Session {
@@ -237,4 +252,19 @@ func (l *roomLeg) leave(reason livekit.DisconnectReason) {
 		l.room.DisconnectWithReason(reason)
 	}
 	l.close()
+}
+
+// lingerer keeps a connection that is being closed open a little longer. The SDK says that it leaves and hangs up in the
+// same breath; LiveKit's server sometimes sees only the latter and keeps the participant for another 20 s.
+type lingerer struct {
+	interceptor.NoOp
+	once sync.Once
+}
+
+// NewInterceptor is called for each of the room's two peer connections; the first to close lingers.
+func (l *lingerer) NewInterceptor(string) (interceptor.Interceptor, error) { return l, nil }
+
+func (l *lingerer) Close() error {
+	l.once.Do(func() { time.Sleep(100 * time.Millisecond) })
+	return nil
 }

@@ -228,6 +228,7 @@ type dialog struct {
 	contact       sip.Uri // where the remote end reaches us
 	target        sip.Uri // where we reach the remote end
 	routes        []string
+	agent         string // User-Agent in BYE; LiveKit names itself in calls it has placed
 
 	mu   sync.Mutex
 	cseq uint32 // of the last request sent
@@ -264,7 +265,11 @@ func (d *dialog) requestWith(method sip.RequestMethod, cseq uint32) *sip.Request
 	req.AppendHeader(&callID)
 	req.AppendHeader(&sip.CSeqHeader{SeqNo: cseq, MethodName: method})
 	req.AppendHeader(&maxForwards)
-	req.AppendHeader(&sip.ContactHeader{Address: d.contact})
+	if method != sip.BYE {
+		req.AppendHeader(&sip.ContactHeader{Address: d.contact})
+	} else if d.agent != "" {
+		req.AppendHeader(sip.NewHeader("User-Agent", d.agent))
+	}
 	req.SetTransport(d.transport)
 	req.SetBody(nil)
 	return req

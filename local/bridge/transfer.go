@@ -131,7 +131,8 @@ func (c *call) refer(ctx context.Context, req *rpc.InternalTransferSIPParticipan
 			case res.IsSuccess():
 				return nil
 			}
-			return &livekit.SIPStatus{Code: livekit.SIPStatusCode(res.StatusCode), Status: res.Reason}
+			// Wrapped: LiveKit's server words a bare status differently.
+			return fmt.Errorf("%w", &livekit.SIPStatus{Code: livekit.SIPStatusCode(res.StatusCode), Status: res.Reason})
 		case <-tx.Done():
 			return psrpc.NewErrorf(psrpc.Canceled, "transaction failed to complete (0 intermediate responses)")
 		case <-ctx.Done():

@@ -1,0 +1,681 @@
+package bridge
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/livekit/protocol/auth"
+	"github.com/livekit/protocol/livekit"
+	"github.com/livekit/protocol/webhook"
+	lksdk "github.com/livekit/server-sdk-go/v2"
+	"go.uber.org/goleak"
+
+	"github.com/krosai/telephony/local/carrier"
+	"github.com/krosai/telephony/local/livekitd"
+)
+
+const testKey, testSecret = "devkey", "secretsecretsecretsecretsecretsecret"
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	// Calls mostly wait: many at a time, however few processors there are.
+	must(flag.Set("test.parallel", "16"))
+	known := []goleak.Option{
+		// Kept-alive connections of the test's own API client.
+		goleak.IgnoreAnyFunction("net/http.(*persistConn).readLoop"), goleak.IgnoreAnyFunction("net/http.(*persistConn).writeLoop"),
+	}
+	for _, f := range livekitd.Leftovers() {
+		known = append(known, goleak.IgnoreAnyFunction(f))
+	}
+	goleak.VerifyTestMain(m, known...)
+}
+
+// notReplayed says why a recording is not replayed as a scenario.
+var notReplayed = map[string]string{
+	"outbound-bye-to-participant_left-lag-40calls":       "statistics of times, without a timeline",
+	"outbound-bye-to-participant_left-lag-60calls-agent": "statistics of times, without a timeline",
+	"outbound-sdk-errors":                                "about the Go SDK: TestSDKErrors",
+	"api-trunks-and-rules":                               "about LiveKit's server alone: TestTrunksAndRules",
+	"outbound-sip-service-down-wait":                     "needs a server without a SIP service: TestServiceDown",
+}
+
+// difference is one that is meant, between the recordings and this bridge.
+type difference struct {
+	recordings string // path.Match pattern
+	what       string
+	reason     string
+	apply      func(o *outcome) // makes both outcomes equal in this respect
+}
+
+var differences = []difference{
+	{"*", "codec of the phone's track", "rooms here speak PCMU only, so that audio passes untouched; the recordings used opus",
+		func(o *outcome) { o.replaceWebhooks("audio/opus", "audio/PCMU") }},
+	{"*", "codecs offered to and accepted from the carrier", "PCMU only, for the same reason; LiveKit offers G.722 and PCMA too",
+		func(o *outcome) {
+			o.replaceSIP("RTP/AVP 9 0 8 101 a=rtpmap:9 G722/8000 a=rtpmap:0 PCMU/8000 a=rtpmap:8 PCMA/8000", "RTP/AVP 0 101 a=rtpmap:0 PCMU/8000")
+			o.replaceSIP("a=fmtp:101 0-16", "a=fmtp:101 0-15")
+		}},
+	{"*", "why the agent leaves at the very end", "a race between the room's departure timeout, which LiveKit checks about once a second, and the clean-up",
+		func(o *outcome) { o.replaceWebhooks("reason=ROOM_CLOSED", "reason=ROOM_DELETED") }},
+	{"*", "answer to the clean-up", "the same race: the room is gone already or it is not",
+		func(o *outcome) {
+			o.Answers = slices.DeleteFunc(o.Answers, func(a string) bool { return strings.HasPrefix(a, "DeleteRoom: ") })
+		}},
+	{"outbound-auth407-wrong-*", "track events of a call that fails at once", "a race between the end of the call and the media connection, about 40 ms after the request",
+		(*outcome).dropTracksOfCallee},
+	{"inbound-transfer-ok", "why the caller leaves", "the recording is one of the ghosts: LiveKit kept the participant until the room was deleted; this bridge makes none",
+		func(o *outcome) {
+			o.replaceWebhooks("reason=ROOM_DELETED rule.attr", "reason=CLIENT_INITIATED rule.attr")
+		}},
+	{"*", "order of the carrier's answers to a CANCEL", "the two belong to different transactions; this carrier answers the INVITE first",
+		(*outcome).cancelAnsweredFirst},
+	{"outbound-transfer-while-ringing", "ACK before or after REFER", "LiveKit sends REFER some ms before it acknowledges the answer; this bridge acknowledges first, as RFC 3261 section 13.2.2.4 says",
+		func(o *outcome) {
+			o.SIP["call 1"] = slices.DeleteFunc(o.SIP["call 1"], func(m string) bool { return strings.HasPrefix(m, "> ACK ") })
+		}},
+	{"outbound-dtmf-both-ways", "first digit that the carrier heard", "it came 2 ms after the answer, before the recording's carrier listened",
+		func(o *outcome) { o.CarrierDigits = strings.TrimPrefix(o.CarrierDigits, "1") }},
+	{"outbound-bad-requests", "the SIP messages", "the recording has none of the carrier's entries", func(o *outcome) { o.SIP = nil }},
+}
+
+// cancelAnsweredFirst puts the answer to a CANCEL right behind it.
+func (o *outcome) cancelAnsweredFirst() {
+	for _, messages := range o.SIP {
+		from := slices.Index(messages, "< 200 to CANCEL")
+		if from < 0 {
+			continue
+		}
+		answer := messages[from]
+		messages = slices.Delete(messages, from, from+1)
+		to := slices.IndexFunc(messages, func(m string) bool { return strings.HasPrefix(m, "> CANCEL ") })
+		_ = slices.Insert(messages, to+1, answer) // in place: there is room for one
+	}
+}
+
+func (o *outcome) dropTracksOfCallee() {
+	o.Webhooks["callee"] = slices.DeleteFunc(o.Webhooks["callee"], func(w string) bool { return strings.HasPrefix(w, "track_") })
+}
+
+func (o *outcome) replaceWebhooks(old, new string) {
+	for who := range o.Webhooks {
+		for i := range o.Webhooks[who] {
+			o.Webhooks[who][i] = strings.ReplaceAll(o.Webhooks[who][i], old, new)
+		}
+	}
+}
+
+func (o *outcome) replaceSIP(old, new string) {
+	for id := range o.SIP {
+		for i := range o.SIP[id] {
+			o.SIP[id][i] = strings.ReplaceAll(o.SIP[id][i], old, new)
+		}
+	}
+}
+
+// callees are the parts of the recordings' carrier, by the three digits after +1555 (request.carrier_behaviour).
+func callee(number string) carrier.Script {
+	const ring = 200 * time.Millisecond
+	answers := func(after, hangUp time.Duration) carrier.Script {
+		return carrier.Script{Ring: ring, RingFor: after, Status: 200, HangUpAfter: hangUp, Auth: carrier.AuthNone, ReferTo: transferTarget}
+	}
+	refuses := func(status int, rings bool) carrier.Script {
+		s := carrier.Script{Ring: ring, RingFor: 800 * time.Millisecond, Status: status, Auth: carrier.AuthNone}
+		if !rings {
+			s.NoRing, s.Ring, s.RingFor = true, 0, 300*time.Millisecond
+		}
+		return s
+	}
+	switch number[5:8] {
+	case "100":
+		return answers(1500*time.Millisecond, 0)
+	case "222":
+		return answers(1500*time.Millisecond, 2500*time.Millisecond)
+	case "180":
+		return answers(12*time.Second, 2500*time.Millisecond)
+	case "181":
+		return answers(4*time.Second, 0)
+	case "777":
+		s := answers(1500*time.Millisecond, 0)
+		s.DTMF = "www12www#"
+		return s
+	case "407":
+		s := answers(1500*time.Millisecond, 0)
+		s.Auth = carrier.AuthDefault
+		return s
+	case "417":
+		s := answers(1500*time.Millisecond, 0)
+		s.Auth = carrier.AuthForbidden
+		return s
+	case "408":
+		return carrier.Script{Ring: ring, Auth: carrier.AuthNone}
+	case "480":
+		return refuses(480, true)
+	case "486":
+		return refuses(486, true)
+	case "603":
+		return refuses(603, true)
+	case "403":
+		return refuses(403, false)
+	case "404":
+		return refuses(404, false)
+	case "503":
+		return refuses(503, false)
+	}
+	panic("no part for " + number)
+}
+
+// transferTarget is how the recordings' carrier treats a transfer, by the four digits after tel:+1555.
+func transferTarget(target string) carrier.Refer {
+	const last = 850 * time.Millisecond
+	switch target[len("tel:+1555"):][:4] {
+	case "2000":
+		return carrier.Refer{Notify: []int{100, 180, 200}, NotifyAfter: last}
+	case "2001":
+		return carrier.Refer{Notify: []int{100, 180, 200}, NotifyAfter: last, Bye: true}
+	case "4860":
+		return carrier.Refer{Notify: []int{100, 180, 486}, NotifyAfter: last}
+	case "6030":
+		return carrier.Refer{Status: 603}
+	case "6031":
+		return carrier.Refer{Notify: []int{100, 603}, NotifyAfter: 350 * time.Millisecond}
+	case "4080":
+		return carrier.Refer{Notify: []int{}}
+	case "4081":
+		return carrier.Refer{Notify: []int{100, 200}, NotifyAfter: 5050 * time.Millisecond}
+	}
+	panic("no transfer for " + target)
+}
+
+// stage is the platform on which all scenarios play at once: each has its room and its carrier.
+type stage struct {
+	livekit *livekitd.Server
+	sip     Service
+	api     client
+	worker  *worker
+
+	mu     sync.Mutex
+	scenes map[string]*scene // by a part of the room's name
+}
+
+func newStage(t *testing.T) *stage {
+	t.Helper()
+	st := &stage{scenes: map[string]*scene{}}
+	hook := httptest.NewServer(http.HandlerFunc(st.onWebhook))
+	t.Cleanup(hook.Close)
+	var err error
+	log := slog.New(slog.NewTextHandler(io.Discard, nil))
+	if st.livekit, err = livekitd.Start(t.Context(), livekitd.Options{APIKey: testKey, APISecret: testSecret, WebhookURLs: []string{hook.URL}, Log: log}); err != nil {
+		t.Fatal(err)
+	}
+	closeAtEnd(t, st.livekit)
+	o := Options{RedisAddr: st.livekit.RedisAddr(), LiveKitURL: st.livekit.URL(), APIKey: testKey, APISecret: testSecret, Log: slog.New(slog.NewTextHandler(os.Stderr, nil))}
+	if binary := os.Getenv("LIVEKIT_SIP"); binary != "" {
+		t.Logf("against %s", binary)
+		st.sip, err = StartReal(t.Context(), binary, o)
+	} else {
+		st.sip, err = Start(t.Context(), o)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	closeAtEnd(t, st.sip)
+	st.api = client{url: st.livekit.HTTPURL()}
+	st.worker = startWorker(t, st.livekit.URL(), "phone-agent", st.seen)
+	return st
+}
+
+func closeAtEnd(t *testing.T, c io.Closer) {
+	t.Cleanup(func() {
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func (st *stage) onWebhook(w http.ResponseWriter, r *http.Request) {
+	raw, err := webhook.Receive(r, auth.NewSimpleKeyProvider(testKey, testSecret))
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusUnauthorized)
+		return
+	}
+	var e struct {
+		Event string
+		Room  struct{ Name string }
+	}
+	must(json.Unmarshal(raw, &e))
+	st.seen(e.Room.Name, entry{Source: "webhook", Event: word(e.Event), Body: raw})
+}
+
+// seen notes what happened in a room in the timeline of its scene.
+func (st *stage) seen(room string, e entry) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	for key, sc := range st.scenes {
+		if strings.Contains(room, key) {
+			sc.room = room
+			e.Body = []byte(sc.names.Replace(string(e.Body)))
+			sc.note(e)
+		}
+	}
+}
+
+// scene is one recording being replayed.
+type scene struct {
+	st      *stage
+	rec     recording
+	carrier *carrier.Carrier
+	begin   time.Time
+	renamed []string          // pairs: ours, the recording's
+	names   *strings.Replacer // of all of them
+	room    string
+
+	mu       sync.Mutex
+	timeline []entry
+}
+
+func (sc *scene) note(e entry) {
+	sc.mu.Lock()
+	defer sc.mu.Unlock()
+	e.T = float64(time.Since(sc.begin).Microseconds()) / 1000
+	sc.timeline = append(sc.timeline, e)
+}
+
+func (sc *scene) snapshot() []entry {
+	sc.mu.Lock()
+	defer sc.mu.Unlock()
+	return slices.Clone(sc.timeline)
+}
+
+func TestReplay(t *testing.T) {
+	recordings := readRecordings(t)
+	// The longest first: they decide how long all take.
+	slices.SortStableFunc(recordings, func(a, b recording) int { return int(b.length() - a.length()) })
+	st := newStage(t)
+	t.Run("all", func(t *testing.T) {
+		for _, rec := range recordings {
+			t.Run(rec.name, func(t *testing.T) {
+				if why := notReplayed[rec.name]; why != "" {
+					t.Skip(why)
+				}
+				if testing.Short() && rec.length() > 20_000 {
+					t.Skipf("takes %.0f s", rec.length()/1000)
+				}
+				t.Parallel()
+				st.replay(t, rec)
+			})
+		}
+	})
+}
+
+// length is when the last request of the recording was made, in ms.
+func (r recording) length() float64 {
+	last := 0.0
+	for _, x := range exchanges(r.Timeline) {
+		last = max(last, x.at)
+	}
+	return last
+}
+
+func (st *stage) replay(t *testing.T, rec recording) {
+	sc := &scene{st: st, rec: rec, begin: time.Now()}
+	var err error
+	sc.carrier, err = carrier.Start(carrier.Options{Username: "u", Password: "p", Script: callee, Trace: sc.onSIP})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sc.carrier.Close()
+	if strings.HasPrefix(rec.name, "inbound-") {
+		sc.playInbound(t)
+	} else {
+		sc.playOutbound(t)
+	}
+	for _, c := range sc.carrier.Calls() {
+		for _, d := range c.DTMFReceived {
+			sc.note(entry{Source: "carrier", Note: "DTMF received", Digit: string(d)})
+		}
+	}
+	sc.compare(t)
+}
+
+func (sc *scene) onSIP(m carrier.Message) {
+	dir := "carrier->livekit"
+	if m.In {
+		dir = "livekit->carrier"
+	}
+	head, body, _ := strings.Cut(sc.names.Replace(m.Text), "\r\n\r\n")
+	lines := strings.Split(head, "\r\n")
+	headers, err := json.Marshal(lines[1:])
+	must(err)
+	text, err := json.Marshal(body)
+	must(err)
+	sc.note(entry{Source: "carrier", Dir: dir, SIP: lines[0], Headers: headers, Body: text})
+}
+
+func (sc *scene) compare(t *testing.T) {
+	want, got := digestOf(sc.rec.Timeline), digestOf(sc.snapshot())
+	for _, d := range differences {
+		if ok, err := path.Match(d.recordings, sc.rec.name); err != nil || !ok {
+			continue
+		}
+		d.apply(&want)
+		d.apply(&got)
+	}
+	if d := diff(want.lines(), got.lines()); d != "" {
+		t.Errorf("recorded (-) and replayed (+) differ:\n%s", d)
+	}
+	for i := range min(len(want.took), len(got.took)) {
+		if strings.HasPrefix(want.asked[i], "CreateRoom") || strings.HasPrefix(want.asked[i], "CreateDispatch") {
+			continue // LiveKit's server alone
+		}
+		slack := 700 + 0.15*want.took[i]
+		if d := got.took[i] - want.took[i]; d > slack || d < -slack {
+			t.Errorf("answer %d took %.0f ms, recorded %.0f ms", i, got.took[i], want.took[i])
+		}
+	}
+	if t.Failed() {
+		sc.dump(t)
+	}
+}
+
+func (sc *scene) dump(t *testing.T) {
+	if os.Getenv("DUMP") == "" {
+		return
+	}
+	for _, e := range sc.snapshot() {
+		t.Logf("%8.1f %s %s %s %s %s %s %v %.200s", e.T, e.Source, e.Event, e.Dir, e.SIP, e.Call, e.Phase, e.Changed, e.Response)
+	}
+}
+
+// trunkOf makes the trunk that a recording used: its id says which one it was.
+func (sc *scene) trunkOf(t *testing.T, id string) string {
+	t.Helper()
+	trunk := &livekit.SIPOutboundTrunkInfo{
+		Name: sc.rec.name, Address: sc.carrier.Addr(), Numbers: []string{"+15550000001"}, AuthUsername: "u", AuthPassword: "p"}
+	switch id {
+	case "ST_Riv5kVvkaqXP", "ST_JEytgEMzDwY8":
+	case "ST_sTXwPKkrLQSR":
+		trunk.AuthPassword, trunk.Numbers = "wrong", []string{"+15550000002"}
+	case "ST_YgVkwUPzF77c":
+		trunk.Address, trunk.Transport, trunk.Numbers = closedAddr(t), livekit.SIPTransport_SIP_TRANSPORT_UDP, []string{"+15550000003"}
+	case "ST_TT6FX5b9q2fV":
+		trunk.Address, trunk.Transport, trunk.Numbers = closedAddr(t), livekit.SIPTransport_SIP_TRANSPORT_TCP, []string{"+15550000004"}
+	case "ST_GpmdfW2mJgtE":
+		return sc.inboundTrunk(t, "+15550000098", nil)
+	default:
+		return id
+	}
+	made, err := lksdk.NewSIPClient(sc.st.livekit.HTTPURL(), testKey, testSecret).
+		CreateSIPOutboundTrunk(t.Context(), &livekit.CreateSIPOutboundTrunkRequest{Trunk: trunk})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if trunk.Address != sc.carrier.Addr() {
+		sc.renamed = append(sc.renamed, trunk.Address, "127.0.0.1:15999")
+	}
+	return made.SipTrunkId
+}
+
+// closedAddr is an address where nobody listens.
+func closedAddr(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// playOutbound makes the recording's requests at the recording's times.
+func (sc *scene) playOutbound(t *testing.T) {
+	xs := exchanges(sc.rec.Timeline)
+	room := "replay-" + sc.rec.name + "-room"
+	recordedRoom, trunks := "", map[string]string{}
+	for _, x := range xs {
+		var b struct {
+			RoomName   string `json:"room_name"`
+			SIPTrunkID string `json:"sip_trunk_id"`
+		}
+		must(json.Unmarshal(x.request, &b))
+		if recordedRoom == "" {
+			recordedRoom = b.RoomName
+		}
+		if b.SIPTrunkID != "" && trunks[b.SIPTrunkID] == "" {
+			trunks[b.SIPTrunkID] = sc.trunkOf(t, b.SIPTrunkID)
+		}
+	}
+	sc.rename(room, recordedRoom)
+	var back []string
+	for recorded, ours := range trunks {
+		back = append(back, `"`+recorded+`"`, `"`+ours+`"`)
+	}
+	toOurs := strings.NewReplacer(append(back, recordedRoom, room)...)
+	sc.st.addScene(sc, room)
+	sc.playRequests(t, xs, toOurs, room)
+}
+
+// rename has further names of ours replaced by the recording's.
+func (sc *scene) rename(pairs ...string) {
+	sc.renamed = append(sc.renamed, pairs...)
+	sc.names = strings.NewReplacer(append(sc.renamed, sc.carrier.Addr(), "127.0.0.1:15090", sc.st.sip.SIPAddr(), "127.0.0.1:15080")...)
+}
+
+func (st *stage) addScene(sc *scene, key string) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.scenes[key] = sc
+}
+
+// playRequests makes each request at its time, but not before those are answered that were answered then. Times count
+// from the first request after the agent is there.
+func (sc *scene) playRequests(t *testing.T, xs []exchange, toOurs *strings.Replacer, room string) {
+	var answered sync.WaitGroup
+	done := make(chan struct{}, len(xs))
+	finished := 0
+	var zero time.Time
+	last := 0.0
+	for _, x := range xs {
+		prepare := x.method == "CreateRoom" || x.method == "CreateDispatch"
+		for finished < x.after {
+			<-done
+			finished++
+		}
+		if !prepare {
+			if zero.IsZero() {
+				sc.awaitAgent(t, len(xs) > 0 && xs[0].method == "CreateRoom")
+				zero = time.Now().Add(-ms(x.at))
+			}
+			time.Sleep(time.Until(zero.Add(ms(x.at))))
+		}
+		last = x.at
+		answered.Go(func() {
+			sc.ask(x, toOurs)
+			done <- struct{}{}
+		})
+	}
+	sc.pressDigits(room, zero)
+	answered.Wait()
+	time.Sleep(time.Until(zero.Add(ms(last + 400))))
+}
+
+func (sc *scene) ask(x exchange, toOurs *strings.Replacer) {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	if x.reply.TransportError != "" { // the client gave up
+		ctx, cancel = context.WithTimeout(context.Background(), ms(x.reply.TookMS))
+	}
+	defer cancel()
+	body := []byte(sc.ourAgent(toOurs.Replace(string(x.request))))
+	var named struct {
+		Room     string `json:"room"`
+		RoomName string `json:"room_name"`
+	}
+	must(json.Unmarshal(body, &named))
+	room := named.Room + named.RoomName
+	sc.note(entry{Source: "client", Call: x.method, Phase: "request", Request: body})
+	r := sc.st.api.call(ctx, x.method, room, body)
+	raw, err := json.Marshal(r)
+	must(err)
+	sc.note(entry{Source: "client", Call: x.method, Phase: "response", Response: json.RawMessage(sc.names.Replace(string(raw)))})
+}
+
+// ourAgent names our agent where the recording named its own.
+func (sc *scene) ourAgent(request string) string {
+	return regexp.MustCompile(`agent-AJ_[A-Za-z0-9]+`).ReplaceAllStringFunc(request, func(recorded string) string {
+		for _, e := range sc.snapshot() {
+			if e.Source == "agent" && strings.HasPrefix(e.Identity, "agent-AJ_") {
+				return e.Identity
+			}
+		}
+		return recorded
+	})
+}
+
+// awaitAgent waits until the agent has published, if the recording has one.
+func (sc *scene) awaitAgent(t *testing.T, agent bool) {
+	t.Helper()
+	for limit := time.Now().Add(20 * time.Second); agent && time.Now().Before(limit); time.Sleep(10 * time.Millisecond) {
+		for _, e := range sc.snapshot() {
+			if e.Source == "webhook" && e.Event == "track_published" {
+				time.Sleep(200 * time.Millisecond)
+				return
+			}
+		}
+	}
+	if agent {
+		t.Fatal("no agent came")
+	}
+}
+
+// pressDigits makes the agent send the digits that it sent in the recording.
+func (sc *scene) pressDigits(room string, zero time.Time) {
+	for _, e := range sc.rec.Timeline {
+		if digit, ok := strings.CutPrefix(string(e.Event), "publishes SipDTMF "); ok && e.Source == "agent" {
+			time.AfterFunc(time.Until(zero.Add(ms(e.T))), func() { sc.st.worker.press(room, digit) })
+		}
+	}
+}
+
+func ms(v float64) time.Duration { return time.Duration(v * float64(time.Millisecond)) }
+
+// playInbound lets the carrier call as it did in the recording.
+func (sc *scene) playInbound(t *testing.T) {
+	var req struct {
+		From string `json:"carrier_invite_from"`
+		To   string `json:"carrier_invite_to"`
+	}
+	must(json.Unmarshal(sc.rec.Request, &req))
+	// All scenes share one LiveKit, so each has a called number of its own, derived from its caller's.
+	to := "+1666" + req.From[len(req.From)-7:]
+	xs := exchanges(sc.rec.Timeline)
+	room, recordedRoom := "_"+req.From+"_", ""
+	for _, e := range sc.rec.Timeline {
+		if e.Source == "webhook" {
+			var b struct{ Room struct{ Name string } }
+			must(json.Unmarshal(e.Body, &b))
+			recordedRoom = b.Room.Name
+		}
+	}
+	sc.rename(to, req.To)
+	if sc.rec.name != "inbound-no-matching-trunk" && sc.rec.name != "inbound-no-matching-trunk-with-rule" {
+		trunk := sc.inboundTrunk(t, to, sc.ringTimeout())
+		if sc.rec.name != "inbound-matching-trunk-no-rule" {
+			sc.rule(t, trunk, recordedRoom)
+		}
+	}
+	sc.st.addScene(sc, room)
+
+	zero := time.Now()
+	call, err := sc.carrier.Call(t.Context(), sc.st.sip.SIPAddr(), carrier.CallOptions{
+		From: req.From, To: to, Script: carrier.Script{ReferTo: transferTarget}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.HasSuffix(sc.rec.name, "caller-hangup") {
+		time.AfterFunc(ms(4273), func() { _ = call.Hangup(context.Background()) })
+	}
+	last := 2500.0
+	for _, x := range xs {
+		time.Sleep(time.Until(zero.Add(ms(x.at))))
+		sc.st.mu.Lock()
+		ours := sc.room
+		sc.st.mu.Unlock()
+		sc.ask(x, strings.NewReplacer(recordedRoom, ours))
+		last = x.at + 400
+	}
+	time.Sleep(time.Until(zero.Add(ms(last))))
+	if len(xs) == 0 { // LiveKit is silent: see that it stays so, before the carrier gives up
+		sc.compareSoFar()
+	}
+}
+
+// compareSoFar freezes the timeline: what closing the carrier adds was not recorded.
+func (sc *scene) compareSoFar() {
+	frozen := sc.snapshot()
+	_ = sc.carrier.Close()
+	sc.mu.Lock()
+	sc.timeline = frozen
+	sc.mu.Unlock()
+}
+
+func (sc *scene) ringTimeout() *time.Duration {
+	if sc.rec.name == "inbound-individual-no-agent-ringtimeout5" {
+		d := 5 * time.Second
+		return &d
+	}
+	return nil
+}
+
+func (sc *scene) rule(t *testing.T, trunk, recordedRoom string) {
+	t.Helper()
+	prefix, _, _ := strings.Cut(recordedRoom, "_+")
+	rule := map[string]any{
+		"name": sc.rec.name, "trunk_ids": []string{trunk},
+		"rule": map[string]any{"dispatch_rule_individual": map[string]any{"room_prefix": prefix}},
+	}
+	if prefix != "rt5-" {
+		config := map[string]any{"empty_timeout": 20, "departure_timeout": 3, "agents": []any{map[string]any{"agent_name": "phone-agent"}}}
+		if prefix == "call-in-" {
+			rule["metadata"], rule["attributes"] = `{"pm":1}`, map[string]string{"rule.attr": "x"}
+			config["metadata"] = "room-meta"
+		}
+		rule["room_config"] = config
+	}
+	body, err := json.Marshal(map[string]any{"dispatch_rule": rule})
+	must(err)
+	if r := sc.st.api.call(t.Context(), "CreateSIPDispatchRule", "", body); r.HTTPStatus != 200 {
+		t.Fatalf("rule: %s", fmt.Sprint(string(r.Body), r.TransportError))
+	}
+}
+
+func (sc *scene) inboundTrunk(t *testing.T, number string, ringing *time.Duration) string {
+	t.Helper()
+	trunk := map[string]any{"name": sc.rec.name, "numbers": []string{number}}
+	if ringing != nil {
+		trunk["ringing_timeout"] = fmt.Sprintf("%.0fs", ringing.Seconds())
+	}
+	body, err := json.Marshal(map[string]any{"trunk": trunk})
+	must(err)
+	r := sc.st.api.call(t.Context(), "CreateSIPInboundTrunk", "", body)
+	var made struct {
+		ID string `json:"sip_trunk_id"`
+	}
+	if r.HTTPStatus != 200 || json.Unmarshal(r.Body, &made) != nil {
+		t.Fatalf("trunk: %s %s", r.Body, r.TransportError)
+	}
+	return made.ID
+}
