@@ -13,6 +13,7 @@ import (
 const (
 	maxTransaction = 100
 	maxToken       = 36
+	maxTransacted  = 4 << 20 // bytes of items, read or written
 	tokenLife      = 10 * time.Minute
 )
 
@@ -196,10 +197,11 @@ func absentMember(i int, member string) error {
 func checkAll(tx *bbolt.Tx, mutations []*mutation) error {
 	reasons := make([]reason, len(mutations))
 	codes := make([]string, len(mutations))
-	canceled := false
+	canceled, size := false, 0
 	for i, m := range mutations {
 		reasons[i].Code = "None"
-		_, _, err := m.check(m.t.open(tx))
+		_, updated, err := m.check(m.t.open(tx))
+		size += updated.size()
 		var refused *Error
 		switch {
 		case err == nil:
@@ -212,7 +214,10 @@ func checkAll(tx *bbolt.Tx, mutations []*mutation) error {
 		}
 		codes[i] = reasons[i].Code
 	}
-	if !canceled {
+	switch {
+	case size > maxTransacted:
+		return tooLarge()
+	case !canceled:
 		return nil
 	}
 	return &Error{
@@ -220,6 +225,10 @@ func checkAll(tx *bbolt.Tx, mutations []*mutation) error {
 		Message: "Transaction cancelled, please refer cancellation reasons for specific reasons [" + strings.Join(codes, ", ") + "]",
 		reasons: reasons,
 	}
+}
+
+func tooLarge() error {
+	return invalid("The aggregate size of the items in the transaction exceeds 4 MB")
 }
 
 // doneTransaction is what is remembered under a ClientRequestToken.
@@ -311,10 +320,14 @@ func (db *DB) transactGet(in *transactGetInput) (*transactGetOutput, error) {
 	out := &transactGetOutput{}
 	spent := map[string]usage{}
 	err = db.view(func(tx *bbolt.Tx) error {
+		size := 0
 		for _, l := range lookups {
 			found, err := l.t.open(tx).get(l.key)
 			if err != nil {
 				return err
+			}
+			if size += found.size(); size > maxTransacted {
+				return tooLarge()
 			}
 			if spent[l.t.Name] == nil {
 				spent[l.t.Name] = usage{}
@@ -324,12 +337,15 @@ func (db *DB) transactGet(in *transactGetInput) (*transactGetOutput, error) {
 		}
 		return nil
 	})
+	if err != nil {
+		return nil, err
+	}
 	out.ConsumedCapacity = reports(spent, in.ReturnConsumedCapacity)
 	for _, c := range out.ConsumedCapacity {
 		c.double(func(u *capacityUnits) *float64 { return &u.ReadCapacityUnits })
 		c.ReadCapacityUnits = c.CapacityUnits
 	}
-	return out, err
+	return out, nil
 }
 
 func (db *DB) transactLookups(in *transactGetInput) ([]*lookup, error) {

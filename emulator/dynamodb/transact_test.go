@@ -112,9 +112,9 @@ func TestCancellationReasons(t *testing.T) {
 	}
 }
 
-// TestBatchesOfMuch: BatchGetItem stops at 16 MB and says which keys it left, a page of a
-// Query at 1 MB.
-func TestBatchesOfMuch(t *testing.T) {
+// TestLimits: BatchGetItem stops at 16 MB and says which keys it left, a page of a Query
+// at 1 MB; a transaction over 4 MB and an item over 400 KB are refused.
+func TestLimits(t *testing.T) {
 	t.Parallel()
 	_, c := inProcess(t, dynamodb.Options{})
 	createTable(t, c, "calls")
@@ -140,7 +140,14 @@ func TestBatchesOfMuch(t *testing.T) {
 	if out.Count != 3 || out.LastEvaluatedKey["sk"].(*types.AttributeValueMemberS).Value != "02" {
 		t.Errorf("page of %d items, last %v", out.Count, out.LastEvaluatedKey)
 	}
-	_, err := c.PutItem(t.Context(), &sdk.PutItemInput{TableName: aws.String("calls"), Item: with(key("a", "01"), attributes{"x": str(strings.Repeat("x", 400<<10))})})
+	var reads []types.TransactGetItem
+	for _, k := range keys[:11] {
+		reads = append(reads, types.TransactGetItem{Get: &types.Get{TableName: aws.String("calls"), Key: k}})
+	}
+	must[*sdk.TransactGetItemsOutput](t)(c.TransactGetItems(t.Context(), &sdk.TransactGetItemsInput{TransactItems: reads[:10]}))
+	_, err := c.TransactGetItems(t.Context(), &sdk.TransactGetItemsInput{TransactItems: reads})
+	wantError(t, err, "ValidationException", "The aggregate size of the items in the transaction exceeds 4 MB")
+	_, err = c.PutItem(t.Context(), &sdk.PutItemInput{TableName: aws.String("calls"), Item: with(key("a", "01"), attributes{"x": str(strings.Repeat("x", 400<<10))})})
 	wantError(t, err, "ValidationException", "Item size has exceeded the maximum allowed size")
 	_, err = c.UpdateItem(t.Context(), &sdk.UpdateItemInput{
 		TableName: aws.String("calls"), Key: key("a", "01"), UpdateExpression: aws.String("SET y = :y"), ExpressionAttributeValues: attributes{":y": str("0123456789")},
