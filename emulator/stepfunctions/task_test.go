@@ -253,6 +253,7 @@ func TestTokens(t *testing.T) {
 		f.load(waiting(`,"Catch":[{"ErrorEquals":["No"],"ResultPath":"$.e","Next":"S"}]`))
 		arn := f.start("x", `{}`)
 		first := <-into
+		synctest.Wait() // the function has returned
 		var wrong *types.InvalidOutput
 		if err := f.succeed(first, `{`); !errors.As(err, &wrong) {
 			t.Error(err)
@@ -398,6 +399,51 @@ func TestTokenRace(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A function that fails at the moment its token is answered: one of the two
+// counts, and the answer tells which.
+func TestTokenAgainstReply(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		won := map[string]bool{} // by execution name
+		var f *fixture
+		f = open(t, stepfunctions.Options{Invoke: func(_ context.Context, _ string, payload []byte) ([]byte, error) {
+			var in struct{ Name, Token string }
+			if err := json.Unmarshal(payload, &in); err != nil {
+				return nil, err
+			}
+			go func() {
+				time.Sleep(time.Second)
+				err := f.succeed(in.Token, `1`)
+				mu.Lock()
+				defer mu.Unlock()
+				won[in.Name] = err == nil
+			}()
+			time.Sleep(time.Second)
+			return nil, &stepfunctions.FunctionError{Type: "Failed"}
+		}})
+		f.load(one(`"Type":"Task","Resource":"arn:aws:states:::lambda:invoke.waitForTaskToken","Parameters":{"FunctionName":"f","Payload":{"Name.$":"$$.Execution.Name","Token.$":"$$.Task.Token"}},"Next":"W"},"W":{"Type":"Wait","Seconds":5,"End":true`))
+		var arns []string
+		for i := range 500 {
+			arns = append(arns, f.start(fmt.Sprint(i), `{}`))
+		}
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		for i, arn := range arns {
+			want := types.ExecutionStatusFailed
+			if won[fmt.Sprint(i)] {
+				want = types.ExecutionStatusSucceeded
+			}
+			if out := f.describe(arn); out.Status != want {
+				t.Errorf("%d: %s, want %s", i, out.Status, want)
+			}
+			if n := len(f.history(arn)); n != 6 && n != 9 {
+				t.Errorf("%d: %d events", i, n)
+			}
+		}
+	})
 }
 
 func TestStopExecution(t *testing.T) {
