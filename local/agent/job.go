@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/livekit/protocol/livekit"
@@ -23,15 +24,13 @@ const (
 	maxSpeech = 200
 )
 
-// instructions are the dispatch metadata of a call. All of it is optional.
+// instructions are what the demo agent uses of a call's dispatch metadata; all of it is optional. What else is there
+// (system_prompt, voice, metadata) is for agents that think.
 type instructions struct {
-	CallID         string          `json:"call_id"`
-	SystemPrompt   string          `json:"system_prompt"`
-	WelcomeMessage string          `json:"welcome_message"`
-	Voice          string          `json:"voice"`
-	Metadata       json.RawMessage `json:"metadata"`
-	TranscriptURL  string          `json:"transcript_url"`
-	CallToken      string          `json:"call_token"`
+	CallID         string `json:"call_id"`
+	WelcomeMessage string `json:"welcome_message"`
+	TranscriptURL  string `json:"transcript_url"`
+	CallToken      string `json:"call_token"`
 }
 
 // session is one job: the agent in one room.
@@ -39,10 +38,12 @@ type session struct {
 	agent      *Agent
 	room       *lksdk.Room
 	track      *lksdk.LocalTrack
+	trackSID   string
 	transcript *transcript
 	changed    chan struct{} // somebody came, left or changed attributes
 	gone       chan struct{} // the room is over for us
 	leave      sync.Once
+	came       atomic.Bool // the callee has been seen
 	texts      sync.WaitGroup
 	silence    []byte
 	spoken     int // bytes of the voice used so far
@@ -66,14 +67,14 @@ func (a *Agent) work(ctx context.Context, assignment *livekit.JobAssignment) err
 	if err := s.join(ctx, assignment); err != nil {
 		return err
 	}
-	defer s.texts.Wait()
-	defer s.room.Disconnect()
 	key := told.CallID
 	if key == "" {
 		key = job.GetRoom().GetSid()
 	}
 	s.transcript = a.newTranscript(told.TranscriptURL, told.CallToken, key)
 	defer s.transcript.finish()
+	defer s.texts.Wait()
+	defer s.room.Disconnect()
 
 	if s.untilActive(ctx) {
 		s.converse(ctx, s.lines(told))
@@ -95,7 +96,12 @@ func (s *session) join(ctx context.Context, assignment *livekit.JobAssignment) e
 		}
 	}
 	callback := lksdk.NewRoomCallback()
-	callback.OnParticipantConnected = func(*lksdk.RemoteParticipant) { changed() }
+	callback.OnParticipantConnected = func(p *lksdk.RemoteParticipant) {
+		if p.Kind() == lksdk.ParticipantSIP {
+			s.came.Store(true)
+		}
+		changed()
+	}
 	callback.OnParticipantDisconnected = func(*lksdk.RemoteParticipant) { changed() }
 	callback.OnAttributesChanged = func(map[string]string, lksdk.Participant) { changed() }
 	callback.OnDisconnected = func() { s.leave.Do(func() { close(s.gone) }) }
@@ -109,8 +115,9 @@ func (s *session) join(ctx context.Context, assignment *livekit.JobAssignment) e
 	s.track, err = lksdk.NewLocalTrack(webrtc.RTPCodecCapability{
 		MimeType: webrtc.MimeTypePCMU, ClockRate: 8000, Channels: 1,
 	})
+	var published *lksdk.LocalTrackPublication
 	if err == nil {
-		_, err = s.room.LocalParticipant.PublishTrack(s.track, &lksdk.TrackPublicationOptions{
+		published, err = s.room.LocalParticipant.PublishTrack(s.track, &lksdk.TrackPublicationOptions{
 			Name: "agent", Source: livekit.TrackSource_MICROPHONE,
 		})
 	}
@@ -118,6 +125,7 @@ func (s *session) join(ctx context.Context, assignment *livekit.JobAssignment) e
 		s.room.Disconnect()
 		return fmt.Errorf("publish voice: %w", err)
 	}
+	s.trackSID = published.SID()
 	return nil
 }
 
@@ -135,16 +143,18 @@ func (s *session) callee() (status string, present bool) {
 
 // untilActive waits until the callee is on the line; false when the call is over before.
 func (s *session) untilActive(ctx context.Context) bool {
-	seen := false
 	for {
+		came := s.came.Load()
 		status, present := s.callee()
 		if status == "active" {
 			return true
 		}
-		if seen && !present {
+		if came && !present {
 			return false
 		}
-		seen = seen || present
+		if present {
+			s.came.Store(true)
+		}
 		select {
 		case <-s.changed:
 		case <-s.gone:
@@ -208,15 +218,18 @@ func (s *session) begin(line Line) (speaks bool) {
 		return false
 	}
 	s.segments++
-	attributes := map[string]string{
+	packets := textStream(line.Text, "lk.transcription", map[string]string{
 		"lk.transcription_final":  "true",
 		"lk.segment_id":           fmt.Sprintf("SG_%d", s.segments),
-		"lk.transcribed_track_id": s.track.ID(),
-	}
-	s.texts.Go(func() { // waits for the data channel: the voice must not
-		s.room.LocalParticipant.SendText(line.Text, lksdk.StreamTextOptions{
-			Topic: "lk.transcription", Attributes: attributes,
-		})
+		"lk.transcribed_track_id": s.trackSID,
+	})
+	s.texts.Go(func() { // waits for the data channel, which the voice must not
+		for _, p := range packets {
+			if err := s.room.LocalParticipant.PublishDataPacket(p, lksdk.WithDataPublishReliable(true)); err != nil {
+				s.agent.log.Warn("text not sent", "error", err)
+				return
+			}
+		}
 	})
 	return true
 }

@@ -19,6 +19,7 @@ const (
 	pingEvery = 10 * time.Second
 	// A server silent for longer than this, pongs included, is gone.
 	serverTimeout = 25 * time.Second
+	settle        = 50 * time.Millisecond  // for the registration to travel LiveKit's message bus
 	firstWait     = 200 * time.Millisecond // before the first reconnection; doubles up to maxWait
 	maxWait       = 5 * time.Second
 )
@@ -121,7 +122,7 @@ func (w *worker) serve(ctx context.Context) error {
 		if err := proto.Unmarshal(data, &msg); err != nil {
 			return fmt.Errorf("message from LiveKit: %w", err)
 		}
-		w.handle(ctx, &msg)
+		w.handle(&msg)
 	}
 }
 
@@ -151,15 +152,19 @@ func (w *worker) ping(ctx context.Context, stopped <-chan struct{}) {
 	for {
 		select {
 		case <-tick.C:
-			w.send(&livekit.WorkerMessage{Message: &livekit.WorkerMessage_Ping{
-				Ping: &livekit.WorkerPing{Timestamp: time.Now().UnixMilli()},
-			}})
+			w.sendPing()
 		case <-stopped:
 			return
 		case <-ctx.Done():
 			return
 		}
 	}
+}
+
+func (w *worker) sendPing() {
+	w.send(&livekit.WorkerMessage{Message: &livekit.WorkerMessage_Ping{
+		Ping: &livekit.WorkerPing{Timestamp: time.Now().UnixMilli()},
+	}})
 }
 
 // send writes to the present connection. A failure shows when reading.
@@ -180,11 +185,15 @@ func (w *worker) send(msg *livekit.WorkerMessage) {
 	}
 }
 
-func (w *worker) handle(ctx context.Context, msg *livekit.ServerMessage) {
+func (w *worker) handle(msg *livekit.ServerMessage) {
 	switch m := msg.Message.(type) {
 	case *livekit.ServerMessage_Register:
-		w.once.Do(func() { close(w.registered) })
 		w.agent.log.Info("agent worker registered", "agent", w.name, "worker_id", m.Register.GetWorkerId())
+		w.sendPing()
+	case *livekit.ServerMessage_Pong:
+		// LiveKit confirms a registration before it listens for the worker's jobs, and drops those that come in
+		// between. It answers pings only afterwards (service.AgentHandler.HandleConnection).
+		time.AfterFunc(settle, func() { w.once.Do(func() { close(w.registered) }) })
 	case *livekit.ServerMessage_Availability:
 		job := m.Availability.GetJob()
 		w.send(&livekit.WorkerMessage{Message: &livekit.WorkerMessage_Availability{

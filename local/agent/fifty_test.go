@@ -1,0 +1,74 @@
+//go:build !race
+
+package agent
+
+import (
+	"fmt"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/livekit/protocol/auth"
+	"github.com/livekit/protocol/livekit"
+	lksdk "github.com/livekit/server-sdk-go/v2"
+)
+
+// Fifty jobs at once cost little. Not with the race detector: there LiveKit's own side of it takes minutes.
+func TestFiftyJobs(t *testing.T) {
+	s := newStage(t)
+	a := s.agent(Options{Names: []string{"many"}})
+	const n = 50
+	before := cpu(t)
+	began := time.Now() // LiveKit works on some twenty dispatches at a time in the first 5 s after a registration
+	for i := range n {
+		room := fmt.Sprint("many-", i)
+		s.dispatch(room, "many", map[string]string{"welcome_message": "hello"})
+	}
+	eventually(t, "jobs", func() bool { return a.Jobs() == n })
+	t.Logf("joining: %v, %v of CPU for server and agent", time.Since(began), cpu(t)-before)
+	for i := range n { // callees with no media of their own: only the agent's cost is of interest
+		s.silentCallee(fmt.Sprint("many-", i))
+	}
+	before = cpu(t)
+	time.Sleep(2 * time.Second)
+	share := float64(cpu(t)-before) / 2e7
+	t.Logf("talking: %.0f %% of one core for server, agent and %d callees' signalling", share, n)
+	if share > 80 {
+		t.Errorf("%d jobs cost %.0f %% of one core", n, share)
+	}
+	if a.Jobs() != n {
+		t.Errorf("%d jobs left", a.Jobs())
+	}
+	for i := range n {
+		if _, err := s.rooms.DeleteRoom(t.Context(), &livekit.DeleteRoomRequest{Room: fmt.Sprint("many-", i)}); err != nil {
+			t.Error(err)
+		}
+	}
+	eventually(t, "all left", func() bool { return a.Jobs() == 0 })
+}
+
+// silentCallee is a telephone participant on the line that subscribes to nothing.
+func (s *stage) silentCallee(room string) {
+	s.t.Helper()
+	token, err := auth.NewAccessToken(key, secret).SetIdentity("callee-" + room).SetKind(livekit.ParticipantInfo_SIP).
+		SetAttributes(map[string]string{livekit.AttrSIPCallStatus: "active"}).
+		SetVideoGrant(&auth.VideoGrant{RoomJoin: true, Room: room}).ToJWT()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	r, err := lksdk.ConnectToRoomWithToken(server.URL(), token, lksdk.NewRoomCallback(), lksdk.WithAutoSubscribe(false))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(r.Disconnect)
+}
+
+// cpu is the processor time this process has used.
+func cpu(t *testing.T) time.Duration {
+	t.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}

@@ -1,0 +1,35 @@
+package agent
+
+import (
+	"crypto/rand"
+	"time"
+
+	"github.com/livekit/protocol/livekit"
+	lksdk "github.com/livekit/server-sdk-go/v2"
+)
+
+// dataPacket is a packet for LiveKit's data channel.
+type dataPacket struct{ packet *livekit.DataPacket }
+
+func (d dataPacket) ToProto() *livekit.DataPacket { return d.packet }
+
+// textStream are the packets of a text of at most 15 kB sent as a LiveKit text stream (livekit_models.proto,
+// DataStream). The SDK's SendText (v2.18.1) is of no use here: left while it waits for the data channel, a room is
+// never closed, because its writer holds the lock that closing takes.
+func textStream(text, topic string, attributes map[string]string) []lksdk.DataPacket {
+	id, size := rand.Text(), uint64(len(text))
+	return []lksdk.DataPacket{
+		dataPacket{&livekit.DataPacket{Value: &livekit.DataPacket_StreamHeader{StreamHeader: &livekit.DataStream_Header{
+			StreamId: id, MimeType: "text/plain", Topic: topic, Timestamp: time.Now().UnixMilli(), TotalLength: &size,
+			Attributes: attributes, ContentHeader: &livekit.DataStream_Header_TextHeader{
+				TextHeader: &livekit.DataStream_TextHeader{OperationType: livekit.DataStream_CREATE},
+			},
+		}}}},
+		dataPacket{&livekit.DataPacket{Value: &livekit.DataPacket_StreamChunk{
+			StreamChunk: &livekit.DataStream_Chunk{StreamId: id, Content: []byte(text)},
+		}}},
+		dataPacket{&livekit.DataPacket{Value: &livekit.DataPacket_StreamTrailer{
+			StreamTrailer: &livekit.DataStream_Trailer{StreamId: id},
+		}}},
+	}
+}
