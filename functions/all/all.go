@@ -54,7 +54,7 @@ func HTTP(d Deps) map[string]api.Endpoint {
 func Tasks(d Deps) map[string]any {
 	s := d.settler()
 	return map[string]any{
-		"awaitcall":   (&awaitcall.Task{Calls: d.DB, Settle: s, Now: d.Now}).Run,
+		"awaitcall":   (&awaitcall.Task{Calls: d.DB, Settle: s, Now: d.Now, Log: d.Log}).Run,
 		"dialcall":    (&dialcall.Task{Calls: d.DB, Phone: d.LiveKit, Settle: s, Now: d.Now, Log: d.Log}).Run,
 		"preparecall": (&preparecall.Task{Rooms: d.LiveKit, Settle: s, Now: d.Now}).Run,
 		"settlecall":  (&settlecall.Task{Settle: s, Now: d.Now}).Run,

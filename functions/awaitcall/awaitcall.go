@@ -4,6 +4,7 @@ package awaitcall
 
 import (
 	"context"
+	"log/slog"
 	"time"
 
 	"github.com/krosai/telephony/shared/call"
@@ -20,6 +21,7 @@ type Task struct {
 	Calls  Calls
 	Settle *settle.Settler
 	Now    func() time.Time
+	Log    *slog.Logger
 }
 
 // Input names the call and carries the workflow's token.
@@ -29,7 +31,9 @@ type Input struct {
 }
 
 // Run leaves the token and then reads the room once: the callee may have hung
-// up before the answer was recorded, when nobody listened for it.
+// up before the answer was recorded, when nobody listened for it. A look that
+// fails is no failure of the wait, which would take down a call that is up: the
+// sweep looks again within a minute.
 func (t *Task) Run(ctx context.Context, in Input) error {
 	c, open, err := t.Calls.AwaitEnd(ctx, in.CallID, in.TaskToken)
 	if err != nil {
@@ -38,6 +42,10 @@ func (t *Task) Run(ctx context.Context, in Input) error {
 	if !open {
 		return t.Settle.Flow.CallEnded(ctx, in.TaskToken)
 	}
-	_, err = t.Settle.Gone(ctx, c, call.Leave{}, t.Now())
+	c, err = t.Settle.Gone(ctx, c, call.Leave{}, t.Now())
+	if err != nil && !c.Status.Ended() {
+		t.Log.WarnContext(ctx, "look at an answered call", "call_id", c.ID, "err", err)
+		return nil
+	}
 	return err
 }

@@ -160,7 +160,7 @@ func (p *Platform) startAWS(ctx context.Context, tmpl *template.Template) (clien
 		if err != nil {
 			return c, fmt.Errorf("state machine %s: %w", m.Name, err)
 		}
-		if m.LogicalID == "CallStateMachine" {
+		if m.LogicalID == "CallMachine" {
 			c.callMachine = arn
 		}
 	}

@@ -291,3 +291,11 @@ func (r roomService) ListParticipants(_ context.Context, q *livekit.ListParticip
 	}
 	return &livekit.ListParticipantsResponse{Participants: room.Participants}, nil
 }
+
+// AddInbound puts an inbound trunk there as somebody else would.
+func (s *Server) AddInbound(t *livekit.SIPInboundTrunkInfo) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t.SipTrunkId = s.id("ST")
+	s.inbound = append(s.inbound, t)
+}

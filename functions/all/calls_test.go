@@ -1,0 +1,302 @@
+package all_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	lk "github.com/livekit/protocol/livekit"
+
+	"github.com/krosai/telephony/emulator/stepfunctions"
+	"github.com/krosai/telephony/emulator/template"
+	"github.com/krosai/telephony/functions/all"
+	"github.com/krosai/telephony/functions/sweepcalls"
+	"github.com/krosai/telephony/shared/call"
+	"github.com/krosai/telephony/shared/flow"
+	"github.com/krosai/telephony/shared/livekit"
+	"github.com/krosai/telephony/shared/livekit/livekittest"
+	"github.com/krosai/telephony/shared/secret"
+	"github.com/krosai/telephony/shared/settle"
+	"github.com/krosai/telephony/shared/store"
+	"github.com/krosai/telephony/shared/store/storetest"
+)
+
+// world is the call workflow with all its functions, a database, and a LiveKit
+// that fails on demand.
+type world struct {
+	t       *testing.T
+	db      *storetest.Database
+	livekit *livekittest.Server
+	deps    all.Deps
+	id      string
+	crash   map[string]int // function: how many of its next runs die after their work
+	dials   atomic.Int64
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	w := &world{t: t, db: storetest.Open(t, nil), livekit: livekittest.New(t), id: "call_01ARZ3NDEKTSV4RRFFQ69G5FAV", crash: map[string]int{}}
+	tmpl, err := template.Open("../../template.yaml", template.Values{"LiveKitUrl": "ws://127.0.0.1", "LiveKitApiKey": "k", "LiveKitApiSecret": "s"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	folders := map[string]string{}
+	for _, f := range tmpl.Functions() {
+		folders[f.Name] = f.Folder
+	}
+	flows, err := stepfunctions.Open(stepfunctions.Options{Invoke: func(ctx context.Context, name string, payload []byte) ([]byte, error) {
+		return w.invoke(ctx, folders[name], payload)
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := flows.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	machine := tmpl.StateMachines()[0]
+	arn, err := flows.Load(machine.Name, machine.Definition)
+	if err != nil {
+		t.Fatal(err)
+	}
+	flows.Start()
+	anyone := aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+		return aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}, nil
+	})
+	w.deps = all.Deps{DB: w.db.DB, Now: time.Now, Log: slog.New(slog.DiscardHandler),
+		LiveKit: livekit.Open(livekit.Config{URL: w.livekit.URL, APIKey: livekittest.APIKey, APISecret: secret.New(livekittest.APISecret)}),
+		Flow:    flow.Open(aws.Config{Region: "us-east-1", HTTPClient: flows.Client(), Credentials: anyone}, flow.Config{CallMachine: arn})}
+	w.livekit.Dial = w.answer
+	return w
+}
+
+func (w *world) invoke(ctx context.Context, folder string, payload []byte) ([]byte, error) {
+	out, err := lambda.NewHandler(all.Tasks(w.deps)[folder]).Invoke(ctx, payload)
+	if w.crash[folder] > 0 {
+		w.crash[folder]--
+		return nil, errors.New("the sandbox died")
+	}
+	return out, err
+}
+
+// answer is a callee who picks up at once and is in the room from then on.
+func (w *world) answer(q *lk.CreateSIPParticipantRequest) (*lk.SIPParticipantInfo, error) {
+	w.dials.Add(1)
+	w.livekit.Join(q.RoomName, &lk.ParticipantInfo{Sid: "PA_callee", Identity: call.CalleeIdentity, Kind: lk.ParticipantInfo_SIP,
+		State: lk.ParticipantInfo_ACTIVE, Attributes: map[string]string{"sip.callStatus": "active"}})
+	return &lk.SIPParticipantInfo{ParticipantId: "PA_callee", ParticipantIdentity: q.ParticipantIdentity, RoomName: q.RoomName}, nil
+}
+
+// place records a call, starts its workflow and lets an agent join.
+func (w *world) place() {
+	w.t.Helper()
+	c := call.Call{ID: w.id, UserID: "ada", Direction: call.Outbound, PhoneNumber: "+14155550100", FromNumber: "+2348012345678",
+		RoomName: w.id, TrunkID: "ST_1", AgentName: "a", Country: "US", RingingTimeout: 5, MaxDuration: 60,
+		Status: call.Initiated, CreatedAt: time.Now().UTC().Truncate(time.Millisecond)}
+	if _, _, err := w.db.CreateCall(w.t.Context(), c, "US", store.Once{}); err != nil {
+		w.t.Fatal(err)
+	}
+	if err := w.deps.Flow.StartCall(w.t.Context(), w.id); err != nil {
+		w.t.Fatal(err)
+	}
+	go func() {
+		for range 1000 {
+			if w.livekit.Room(w.id) != nil {
+				w.livekit.Join(w.id, &lk.ParticipantInfo{Identity: "agent", Kind: lk.ParticipantInfo_AGENT, State: lk.ParticipantInfo_ACTIVE})
+				return
+			}
+			time.Sleep(5 * time.Millisecond)
+		}
+	}()
+}
+
+// until waits for the call to be as wanted.
+func (w *world) until(wanted func(call.Call) bool) call.Call {
+	w.t.Helper()
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		c, err := w.db.Call(w.t.Context(), w.id)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if wanted(c) {
+			return c
+		}
+		if time.Now().After(end) {
+			w.t.Fatalf("still %s %s", c.Status, c.Cause)
+		}
+	}
+}
+
+func (w *world) sweep() sweepcalls.Report {
+	w.t.Helper()
+	out, err := w.invoke(w.t.Context(), "sweepcalls", []byte("{}"))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var r sweepcalls.Report
+	if err := json.Unmarshal(out, &r); err != nil {
+		w.t.Fatal(err)
+	}
+	return r
+}
+
+func ended(c call.Call) bool { return c.Status.Ended() }
+func up(c call.Call) bool    { return c.Status == call.InProgress && c.TaskToken != "" }
+
+// TestOneFaultAtEachRequest fails each request to LiveKit in turn, in each way,
+// before and after its effect. Whatever happens the phone is dialled at most
+// once, the call ends once, and no answered call is called unanswered.
+func TestOneFaultAtEachRequest(t *testing.T) {
+	t.Parallel()
+	for n := range 5 { // CreateRoom, ListParticipants, CreateSIPParticipant, and what follows
+		for _, f := range livekittest.Faults {
+			t.Run(fmt.Sprintf("request %d fault %d", n, f), func(t *testing.T) {
+				t.Parallel()
+				w := newWorld(t)
+				w.livekit.FailAt(n, f)
+				w.place()
+				c := w.until(func(c call.Call) bool { return up(c) || ended(c) })
+				if up(c) {
+					w.livekit.Leave(w.id, call.CalleeIdentity)
+					w.deps.Now = func() time.Time { return time.Now().Add(time.Minute / 2) }
+					for range 2 { // the fault may hit the first
+						_, _ = w.invoke(t.Context(), "sweepcalls", []byte("{}"))
+					}
+					c = w.until(ended)
+				}
+				dials := w.dials.Load()
+				if dials > 1 {
+					t.Errorf("dialled %d times", dials)
+				}
+				got := string(c.Status) + " " + string(c.Cause)
+				if dials == 1 && got != "completed callee_hangup" {
+					t.Errorf("an answered call ended %s", got)
+				}
+				if dials == 0 && got != "failed unknown" && got != "failed network_error" {
+					t.Errorf("a call that was never dialled ended %s", got)
+				}
+			})
+		}
+	}
+}
+
+// TestACrashedDialIsNotRepeated: the function dies after it has dialled.
+func TestACrashedDialIsNotRepeated(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.crash["dialcall"] = 1
+	w.place()
+	w.until(up)
+	if n := w.dials.Load(); n != 1 {
+		t.Errorf("dialled %d times", n)
+	}
+}
+
+// TestOrdinaryCallAsksLittleOfLiveKit counts the requests of one call.
+func TestOrdinaryCallAsksLittleOfLiveKit(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.livekit.Dial = func(q *lk.CreateSIPParticipantRequest) (*lk.SIPParticipantInfo, error) {
+		time.Sleep(1200 * time.Millisecond) // it rings
+		return w.answer(q)
+	}
+	w.place()
+	w.until(up)
+	time.Sleep(100 * time.Millisecond)
+	w.livekit.Leave(w.id, call.CalleeIdentity)
+	c, err := w.db.Call(t.Context(), w.id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &settle.Settler{Calls: w.db, Rooms: w.deps.LiveKit, Flow: w.deps.Flow, Now: time.Now}
+	if _, err := s.Gone(t.Context(), c, call.Leave{Reason: "CLIENT_INITIATED", Status: "hangup"}, time.Now()); err != nil { // as the webhook does
+		t.Fatal(err)
+	}
+	w.until(ended)
+	if asked := w.livekit.Requests(); len(asked) > 8 {
+		t.Errorf("%d requests, want at most 8: %v", len(asked), asked)
+	}
+}
+
+// TestSweepLeavesLiveCallsAlone: an empty or failing answer of LiveKit about
+// other things never ends a call whose phone is there.
+func TestSweepLeavesLiveCallsAlone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.place()
+	w.until(up)
+	w.deps.Now = func() time.Time { return time.Now().Add(30 * time.Second) }
+	if r := w.sweep(); r.Active != 1 || r.Ended != 0 || r.Orphans != 0 {
+		t.Errorf("%+v", r)
+	}
+	w.livekit.Fail("ListParticipants", livekittest.ErrorBefore)
+	if r := w.sweep(); r.Ended != 0 || r.Failures != 1 {
+		t.Errorf("LiveKit silent: %+v", r)
+	}
+	w.livekit.Fail("ListRooms", livekittest.ErrorBefore)
+	if _, err := w.invoke(t.Context(), "sweepcalls", []byte("{}")); err == nil {
+		t.Error("a sweep without LiveKit's word succeeded")
+	}
+	if c, _ := w.db.Call(t.Context(), w.id); c.Status != call.InProgress {
+		t.Errorf("the call is %s", c.Status)
+	}
+}
+
+// TestSweepEndsWhatIsOverdue: LiveKit is gone for good, and the call still
+// reaches its end two minutes after the longest it might have taken.
+func TestSweepEndsWhatIsOverdue(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.place()
+	w.until(up)
+	w.livekit.Fail("ListParticipants", livekittest.ErrorBefore)
+	w.livekit.Fail("DeleteRoom", livekittest.ErrorBefore)
+	w.deps.Now = func() time.Time { return time.Now().Add(5*time.Second + time.Minute + 2*time.Minute) }
+	if _, err := w.invoke(t.Context(), "sweepcalls", []byte("{}")); err == nil {
+		t.Error("a room was left and nobody was told")
+	}
+	if c := w.until(ended); c.Cause != call.MaxDuration || c.Duration() != 60 {
+		t.Errorf("%s after %d s", c.Cause, c.Duration())
+	}
+}
+
+// TestSweepStartsForgottenCalls: the record was written, the workflow was not
+// started.
+func TestSweepStartsForgottenCalls(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	c := call.Call{ID: w.id, UserID: "ada", RoomName: w.id, TrunkID: "ST_1", PhoneNumber: "+14155550100", FromNumber: "+2348012345678",
+		Country: "US", RingingTimeout: 5, MaxDuration: 60, Status: call.Initiated, CreatedAt: time.Now().Add(-time.Minute)}
+	if _, _, err := w.db.CreateCall(t.Context(), c, "US", store.Once{}); err != nil {
+		t.Fatal(err)
+	}
+	if r := w.sweep(); r.Started != 1 {
+		t.Errorf("%+v", r)
+	}
+	w.until(func(c call.Call) bool { return c.Status != call.Initiated })
+}
+
+// TestSweepStopsBeforeItDeletesTooMuch: more orphans than can be true are left.
+func TestSweepStopsBeforeItDeletesTooMuch(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for i := range 21 {
+		w.livekit.Join(fmt.Sprintf("call_01ARZ3NDEKTSV4RRFFQ69G5F%02d", i), &lk.ParticipantInfo{Identity: "x"})
+	}
+	w.livekit.Join("somebody-elses", &lk.ParticipantInfo{Identity: "x"})
+	if _, err := w.invoke(t.Context(), "sweepcalls", []byte("{}")); err == nil {
+		t.Error("it deleted 21 rooms")
+	}
+	if slices.Contains(w.livekit.Requests(), "DeleteRoom") {
+		t.Error("a room was deleted")
+	}
+}
