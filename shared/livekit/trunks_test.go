@@ -1,0 +1,131 @@
+package livekit
+
+import (
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	lk "github.com/livekit/protocol/livekit"
+
+	"github.com/krosai/telephony/shared/livekit/livekittest"
+	"github.com/krosai/telephony/shared/number"
+	"github.com/krosai/telephony/shared/secret"
+)
+
+var aNumber = number.Number{ID: number.ID("+2348012345678"), E164: "+2348012345678", UserID: "usr_a"}
+
+func aWish() Wanted {
+	auth := Auth{Username: "kros", Password: secret.New("canary")}
+	return Wanted{Trunks: &Trunks{
+		Outbound: &OutboundTrunk{Name: "T", Address: "a.carrier.net", Transport: "udp", Numbers: []string{aNumber.E164}, Auth: auth},
+		Inbound:  &InboundTrunk{Name: "T", Auth: auth}},
+		Rule: &DispatchRule{Name: "R", RoomPrefix: "x-", AgentName: "agent"}}
+}
+
+// What holds LiveKit's passwords shows them nowhere.
+func TestWiringShowsNoPassword(t *testing.T) {
+	t.Parallel()
+	client := Open(config(livekittest.New(t).URL))
+	have, err := client.Apply(t.Context(), Wiring{number: aNumber}, aWish())
+	if err != nil || !have.HasPassword() {
+		t.Fatal(have, err)
+	}
+	var log strings.Builder
+	slog.New(slog.NewJSONHandler(&log, nil)).Info("wiring", "w", have, "p", &have)
+	encoded, err := json.Marshal(map[string]any{"w": have, "p": &have})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []string{fmt.Sprint(have, &have), fmt.Sprintf("%+v %#v %v %q", have, have, &have, have), log.String(), string(encoded)} {
+		if strings.Contains(s, "canary") || !strings.Contains(s, "ST_") {
+			t.Errorf("%s", s)
+		}
+	}
+}
+
+// What an interrupted request left behind is adopted once and its doubles go;
+// other people's objects on the same number stay.
+func TestApplyAdopts(t *testing.T) {
+	t.Parallel()
+	server := livekittest.New(t)
+	client, ctx := Open(config(server.URL)), t.Context()
+	other := aNumber
+	other.ID, other.UserID = number.ID("+2348000000000"), "usr_b"
+	for range 3 { // doubles, as retried creates make them
+		w := aWish()
+		w.Trunks.Inbound, w.Rule = nil, nil
+		if _, err := client.Apply(ctx, Wiring{number: aNumber}, w); err != nil {
+			t.Fatal(err)
+		}
+	}
+	theirs := aWish()
+	theirs.Trunks.Inbound = nil
+	if _, err := client.Apply(ctx, Wiring{number: other}, theirs); err != nil {
+		t.Fatal(err)
+	}
+	n := aNumber
+	n.Trunk = &number.Trunk{OutboundID: "ST_000002"}
+	have, err := client.Wiring(ctx, n)
+	if err != nil || have.OutboundID() != "ST_000002" || len(have.outbound) != 3 {
+		t.Fatal(have, err)
+	}
+	done, err := client.Apply(ctx, have, aWish())
+	if err != nil || done.OutboundID() != "ST_000002" || done.InboundID() == "" || done.RuleID() == "" {
+		t.Fatal(done, err)
+	}
+	if diff := cmp.Diff([]string{"ST_000002", "ST_000004"}, ids(server)); diff != "" {
+		t.Error(diff)
+	}
+	// A rule whose trunk went away by hand is found by its id and hung on the new one.
+	inbound := done.InboundID()
+	if err := client.deleteTrunk(ctx, inbound); err != nil {
+		t.Fatal(err)
+	}
+	n.Rule = &number.Rule{ID: done.RuleID()}
+	have, err = client.Wiring(ctx, n)
+	if err != nil || have.RuleID() != done.RuleID() || have.InboundID() != "" {
+		t.Fatal(have, err)
+	}
+	again, err := client.Apply(ctx, have, aWish())
+	if err != nil || again.RuleID() != done.RuleID() || again.InboundID() == inbound {
+		t.Fatal(again, err)
+	}
+	if rules := server.Rules(); len(rules) != 1 || rules[0].TrunkIds[0] != again.InboundID() {
+		t.Errorf("%v", rules)
+	}
+}
+
+func ids(s *livekittest.Server) []string {
+	var out []string
+	for _, t := range s.Outbound() {
+		out = append(out, t.SipTrunkId)
+	}
+	return out
+}
+
+// An update leaves alone what the platform does not set.
+func TestUpdateKeepsForeignFields(t *testing.T) {
+	t.Parallel()
+	server := livekittest.New(t)
+	client, ctx := Open(config(server.URL)), t.Context()
+	have, err := client.Apply(ctx, Wiring{number: aNumber}, aWish())
+	if err != nil {
+		t.Fatal(err)
+	}
+	wish := aWish()
+	wish.Trunks.Inbound.Auth, wish.Trunks.Inbound.AllowedAddresses = Auth{}, []string{"54.172.60.0/30"}
+	wish.Trunks.Outbound.Auth.Password = secret.Secret{} // kept
+	if _, err := client.Apply(ctx, have, wish); err != nil {
+		t.Fatal(err)
+	}
+	in, out := server.Inbound()[0], server.Outbound()[0]
+	if in.MaxCallDuration == nil || in.AuthUsername != "" || in.AuthPassword != "" || len(in.AllowedAddresses) != 1 {
+		t.Errorf("%v", in)
+	}
+	if out.AuthPassword != "canary" || out.Transport != lk.SIPTransport_SIP_TRANSPORT_UDP {
+		t.Errorf("%v", out)
+	}
+}
