@@ -8,12 +8,16 @@ import (
 
 	"github.com/krosai/telephony/functions/awaitcall"
 	"github.com/krosai/telephony/functions/calldetails"
+	"github.com/krosai/telephony/functions/configurenumber"
 	"github.com/krosai/telephony/functions/createcall"
 	"github.com/krosai/telephony/functions/dialcall"
+	"github.com/krosai/telephony/functions/getconfiguration"
 	"github.com/krosai/telephony/functions/hangupcall"
 	"github.com/krosai/telephony/functions/health"
+	"github.com/krosai/telephony/functions/listnumbers"
 	"github.com/krosai/telephony/functions/livekitwebhook"
 	"github.com/krosai/telephony/functions/preparecall"
+	"github.com/krosai/telephony/functions/removeconfiguration"
 	"github.com/krosai/telephony/functions/settlecall"
 	"github.com/krosai/telephony/functions/sweepcalls"
 	"github.com/krosai/telephony/shared/api"
@@ -41,11 +45,15 @@ func (d Deps) settler() *settle.Settler {
 // HTTP is every HTTP function by the name of its folder.
 func HTTP(d Deps) map[string]api.Endpoint {
 	return map[string]api.Endpoint{
-		"calldetails":    &calldetails.Endpoint{Calls: d.DB},
-		"createcall":     &createcall.Endpoint{Calls: d.DB, Numbers: d.DB, Flow: d.Flow, Now: d.Now},
-		"hangupcall":     &hangupcall.Endpoint{Calls: d.DB, Settle: d.settler(), Now: d.Now},
-		"health":         &health.Endpoint{Version: d.Version},
-		"livekitwebhook": &livekitwebhook.Endpoint{LiveKit: d.LiveKit, Settle: d.settler(), Now: d.Now},
+		"calldetails":         &calldetails.Endpoint{Calls: d.DB},
+		"configurenumber":     &configurenumber.Endpoint{Numbers: d.DB, LiveKit: d.LiveKit, Now: d.Now, AllowLoopback: d.AllowLoopback},
+		"createcall":          &createcall.Endpoint{Calls: d.DB, Numbers: d.DB, Flow: d.Flow, Now: d.Now},
+		"getconfiguration":    &getconfiguration.Endpoint{Numbers: d.DB},
+		"hangupcall":          &hangupcall.Endpoint{Calls: d.DB, Settle: d.settler(), Now: d.Now},
+		"health":              &health.Endpoint{Version: d.Version},
+		"listnumbers":         &listnumbers.Endpoint{Numbers: d.DB},
+		"livekitwebhook":      &livekitwebhook.Endpoint{LiveKit: d.LiveKit, Settle: d.settler(), Now: d.Now},
+		"removeconfiguration": &removeconfiguration.Endpoint{Numbers: d.DB, LiveKit: d.LiveKit, Now: d.Now},
 	}
 }
 

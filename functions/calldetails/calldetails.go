@@ -42,7 +42,7 @@ type View struct {
 	SIPStatusCode  *int              `json:"sip_status_code" doc:"The carrier's last answer to the dial, where SIP gave one"`
 	SystemPrompt   string            `json:"system_prompt"`
 	WelcomeMessage string            `json:"welcome_message"`
-	Voice          *call.Voice       `json:"voice"`
+	Voice          *call.Voice       `json:"voice,omitempty"`
 	Metadata       map[string]string `json:"metadata"`
 	CreatedAt      api.Time          `json:"created_at"`
 	AnsweredAt     *api.Time         `json:"answered_at"`

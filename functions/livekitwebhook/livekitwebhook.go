@@ -32,7 +32,7 @@ type Endpoint struct {
 
 // Input is the event as it was signed.
 type Input struct {
-	Authorization string `header:"Authorization"`
+	Authorization string `header:"Authorization" doc:"LiveKit's signature: a JWT over the body's SHA-256"`
 	RawBody       []byte `contentType:"application/webhook+json"`
 }
 
@@ -44,7 +44,7 @@ func (e *Endpoint) Register(a huma.API) {
 	huma.Register(a, huma.Operation{OperationID: "livekit-webhook", Method: http.MethodPost, Path: "/webhooks/livekit",
 		DefaultStatus: http.StatusOK, MaxBodyBytes: maxBody, Summary: "Receive an event of LiveKit", Tags: []string{"Webhooks"},
 		Description: "Signed by LiveKit with the project's key; 401 means a forgery, any trouble of ours is a 503, so that LiveKit sends the event again.",
-		Security:    api.Public()}, e.receive)
+		Security:    api.Public(), Errors: []int{http.StatusUnauthorized, http.StatusServiceUnavailable}}, e.receive)
 }
 
 func (e *Endpoint) receive(ctx context.Context, in *Input) (*struct{}, error) {
