@@ -97,9 +97,7 @@ func (t *Task) outcome(ctx context.Context, c call.Call, dialed error, rang bool
 		t.Log.WarnContext(ctx, "dial outcome unclear", "call_id", c.ID, "err", dialed)
 		return Output{"unclear"}, nil
 	}
-	c, err := t.Settle.End(ctx, c, func(c call.Call) call.End {
-		return c.EndOfDial(call.Attempt{SIPStatus: failure.SIPStatus, Rang: rang || c.Status == call.Ringing, Certain: true}, t.Now())
-	})
+	c, err := t.Settle.End(ctx, c, func(c call.Call) call.End { return t.endOf(c, failure, rang) })
 	if err != nil {
 		return Output{}, err
 	}
@@ -107,6 +105,15 @@ func (t *Task) outcome(ctx context.Context, c call.Call, dialed error, rang bool
 		t.Log.WarnContext(ctx, "room left to its time-out", "call_id", c.ID, "err", err)
 	}
 	return Output{"ended"}, nil
+}
+
+// endOf is the end of a call whose dial is certain to have failed.
+func (t *Task) endOf(c call.Call, failure *livekit.DialError, rang bool) call.End {
+	end := c.EndOfDial(call.Attempt{SIPStatus: failure.SIPStatus, Rang: rang || c.Status == call.Ringing, Certain: true}, t.Now())
+	if end.Status == call.Failed && (failure.Code == livekit.DialNotSent || failure.Code == livekit.DialRefused) {
+		end.Cause = call.NetworkError // it was LiveKit: no carrier was asked
+	}
+	return end
 }
 
 // watch records the ringing and ends the race with a hang-up that deleted the

@@ -91,7 +91,7 @@ func (t *Task) awaitAgent(ctx context.Context, room string) (bool, error) {
 	deadline := t.Now().Add(agentPatience)
 	for pause := firstPause; t.Now().Before(deadline); pause = min(pause*3/2, 2*time.Second) {
 		select {
-		case <-time.After(pause):
+		case <-time.After(min(pause, deadline.Sub(t.Now()))):
 		case <-ctx.Done():
 			return false, ctx.Err()
 		}

@@ -44,14 +44,14 @@ func (t *Task) Run(ctx context.Context, in Input) (Output, error) {
 	switch {
 	case c.Status.Ended():
 		_, err = t.Settle.End(ctx, c, nil)
-	case in.Reason == "failed" && c.DialedAt.IsZero():
-		_, err = t.Settle.End(ctx, c, t.neverDialed)
-	case in.Reason == "unclear":
-		return t.resolve(ctx, c)
-	case in.Reason == "expired" || in.Reason == "failed":
-		_, err = t.Settle.Stop(ctx, c, t.Settle.Hangup)
-	default:
+	case in.Reason != "unclear" && in.Reason != "failed" && in.Reason != "expired":
 		err = fmt.Errorf("unknown reason %q", in.Reason)
+	case in.Reason != "expired" && c.DialedAt.IsZero():
+		_, err = t.Settle.End(ctx, c, t.neverDialed)
+	case in.Reason == "unclear" && c.HangupRequested.IsZero():
+		return t.resolve(ctx, c)
+	default:
+		_, err = t.Settle.Stop(ctx, c, t.Settle.Hangup)
 	}
 	return Output{"ended"}, err
 }

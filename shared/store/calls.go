@@ -396,7 +396,7 @@ func (db *DB) EndCall(ctx context.Context, c call.Call, end call.End) (call.Call
 	_, err = db.client.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{
 		{Update: &types.Update{TableName: &db.table.Calls, Key: recordOf(c.ID),
 			UpdateExpression:         aws.String("SET #status = :to, cause = :cause, sip_status = :sip, ended_at = :at REMOVE active_shard"),
-			ConditionExpression:      aws.String("#status = :seen"),
+			ConditionExpression:      aws.String("#status = :seen AND " + seenHangup(c)),
 			ExpressionAttributeNames: map[string]string{"#status": "status"},
 			ExpressionAttributeValues: item{":to": text(string(end.Status)), ":cause": text(string(end.Cause)),
 				":sip": integer(int64(end.SIPStatus)), ":at": stamp(end.At), ":seen": text(string(c.Status))},
@@ -418,6 +418,15 @@ func (db *DB) EndCall(ctx context.Context, c call.Call, end call.End) (call.Call
 		return c, broken("end call", err)
 	}
 	return ended, nil
+}
+
+// seenHangup is the condition that nobody has asked for the end of a call since
+// c was read: a hang-up changes the cause and not the status.
+func seenHangup(c call.Call) string {
+	if c.HangupRequested.IsZero() {
+		return "attribute_not_exists(hangup_at)"
+	}
+	return "attribute_exists(hangup_at)"
 }
 
 // ActiveCalls lists the ids of calls that have not ended and were created

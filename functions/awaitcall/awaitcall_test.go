@@ -1,0 +1,112 @@
+package awaitcall_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/krosai/telephony/functions/awaitcall"
+	"github.com/krosai/telephony/shared/call"
+	"github.com/krosai/telephony/shared/fault"
+	"github.com/krosai/telephony/shared/settle"
+	"github.com/krosai/telephony/shared/store"
+	"github.com/krosai/telephony/shared/store/storetest"
+)
+
+const id = "call_01KAMPJ5V0SAMPMECA00000000"
+
+var t0 = time.Date(2026, 11, 22, 9, 30, 0, 0, time.UTC)
+
+// room is LiveKit with one room in it.
+type room struct {
+	call.Room
+	err error
+}
+
+func (r room) ReadRoom(context.Context, string) (call.Room, error) { return r.Room, r.err }
+func (r room) DeleteRoom(context.Context, string) error            { return errors.New("nobody asked for this") }
+
+// tokens are those that were answered.
+type tokens []string
+
+func (f *tokens) CallEnded(_ context.Context, token string) error {
+	*f = append(*f, token)
+	return nil
+}
+
+// answered records a call that was answered a minute after t0.
+func answered(t *testing.T, db *storetest.Database) call.Call {
+	t.Helper()
+	c := call.Call{ID: id, UserID: "ada", RoomName: id, Country: "US", Status: call.Initiated, CreatedAt: t0,
+		RingingTimeout: 30, MaxDuration: 600}
+	if _, _, err := db.CreateCall(t.Context(), c, "US", store.Once{}); err != nil {
+		t.Fatal(err)
+	}
+	c, err := db.Advance(t.Context(), id, call.InProgress, t0.Add(time.Minute))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestRun(t *testing.T) {
+	t.Parallel()
+	up := call.Room{Agent: true, Callee: &call.Phone{Status: "active"}}
+	for _, tt := range []struct {
+		name  string
+		room  room
+		ended bool // before
+		lost  int  // answers of the database
+		kept  string
+		told  tokens
+		want  string
+	}{
+		{name: "on the line", room: room{Room: up}, kept: "token", want: "in_progress "},
+		{name: "on the line, the database's answer is lost", room: room{Room: up}, lost: 1, kept: "token", want: "in_progress "},
+		{name: "ended already", room: room{Room: up}, ended: true, told: tokens{"token"}, want: "completed agent_hangup"},
+		{name: "the phone has left", room: room{Room: call.Room{Agent: true}}, kept: "token", told: tokens{"token"}, want: "completed callee_hangup"},
+		{name: "the phone hangs up and lingers", room: room{Room: call.Room{Callee: &call.Phone{Status: "hangup"}}}, kept: "token", told: tokens{"token"}, want: "completed callee_hangup"},
+		{name: "the room is gone", kept: "token", told: tokens{"token"}, want: "completed unknown"},
+		{name: "LiveKit is silent: the call goes on", room: room{err: fault.Unavailable("LiveKit", nil)}, kept: "token", want: "in_progress "},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			db, told := storetest.Open(t, nil), tokens(nil)
+			c := answered(t, db)
+			if tt.ended {
+				if _, err := db.EndCall(t.Context(), c, call.End{Status: call.Completed, Cause: call.AgentHangup, At: t0.Add(2 * time.Minute)}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			now := func() time.Time { return t0.Add(2 * time.Minute) }
+			db.LoseReplies(tt.lost)
+			task := &awaitcall.Task{Calls: db, Now: now, Log: slog.New(slog.DiscardHandler),
+				Settle: &settle.Settler{Calls: db, Rooms: tt.room, Flow: &told, Now: now}}
+			if err := task.Run(t.Context(), awaitcall.Input{CallID: id, TaskToken: "token"}); err != nil {
+				t.Error(err)
+			}
+			c, err := db.Call(t.Context(), id)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := string(c.Status) + " " + string(c.Cause); got != tt.want || c.TaskToken != tt.kept {
+				t.Errorf("%q with token %q, want %q with %q", got, c.TaskToken, tt.want, tt.kept)
+			}
+			if d := cmp.Diff(tt.told, told); d != "" {
+				t.Errorf("tokens answered (-want +got):\n%s", d)
+			}
+		})
+	}
+}
+
+func TestUnknownCall(t *testing.T) {
+	t.Parallel()
+	task := &awaitcall.Task{Calls: storetest.Open(t, nil)}
+	if err := task.Run(t.Context(), awaitcall.Input{CallID: id, TaskToken: "token"}); !fault.Is(err, fault.NotFound) {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,382 @@
+package dialcall_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/krosai/telephony/functions/dialcall"
+	"github.com/krosai/telephony/shared/call"
+	"github.com/krosai/telephony/shared/livekit"
+	"github.com/krosai/telephony/shared/settle"
+	"github.com/krosai/telephony/shared/store"
+	"github.com/krosai/telephony/shared/store/storetest"
+)
+
+const (
+	id    = "call_01KAMPJ5V0SAMPMECA00000000"
+	never = time.Hour
+)
+
+// phone is LiveKit with one callee, whose phone joins the room, rings and is
+// answered so long after the dial. Deleting its room ends it, as it does there.
+type phone struct {
+	joins, rings, answers time.Duration
+	fails                 error // the answer to the dial, at answers
+
+	mu      sync.Mutex
+	start   time.Time
+	dials   []livekit.Dial
+	looks   []time.Duration // since the dial
+	deletes []time.Duration
+	gone    chan struct{}
+}
+
+func (p *phone) Dial(ctx context.Context, d livekit.Dial) (string, error) {
+	p.mu.Lock()
+	p.dials, p.start, p.gone = append(p.dials, d), time.Now(), make(chan struct{})
+	p.mu.Unlock()
+	select {
+	case <-time.After(min(p.answers, d.RingingTimeout)):
+	case <-p.gone:
+		return "", &livekit.DialError{Code: livekit.DialNoAnswer, Certain: true}
+	case <-ctx.Done():
+		return "", &livekit.DialError{Code: livekit.DialUnclear, Err: ctx.Err()}
+	}
+	if p.fails == nil && p.answers > d.RingingTimeout {
+		return "", &livekit.DialError{Code: livekit.DialNoAnswer, Certain: true}
+	}
+	return "PA_1", p.fails
+}
+
+func (p *phone) ReadRoom(context.Context, string) (call.Room, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	since := time.Since(p.start)
+	p.looks = append(p.looks, since)
+	switch {
+	case since < p.joins:
+		return call.Room{Agent: true}, nil
+	case since < p.rings:
+		return call.Room{Agent: true, Callee: &call.Phone{Status: "dialing"}}, nil
+	}
+	return call.Room{Agent: true, Callee: &call.Phone{Status: "ringing"}}, nil
+}
+
+func (p *phone) DeleteRoom(context.Context, string) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.deletes = append(p.deletes, time.Since(p.start))
+	if p.gone != nil && time.Since(p.start) >= p.joins {
+		close(p.gone)
+		p.gone = nil
+	}
+	return nil
+}
+
+type noFlow struct{}
+
+func (noFlow) CallEnded(context.Context, string) error { return nil }
+
+// bench is a call that is ready to be dialled. It must be made in a bubble.
+type bench struct {
+	*testing.T
+	db   *storetest.Database
+	task *dialcall.Task
+}
+
+func newBench(t *testing.T, p *phone, ringing int) bench {
+	t.Helper()
+	db := storetest.Open(t, nil)
+	c := call.Call{ID: id, UserID: "ada", Direction: call.Outbound, PhoneNumber: "+14155550100", FromNumber: "+2348012345678",
+		RoomName: id, TrunkID: "ST_1", Country: "US", RingingTimeout: ringing, MaxDuration: 600, Status: call.Initiated, CreatedAt: time.Now()}
+	b := bench{t, db, &dialcall.Task{Calls: db, Phone: p, Now: time.Now, Log: slog.New(slog.DiscardHandler),
+		Settle: &settle.Settler{Calls: db, Rooms: p, Flow: noFlow{}, Now: time.Now}}}
+	_, _, err := db.CreateCall(t.Context(), c, "US", store.Once{})
+	b.must(err)
+	_, err = db.Advance(t.Context(), id, call.Dialing, time.Now())
+	b.must(err)
+	return b
+}
+
+func (b bench) must(err error) {
+	b.Helper()
+	if err != nil {
+		b.Fatal(err)
+	}
+}
+
+func (b bench) dial(want string) {
+	b.Helper()
+	out, err := b.task.Run(b.Context(), dialcall.Input{CallID: id})
+	if err != nil || out.Outcome != want {
+		b.Errorf("%q, %v; want %q", out.Outcome, err, want)
+	}
+}
+
+// wish records that the user wants the call to end; nobody acts on it yet.
+func (b bench) wish() call.Call {
+	b.Helper()
+	c, open, err := b.db.RequestHangup(b.Context(), "ada", id, time.Now())
+	if b.must(err); !open {
+		b.Fatal("the call has ended")
+	}
+	return c
+}
+
+func (b bench) hangUp() {
+	b.Helper()
+	_, err := b.task.Settle.Stop(b.Context(), b.wish(), b.task.Settle.Hangup)
+	b.must(err)
+}
+
+func (b bench) ends(status call.Status, cause call.Cause, sip int) {
+	b.Helper()
+	c, err := b.db.Call(b.Context(), id)
+	b.must(err)
+	if c.Status != status || c.Cause != cause || c.SIPStatus != sip {
+		b.Errorf("%s %q %d, want %s %q %d", c.Status, c.Cause, c.SIPStatus, status, cause, sip)
+	}
+}
+
+func (b bench) timeline() (names []string) {
+	b.Helper()
+	_, events, err := b.db.CallStory(b.Context(), "ada", id)
+	b.must(err)
+	for _, e := range events {
+		names = append(names, e.Name)
+	}
+	return names
+}
+
+func seconds(s ...float64) (d []time.Duration) {
+	for _, x := range s {
+		d = append(d, time.Duration(x*float64(time.Second)))
+	}
+	return d
+}
+
+// What is dialled, when the room is read meanwhile, and what is recorded.
+func TestLooks(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name     string
+		ringing  int
+		phone    phone
+		outcome  string
+		looks    []time.Duration
+		timeline []string
+		cause    call.Cause
+	}{
+		{"nothing comes back in 5 s", 5, phone{rings: never, answers: never}, "ended", seconds(.3, .7, 1.5, 3, 4.5), []string{"dialing", "ended"}, call.TrunkUnreachable},
+		{"nothing comes back in 30 s", 30, phone{rings: never, answers: never}, "ended", seconds(.3, .7, 1.5, 3, 7, 15, 29.5), []string{"dialing", "ended"}, call.TrunkUnreachable},
+		{"nothing comes back in 80 s", 80, phone{rings: never, answers: never}, "ended", seconds(.3, .7, 1.5, 3, 7, 15, 79.5), []string{"dialing", "ended"}, call.TrunkUnreachable},
+		{"rings at once, not answered", 30, phone{answers: never}, "ended", seconds(.3), []string{"dialing", "ringing", "ended"}, call.Unanswered},
+		{"rings late, not answered", 30, phone{rings: 2 * time.Second, answers: never}, "ended", seconds(.3, .7, 1.5, 3), []string{"dialing", "ringing", "ended"}, call.Unanswered},
+		{"rings at the last, not answered", 30, phone{rings: 29 * time.Second, answers: never}, "ended", seconds(.3, .7, 1.5, 3, 7, 15, 29.5), []string{"dialing", "ringing", "ended"}, call.Unanswered},
+		{"answered at once", 30, phone{}, "answered", nil, []string{"dialing", "answered"}, ""},
+		{"answered after 1 s", 30, phone{rings: 500 * time.Millisecond, answers: time.Second}, "answered", seconds(.3, .7), []string{"dialing", "ringing", "answered"}, ""},
+		{"answered after 10 s", 30, phone{rings: 500 * time.Millisecond, answers: 10 * time.Second}, "answered", seconds(.3, .7), []string{"dialing", "ringing", "answered"}, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				b := newBench(t, &tt.phone, tt.ringing)
+				b.dial(tt.outcome)
+				if d := cmp.Diff(tt.looks, tt.phone.looks); d != "" {
+					t.Errorf("looks (-want +got):\n%s", d)
+				}
+				if d := cmp.Diff(tt.timeline, b.timeline()); d != "" {
+					t.Errorf("timeline (-want +got):\n%s", d)
+				}
+				want := []livekit.Dial{{Room: id, TrunkID: "ST_1", To: "+14155550100", From: "+2348012345678",
+					RingingTimeout: time.Duration(tt.ringing) * time.Second, MaxDuration: time.Duration(tt.ringing+600) * time.Second}}
+				if d := cmp.Diff(want, tt.phone.dials); d != "" {
+					t.Errorf("dials (-want +got):\n%s", d)
+				}
+				c, err := b.db.Call(t.Context(), id)
+				b.must(err)
+				if wantDeletes := min(1, len(tt.cause)); c.Cause != tt.cause || len(tt.phone.deletes) != wantDeletes {
+					t.Errorf("cause %q, room deleted %d times; want %q, %d", c.Cause, len(tt.phone.deletes), tt.cause, wantDeletes)
+				}
+			})
+		})
+	}
+}
+
+// Once the phone rings and a hang-up would find it in the room, the dial costs
+// nothing more.
+func TestLooksEndWithTheRinging(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, &phone{answers: 29 * time.Second}, 30)
+		go func() {
+			time.Sleep(1600 * time.Millisecond)
+			b.db.Trips()
+			time.Sleep(27 * time.Second)
+			if n := b.db.Trips(); n != 0 {
+				t.Errorf("%d requests to the database while it rang", n)
+			}
+		}()
+		b.dial("answered")
+	})
+}
+
+func TestDialErrors(t *testing.T) {
+	t.Parallel()
+	sip := func(status int) *livekit.DialError {
+		return &livekit.DialError{Code: livekit.DialSIP, SIPStatus: status, Certain: true}
+	}
+	certain := func(code string) *livekit.DialError { return &livekit.DialError{Code: code, Certain: true} }
+	for _, tt := range []struct {
+		name    string
+		err     error
+		rings   bool
+		outcome string
+		status  call.Status
+		cause   call.Cause
+		sip     int
+	}{
+		{"busy", sip(486), true, "ended", call.Busy, call.CalleeBusy, 486},
+		{"declined", sip(603), true, "ended", call.Busy, call.Declined, 603},
+		{"unavailable", sip(480), false, "ended", call.NoAnswer, call.Unanswered, 480},
+		{"no such number", sip(404), false, "ended", call.Failed, call.InvalidNumber, 404},
+		{"wrong password", sip(407), false, "ended", call.Failed, call.TrunkAuth, 407},
+		{"carrier failure", sip(503), false, "ended", call.Failed, call.TrunkUnreachable, 503},
+		{"rang to the end", certain(livekit.DialNoAnswer), true, "ended", call.NoAnswer, call.Unanswered, 0},
+		{"nothing came back", certain(livekit.DialNoAnswer), false, "ended", call.Failed, call.TrunkUnreachable, 0},
+		{"no carrier there", certain(livekit.DialUnreachable), false, "ended", call.Failed, call.TrunkUnreachable, 0},
+		{"trunk deleted", certain(livekit.DialNoTrunk), false, "ended", call.Failed, call.TrunkUnreachable, 0},
+		{"LiveKit refuses", certain(livekit.DialRefused), false, "ended", call.Failed, call.NetworkError, 0},
+		{"LiveKit not reached", certain(livekit.DialNotSent), false, "ended", call.Failed, call.NetworkError, 0},
+		{"reply lost", &livekit.DialError{Code: livekit.DialUnclear}, false, "unclear", call.Dialing, "", 0},
+		{"reply lost after ringing", &livekit.DialError{Code: livekit.DialUnclear}, true, "unclear", call.Ringing, "", 0},
+		{"an error of another kind", errors.New("?"), false, "unclear", call.Dialing, "", 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				p := &phone{rings: never, answers: 2 * time.Second, fails: tt.err}
+				if tt.rings {
+					p.rings = 0
+				}
+				b := newBench(t, p, 30)
+				b.dial(tt.outcome)
+				b.ends(tt.status, tt.cause, tt.sip)
+				if deleted := len(p.deletes) == 1; deleted != tt.status.Ended() {
+					t.Errorf("room deleted: %t", deleted)
+				}
+			})
+		})
+	}
+}
+
+func TestOneDialInALife(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &phone{answers: time.Second}
+		b := newBench(t, p, 30)
+		var race sync.WaitGroup
+		outcomes := make([]string, 5)
+		for i := range outcomes {
+			race.Go(func() {
+				out, err := b.task.Run(t.Context(), dialcall.Input{CallID: id})
+				if err != nil {
+					t.Error(err)
+				}
+				outcomes[i] = out.Outcome
+			})
+		}
+		race.Wait()
+		b.dial("unclear") // the room will tell
+		answered := 0
+		for _, o := range outcomes {
+			if o == "answered" {
+				answered++
+			} else if o != "unclear" {
+				t.Errorf("outcome %q", o)
+			}
+		}
+		if answered != 1 || len(p.dials) != 1 || len(p.deletes) != 0 {
+			t.Errorf("%d answered, %d dials, %d deletions", answered, len(p.dials), len(p.deletes))
+		}
+	})
+}
+
+// The claim's answer is lost and asked for again: it is still the one claim.
+func TestLostReply(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &phone{answers: time.Second}
+		b := newBench(t, p, 30)
+		b.db.LoseReplies(1)
+		b.dial("answered")
+		if len(p.dials) != 1 {
+			t.Errorf("%d dials", len(p.dials))
+		}
+	})
+}
+
+func TestHangup(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name    string
+		phone   phone
+		at      time.Duration // of the hang-up, since the dial; < 0 is before it
+		how     func(bench)
+		dials   int
+		deletes []time.Duration
+		status  call.Status
+	}{
+		{"before the dial", phone{}, -1, bench.hangUp, 0, nil, call.Canceled},
+		{"before the dial, only written down", phone{}, -1, func(b bench) { b.wish() }, 0, nil, call.Canceled},
+		{"before the phone is in the room", phone{joins: 200 * time.Millisecond, answers: never}, 100 * time.Millisecond, bench.hangUp, 1, seconds(.1, .3, .3), call.Canceled},
+		{"before a slow phone is in the room", phone{joins: 6 * time.Second, rings: never, answers: never}, 2 * time.Second, bench.hangUp, 1, seconds(2, 3, 7, 7), call.Canceled},
+		{"while dialling", phone{rings: never, answers: never}, 400 * time.Millisecond, bench.hangUp, 1, seconds(.4, .4), call.Canceled},
+		{"while ringing", phone{answers: never}, 10 * time.Second, bench.hangUp, 1, seconds(10, 10), call.Canceled},
+		{"while dialling, only written down", phone{rings: never, answers: never}, 400 * time.Millisecond, func(b bench) { b.wish() }, 1, seconds(.7, .7), call.Canceled},
+		{"as it is answered", phone{joins: 10 * time.Second, answers: 10 * time.Second}, 9 * time.Second, bench.hangUp, 1, seconds(9, 10), call.Canceled},
+		{"as it is answered, only written down", phone{answers: 10 * time.Second}, 9 * time.Second, func(b bench) { b.wish() }, 1, seconds(10), call.Completed},
+		// The hang-up dies between its deletion of the room and its end of the call.
+		{"while dialling, and died", phone{rings: never, answers: never}, 100 * time.Millisecond, func(b bench) {
+			b.must(b.task.Phone.DeleteRoom(b.Context(), b.wish().RoomName))
+		}, 1, seconds(.1, .1), call.Canceled},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				b := newBench(t, &tt.phone, 30)
+				var hangup sync.WaitGroup
+				if tt.at < 0 {
+					tt.how(b)
+					tt.phone.deletes = nil
+				} else {
+					hangup.Go(func() { time.Sleep(tt.at); tt.how(b) })
+				}
+				b.dial("ended")
+				hangup.Wait()
+				sip := 0
+				if tt.status == call.Completed {
+					sip = 200
+				}
+				b.ends(tt.status, call.APIHangup, sip)
+				if len(tt.phone.dials) != tt.dials {
+					t.Errorf("%d dials, want %d", len(tt.phone.dials), tt.dials)
+				}
+				if tt.at < 0 { // nothing was dialled: when does not matter, that does
+					if len(tt.phone.deletes) != 1 {
+						t.Errorf("room deleted %d times", len(tt.phone.deletes))
+					}
+				} else if d := cmp.Diff(tt.deletes, tt.phone.deletes); d != "" {
+					t.Errorf("deletions (-want +got):\n%s", d)
+				}
+			})
+		})
+	}
+}

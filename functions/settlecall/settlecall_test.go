@@ -1,0 +1,212 @@
+package settlecall_test
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/krosai/telephony/functions/settlecall"
+	"github.com/krosai/telephony/shared/call"
+	"github.com/krosai/telephony/shared/fault"
+	"github.com/krosai/telephony/shared/settle"
+	"github.com/krosai/telephony/shared/store"
+	"github.com/krosai/telephony/shared/store/storetest"
+)
+
+const id = "call_01KAMPJ5V0SAMPMECA00000000"
+
+// rooms is LiveKit: the readings of one room in turn, the last one for ever.
+type rooms struct {
+	readings []call.Room
+	err      error
+	errAfter int // readings that succeed before err
+	looks    int
+	deleted  int
+}
+
+func (r *rooms) ReadRoom(context.Context, string) (call.Room, error) {
+	r.looks++
+	if r.err != nil && r.looks > r.errAfter {
+		return call.Room{}, r.err
+	}
+	if len(r.readings) == 0 {
+		return call.Room{}, nil
+	}
+	return r.readings[min(r.looks, len(r.readings))-1], nil
+}
+
+func (r *rooms) DeleteRoom(context.Context, string) error {
+	if r.err == nil {
+		r.deleted++
+	}
+	return r.err
+}
+
+type tokens []string
+
+func (f *tokens) CallEnded(_ context.Context, token string) error {
+	*f = append(*f, token)
+	return nil
+}
+
+func phone(status string) call.Room {
+	return call.Room{Agent: true, Callee: &call.Phone{Status: status}}
+}
+
+// What a call has been through before it is settled, 30 s of ringing and 600 s
+// of talk being agreed.
+func created(t *testing.T, db *storetest.Database) {
+	c := call.Call{ID: id, UserID: "ada", RoomName: id, Country: "US", Status: call.Initiated, CreatedAt: time.Now(),
+		RingingTimeout: 30, MaxDuration: 600}
+	_, _, err := db.CreateCall(t.Context(), c, "US", store.Once{})
+	must(t, err)
+	_, err = db.Advance(t.Context(), id, call.Dialing, time.Now())
+	must(t, err)
+}
+
+func dialed(t *testing.T, db *storetest.Database) {
+	created(t, db)
+	_, _, err := db.ClaimDial(t.Context(), id, "owner", time.Now())
+	must(t, err)
+}
+
+func answered(t *testing.T, db *storetest.Database) {
+	dialed(t, db)
+	_, err := db.Advance(t.Context(), id, call.InProgress, time.Now())
+	must(t, err)
+	_, _, err = db.AwaitEnd(t.Context(), id, "token")
+	must(t, err)
+}
+
+func ended(t *testing.T, db *storetest.Database) {
+	answered(t, db)
+	c, err := db.Call(t.Context(), id)
+	must(t, err)
+	_, err = db.EndCall(t.Context(), c, call.End{Status: call.Completed, Cause: call.AgentHangup, SIPStatus: 200, At: time.Now()})
+	must(t, err)
+}
+
+func unwanted(before func(*testing.T, *storetest.Database)) func(*testing.T, *storetest.Database) {
+	return func(t *testing.T, db *storetest.Database) {
+		before(t, db)
+		_, _, err := db.RequestHangup(t.Context(), "ada", id, time.Now())
+		must(t, err)
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestRun(t *testing.T) {
+	t.Parallel()
+	down := fault.Unavailable("LiveKit", nil)
+	for _, tt := range []struct {
+		name    string
+		reason  string
+		before  func(*testing.T, *storetest.Database)
+		after   time.Duration // since then
+		rooms   rooms
+		outcome string // "" for an error
+		status  call.Status
+		cause   call.Cause
+		deleted int
+		looks   int
+	}{
+		{name: "not placed, never dialled", reason: "failed", before: created, outcome: "ended", status: call.Failed, cause: call.NetworkError},
+		{name: "not placed, LiveKit down", reason: "failed", before: created, rooms: rooms{err: down}, outcome: "ended", status: call.Failed, cause: call.NetworkError},
+		{name: "not placed and not wanted", reason: "failed", before: unwanted(created), outcome: "ended", status: call.Canceled, cause: call.APIHangup},
+		{name: "given up after the dial", reason: "failed", before: dialed, outcome: "ended", status: call.Failed, cause: call.Unknown, deleted: 1},
+		{name: "given up after the dial, LiveKit down", reason: "failed", before: dialed, rooms: rooms{err: down}, status: call.Dialing},
+
+		{name: "unclear, answered", reason: "unclear", before: dialed, rooms: rooms{readings: []call.Room{phone("active")}},
+			outcome: "answered", status: call.InProgress, looks: 1},
+		{name: "unclear, answered and dialling digits", reason: "unclear", before: dialed, rooms: rooms{readings: []call.Room{phone("automation")}},
+			outcome: "answered", status: call.InProgress, looks: 1},
+		{name: "unclear, answered long ago", reason: "unclear", before: dialed, after: time.Hour, rooms: rooms{readings: []call.Room{phone("active")}},
+			outcome: "answered", status: call.InProgress, looks: 1},
+		{name: "unclear, ringing", reason: "unclear", before: dialed, after: 32 * time.Second, rooms: rooms{readings: []call.Room{phone("ringing")}},
+			outcome: "unclear", status: call.Ringing, looks: 1},
+		{name: "unclear, ringing too long", reason: "unclear", before: dialed, after: 33 * time.Second, rooms: rooms{readings: []call.Room{phone("ringing")}},
+			outcome: "ended", status: call.Failed, cause: call.Unknown, looks: 1, deleted: 1},
+		{name: "unclear, dialling", reason: "unclear", before: dialed, after: 32 * time.Second, rooms: rooms{readings: []call.Room{phone("dialing")}},
+			outcome: "unclear", status: call.Dialing, looks: 1},
+		{name: "unclear, dialling too long", reason: "unclear", before: dialed, after: 33 * time.Second, rooms: rooms{readings: []call.Room{phone("dialing")}},
+			outcome: "ended", status: call.Failed, cause: call.Unknown, looks: 1, deleted: 1},
+		{name: "unclear, answered at the second look", reason: "unclear", before: dialed, rooms: rooms{readings: []call.Room{{Agent: true}, phone("active")}},
+			outcome: "answered", status: call.InProgress, looks: 2},
+		{name: "unclear, no phone", reason: "unclear", before: dialed, rooms: rooms{readings: []call.Room{{Agent: true}}},
+			outcome: "ended", status: call.Failed, cause: call.Unknown, looks: 2, deleted: 1},
+		{name: "unclear, hung up and lingering", reason: "unclear", before: dialed, rooms: rooms{readings: []call.Room{phone("hangup")}},
+			outcome: "ended", status: call.Failed, cause: call.Unknown, looks: 2, deleted: 1},
+		{name: "unclear, LiveKit down", reason: "unclear", before: dialed, rooms: rooms{err: down}, status: call.Dialing, looks: 1},
+		{name: "unclear, LiveKit down at the second look", reason: "unclear", before: dialed, rooms: rooms{err: down, errAfter: 1}, status: call.Dialing, looks: 2},
+		{name: "unclear and not wanted, ringing", reason: "unclear", before: unwanted(dialed), rooms: rooms{readings: []call.Room{phone("ringing")}},
+			outcome: "ended", status: call.Canceled, cause: call.APIHangup, deleted: 1},
+		{name: "unclear, never dialled", reason: "unclear", before: created, outcome: "ended", status: call.Failed, cause: call.NetworkError},
+
+		{name: "talk time spent", reason: "expired", before: answered, after: 10 * time.Minute, rooms: rooms{readings: []call.Room{phone("active")}},
+			outcome: "ended", status: call.Completed, cause: call.MaxDuration, deleted: 1},
+		{name: "talk time spent, seen late", reason: "expired", before: answered, after: time.Hour, outcome: "ended", status: call.Completed, cause: call.MaxDuration, deleted: 1},
+		{name: "the wait failed", reason: "expired", before: answered, after: time.Minute, outcome: "ended", status: call.Completed, cause: call.Unknown, deleted: 1},
+		{name: "talk time spent and not wanted", reason: "expired", before: unwanted(answered), after: 10 * time.Minute,
+			outcome: "ended", status: call.Completed, cause: call.APIHangup, deleted: 1},
+		{name: "talk time spent, LiveKit down", reason: "expired", before: answered, after: 10 * time.Minute, rooms: rooms{err: down}, status: call.InProgress},
+
+		{name: "ended, failed", reason: "failed", before: ended, outcome: "ended", status: call.Completed, cause: call.AgentHangup},
+		{name: "ended, unclear", reason: "unclear", before: ended, outcome: "ended", status: call.Completed, cause: call.AgentHangup},
+		{name: "ended, expired", reason: "expired", before: ended, outcome: "ended", status: call.Completed, cause: call.AgentHangup},
+		{name: "for no reason", reason: "", before: answered, status: call.InProgress},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				db, told := storetest.Open(t, nil), tokens(nil)
+				tt.before(t, db)
+				time.Sleep(tt.after)
+				task := &settlecall.Task{Now: time.Now, Settle: &settle.Settler{Calls: db, Rooms: &tt.rooms, Flow: &told, Now: time.Now}}
+				out, err := task.Run(t.Context(), settlecall.Input{CallID: id, Reason: tt.reason})
+				if (err != nil) != (tt.outcome == "") || err == nil && out.Outcome != tt.outcome {
+					t.Errorf("%q, %v; want %q", out.Outcome, err, tt.outcome)
+				}
+				c, err := db.Call(t.Context(), id)
+				must(t, err)
+				if c.Status != tt.status || c.Cause != tt.cause || tt.rooms.deleted != tt.deleted || tt.rooms.looks != tt.looks {
+					t.Errorf("%s %q after %d looks, %d deletions; want %s %q after %d, %d",
+						c.Status, c.Cause, tt.rooms.looks, tt.rooms.deleted, tt.status, tt.cause, tt.looks, tt.deleted)
+				}
+				if c.Cause == call.MaxDuration && c.Duration() != 600 {
+					t.Errorf("%d s of talk, 600 were agreed", c.Duration())
+				}
+				if !c.Status.Ended() {
+					return
+				}
+				if d := cmp.Diff(tokens{c.TaskToken}, told); d != "" {
+					t.Errorf("tokens answered (-want +got):\n%s", d)
+				}
+				if _, err := task.Run(t.Context(), settlecall.Input{CallID: id, Reason: tt.reason}); err != nil {
+					t.Errorf("again: %v", err)
+				}
+				again, err := db.Call(t.Context(), id)
+				must(t, err)
+				if d := cmp.Diff(c, again); d != "" {
+					t.Errorf("settled again (-first +second):\n%s", d)
+				}
+			})
+		})
+	}
+}
+
+func TestUnknownCall(t *testing.T) {
+	t.Parallel()
+	task := &settlecall.Task{Settle: &settle.Settler{Calls: storetest.Open(t, nil)}, Now: time.Now}
+	if _, err := task.Run(t.Context(), settlecall.Input{CallID: id, Reason: "expired"}); !fault.Is(err, fault.NotFound) {
+		t.Error(err)
+	}
+}
