@@ -98,7 +98,9 @@ func (e *Endpoint) unwire(ctx context.Context, n number.Number, what, owner stri
 	defer cancel()
 	have, err := e.LiveKit.Wiring(work, n)
 	if err != nil {
-		return n, nil, errors.Join(err, e.Numbers.ReleaseNumber(context.WithoutCancel(ctx), n, owner))
+		save, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTime)
+		defer cancel()
+		return n, nil, errors.Join(err, e.Numbers.ReleaseNumber(save, n, owner))
 	}
 	after, want, removed := plan(n, have, what)
 	_, err = e.LiveKit.Apply(work, have, want)
