@@ -57,6 +57,9 @@ type Bridge struct {
 
 	mu   sync.Mutex
 	byID map[string]*call // by LiveKit's call id
+
+	closeOnce sync.Once
+	closeErr  error
 }
 
 // Start listens for SIP and for LiveKit's requests.
@@ -97,6 +100,11 @@ func (b *Bridge) SIPAddr() string { return b.ua.addr() }
 
 // Close ends every call, properly: with BYE, CANCEL or a final answer.
 func (b *Bridge) Close() error {
+	b.closeOnce.Do(func() { b.closeErr = b.close() })
+	return b.closeErr
+}
+
+func (b *Bridge) close() error {
 	if b.rpc != nil {
 		b.rpc.DeregisterCreateSIPParticipantTopic("")
 	}

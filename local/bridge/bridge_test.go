@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -137,6 +138,9 @@ func canonical(text string) string {
 	var v map[string]any
 	must(json.Unmarshal([]byte(text), &v))
 	if items, ok := v["items"].([]any); ok {
+		// The recorded server held rules of other recordings too.
+		items = slices.DeleteFunc(items, func(i any) bool { return !regexp.MustCompile(`^[a-z]\d?$`).MatchString(itemName(i)) })
+		v["items"] = items
 		slices.SortFunc(items, func(a, b any) int { return strings.Compare(itemName(a), itemName(b)) })
 	}
 	if msg, ok := v["msg"].(string); ok {
@@ -293,6 +297,7 @@ func TestCloseEndsEveryCall(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	waitFor(t, "180 to the caller", func() bool { return slices.Contains(out.Provisional(), 180) })
 	begin := time.Now()
 	if err := st.sip.Close(); err != nil {
 		t.Fatal(err)
@@ -378,7 +383,7 @@ func TestCallerGivesUp(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sc := &scene{begin: time.Now(), names: strings.NewReplacer()}
+	sc := &scene{begin: time.Now()}
 	st.addScene(sc, "lonely")
 	out, err := ca.Call(t.Context(), st.sip.SIPAddr(), carrier.CallOptions{From: "+2348000000002", To: "+15550000009"})
 	if err != nil {

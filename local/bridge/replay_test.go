@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -82,6 +83,8 @@ var differences = []difference{
 		func(o *outcome) {
 			o.replaceWebhooks("reason=ROOM_DELETED rule.attr", "reason=CLIENT_INITIATED rule.attr")
 		}},
+	{"*", "order of participant_joined and track_published", "webhooks of one participant come reordered when the machine is busy",
+		(*outcome).joinedFirst},
 	{"*", "order of the carrier's answers to a CANCEL", "the two belong to different transactions; this carrier answers the INVITE first",
 		(*outcome).cancelAnsweredFirst},
 	{"outbound-transfer-while-ringing", "ACK before or after REFER", "LiveKit sends REFER some ms before it acknowledges the answer; this bridge acknowledges first, as RFC 3261 section 13.2.2.4 says",
@@ -91,6 +94,17 @@ var differences = []difference{
 	{"outbound-dtmf-both-ways", "first digit that the carrier heard", "it came 2 ms after the answer, before the recording's carrier listened",
 		func(o *outcome) { o.CarrierDigits = strings.TrimPrefix(o.CarrierDigits, "1") }},
 	{"outbound-bad-requests", "the SIP messages", "the recording has none of the carrier's entries", func(o *outcome) { o.SIP = nil }},
+}
+
+// joinedFirst swaps a participant's first two webhooks if they came in the other order.
+func (o *outcome) joinedFirst() {
+	for _, events := range o.Webhooks {
+		for i := range events[:max(0, len(events)-1)] {
+			if strings.HasPrefix(events[i], "track_published") && strings.HasPrefix(events[i+1], "participant_joined") {
+				events[i], events[i+1] = events[i+1], events[i]
+			}
+		}
+	}
 }
 
 // cancelAnsweredFirst puts the answer to a CANCEL right behind it.
@@ -268,7 +282,7 @@ func (st *stage) seen(room string, e entry) {
 	for key, sc := range st.scenes {
 		if strings.Contains(room, key) {
 			sc.room = room
-			e.Body = []byte(sc.names.Replace(string(e.Body)))
+			e.Body = []byte(sc.recorded(string(e.Body)))
 			sc.note(e)
 		}
 	}
@@ -280,9 +294,9 @@ type scene struct {
 	rec     recording
 	carrier *carrier.Carrier
 	begin   time.Time
-	renamed []string          // pairs: ours, the recording's
-	names   *strings.Replacer // of all of them
-	room    string
+	renamed []string                         // pairs: ours, the recording's
+	names   atomic.Pointer[strings.Replacer] // of all of them
+	room    string                           // guarded by stage.mu
 
 	mu       sync.Mutex
 	timeline []entry
@@ -295,6 +309,14 @@ func (sc *scene) note(e entry) {
 	sc.timeline = append(sc.timeline, e)
 }
 
+// recorded renames what is ours to what was recorded.
+func (sc *scene) recorded(text string) string {
+	if names := sc.names.Load(); names != nil {
+		return names.Replace(text)
+	}
+	return text
+}
+
 func (sc *scene) snapshot() []entry {
 	sc.mu.Lock()
 	defer sc.mu.Unlock()
@@ -302,6 +324,7 @@ func (sc *scene) snapshot() []entry {
 }
 
 func TestReplay(t *testing.T) {
+	t.Parallel()
 	recordings := readRecordings(t)
 	// The longest first: they decide how long all take.
 	slices.SortStableFunc(recordings, func(a, b recording) int { return int(b.length() - a.length()) })
@@ -357,7 +380,7 @@ func (sc *scene) onSIP(m carrier.Message) {
 	if m.In {
 		dir = "livekit->carrier"
 	}
-	head, body, _ := strings.Cut(sc.names.Replace(m.Text), "\r\n\r\n")
+	head, body, _ := strings.Cut(sc.recorded(m.Text), "\r\n\r\n")
 	lines := strings.Split(head, "\r\n")
 	headers, err := json.Marshal(lines[1:])
 	must(err)
@@ -379,11 +402,12 @@ func (sc *scene) compare(t *testing.T) {
 		t.Errorf("recorded (-) and replayed (+) differ:\n%s", d)
 	}
 	for i := range min(len(want.took), len(got.took)) {
-		if strings.HasPrefix(want.asked[i], "CreateRoom") || strings.HasPrefix(want.asked[i], "CreateDispatch") {
-			continue // LiveKit's server alone
+		if !strings.HasSuffix(want.asked[i], "SIPParticipant") {
+			continue // answered by LiveKit's server alone
 		}
-		slack := 700 + 0.15*want.took[i]
-		if d := got.took[i] - want.took[i]; d > slack || d < -slack {
+		// A busy machine is late, never early.
+		early, late := 300+0.15*want.took[i], 2500+0.15*want.took[i]
+		if d := got.took[i] - want.took[i]; d > late || d < -early {
 			t.Errorf("answer %d took %.0f ms, recorded %.0f ms", i, got.took[i], want.took[i])
 		}
 	}
@@ -472,7 +496,7 @@ func (sc *scene) playOutbound(t *testing.T) {
 // rename has further names of ours replaced by the recording's.
 func (sc *scene) rename(pairs ...string) {
 	sc.renamed = append(sc.renamed, pairs...)
-	sc.names = strings.NewReplacer(append(sc.renamed, sc.carrier.Addr(), "127.0.0.1:15090", sc.st.sip.SIPAddr(), "127.0.0.1:15080")...)
+	sc.names.Store(strings.NewReplacer(append(sc.renamed, sc.carrier.Addr(), "127.0.0.1:15090", sc.st.sip.SIPAddr(), "127.0.0.1:15080")...))
 }
 
 func (st *stage) addScene(sc *scene, key string) {
@@ -530,7 +554,7 @@ func (sc *scene) ask(x exchange, toOurs *strings.Replacer) {
 	r := sc.st.api.call(ctx, x.method, room, body)
 	raw, err := json.Marshal(r)
 	must(err)
-	sc.note(entry{Source: "client", Call: x.method, Phase: "response", Response: json.RawMessage(sc.names.Replace(string(raw)))})
+	sc.note(entry{Source: "client", Call: x.method, Phase: "response", Response: json.RawMessage(sc.recorded(string(raw)))})
 }
 
 // ourAgent names our agent where the recording named its own.

@@ -11,6 +11,7 @@ func Leftovers() []string {
 		"github.com/livekit/livekit-server/pkg/agent.(*agentClient).checkEnabled",           // agent client has no Close
 		"github.com/livekit/livekit-server/pkg/agent.NewAgentClient.func1",                  // the same
 		"github.com/livekit/livekit-server/pkg/agent.(*agentClient).LaunchJob",              // waits for an answer from its own client
+		"github.com/livekit/livekit-server/pkg/rtc.(*ParticipantImpl).subscriberRTCPWorker", // sleeps, then sees that the participant is gone
 		"github.com/livekit/livekit-server/pkg/rtc.(*Room).simulationCleanupWorker",         // sleeps, then sees that the room is closed
 		"github.com/livekit/livekit-server/pkg/rtc.(*Room).connectionQualityWorker",         // ends at its next tick
 		"github.com/livekit/livekit-server/pkg/service.(*RedisStore).egressWorker",          // store is started, never stopped

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"path/filepath"
@@ -171,24 +172,30 @@ func (s *Server) config(o Options) (*config.Config, error) {
 	return conf, nil
 }
 
-// freePorts returns ports that are free for TCP and UDP on 127.0.0.1 at this moment.
+// freePorts returns ports that are free for TCP and UDP on 127.0.0.1 at this moment. They lie below those that systems
+// give to clients and to listeners on port 0, so nobody else takes them before LiveKit does.
 func freePorts(n int) ([]int, error) {
-	ports := make([]int, 0, n)
-	for len(ports) < n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+	const from, to, tries = 20000, 30000, 1000
+	var ports []int
+	for range tries {
+		if len(ports) == n {
+			return ports, nil
+		}
+		port := from + rand.IntN(to-from)
+		addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+		l, err := net.Listen("tcp", addr)
 		if err != nil {
-			return nil, err
+			continue
 		}
 		defer l.Close()
-		port := l.Addr().(*net.TCPAddr).Port
-		u, err := net.ListenPacket("udp", l.Addr().String())
+		u, err := net.ListenPacket("udp", addr)
 		if err != nil {
 			continue
 		}
 		defer u.Close()
 		ports = append(ports, port)
 	}
-	return ports, nil
+	return nil, errors.New("no free ports")
 }
 
 // URL is the WebSocket address that participants and agents connect to.

@@ -195,7 +195,8 @@ func TestRedisForgetsWithTime(t *testing.T) {
 
 func TestLogHoldsNoRequests(t *testing.T) {
 	var out strings.Builder
-	log := slog.New(errorsOnly{slog.NewTextHandler(&out, nil)})
+	setLogger(slog.New(slog.NewTextHandler(&out, nil)))
+	log := slog.New(errorsOnly{})
 	log.Info("quiet")
 	log.With("request", &livekit.SIPOutboundTrunkInfo{AuthPassword: "hidden"}, "room", "r").
 		Error("loud", "error", io.EOF, "request", &livekit.SIPOutboundTrunkInfo{AuthPassword: "hidden"})

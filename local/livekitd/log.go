@@ -3,53 +3,64 @@ package livekitd
 import (
 	"context"
 	"log/slog"
+	"sync"
+	"sync/atomic"
 
 	"github.com/go-logr/logr"
 	"github.com/livekit/protocol/logger"
 	lksdk "github.com/livekit/server-sdk-go/v2"
+	"github.com/redis/go-redis/v9"
 )
 
-// setLogger sends the errors of LiveKit's server and of its SDK to log.
+// LiveKit's server, its SDK and the Redis client have one logger each per process.
+var (
+	setLoggers sync.Once
+	errorLog   atomic.Pointer[slog.Logger] // of the server started last
+)
+
+// setLogger sends the errors of LiveKit's server and SDK to log.
 func setLogger(log *slog.Logger) {
-	var h slog.Handler = slog.DiscardHandler
-	if log != nil {
-		h = errorsOnly{log.Handler()}
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
 	}
-	l := logger.LogRLogger(logr.FromSlogHandler(h))
-	logger.SetLogger(l, "livekit")
-	lksdk.SetLogger(l)
+	errorLog.Store(log)
+	setLoggers.Do(func() {
+		l := logger.LogRLogger(logr.FromSlogHandler(errorsOnly{}))
+		logger.SetLogger(l, "livekit")
+		lksdk.SetLogger(l)
+		redis.SetLogger(noRedisLog{})
+	})
 }
 
-// errorsOnly passes errors on, and of their attributes plain values only: LiveKit attaches whole requests,
+// errorsOnly passes errors on to errorLog, and of their attributes plain values only: LiveKit attaches whole requests,
 // which hold passwords and prompts.
-type errorsOnly struct{ slog.Handler }
+type errorsOnly struct{ attrs []slog.Attr }
 
 func (h errorsOnly) Enabled(ctx context.Context, level slog.Level) bool {
-	return level >= slog.LevelError && h.Handler.Enabled(ctx, level)
+	return level >= slog.LevelError && errorLog.Load().Enabled(ctx, level)
 }
 
 func (h errorsOnly) Handle(ctx context.Context, r slog.Record) error {
 	plain := slog.NewRecord(r.Time, r.Level, r.Message, r.PC)
-	r.Attrs(func(a slog.Attr) bool {
+	add := func(a slog.Attr) bool {
 		if isPlain(a.Value) {
 			plain.AddAttrs(a)
 		}
 		return true
-	})
-	return h.Handler.Handle(ctx, plain)
+	}
+	for _, a := range h.attrs {
+		add(a)
+	}
+	r.Attrs(add)
+	return errorLog.Load().Handler().Handle(ctx, plain)
 }
 
 func (h errorsOnly) WithAttrs(attrs []slog.Attr) slog.Handler {
-	var plain []slog.Attr
-	for _, a := range attrs {
-		if isPlain(a.Value) {
-			plain = append(plain, a)
-		}
-	}
-	return errorsOnly{h.Handler.WithAttrs(plain)}
+	return errorsOnly{append(h.attrs[:len(h.attrs):len(h.attrs)], attrs...)}
 }
 
-func (h errorsOnly) WithGroup(name string) slog.Handler { return errorsOnly{h.Handler.WithGroup(name)} }
+// WithGroup is not used by LiveKit.
+func (h errorsOnly) WithGroup(string) slog.Handler { return h }
 
 func isPlain(v slog.Value) bool {
 	if v.Kind() == slog.KindAny {
@@ -58,3 +69,8 @@ func isPlain(v slog.Value) bool {
 	}
 	return v.Kind() != slog.KindGroup && v.Kind() != slog.KindLogValuer
 }
+
+// noRedisLog drops what the Redis client prints: after Close the server's clients go on looking for their Redis.
+type noRedisLog struct{}
+
+func (noRedisLog) Printf(context.Context, string, ...any) {}
