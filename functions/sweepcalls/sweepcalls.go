@@ -8,8 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"regexp"
+	"strings"
 	"time"
+
+	"github.com/oklog/ulid/v2"
 
 	"github.com/krosai/telephony/shared/call"
 	"github.com/krosai/telephony/shared/fault"
@@ -62,13 +64,10 @@ const (
 	maxOrphans = 20 // a run that wants to delete more has misread something
 )
 
-// Run may overlap with another run of itself.
+// Run may overlap with another run of itself. When LiveKit does not answer,
+// only calls that are long overdue are ended, and no room is touched.
 func (t *Task) Run(ctx context.Context) (Report, error) {
 	var r Report
-	rooms, err := t.Rooms.Rooms(ctx)
-	if err != nil {
-		return r, fmt.Errorf("list rooms: %w", err) // without LiveKit's word nothing is touched
-	}
 	ids, err := t.Calls.ActiveCalls(ctx, t.Now().Add(-grace))
 	if err != nil {
 		return r, err
@@ -80,7 +79,7 @@ func (t *Task) Run(ctx context.Context) (Report, error) {
 			t.Log.ErrorContext(ctx, "sweep call", "call_id", id, "err", err)
 		}
 	}
-	err = t.orphans(ctx, rooms, &r)
+	err = t.orphans(ctx, &r)
 	t.Log.InfoContext(ctx, "sweep", "active", r.Active, "started", r.Started, "ended", r.Ended, "orphans", r.Orphans, "failures", r.Failures)
 	return r, err
 }
@@ -109,8 +108,11 @@ func (t *Task) settle(ctx context.Context, c call.Call, r *Report) (call.Call, e
 	case !c.HangupRequested.IsZero() && now.After(c.HangupRequested.Add(grace)):
 		return t.Settle.Stop(ctx, c, t.Settle.Hangup)
 	case c.Status == call.Initiated && now.After(c.CreatedAt.Add(startGrace)):
-		r.Started++
-		return c, t.Flow.StartCall(ctx, c.ID)
+		err := t.Flow.StartCall(ctx, c.ID)
+		if err == nil {
+			r.Started++
+		}
+		return c, err
 	case c.Status == call.InProgress && now.After(c.AnsweredAt.Add(time.Duration(c.MaxDuration)*time.Second+grace)):
 		return t.Settle.Stop(ctx, c, t.Settle.Hangup)
 	case c.Status == call.InProgress && now.After(c.AnsweredAt.Add(grace)):
@@ -121,14 +123,23 @@ func (t *Task) settle(ctx context.Context, c call.Call, r *Report) (call.Call, e
 	return c, nil
 }
 
-// ours is the name of a room that this platform made for an outbound call.
-var ours = regexp.MustCompile(`^call_[0-9A-HJKMNP-TV-Z]{26}$`)
+// ours reports whether a room is named as this platform names the room of an
+// outbound call.
+func ours(room string) bool {
+	text, ok := strings.CutPrefix(room, "call_")
+	id, err := ulid.ParseStrict(text)
+	return ok && err == nil && id.String() == text // ParseStrict takes small letters too
+}
 
 // orphans deletes rooms of calls that have ended or never were.
-func (t *Task) orphans(ctx context.Context, rooms []livekit.RoomInfo, r *Report) error {
+func (t *Task) orphans(ctx context.Context, r *Report) error {
+	rooms, err := t.Rooms.Rooms(ctx)
+	if err != nil {
+		return fmt.Errorf("list rooms: %w", err)
+	}
 	var orphans []string
 	for _, room := range rooms {
-		if !ours.MatchString(room.Name) || t.Now().Sub(room.CreatedAt) < roomGrace {
+		if !ours(room.Name) || t.Now().Sub(room.CreatedAt) < roomGrace {
 			continue
 		}
 		c, err := t.Calls.Call(ctx, room.Name)
