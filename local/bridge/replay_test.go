@@ -33,6 +33,10 @@ import (
 const testKey, testSecret = "devkey", "secretsecretsecretsecretsecretsecret"
 
 func TestMain(m *testing.M) {
+	if os.Getenv(standIn) != "" {
+		must(runStandIn())
+		return
+	}
 	flag.Parse()
 	// Calls mostly wait: many at a time, however few processors there are.
 	must(flag.Set("test.parallel", "16"))

@@ -1,0 +1,112 @@
+package bridge
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"gopkg.in/yaml.v3"
+
+	"github.com/krosai/telephony/local/carrier"
+	"github.com/krosai/telephony/local/livekitd"
+)
+
+// standIn makes this test binary behave like livekit-sip, as far as StartReal can tell: it reads the configuration it
+// is given and serves LiveKit until SIGINT.
+const standIn = "BRIDGE_STANDS_IN_FOR_LIVEKIT_SIP"
+
+func runStandIn() error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	raw, err := os.ReadFile(os.Args[len(os.Args)-1])
+	if err != nil {
+		return err
+	}
+	var c struct {
+		APIKey    string                   `yaml:"api_key"`
+		APISecret string                   `yaml:"api_secret"`
+		URL       string                   `yaml:"ws_url"`
+		Redis     struct{ Address string } `yaml:"redis"`
+		Port      int                      `yaml:"sip_port"`
+		IP        string                   `yaml:"listen_ip"`
+	}
+	if err := yaml.Unmarshal(raw, &c); err != nil {
+		return err
+	}
+	b, err := Start(ctx, Options{RedisAddr: c.Redis.Address, LiveKitURL: c.URL, APIKey: c.APIKey, APISecret: c.APISecret,
+		SIPAddr: fmt.Sprintf("%s:%d", c.IP, c.Port)})
+	if err != nil {
+		return err
+	}
+	<-ctx.Done()
+	return b.Close()
+}
+
+func TestStartRealRunsTheProcess(t *testing.T) {
+	t.Parallel()
+	lk, err := livekitd.Start(t.Context(), livekitd.Options{APIKey: testKey, APISecret: testSecret})
+	if err != nil {
+		t.Fatal(err)
+	}
+	closeAtEnd(t, lk)
+	// A script that is this binary in its other part.
+	script := filepath.Join(t.TempDir(), "livekit-sip")
+	text := fmt.Sprintf("#!/bin/sh\n%s=1 exec %q \"$@\"\n", standIn, os.Args[0])
+	if err := os.WriteFile(script, []byte(text), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	real, err := StartReal(t.Context(), script, Options{RedisAddr: lk.RedisAddr(), LiveKitURL: lk.URL(), APIKey: testKey, APISecret: testSecret})
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(filepath.Join(real.dir, "config.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Mode().Perm() != 0o600 {
+		t.Errorf("the configuration, with the secret, has mode %v", info.Mode())
+	}
+
+	st := &stage{livekit: lk, sip: real, api: client{url: lk.HTTPURL()}}
+	ca, trunk := st.carrier(t, carrier.Options{Script: callee}, nil)
+	if err := st.dial(t, trunk, "+15551000001", "real", nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := real.Close(); err != nil {
+		t.Error(err)
+	}
+	onlyCall(t, ca, time.Second, ended("bye-in"))
+	if _, err := os.Stat(real.dir); !os.IsNotExist(err) {
+		t.Errorf("the configuration is left behind: %v", err)
+	}
+}
+
+func TestStartRealReportsFailure(t *testing.T) {
+	t.Parallel()
+	lk, err := livekitd.Start(t.Context(), livekitd.Options{APIKey: testKey, APISecret: testSecret})
+	if err != nil {
+		t.Fatal(err)
+	}
+	closeAtEnd(t, lk)
+	o := Options{RedisAddr: lk.RedisAddr(), LiveKitURL: lk.URL(), APIKey: testKey, APISecret: testSecret}
+	for binary, want := range map[string]string{
+		"/does/not/exist": "no such file",
+		"false":           "exited: exit status 1",
+	} {
+		begin := time.Now()
+		r, err := StartReal(t.Context(), binary, o)
+		if err == nil {
+			r.Close()
+			t.Fatalf("%s started", binary)
+		}
+		if !strings.Contains(err.Error(), want) || time.Since(begin) > 5*time.Second {
+			t.Errorf("%s: %v after %v", binary, err, time.Since(begin))
+		}
+	}
+}
