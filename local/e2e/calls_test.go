@@ -14,7 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
-	"github.com/krosai/telephony/local/platform"
+	"github.com/krosai/telephony/shared/livekit"
 )
 
 // TestFiftyCallsAtOnce comes before the parallel tests, alone with the
@@ -43,7 +43,7 @@ func TestFiftyCallsAtOnce(t *testing.T) {
 		})
 	}
 	calls.Wait()
-	noRooms(t, shared)
+	noRooms(t, shared.LiveKit)
 	http.DefaultClient.CloseIdleConnections()
 	if err := goleak.Find(settled); err != nil {
 		t.Errorf("left over after 50 calls: %v", err)
@@ -51,10 +51,10 @@ func TestFiftyCallsAtOnce(t *testing.T) {
 }
 
 // noRooms waits for LiveKit to have no room left.
-func noRooms(t *testing.T, p *platform.Platform) {
+func noRooms(t *testing.T, lk *livekit.Client) {
 	t.Helper()
 	for end := time.Now().Add(30 * time.Second); ; time.Sleep(100 * time.Millisecond) {
-		rooms, err := p.LiveKit.Rooms(context.Background())
+		rooms, err := lk.Rooms(context.Background())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -206,7 +206,7 @@ func TestSoundGoesBothWays(t *testing.T) {
 func TestIdempotencyKey(t *testing.T) {
 	t.Parallel()
 	u, callee := demo(t, shared), fresh()
-	body := request{"phone_number": callee}
+	body := request{"phone_number": callee, "phone_number_id": demoNumber}
 	answers := make([]answer, 20)
 	var race sync.WaitGroup
 	for i := range answers {
@@ -274,7 +274,7 @@ func TestRefusals(t *testing.T) {
 		{"rings too long", u, "POST", create, request{"phone_number": to, "ringing_timeout_seconds": 81}, 400, "INVALID_REQUEST", "ringing_timeout_seconds"},
 		{"talks too long", u, "POST", create, request{"phone_number": to, "max_duration_seconds": 14401}, 400, "INVALID_REQUEST", "max_duration_seconds"},
 		{"long prompt", u, "POST", create, request{"phone_number": to, "system_prompt": long}, 400, "INVALID_REQUEST", "system_prompt"},
-		{"country not allowed", u, "POST", create, request{"phone_number": "+447911123456"}, 403, "DESTINATION_NOT_ALLOWED", ""},
+		{"country not allowed", u, "POST", create, request{"phone_number": "+447911123456", "phone_number_id": demoNumber}, 403, "DESTINATION_NOT_ALLOWED", ""},
 		{"premium rate", u, "POST", create, request{"phone_number": "+19002345678"}, 403, "DESTINATION_NOT_ALLOWED", ""},
 		{"foreign number", u, "POST", create, request{"phone_number": to, "phone_number_id": "pn_01ARZ3NDEKTSV4RRFFQ69G5FAV"}, 404, "NOT_FOUND", ""},
 		{"unknown call", u, "GET", "/outbound-calls/" + unknown + "/details", nil, 404, "NOT_FOUND", ""},

@@ -21,6 +21,7 @@ import (
 
 	"github.com/krosai/telephony/local/carrier"
 	"github.com/krosai/telephony/local/platform"
+	"github.com/krosai/telephony/shared/number"
 )
 
 // shared is the platform that the parallel tests of this package share.
@@ -28,7 +29,7 @@ var shared *platform.Platform
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(childDir); dir != "" {
-		child(dir)
+		os.Exit(child(dir))
 	}
 	os.Exit(run(m))
 }
@@ -67,21 +68,6 @@ func settings(dir string) platform.Config {
 	return c
 }
 
-// start runs a platform of the test's own.
-func start(t *testing.T, c platform.Config) *platform.Platform {
-	t.Helper()
-	p, err := platform.Start(t.Context(), c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := p.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return p
-}
-
 // more are callees besides the carrier's cast: each behaves as one of the
 // recordings of the real LiveKit SIP.
 var more = map[string]carrier.Script{
@@ -96,14 +82,15 @@ var more = map[string]carrier.Script{
 	"+14155550128": {Status: 200, NoRing: true},
 }
 
-// script gives each test a callee of its own: what comes before the last three
-// digits of 1 415 55x xxxx is the cast, x tells tests apart.
 func script(callee string) carrier.Script {
 	if s, ok := more[callee]; ok {
 		return s
 	}
 	return carrier.Cast(callee)
 }
+
+// demoNumber is the number that every platform starts with.
+var demoNumber = number.ID("+2348012345678")
 
 // user is a caller of the API.
 type user struct {
@@ -224,7 +211,7 @@ type request map[string]any
 
 func (u user) place(to string, extra request) details {
 	u.t.Helper()
-	body := request{"phone_number": to, "ringing_timeout_seconds": 20, "max_duration_seconds": 60}
+	body := request{"phone_number": to, "phone_number_id": demoNumber, "ringing_timeout_seconds": 20, "max_duration_seconds": 60}
 	for k, v := range extra {
 		body[k] = v
 	}

@@ -2,25 +2,19 @@
 // and dispatch rules, and the check of LiveKit's webhooks. It is the only
 // importer of github.com/livekit/….
 //
-// It speaks LiveKit's HTTP API through the generated clients of
-// livekit/protocol and not through server-sdk-go, for three reasons: the SDK
-// sends a failed request again to other regions (one dial may ring a phone
-// three times), it lets a request outlive its context, and it brings its own
-// HTTP client. Here a request is sent once, ends with its context, and answers
-// are limited in size.
+// Every request goes through the SDK with its failover switched off: with it
+// one dial could ring a phone three times and a request could outlive its
+// context (measured with server-sdk-go 2.17 and 2.18).
 package livekit
 
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
-	"net/http"
 	"strings"
 	"time"
 
-	"github.com/livekit/protocol/auth"
-	"github.com/livekit/protocol/livekit"
+	lksdk "github.com/livekit/server-sdk-go/v2"
 	"github.com/twitchtv/twirp"
 
 	"github.com/krosai/telephony/shared/fault"
@@ -40,93 +34,35 @@ type Config struct {
 // Client talks to one LiveKit project. It is safe for concurrent use.
 type Client struct {
 	config Config
-	rooms  livekit.RoomService
-	sip    livekit.SIP
+	rooms  *lksdk.RoomServiceClient
+	sip    *lksdk.SIPClient
 	now    func() time.Time
 }
 
-// The bounds of one request. Ordinary requests take LiveKit milliseconds; a
-// dial has its own bound.
-const (
-	requestTimeout = 5 * time.Second
-	maxAnswer      = 32 << 20 // bytes; a list of 10,000 rooms is about 5 MB
-)
+// requestTimeout bounds one request. Ordinary requests take LiveKit
+// milliseconds; a dial has its own bound.
+const requestTimeout = 5 * time.Second
 
 // Open makes a client; it connects on the first request and keeps connections
 // for the next ones.
 func Open(c Config) *Client {
-	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.MaxIdleConnsPerHost = 16
-	// Shorter than any load balancer's limit, so that a dial never goes out on
-	// a connection that the other side has just closed.
-	transport.IdleConnTimeout = 20 * time.Second
-	transport.ResponseHeaderTimeout = 0 // a dial answers after minutes: contexts bound requests
-	return open(c, transport)
+	secret := c.APISecret.Reveal()
+	return &Client{config: c, now: time.Now,
+		rooms: lksdk.NewRoomServiceClient(c.URL, c.APIKey, secret),
+		sip:   lksdk.NewSIPClient(c.URL, c.APIKey, secret)}
 }
 
-func open(c Config, transport http.RoundTripper) *Client {
-	url := httpURL(c.URL)
-	// The generated clients do not follow redirects.
-	client := &http.Client{Transport: limited{transport}}
-	return &Client{
-		config: c,
-		rooms:  livekit.NewRoomServiceProtobufClient(url, client),
-		sip:    livekit.NewSIPProtobufClient(url, client),
-		now:    time.Now,
-	}
-}
-
-func httpURL(url string) string {
-	if rest, ok := strings.CutPrefix(url, "ws"); ok {
-		return "http" + rest
-	}
-	return url
-}
-
-// limited cuts answers off at maxAnswer.
-type limited struct{ http.RoundTripper }
-
-func (l limited) RoundTrip(r *http.Request) (*http.Response, error) {
-	resp, err := l.RoundTripper.RoundTrip(r)
-	if err != nil {
-		return nil, err
-	}
-	resp.Body = http.MaxBytesReader(nil, resp.Body, maxAnswer)
-	return resp, nil
-}
-
-// tokenLife is how long a signed request is valid: long enough for clocks that
-// differ, short enough to be worthless when found later.
-const tokenLife = 2 * time.Minute
-
-// signed returns ctx with a token for exactly these grants.
-func (c *Client) signed(ctx context.Context, video *auth.VideoGrant, sip *auth.SIPGrant) (context.Context, error) {
-	token, err := auth.NewAccessToken(c.config.APIKey, c.config.APISecret.Reveal()).
-		SetVideoGrant(video).SetSIPGrant(sip).SetValidFor(tokenLife).ToJWT()
-	if err != nil {
-		return nil, fmt.Errorf("sign a LiveKit request: %w", err)
-	}
-	return twirp.WithHTTPRequestHeaders(ctx, http.Header{"Authorization": {"Bearer " + token}})
-}
-
-// send makes one signed request within requestTimeout. The error is a fault.
-func send[Q, A any](ctx context.Context, c *Client, video *auth.VideoGrant, sip *auth.SIPGrant,
-	method func(context.Context, Q) (A, error), request Q) (A, error) {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+// send makes one request, once, within requestTimeout. The error is a fault.
+func send[Q, A any](ctx context.Context, method func(context.Context, Q) (A, error), request Q) (A, error) {
+	ctx, cancel := context.WithTimeout(lksdk.WithFailover(ctx, false), requestTimeout)
 	defer cancel()
-	var none A
-	ctx, err := c.signed(ctx, video, sip)
-	if err != nil {
-		return none, err
-	}
 	answer, err := method(ctx, request)
 	if err != nil {
+		var none A
 		return none, faultOf(err)
 	}
 	return answer, nil
 }
-
-func admin() *auth.SIPGrant { return &auth.SIPGrant{Admin: true} }
 
 // faultOf turns an error of a request into a fault: Upstream when LiveKit did
 // not answer, was busy or down; NotFound, Conflict and Invalid as LiveKit said; Internal

@@ -91,7 +91,7 @@ func (c *Client) saveOutbound(ctx context.Context, have, want *livekit.SIPOutbou
 	if have == nil {
 		trunk := proto.CloneOf(want)
 		trunk.SipTrunkId = ""
-		made, err := send(ctx, c, nil, admin(), c.sip.CreateSIPOutboundTrunk, &livekit.CreateSIPOutboundTrunkRequest{Trunk: trunk})
+		made, err := send(ctx, c.sip.CreateSIPOutboundTrunk, &livekit.CreateSIPOutboundTrunkRequest{Trunk: trunk})
 		if err != nil {
 			return nil, fmt.Errorf("create outbound trunk: %w", err)
 		}
@@ -110,7 +110,7 @@ func (c *Client) saveOutbound(ctx context.Context, have, want *livekit.SIPOutbou
 	if proto.Equal(update, &livekit.SIPOutboundTrunkUpdate{}) {
 		return have, nil
 	}
-	saved, err := send(ctx, c, nil, admin(), c.sip.UpdateSIPOutboundTrunk, &livekit.UpdateSIPOutboundTrunkRequest{
+	saved, err := send(ctx, c.sip.UpdateSIPOutboundTrunk, &livekit.UpdateSIPOutboundTrunkRequest{
 		SipTrunkId: have.SipTrunkId, Action: &livekit.UpdateSIPOutboundTrunkRequest_Update{Update: update}})
 	if err != nil {
 		return nil, fmt.Errorf("update outbound trunk: %w", err)
@@ -122,7 +122,7 @@ func (c *Client) saveInbound(ctx context.Context, have, want *livekit.SIPInbound
 	if have == nil {
 		trunk := proto.CloneOf(want)
 		trunk.SipTrunkId = ""
-		made, err := send(ctx, c, nil, admin(), c.sip.CreateSIPInboundTrunk, &livekit.CreateSIPInboundTrunkRequest{Trunk: trunk})
+		made, err := send(ctx, c.sip.CreateSIPInboundTrunk, &livekit.CreateSIPInboundTrunkRequest{Trunk: trunk})
 		if err != nil {
 			return nil, fmt.Errorf("create inbound trunk: %w", err)
 		}
@@ -139,7 +139,7 @@ func (c *Client) saveInbound(ctx context.Context, have, want *livekit.SIPInbound
 	if proto.Equal(update, &livekit.SIPInboundTrunkUpdate{}) {
 		return have, nil
 	}
-	saved, err := send(ctx, c, nil, admin(), c.sip.UpdateSIPInboundTrunk, &livekit.UpdateSIPInboundTrunkRequest{
+	saved, err := send(ctx, c.sip.UpdateSIPInboundTrunk, &livekit.UpdateSIPInboundTrunkRequest{
 		SipTrunkId: have.SipTrunkId, Action: &livekit.UpdateSIPInboundTrunkRequest_Update{Update: update}})
 	if err != nil {
 		return nil, fmt.Errorf("update inbound trunk: %w", err)
@@ -159,7 +159,7 @@ func (c *Client) saveRule(ctx context.Context, have, want *livekit.SIPDispatchRu
 	rule.TrunkIds = []string{trunkID}
 	rule.SipDispatchRuleId = ""
 	if have == nil {
-		made, err := send(ctx, c, nil, admin(), c.sip.CreateSIPDispatchRule, &livekit.CreateSIPDispatchRuleRequest{DispatchRule: rule})
+		made, err := send(ctx, c.sip.CreateSIPDispatchRule, &livekit.CreateSIPDispatchRuleRequest{DispatchRule: rule})
 		if err != nil {
 			return nil, fmt.Errorf("create dispatch rule: %w", err)
 		}
@@ -168,7 +168,7 @@ func (c *Client) saveRule(ctx context.Context, have, want *livekit.SIPDispatchRu
 	if sameRule(have, rule) {
 		return have, nil
 	}
-	saved, err := send(ctx, c, nil, admin(), c.sip.UpdateSIPDispatchRule, &livekit.UpdateSIPDispatchRuleRequest{
+	saved, err := send(ctx, c.sip.UpdateSIPDispatchRule, &livekit.UpdateSIPDispatchRuleRequest{
 		SipDispatchRuleId: have.SipDispatchRuleId, Action: &livekit.UpdateSIPDispatchRuleRequest_Replace{Replace: rule}})
 	if err != nil {
 		return nil, fmt.Errorf("replace dispatch rule: %w", err)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/livekit/protocol/auth"
 	"github.com/livekit/protocol/livekit"
 
 	"github.com/krosai/telephony/shared/call"
@@ -31,7 +30,7 @@ func (c *Client) CreateRoom(ctx context.Context, r Room) error {
 	if r.AgentName != "" {
 		request.Agents = []*livekit.RoomAgentDispatch{{AgentName: r.AgentName, Metadata: r.Metadata}}
 	}
-	_, err := send(ctx, c, &auth.VideoGrant{RoomCreate: true}, nil, c.rooms.CreateRoom, request)
+	_, err := send(ctx, c.rooms.CreateRoom, request)
 	return err
 }
 
@@ -40,7 +39,7 @@ const callStatus = "sip.callStatus"
 
 // ReadRoom says who is in a room. A room that does not exist is an empty one.
 func (c *Client) ReadRoom(ctx context.Context, name string) (call.Room, error) {
-	answer, err := send(ctx, c, &auth.VideoGrant{RoomAdmin: true, Room: name}, nil, c.rooms.ListParticipants,
+	answer, err := send(ctx, c.rooms.ListParticipants,
 		&livekit.ListParticipantsRequest{Room: name})
 	if fault.Is(err, fault.NotFound) {
 		return call.Room{}, nil
@@ -64,7 +63,7 @@ func (c *Client) ReadRoom(ctx context.Context, name string) (call.Room, error) {
 // DeleteRoom ends the room and every leg in it: a ringing phone is cancelled, a
 // talking one gets a BYE. A room that is gone already is success.
 func (c *Client) DeleteRoom(ctx context.Context, name string) error {
-	_, err := send(ctx, c, &auth.VideoGrant{RoomCreate: true}, nil, c.rooms.DeleteRoom, &livekit.DeleteRoomRequest{Room: name})
+	_, err := send(ctx, c.rooms.DeleteRoom, &livekit.DeleteRoomRequest{Room: name})
 	if fault.Is(err, fault.NotFound) {
 		return nil
 	}
@@ -80,7 +79,7 @@ type RoomInfo struct {
 
 // Rooms lists the rooms of the whole project, other people's included.
 func (c *Client) Rooms(ctx context.Context) ([]RoomInfo, error) {
-	answer, err := send(ctx, c, &auth.VideoGrant{RoomList: true}, nil, c.rooms.ListRooms, &livekit.ListRoomsRequest{})
+	answer, err := send(ctx, c.rooms.ListRooms, &livekit.ListRoomsRequest{})
 	if err != nil {
 		return nil, err
 	}

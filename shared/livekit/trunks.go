@@ -165,7 +165,7 @@ func (c *Client) Wiring(ctx context.Context, n number.Number) (Wiring, error) {
 	if n.Trunk != nil {
 		known = *n.Trunk
 	}
-	out, err := send(ctx, c, nil, admin(), c.sip.ListSIPOutboundTrunk, &livekit.ListSIPOutboundTrunkRequest{Numbers: []string{n.E164}})
+	out, err := send(ctx, c.sip.ListSIPOutboundTrunk, &livekit.ListSIPOutboundTrunkRequest{Numbers: []string{n.E164}})
 	if err != nil {
 		return w, fmt.Errorf("list outbound trunks: %w", err)
 	}
@@ -174,7 +174,7 @@ func (c *Client) Wiring(ctx context.Context, n number.Number) (Wiring, error) {
 			w.outbound = keepFirst(w.outbound, t, t.SipTrunkId == known.OutboundID)
 		}
 	}
-	in, err := send(ctx, c, nil, admin(), c.sip.ListSIPInboundTrunk, &livekit.ListSIPInboundTrunkRequest{Numbers: []string{n.E164}})
+	in, err := send(ctx, c.sip.ListSIPInboundTrunk, &livekit.ListSIPInboundTrunkRequest{Numbers: []string{n.E164}})
 	if err != nil {
 		return w, fmt.Errorf("list inbound trunks: %w", err)
 	}
@@ -192,7 +192,7 @@ func (c *Client) Wiring(ctx context.Context, n number.Number) (Wiring, error) {
 func (c *Client) rulesOf(ctx context.Context, n number.Number, trunks []*livekit.SIPInboundTrunkInfo) ([]*livekit.SIPDispatchRuleInfo, error) {
 	var rules []*livekit.SIPDispatchRuleInfo
 	list := func(request *livekit.ListSIPDispatchRuleRequest) error {
-		answer, err := send(ctx, c, nil, admin(), c.sip.ListSIPDispatchRule, request)
+		answer, err := send(ctx, c.sip.ListSIPDispatchRule, request)
 		if err != nil {
 			return fmt.Errorf("list dispatch rules: %w", err)
 		}
@@ -305,7 +305,7 @@ var transports = map[string]livekit.SIPTransport{
 
 // deleteTrunk removes a trunk of either kind. One that is gone is success.
 func (c *Client) deleteTrunk(ctx context.Context, id string) error {
-	_, err := send(ctx, c, nil, admin(), c.sip.DeleteSIPTrunk, &livekit.DeleteSIPTrunkRequest{SipTrunkId: id})
+	_, err := send(ctx, c.sip.DeleteSIPTrunk, &livekit.DeleteSIPTrunkRequest{SipTrunkId: id})
 	if err != nil && !fault.Is(err, fault.NotFound) {
 		return fmt.Errorf("delete trunk: %w", err)
 	}
@@ -314,7 +314,7 @@ func (c *Client) deleteTrunk(ctx context.Context, id string) error {
 
 // deleteRule removes a dispatch rule. One that is gone is success.
 func (c *Client) deleteRule(ctx context.Context, id string) error {
-	_, err := send(ctx, c, nil, admin(), c.sip.DeleteSIPDispatchRule, &livekit.DeleteSIPDispatchRuleRequest{SipDispatchRuleId: id})
+	_, err := send(ctx, c.sip.DeleteSIPDispatchRule, &livekit.DeleteSIPDispatchRuleRequest{SipDispatchRuleId: id})
 	if err != nil && !fault.Is(err, fault.NotFound) {
 		return fmt.Errorf("delete dispatch rule: %w", err)
 	}

@@ -79,15 +79,19 @@ func (s *Settler) Hangup(c call.Call) call.End {
 }
 
 // Gone ends an answered call if a reading of its room shows that the phone has
-// left. left is what LiveKit said of it, the zero value if nothing; at is when
-// it happened.
+// left, and takes the room down. left is what LiveKit said of it, the zero value
+// if nothing; at is when it happened.
 func (s *Settler) Gone(ctx context.Context, c call.Call, left call.Leave, at time.Time) (call.Call, error) {
 	room, err := s.Rooms.ReadRoom(ctx, c.RoomName)
 	if err != nil || room.Up() {
 		return c, err
 	}
 	if left == (call.Leave{}) && (room.Agent || room.Callee != nil) {
-		left.Status = "hangup" // the agent is still there: it was the phone that went
+		left.Status = "hangup" // the room is still there: it was the phone that went
 	}
-	return s.End(ctx, c, func(c call.Call) call.End { return c.EndOfTalk(left, at) })
+	c, err = s.End(ctx, c, func(c call.Call) call.End { return c.EndOfTalk(left, at) })
+	if err != nil {
+		return c, err
+	}
+	return c, s.Rooms.DeleteRoom(ctx, c.RoomName)
 }
