@@ -175,21 +175,18 @@ func check(b Body) (country string, err error) {
 // from finds the number to call from.
 func (e *Endpoint) from(ctx context.Context, user, id string) (number.Number, error) {
 	if id != "" {
+		if err := api.ID("pn_", id, "phone number"); err != nil {
+			return number.Number{}, err
+		}
 		n, err := e.Numbers.Number(ctx, user, id)
 		if err == nil && !n.CanCall() {
 			err = fault.New(fault.Conflict, "NUMBER_NOT_CONFIGURED", "the number has no SIP trunk for outbound calls: configure one first")
 		}
 		return n, err
 	}
-	all, _, err := e.Numbers.NumbersOf(ctx, user, 100, "")
+	able, err := e.able(ctx, user)
 	if err != nil {
 		return number.Number{}, err
-	}
-	var able []number.Number
-	for _, n := range all {
-		if n.CanCall() {
-			able = append(able, n)
-		}
 	}
 	switch len(able) {
 	case 0:
@@ -200,15 +197,36 @@ func (e *Endpoint) from(ctx context.Context, user, id string) (number.Number, er
 	return number.Number{}, fault.InvalidField("phone_number_id", "required", "several of your numbers can call: say which")
 }
 
+// able lists the user's numbers that can call; when there are several, at least
+// two of them.
+func (e *Endpoint) able(ctx context.Context, user string) (able []number.Number, err error) {
+	for after, more := "", true; more && len(able) < 2; more = after != "" {
+		var page []number.Number
+		if page, after, err = e.Numbers.NumbersOf(ctx, user, 100, after); err != nil {
+			return nil, err
+		}
+		for _, n := range page {
+			if n.CanCall() {
+				able = append(able, n)
+			}
+		}
+	}
+	return able, nil
+}
+
 // start starts the workflow. If it cannot be started the call ends at once, so
-// that no phone rings long after its caller was told that it would not.
+// that no phone rings long after its caller was told that it would not. If the
+// call has moved on, only the answer was lost: the workflow has taken it up.
 func (e *Endpoint) start(ctx context.Context, c call.Call) error {
 	err := e.Flow.StartCall(ctx, c.ID)
 	if err == nil {
 		return nil
 	}
 	end := call.End{Status: call.Failed, Cause: call.NetworkError, At: e.Now()}
-	if _, e2 := e.Calls.EndCall(ctx, c, end); e2 != nil {
+	switch _, e2 := e.Calls.EndCall(ctx, c, end); {
+	case fault.Is(e2, fault.Conflict):
+		return nil
+	case e2 != nil:
 		return fmt.Errorf("%w (and the call could not be ended: %w)", err, e2)
 	}
 	return err

@@ -1,0 +1,149 @@
+package calldetails_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/krosai/telephony/functions/calldetails"
+	"github.com/krosai/telephony/shared/account"
+	"github.com/krosai/telephony/shared/api"
+	"github.com/krosai/telephony/shared/call"
+	"github.com/krosai/telephony/shared/lambdahttp"
+	"github.com/krosai/telephony/shared/store"
+	"github.com/krosai/telephony/shared/store/storetest"
+)
+
+const (
+	id  = "call_01KAMPJ5V0SAMPMECA00000000" // of the sample event
+	key = "kros_live_01KAMPJ5V0SAMPMEKEY0000000_ThisIsTheSampleKeyOfEventsOnly1iVkyP"
+)
+
+var t0 = time.Date(2026, 11, 22, 9, 30, 0, 0, time.UTC)
+
+// newHandler is the function with a database in which the sample key is ada's.
+func newHandler(t *testing.T, scopes ...string) (*storetest.Database, http.Handler) {
+	t.Helper()
+	db := storetest.Open(t, nil)
+	keyID, sum, _ := account.ParseKey(key)
+	if err := db.PutKey(t.Context(), account.Key{ID: keyID, UserID: "ada", Hash: sum[:], Scopes: scopes}); err != nil {
+		t.Fatal(err)
+	}
+	edge := &api.Edge{Keys: db, Now: time.Now, Log: slog.New(slog.DiscardHandler)}
+	return db, edge.Handler(&calldetails.Endpoint{Calls: db})
+}
+
+func create(t *testing.T, db *storetest.Database, c call.Call) {
+	t.Helper()
+	if _, _, err := db.CreateCall(t.Context(), c, c.Country, store.Once{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+type reply struct {
+	StatusCode int
+	Body       string
+}
+
+// details sends the sample event, asking for another call if id is not its own.
+func details(t *testing.T, h http.Handler, callID string) reply {
+	t.Helper()
+	event, err := os.ReadFile("../../events/calldetails.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := lambdahttp.Handler(h).Invoke(context.Background(), bytes.ReplaceAll(event, []byte(id), []byte(callID)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var r reply
+	if err := json.Unmarshal(out, &r); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func TestAnEndedCall(t *testing.T) {
+	t.Parallel()
+	db, h := newHandler(t, account.CallsRead)
+	create(t, db, call.Call{ID: id, UserID: "ada", Direction: call.Outbound, PhoneNumber: "+14155550101", FromNumber: "+2348012345678",
+		NumberID: "pn_3K31FNKK5S011QQF6GKTRG4CAC", RoomName: id, TrunkID: "ST_secret", AgentName: "support-agent", Country: "US",
+		SystemPrompt: "You confirm deliveries.", WelcomeMessage: "Hello <Ada> & all.", Voice: &call.Voice{Language: "en-NG", Speed: 1.5},
+		Metadata: map[string]string{"order": "A-1001"}, RingingTimeout: 30, MaxDuration: 600, Status: call.Initiated,
+		CreatedAt: t0.Add(123456 * time.Microsecond)})
+	for i, s := range []call.Status{call.Dialing, call.Ringing, call.InProgress} {
+		if _, err := db.Advance(t.Context(), id, s, t0.Add(time.Duration(i+1)*time.Second)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c, _, err := db.AwaitEnd(t.Context(), id, "secret-token")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.EndCall(t.Context(), c, call.End{Status: call.Completed, Cause: call.CalleeHangup, SIPStatus: 200, At: t0.Add(45 * time.Second)}); err != nil {
+		t.Fatal(err)
+	}
+	db.Trips()
+	got := details(t, h, id)
+	if n := db.Trips(); n != 2 {
+		t.Errorf("%d round trips to the database, want 2", n)
+	}
+	want := reply{http.StatusOK, `{"call_id":"call_01KAMPJ5V0SAMPMECA00000000","status":"completed","direction":"outbound",` +
+		`"phone_number":"+14155550101","from_number":"+2348012345678","phone_number_id":"pn_3K31FNKK5S011QQF6GKTRG4CAC",` +
+		`"room_name":"call_01KAMPJ5V0SAMPMECA00000000","agent_name":"support-agent","hangup_cause":"callee_hangup","sip_status_code":200,` +
+		`"system_prompt":"You confirm deliveries.","welcome_message":"Hello <Ada> & all.","voice":{"language":"en-NG","speed":1.5},` +
+		`"metadata":{"order":"A-1001"},"created_at":"2026-11-22T09:30:00.123Z","answered_at":"2026-11-22T09:30:03.000Z",` +
+		`"ended_at":"2026-11-22T09:30:45.000Z","duration_seconds":42,"timeline":[` +
+		`{"at":"2026-11-22T09:30:01.000Z","event":"dialing"},{"at":"2026-11-22T09:30:02.000Z","event":"ringing"},` +
+		`{"at":"2026-11-22T09:30:03.000Z","event":"answered"},{"at":"2026-11-22T09:30:45.000Z","event":"ended","detail":"callee_hangup"}]}` + "\n"}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+}
+
+func TestANewCall(t *testing.T) {
+	t.Parallel()
+	db, h := newHandler(t, account.CallsRead)
+	create(t, db, call.Call{ID: id, UserID: "ada", Direction: call.Outbound, PhoneNumber: "+14155550101", FromNumber: "+2348012345678",
+		NumberID: "pn_1", RoomName: id, AgentName: "a", Country: "US", Status: call.Initiated, CreatedAt: t0})
+	want := reply{http.StatusOK, `{"call_id":"call_01KAMPJ5V0SAMPMECA00000000","status":"initiated","direction":"outbound",` +
+		`"phone_number":"+14155550101","from_number":"+2348012345678","phone_number_id":"pn_1","room_name":"call_01KAMPJ5V0SAMPMECA00000000",` +
+		`"agent_name":"a","hangup_cause":null,"sip_status_code":null,"system_prompt":"","welcome_message":"","metadata":{},` +
+		`"created_at":"2026-11-22T09:30:00.000Z","answered_at":null,"ended_at":null,"duration_seconds":0,"timeline":[]}` + "\n"}
+	if d := cmp.Diff(want, details(t, h, id)); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+}
+
+// Nobody can find out which calls others have made.
+func TestAnothersCallIsNoCall(t *testing.T) {
+	t.Parallel()
+	db, h := newHandler(t, account.CallsRead)
+	create(t, db, call.Call{ID: id, UserID: "eve", Country: "US", Status: call.Initiated, CreatedAt: t0})
+	foreign := details(t, h, id)
+	if n := db.Trips(); foreign.StatusCode != http.StatusNotFound || n == 0 {
+		t.Fatalf("%+v", foreign)
+	}
+	for _, absent := range []string{"call_01KAMPJ5V0SAMPMECA00000001", "call_1", "pn_01KAMPJ5V0SAMPMECA00000000", strings.ToLower(id)} {
+		if d := cmp.Diff(foreign, details(t, h, absent)); d != "" { // the sample event gives every request one request_id
+			t.Errorf("%s (-foreign +absent):\n%s", absent, d)
+		}
+	}
+}
+
+func TestScope(t *testing.T) {
+	t.Parallel()
+	db, h := newHandler(t, account.CallsWrite)
+	create(t, db, call.Call{ID: id, UserID: "ada", Country: "US", Status: call.Initiated, CreatedAt: t0})
+	if r := details(t, h, id); r.StatusCode != http.StatusForbidden {
+		t.Errorf("without %s: %+v", account.CallsRead, r)
+	}
+}

@@ -1,0 +1,481 @@
+package createcall_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/google/go-cmp/cmp"
+	"github.com/oklog/ulid/v2"
+
+	"github.com/krosai/telephony/functions/createcall"
+	"github.com/krosai/telephony/shared/account"
+	"github.com/krosai/telephony/shared/api"
+	"github.com/krosai/telephony/shared/call"
+	"github.com/krosai/telephony/shared/flow"
+	"github.com/krosai/telephony/shared/lambdahttp"
+	"github.com/krosai/telephony/shared/number"
+	"github.com/krosai/telephony/shared/store/storetest"
+)
+
+var now = time.Date(2026, 11, 22, 9, 30, 0, 123456789, time.UTC)
+
+// workflows is Step Functions on the wire.
+type workflows struct {
+	started []string // the inputs of the executions
+	down    bool
+	onStart func()
+	lost    bool // no answer arrives
+}
+
+func (w *workflows) RoundTrip(r *http.Request) (*http.Response, error) {
+	var q struct{ Name, Input string }
+	if err := json.NewDecoder(r.Body).Decode(&q); err != nil {
+		return nil, err
+	}
+	status, answer := http.StatusOK, `{"executionArn":"arn:aws:states:us-east-1:000000000000:execution:call:`+q.Name+`","startDate":1}`
+	if w.down {
+		status, answer = http.StatusBadRequest, `{"__type":"AccessDeniedException"}`
+	} else {
+		w.started = append(w.started, r.Header.Get("X-Amz-Target")+" "+q.Name+" "+q.Input)
+		if w.onStart != nil {
+			w.onStart()
+		}
+	}
+	if w.lost {
+		return nil, errors.New("the reply was lost")
+	}
+	return &http.Response{StatusCode: status, Header: http.Header{"Content-Type": {"application/x-amz-json-1.0"}},
+		Body: io.NopCloser(strings.NewReader(answer)), Request: r}, nil
+}
+
+// bench is the function with ada's API key, which is the sample events', one
+// configured number of hers, and the United States on her list.
+type bench struct {
+	*testing.T
+	db        *storetest.Database
+	workflows *workflows
+	handler   http.Handler
+}
+
+func newBench(t *testing.T) *bench {
+	t.Helper()
+	clock := func() time.Time { return now }
+	b := &bench{T: t, db: storetest.Open(t, clock), workflows: &workflows{}}
+	b.must(b.db.AllowCountries(t.Context(), "ada", "US"))
+	b.key("ada", "kros_live_01KAMPJ5V0SAMPMEKEY0000000_ThisIsTheSampleKeyOfEventsOnly1iVkyP")
+	b.number("ada", lagos)
+	flows := flow.Open(aws.Config{Region: "us-east-1", HTTPClient: &http.Client{Transport: b.workflows},
+		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+			return aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}, nil
+		})}, flow.Config{CallMachine: "arn:aws:states:us-east-1:000000000000:stateMachine:call"})
+	edge := &api.Edge{Keys: b.db, Now: clock, Log: slog.New(slog.DiscardHandler)}
+	b.handler = edge.Handler(&createcall.Endpoint{Calls: b.db, Numbers: b.db, Flow: flows, Now: clock})
+	b.db.Trips()
+	return b
+}
+
+func (b *bench) must(err error) {
+	b.Helper()
+	if err != nil {
+		b.Fatal(err)
+	}
+}
+
+func (b *bench) key(user, text string) {
+	b.Helper()
+	id, sum, ok := account.ParseKey(text)
+	if !ok {
+		b.Fatalf("not a key: %s", text)
+	}
+	b.must(b.db.PutKey(b.Context(), account.Key{ID: id, UserID: user, Hash: sum[:], Scopes: []string{account.CallsWrite}}))
+}
+
+const lagos, abuja, accra = "+2348012345678", "+2348012345679", "+233201234567"
+
+// number gives a user a configured number, changed as wanted, and returns its id.
+func (b *bench) number(user, e164 string, change ...func(*number.Number)) string {
+	b.Helper()
+	n := number.Number{ID: number.ID(e164), E164: e164, Country: "NG", Type: "mobile", UserID: user, AssignedAt: now,
+		Trunk: &number.Trunk{Name: "t", Transport: "auto", Numbers: []string{e164}, Directions: []string{"outbound"}, OutboundID: "ST_" + e164},
+		Rule:  &number.Rule{Name: "r", RoomPrefix: "support-", AgentName: "number-agent"}}
+	for _, f := range change {
+		f(&n)
+	}
+	b.must(b.db.PutNumber(b.Context(), n))
+	return n.ID
+}
+
+func noTrunk(n *number.Number) { n.Trunk = nil }
+func noRule(n *number.Number)  { n.Rule = nil }
+func inbound(n *number.Number) { n.Trunk.OutboundID = "" }
+
+type reply struct {
+	StatusCode int
+	Headers    map[string]string
+	Body       string
+}
+
+func (r reply) view(b *bench) (v struct {
+	CallID        string `json:"call_id"`
+	PhoneNumberID string `json:"phone_number_id"`
+}) {
+	b.Helper()
+	b.must(json.Unmarshal([]byte(r.Body), &v))
+	return v
+}
+
+// send posts a body as the sample event does, with other headers where given.
+func (b *bench) send(body string, headers ...string) reply {
+	b.Helper()
+	text, err := os.ReadFile("../../events/createcall.json")
+	b.must(err)
+	var event map[string]any
+	b.must(json.Unmarshal(text, &event))
+	h := event["headers"].(map[string]any)
+	delete(h, "idempotency-key")
+	for i := 0; i < len(headers); i += 2 {
+		h[headers[i]] = headers[i+1]
+	}
+	if event["body"] = body; body == sample {
+		b.must(json.Unmarshal(text, &event))
+	}
+	payload, err := json.Marshal(event)
+	b.must(err)
+	out, err := lambdahttp.Handler(b.handler).Invoke(context.Background(), payload)
+	b.must(err)
+	var r reply
+	b.must(json.Unmarshal(out, &r))
+	return r
+}
+
+// sample stands for the body of the sample event.
+const sample = "sample"
+
+func (b *bench) active() []string {
+	b.Helper()
+	ids, err := b.db.ActiveCalls(b.Context(), now.Add(time.Second))
+	b.must(err)
+	return ids
+}
+
+func TestSampleEvent(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	r := b.send(sample)
+	if n := b.db.Trips(); r.StatusCode != http.StatusCreated || n > 3 || len(b.workflows.started) != 1 {
+		t.Fatalf("%+v after %d round trips to the database and %d executions; at most 3 and 1 are due", r, n, len(b.workflows.started))
+	}
+	id := r.view(b).CallID
+	made, err := ulid.ParseStrict(strings.TrimPrefix(id, "call_"))
+	if err != nil || made.Time() != ulid.Timestamp(now) {
+		t.Errorf("call_id %s, %v", id, err)
+	}
+	want := `{"call_id":"` + id + `","status":"initiated","direction":"outbound","phone_number":"+14155550100","from_number":"+2348012345678",` +
+		`"phone_number_id":"pn_3K31FNKK5S011QQF6GKTRG4CAC","room_name":"` + id + `","created_at":"2026-11-22T09:30:00.123Z"}` + "\n"
+	if d := cmp.Diff(want, r.Body); d != "" {
+		t.Errorf("answer (-want +got):\n%s", d)
+	}
+	if _, told := r.Headers["Idempotency-Replayed"]; told {
+		t.Errorf("the first answer has the headers %v", r.Headers)
+	}
+	if d := cmp.Diff([]string{"AWSStepFunctions.StartExecution " + id + ` {"call_id":"` + id + `"}`}, b.workflows.started); d != "" {
+		t.Errorf("executions (-want +got):\n%s", d)
+	}
+	c, err := b.db.Call(t.Context(), id)
+	b.must(err)
+	wantCall := call.Call{ID: id, UserID: "ada", Direction: call.Outbound, PhoneNumber: "+14155550100", FromNumber: lagos,
+		NumberID: "pn_3K31FNKK5S011QQF6GKTRG4CAC", RoomName: id, TrunkID: "ST_" + lagos, AgentName: "support-agent", Country: "US",
+		SystemPrompt: "You confirm deliveries.", WelcomeMessage: "Hello, this is Ada from Acme.", Voice: &call.Voice{Language: "en-NG", Speed: 1},
+		Metadata: map[string]string{"order": "A-1001"}, RingingTimeout: 30, MaxDuration: 600, Status: call.Initiated,
+		CreatedAt: now.Truncate(time.Millisecond)}
+	if d := cmp.Diff(wantCall, c); d != "" {
+		t.Errorf("record (-want +got):\n%s", d)
+	}
+}
+
+func TestDefaults(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	r := b.send(`{"phone_number":"+14155550100"}`)
+	if n := b.db.Trips(); r.StatusCode != http.StatusCreated || n > 3 {
+		t.Fatalf("%+v after %d round trips", r, n)
+	}
+	c, err := b.db.Call(t.Context(), r.view(b).CallID)
+	b.must(err)
+	if c.AgentName != "number-agent" || c.RingingTimeout != 30 || c.MaxDuration != 1800 || c.FromNumber != lagos {
+		t.Errorf("agent %q, ringing %d s, talk %d s, from %s", c.AgentName, c.RingingTimeout, c.MaxDuration, c.FromNumber)
+	}
+}
+
+func TestLimitsAreInclusive(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	if r := b.send(`{"phone_number":"+14155550100","system_prompt":"` + strings.Repeat("é", 8192) + `","welcome_message":"` + strings.Repeat("a", 1024) +
+		`","metadata":` + entries(49, `,"`+strings.Repeat("k", 64)+`":"`+strings.Repeat("v", 512)+`"`) + `,"ringing_timeout_seconds":80,"max_duration_seconds":14400}`); r.StatusCode != http.StatusCreated {
+		t.Errorf("%+v", r)
+	}
+}
+
+// entries is an object of n members and what else is given.
+func entries(n int, more string) string {
+	var members []string
+	for i := range n {
+		members = append(members, fmt.Sprintf(`"m%d":""`, i))
+	}
+	return "{" + strings.Join(members, ",") + more + "}"
+}
+
+func TestRefusals(t *testing.T) {
+	t.Parallel()
+	to := func(members string) string { return `{"phone_number":"+14155550100",` + members + `}` }
+	for _, tt := range []struct {
+		name, body string
+		status     int
+		code       string
+		field      string
+		fieldCode  string
+	}{
+		{"nobody to call", `{}`, 400, "INVALID_REQUEST", "phone_number", "required"},
+		{"a national number", `{"phone_number":"08012345678"}`, 400, "INVALID_REQUEST", "phone_number", "pattern"},
+		{"spaces", `{"phone_number":"+1 415 555 0100"}`, 400, "INVALID_REQUEST", "phone_number", "pattern"},
+		{"a number that cannot be", `{"phone_number":"+14155550"}`, 400, "INVALID_REQUEST", "phone_number", "invalid_number"},
+		{"an emergency number", `{"phone_number":"+19115550100"}`, 403, "DESTINATION_NOT_ALLOWED", "", ""},
+		{"a premium number", `{"phone_number":"+19005550100"}`, 403, "DESTINATION_NOT_ALLOWED", "", ""},
+		{"a country not on the list", `{"phone_number":"+33142685300"}`, 403, "DESTINATION_NOT_ALLOWED", "", ""},
+		{"the same prefix, another country", `{"phone_number":"+18765550100"}`, 403, "DESTINATION_NOT_ALLOWED", "", ""},
+		{"a prompt too long", to(`"system_prompt":"` + strings.Repeat("a", 16385) + `"`), 400, "INVALID_REQUEST", "system_prompt", "too_long"},
+		{"a prompt too long in bytes", to(`"system_prompt":"` + strings.Repeat("é", 8193) + `"`), 400, "INVALID_REQUEST", "system_prompt", "too_long"},
+		{"a welcome too long", to(`"welcome_message":"` + strings.Repeat("a", 1025) + `"`), 400, "INVALID_REQUEST", "welcome_message", "too_long"},
+		{"too many entries", to(`"metadata":` + entries(51, "")), 400, "INVALID_REQUEST", "metadata", "too_long"},
+		{"an entry without a name", to(`"metadata":{"":"a"}`), 400, "INVALID_REQUEST", "metadata", "too_long"},
+		{"a name too long", to(`"metadata":{"` + strings.Repeat("a", 65) + `":""}`), 400, "INVALID_REQUEST", "metadata", "too_long"},
+		{"a value too long", to(`"metadata":{"a":"` + strings.Repeat("a", 513) + `"}`), 400, "INVALID_REQUEST", "metadata", "too_long"},
+		{"a value that is no text", to(`"metadata":{"a":1}`), 400, "INVALID_REQUEST", "metadata.a", "type"},
+		{"no agent's name", to(`"agent_name":"two words"`), 400, "INVALID_REQUEST", "agent_name", "malformed"},
+		{"a voice too fast", to(`"voice":{"speed":4.1}`), 400, "INVALID_REQUEST", "voice.speed", "maximum"},
+		{"a voice too slow", to(`"voice":{"speed":0.2}`), 400, "INVALID_REQUEST", "voice.speed", "minimum"},
+		{"an unknown voice option", to(`"voice":{"pitch":1}`), 400, "INVALID_REQUEST", "voice.pitch", "unknown"},
+		{"an unknown option", to(`"caller_id":"+1"`), 400, "INVALID_REQUEST", "caller_id", "unknown"},
+		{"rings too short", to(`"ringing_timeout_seconds":4`), 400, "INVALID_REQUEST", "ringing_timeout_seconds", "minimum"},
+		{"rings too long", to(`"ringing_timeout_seconds":81`), 400, "INVALID_REQUEST", "ringing_timeout_seconds", "maximum"},
+		{"talks too short", to(`"max_duration_seconds":9`), 400, "INVALID_REQUEST", "max_duration_seconds", "minimum"},
+		{"talks too long", to(`"max_duration_seconds":14401`), 400, "INVALID_REQUEST", "max_duration_seconds", "maximum"},
+		{"half a second", to(`"max_duration_seconds":10.5`), 400, "INVALID_REQUEST", "max_duration_seconds", "type"},
+		{"no such number", to(`"phone_number_id":"pn_00000000000000000000000000"`), 404, "NOT_FOUND", "", ""},
+		{"no number's id", to(`"phone_number_id":"` + strings.Repeat("x", 3000) + `"`), 404, "NOT_FOUND", "", ""},
+		{"not JSON", `{`, 400, "INVALID_REQUEST", "body", "malformed"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t)
+			for _, headers := range [][]string{nil, {"idempotency-key", "k"}} {
+				r := b.send(tt.body, headers...)
+				var p api.Problem
+				b.must(json.Unmarshal([]byte(r.Body), &p))
+				if r.StatusCode != tt.status || p.Code != tt.code {
+					t.Errorf("%d %s", r.StatusCode, r.Body)
+				}
+				if tt.field != "" && (len(p.Errors) != 1 || p.Errors[0].Field != tt.field || p.Errors[0].Code != tt.fieldCode) {
+					t.Errorf("errors %v, want %s %s", p.Errors, tt.field, tt.fieldCode)
+				}
+			}
+			if ids := b.active(); len(ids) != 0 || len(b.workflows.started) != 0 {
+				t.Errorf("recorded %v, started %v", ids, b.workflows.started)
+			}
+		})
+	}
+}
+
+func TestIdempotencyKeyMustBeVisible(t *testing.T) {
+	t.Parallel()
+	for _, key := range []string{"with space", "naïve", strings.Repeat("k", 256)} {
+		b := newBench(t)
+		if r := b.send(`{"phone_number":"+14155550100"}`, "idempotency-key", key); r.StatusCode != http.StatusBadRequest ||
+			!strings.Contains(r.Body, `"field":"Idempotency-Key"`) || len(b.active()) != 0 {
+			t.Errorf("%q: %+v", key, r)
+		}
+	}
+}
+
+func TestNumberChoice(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name    string
+		numbers func(*bench)
+		members string
+		status  int
+		want    string // the number called from, or what the refusal says
+	}{
+		{"the only one", func(b *bench) {}, "", 201, lagos},
+		{"the only one that can", func(b *bench) { b.number("ada", abuja, noTrunk); b.number("ada", accra, inbound) }, "", 201, lagos},
+		{"others' do not count", func(b *bench) { b.number("eve", abuja) }, "", 201, lagos},
+		{"several", func(b *bench) { b.number("ada", abuja) }, "", 400, `"field":"phone_number_id","code":"required"`},
+		{"one of several", func(b *bench) { b.number("ada", abuja) }, `,"phone_number_id":"` + number.ID(abuja) + `"`, 201, abuja},
+		{"another's", func(b *bench) { b.number("eve", abuja) }, `,"phone_number_id":"` + number.ID(abuja) + `"`, 404, `"code":"NOT_FOUND"`},
+		{"nobody's", func(b *bench) { b.number("", abuja) }, `,"phone_number_id":"` + number.ID(abuja) + `"`, 404, `"code":"NOT_FOUND"`},
+		{"one without trunk", func(b *bench) { b.number("ada", abuja, noTrunk) }, `,"phone_number_id":"` + number.ID(abuja) + `"`, 409, `"code":"NUMBER_NOT_CONFIGURED"`},
+		{"one for inbound calls", func(b *bench) { b.number("ada", abuja, inbound) }, `,"phone_number_id":"` + number.ID(abuja) + `"`, 409, `"code":"NUMBER_NOT_CONFIGURED"`},
+		{"one without an agent", func(b *bench) { b.number("ada", abuja, noRule) }, `,"phone_number_id":"` + number.ID(abuja) + `"`, 400, `"field":"agent_name","code":"required"`},
+		{"one without an agent, which is named", func(b *bench) { b.number("ada", abuja, noRule) }, `,"agent_name":"a","phone_number_id":"` + number.ID(abuja) + `"`, 201, abuja},
+		{"the second of 202, beyond the first page", func(b *bench) {
+			for i := range 201 {
+				change := noTrunk
+				if i == 200 {
+					change = func(*number.Number) {}
+				}
+				b.number("ada", fmt.Sprintf("+2348099999%03d", i), func(n *number.Number) { n.ID = fmt.Sprintf("pn_~%03d", i) }, change)
+			}
+		}, "", 400, `"field":"phone_number_id","code":"required"`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t)
+			tt.numbers(b)
+			r := b.send(`{"phone_number":"+14155550100"` + tt.members + `}`)
+			if r.StatusCode != tt.status || !strings.Contains(r.Body, tt.want) {
+				t.Errorf("%+v, want %d with %s", r, tt.status, tt.want)
+			}
+			if made := len(b.workflows.started) == 1; made != (tt.status == 201) {
+				t.Errorf("started %v", b.workflows.started)
+			}
+		})
+	}
+}
+
+func TestNoNumberAtAll(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.key("bob", bobs)
+	r := b.send(`{"phone_number":"+14155550100"}`, "authorization", "Bearer "+bobs)
+	if r.StatusCode != http.StatusConflict || !strings.Contains(r.Body, `"code":"NUMBER_NOT_CONFIGURED"`) {
+		t.Errorf("%+v", r)
+	}
+}
+
+// bobs is another user's API key.
+const bobs = "kros_live_01KAMPJ5V0SAMPMEKEY0000001_ThisIsTheSampleKeyOfAnotherUse2UWVqw"
+
+func TestIdempotency(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	first := b.send(sample)
+	if first.StatusCode != http.StatusCreated {
+		t.Fatalf("%+v", first)
+	}
+	same := func(when string, r reply) {
+		t.Helper()
+		if r.StatusCode != http.StatusCreated || r.Headers["Idempotency-Replayed"] != "true" {
+			t.Errorf("%s: %+v", when, r)
+		}
+		if d := cmp.Diff(first.Body, r.Body); d != "" {
+			t.Errorf("%s (-first +again):\n%s", when, d)
+		}
+	}
+	same("at once", b.send(sample))
+
+	id := first.view(b).CallID
+	c, err := b.db.Advance(t.Context(), id, call.Ringing, now)
+	b.must(err)
+	same("while it rings", b.send(sample))
+	_, err = b.db.EndCall(t.Context(), c, call.End{Status: call.NoAnswer, Cause: call.Unanswered, At: now})
+	b.must(err)
+	same("after its end", b.send(sample))
+
+	if r := b.send(`{"phone_number":"+14155550100"}`, "idempotency-key", "sample-create-1"); r.StatusCode != http.StatusUnprocessableEntity ||
+		!strings.Contains(r.Body, `"code":"IDEMPOTENCY_KEY_REUSED"`) {
+		t.Errorf("another body: %+v", r)
+	}
+	if r := b.send(`{"phone_number":"+14155550"}`, "idempotency-key", "sample-create-1"); r.StatusCode != http.StatusUnprocessableEntity {
+		t.Errorf("another body, a wrong one: %+v", r)
+	}
+
+	n, err := b.db.LeaseNumber(t.Context(), "ada", number.ID(lagos), "me", time.Minute)
+	b.must(err)
+	n.Trunk = nil
+	b.must(b.db.SaveConfiguration(t.Context(), n, "me"))
+	b.must(b.db.AllowCountries(t.Context(), "ada", "GB"))
+	same("after the number lost its trunk", b.send(sample))
+	if r := b.send(`{"phone_number":"+14155550100"}`, "idempotency-key", "another"); r.StatusCode != http.StatusConflict {
+		t.Errorf("another key, no trunk: %+v", r)
+	}
+	if len(b.active()) != 0 {
+		t.Errorf("calls %v were made beside %s", b.active(), id)
+	}
+	// The first request and its immediate repetition start the same execution.
+	if n := len(b.workflows.started); n != 2 || b.workflows.started[0] != b.workflows.started[1] {
+		t.Errorf("started %v", b.workflows.started)
+	}
+}
+
+// Leaving an option out and naming its default is the same request.
+func TestDefaultsAreTheSameRequest(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	first := b.send(`{"phone_number":"+14155550100","metadata":{"a":"1","b":"2"}}`, "idempotency-key", "k")
+	again := b.send(`{ "metadata":{"b":"2","a":"1"}, "phone_number":"+14155550100","ringing_timeout_seconds":30,"max_duration_seconds":1800}`, "idempotency-key", "k")
+	if first.StatusCode != http.StatusCreated || first.Body != again.Body {
+		t.Errorf("%+v, then %+v", first, again)
+	}
+}
+
+// The caller is told that the call was not placed, so no phone may ring later.
+func TestWorkflowsAreDown(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.workflows.down = true
+	r := b.send(`{"phone_number":"+14155550100"}`)
+	if r.StatusCode != http.StatusServiceUnavailable || r.Headers["Retry-After"] == "" || !strings.Contains(r.Body, `"code":"TELEPHONY_UNAVAILABLE"`) {
+		t.Errorf("%+v", r)
+	}
+	if ids := b.active(); len(ids) != 0 {
+		t.Errorf("the sweep would start %v", ids)
+	}
+}
+
+func TestWorkflowStartedButItsAnswerWasLost(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name   string
+		begun  bool // the workflow's first task ran before the answer was given up
+		status int
+	}{
+		{"and has begun: the call is placed", true, http.StatusCreated},
+		{"and has not begun: the call has ended", false, http.StatusServiceUnavailable},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) { // the SDK waits before it asks again
+				b := newBench(t)
+				b.workflows.lost = true
+				if tt.begun {
+					b.workflows.onStart = func() {
+						for _, id := range b.active() {
+							_, err := b.db.Advance(t.Context(), id, call.Dialing, now)
+							b.must(err)
+						}
+					}
+				}
+				r := b.send(`{"phone_number":"+14155550100"}`)
+				if r.StatusCode != tt.status {
+					t.Errorf("%+v", r)
+				}
+				// What the workflow does next.
+				id := strings.Fields(b.workflows.started[0])[1]
+				if _, mine, err := b.db.ClaimDial(t.Context(), id, "owner", now); err != nil || mine != tt.begun {
+					t.Errorf("may dial: %t, %v", mine, err)
+				}
+			})
+		})
+	}
+}
