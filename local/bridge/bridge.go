@@ -108,7 +108,9 @@ func (b *Bridge) close() error {
 	if b.rpc != nil {
 		b.rpc.DeregisterCreateSIPParticipantTopic("")
 	}
+	b.mu.Lock()
 	b.stop()
+	b.mu.Unlock()
 	b.calls.Wait()
 	if b.rpc != nil {
 		b.rpc.Kill()
@@ -131,7 +133,7 @@ func (b *Bridge) CreateSIPParticipant(ctx context.Context, req *rpc.InternalCrea
 		return nil, err
 	}
 	answered := make(chan error, 1)
-	b.calls.Go(func() {
+	running := b.run(func() {
 		// The API's caller may stop waiting; the call goes on until the deadline of the request, and a little longer:
 		// at the deadline the server answers for itself that the request timed out.
 		dial := b.ctx
@@ -142,6 +144,10 @@ func (b *Bridge) CreateSIPParticipant(ctx context.Context, req *rpc.InternalCrea
 		}
 		answered <- c.dial(dial, req, begin)
 	})
+	if !running {
+		c.end(end{reason: livekit.DisconnectReason_CLIENT_INITIATED})
+		return nil, errClosing
+	}
 	if req.WaitUntilAnswered {
 		if err := <-answered; err != nil {
 			return nil, err
@@ -166,6 +172,17 @@ func (b *Bridge) TransferSIPParticipant(ctx context.Context, req *rpc.InternalTr
 		return nil, err
 	}
 	return &emptypb.Empty{}, nil
+}
+
+// run starts work that Close waits for, unless Close has begun. Work that is running may start more by itself.
+func (b *Bridge) run(f func()) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.ctx.Err() != nil {
+		return false
+	}
+	b.calls.Go(f)
+	return true
 }
 
 // add makes the call known, so that it can be transferred.

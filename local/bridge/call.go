@@ -73,6 +73,7 @@ func (c *call) end(e end) {
 		}
 		c.room.leave(e.reason)
 		c.media.Close()
+		c.b.calls.Go(c.room.wait)
 		c.b.ua.removeDialog(c.dialog.callID)
 		c.b.remove(c)
 	})

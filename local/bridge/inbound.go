@@ -30,19 +30,19 @@ type inbound struct {
 // onInvite serves an INVITE for a new call. It returns when the INVITE has its final answer: until then the
 // transaction lives.
 func (b *Bridge) onInvite(req *sip.Request, tx sip.ServerTransaction) {
-	if b.ctx.Err() != nil {
-		respond(tx, req, 503, "Service Unavailable")
-		return
-	}
 	in := &inbound{b: b, id: lksip.NewCallID(), req: req, tx: tx, cancelled: make(chan struct{})}
 	if !tx.OnCancel(func(*sip.Request) { close(in.cancelled) }) {
 		return
 	}
 	done := make(chan struct{})
-	b.calls.Go(func() {
+	running := b.run(func() {
 		defer close(done)
 		in.serve()
 	})
+	if !running {
+		respond(tx, req, 503, "Service Unavailable")
+		return
+	}
 	<-done
 }
 

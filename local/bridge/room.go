@@ -39,6 +39,7 @@ type roomLeg struct {
 
 	closeOnce sync.Once
 	pumps     sync.WaitGroup
+	linger    *lingerer
 }
 
 // join enters the room as a participant of kind SIP and publishes its track. url and token are given by LiveKit's
@@ -57,11 +58,12 @@ func (b *Bridge) join(ctx context.Context, url, token string, p lksip.SIPTokenPa
 	l := &roomLeg{
 		closed: make(chan struct{}), heard: make(chan struct{}),
 		toPhone: newMixer(), toRoom: &frames{}, digits: make(chan byte, 64), fromRoom: make(chan string, 64),
+		linger: &lingerer{over: make(chan struct{})},
 	}
 	room := lksdk.NewRoom(l.callback())
 	err := room.JoinWithContextAndToken(ctx, url, token,
 		lksdk.WithLogger(logger.GetDiscardLogger()), lksdk.WithDisableRegionDiscovery(),
-		lksdk.WithInterceptors([]interceptor.Factory{&lingerer{}}), lksdk.WithIncludeDefaultInterceptors(true))
+		lksdk.WithInterceptors([]interceptor.Factory{l.linger}), lksdk.WithIncludeDefaultInterceptors(true))
 	if err != nil {
 		return nil, err
 	}
@@ -254,17 +256,30 @@ func (l *roomLeg) leave(reason livekit.DisconnectReason) {
 	l.close()
 }
 
+// wait returns when all is still after the participant has left.
+func (l *roomLeg) wait() {
+	l.pumps.Wait()
+	select {
+	case <-l.linger.over:
+	case <-time.After(time.Second): // the connection was never made
+	}
+}
+
 // lingerer keeps a connection that is being closed open a little longer. The SDK says that it leaves and hangs up in the
 // same breath; LiveKit's server sometimes sees only the latter and keeps the participant for another 20 s.
 type lingerer struct {
 	interceptor.NoOp
 	once sync.Once
+	over chan struct{} // closed when it has lingered
 }
 
 // NewInterceptor is called for each of the room's two peer connections; the first to close lingers.
 func (l *lingerer) NewInterceptor(string) (interceptor.Interceptor, error) { return l, nil }
 
 func (l *lingerer) Close() error {
-	l.once.Do(func() { time.Sleep(100 * time.Millisecond) })
+	l.once.Do(func() {
+		time.Sleep(100 * time.Millisecond)
+		close(l.over)
+	})
 	return nil
 }

@@ -51,8 +51,11 @@ func (c *call) transferTo(ctx context.Context, req *rpc.InternalTransferSIPParti
 	}
 	if t == nil {
 		t = &transfer{target: req.TransferTo, done: make(chan struct{})}
+		if !c.b.run(func() { c.transfer(t, req) }) {
+			c.transfers.mu.Unlock()
+			return errClosing
+		}
 		c.transfers.pending = t
-		c.b.calls.Go(func() { c.transfer(t, req) })
 	}
 	c.transfers.mu.Unlock()
 	select {
