@@ -2,7 +2,6 @@ package awaitcall_test
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"testing"
 	"time"
@@ -24,11 +23,16 @@ var t0 = time.Date(2026, 11, 22, 9, 30, 0, 0, time.UTC)
 // room is LiveKit with one room in it.
 type room struct {
 	call.Room
-	err error
+	err     error
+	deleted int
 }
 
-func (r room) ReadRoom(context.Context, string) (call.Room, error) { return r.Room, r.err }
-func (r room) DeleteRoom(context.Context, string) error            { return errors.New("nobody asked for this") }
+func (r *room) ReadRoom(context.Context, string) (call.Room, error) { return r.Room, r.err }
+
+func (r *room) DeleteRoom(context.Context, string) error {
+	r.deleted++
+	return r.err
+}
 
 // tokens are those that were answered.
 type tokens []string
@@ -85,7 +89,7 @@ func TestRun(t *testing.T) {
 			now := func() time.Time { return t0.Add(2 * time.Minute) }
 			db.LoseReplies(tt.lost)
 			task := &awaitcall.Task{Calls: db, Now: now, Log: slog.New(slog.DiscardHandler),
-				Settle: &settle.Settler{Calls: db, Rooms: tt.room, Flow: &told, Now: now}}
+				Settle: &settle.Settler{Calls: db, Rooms: &tt.room, Flow: &told, Now: now}}
 			if err := task.Run(t.Context(), awaitcall.Input{CallID: id, TaskToken: "token"}); err != nil {
 				t.Error(err)
 			}
@@ -95,6 +99,9 @@ func TestRun(t *testing.T) {
 			}
 			if got := string(c.Status) + " " + string(c.Cause); got != tt.want || c.TaskToken != tt.kept {
 				t.Errorf("%q with token %q, want %q with %q", got, c.TaskToken, tt.want, tt.kept)
+			}
+			if deleted := tt.room.deleted == 1; deleted != (c.Status.Ended() && !tt.ended) {
+				t.Errorf("room deleted: %t", deleted)
 			}
 			if d := cmp.Diff(tt.told, told); d != "" {
 				t.Errorf("tokens answered (-want +got):\n%s", d)

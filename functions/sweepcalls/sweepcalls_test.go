@@ -135,9 +135,9 @@ func TestCalls(t *testing.T) {
 
 		{name: "talking", call: talking(11), world: world{room: up}, want: nothing, looks: 1},
 		{name: "talking for a moment", call: talking(10), want: nothing},
-		{name: "phone gone", call: talking(11), world: world{room: call.Room{Agent: true}}, want: ended, end: "completed callee_hangup", looks: 1},
-		{name: "phone hung up and lingers", call: talking(11), world: world{room: call.Room{Callee: &call.Phone{Status: "hangup"}}}, want: ended, end: "completed callee_hangup", looks: 1},
-		{name: "room gone", call: talking(11), want: ended, end: "completed unknown", looks: 1},
+		{name: "phone gone", call: talking(11), world: world{room: call.Room{Agent: true}}, want: ended, end: "completed callee_hangup", looks: 1, deleted: true},
+		{name: "phone hung up and lingers", call: talking(11), world: world{room: call.Room{Callee: &call.Phone{Status: "hangup"}}}, want: ended, end: "completed callee_hangup", looks: 1, deleted: true},
+		{name: "room gone", call: talking(11), want: ended, end: "completed unknown", looks: 1, deleted: true},
 		{name: "talking, LiveKit down", call: talking(11), world: world{down: true}, want: failure, looks: 1},
 		{name: "talk time spent 10 s ago", call: talking(610), world: world{room: up}, want: nothing, looks: 1},
 		{name: "talk time spent 11 s ago", call: talking(611), world: world{room: up}, want: ended, end: "completed max_duration", deleted: true},
