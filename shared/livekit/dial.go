@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
@@ -96,11 +95,11 @@ func dialError(err error) *DialError {
 		e.Code, e.Certain = DialNotSent, true
 		return e
 	}
-	if !ok || te.Meta("http_error_from_intermediary") != "" {
+	if sip := lksdk.SIPStatusFrom(err); sip != nil && sip.Code >= 300 {
+		e.Code, e.SIPStatus, e.Certain = DialSIP, int(sip.Code), true
 		return e
 	}
-	if status, err := strconv.Atoi(te.Meta("sip_status_code")); err == nil && status >= 300 {
-		e.Code, e.SIPStatus, e.Certain = DialSIP, status, true
+	if !ok || te.Meta("http_error_from_intermediary") != "" {
 		return e
 	}
 	says := func(text string) bool { return strings.Contains(te.Msg(), text) }

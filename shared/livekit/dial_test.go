@@ -3,6 +3,7 @@ package livekit
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -15,7 +16,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	lk "github.com/livekit/protocol/livekit"
+	"github.com/livekit/protocol/utils/xtwirp"
 	"github.com/twitchtv/twirp"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/krosai/telephony/shared/call"
 	"github.com/krosai/telephony/shared/livekit/livekittest"
@@ -48,21 +52,26 @@ func aDial() Dial {
 // The answers of LiveKit SIP 1.10.0 to a dial, as they were recorded.
 func TestDialErrors(t *testing.T) {
 	t.Parallel()
-	sip := func(code twirp.ErrorCode, status, text string) error {
-		return twirp.NewError(code, "twirp error unknown: INVITE failed: sip status: "+status+": "+text).
-			WithMeta("sip_status_code", status).WithMeta("sip_status", text).WithMeta("error_details", "CAgS")
+	sip := func(code twirp.ErrorCode, sipStatus int32, text string) error {
+		msg := fmt.Sprintf("INVITE failed: sip status: %d: %s", sipStatus, text)
+		details := &lk.SIPStatus{Code: lk.SIPStatusCode(sipStatus), Status: text}
+		st, err := status.New(codes.Unknown, msg).WithDetails(details)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return xtwirp.WithDetailsFromStatus(twirp.NewError(code, "twirp error unknown: "+msg), st)
 	}
 	plain := func(code twirp.ErrorCode, msg string) error { return twirp.NewError(code, msg) }
 	tests := map[string]struct {
 		err  error
 		want DialError
 	}{
-		"busy":            {sip(twirp.ResourceExhausted, "486", "Busy Here"), DialError{Code: DialSIP, SIPStatus: 486, Certain: true}},
-		"declined":        {sip(twirp.PermissionDenied, "603", "Decline"), DialError{Code: DialSIP, SIPStatus: 603, Certain: true}},
-		"no such number":  {sip(twirp.NotFound, "404", "Not Found"), DialError{Code: DialSIP, SIPStatus: 404, Certain: true}},
-		"carrier failure": {sip(twirp.FailedPrecondition, "503", "Service Unavailable"), DialError{Code: DialSIP, SIPStatus: 503, Certain: true}},
-		"carrier's 408":   {sip(twirp.DeadlineExceeded, "408", "Request Timeout"), DialError{Code: DialSIP, SIPStatus: 408, Certain: true}},
-		"incomplete":      {sip(twirp.InvalidArgument, "484", "Address Incomplete"), DialError{Code: DialSIP, SIPStatus: 484, Certain: true}},
+		"busy":            {sip(twirp.ResourceExhausted, 486, "Busy Here"), DialError{Code: DialSIP, SIPStatus: 486, Certain: true}},
+		"declined":        {sip(twirp.PermissionDenied, 603, "Decline"), DialError{Code: DialSIP, SIPStatus: 603, Certain: true}},
+		"no such number":  {sip(twirp.NotFound, 404, "Not Found"), DialError{Code: DialSIP, SIPStatus: 404, Certain: true}},
+		"carrier failure": {sip(twirp.FailedPrecondition, 503, "Service Unavailable"), DialError{Code: DialSIP, SIPStatus: 503, Certain: true}},
+		"carrier's 408":   {sip(twirp.DeadlineExceeded, 408, "Request Timeout"), DialError{Code: DialSIP, SIPStatus: 408, Certain: true}},
+		"incomplete":      {sip(twirp.InvalidArgument, 484, "Address Incomplete"), DialError{Code: DialSIP, SIPStatus: 484, Certain: true}},
 		"ringing timeout": {plain(twirp.Canceled, "twirp error unknown: sip request timed out"), DialError{Code: DialNoAnswer, Certain: true}},
 		"UDP port closed": {plain(twirp.Canceled, "twirp error unknown: transaction failed to complete (0 intermediate responses)"), DialError{Code: DialUnreachable, Certain: true}},
 		"TCP port closed": {plain(twirp.FailedPrecondition, "twirp error unknown: transport<TCP> dial err=dial tcp :0->127.0.0.1:15999: connect: connection refused"), DialError{Code: DialUnreachable, Certain: true}},
