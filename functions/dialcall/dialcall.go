@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -53,10 +54,6 @@ type Output struct {
 // between.
 var looks = []time.Duration{300 * time.Millisecond, 700 * time.Millisecond, 1500 * time.Millisecond,
 	3 * time.Second, 7 * time.Second, 15 * time.Second}
-
-// hangupRace is how long after the dial a hang-up's DeleteRoom may have come
-// before the phone was in the room to be found by it.
-const hangupRace = time.Second
 
 // Run claims the dial and dials. Without the claim it never dials: the call is
 // over, or somebody else has dialled and the room must be read.
@@ -117,12 +114,12 @@ func (t *Task) endOf(c call.Call, failure *livekit.DialError, rang bool) call.En
 }
 
 // watch records the ringing and ends the race with a hang-up that deleted the
-// room before the phone had joined it.
+// room before the phone had joined it. Once the phone rings it is done.
 func (t *Task) watch(ctx context.Context, c call.Call, rang *atomic.Bool) {
 	start := time.Now()
 	last := time.Duration(c.RingingTimeout)*time.Second - 500*time.Millisecond
-	for _, at := range append(append([]time.Duration(nil), looks...), last) {
-		if at > last || (rang.Load() && time.Since(start) > hangupRace) {
+	for _, at := range append(slices.Clone(looks), last) {
+		if at > last || rang.Load() {
 			continue
 		}
 		select {
@@ -136,7 +133,14 @@ func (t *Task) watch(ctx context.Context, c call.Call, rang *atomic.Bool) {
 	}
 }
 
+// look reads the room before the record. A hang-up is written down before it
+// deletes the room, so one that is not in the record yet will find the phone
+// that was in the room.
 func (t *Task) look(ctx context.Context, c call.Call, rang *atomic.Bool) error {
+	room, err := t.Phone.ReadRoom(ctx, c.RoomName)
+	if err != nil {
+		return err
+	}
 	now, err := t.Calls.Call(ctx, c.ID)
 	if err != nil {
 		return err
@@ -144,12 +148,8 @@ func (t *Task) look(ctx context.Context, c call.Call, rang *atomic.Bool) error {
 	if now.Status.Ended() || !now.HangupRequested.IsZero() {
 		return t.Phone.DeleteRoom(ctx, c.RoomName)
 	}
-	if rang.Load() {
+	if !room.Ringing() {
 		return nil
-	}
-	room, err := t.Phone.ReadRoom(ctx, c.RoomName)
-	if err != nil || !room.Ringing() {
-		return err
 	}
 	rang.Store(true)
 	_, err = t.Calls.Advance(ctx, c.ID, call.Ringing, t.Now())

@@ -29,6 +29,7 @@ const (
 type phone struct {
 	joins, rings, answers time.Duration
 	fails                 error // the answer to the dial, at answers
+	onLook                func()
 
 	mu      sync.Mutex
 	start   time.Time
@@ -56,6 +57,9 @@ func (p *phone) Dial(ctx context.Context, d livekit.Dial) (string, error) {
 }
 
 func (p *phone) ReadRoom(context.Context, string) (call.Room, error) {
+	if p.onLook != nil {
+		p.onLook()
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	since := time.Since(p.start)
@@ -210,16 +214,15 @@ func TestLooks(t *testing.T) {
 	}
 }
 
-// Once the phone rings and a hang-up would find it in the room, the dial costs
-// nothing more.
+// Once the phone rings, where a hang-up finds it, the dial costs nothing more.
 func TestLooksEndWithTheRinging(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, &phone{answers: 29 * time.Second}, 30)
 		go func() {
-			time.Sleep(1600 * time.Millisecond)
+			time.Sleep(400 * time.Millisecond)
 			b.db.Trips()
-			time.Sleep(27 * time.Second)
+			time.Sleep(28 * time.Second)
 			if n := b.db.Trips(); n != 0 {
 				t.Errorf("%d requests to the database while it rang", n)
 			}
@@ -379,4 +382,44 @@ func TestHangup(t *testing.T) {
 			})
 		})
 	}
+}
+
+// The hang-up deletes the room while the dial looks at it, a moment before the
+// phone joins: no later look would be due, for the phone rings.
+func TestHangupWithinALook(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &phone{joins: 301 * time.Millisecond, answers: never}
+		b := newBench(t, p, 30)
+		p.onLook = func() {
+			b.hangUp()
+			time.Sleep(2 * time.Millisecond)
+		}
+		b.dial("ended")
+		b.ends(call.Canceled, call.APIHangup, 0)
+		if d := cmp.Diff(seconds(.3, .302, .302), p.deletes); d != "" {
+			t.Errorf("deletions (-want +got):\n%s", d)
+		}
+	})
+}
+
+// The sweep has ended the call for reasons of its own: nobody may be left
+// talking.
+func TestAnsweredAfterTheEnd(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &phone{answers: 10 * time.Second}
+		b := newBench(t, p, 30)
+		time.AfterFunc(9*time.Second, func() {
+			c, err := b.db.Call(t.Context(), id)
+			b.must(err)
+			_, err = b.db.EndCall(t.Context(), c, call.End{Status: call.Failed, Cause: call.Unknown, At: time.Now()})
+			b.must(err)
+		})
+		b.dial("ended")
+		b.ends(call.Failed, call.Unknown, 0)
+		if d := cmp.Diff(seconds(10), p.deletes); d != "" {
+			t.Errorf("deletions (-want +got):\n%s", d)
+		}
+	})
 }

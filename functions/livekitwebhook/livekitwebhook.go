@@ -67,6 +67,9 @@ func (e *Endpoint) apply(ctx context.Context, event livekit.Event) error {
 	if !phoneLeft && event.Name != "room_finished" {
 		return nil
 	}
+	if err := api.ID("call_", event.Room, "call"); err != nil {
+		return err // a room of somebody else's: nothing to look up
+	}
 	c, err := e.Settle.Calls.Call(ctx, event.Room)
 	if err != nil || c.Status != call.InProgress {
 		return err

@@ -127,6 +127,8 @@ func TestCalls(t *testing.T) {
 		{name: "ringing for 91 s", call: dialled(call.Ringing, 91), want: ended, end: "failed unknown", deleted: true},
 		{name: "dialled 91 s ago, LiveKit down", call: dialled(call.Dialing, 91), world: world{down: true}, want: failure},
 
+		{name: "answered late, a moment ago", call: call.Call{Status: call.InProgress, CreatedAt: ago(120), DialedAt: ago(110), AnsweredAt: ago(5)}, want: nothing},
+
 		{name: "not wanted for 10 s", call: unwanted(dialled(call.Ringing, 20), 10), want: nothing},
 		{name: "not wanted for 11 s", call: unwanted(dialled(call.Ringing, 20), 11), want: ended, end: "canceled api_hangup", deleted: true},
 		{name: "not wanted for 11 s, talking", call: unwanted(talking(20), 11), world: world{room: up}, want: ended, end: "completed api_hangup", deleted: true},

@@ -1,0 +1,386 @@
+package livekitwebhook_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/livekit/protocol/auth"
+	lk "github.com/livekit/protocol/livekit"
+
+	"github.com/krosai/telephony/functions/livekitwebhook"
+	"github.com/krosai/telephony/shared/api"
+	"github.com/krosai/telephony/shared/call"
+	"github.com/krosai/telephony/shared/fault"
+	"github.com/krosai/telephony/shared/lambdahttp"
+	"github.com/krosai/telephony/shared/livekit"
+	"github.com/krosai/telephony/shared/livekit/livekittest"
+	"github.com/krosai/telephony/shared/secret"
+	"github.com/krosai/telephony/shared/settle"
+	"github.com/krosai/telephony/shared/store"
+	"github.com/krosai/telephony/shared/store/storetest"
+)
+
+const id = "call_01KAMPJ5V0SAMPMECA00000000" // of the sample event
+
+// sentAt is the createdAt of the sample event; answered is 42 s before.
+var (
+	sentAt   = time.Date(2026, 11, 22, 9, 30, 8, 0, time.UTC)
+	answered = sentAt.Add(-42 * time.Second)
+)
+
+// tokens are those that were answered.
+type tokens struct {
+	mu   sync.Mutex
+	told []string
+	err  error
+}
+
+func (f *tokens) CallEnded(_ context.Context, token string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.err == nil {
+		f.told = append(f.told, token)
+	}
+	return f.err
+}
+
+// bench is the function with a call whose room the phone has just left.
+type bench struct {
+	*testing.T
+	db      *storetest.Database
+	livekit *livekittest.Server
+	flow    tokens
+	now     time.Time
+	settle  *settle.Settler
+	handler http.Handler
+}
+
+func newBench(t *testing.T, status call.Status) *bench {
+	t.Helper()
+	b := &bench{T: t, db: storetest.Open(t, nil), livekit: livekittest.New(t), now: sentAt.Add(1500 * time.Millisecond)}
+	c := call.Call{ID: id, UserID: "ada", RoomName: id, Country: "US", RingingTimeout: 30, MaxDuration: 600, Status: status,
+		CreatedAt: answered.Add(-10 * time.Second), DialedAt: answered.Add(-9 * time.Second), TaskToken: "token"}
+	if status == call.InProgress {
+		c.AnsweredAt = answered
+	}
+	_, _, err := b.db.CreateCall(t.Context(), c, "US", store.Once{})
+	b.must(err)
+	b.livekit.Join(id, &lk.ParticipantInfo{Identity: "agent", Kind: lk.ParticipantInfo_AGENT})
+	client := livekit.Open(livekit.Config{URL: b.livekit.URL, APIKey: livekittest.APIKey, APISecret: secret.New(livekittest.APISecret)})
+	clock := func() time.Time { return b.now }
+	b.settle = &settle.Settler{Calls: b.db, Rooms: client, Flow: &b.flow, Now: clock}
+	edge := &api.Edge{Now: clock, Log: slog.New(slog.DiscardHandler)}
+	b.handler = edge.Handler(&livekitwebhook.Endpoint{LiveKit: client, Settle: b.settle, Now: clock})
+	b.db.Trips()
+	return b
+}
+
+func (b *bench) must(err error) {
+	b.Helper()
+	if err != nil {
+		b.Fatal(err)
+	}
+}
+
+// joinPhone puts the phone back into the room.
+func (b *bench) joinPhone(status string) {
+	b.livekit.Join(id, &lk.ParticipantInfo{Identity: call.CalleeIdentity, Kind: lk.ParticipantInfo_SIP, State: lk.ParticipantInfo_ACTIVE,
+		Attributes: map[string]string{"sip.callStatus": status}})
+}
+
+// call is the call and how often its timeline says that it ended.
+func (b *bench) call() (call.Call, int) {
+	b.Helper()
+	c, events, err := b.db.CallStory(b.Context(), "ada", id)
+	b.must(err)
+	ends := 0
+	for _, e := range events {
+		if e.Name == "ended" {
+			ends++
+		}
+	}
+	return c, ends
+}
+
+// sampleEvent is the event of API Gateway and what it carries.
+func (b *bench) sampleEvent() (event map[string]any, body string) {
+	b.Helper()
+	text, err := os.ReadFile("../../events/livekitwebhook.json")
+	b.must(err)
+	b.must(json.Unmarshal(text, &event))
+	raw, err := base64.StdEncoding.DecodeString(event["body"].(string))
+	b.must(err)
+	return event, string(raw)
+}
+
+// sign makes the Authorization header that LiveKit makes.
+func (b *bench) sign(body string) string {
+	b.Helper()
+	sum := sha256.Sum256([]byte(body))
+	token, err := auth.NewAccessToken(livekittest.APIKey, livekittest.APISecret).SetValidFor(5 * time.Minute).
+		SetSha256(base64.StdEncoding.EncodeToString(sum[:])).ToJWT()
+	b.must(err)
+	return token
+}
+
+// deliver posts a body as LiveKit does and returns the status and the answer.
+func (b *bench) deliver(body, authorization string, asBase64 bool) (int, string) {
+	b.Helper()
+	event, _ := b.sampleEvent()
+	event["headers"].(map[string]any)["authorization"] = authorization
+	if event["body"], event["isBase64Encoded"] = body, asBase64; asBase64 {
+		event["body"] = base64.StdEncoding.EncodeToString([]byte(body))
+	}
+	payload, err := json.Marshal(event)
+	b.must(err)
+	out, err := lambdahttp.Handler(b.handler).Invoke(context.Background(), payload)
+	b.must(err)
+	var r struct {
+		StatusCode int
+		Body       string
+	}
+	b.must(json.Unmarshal(out, &r))
+	return r.StatusCode, r.Body
+}
+
+// send delivers a signed body and wants this status.
+func (b *bench) send(want int, body string) {
+	b.Helper()
+	if status, answer := b.deliver(body, b.sign(body), true); status != want {
+		b.Errorf("status %d %s, want %d", status, answer, want)
+	}
+}
+
+// The events of LiveKit, in the order of an ordinary call.
+func event(name, more string, at time.Time) string {
+	return fmt.Sprintf(`{"event":%q,"room":{"name":%q}%s,"id":"EV_1","createdAt":"%d"}`, name, id, more, at.Unix())
+}
+
+const (
+	agent = `,"participant":{"sid":"PA_2","identity":"agent","kind":"AGENT","disconnectReason":"ROOM_DELETED"}`
+	track = `,"participant":{"sid":"PA_1","identity":"callee"},"track":{"sid":"TR_1"}`
+)
+
+func phone(status, reason string) string {
+	return `,"participant":{"sid":"PA_1","identity":"callee","kind":"SIP","attributes":{"sip.callStatus":"` + status + `"},"disconnectReason":"` + reason + `"}`
+}
+
+func TestSampleEvent(t *testing.T) {
+	t.Parallel()
+	for _, asBase64 := range []bool{true, false} {
+		b := newBench(t, call.InProgress)
+		_, body := b.sampleEvent()
+		status, answer := b.deliver(body, b.sign(body), asBase64)
+		if status != http.StatusOK || answer != "" {
+			t.Errorf("base64 %t: status %d %q", asBase64, status, answer)
+		}
+		c, _ := b.call()
+		if c.Status != call.Completed || c.Cause != call.CalleeHangup || !c.EndedAt.Equal(b.now) {
+			t.Errorf("base64 %t: %s %q at %v", asBase64, c.Status, c.Cause, c.EndedAt)
+		}
+		if d := cmp.Diff([]string{"token"}, b.flow.told); d != "" {
+			t.Errorf("tokens answered (-want +got):\n%s", d)
+		}
+	}
+}
+
+// What each event does to a call in each state.
+func TestEffect(t *testing.T) {
+	t.Parallel()
+	left := event("participant_left", phone("hangup", "CLIENT_INITIATED"), sentAt)
+	for _, tt := range []struct {
+		name  string
+		event string
+		room  string     // callStatus of the phone in the room; "" when it has left
+		cause call.Cause // of an answered call; "" when it goes on
+	}{
+		{"room_started", event("room_started", "", sentAt), "active", ""},
+		{"phone joined", event("participant_joined", phone("dialing", ""), sentAt), "active", ""},
+		{"track published", event("track_published", track, sentAt), "active", ""},
+		{"track unpublished", event("track_unpublished", track, sentAt), "", ""},
+		{"callee hung up", left, "", call.CalleeHangup},
+		{"callee hung up and lingers", left, "hangup", call.CalleeHangup},
+		{"phone left, and is there", left, "active", ""},
+		{"agent ended it", event("participant_left", phone("active", "ROOM_DELETED"), sentAt), "", call.AgentHangup},
+		{"no sound", event("participant_left", phone("active", "CLIENT_INITIATED"), sentAt), "", call.NetworkError},
+		{"agent left", event("participant_left", agent, sentAt), "", ""},
+		{"room finished", event("room_finished", "", sentAt), "", call.CalleeHangup}, // LiveKit's room is gone, this one's is not
+		{"room finished, and phone is there", event("room_finished", "", sentAt), "active", ""},
+		{"an event of next year", event("participant_teleported", phone("hangup", ""), sentAt), "", ""},
+	} {
+		for _, status := range []call.Status{call.Initiated, call.Dialing, call.Ringing, call.InProgress, call.Failed} {
+			t.Run(tt.name+"/"+string(status), func(t *testing.T) {
+				t.Parallel()
+				b := newBench(t, status)
+				if tt.room != "" {
+					b.joinPhone(tt.room)
+				}
+				b.send(http.StatusOK, tt.event)
+				want, cause, ends := status, call.Cause(""), 0
+				if status == call.InProgress && tt.cause != "" {
+					want, cause, ends = call.Completed, tt.cause, 1
+				}
+				if c, n := b.call(); c.Status != want || c.Cause != cause || n != ends || len(b.flow.told) != ends {
+					t.Errorf("%s %q, ended %d times, told %v; want %s %q", c.Status, c.Cause, n, b.flow.told, want, cause)
+				}
+			})
+		}
+	}
+}
+
+// LiveKit's whole seconds count only when they are nearer than our clock.
+func TestEndTime(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ delay, duration time.Duration }{
+		{0, 42 * time.Second}, {3 * time.Second, 45 * time.Second}, {3001 * time.Millisecond, 42 * time.Second},
+		{20 * time.Minute, 42 * time.Second}, {-time.Second, 41 * time.Second},
+	} {
+		b := newBench(t, call.InProgress)
+		b.now = sentAt.Add(tt.delay)
+		b.send(http.StatusOK, event("participant_left", phone("hangup", "CLIENT_INITIATED"), sentAt))
+		if c, _ := b.call(); c.EndedAt.Sub(c.AnsweredAt) != tt.duration || c.Cause != call.CalleeHangup {
+			t.Errorf("delivered after %s: %s of talk, %s; want %s", tt.delay, c.EndedAt.Sub(c.AnsweredAt), c.Cause, tt.duration)
+		}
+	}
+}
+
+// Doubled and in any order: the call ends once, and its end never changes.
+func TestDoubledAndShuffled(t *testing.T) {
+	t.Parallel()
+	events := []string{event("participant_joined", phone("dialing", ""), answered), event("track_published", track, answered),
+		event("participant_left", phone("hangup", "CLIENT_INITIATED"), sentAt), event("participant_left", agent, sentAt), event("room_finished", "", sentAt)}
+	events = append(events, events...)
+	for seed := range uint64(10) {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, call.InProgress)
+			var first call.Call
+			for _, i := range rand.New(rand.NewPCG(seed, 0)).Perm(len(events)) {
+				b.now = b.now.Add(time.Second)
+				b.send(http.StatusOK, events[i])
+				if c, _ := b.call(); first.ID == "" && c.Status.Ended() {
+					first = c
+				}
+			}
+			c, ends := b.call()
+			if d := cmp.Diff(first, c); d != "" || ends != 1 || c.Status != call.Completed || len(b.flow.told) != 1 {
+				t.Errorf("ended %d times, told %v (-first end +last):\n%s", ends, b.flow.told, d)
+			}
+		})
+	}
+}
+
+func TestManyAtOnce(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, call.InProgress)
+	left := event("participant_left", phone("hangup", "CLIENT_INITIATED"), sentAt)
+	var race sync.WaitGroup
+	for range 10 {
+		race.Go(func() { b.send(http.StatusOK, left) })
+	}
+	race.Wait()
+	if c, ends := b.call(); c.Cause != call.CalleeHangup || ends != 1 || len(b.flow.told) == 0 {
+		t.Errorf("%s %q, ended %d times, told %v", c.Status, c.Cause, ends, b.flow.told)
+	}
+}
+
+func TestForgery(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, call.InProgress)
+	event, body := b.sampleEvent()
+	good := b.sign(body)
+	for name, tt := range map[string]struct{ body, authorization string }{
+		"no signature":          {body, ""},
+		"another key":           {body, event["headers"].(map[string]any)["authorization"].(string)},
+		"an API key":            {body, "Bearer kros_live_01KAMPJ5V0SAMPMEKEY0000000_ThisIsTheSampleKeyOfEventsOnly1iVkyP"},
+		"another body":          {strings.Replace(body, "CLIENT_INITIATED", "ROOM_DELETED", 1), good},
+		"the same, spelled new": {body + "\n", good},
+	} {
+		if status, answer := b.deliver(tt.body, tt.authorization, true); status != http.StatusUnauthorized {
+			t.Errorf("%s: %d %s", name, status, answer)
+		}
+	}
+	if c, _ := b.call(); c.Status != call.InProgress || b.db.Trips() != 1 || len(b.livekit.Requests()) != 0 {
+		t.Errorf("a forgery was acted on: %s, %v", c.Status, b.livekit.Requests())
+	}
+	b.send(http.StatusBadRequest, "{") // signed by LiveKit, and yet no event
+}
+
+func TestSize(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, call.InProgress)
+	left := event("participant_left", phone("hangup", "CLIENT_INITIATED"), sentAt)
+	fill := strings.Repeat(" ", 256<<10-len(left))
+	b.send(http.StatusRequestEntityTooLarge, left+fill+" ")
+	if c, _ := b.call(); c.Status != call.InProgress {
+		t.Errorf("a body too large was acted on: %s", c.Status)
+	}
+	b.send(http.StatusOK, left+fill)
+	if c, _ := b.call(); c.Status != call.Completed {
+		t.Errorf("256 KiB: %s", c.Status)
+	}
+}
+
+// Rooms that are no calls of ours are none of our business.
+func TestUnknownRoom(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, call.InProgress)
+	for room, trips := range map[string]int{"call_01KAMPJ5V0SAMPMECA00000009": 1, "support-_+15550100_x": 0, "": 0, strings.Repeat("x", 3000): 0} {
+		body := strings.Replace(event("room_finished", "", sentAt), id, room, 1)
+		b.send(http.StatusOK, body)
+		if n := b.db.Trips(); n != trips || len(b.livekit.Requests()) != 0 {
+			t.Errorf("%.20q: %d round trips to the database, asked LiveKit %v", room, n, b.livekit.Requests())
+		}
+	}
+}
+
+// brokenCalls is a database that is down.
+type brokenCalls struct{ settle.Calls }
+
+func (brokenCalls) Call(context.Context, string) (call.Call, error) {
+	return call.Call{}, fault.Unavailable("the database", nil)
+}
+
+// Our trouble is no reason for LiveKit to forget the event: it must come again.
+func TestOurTrouble(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name          string
+		begin, finish func(*bench)
+	}{
+		{"the database is down",
+			func(b *bench) { b.settle.Calls = brokenCalls{b.db} }, func(b *bench) { b.settle.Calls = b.db }},
+		{"LiveKit is down",
+			func(b *bench) { b.livekit.Fail("ListParticipants", livekittest.ErrorBefore) },
+			func(b *bench) { b.livekit.Fail("ListParticipants", livekittest.None) }},
+		{"the workflows are down",
+			func(b *bench) { b.flow.err = errors.New("down") }, func(b *bench) { b.flow.err = nil }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, call.InProgress)
+			left := event("participant_left", phone("hangup", "CLIENT_INITIATED"), sentAt)
+			tt.begin(b)
+			b.send(http.StatusServiceUnavailable, left)
+			tt.finish(b)
+			b.now = b.now.Add(20 * time.Second)
+			b.send(http.StatusOK, left)
+			if c, ends := b.call(); c.Cause != call.CalleeHangup || c.Duration() > 44 || ends != 1 {
+				t.Errorf("%s %q after %d s, ended %d times", c.Status, c.Cause, c.Duration(), ends)
+			}
+		})
+	}
+}
