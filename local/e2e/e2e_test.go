@@ -9,6 +9,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -45,6 +46,10 @@ func run(m *testing.M) int {
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
+	}
+	flag.Parse()
+	if err := flag.Set("test.parallel", "16"); err != nil { // calls wait more than they compute
+		panic(err)
 	}
 	status := m.Run()
 	if err := shared.Close(); err != nil {
