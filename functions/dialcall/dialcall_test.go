@@ -40,12 +40,13 @@ type phone struct {
 }
 
 func (p *phone) Dial(ctx context.Context, d livekit.Dial) (string, error) {
+	gone := make(chan struct{})
 	p.mu.Lock()
-	p.dials, p.start, p.gone = append(p.dials, d), time.Now(), make(chan struct{})
+	p.dials, p.start, p.gone = append(p.dials, d), time.Now(), gone
 	p.mu.Unlock()
 	select {
 	case <-time.After(min(p.answers, d.RingingTimeout)):
-	case <-p.gone:
+	case <-gone:
 		return "", &livekit.DialError{Code: livekit.DialNoAnswer, Certain: true}
 	case <-ctx.Done():
 		return "", &livekit.DialError{Code: livekit.DialUnclear, Err: ctx.Err()}
