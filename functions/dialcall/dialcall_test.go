@@ -173,26 +173,26 @@ func TestLooks(t *testing.T) {
 	for _, tt := range []struct {
 		name     string
 		ringing  int
-		phone    phone
+		phone    *phone
 		outcome  string
 		looks    []time.Duration
 		timeline []string
 		cause    call.Cause
 	}{
-		{"nothing comes back in 5 s", 5, phone{rings: never, answers: never}, "ended", seconds(.3, .7, 1.5, 3, 4.5), []string{"dialing", "ended"}, call.TrunkUnreachable},
-		{"nothing comes back in 30 s", 30, phone{rings: never, answers: never}, "ended", seconds(.3, .7, 1.5, 3, 7, 15, 29.5), []string{"dialing", "ended"}, call.TrunkUnreachable},
-		{"nothing comes back in 80 s", 80, phone{rings: never, answers: never}, "ended", seconds(.3, .7, 1.5, 3, 7, 15, 79.5), []string{"dialing", "ended"}, call.TrunkUnreachable},
-		{"rings at once, not answered", 30, phone{answers: never}, "ended", seconds(.3), []string{"dialing", "ringing", "ended"}, call.Unanswered},
-		{"rings late, not answered", 30, phone{rings: 2 * time.Second, answers: never}, "ended", seconds(.3, .7, 1.5, 3), []string{"dialing", "ringing", "ended"}, call.Unanswered},
-		{"rings at the last, not answered", 30, phone{rings: 29 * time.Second, answers: never}, "ended", seconds(.3, .7, 1.5, 3, 7, 15, 29.5), []string{"dialing", "ringing", "ended"}, call.Unanswered},
-		{"answered at once", 30, phone{}, "answered", nil, []string{"dialing", "answered"}, ""},
-		{"answered after 1 s", 30, phone{rings: 500 * time.Millisecond, answers: time.Second}, "answered", seconds(.3, .7), []string{"dialing", "ringing", "answered"}, ""},
-		{"answered after 10 s", 30, phone{rings: 500 * time.Millisecond, answers: 10 * time.Second}, "answered", seconds(.3, .7), []string{"dialing", "ringing", "answered"}, ""},
+		{"nothing comes back in 5 s", 5, &phone{rings: never, answers: never}, "ended", seconds(.3, .7, 1.5, 3, 4.5), []string{"dialing", "ended"}, call.TrunkUnreachable},
+		{"nothing comes back in 30 s", 30, &phone{rings: never, answers: never}, "ended", seconds(.3, .7, 1.5, 3, 7, 15, 29.5), []string{"dialing", "ended"}, call.TrunkUnreachable},
+		{"nothing comes back in 80 s", 80, &phone{rings: never, answers: never}, "ended", seconds(.3, .7, 1.5, 3, 7, 15, 79.5), []string{"dialing", "ended"}, call.TrunkUnreachable},
+		{"rings at once, not answered", 30, &phone{answers: never}, "ended", seconds(.3), []string{"dialing", "ringing", "ended"}, call.Unanswered},
+		{"rings late, not answered", 30, &phone{rings: 2 * time.Second, answers: never}, "ended", seconds(.3, .7, 1.5, 3), []string{"dialing", "ringing", "ended"}, call.Unanswered},
+		{"rings at the last, not answered", 30, &phone{rings: 29 * time.Second, answers: never}, "ended", seconds(.3, .7, 1.5, 3, 7, 15, 29.5), []string{"dialing", "ringing", "ended"}, call.Unanswered},
+		{"answered at once", 30, &phone{}, "answered", nil, []string{"dialing", "answered"}, ""},
+		{"answered after 1 s", 30, &phone{rings: 500 * time.Millisecond, answers: time.Second}, "answered", seconds(.3, .7), []string{"dialing", "ringing", "answered"}, ""},
+		{"answered after 10 s", 30, &phone{rings: 500 * time.Millisecond, answers: 10 * time.Second}, "answered", seconds(.3, .7), []string{"dialing", "ringing", "answered"}, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				b := newBench(t, &tt.phone, tt.ringing)
+				b := newBench(t, tt.phone, tt.ringing)
 				b.dial(tt.outcome)
 				if d := cmp.Diff(tt.looks, tt.phone.looks); d != "" {
 					t.Errorf("looks (-want +got):\n%s", d)
@@ -331,31 +331,31 @@ func TestHangup(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		name    string
-		phone   phone
+		phone   *phone
 		at      time.Duration // of the hang-up, since the dial; < 0 is before it
 		how     func(bench)
 		dials   int
 		deletes []time.Duration
 		status  call.Status
 	}{
-		{"before the dial", phone{}, -1, bench.hangUp, 0, nil, call.Canceled},
-		{"before the dial, only written down", phone{}, -1, func(b bench) { b.wish() }, 0, nil, call.Canceled},
-		{"before the phone is in the room", phone{joins: 200 * time.Millisecond, answers: never}, 100 * time.Millisecond, bench.hangUp, 1, seconds(.1, .3, .3), call.Canceled},
-		{"before a slow phone is in the room", phone{joins: 6 * time.Second, rings: never, answers: never}, 2 * time.Second, bench.hangUp, 1, seconds(2, 3, 7, 7), call.Canceled},
-		{"while dialling", phone{rings: never, answers: never}, 400 * time.Millisecond, bench.hangUp, 1, seconds(.4, .4), call.Canceled},
-		{"while ringing", phone{answers: never}, 10 * time.Second, bench.hangUp, 1, seconds(10, 10), call.Canceled},
-		{"while dialling, only written down", phone{rings: never, answers: never}, 400 * time.Millisecond, func(b bench) { b.wish() }, 1, seconds(.7, .7), call.Canceled},
-		{"as it is answered", phone{joins: 10 * time.Second, answers: 10 * time.Second}, 9 * time.Second, bench.hangUp, 1, seconds(9, 10), call.Canceled},
-		{"as it is answered, only written down", phone{answers: 10 * time.Second}, 9 * time.Second, func(b bench) { b.wish() }, 1, seconds(10), call.Completed},
+		{"before the dial", &phone{}, -1, bench.hangUp, 0, nil, call.Canceled},
+		{"before the dial, only written down", &phone{}, -1, func(b bench) { b.wish() }, 0, nil, call.Canceled},
+		{"before the phone is in the room", &phone{joins: 200 * time.Millisecond, answers: never}, 100 * time.Millisecond, bench.hangUp, 1, seconds(.1, .3, .3), call.Canceled},
+		{"before a slow phone is in the room", &phone{joins: 6 * time.Second, rings: never, answers: never}, 2 * time.Second, bench.hangUp, 1, seconds(2, 3, 7, 7), call.Canceled},
+		{"while dialling", &phone{rings: never, answers: never}, 400 * time.Millisecond, bench.hangUp, 1, seconds(.4, .4), call.Canceled},
+		{"while ringing", &phone{answers: never}, 10 * time.Second, bench.hangUp, 1, seconds(10, 10), call.Canceled},
+		{"while dialling, only written down", &phone{rings: never, answers: never}, 400 * time.Millisecond, func(b bench) { b.wish() }, 1, seconds(.7, .7), call.Canceled},
+		{"as it is answered", &phone{joins: 10 * time.Second, answers: 10 * time.Second}, 9 * time.Second, bench.hangUp, 1, seconds(9, 10), call.Canceled},
+		{"as it is answered, only written down", &phone{answers: 10 * time.Second}, 9 * time.Second, func(b bench) { b.wish() }, 1, seconds(10), call.Completed},
 		// The hang-up dies between its deletion of the room and its end of the call.
-		{"while dialling, and died", phone{rings: never, answers: never}, 100 * time.Millisecond, func(b bench) {
+		{"while dialling, and died", &phone{rings: never, answers: never}, 100 * time.Millisecond, func(b bench) {
 			b.must(b.task.Phone.DeleteRoom(b.Context(), b.wish().RoomName))
 		}, 1, seconds(.1, .1), call.Canceled},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				b := newBench(t, &tt.phone, 30)
+				b := newBench(t, tt.phone, 30)
 				var hangup sync.WaitGroup
 				if tt.at < 0 {
 					tt.how(b)
