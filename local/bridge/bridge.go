@@ -92,7 +92,26 @@ func (b *Bridge) start(ctx context.Context) (err error) {
 	if b.rpc, err = rpc.NewSIPInternalServer(b, bus); err != nil {
 		return fmt.Errorf("livekit's bus: %w", err)
 	}
-	return b.rpc.RegisterCreateSIPParticipantTopic("")
+	if err := b.rpc.RegisterCreateSIPParticipantTopic(""); err != nil {
+		return err
+	}
+	return untilServing(ctx, b.redis)
+}
+
+// untilServing waits until a SIP service listens on LiveKit's bus for requests to dial: psrpc v0.7 subscribes in the
+// background, to one channel for requests and one for claims.
+func untilServing(ctx context.Context, bus *redis.Client) error {
+	for {
+		channels, err := bus.PubSubChannels(ctx, "SIPInternal|CreateSIPParticipant|*").Result()
+		if err == nil && len(channels) >= 2 {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
 }
 
 // SIPAddr is the IP address and port to which the carrier sends calls, over UDP or TCP.

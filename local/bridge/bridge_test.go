@@ -415,7 +415,7 @@ func waitFor(t *testing.T, what string, ok func() bool) {
 
 func TestReasonOfStatus(t *testing.T) {
 	t.Parallel()
-	for status, want := range map[int]livekit.DisconnectReason{ // LIVEKIT's answers as recorded
+	for status, want := range map[int]livekit.DisconnectReason{ // as recorded
 		403: livekit.DisconnectReason_USER_REJECTED, 404: livekit.DisconnectReason_USER_UNAVAILABLE,
 		408: livekit.DisconnectReason_USER_UNAVAILABLE, 480: livekit.DisconnectReason_USER_UNAVAILABLE,
 		484: livekit.DisconnectReason_USER_REJECTED, 486: livekit.DisconnectReason_USER_REJECTED,

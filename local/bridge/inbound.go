@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"context"
+	"maps"
 
 	"net"
 	"strings"
@@ -179,9 +180,7 @@ func (in *inbound) join(d *rpc.EvaluateSIPDispatchRulesResponse) (*call, error) 
 	c.media.SetRemote(remote)
 	c.dialog = in.dialog()
 	attrs := headerAttributes(in.req.GetHeader, d.HeadersToAttributes)
-	for k, v := range d.ParticipantAttributes {
-		attrs[k] = v
-	}
+	maps.Copy(attrs, d.ParticipantAttributes)
 	attrs[livekit.AttrSIPCallStatus] = statusRinging
 	attrs[attrCallIDFull] = c.dialog.callID
 	attrs[attrCallTag] = c.dialog.remote.tag

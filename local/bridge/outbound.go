@@ -3,6 +3,7 @@ package bridge
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net"
 	"strconv"
 	"strings"
@@ -30,9 +31,9 @@ func (b *Bridge) newOutbound(ctx context.Context, req *rpc.InternalCreateSIPPart
 		c.media.Close()
 		return nil, psrpc.NewError(psrpc.InvalidArgument, err)
 	}
-	attrs := callStatus(statusDialing)
-	for k, v := range req.ParticipantAttributes {
-		attrs[k] = v
+	attrs := maps.Clone(req.ParticipantAttributes)
+	if attrs == nil {
+		attrs = map[string]string{}
 	}
 	attrs[livekit.AttrSIPCallStatus] = statusDialing
 	if err := b.add(c); err != nil {

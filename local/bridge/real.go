@@ -118,29 +118,22 @@ logging: {level: error}
 `, o.APIKey, o.APISecret, o.LiveKitURL, o.RedisAddr, port, port, host, host, host)
 }
 
-// untilServing waits until somebody listens on LiveKit's bus for requests to dial.
 func (r *Real) untilServing(ctx context.Context, redisAddr string) error {
-	ctx, cancel := context.WithTimeout(ctx, realStart)
+	ctx, cancel := context.WithTimeoutCause(ctx, realStart, errors.New("it does not serve LiveKit"))
 	defer cancel()
 	bus := redis.NewClient(&redis.Options{Addr: redisAddr})
 	defer bus.Close()
-	for {
-		channels, err := bus.PubSubChannels(ctx, rpcChannels).Result()
-		if err == nil && len(channels) > 0 {
-			return nil
-		}
+	ctx, exited := context.WithCancelCause(ctx)
+	defer exited(nil)
+	go func() {
 		select {
 		case <-r.exited:
-			return fmt.Errorf("exited: %w", r.err)
+			exited(fmt.Errorf("exited: %w", r.err))
 		case <-ctx.Done():
-			return errors.Join(ctx.Err(), err)
-		case <-time.After(50 * time.Millisecond):
 		}
-	}
+	}()
+	return untilServing(ctx, bus)
 }
-
-// rpcChannels matches the psrpc channels of the SIP service.
-const rpcChannels = "*SIPInternal*CreateSIPParticipant*"
 
 // SIPAddr is the IP address and port to which the carrier sends calls, over UDP or TCP.
 func (r *Real) SIPAddr() string { return r.addr }

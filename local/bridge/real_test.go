@@ -61,11 +61,11 @@ func TestStartRealRunsTheProcess(t *testing.T) {
 	if err := os.WriteFile(script, []byte(text), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	real, err := StartReal(t.Context(), script, Options{RedisAddr: lk.RedisAddr(), LiveKitURL: lk.URL(), APIKey: testKey, APISecret: testSecret})
+	child, err := StartReal(t.Context(), script, Options{RedisAddr: lk.RedisAddr(), LiveKitURL: lk.URL(), APIKey: testKey, APISecret: testSecret})
 	if err != nil {
 		t.Fatal(err)
 	}
-	info, err := os.Stat(filepath.Join(real.dir, "config.yaml"))
+	info, err := os.Stat(filepath.Join(child.dir, "config.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,16 +73,16 @@ func TestStartRealRunsTheProcess(t *testing.T) {
 		t.Errorf("the configuration, with the secret, has mode %v", info.Mode())
 	}
 
-	st := &stage{livekit: lk, sip: real, api: client{url: lk.HTTPURL()}}
+	st := &stage{livekit: lk, sip: child, api: client{url: lk.HTTPURL()}}
 	ca, trunk := st.carrier(t, carrier.Options{Script: callee}, nil)
 	if err := st.dial(t, trunk, "+15551000001", "real", nil); err != nil {
 		t.Fatal(err)
 	}
-	if err := real.Close(); err != nil {
+	if err := child.Close(); err != nil {
 		t.Error(err)
 	}
 	onlyCall(t, ca, time.Second, ended("bye-in"))
-	if _, err := os.Stat(real.dir); !os.IsNotExist(err) {
+	if _, err := os.Stat(child.dir); !os.IsNotExist(err) {
 		t.Errorf("the configuration is left behind: %v", err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"strconv"
@@ -24,7 +25,7 @@ type userAgent struct {
 	host     string
 	port     int
 	udp, tcp *sipgo.Client
-	sockets  []interface{ Close() error }
+	sockets  []io.Closer
 	serving  sync.WaitGroup
 
 	nonces nonces // of the challenges to callers

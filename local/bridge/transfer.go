@@ -156,6 +156,9 @@ func (c *call) onNotify(req *sip.Request, tx sip.ServerTransaction) {
 		return
 	}
 	if status.Code >= 200 {
+		// The next REFER leaves after this answer.
+		c.transfers.refer.Lock()
+		defer c.transfers.refer.Unlock()
 		c.report(status)
 	}
 	respond(tx, req, 200, "success")
@@ -163,8 +166,6 @@ func (c *call) onNotify(req *sip.Request, tx sip.ServerTransaction) {
 
 // report hands the final status to the transfer that waits for it, or drops it after a while.
 func (c *call) report(status *livekit.SIPStatus) {
-	c.transfers.refer.Lock()
-	defer c.transfers.refer.Unlock()
 	late := time.NewTimer(lateNotify)
 	defer late.Stop()
 	select {
