@@ -30,7 +30,7 @@ import (
 type Calls interface {
 	CreateCall(ctx context.Context, c call.Call, home string, once store.Once) (made call.Call, replayed bool, err error)
 	Replay(ctx context.Context, userID string, once store.Once) (call.Call, bool, error)
-	EndCall(ctx context.Context, c call.Call, end call.End) (call.Call, error)
+	RefuseCall(ctx context.Context, c call.Call, end call.End, once store.Once) (call.Call, error)
 }
 
 // Numbers reads the caller's own numbers; another's is fault.NotFound.
@@ -114,7 +114,7 @@ func (e *Endpoint) create(ctx context.Context, in *Input) (*Output, error) {
 		return nil, err
 	}
 	if made.Status == call.Initiated {
-		if err := e.start(ctx, made); err != nil {
+		if err := e.start(ctx, made, once); err != nil {
 			return nil, err
 		}
 	}
@@ -215,15 +215,16 @@ func (e *Endpoint) able(ctx context.Context, user string) (able []number.Number,
 }
 
 // start starts the workflow. If it cannot be started the call ends at once, so
-// that no phone rings long after its caller was told that it would not. If the
-// call has moved on, only the answer was lost: the workflow has taken it up.
-func (e *Endpoint) start(ctx context.Context, c call.Call) error {
+// that no phone rings long after its caller was told that it would not, and the
+// request may be sent again. If the call has moved on, only the answer was lost:
+// the workflow has taken it up.
+func (e *Endpoint) start(ctx context.Context, c call.Call, once store.Once) error {
 	err := e.Flow.StartCall(ctx, c.ID)
 	if err == nil {
 		return nil
 	}
 	end := call.End{Status: call.Failed, Cause: call.NetworkError, At: e.Now()}
-	switch _, e2 := e.Calls.EndCall(ctx, c, end); {
+	switch _, e2 := e.Calls.RefuseCall(ctx, c, end, once); {
 	case fault.Is(e2, fault.Conflict):
 		return nil
 	case e2 != nil:

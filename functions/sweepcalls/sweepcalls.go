@@ -65,7 +65,8 @@ const (
 )
 
 // Run may overlap with another run of itself. When LiveKit does not answer,
-// only calls that are long overdue are ended, and no room is touched.
+// calls that are long overdue still end and forgotten ones start; no room is
+// touched.
 func (t *Task) Run(ctx context.Context) (Report, error) {
 	var r Report
 	ids, err := t.Calls.ActiveCalls(ctx, t.Now().Add(-grace))
@@ -131,7 +132,8 @@ func ours(room string) bool {
 	return ok && err == nil && id.String() == text // ParseStrict takes small letters too
 }
 
-// orphans deletes rooms of calls that have ended or never were.
+// orphans deletes rooms of calls that have ended. A room of a call that is not
+// in the table belongs to another deployment in the same LiveKit project.
 func (t *Task) orphans(ctx context.Context, r *Report) error {
 	rooms, err := t.Rooms.Rooms(ctx)
 	if err != nil {
@@ -144,9 +146,9 @@ func (t *Task) orphans(ctx context.Context, r *Report) error {
 		}
 		c, err := t.Calls.Call(ctx, room.Name)
 		switch {
-		case fault.Is(err, fault.NotFound), err == nil && c.Status.Ended():
+		case err == nil && c.Status.Ended():
 			orphans = append(orphans, room.Name)
-		case err != nil:
+		case err != nil && !fault.Is(err, fault.NotFound):
 			return err
 		}
 	}

@@ -165,7 +165,7 @@ func (b *Bridge) CreateSIPParticipant(ctx context.Context, req *rpc.InternalCrea
 	})
 	if !running {
 		c.end(end{reason: livekit.DisconnectReason_CLIENT_INITIATED})
-		return nil, errClosing
+		return nil, psrpc.NewError(psrpc.Unavailable, errClosing)
 	}
 	if req.WaitUntilAnswered {
 		if err := <-answered; err != nil {

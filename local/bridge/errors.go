@@ -16,7 +16,7 @@ var (
 	errAuthRetries   = errors.New("max auth retry attempts reached for SIP invite")
 	errNoCredentials = errors.New("server required auth, but no username or password was provided")
 	errNoChallenge   = errors.New("no auth header in response")
-	errClosing       = psrpc.NewErrorf(psrpc.Unavailable, "service shutting down")
+	errClosing       = errors.New("service shutting down")
 )
 
 // inviteError is what the caller of CreateSIPParticipant learns about the carrier's refusal. LiveKit's server finds

@@ -114,6 +114,7 @@ nat_1_to_1_ip: %q
 media_nat_1_to_1_ip: %q
 rtp_port: 31000-32000
 hide_inbound_port: false
+max_cpu_utilization: 1.0 # there is no other instance that could take a call
 logging: {level: error}
 `, o.APIKey, o.APISecret, o.LiveKitURL, o.RedisAddr, port, port, host, host, host)
 }

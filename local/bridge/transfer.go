@@ -53,7 +53,7 @@ func (c *call) transferTo(ctx context.Context, req *rpc.InternalTransferSIPParti
 		t = &transfer{target: req.TransferTo, done: make(chan struct{})}
 		if !c.b.run(func() { c.transfer(t, req) }) {
 			c.transfers.mu.Unlock()
-			return errClosing
+			return psrpc.NewError(psrpc.Unavailable, errClosing)
 		}
 		c.transfers.pending = t
 	}

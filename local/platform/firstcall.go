@@ -13,10 +13,10 @@ const firstNumber = "+14155550100"
 
 // story is what the first call needs of a call's details.
 type story struct {
-	CallID      string `json:"call_id"`
-	Status      string `json:"status"`
-	HangupCause string `json:"hangup_cause"`
-	Duration    int    `json:"duration_seconds"`
+	CallID      string    `json:"call_id"`
+	Status      string    `json:"status"`
+	HangupCause string    `json:"hangup_cause"`
+	CreatedAt   time.Time `json:"created_at"`
 	Timeline    []struct {
 		At     time.Time `json:"at"`
 		Event  string    `json:"event"`
@@ -34,7 +34,7 @@ func (p *Platform) FirstCall(ctx context.Context, w io.Writer) (string, error) {
 		return "", err
 	}
 	fmt.Fprintf(w, "\nThe first call, %s to %s (%s)\n", demoNumber, firstNumber, c.CallID)
-	start, shown, hungUp := time.Now(), 0, false
+	start, shown, hungUp := c.CreatedAt, 0, false
 	for c.Status == "initiated" || shown < len(c.Timeline) || c.HangupCause == "" {
 		if err := p.call(ctx, http.MethodGet, "/outbound-calls/"+c.CallID+"/details", nil, &c); err != nil {
 			return c.CallID, err

@@ -118,6 +118,10 @@ func dialError(err error) *DialError {
 		case says("transport<"), says("dial tcp"), says("dial udp"), says("no such host"):
 			e.Code, e.Certain = DialUnreachable, true
 		}
+	case twirp.Unavailable:
+		if says("cpu exhausted") { // the SIP service takes no more calls
+			e.Code, e.Certain = DialRefused, true
+		}
 	case twirp.NotFound:
 		if says("sip trunk does not exist") {
 			e.Code, e.Certain = DialNoTrunk, true

@@ -50,7 +50,7 @@ func (s *Settler) End(ctx context.Context, c call.Call, judge Judge) (call.Call,
 			c, err = s.Calls.EndCall(ctx, c, judge(c))
 		}
 		if fault.Is(err, fault.Conflict) {
-			continue // c is the call as it moved on; it can do so three times at most
+			continue // c is the call as it moved on; it can do so four times at most
 		}
 		if err != nil {
 			return c, err

@@ -387,13 +387,29 @@ func (db *DB) updated(out *dynamodb.UpdateItemOutput, err error, op string) (cal
 // since, but not ended, the error is fault.Conflict and the decision is to be
 // taken again. If it has ended, the end that was first stands and is returned.
 func (db *DB) EndCall(ctx context.Context, c call.Call, end call.End) (call.Call, error) {
+	return db.endCall(ctx, c, end)
+}
+
+// RefuseCall ends a call whose workflow could not be started and forgets its
+// idempotency key in the same transaction, so that the same request may be sent
+// again. Otherwise it is EndCall.
+func (db *DB) RefuseCall(ctx context.Context, c call.Call, end call.End, once Once) (call.Call, error) {
+	if once.Key == "" {
+		return db.endCall(ctx, c, end)
+	}
+	return db.endCall(ctx, c, end, types.TransactWriteItem{Delete: &types.Delete{TableName: &db.table.Limits,
+		Key: onceKey(c.UserID, once), ConditionExpression: aws.String("attribute_not_exists(pk) OR call_id = :call"),
+		ExpressionAttributeValues: item{":call": text(c.ID)}}})
+}
+
+func (db *DB) endCall(ctx context.Context, c call.Call, end call.End, more ...types.TransactWriteItem) (call.Call, error) {
 	ended := c
 	ended.Status, ended.Cause, ended.SIPStatus, ended.EndedAt = end.Status, end.Cause, end.SIPStatus, end.At
 	event, err := encode(eventRow{ID: c.ID, SK: eventKey + "ended", At: Time{end.At}, Name: "ended", Detail: string(end.Cause)})
 	if err != nil {
 		return c, err
 	}
-	_, err = db.client.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{
+	_, err = db.client.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: append([]types.TransactWriteItem{
 		{Update: &types.Update{TableName: &db.table.Calls, Key: recordOf(c.ID),
 			UpdateExpression:         aws.String("SET #status = :to, cause = :cause, sip_status = :sip, ended_at = :at REMOVE active_shard"),
 			ConditionExpression:      aws.String("#status = :seen AND " + seenHangup(c)),
@@ -403,7 +419,7 @@ func (db *DB) EndCall(ctx context.Context, c call.Call, end call.End) (call.Call
 			ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}},
 		{Put: &types.Put{TableName: &db.table.Calls, Item: event}},
 		{Update: db.count(ended)},
-	}})
+	}, more...)})
 	if rows, ok := refusedIn(err); ok && rows[0] != nil {
 		if len(rows[0]) == 0 {
 			return c, fault.Missing("call")

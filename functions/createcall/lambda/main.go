@@ -2,15 +2,12 @@
 package main
 
 import (
-	"os"
 	"time"
 
 	"github.com/krosai/telephony/functions/createcall"
-	"github.com/krosai/telephony/shared/api"
 	"github.com/krosai/telephony/shared/env"
 	"github.com/krosai/telephony/shared/flow"
 	"github.com/krosai/telephony/shared/lambdahttp"
-	"github.com/krosai/telephony/shared/obs"
 	"github.com/krosai/telephony/shared/store"
 )
 
@@ -22,6 +19,5 @@ type config struct {
 func main() {
 	cfg, aws := env.Must[config](), env.AWS()
 	db := store.Open(aws, cfg.Tables, time.Now)
-	edge := &api.Edge{Keys: db, Now: time.Now, Log: obs.Logger(os.Stdout, os.Getenv("LOG_LEVEL"))}
-	lambdahttp.Start(edge, &createcall.Endpoint{Calls: db, Numbers: db, Flow: flow.Open(aws, cfg.Flows), Now: time.Now})
+	lambdahttp.Start(db, &createcall.Endpoint{Calls: db, Numbers: db, Flow: flow.Open(aws, cfg.Flows), Now: time.Now})
 }
