@@ -21,6 +21,7 @@ func readTemplate(t *testing.T) *template.Template {
 	t.Helper()
 	tpl, err := template.Open("../template.yaml", template.Values{
 		"LiveKitUrl": "wss://livekit.example", "LiveKitApiKey": "key", "LiveKitApiSecret": "secret",
+		"CursorKey": "key", "OidcIssuer": "https://issuer.example", "OidcAudience": "kros", "OidcJwksUrl": "https://issuer.example/keys",
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -100,6 +101,28 @@ func TestEveryFunctionIsCalled(t *testing.T) {
 		}
 		if !called[fn.Folder] {
 			t.Errorf("nothing calls %s", fn.Folder)
+		}
+	}
+}
+
+// TestAuthenticationIsConfigured: a function that checks credentials gets what
+// lambdahttp.Start needs for that, and nobody else gets the table of keys.
+func TestAuthenticationIsConfigured(t *testing.T) {
+	t.Parallel()
+	tpl := readTemplate(t)
+	routed := map[string]bool{}
+	for _, r := range tpl.Routes() {
+		routed[r.Function] = true
+	}
+	for _, fn := range tpl.Functions() {
+		checks := routed[fn.Folder] && fn.Public == ""
+		if _, has := fn.Environment["KEYS_TABLE"]; has && !checks {
+			t.Errorf("%s has KEYS_TABLE and checks no credential", fn.Folder)
+		}
+		for _, name := range []string{"KEYS_TABLE", "CURSOR_KEY", "OIDC_ISSUER", "OIDC_AUDIENCE", "OIDC_JWKS_URL"} {
+			if checks && fn.Environment[name] == "" {
+				t.Errorf("%s does not get %s", fn.Folder, name)
+			}
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"crypto/subtle"
 	"net/http"
 	"strings"
@@ -26,8 +27,9 @@ func (rq *request) authenticate(r *http.Request, scope string) error {
 	return fault.New(fault.Forbidden, "FORBIDDEN", "this API key does not have the scope %s", scope)
 }
 
-// caller reads the bearer token. What is not an API key with a right checksum
-// is refused without a lookup.
+// caller reads the bearer token: an API key, or a user's JWT, which has two dots
+// where a key has none. What is neither, and a key with a wrong checksum, is
+// refused without a lookup.
 func (e *Edge) caller(r *http.Request) (account.Caller, error) {
 	headers := r.Header.Values("Authorization")
 	if len(headers) != 1 {
@@ -37,23 +39,32 @@ func (e *Edge) caller(r *http.Request) (account.Caller, error) {
 	if !strings.EqualFold(scheme, "Bearer") {
 		return account.Caller{}, unauthenticated()
 	}
-	id, sum, ok := account.ParseKey(token)
-	if !ok {
+	var caller account.Caller
+	var err error
+	if id, sum, ok := account.ParseKey(token); ok {
+		caller, err = e.callerByKey(r.Context(), id, sum)
+	} else if e.Tokens != nil && strings.Count(token, ".") == 2 {
+		caller, err = e.Tokens.Verify(r.Context(), token)
+	}
+	if fault.Is(err, fault.Unauthenticated) || err == nil && caller.UserID == "" {
 		return account.Caller{}, unauthenticated()
 	}
-	key, err := e.Keys.UseKey(r.Context(), id, sum)
-	if fault.Is(err, fault.Unauthenticated) {
-		return account.Caller{}, unauthenticated()
-	}
+	return caller, err
+}
+
+// callerByKey looks an API key up. The zero Caller is a key that is not valid.
+func (e *Edge) callerByKey(ctx context.Context, id string, sum [32]byte) (account.Caller, error) {
+	key, err := e.Keys.UseKey(ctx, id, sum)
 	if err != nil {
 		return account.Caller{}, err
 	}
 	if subtle.ConstantTimeCompare(key.Hash, sum[:]) != 1 || !key.Live(e.Now()) {
-		return account.Caller{}, unauthenticated()
+		return account.Caller{}, nil
 	}
 	return account.Caller{UserID: key.UserID, KeyID: key.ID, Scopes: key.Scopes}, nil
 }
 
 func unauthenticated() error {
-	return fault.New(fault.Unauthenticated, "UNAUTHENTICATED", "a valid API key is needed: Authorization: Bearer <api-key>")
+	return fault.New(fault.Unauthenticated, "UNAUTHENTICATED",
+		"a valid API key or user token is needed: Authorization: Bearer <api-key or JWT>")
 }

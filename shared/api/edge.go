@@ -32,10 +32,19 @@ type Keys interface {
 	UseKey(ctx context.Context, id string, sum [32]byte) (account.Key, error)
 }
 
+// Tokens verifies a user's JWT and returns who it speaks for: UserID and Admin,
+// never a KeyID. It fails with fault.Unauthenticated for every token that is not
+// valid, and with fault.Upstream when that cannot be told for the moment.
+type Tokens interface {
+	Verify(ctx context.Context, token string) (account.Caller, error)
+}
+
 // Edge serves endpoints over HTTP. Keys may be nil when every operation is
-// public, CursorKey empty when none has cursors.
+// public, Tokens when there are no users with JWTs, CursorKey empty when no
+// operation has cursors.
 type Edge struct {
 	Keys      Keys
+	Tokens    Tokens
 	Now       func() time.Time
 	Log       *slog.Logger
 	Version   string        // of the API, in openapi.json

@@ -4,8 +4,12 @@ package lambdahttp
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net/http"
+	"os"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-lambda-go/lambda"
@@ -13,11 +17,39 @@ import (
 	"github.com/awslabs/aws-lambda-go-api-proxy/httpadapter"
 
 	"github.com/krosai/telephony/shared/api"
+	"github.com/krosai/telephony/shared/env"
+	"github.com/krosai/telephony/shared/obs"
+	"github.com/krosai/telephony/shared/secret"
 )
 
-// Start serves one endpoint until Lambda stops the process.
-func Start(edge *api.Edge, endpoint api.Endpoint) {
+// config is what every HTTP function reads from its environment, whatever its
+// endpoint needs besides.
+type config struct {
+	CursorKey secret.Secret `env:"CURSOR_KEY"`
+	LogLevel  string        `env:"LOG_LEVEL"`
+}
+
+// Start serves one endpoint until Lambda stops the process. What the edge needs
+// it reads from the environment; one that is not valid ends the process with
+// status 1. keys is nil for an endpoint that is public.
+func Start(keys api.Keys, endpoint api.Endpoint) {
+	edge, err := newEdge(env.Must[config](), keys)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "configuration:", err)
+		os.Exit(1)
+	}
 	lambda.Start(Handler(edge.Handler(endpoint)))
+}
+
+func newEdge(cfg config, keys api.Keys) (*api.Edge, error) {
+	edge := &api.Edge{Keys: keys, Now: time.Now, Log: obs.Logger(os.Stdout, cfg.LogLevel), CursorKey: cfg.CursorKey}
+	if keys == nil {
+		return edge, nil
+	}
+	if cfg.CursorKey.IsZero() {
+		return nil, errors.New("CURSOR_KEY is not set")
+	}
+	return edge, nil
 }
 
 // Handler turns h into the handler of API Gateway events. It fails only for what

@@ -2,16 +2,13 @@
 package main
 
 import (
-	"os"
 	"time"
 
 	"github.com/krosai/telephony/functions/hangupcall"
-	"github.com/krosai/telephony/shared/api"
 	"github.com/krosai/telephony/shared/env"
 	"github.com/krosai/telephony/shared/flow"
 	"github.com/krosai/telephony/shared/lambdahttp"
 	"github.com/krosai/telephony/shared/livekit"
-	"github.com/krosai/telephony/shared/obs"
 	"github.com/krosai/telephony/shared/settle"
 	"github.com/krosai/telephony/shared/store"
 )
@@ -25,7 +22,6 @@ type config struct {
 func main() {
 	cfg, aws := env.Must[config](), env.AWS()
 	db, lk := store.Open(aws, cfg.Tables, time.Now), livekit.Open(cfg.LiveKit)
-	edge := &api.Edge{Keys: db, Now: time.Now, Log: obs.Logger(os.Stdout, os.Getenv("LOG_LEVEL"))}
 	end := &settle.Settler{Calls: db, Rooms: lk, Flow: flow.Open(aws, cfg.Flows), Now: time.Now}
-	lambdahttp.Start(edge, &hangupcall.Endpoint{Calls: db, Settle: end, Now: time.Now})
+	lambdahttp.Start(db, &hangupcall.Endpoint{Calls: db, Settle: end, Now: time.Now})
 }

@@ -2,16 +2,14 @@
 package main
 
 import (
-	"os"
 	"time"
 
 	"github.com/krosai/telephony/functions/removeconfiguration"
-	"github.com/krosai/telephony/shared/api"
 	"github.com/krosai/telephony/shared/env"
 	"github.com/krosai/telephony/shared/lambdahttp"
 	"github.com/krosai/telephony/shared/livekit"
-	"github.com/krosai/telephony/shared/obs"
 	"github.com/krosai/telephony/shared/store"
+	"github.com/krosai/telephony/shared/unwire"
 )
 
 type config struct {
@@ -22,6 +20,5 @@ type config struct {
 func main() {
 	cfg := env.Must[config]()
 	db, lk := store.Open(env.AWS(), cfg.Tables, time.Now), livekit.Open(cfg.LiveKit)
-	edge := &api.Edge{Keys: db, Now: time.Now, Log: obs.Logger(os.Stdout, os.Getenv("LOG_LEVEL"))}
-	lambdahttp.Start(edge, &removeconfiguration.Endpoint{Numbers: db, LiveKit: lk, Now: time.Now})
+	lambdahttp.Start(db, &removeconfiguration.Endpoint{Unwire: &unwire.Unwirer{Numbers: db, LiveKit: lk, Now: time.Now}})
 }

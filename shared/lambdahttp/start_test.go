@@ -1,0 +1,118 @@
+package lambdahttp_test
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/krosai/telephony/functions/calldetails"
+	"github.com/krosai/telephony/functions/health"
+	"github.com/krosai/telephony/shared/account"
+	"github.com/krosai/telephony/shared/fault"
+	"github.com/krosai/telephony/shared/lambdahttp"
+)
+
+// TestMain is the Lambda function itself when a test starts it as one.
+func TestMain(m *testing.M) {
+	switch os.Getenv("START") {
+	case "public":
+		lambdahttp.Start(nil, &health.Endpoint{Version: "1.2.3"})
+	case "private":
+		lambdahttp.Start(noKeys{}, &calldetails.Endpoint{})
+	default:
+		os.Exit(m.Run())
+	}
+}
+
+type noKeys struct{}
+
+func (noKeys) UseKey(context.Context, string, [32]byte) (account.Key, error) {
+	return account.Key{}, fault.New(fault.Unauthenticated, "UNAUTHENTICATED", "there are no keys")
+}
+
+// runtimeAPI is Lambda's side: it hands out one event and takes its answer.
+// https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
+type runtimeAPI struct {
+	event  []byte
+	given  bool
+	answer chan string
+	done   context.Context
+}
+
+func (a *runtimeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	switch {
+	case strings.HasSuffix(r.URL.Path, "/invocation/next") && !a.given:
+		a.given = true
+		w.Header().Set("Lambda-Runtime-Aws-Request-Id", "8476a536-e9f4-11e8-9739-2dfe598c3fcd")
+		w.Header().Set("Lambda-Runtime-Deadline-Ms", "99999999999999")
+		w.Write(a.event)
+	case strings.HasSuffix(r.URL.Path, "/invocation/next"):
+		<-a.done.Done() // Lambda freezes a function that has nothing to do
+	default:
+		body, _ := io.ReadAll(r.Body)
+		w.WriteHeader(http.StatusAccepted)
+		a.answer <- r.URL.Path[strings.LastIndexByte(r.URL.Path, '/')+1:] + " " + string(body)
+	}
+}
+
+// start runs this test's binary as a function with that environment, gives it
+// one event and returns what it answers, or what it says when it ends.
+func start(t *testing.T, event string, environment ...string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	lambda := &runtimeAPI{event: []byte(event), answer: make(chan string, 1), done: ctx}
+	server := httptest.NewServer(lambda)
+	t.Cleanup(server.Close)
+	t.Cleanup(cancel)
+	cmd := exec.CommandContext(ctx, os.Args[0])
+	cmd.Env = append([]string{"AWS_LAMBDA_RUNTIME_API=" + strings.TrimPrefix(server.URL, "http://")}, environment...)
+	var said bytes.Buffer
+	cmd.Stderr = &said
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan string, 1)
+	go func() {
+		err := cmd.Wait()
+		ended <- err.Error() + ": " + said.String()
+	}()
+	select {
+	case answer := <-lambda.answer:
+		return answer
+	case why := <-ended:
+		return why
+	}
+}
+
+const (
+	getHealth  = `{"version":"2.0","rawPath":"/health","requestContext":{"requestId":"r1","http":{"method":"GET"}}}`
+	getDetails = `{"version":"2.0","rawPath":"/outbound-calls/call_01JD8Z7N5R4T3V2W1X0YABCDEF/details","headers":{"authorization":"Bearer a.b.c"},
+		"requestContext":{"requestId":"r1","http":{"method":"GET"}}}`
+)
+
+func TestStart(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name, event string
+		environment []string
+		want        string
+	}{
+		{"public", getHealth, []string{"START=public"}, `response {"statusCode":200`},
+		{"without users", getDetails, []string{"START=private", "CURSOR_KEY=any"}, `response {"statusCode":401`},
+		{"without a cursor key", getDetails, []string{"START=private"}, "exit status 1: configuration: CURSOR_KEY is not set\n"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			if got := start(t, c.event, c.environment...); !strings.HasPrefix(got, c.want) {
+				t.Errorf("got %q, want it to begin with %q", got, c.want)
+			}
+		})
+	}
+}
