@@ -25,6 +25,7 @@ import (
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/settle"
 	"github.com/krosai/telephony/shared/store"
+	"github.com/krosai/telephony/shared/unwire"
 )
 
 // Deps is what the functions work with.
@@ -42,6 +43,10 @@ func (d Deps) settler() *settle.Settler {
 	return &settle.Settler{Calls: d.DB, Rooms: d.LiveKit, Flow: d.Flow, Now: d.Now}
 }
 
+func (d Deps) unwirer() *unwire.Unwirer {
+	return &unwire.Unwirer{Numbers: d.DB, LiveKit: d.LiveKit, Now: d.Now}
+}
+
 // HTTP is every HTTP function by the name of its folder.
 func HTTP(d Deps) map[string]api.Endpoint {
 	return map[string]api.Endpoint{
@@ -53,7 +58,7 @@ func HTTP(d Deps) map[string]api.Endpoint {
 		"health":              &health.Endpoint{Version: d.Version},
 		"listnumbers":         &listnumbers.Endpoint{Numbers: d.DB},
 		"livekitwebhook":      &livekitwebhook.Endpoint{LiveKit: d.LiveKit, Settle: d.settler(), Now: d.Now},
-		"removeconfiguration": &removeconfiguration.Endpoint{Numbers: d.DB, LiveKit: d.LiveKit, Now: d.Now},
+		"removeconfiguration": &removeconfiguration.Endpoint{Unwire: d.unwirer()},
 	}
 }
 

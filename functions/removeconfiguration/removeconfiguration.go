@@ -4,42 +4,20 @@ package removeconfiguration
 
 import (
 	"context"
-	"crypto/rand"
-	"errors"
 	"net/http"
-	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
-	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/number"
+	"github.com/krosai/telephony/shared/unwire"
 )
-
-// Numbers leases, saves and releases a user's number. LeaseNumber fails with
-// fault.NotFound for another's number and with fault.Conflict while another
-// request has the lease; SaveConfiguration gives the lease back.
-type Numbers interface {
-	LeaseNumber(ctx context.Context, userID, id, owner string, ttl time.Duration) (number.Number, error)
-	SaveConfiguration(ctx context.Context, n number.Number, owner string) error
-	ReleaseNumber(ctx context.Context, n number.Number, owner string) error
-}
-
-// LiveKit reads and changes what LiveKit holds for a number.
-type LiveKit interface {
-	Wiring(ctx context.Context, n number.Number) (livekit.Wiring, error)
-	Apply(ctx context.Context, have livekit.Wiring, want livekit.Wanted) (livekit.Wiring, error)
-}
 
 // Endpoint takes a number's configuration away, wholly or in part. Calls in
 // progress go on. It may be repeated: what is gone is no error, and what an
 // interrupted request left behind goes too.
-type Endpoint struct {
-	Numbers Numbers
-	LiveKit LiveKit
-	Now     func() time.Time
-}
+type Endpoint struct{ Unwire *unwire.Unwirer }
 
 // Input says what to remove.
 type Input struct {
@@ -57,14 +35,6 @@ type View struct {
 	Status        number.Status `json:"configuration_status" enum:"unconfigured,partial,configured,error"`
 }
 
-// The lease outlives the longest request, and the work stops before the API
-// gives up at 30 s.
-const (
-	leaseTime = time.Minute
-	workTime  = 18 * time.Second
-	saveTime  = 5 * time.Second
-)
-
 // Register adds the operation to the API.
 func (e *Endpoint) Register(a huma.API) {
 	huma.Register(a, huma.Operation{OperationID: "remove-phone-number-configuration", Method: http.MethodDelete,
@@ -77,67 +47,11 @@ func (e *Endpoint) remove(ctx context.Context, in *Input) (*Output, error) {
 	if err := api.ID("pn_", in.PhoneNumberID, "phone number"); err != nil {
 		return nil, err
 	}
-	owner := rand.Text()
-	n, err := e.Numbers.LeaseNumber(ctx, api.CallerOf(ctx).UserID, in.PhoneNumberID, owner, leaseTime)
+
+	after, removed, err := e.Unwire.Remove(ctx, api.CallerOf(ctx).UserID, in.PhoneNumberID, in.ConfigType)
 	if err != nil {
 		return nil, err
 	}
 
-	after, removed, err := e.unwire(ctx, n, in.ConfigType, owner)
-	if err != nil {
-		return nil, err
-	}
-
-	return &Output{View{PhoneNumberID: n.ID, Removed: removed, Status: after.Configuration()}}, nil
-}
-
-// unwire removes at LiveKit and then in the record. If LiveKit fails half way
-// the number is marked, and removing again goes on from there.
-func (e *Endpoint) unwire(ctx context.Context, n number.Number, what, owner string) (number.Number, []string, error) {
-	work, cancel := context.WithTimeout(ctx, workTime)
-	defer cancel()
-	have, err := e.LiveKit.Wiring(work, n)
-	if err != nil {
-		save, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTime)
-		defer cancel()
-		return n, nil, errors.Join(err, e.Numbers.ReleaseNumber(save, n, owner))
-	}
-	after, want, removed := plan(n, have, what)
-	_, err = e.LiveKit.Apply(work, have, want)
-	if err != nil {
-		after = n
-		after.Fault = true
-	}
-	after.UpdatedAt = e.Now()
-	save, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTime)
-	defer cancel()
-	return after, removed, errors.Join(err, e.Numbers.SaveConfiguration(save, after, owner))
-}
-
-// plan says what the number will be, what LiveKit is to hold for it then, and
-// which parts go.
-func plan(n number.Number, have livekit.Wiring, what string) (after number.Number, want livekit.Wanted, removed []string) {
-	after, removed = n, []string{}
-	if what != "sip_trunk" {
-		if n.Rule != nil || have.RuleID() != "" {
-			removed = append(removed, "dispatch_rule")
-		}
-		after.Rule = nil
-	}
-	if what != "dispatch_rule" {
-		if have.InboundID() != "" || n.Trunk != nil && n.Trunk.InboundID != "" {
-			removed = append(removed, "inbound_trunk")
-		}
-		if have.OutboundID() != "" || n.CanCall() {
-			removed = append(removed, "outbound_trunk")
-		}
-		after.Trunk, want.Trunks = nil, &livekit.Trunks{}
-		if n.Rule != nil && after.Rule != nil { // it waits for the next trunk
-			rule := *n.Rule
-			rule.ID = ""
-			after.Rule = &rule
-		}
-	}
-	after.Fault = n.Fault && what != "all" // nothing is left to be at fault
-	return after, want, removed
+	return &Output{View{PhoneNumberID: after.ID, Removed: removed, Status: after.Configuration()}}, nil
 }

@@ -29,6 +29,14 @@ func OrNull(t time.Time) *Time {
 	return (*Time)(&t)
 }
 
+// TextOrNull is s, or nil when s is empty.
+func TextOrNull(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
 // MarshalText writes the instant.
 func (t Time) MarshalText() ([]byte, error) {
 	return time.Time(t).UTC().AppendFormat(nil, timeLayout), nil

@@ -50,10 +50,10 @@ func Of(n number.Number) View {
 		v.Trunk = &Trunk{Name: t.Name, Address: t.Address, Numbers: list(t.Numbers), AuthUsername: t.AuthUsername,
 			HasAuthPassword: t.HasAuthPassword, DestinationCountry: t.DestinationCountry, Transport: t.Transport,
 			Directions: list(t.Directions), AllowedAddresses: list(t.AllowedAddresses),
-			OutboundTrunkID: orNull(t.OutboundID), InboundTrunkID: orNull(t.InboundID)}
+			OutboundTrunkID: api.TextOrNull(t.OutboundID), InboundTrunkID: api.TextOrNull(t.InboundID)}
 	}
 	if r := n.Rule; r != nil {
-		v.Rule = &Rule{RuleName: r.Name, RoomPrefix: r.RoomPrefix, AgentName: r.AgentName, DispatchRuleID: orNull(r.ID)}
+		v.Rule = &Rule{RuleName: r.Name, RoomPrefix: r.RoomPrefix, AgentName: r.AgentName, DispatchRuleID: api.TextOrNull(r.ID)}
 	}
 	v.UpdatedAt = api.OrNull(n.UpdatedAt.Truncate(time.Millisecond))
 	return v
@@ -64,11 +64,4 @@ func list(s []string) []string {
 		return []string{}
 	}
 	return s
-}
-
-func orNull(id string) *string {
-	if id == "" {
-		return nil
-	}
-	return &id
 }

@@ -42,6 +42,11 @@ func Country(field, e164 string) (string, error) {
 	return "", forbidden("numbers of this kind (premium rate, shared cost, personal, pager, voicemail) cannot be called")
 }
 
+// Known reports whether a country (ISO 3166-1 alpha-2) has telephone numbers.
+func Known(country string) bool {
+	return len(country) == 2 && phonenumbers.GetCountryCodeForRegion(country) != 0
+}
+
 func forbidden(detail string) error {
 	return fault.New(fault.Forbidden, "DESTINATION_NOT_ALLOWED", "%s", detail)
 }

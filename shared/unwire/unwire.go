@@ -1,0 +1,111 @@
+// Package unwire takes a number's configuration away: in LiveKit, and then in
+// the record. A user who removes a configuration and an administrator who
+// releases a number do it the same way.
+package unwire
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"time"
+
+	"github.com/krosai/telephony/shared/livekit"
+	"github.com/krosai/telephony/shared/number"
+)
+
+// Numbers leases, saves and releases a user's number. LeaseNumber fails with
+// fault.NotFound for another's number and with fault.Conflict while another
+// request has the lease; SaveConfiguration gives the lease back.
+type Numbers interface {
+	LeaseNumber(ctx context.Context, userID, id, owner string, ttl time.Duration) (number.Number, error)
+	SaveConfiguration(ctx context.Context, n number.Number, owner string) error
+	ReleaseNumber(ctx context.Context, n number.Number, owner string) error
+}
+
+// LiveKit reads and changes what LiveKit holds for a number.
+type LiveKit interface {
+	Wiring(ctx context.Context, n number.Number) (livekit.Wiring, error)
+	Apply(ctx context.Context, have livekit.Wiring, want livekit.Wanted) (livekit.Wiring, error)
+}
+
+// Unwirer removes configurations. Calls in progress go on.
+type Unwirer struct {
+	Numbers Numbers
+	LiveKit LiveKit
+	Now     func() time.Time
+}
+
+// What Remove can remove.
+const (
+	Trunk = "sip_trunk"
+	Rule  = "dispatch_rule"
+	All   = "all"
+)
+
+// The lease outlives the longest request, and the work stops before the API
+// gives up at 30 s.
+const (
+	leaseTime = time.Minute
+	workTime  = 18 * time.Second
+	saveTime  = 5 * time.Second
+)
+
+// Remove removes the Trunk, the Rule or All of a user's number and returns the
+// number as it is now, and which of dispatch_rule, inbound_trunk and
+// outbound_trunk were there. It may be repeated: what is gone is no error, and
+// what an interrupted request left behind goes too. If LiveKit fails half way
+// the number is marked, and removing again goes on from there. Errors are those
+// of Numbers and LiveKit.
+func (u *Unwirer) Remove(ctx context.Context, userID, id, what string) (after number.Number, removed []string, err error) {
+	owner := rand.Text()
+	n, err := u.Numbers.LeaseNumber(ctx, userID, id, owner, leaseTime)
+	if err != nil {
+		return n, nil, err
+	}
+	work, cancel := context.WithTimeout(ctx, workTime)
+	defer cancel()
+	have, err := u.LiveKit.Wiring(work, n)
+	if err != nil {
+		save, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTime)
+		defer cancel()
+		return n, nil, errors.Join(err, u.Numbers.ReleaseNumber(save, n, owner))
+	}
+	after, want, removed := plan(n, have, what)
+	_, err = u.LiveKit.Apply(work, have, want)
+	if err != nil {
+		after = n
+		after.Fault = true
+	}
+	after.UpdatedAt = u.Now()
+	save, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTime)
+	defer cancel()
+	return after, removed, errors.Join(err, u.Numbers.SaveConfiguration(save, after, owner))
+}
+
+// plan says what the number will be, what LiveKit is to hold for it then, and
+// which parts go.
+func plan(n number.Number, have livekit.Wiring, what string) (after number.Number, want livekit.Wanted, removed []string) {
+	after, removed = n, []string{}
+	if what != Trunk {
+		if n.Rule != nil || have.RuleID() != "" {
+			removed = append(removed, "dispatch_rule")
+		}
+		after.Rule = nil
+	}
+	if what != Rule {
+		if have.InboundID() != "" || n.Trunk != nil && n.Trunk.InboundID != "" {
+			removed = append(removed, "inbound_trunk")
+		}
+		if have.OutboundID() != "" || n.CanCall() {
+			removed = append(removed, "outbound_trunk")
+		}
+		after.Trunk, want.Trunks = nil, &livekit.Trunks{}
+		if n.Rule != nil && after.Rule != nil { // it waits for the next trunk
+			rule := *n.Rule
+			rule.ID = ""
+			after.Rule = &rule
+		}
+	}
+	after.Fault = n.Fault && what != All // nothing is left to be at fault
+	return after, want, removed
+}
