@@ -254,12 +254,13 @@ func newStage(t *testing.T) *stage {
 	t.Cleanup(hook.Close)
 	var err error
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
-	if st.livekit, err = livekitd.Start(t.Context(), livekitd.Options{APIKey: testKey, APISecret: testSecret, WebhookURLs: []string{hook.URL}, Log: log}); err != nil {
+	binary := os.Getenv("LIVEKIT_SIP")
+	if st.livekit, err = livekitd.Start(t.Context(), livekitd.Options{APIKey: testKey, APISecret: testSecret, WebhookURLs: []string{hook.URL}, Opus: binary != "", Log: log}); err != nil {
 		t.Fatal(err)
 	}
 	closeAtEnd(t, st.livekit)
 	o := Options{RedisAddr: st.livekit.RedisAddr(), LiveKitURL: st.livekit.URL(), APIKey: testKey, APISecret: testSecret, Log: slog.New(slog.NewTextHandler(os.Stderr, nil))}
-	if binary := os.Getenv("LIVEKIT_SIP"); binary != "" {
+	if binary != "" {
 		t.Logf("against %s", binary)
 		st.sip, err = StartReal(t.Context(), binary, o)
 	} else {

@@ -38,6 +38,8 @@ type Options struct {
 	Port int
 	// RedisAddr is where the bus listens; empty takes a free port on 127.0.0.1.
 	RedisAddr string
+	// Opus lets rooms speak Opus besides PCMU: LiveKit's own SIP service publishes nothing else.
+	Opus bool
 	// Log receives LiveKit's errors and nothing below; nil discards them.
 	Log *slog.Logger
 }
@@ -144,6 +146,10 @@ func (s *Server) config(o Options) (*config.Config, error) {
 		l.Close()
 		ports[0] = o.Port
 	}
+	codecs := []map[string]string{{"mime": "audio/PCMU"}}
+	if o.Opus {
+		codecs = append(codecs, map[string]string{"mime": "audio/opus"})
+	}
 	text, err := yaml.Marshal(map[string]any{
 		"port":           ports[0],
 		"bind_addresses": []string{"127.0.0.1"},
@@ -159,7 +165,7 @@ func (s *Server) config(o Options) (*config.Config, error) {
 		"webhook": map[string]any{"api_key": o.APIKey, "urls": o.WebhookURLs},
 		"room": map[string]any{
 			"auto_create":    true,
-			"enabled_codecs": []map[string]string{{"mime": "audio/PCMU"}},
+			"enabled_codecs": codecs,
 		},
 	})
 	if err != nil {

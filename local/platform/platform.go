@@ -174,7 +174,7 @@ func (p *Platform) startLiveKit(ctx context.Context) error {
 		return nil
 	}
 	server, err := livekitd.Start(ctx, livekitd.Options{Dir: p.Config.Dir, APIKey: p.Access.LiveKitKey, APISecret: p.Access.LiveKitSecret,
-		WebhookURLs: []string{p.Access.URL + "/webhooks/livekit"}, Port: p.freePort(7880), Log: p.log})
+		WebhookURLs: []string{p.Access.URL + "/webhooks/livekit"}, Port: p.freePort(7880), Opus: p.Config.LiveKitSIP != "", Log: p.log})
 	if err != nil {
 		return err
 	}
