@@ -3,6 +3,7 @@
 package all
 
 import (
+	"crypto/rand"
 	"log/slog"
 	"time"
 
@@ -10,14 +11,18 @@ import (
 	"github.com/krosai/telephony/functions/calldetails"
 	"github.com/krosai/telephony/functions/configurenumber"
 	"github.com/krosai/telephony/functions/createcall"
+	"github.com/krosai/telephony/functions/createkey"
 	"github.com/krosai/telephony/functions/dialcall"
 	"github.com/krosai/telephony/functions/getconfiguration"
 	"github.com/krosai/telephony/functions/hangupcall"
 	"github.com/krosai/telephony/functions/health"
+	"github.com/krosai/telephony/functions/listkeys"
 	"github.com/krosai/telephony/functions/listnumbers"
 	"github.com/krosai/telephony/functions/livekitwebhook"
 	"github.com/krosai/telephony/functions/preparecall"
 	"github.com/krosai/telephony/functions/removeconfiguration"
+	"github.com/krosai/telephony/functions/revokekey"
+	"github.com/krosai/telephony/functions/rotatekey"
 	"github.com/krosai/telephony/functions/settlecall"
 	"github.com/krosai/telephony/functions/sweepcalls"
 	"github.com/krosai/telephony/shared/api"
@@ -53,12 +58,16 @@ func HTTP(d Deps) map[string]api.Endpoint {
 		"calldetails":         &calldetails.Endpoint{Calls: d.DB},
 		"configurenumber":     &configurenumber.Endpoint{Numbers: d.DB, LiveKit: d.LiveKit, Now: d.Now, AllowLoopback: d.AllowLoopback},
 		"createcall":          &createcall.Endpoint{Calls: d.DB, Numbers: d.DB, Flow: d.Flow, Now: d.Now},
+		"createkey":           &createkey.Endpoint{Keys: d.DB, Now: d.Now, Random: rand.Reader},
 		"getconfiguration":    &getconfiguration.Endpoint{Numbers: d.DB},
 		"hangupcall":          &hangupcall.Endpoint{Calls: d.DB, Settle: d.settler(), Now: d.Now},
 		"health":              &health.Endpoint{Version: d.Version},
+		"listkeys":            &listkeys.Endpoint{Keys: d.DB},
 		"listnumbers":         &listnumbers.Endpoint{Numbers: d.DB},
 		"livekitwebhook":      &livekitwebhook.Endpoint{LiveKit: d.LiveKit, Settle: d.settler(), Now: d.Now},
 		"removeconfiguration": &removeconfiguration.Endpoint{Unwire: d.unwirer()},
+		"revokekey":           &revokekey.Endpoint{Keys: d.DB},
+		"rotatekey":           &rotatekey.Endpoint{Keys: d.DB, Now: d.Now, Random: rand.Reader},
 	}
 }
 

@@ -49,6 +49,12 @@ func (c Caller) Can(scope string) bool {
 	return slices.Contains(c.Scopes, scope)
 }
 
+// MaxKeys is how many live API keys a user can have.
+const MaxKeys = 50
+
+// KeyHourLimit is how many requests an API key can make in an hour.
+const KeyHourLimit = 1000
+
 // Key is an API key as it is kept: the hash and never the text. A zero time
 // means "not".
 type Key struct {
@@ -56,11 +62,16 @@ type Key struct {
 	UserID     string
 	Name       string
 	Hash       []byte // SHA-256 of the text
+	LastFour   string // the end of the text, by which people tell keys apart
 	Scopes     []string
 	CreatedAt  time.Time
 	ExpiresAt  time.Time
-	RevokedAt  time.Time
-	LastUsedAt time.Time
+	RevokedAt  time.Time // may lie ahead: a rotated key works until then
+	LastUsedAt time.Time // the minute of its last use
+
+	HourLimit  int       // requests in an hour; 0 is KeyHourLimit
+	HourUsed   int       // of them made in this hour, the one being served included
+	HourResets time.Time // when the next hour begins
 }
 
 // Live reports whether the key can be used at the given moment. Both ends are

@@ -40,6 +40,22 @@ func TestNewKey(t *testing.T) {
 	}
 }
 
+func TestIssue(t *testing.T) {
+	t.Parallel()
+	k, text, err := account.Issue(account.Key{ID: keyID, UserID: "u1", Name: "CI"}, rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, sum, ok := account.ParseKey(text)
+	want := account.Key{ID: keyID, UserID: "u1", Name: "CI", Hash: sum[:], LastFour: text[len(text)-4:]}
+	if diff := cmp.Diff(want, k); !ok || id != keyID || diff != "" {
+		t.Errorf("%v %q %s", ok, id, diff)
+	}
+	if k, text, err := account.Issue(account.Key{ID: "1"}, rand.Reader); err == nil {
+		t.Errorf("Issue without an id = %+v, %q, want an error", k, text)
+	}
+}
+
 func TestNewKeyRefuses(t *testing.T) {
 	t.Parallel()
 	for _, id := range []string{"", "01JD8Z7N5R4T3V2W1X0YABCDEF", "key_", "key_01JD", "key_01jd8z7n5r4t3v2w1x0yabcdef", "pn_01JD8Z7N5R4T3V2W1X0YABCDEF"} {

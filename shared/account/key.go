@@ -50,6 +50,18 @@ func NewKey(id string, random io.Reader) (string, error) {
 	return string(text) + checksum(text), nil
 }
 
+// Issue makes the text of the key k.ID, and returns k with what is kept of the
+// text: its hash and its end. It fails as NewKey does.
+func Issue(k Key, random io.Reader) (Key, string, error) {
+	text, err := NewKey(k.ID, random)
+	if err != nil {
+		return Key{}, "", err
+	}
+	sum := sha256.Sum256([]byte(text))
+	k.Hash, k.LastFour = sum[:], text[keyLen-4:]
+	return k, text, nil
+}
+
 // ParseKey checks the form and the checksum of a key's text and returns the key
 // id and the SHA-256 of the text. It says nothing about whether the key exists.
 func ParseKey(text string) (id string, sum [32]byte, ok bool) {

@@ -1,0 +1,90 @@
+// Package createkey serves POST /api-keys.
+package createkey
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/oklog/ulid/v2"
+
+	"github.com/krosai/telephony/shared/account"
+	"github.com/krosai/telephony/shared/api"
+	"github.com/krosai/telephony/shared/apikey"
+	"github.com/krosai/telephony/shared/fault"
+	"github.com/krosai/telephony/shared/guard"
+)
+
+// Keys stores a new key; fault.Conflict when its user has account.MaxKeys live
+// ones.
+type Keys interface {
+	AddKey(ctx context.Context, k account.Key) error
+}
+
+// Endpoint makes API keys.
+type Endpoint struct {
+	Keys   Keys
+	Now    func() time.Time
+	Random io.Reader // of cryptographic quality
+}
+
+// Input is the request.
+type Input struct{ Body Body }
+
+// Body describes the key to make.
+type Body struct {
+	Name      string    `json:"name" minLength:"1" doc:"What the key is for, at most 64 characters"`
+	Scopes    []string  `json:"scopes" minItems:"1" uniqueItems:"true" enum:"numbers:read,numbers:write,calls:read,calls:write,webhooks:read,webhooks:write,keys:write" doc:"What the key may do. An API key can only grant what it holds itself"`
+	ExpiresAt *api.Time `json:"expires_at,omitempty" doc:"When the key stops working, at most 5 years ahead; never when left out"`
+}
+
+// Output is the new key with its text.
+type Output struct{ Body apikey.Issued }
+
+// Register adds the operation to the API.
+func (e *Endpoint) Register(a huma.API) {
+	huma.Register(a, huma.Operation{OperationID: "create-api-key", Method: http.MethodPost, Path: "/api-keys",
+		DefaultStatus: http.StatusCreated, Summary: "Create an API key", Tags: []string{"API keys"},
+		Description: "The answer holds the key itself, this once. An account can have 50 live keys; one more is a 409.",
+		Errors:      []int{http.StatusConflict}, Security: api.Needs(account.KeysWrite)}, e.create)
+}
+
+func (e *Endpoint) create(ctx context.Context, in *Input) (*Output, error) {
+	k, err := e.plan(api.CallerOf(ctx), in.Body)
+	if err != nil {
+		return nil, err
+	}
+
+	k, text, err := account.Issue(k, e.Random)
+	if err != nil {
+		return nil, err
+	}
+	if err := e.Keys.AddKey(ctx, k); err != nil {
+		return nil, err
+	}
+
+	return &Output{apikey.Issued{APIKey: text, View: apikey.Of(k)}}, nil
+}
+
+// plan is the key that the caller asks for, if they may have it.
+func (e *Endpoint) plan(caller account.Caller, b Body) (account.Key, error) {
+	now := e.Now()
+	k := account.Key{ID: "key_" + ulid.MustNewDefault(now).String(), UserID: caller.UserID, Name: b.Name, Scopes: b.Scopes, CreatedAt: now}
+	if err := guard.Name("name", b.Name); err != nil {
+		return k, err
+	}
+	if b.ExpiresAt != nil {
+		k.ExpiresAt = time.Time(*b.ExpiresAt).Truncate(time.Millisecond)
+		if !k.ExpiresAt.After(now) || k.ExpiresAt.After(now.AddDate(5, 0, 0)) {
+			return k, fault.InvalidField("expires_at", "range", "must lie ahead, at most 5 years")
+		}
+	}
+	for _, scope := range b.Scopes {
+		if !caller.Can(scope) {
+			return k, fault.New(fault.Forbidden, "FORBIDDEN", "this API key cannot grant the scope %s, which it does not have", scope)
+		}
+	}
+	return k, nil
+}

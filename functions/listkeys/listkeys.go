@@ -1,0 +1,71 @@
+// Package listkeys serves GET /api-keys.
+package listkeys
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/krosai/telephony/shared/account"
+	"github.com/krosai/telephony/shared/api"
+	"github.com/krosai/telephony/shared/apikey"
+)
+
+// Keys lists a user's keys newest first, at most limit of them, from after on.
+type Keys interface {
+	KeysOf(ctx context.Context, userID string, limit int, after string) (keys []account.Key, next string, err error)
+}
+
+// Endpoint lists the caller's API keys, those that are dead too.
+type Endpoint struct{ Keys Keys }
+
+// Input is a page of the list.
+type Input struct {
+	Limit  int    `query:"limit" minimum:"1" maximum:"100" default:"25" doc:"How many keys at most"`
+	Cursor string `query:"cursor" doc:"next_cursor of the page before"`
+}
+
+// Output is the page.
+type Output struct{ Body Page }
+
+// Page is a part of the list; next_cursor is null at its end.
+type Page struct {
+	Data       []apikey.View `json:"data"`
+	NextCursor *string       `json:"next_cursor"`
+}
+
+// Register adds the operation to the API.
+func (e *Endpoint) Register(a huma.API) {
+	huma.Register(a, huma.Operation{OperationID: "list-api-keys", Method: http.MethodGet, Path: "/api-keys",
+		Summary: "List your API keys", Tags: []string{"API keys"},
+		Description: "Newest first, the revoked and the expired ones too. A key's text is never shown again.",
+		Security:    api.Needs(account.KeysWrite)}, e.list)
+}
+
+func (e *Endpoint) list(ctx context.Context, in *Input) (*Output, error) {
+	after := ""
+	if in.Cursor != "" {
+		if err := api.OpenCursor(ctx, in.Cursor, &after); err != nil {
+			return nil, err
+		}
+	}
+
+	keys, next, err := e.Keys.KeysOf(ctx, api.CallerOf(ctx).UserID, in.Limit, after)
+	if err != nil {
+		return nil, err
+	}
+
+	page := Page{Data: make([]apikey.View, 0, len(keys))}
+	for _, k := range keys {
+		page.Data = append(page.Data, apikey.Of(k))
+	}
+	if next != "" {
+		cursor, err := api.SealCursor(ctx, next)
+		if err != nil {
+			return nil, err
+		}
+		page.NextCursor = &cursor
+	}
+	return &Output{page}, nil
+}

@@ -1,0 +1,17 @@
+// Command lambda is the rotatekey function.
+package main
+
+import (
+	"crypto/rand"
+	"time"
+
+	"github.com/krosai/telephony/functions/rotatekey"
+	"github.com/krosai/telephony/shared/env"
+	"github.com/krosai/telephony/shared/lambdahttp"
+	"github.com/krosai/telephony/shared/store"
+)
+
+func main() {
+	db := store.Open(env.AWS(), env.Must[store.Config](), time.Now)
+	lambdahttp.Start(db, &rotatekey.Endpoint{Keys: db, Now: time.Now, Random: rand.Reader})
+}

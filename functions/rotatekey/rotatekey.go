@@ -1,0 +1,93 @@
+// Package rotatekey serves POST /api-keys/{key_id}/rotate.
+package rotatekey
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/oklog/ulid/v2"
+
+	"github.com/krosai/telephony/shared/account"
+	"github.com/krosai/telephony/shared/api"
+	"github.com/krosai/telephony/shared/apikey"
+	"github.com/krosai/telephony/shared/fault"
+)
+
+// Keys reads and rotates a user's keys. Key fails with fault.NotFound for
+// another's; RotateKey, which ends old at old.RevokedAt, with fault.Conflict
+// when old is not live or has been rotated, and when the user has too many keys.
+type Keys interface {
+	Key(ctx context.Context, userID, id string) (account.Key, error)
+	RotateKey(ctx context.Context, old, fresh account.Key) error
+}
+
+// Endpoint puts a new API key in the place of an old one.
+type Endpoint struct {
+	Keys   Keys
+	Now    func() time.Time
+	Random io.Reader // of cryptographic quality
+}
+
+// Input names the key.
+type Input struct {
+	KeyID string `path:"key_id" doc:"The key to rotate"`
+	Body  *Body
+}
+
+// Body says what becomes of the old key.
+type Body struct {
+	GraceSeconds int `json:"grace_seconds,omitempty" minimum:"0" maximum:"86400" default:"0" doc:"How long the old key still works, in seconds"`
+}
+
+// Output is the new key with its text.
+type Output struct{ Body View }
+
+// View is the new key, and the old one with its end.
+type View struct {
+	apikey.Issued
+	Replaces apikey.View `json:"replaces" doc:"The old key; it works until revoked_at"`
+}
+
+// Register adds the operation to the API.
+func (e *Endpoint) Register(a huma.API) {
+	huma.Register(a, huma.Operation{OperationID: "rotate-api-key", Method: http.MethodPost, Path: "/api-keys/{key_id}/rotate",
+		DefaultStatus: http.StatusCreated, Summary: "Rotate an API key", Tags: []string{"API keys"},
+		Description: "Makes a key with the same name, scopes and expiry, and shows it this once. The old one stops working at once, or after grace_seconds. An API key can only rotate keys whose scopes it holds itself.",
+		Errors:      []int{http.StatusConflict}, Security: api.Needs(account.KeysWrite)}, e.rotate)
+}
+
+func (e *Endpoint) rotate(ctx context.Context, in *Input) (*Output, error) {
+	if err := api.ID("key_", in.KeyID, "API key"); err != nil {
+		return nil, err
+	}
+	caller := api.CallerOf(ctx)
+	old, err := e.Keys.Key(ctx, caller.UserID, in.KeyID)
+	if err != nil {
+		return nil, err
+	}
+	for _, scope := range old.Scopes { // or the caller would get a key that can do more
+		if !caller.Can(scope) {
+			return nil, fault.New(fault.Forbidden, "FORBIDDEN", "this API key cannot rotate one with the scope %s, which it does not have", scope)
+		}
+	}
+
+	now := e.Now()
+	fresh, text, err := account.Issue(account.Key{ID: "key_" + ulid.MustNewDefault(now).String(), UserID: old.UserID, Name: old.Name,
+		Scopes: old.Scopes, CreatedAt: now, ExpiresAt: old.ExpiresAt,
+		HourLimit: old.HourLimit, HourUsed: old.HourUsed, HourResets: old.HourResets}, e.Random)
+	if err != nil {
+		return nil, err
+	}
+	old.RevokedAt = now
+	if in.Body != nil {
+		old.RevokedAt = now.Add(time.Duration(in.Body.GraceSeconds) * time.Second)
+	}
+	if err := e.Keys.RotateKey(ctx, old, fresh); err != nil {
+		return nil, err
+	}
+
+	return &Output{View{apikey.Issued{APIKey: text, View: apikey.Of(fresh)}, apikey.Of(old)}}, nil
+}

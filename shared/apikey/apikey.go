@@ -1,0 +1,39 @@
+// Package apikey is how the API shows API keys.
+package apikey
+
+import (
+	"slices"
+
+	"github.com/krosai/telephony/shared/account"
+	"github.com/krosai/telephony/shared/api"
+)
+
+// View is an API key. It holds neither its text nor its hash.
+type View struct {
+	KeyID      string    `json:"key_id"`
+	Name       string    `json:"name"`
+	LastFour   string    `json:"last_four" doc:"The last four characters of the key"`
+	Scopes     []string  `json:"scopes"`
+	CreatedAt  api.Time  `json:"created_at"`
+	ExpiresAt  *api.Time `json:"expires_at" doc:"null: never"`
+	LastUsedAt *api.Time `json:"last_used_at" doc:"The minute of its last use; null: not used yet"`
+	RevokedAt  *api.Time `json:"revoked_at" doc:"When the key stopped working, or will stop after it was rotated; null: not revoked"`
+}
+
+// Issued is a new API key with its text, which is shown this once.
+type Issued struct {
+	APIKey string `json:"api_key" doc:"The key itself. It is shown this once and kept nowhere"`
+	View
+}
+
+// Of shows a key.
+func Of(k account.Key) View {
+	v := View{KeyID: k.ID, Name: k.Name, LastFour: k.LastFour, Scopes: []string{}, CreatedAt: api.Time(k.CreatedAt),
+		ExpiresAt: api.OrNull(k.ExpiresAt), LastUsedAt: api.OrNull(k.LastUsedAt), RevokedAt: api.OrNull(k.RevokedAt)}
+	for _, scope := range account.Scopes() { // in this order; the database keeps none
+		if slices.Contains(k.Scopes, scope) {
+			v.Scopes = append(v.Scopes, scope)
+		}
+	}
+	return v
+}
