@@ -17,47 +17,75 @@ import (
 
 // Config names the state machines.
 type Config struct {
-	CallMachine string `env:"CALL_STATE_MACHINE_ARN"`
+	CallMachine     string `env:"CALL_STATE_MACHINE_ARN"`
+	ApprovalMachine string `env:"APPROVAL_STATE_MACHINE_ARN"`
 }
 
 // Client speaks to Step Functions.
 type Client struct {
-	sfn         *sfn.Client
-	callMachine string
+	sfn      *sfn.Client
+	machines Config
 }
 
 // Open makes a client. It does not touch the network.
 func Open(cfg aws.Config, c Config) *Client {
-	return &Client{callMachine: c.CallMachine, sfn: sfn.NewFromConfig(cfg)}
+	return &Client{machines: c, sfn: sfn.NewFromConfig(cfg)}
 }
 
 // StartCall starts the workflow of a call. The execution is named after the
-// call, so that starting it again changes nothing. Its input is the id alone:
-// history is kept for 90 days and must hold no prompt.
+// call, so that starting it again changes nothing.
 func (c *Client) StartCall(ctx context.Context, callID string) error {
-	input, err := json.Marshal(map[string]string{"call_id": callID})
+	return c.start(ctx, "the call workflow", c.machines.CallMachine, "call_id", callID)
+}
+
+// StartApproval starts the workflow of a number request, named after it, so
+// that starting it again changes nothing.
+func (c *Client) StartApproval(ctx context.Context, requestID string) error {
+	return c.start(ctx, "the approval workflow", c.machines.ApprovalMachine, "request_id", requestID)
+}
+
+// start begins an execution that is named after what it is about. Its input is
+// the id alone: history is kept for 90 days and must hold no prompt.
+func (c *Client) start(ctx context.Context, what, machine, name, id string) error {
+	input, err := json.Marshal(map[string]string{name: id})
 	if err != nil {
 		return fmt.Errorf("encode workflow input: %w", err)
 	}
-	_, err = c.sfn.StartExecution(ctx, &sfn.StartExecutionInput{StateMachineArn: &c.callMachine, Name: &callID,
-		Input: aws.String(string(input))})
+	_, err = c.sfn.StartExecution(ctx, &sfn.StartExecutionInput{StateMachineArn: &machine, Name: &id, Input: aws.String(string(input))})
 	if _, exists := errors.AsType[*types.ExecutionAlreadyExists](err); err == nil || exists {
 		return nil
 	}
-	return fault.Unavailable("the call workflow", err)
+	return fault.Unavailable(what, err)
 }
 
 // CallEnded tells the workflow that waits with this token that its call is
-// over. A workflow that no longer waits needs no telling.
+// over. A workflow that no longer waits needs no telling, nor does one that has
+// left no token.
 func (c *Client) CallEnded(ctx context.Context, token string) error {
+	return c.tell(ctx, "the call workflow", token, `{"outcome":"ended"}`)
+}
+
+// RequestDecided tells the workflow that waits with this token that there is a
+// decision on its request, like CallEnded.
+func (c *Client) RequestDecided(ctx context.Context, token string) error {
+	return c.tell(ctx, "the approval workflow", token, `{"outcome":"decided"}`)
+}
+
+// StockArrived tells the workflow that waits with this token that there may be
+// a number for its request, like CallEnded.
+func (c *Client) StockArrived(ctx context.Context, token string) error {
+	return c.tell(ctx, "the approval workflow", token, `{"outcome":"stock"}`)
+}
+
+func (c *Client) tell(ctx context.Context, what, token, news string) error {
 	if token == "" {
 		return nil
 	}
-	_, err := c.sfn.SendTaskSuccess(ctx, &sfn.SendTaskSuccessInput{TaskToken: &token, Output: aws.String(`{"outcome":"ended"}`)})
+	_, err := c.sfn.SendTaskSuccess(ctx, &sfn.SendTaskSuccessInput{TaskToken: &token, Output: &news})
 	_, late := errors.AsType[*types.TaskTimedOut](err)
 	_, gone := errors.AsType[*types.TaskDoesNotExist](err)
 	if err == nil || late || gone {
 		return nil
 	}
-	return fault.Unavailable("the call workflow", err)
+	return fault.Unavailable(what, err)
 }

@@ -26,6 +26,7 @@ type Number struct {
 	Country      string // ISO 3166-1 alpha-2
 	Type         string // local, mobile, toll_free
 	Capabilities []string
+	Provider     string // whom the number is rented from
 	UserID       string // the owner; empty while unassigned
 	AssignedAt   time.Time
 	Trunk        *Trunk

@@ -14,14 +14,19 @@ import (
 
 // The Numbers table: one row per number, whose key is derived from the number,
 // so that a number exists once. The index by_user holds the numbers that have
-// an owner. A row carries the lease of who configures it; a lease that ran out
-// without being given back means that a configuration stopped half way.
+// an owner; inventory, over shards, those that are available and those that are
+// assigned, by country and type. A row carries the lease of who configures it; a
+// lease that ran out without being given back means that a configuration stopped
+// half way, and the index leased, over shards, finds it.
 type numberRow struct {
 	ID           string    `dynamodbav:"number_id"`
 	E164         string    `dynamodbav:"e164"`
 	Country      string    `dynamodbav:"country"`
 	Type         string    `dynamodbav:"number_type"`
 	Capabilities []string  `dynamodbav:"capabilities"`
+	Provider     string    `dynamodbav:"provider,omitempty"`
+	Stock        string    `dynamodbav:"stock"`
+	Kind         string    `dynamodbav:"kind"`
 	UserID       string    `dynamodbav:"user_id,omitempty"` // a key of by_user, so never empty text
 	AssignedAt   Time      `dynamodbav:"assigned_at"`
 	Trunk        *trunkRow `dynamodbav:"trunk"`
@@ -55,16 +60,17 @@ type ruleRow struct {
 }
 
 func numberRowOf(n number.Number) numberRow {
-	return numberRow{ID: n.ID, E164: n.E164, Country: n.Country, Type: n.Type, Capabilities: n.Capabilities, UserID: n.UserID,
-		AssignedAt: Time{n.AssignedAt}, Trunk: (*trunkRow)(n.Trunk), Rule: (*ruleRow)(n.Rule), Fault: n.Fault, UpdatedAt: Time{n.UpdatedAt}}
+	return numberRow{ID: n.ID, E164: n.E164, Country: n.Country, Type: n.Type, Capabilities: n.Capabilities, Provider: n.Provider,
+		Stock: stockOf(n), Kind: kindOf(n), UserID: n.UserID, AssignedAt: Time{n.AssignedAt}, Trunk: (*trunkRow)(n.Trunk),
+		Rule: (*ruleRow)(n.Rule), Fault: n.Fault, UpdatedAt: Time{n.UpdatedAt}}
 }
 
 // numberFrom reads a row. A lease left to run out is a fault.
 func (db *DB) numberFrom(row item) (number.Number, error) {
 	r, err := decode[numberRow](row)
 	abandoned := !r.LeaseUntil.IsZero() && !r.LeaseUntil.After(db.now())
-	return number.Number{ID: r.ID, E164: r.E164, Country: r.Country, Type: r.Type, Capabilities: r.Capabilities, UserID: r.UserID,
-		AssignedAt: r.AssignedAt.Time, Trunk: (*number.Trunk)(r.Trunk), Rule: (*number.Rule)(r.Rule),
+	return number.Number{ID: r.ID, E164: r.E164, Country: r.Country, Type: r.Type, Capabilities: r.Capabilities, Provider: r.Provider,
+		UserID: r.UserID, AssignedAt: r.AssignedAt.Time, Trunk: (*number.Trunk)(r.Trunk), Rule: (*number.Rule)(r.Rule),
 		Fault: r.Fault || abandoned, UpdatedAt: r.UpdatedAt.Time}, err
 }
 
@@ -139,9 +145,9 @@ func (db *DB) PutNumber(ctx context.Context, n number.Number) error {
 func (db *DB) LeaseNumber(ctx context.Context, userID, id, owner string, ttl time.Duration) (number.Number, error) {
 	now := db.now()
 	out, err := db.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{TableName: &db.table.Numbers, Key: item{"number_id": text(id)},
-		UpdateExpression:                    aws.String("SET lease_owner = :owner, lease_until = :until"),
+		UpdateExpression:                    aws.String("SET lease_owner = :owner, lease_until = :until, lease_shard = :shard"),
 		ConditionExpression:                 aws.String("user_id = :user AND (attribute_not_exists(lease_until) OR lease_until <= :now OR lease_owner = :owner)"),
-		ExpressionAttributeValues:           item{":owner": text(owner), ":until": stamp(now.Add(ttl)), ":now": stamp(now), ":user": text(userID)},
+		ExpressionAttributeValues:           item{":owner": text(owner), ":until": stamp(now.Add(ttl)), ":now": stamp(now), ":user": text(userID), ":shard": text(shard(id))},
 		ReturnValues:                        types.ReturnValueAllOld, // a lease that had been abandoned shows as a fault
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld})
 	if row, no := refused(err); no {
@@ -171,7 +177,7 @@ func (db *DB) SaveConfiguration(ctx context.Context, n number.Number, owner stri
 	}
 	row[":owner"], row[":at"], row[":user"] = text(owner), stamp(n.UpdatedAt), text(n.UserID)
 	_, err = db.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{TableName: &db.table.Numbers, Key: item{"number_id": text(n.ID)},
-		UpdateExpression:                    aws.String("SET trunk = :trunk, #rule = :rule, fault = :fault, updated_at = :at, saved_by = :owner REMOVE lease_owner, lease_until"),
+		UpdateExpression:                    aws.String("SET trunk = :trunk, #rule = :rule, fault = :fault, updated_at = :at, saved_by = :owner REMOVE lease_owner, lease_until, lease_shard"),
 		ConditionExpression:                 aws.String("lease_owner = :owner AND user_id = :user"),
 		ExpressionAttributeNames:            map[string]string{"#rule": "rule"},
 		ExpressionAttributeValues:           row,
@@ -183,7 +189,7 @@ func (db *DB) SaveConfiguration(ctx context.Context, n number.Number, owner stri
 // A lease that owner no longer holds is no error: there is nothing to give.
 func (db *DB) ReleaseNumber(ctx context.Context, n number.Number, owner string) error {
 	_, err := db.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{TableName: &db.table.Numbers, Key: item{"number_id": text(n.ID)},
-		UpdateExpression:          aws.String("SET fault = :fault REMOVE lease_owner, lease_until"),
+		UpdateExpression:          aws.String("SET fault = :fault REMOVE lease_owner, lease_until, lease_shard"),
 		ConditionExpression:       aws.String("lease_owner = :owner"),
 		ExpressionAttributeValues: item{":owner": text(owner), ":fault": &types.AttributeValueMemberBOOL{Value: n.Fault}}})
 	if _, no := refused(err); no {

@@ -23,11 +23,13 @@ import (
 
 // Config names the tables. A function is told of those it uses.
 type Config struct {
-	Numbers string `env:"NUMBERS_TABLE"`
-	Calls   string `env:"CALLS_TABLE"`
-	Stats   string `env:"STATS_TABLE"`
-	Keys    string `env:"KEYS_TABLE"`
-	Limits  string `env:"LIMITS_TABLE"`
+	Numbers  string `env:"NUMBERS_TABLE"`
+	Requests string `env:"REQUESTS_TABLE"`
+	Calls    string `env:"CALLS_TABLE"`
+	Stats    string `env:"STATS_TABLE"`
+	Keys     string `env:"KEYS_TABLE"`
+	Limits   string `env:"LIMITS_TABLE"`
+	Audit    string `env:"AUDIT_TABLE"`
 }
 
 // DB is the database. It is safe for concurrent use.
@@ -129,6 +131,25 @@ func refusedIn(err error) ([]item, bool) {
 		}
 	}
 	return rows, found
+}
+
+// collided reports whether a transaction was cancelled for nothing but another
+// that was at the same row: none of its conditions is known to fail.
+func collided(err error) bool {
+	e, ok := errors.AsType[*types.TransactionCanceledException](err)
+	if !ok {
+		return false
+	}
+	met := false
+	for _, r := range e.CancellationReasons {
+		switch aws.ToString(r.Code) {
+		case "ConditionalCheckFailed":
+			return false
+		case "TransactionConflict":
+			met = true
+		}
+	}
+	return met
 }
 
 // broken wraps a failure of DynamoDB itself: the caller may try again.

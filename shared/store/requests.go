@@ -1,0 +1,265 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/krosai/telephony/shared/account"
+	"github.com/krosai/telephony/shared/fault"
+	"github.com/krosai/telephony/shared/number"
+	"github.com/krosai/telephony/shared/request"
+)
+
+// The Requests table: one row per request, and one row per claim, which makes
+// "already requested" a conditional write: on the number that is asked for or
+// chosen, and on a kind of number by a user. A request holds its claims until it
+// is assigned or rejected. Request ids are in the order of their times, so they
+// order the indexes: by_user; by_status, over shards; and open, over shards, the
+// requests whose workflow has work left, which a request leaves by losing
+// open_shard.
+type requestRow struct {
+	ID             string   `dynamodbav:"request_id"`
+	UserID         string   `dynamodbav:"user_id"`
+	Country        string   `dynamodbav:"country,omitempty"`
+	Type           string   `dynamodbav:"number_type,omitempty"`
+	AreaCode       string   `dynamodbav:"area_code,omitempty"`
+	PhoneNumber    string   `dynamodbav:"phone_number,omitempty"`
+	Capabilities   []string `dynamodbav:"capabilities"`
+	Purpose        string   `dynamodbav:"purpose"`
+	Status         string   `dynamodbav:"status"`
+	StatusShard    string   `dynamodbav:"status_shard"`
+	OpenShard      string   `dynamodbav:"open_shard,omitempty"`
+	Reason         string   `dynamodbav:"reason,omitempty"`
+	NumberID       string   `dynamodbav:"number_id,omitempty"`
+	WantedNumberID string   `dynamodbav:"wanted_number_id,omitempty"`
+	DecidedBy      string   `dynamodbav:"decided_by,omitempty"`
+	DecidedAt      Time     `dynamodbav:"decided_at"`
+	CreatedAt      Time     `dynamodbav:"created_at"`
+	UpdatedAt      Time     `dynamodbav:"updated_at"`
+	NotifiedAt     Time     `dynamodbav:"notified_at"`
+	Reminders      int      `dynamodbav:"reminders,omitempty"`
+	TaskToken      string   `dynamodbav:"task_token,omitempty"`
+	Awaits         string   `dynamodbav:"awaits,omitempty"`
+}
+
+func requestRowOf(r request.Request) requestRow {
+	return requestRow{ID: r.ID, UserID: r.UserID, Country: r.Country, Type: r.Type, AreaCode: r.AreaCode, PhoneNumber: r.PhoneNumber,
+		Capabilities: r.Capabilities, Purpose: r.Purpose, Status: string(r.Status), StatusShard: statusShard(r.Status, shard(r.ID)),
+		OpenShard: shard(r.ID), Reason: r.Reason, NumberID: r.NumberID, WantedNumberID: r.WantedNumberID, DecidedBy: r.DecidedBy,
+		DecidedAt: Time{r.DecidedAt}, CreatedAt: Time{r.CreatedAt}, UpdatedAt: Time{r.UpdatedAt}, NotifiedAt: Time{r.NotifiedAt},
+		Reminders: r.Reminders, TaskToken: r.TaskToken, Awaits: r.Awaits}
+}
+
+func requestFrom(row item) (request.Request, error) {
+	r, err := decode[requestRow](row)
+	return request.Request{ID: r.ID, UserID: r.UserID, Country: r.Country, Type: r.Type, AreaCode: r.AreaCode, PhoneNumber: r.PhoneNumber,
+		Capabilities: r.Capabilities, Purpose: r.Purpose, Status: request.Status(r.Status), Reason: r.Reason, NumberID: r.NumberID,
+		WantedNumberID: r.WantedNumberID, DecidedBy: r.DecidedBy, DecidedAt: r.DecidedAt.Time, CreatedAt: r.CreatedAt.Time,
+		UpdatedAt: r.UpdatedAt.Time, NotifiedAt: r.NotifiedAt.Time, Reminders: r.Reminders, TaskToken: r.TaskToken, Awaits: r.Awaits}, err
+}
+
+func statusShard(s request.Status, shard string) string { return string(s) + "#" + shard }
+
+func requestKey(id string) item { return item{"request_id": text(id)} }
+
+// The keys of claims. A user id may hold any text, so it comes last.
+func numberClaim(numberID string) item { return requestKey("claim#number#" + numberID) }
+
+func kindClaim(r request.Request) item {
+	return requestKey("claim#kind#" + r.Country + "#" + r.Type + "#" + r.UserID)
+}
+
+// claim takes a claim for a request, which may hold it already.
+func (db *DB) claim(key item, requestID string) types.TransactWriteItem {
+	row := item{"request_id": key["request_id"], "held_by": text(requestID)}
+	return types.TransactWriteItem{Put: &types.Put{TableName: &db.table.Requests, Item: row,
+		ConditionExpression:       aws.String("attribute_not_exists(request_id) OR held_by = :id"),
+		ExpressionAttributeValues: item{":id": text(requestID)}}}
+}
+
+// unclaim gives a claim back, unless it is another request's.
+func (db *DB) unclaim(key item, requestID string) types.TransactWriteItem {
+	return types.TransactWriteItem{Delete: &types.Delete{TableName: &db.table.Requests, Key: key,
+		ConditionExpression:       aws.String("attribute_not_exists(request_id) OR held_by = :id"),
+		ExpressionAttributeValues: item{":id": text(requestID)}}}
+}
+
+// unclaimAll gives back what a request holds.
+func (db *DB) unclaimAll(r request.Request) []types.TransactWriteItem {
+	given := []types.TransactWriteItem{db.unclaim(kindClaim(r), r.ID)}
+	if only := r.Only(); only != "" {
+		given = append(given, db.unclaim(numberClaim(only), r.ID))
+	}
+	return given
+}
+
+// CreateRequest records a pending request. It is fault.Conflict
+// PHONE_NUMBER_ALREADY_REQUESTED when the number it names is requested or owned,
+// by whomever, or when the user has an open request of the same country and
+// type. A request that is recorded already, under its id, is success and changes
+// nothing.
+func (db *DB) CreateRequest(ctx context.Context, r request.Request) (request.Request, account.Limit, error) {
+	r.Status, r.UpdatedAt = request.Pending, r.CreatedAt
+	row, err := encode(requestRowOf(r))
+	if err != nil {
+		return r, account.Limit{}, err
+	}
+	entry, err := db.note(r.ID, request.Entry{At: r.CreatedAt, Actor: r.UserID, Action: "submitted", To: string(r.Status)})
+	if err != nil {
+		return r, account.Limit{}, err
+	}
+	writes := []types.TransactWriteItem{
+		{Put: &types.Put{TableName: &db.table.Requests, Item: row, ConditionExpression: aws.String("attribute_not_exists(request_id)"),
+			ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}},
+		entry, db.claim(kindClaim(r), r.ID),
+	}
+	if r.PhoneNumber != "" {
+		id := number.ID(r.PhoneNumber)
+		writes = append(writes, db.claim(numberClaim(id), r.ID), types.TransactWriteItem{ConditionCheck: &types.ConditionCheck{
+			TableName: &db.table.Numbers, Key: item{"number_id": text(id)}, ConditionExpression: aws.String("attribute_not_exists(user_id)")}})
+	}
+	_, err = db.client.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: writes})
+	rows, no := refusedIn(err)
+	switch {
+	case err == nil:
+		return r, account.Limit{}, nil
+	case !no:
+		return r, account.Limit{}, broken("create request", err)
+	case rows[0] != nil:
+		r, err = requestFrom(rows[0])
+		return r, account.Limit{}, err
+	case rows[2] != nil:
+		return r, account.Limit{}, fault.New(fault.Conflict, "PHONE_NUMBER_ALREADY_REQUESTED",
+			"you have an open request for a number of this country and type already")
+	}
+	return r, account.Limit{}, fault.New(fault.Conflict, "PHONE_NUMBER_ALREADY_REQUESTED",
+		"the phone number is requested or assigned already")
+}
+
+// RequestByID reads a request, whoever's it is. An unknown id is fault.NotFound.
+func (db *DB) RequestByID(ctx context.Context, id string) (request.Request, error) {
+	out, err := db.client.GetItem(ctx, &dynamodb.GetItemInput{TableName: &db.table.Requests, Key: requestKey(id), ConsistentRead: aws.Bool(true)})
+	if err != nil {
+		return request.Request{}, broken("read request", err)
+	}
+	r, err := requestFrom(out.Item)
+	if err == nil && r.Status == "" { // not there, or a claim
+		return request.Request{}, fault.Missing("phone number request")
+	}
+	return r, err
+}
+
+// Request reads a request of a user. One that does not exist or is somebody
+// else's is fault.NotFound.
+func (db *DB) Request(ctx context.Context, userID, id string) (request.Request, error) {
+	r, err := db.RequestByID(ctx, id)
+	if err == nil && r.UserID != userID {
+		return request.Request{}, fault.Missing("phone number request")
+	}
+	return r, err
+}
+
+// RequestsOf lists a user's requests, newest first: at most limit of them (1 or
+// more), those before the id after. next is the after of the rest, empty at the
+// end. A request made a moment ago may not be in it yet.
+func (db *DB) RequestsOf(ctx context.Context, userID string, limit int, after string) ([]request.Request, string, error) {
+	in := &dynamodb.QueryInput{IndexName: aws.String("by_user"), ScanIndexForward: aws.Bool(false), Limit: aws.Int32(int32(limit) + 1),
+		KeyConditionExpression: aws.String("user_id = :user"), ExpressionAttributeValues: item{":user": text(userID)}}
+	if after != "" {
+		in.ExclusiveStartKey = item{"user_id": text(userID), "request_id": text(after)}
+	}
+	found, err := db.queryRequests(ctx, in)
+	return page(found, limit, err)
+}
+
+// RequestsWith lists everybody's requests in a state, oldest first, like
+// RequestsOf. It asks every shard of the index, all at once.
+func (db *DB) RequestsWith(ctx context.Context, status request.Status, limit int, after string) ([]request.Request, string, error) {
+	found, err := db.eachShard(func(s string) ([]request.Request, error) {
+		key := item{"status_shard": text(statusShard(status, s))}
+		in := &dynamodb.QueryInput{IndexName: aws.String("by_status"), Limit: aws.Int32(int32(limit) + 1),
+			KeyConditionExpression: aws.String("status_shard = :shard"), ExpressionAttributeValues: item{":shard": key["status_shard"]}}
+		if after != "" {
+			key["request_id"] = text(after)
+			in.ExclusiveStartKey = key
+		}
+		return db.queryRequests(ctx, in)
+	})
+	return page(found, limit, err)
+}
+
+// OpenRequests lists the requests whose workflow has work left, oldest first.
+// The index trails the table by a moment.
+func (db *DB) OpenRequests(ctx context.Context) ([]request.Request, error) {
+	return db.eachShard(func(s string) ([]request.Request, error) {
+		return db.queryRequests(ctx, &dynamodb.QueryInput{IndexName: aws.String("open"),
+			KeyConditionExpression: aws.String("open_shard = :shard"), ExpressionAttributeValues: item{":shard": text(s)}})
+	})
+}
+
+// WaitingFor lists the approved requests that wait for a number like n, the
+// oldest ten. The index trails the table by a moment.
+func (db *DB) WaitingFor(ctx context.Context, n number.Number) ([]request.Request, error) {
+	found, err := db.eachShard(func(s string) ([]request.Request, error) {
+		return db.queryRequests(ctx, &dynamodb.QueryInput{IndexName: aws.String("by_status"), KeyConditionExpression: aws.String("status_shard = :shard"),
+			ExpressionAttributeValues: item{":shard": text(statusShard(request.Approved, s))}})
+	})
+	found = slices.DeleteFunc(found, func(r request.Request) bool { return r.Awaits != request.AwaitsStock || !r.Fits(n) })
+	return found[:min(10, len(found))], err
+}
+
+// queryRequests reads an index: one page when in has a limit, else all of it.
+func (db *DB) queryRequests(ctx context.Context, in *dynamodb.QueryInput) ([]request.Request, error) {
+	in.TableName = &db.table.Requests
+	var found []request.Request
+	for {
+		out, err := db.client.Query(ctx, in)
+		if err != nil {
+			return nil, broken("list requests", err)
+		}
+		for _, row := range out.Items {
+			r, err := requestFrom(row)
+			if err != nil {
+				return nil, err
+			}
+			found = append(found, r)
+		}
+		in.ExclusiveStartKey = out.LastEvaluatedKey
+		if in.ExclusiveStartKey == nil || in.Limit != nil && len(found) >= int(*in.Limit) {
+			return found, nil
+		}
+	}
+}
+
+// eachShard asks all shards at once and puts the answers in the order of their
+// ids.
+func (db *DB) eachShard(ask func(shard string) ([]request.Request, error)) ([]request.Request, error) {
+	var (
+		wg    sync.WaitGroup
+		found [shards][]request.Request
+		errs  [shards]error
+	)
+	for s := range shards {
+		wg.Go(func() { found[s], errs[s] = ask(fmt.Sprint(s)) })
+	}
+	wg.Wait()
+	all := slices.Concat(found[:]...)
+	slices.SortFunc(all, func(a, b request.Request) int { return cmp.Compare(a.ID, b.ID) })
+	return all, errors.Join(errs[:]...)
+}
+
+// page cuts what was found to limit and says where the rest begins.
+func page(found []request.Request, limit int, err error) ([]request.Request, string, error) {
+	if err != nil || len(found) <= limit {
+		return found, "", err
+	}
+	return found[:limit], found[limit-1].ID, nil
+}

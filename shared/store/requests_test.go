@@ -1,0 +1,551 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/oklog/ulid/v2"
+
+	"github.com/krosai/telephony/shared/fault"
+	"github.com/krosai/telephony/shared/number"
+	"github.com/krosai/telephony/shared/request"
+	"github.com/krosai/telephony/shared/store/storetest"
+)
+
+// asked is a user's request for any mobile number of Nigeria.
+func asked(user string) request.Request {
+	return request.Request{ID: "req_" + ulid.Make().String(), UserID: user, Country: "NG", Type: "mobile",
+		Capabilities: []string{"outbound"}, Purpose: "Order follow-up calls", CreatedAt: t0}
+}
+
+// spare is the n-th mobile number of Nigeria, which nobody owns.
+func spare(n int) number.Number {
+	e164 := fmt.Sprintf("+234801234%04d", n)
+	return number.Number{ID: number.ID(e164), E164: e164, Country: "NG", Type: "mobile",
+		Capabilities: []string{"inbound", "outbound"}, Provider: "carrier", UpdatedAt: t0}
+}
+
+// desk is a database as these tests need it: what it is told to do succeeds.
+type desk struct {
+	*storetest.Database
+	t *testing.T
+}
+
+func openDesk(t *testing.T) desk {
+	t.Helper()
+	return desk{storetest.Open(t, func() time.Time { return t0 }), t}
+}
+
+func (d desk) submit(r request.Request) request.Request {
+	d.t.Helper()
+	r, _, err := d.CreateRequest(d.t.Context(), r)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return r
+}
+
+func (d desk) approve(r request.Request, numberID string) request.Request {
+	d.t.Helper()
+	r, err := d.Decide(d.t.Context(), r.ID, request.Decision{Approve: true, By: "root", NumberID: numberID}, t0)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return r
+}
+
+func (d desk) add(numbers ...number.Number) {
+	d.t.Helper()
+	for _, n := range numbers {
+		if err := d.AddNumber(d.t.Context(), n, "root"); err != nil {
+			d.t.Fatal(err)
+		}
+	}
+}
+
+// actions is the audit of a subject: who did what, to which state.
+func (d desk) actions(subject string) []string {
+	d.t.Helper()
+	entries, _, err := d.Audit(d.t.Context(), subject, 100, "")
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	var lines []string
+	for _, e := range entries {
+		lines = append(lines, e.Actor+" "+e.Action+" "+e.From+">"+e.To)
+	}
+	return lines
+}
+
+func (d desk) sameActions(subject string, want ...string) {
+	d.t.Helper()
+	if diff := cmp.Diff(want, d.actions(subject)); diff != "" {
+		d.t.Errorf("audit (-want +got):\n%s", diff)
+	}
+}
+
+// code is an error's code, "" for none.
+func code(err error) string {
+	if err == nil {
+		return ""
+	}
+	if e, ok := errors.AsType[*fault.Error](err); ok {
+		return e.Code
+	}
+	return err.Error()
+}
+
+// together runs f n times at once and counts those that return true.
+func together(n int, f func(int) bool) int {
+	var wg sync.WaitGroup
+	var yes atomic.Int64
+	start := make(chan struct{})
+	for i := range n {
+		wg.Go(func() {
+			<-start
+			if f(i) {
+				yes.Add(1)
+			}
+		})
+	}
+	close(start)
+	wg.Wait()
+	return int(yes.Load())
+}
+
+func TestRequestLife(t *testing.T) {
+	t.Parallel()
+	d := openDesk(t)
+	d.add(spare(1))
+	r := d.submit(asked("ada"))
+	d.approve(r, "")
+	got, assigned, err := d.AssignNumber(t.Context(), r.ID)
+	if err != nil || !assigned {
+		t.Fatalf("assigned %t, %v", assigned, err)
+	}
+	first, err := d.NotifyRequest(t.Context(), r.ID, t0)
+	if err != nil || !first {
+		t.Fatalf("notified first %t, %v", first, err)
+	}
+	want := r
+	want.Status, want.DecidedBy, want.DecidedAt, want.NumberID = request.Assigned, "root", t0, spare(1).ID
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("assigned (-want +got):\n%s", diff)
+	}
+	want.NotifiedAt = t0
+	got, err = d.Request(t.Context(), "ada", r.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("read again (-want +got):\n%s", diff)
+	}
+	n, err := d.Number(t.Context(), "ada", spare(1).ID)
+	if err != nil || !n.AssignedAt.Equal(t0) || n.Provider != "carrier" {
+		t.Errorf("%+v, %v", n, err)
+	}
+	d.sameActions(r.ID, "ada submitted >pending", "root approved pending>approved", "platform assigned approved>assigned", "platform notified >")
+	d.sameActions(n.ID, "root added >available", "platform assigned available>assigned")
+	d.submit(asked("ada")) // nothing is open any more
+}
+
+func TestAlreadyRequested(t *testing.T) {
+	t.Parallel()
+	named := func(user string, n int) request.Request {
+		r := asked(user)
+		r.PhoneNumber = spare(n).E164
+		return r
+	}
+	local := asked("ada")
+	local.Type = "local"
+	ghana := asked("ada")
+	ghana.Country = "GH"
+	for _, tt := range []struct {
+		name    string
+		before  request.Request
+		then    func(d desk, r request.Request)
+		request request.Request
+		want    string
+	}{
+		{"the same kind twice", asked("ada"), nil, asked("ada"), "PHONE_NUMBER_ALREADY_REQUESTED"},
+		{"the same kind, another user", asked("ada"), nil, asked("bea"), ""},
+		{"another type", asked("ada"), nil, local, ""},
+		{"another country", asked("ada"), nil, ghana, ""},
+		{"the same number, another user", named("ada", 1), nil, named("bea", 1), "PHONE_NUMBER_ALREADY_REQUESTED"},
+		{"another number, another user", named("ada", 1), nil, named("bea", 2), ""},
+		{"another number, the same user", named("ada", 1), nil, named("ada", 2), "PHONE_NUMBER_ALREADY_REQUESTED"},
+		{"the number after a rejection", named("ada", 1), func(d desk, r request.Request) {
+			if _, err := d.Decide(t.Context(), r.ID, request.Decision{By: "root", Reason: "no"}, t0); err != nil {
+				d.t.Fatal(err)
+			}
+		}, named("bea", 1), ""},
+		{"the kind after it expired", asked("ada"), func(d desk, r request.Request) {
+			if _, err := d.ExpireRequest(t.Context(), r.ID, t0); err != nil {
+				d.t.Fatal(err)
+			}
+		}, asked("ada"), ""},
+		{"the kind while it waits for stock", asked("ada"), func(d desk, r request.Request) { d.approve(r, "") }, asked("ada"), "PHONE_NUMBER_ALREADY_REQUESTED"},
+		{"a number that is owned", named("ada", 1), func(d desk, r request.Request) {
+			d.add(spare(1))
+			d.approve(r, "")
+			if _, ok, err := d.AssignNumber(t.Context(), r.ID); !ok || err != nil {
+				d.t.Fatal(ok, err)
+			}
+		}, named("bea", 1), "PHONE_NUMBER_ALREADY_REQUESTED"},
+		{"the number asked for when another was chosen", named("ada", 1), func(d desk, r request.Request) {
+			d.add(spare(2))
+			d.approve(r, spare(2).ID)
+		}, named("bea", 1), ""},
+		{"the number chosen for another", asked("ada"), func(d desk, r request.Request) {
+			d.add(spare(2))
+			d.approve(r, spare(2).ID)
+		}, named("bea", 2), "PHONE_NUMBER_ALREADY_REQUESTED"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			d := openDesk(t)
+			first := d.submit(tt.before)
+			if tt.then != nil {
+				tt.then(d, first)
+			}
+			if _, _, err := d.CreateRequest(t.Context(), tt.request); code(err) != tt.want {
+				t.Errorf("%v, want %s", err, tt.want)
+			}
+		})
+	}
+}
+
+// TestTheSameRequestAgain: its own claims are no reason to refuse it.
+func TestTheSameRequestAgain(t *testing.T) {
+	t.Parallel()
+	d := openDesk(t)
+	r := asked("ada")
+	r.PhoneNumber = spare(1).E164
+	first := d.submit(r)
+	r.Purpose = "something else"
+	if diff := cmp.Diff(first, d.submit(r)); diff != "" {
+		t.Error(diff)
+	}
+	d.sameActions(r.ID, "ada submitted >pending")
+}
+
+func TestReadingRequests(t *testing.T) {
+	t.Parallel()
+	d := openDesk(t)
+	r := d.submit(asked("ada"))
+	for _, tt := range []struct{ user, id, want string }{
+		{"ada", r.ID, ""},
+		{"bea", r.ID, "NOT_FOUND"},
+		{"", r.ID, "NOT_FOUND"},
+		{"ada", "req_none", "NOT_FOUND"},
+		{"", "claim#kind#NG#mobile#ada", "NOT_FOUND"},
+	} {
+		if _, err := d.Request(t.Context(), tt.user, tt.id); code(err) != tt.want {
+			t.Errorf("%s reads %s: %v", tt.user, tt.id, err)
+		}
+	}
+	if _, err := d.RequestByID(t.Context(), "claim#kind#NG#mobile#ada"); code(err) != "NOT_FOUND" {
+		t.Errorf("a claim is read as a request: %v", err)
+	}
+}
+
+// TestListingRequests pages through lists of every length and compares.
+func TestListingRequests(t *testing.T) {
+	t.Parallel()
+	d := openDesk(t)
+	var all, newest []string
+	for i := range 23 {
+		r := asked("ada")
+		r.Country = fmt.Sprintf("C%d", i)
+		all = append(all, d.submit(r).ID)
+		newest = append([]string{r.ID}, newest...)
+	}
+	d.submit(asked("bea"))
+	for _, limit := range []int{1, 5, 22, 23, 24, 100} {
+		var mine, pending []string
+		for after, more := "", true; more; more = after != "" {
+			page, next, err := d.RequestsOf(t.Context(), "ada", limit, after)
+			if err != nil || len(page) > limit {
+				t.Fatal(len(page), err)
+			}
+			for _, r := range page {
+				mine = append(mine, r.ID)
+			}
+			after = next
+		}
+		for after, more := "", true; more; more = after != "" {
+			page, next, err := d.RequestsWith(t.Context(), request.Pending, limit, after)
+			if err != nil || len(page) > limit {
+				t.Fatal(len(page), err)
+			}
+			for _, r := range page {
+				pending = append(pending, r.ID)
+			}
+			after = next
+		}
+		if diff := cmp.Diff(newest, mine); diff != "" {
+			t.Errorf("ada's by %d: %s", limit, diff)
+		}
+		if diff := cmp.Diff(all, pending[:len(pending)-1]); diff != "" {
+			t.Errorf("pending by %d: %s", limit, diff)
+		}
+	}
+	if none, next, err := d.RequestsWith(t.Context(), request.Approved, 10, ""); len(none) != 0 || next != "" || err != nil {
+		t.Error(none, next, err)
+	}
+}
+
+func TestDecide(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name   string
+		before *request.Decision
+		d      request.Decision
+		want   string // error
+		status request.Status
+		audit  []string
+	}{
+		{"approve", nil, request.Decision{Approve: true, By: "root"}, "", request.Approved, []string{"root approved pending>approved"}},
+		{"reject", nil, request.Decision{By: "root", Reason: "no"}, "", request.Rejected, []string{"root rejected pending>rejected"}},
+		{"approve with a number", nil, request.Decision{Approve: true, By: "root", NumberID: spare(1).ID}, "", request.Approved, []string{"root approved pending>approved"}},
+		{"approve with a number that is not there", nil, request.Decision{Approve: true, By: "root", NumberID: spare(2).ID}, "CONFLICT", request.Pending, nil},
+		{"approve with a number that is owned", nil, request.Decision{Approve: true, By: "root", NumberID: spare(3).ID}, "CONFLICT", request.Pending, nil},
+		{"approve with a number that another asked for", nil, request.Decision{Approve: true, By: "root", NumberID: spare(4).ID}, "CONFLICT", request.Pending, nil},
+		{"one's own", nil, request.Decision{Approve: true, By: "ada"}, "FORBIDDEN", request.Pending, nil},
+		{"approve twice", &request.Decision{Approve: true, By: "root"}, request.Decision{Approve: true, By: "toor"}, "CONFLICT", request.Approved, []string{"root approved pending>approved"}},
+		{"reject what is approved", &request.Decision{Approve: true, By: "root"}, request.Decision{By: "toor", Reason: "no"}, "CONFLICT", request.Approved, []string{"root approved pending>approved"}},
+		{"approve what is rejected", &request.Decision{By: "root", Reason: "no"}, request.Decision{Approve: true, By: "toor"}, "CONFLICT", request.Rejected, []string{"root rejected pending>rejected"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			d := openDesk(t)
+			owned, other := spare(3), asked("cyd")
+			owned.UserID, other.PhoneNumber = "cyd", spare(4).E164
+			d.add(spare(1), owned, spare(4))
+			d.submit(other)
+			r := d.submit(asked("ada"))
+			if tt.before != nil {
+				if _, err := d.Decide(t.Context(), r.ID, *tt.before, t0); err != nil {
+					t.Fatal(err)
+				}
+			}
+			got, err := d.Decide(t.Context(), r.ID, tt.d, t0.Add(time.Minute))
+			if code(err) != tt.want {
+				t.Errorf("%v, want %s", err, tt.want)
+			}
+			if got.Status != tt.status {
+				t.Errorf("the answer says %s, want %s", got.Status, tt.status)
+			}
+			now, err := d.RequestByID(t.Context(), r.ID)
+			if err != nil || now.Status != tt.status {
+				t.Errorf("it is %s, want %s, %v", now.Status, tt.status, err)
+			}
+			d.sameActions(r.ID, append([]string{"ada submitted >pending"}, tt.audit...)...)
+		})
+	}
+	if _, err := openDesk(t).Decide(t.Context(), "req_none", request.Decision{By: "root"}, t0); code(err) != "NOT_FOUND" {
+		t.Error(err)
+	}
+}
+
+// TestDecisionHasTheToken: the workflow left its token while the decision was
+// taken, or finds that there is nothing to wait for.
+func TestDecisionHasTheToken(t *testing.T) {
+	t.Parallel()
+	for range 20 {
+		d := openDesk(t)
+		r := d.submit(asked("ada"))
+		var token string
+		var waiting bool
+		together(2, func(i int) bool {
+			var err error
+			if i == 0 {
+				_, waiting, err = d.AwaitRequest(context.Background(), r.ID, "token", request.AwaitsDecision)
+			} else {
+				var got request.Request
+				got, err = d.Decide(context.Background(), r.ID, request.Decision{Approve: true, By: "root"}, t0)
+				token = got.TaskToken
+			}
+			if err != nil {
+				t.Error(err)
+			}
+			return true
+		})
+		if waiting != (token == "token") {
+			t.Fatalf("waiting %t, and the decision tells %q", waiting, token)
+		}
+	}
+}
+
+func TestAwaitRequest(t *testing.T) {
+	t.Parallel()
+	d := openDesk(t)
+	r := d.submit(asked("ada"))
+	await := func(what string, want bool) {
+		t.Helper()
+		got, waiting, err := d.AwaitRequest(t.Context(), r.ID, "token "+what, what)
+		if err != nil || waiting != want || waiting && got.Awaits != what {
+			t.Errorf("await %s: %t, %q, %v", what, waiting, got.Awaits, err)
+		}
+	}
+	await(request.AwaitsStock, false)
+	await(request.AwaitsDecision, true)
+	d.approve(r, "")
+	await(request.AwaitsDecision, false)
+	await(request.AwaitsStock, true)
+	if _, _, err := d.AwaitRequest(t.Context(), "req_none", "token", request.AwaitsDecision); code(err) != "NOT_FOUND" {
+		t.Error(err)
+	}
+	waiting, err := d.WaitingFor(t.Context(), spare(1))
+	if err != nil || len(waiting) != 1 || waiting[0].TaskToken != "token stock" {
+		t.Errorf("%+v, %v", waiting, err)
+	}
+	if waiting, err = d.WaitingFor(t.Context(), number.Number{Country: "GH"}); err != nil || len(waiting) != 0 {
+		t.Errorf("%+v, %v", waiting, err)
+	}
+}
+
+// TestOnceEach: reminders and the notification are recorded once each.
+func TestOnceEach(t *testing.T) {
+	t.Parallel()
+	d := openDesk(t)
+	r := d.submit(asked("ada"))
+	remind := func(n int) bool {
+		first, err := d.RemindRequest(t.Context(), r.ID, n, t0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return first
+	}
+	notify := func() bool {
+		first, err := d.NotifyRequest(t.Context(), r.ID, t0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return first
+	}
+	got := []bool{remind(1), remind(1), remind(3), remind(2), notify()}
+	if _, err := d.ExpireRequest(t.Context(), r.ID, t0); err != nil {
+		t.Fatal(err)
+	}
+	now, err := d.ExpireRequest(t.Context(), r.ID, t0)
+	if err != nil || now.Status != request.Rejected || now.Reason != request.Expired {
+		t.Errorf("%+v, %v", now, err)
+	}
+	got = append(got, remind(4), notify(), notify())
+	if diff := cmp.Diff([]bool{true, false, true, false, false, false, true, false}, got); diff != "" {
+		t.Error(diff)
+	}
+	d.sameActions(r.ID, "ada submitted >pending", "platform reminded >", "platform reminded >", "platform rejected pending>rejected", "platform notified >")
+	open, err := d.OpenRequests(t.Context())
+	if err != nil || len(open) != 0 {
+		t.Errorf("%+v, %v", open, err)
+	}
+}
+
+// TestOneDecision: a hundred administrators approve at once; then some approve
+// and some reject.
+func TestOneDecision(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name    string
+		approve func(int) bool
+	}{
+		{"approve", func(int) bool { return true }},
+		{"approve and reject", func(i int) bool { return i%2 == 0 }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			d := openDesk(t)
+			r := d.submit(asked("ada"))
+			won := together(100, func(i int) bool {
+				_, err := d.Decide(context.Background(), r.ID, request.Decision{Approve: tt.approve(i), By: fmt.Sprint("admin ", i), Reason: "no"}, t0)
+				if err != nil && code(err) != "CONFLICT" {
+					t.Error(err)
+				}
+				return err == nil
+			})
+			if lines := d.actions(r.ID); won != 1 || len(lines) != 2 {
+				t.Errorf("%d winners, audit %v", won, lines)
+			}
+		})
+	}
+}
+
+// TestLostReplies: the database does what it is told and its answers are lost.
+func TestLostReplies(t *testing.T) {
+	t.Parallel()
+	const n = 1 // the SDK asks again
+	d := openDesk(t)
+	d.LoseReplies(n)
+	r := asked("ada")
+	r.PhoneNumber = spare(1).E164
+	d.submit(r)
+	d.LoseReplies(n)
+	d.add(spare(1))
+	d.LoseReplies(n)
+	if _, waiting, err := d.AwaitRequest(t.Context(), r.ID, "token", request.AwaitsDecision); !waiting || err != nil {
+		t.Error(waiting, err)
+	}
+	d.LoseReplies(n)
+	if first, err := d.RemindRequest(t.Context(), r.ID, 1, t0); !first || err != nil {
+		t.Error(first, err)
+	}
+	d.LoseReplies(n)
+	d.approve(r, "")
+	d.LoseReplies(n)
+	if _, assigned, err := d.AssignNumber(t.Context(), r.ID); !assigned || err != nil {
+		t.Error(assigned, err)
+	}
+	d.LoseReplies(n)
+	if first, err := d.NotifyRequest(t.Context(), r.ID, t0); !first || err != nil {
+		t.Error(first, err)
+	}
+	d.LoseReplies(n)
+	if _, err := d.Unassign(t.Context(), spare(1).ID, "root"); err != nil {
+		t.Error(err)
+	}
+	d.LoseReplies(0)
+	d.sameActions(r.ID, "ada submitted >pending", "platform reminded >", "root approved pending>approved",
+		"platform assigned approved>assigned", "platform notified >")
+	d.sameActions(spare(1).ID, "root added >available", "platform assigned available>assigned", "root released assigned>available")
+}
+
+// TestAuditPages: entries of one moment keep their order and are on one page each.
+func TestAuditPages(t *testing.T) {
+	t.Parallel()
+	d := openDesk(t)
+	r := d.submit(asked("ada"))
+	for n := range 8 {
+		if _, err := d.RemindRequest(t.Context(), r.ID, n+1, t0.Add(time.Duration(n/3)*time.Second)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	whole, _, err := d.Audit(t.Context(), r.ID, 100, "")
+	if err != nil || len(whole) != 9 {
+		t.Fatal(len(whole), err)
+	}
+	for _, limit := range []int{1, 4, 8, 9} {
+		var got []request.Entry
+		for after, more := "", true; more; more = after != "" {
+			page, next, err := d.Audit(t.Context(), r.ID, limit, after)
+			if err != nil || len(page) > limit {
+				t.Fatal(len(page), err)
+			}
+			got, after = append(got, page...), next
+		}
+		if diff := cmp.Diff(whole, got, cmpopts.EquateEmpty()); diff != "" {
+			t.Errorf("by %d: %s", limit, diff)
+		}
+	}
+	if none, next, err := d.Audit(t.Context(), "req_none", 5, ""); len(none) != 0 || next != "" || err != nil {
+		t.Error(none, next, err)
+	}
+}

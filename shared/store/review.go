@@ -1,0 +1,169 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/krosai/telephony/shared/fault"
+	"github.com/krosai/telephony/shared/request"
+)
+
+// Decide writes the one decision on a pending request and returns the request
+// as it then stands, with the token of the workflow that waits for it. A request
+// that is decided already is fault.Conflict, and comes with the error. So is an
+// approval with a number that is not there to give; a number chosen is kept for
+// the request. Who decides on a request of their own is fault.Forbidden.
+func (db *DB) Decide(ctx context.Context, id string, d request.Decision, now time.Time) (request.Request, error) {
+	r, err := db.RequestByID(ctx, id)
+	switch {
+	case err != nil:
+		return r, err
+	case r.UserID == d.By:
+		return r, fault.New(fault.Forbidden, "FORBIDDEN", "nobody decides on a request of their own")
+	case r.Status.Decided():
+		return r, decided(r)
+	}
+	r, done, err := db.decide(ctx, r, d, now)
+	if err == nil && !done {
+		err = decided(r)
+	}
+	return r, err
+}
+
+// ExpireRequest rejects a request that is still pending, because nobody decided
+// in time. It returns the request as it then stands.
+func (db *DB) ExpireRequest(ctx context.Context, id string, now time.Time) (request.Request, error) {
+	r, err := db.RequestByID(ctx, id)
+	if err != nil || r.Status.Decided() {
+		return r, err
+	}
+	r, _, err = db.decide(ctx, r, request.Decision{By: request.Platform, Reason: request.Expired}, now)
+	return r, err
+}
+
+func decided(r request.Request) error {
+	return fault.New(fault.Conflict, "CONFLICT", "the request is decided already: it is %s", r.Status)
+}
+
+// decide writes a decision on r, which was seen pending. done is false when
+// another decision was first.
+func (db *DB) decide(ctx context.Context, r request.Request, d request.Decision, now time.Time) (_ request.Request, done bool, err error) {
+	to := d.Status()
+	note := d.Note
+	if !d.Approve {
+		note = d.Reason
+	}
+	entry, err := db.note(r.ID, request.Entry{At: now, Actor: d.By, Action: string(to), From: string(r.Status), To: string(to), Note: note})
+	if err != nil {
+		return r, false, err
+	}
+	set := "SET #status = :to, status_shard = :shard, decided_by = :by, decided_at = :at, updated_at = :at"
+	values := item{":pending": text(string(request.Pending)), ":to": text(string(to)), ":shard": text(statusShard(to, shard(r.ID))),
+		":by": text(d.By), ":at": stamp(now)}
+	writes := []types.TransactWriteItem{{}, entry}
+	switch {
+	case !d.Approve:
+		set, values[":reason"] = set+", reason = :reason", text(d.Reason)
+		writes = append(writes, db.unclaimAll(r)...)
+	case d.NumberID != "":
+		set, values[":number"] = set+", wanted_number_id = :number", text(d.NumberID)
+		writes = append(writes, db.reserve(r, d.NumberID)...)
+	}
+	writes[0].Update = &types.Update{TableName: &db.table.Requests, Key: requestKey(r.ID), UpdateExpression: &set,
+		ConditionExpression: aws.String("#status = :pending"), ExpressionAttributeNames: map[string]string{"#status": "status"},
+		ExpressionAttributeValues: values, ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}
+	_, err = db.client.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: writes})
+	rows, no := refusedIn(err)
+	switch {
+	case err == nil: // read again: the workflow may have left its token meanwhile
+		r, err = db.RequestByID(ctx, r.ID)
+		return r, true, err
+	case !no:
+		return r, false, broken("decide on request", err)
+	case rows[0] != nil:
+		r, err = requestFrom(rows[0])
+		return r, false, err
+	}
+	return r, false, fault.New(fault.Conflict, "CONFLICT", "the phone number chosen is not available")
+}
+
+// reserve keeps the number that an administrator chose for a request, in place
+// of the one it asked for.
+func (db *DB) reserve(r request.Request, numberID string) []types.TransactWriteItem {
+	kept := []types.TransactWriteItem{db.claim(numberClaim(numberID), r.ID), {ConditionCheck: &types.ConditionCheck{
+		TableName: &db.table.Numbers, Key: item{"number_id": text(numberID)},
+		ConditionExpression: aws.String("attribute_exists(number_id) AND attribute_not_exists(user_id)")}}}
+	if asked := r.Only(); asked != "" && asked != numberID {
+		kept = append(kept, db.unclaim(numberClaim(asked), r.ID))
+	}
+	return kept
+}
+
+// AwaitRequest keeps the token of the workflow that waits for the request's
+// decision or for stock, as what says. waiting is false when there is nothing to
+// wait for: then nobody will send the token.
+func (db *DB) AwaitRequest(ctx context.Context, id, token, what string) (r request.Request, waiting bool, err error) {
+	status := request.Pending
+	if what == request.AwaitsStock {
+		status = request.Approved
+	}
+	out, err := db.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{TableName: &db.table.Requests, Key: requestKey(id),
+		UpdateExpression:                    aws.String("SET task_token = :token, awaits = :what"),
+		ConditionExpression:                 aws.String("#status = :status"),
+		ExpressionAttributeNames:            map[string]string{"#status": "status"},
+		ExpressionAttributeValues:           item{":token": text(token), ":what": text(what), ":status": text(string(status))},
+		ReturnValues:                        types.ReturnValueAllNew,
+		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld})
+	row, no := refused(err)
+	switch {
+	case no && row == nil:
+		return r, false, fault.Missing("phone number request")
+	case no:
+		r, err = requestFrom(row)
+		return r, false, err
+	case err != nil:
+		return r, false, broken("await request", err)
+	}
+	r, err = requestFrom(out.Attributes)
+	return r, err == nil, err
+}
+
+// RemindRequest records that the n-th reminder of a pending request was given.
+// first is false when it was recorded before or the request is decided.
+func (db *DB) RemindRequest(ctx context.Context, id string, n int, now time.Time) (first bool, err error) {
+	return db.record(ctx, id, request.Entry{At: now, Actor: request.Platform, Action: "reminded"}, types.Update{
+		UpdateExpression:          aws.String("SET reminders = :n"),
+		ConditionExpression:       aws.String("#status = :pending AND (attribute_not_exists(reminders) OR reminders < :n)"),
+		ExpressionAttributeNames:  map[string]string{"#status": "status"},
+		ExpressionAttributeValues: item{":n": integer(int64(n)), ":pending": text(string(request.Pending))}})
+}
+
+// NotifyRequest records that the owner was told of the end of a request, which
+// closes it. first is false when that was recorded before.
+func (db *DB) NotifyRequest(ctx context.Context, id string, now time.Time) (first bool, err error) {
+	return db.record(ctx, id, request.Entry{At: now, Actor: request.Platform, Action: "notified"}, types.Update{
+		UpdateExpression:         aws.String("SET notified_at = :at REMOVE open_shard, task_token, awaits"),
+		ConditionExpression:      aws.String("attribute_exists(open_shard) AND #status IN (:assigned, :rejected)"),
+		ExpressionAttributeNames: map[string]string{"#status": "status"},
+		ExpressionAttributeValues: item{":at": stamp(now), ":assigned": text(string(request.Assigned)),
+			":rejected": text(string(request.Rejected))}})
+}
+
+// record updates a request and writes the line of its audit, unless the
+// update's condition says that it is done.
+func (db *DB) record(ctx context.Context, id string, e request.Entry, update types.Update) (bool, error) {
+	entry, err := db.note(id, e)
+	if err != nil {
+		return false, err
+	}
+	update.TableName, update.Key = &db.table.Requests, requestKey(id)
+	_, err = db.client.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{{Update: &update}, entry}})
+	if _, no := refusedIn(err); no {
+		return false, nil
+	}
+	return err == nil, broken("record "+e.Action, err)
+}
