@@ -24,9 +24,11 @@ import (
 	"github.com/krosai/telephony/shared/store"
 )
 
-// function is a Lambda function as this process runs it.
+// function is a Lambda function as this process runs it. Each invocation gets a
+// handler of its own, as each sandbox has: aws-lambda-go's handlers keep their
+// answer in a buffer that the next invocation overwrites.
 type function struct {
-	handler lambda.Handler
+	handler func() lambda.Handler
 	timeout time.Duration
 }
 
@@ -68,9 +70,10 @@ func (p *Platform) build(tmpl *template.Template, endpoints map[string]api.Endpo
 	for _, f := range tmpl.Functions() {
 		made := function{timeout: f.Timeout}
 		if ep, ok := endpoints[f.Folder]; ok {
-			made.handler = lambdahttp.Handler(edge.Handler(ep))
+			served := edge.Handler(ep)
+			made.handler = func() lambda.Handler { return lambdahttp.Handler(served) }
 		} else if task, ok := tasks[f.Folder]; ok {
-			made.handler = lambda.NewHandler(task)
+			made.handler = func() lambda.Handler { return lambda.NewHandler(task) }
 		} else {
 			panic("template.yaml has a function that functions/all does not: " + f.Folder)
 		}
@@ -87,7 +90,7 @@ func (p *Platform) invoke(ctx context.Context, name string, payload []byte) ([]b
 	}
 	ctx, cancel := context.WithTimeout(ctx, f.timeout)
 	defer cancel()
-	out, err := f.handler.Invoke(ctx, payload)
+	out, err := f.handler().Invoke(ctx, payload)
 	if err == nil && name == "configurenumber" {
 		p.callAgents(ctx)
 	}

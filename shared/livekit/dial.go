@@ -119,7 +119,9 @@ func dialError(err error) *DialError {
 			e.Code, e.Certain = DialUnreachable, true
 		}
 	case twirp.Unavailable:
-		if says("cpu exhausted") { // the SIP service takes no more calls
+		// The SIP service takes no more calls, or none offered to take this one:
+		// LiveKit hands a dial over only to a service that has offered.
+		if says("cpu exhausted") || says("no response from servers") || says("no servers available") {
 			e.Code, e.Certain = DialRefused, true
 		}
 	case twirp.NotFound:

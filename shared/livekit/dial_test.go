@@ -81,8 +81,8 @@ func TestDialErrors(t *testing.T) {
 		"our key refused": {plain(twirp.Unauthenticated, "invalid API key"), DialError{Code: DialRefused, Certain: true}},
 
 		"SIP service full": {plain(twirp.Unavailable, "twirp error unknown: cpu exhausted"), DialError{Code: DialRefused, Certain: true}},
+		"SIP service down": {plain(twirp.Unavailable, "twirp error unknown: no response from servers"), DialError{Code: DialRefused, Certain: true}},
 
-		"SIP service down":  {plain(twirp.Unavailable, "twirp error unknown: no response from servers"), DialError{Code: DialUnclear}},
 		"80 s passed":       {plain(twirp.DeadlineExceeded, "twirp error unknown: request timed out"), DialError{Code: DialUnclear}},
 		"internal":          {plain(twirp.Internal, "internal"), DialError{Code: DialUnclear}},
 		"cancelled by whom": {plain(twirp.Canceled, "context canceled"), DialError{Code: DialUnclear}},
