@@ -4,9 +4,11 @@
 package storetest
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -78,16 +80,29 @@ func (d *Database) Trips() int { return int(d.wire.trips.Swap(0)) }
 // network does at its worst.
 func (d *Database) LoseReplies(n int) { d.wire.lose.Store(int64(n)) }
 
+// Watch shows see the body of every request sent to DynamoDB from now on. It
+// must be safe for concurrent use if requests are.
+func (d *Database) Watch(see func(body []byte)) { d.wire.see.Store(&see) }
+
 type wire struct {
 	next  http.RoundTripper
 	trips atomic.Int64
 	lose  atomic.Int64
+	see   atomic.Pointer[func(body []byte)]
 }
 
 var errLost = errors.New("the reply was lost")
 
 func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 	w.trips.Add(1)
+	if see := w.see.Load(); see != nil {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return nil, err
+		}
+		(*see)(body)
+		r.Body = io.NopCloser(bytes.NewReader(body))
+	}
 	resp, err := w.next.RoundTrip(r)
 	if err == nil && w.lose.Add(-1) >= 0 {
 		resp.Body.Close()
