@@ -21,7 +21,7 @@ func readTemplate(t *testing.T) *template.Template {
 	t.Helper()
 	tpl, err := template.Open("../template.yaml", template.Values{
 		"LiveKitUrl": "wss://livekit.example", "LiveKitApiKey": "key", "LiveKitApiSecret": "secret",
-		"CursorKey": "key", "OidcIssuer": "https://issuer.example", "OidcAudience": "kros", "OidcJwksUrl": "https://issuer.example/keys",
+		"CursorKey": "key", "OidcIssuer": "https://issuer.example", "OidcAudience": "kros", "OidcJwksUrl": "https://issuer.example/keys", "OidcRolesClaim": "roles",
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -119,7 +119,7 @@ func TestAuthenticationIsConfigured(t *testing.T) {
 		if _, has := fn.Environment["KEYS_TABLE"]; has && !checks {
 			t.Errorf("%s has KEYS_TABLE and checks no credential", fn.Folder)
 		}
-		for _, name := range []string{"KEYS_TABLE", "CURSOR_KEY", "OIDC_ISSUER", "OIDC_AUDIENCE", "OIDC_JWKS_URL"} {
+		for _, name := range []string{"KEYS_TABLE", "CURSOR_KEY", "OIDC_ISSUER", "OIDC_AUDIENCE", "OIDC_JWKS_URL", "OIDC_ROLES_CLAIM"} {
 			if checks && fn.Environment[name] == "" {
 				t.Errorf("%s does not get %s", fn.Folder, name)
 			}

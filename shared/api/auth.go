@@ -47,6 +47,7 @@ func (e *Edge) caller(r *http.Request) (account.Caller, error) {
 		caller, err = e.Tokens.Verify(r.Context(), token)
 	}
 	if fault.Is(err, fault.Unauthenticated) || err == nil && caller.UserID == "" {
+		e.Log.Debug("credential refused", "cause", err)
 		return account.Caller{}, unauthenticated()
 	}
 	return caller, err

@@ -19,12 +19,14 @@ import (
 	"github.com/krosai/telephony/shared/api"
 	"github.com/krosai/telephony/shared/env"
 	"github.com/krosai/telephony/shared/obs"
+	"github.com/krosai/telephony/shared/oidc"
 	"github.com/krosai/telephony/shared/secret"
 )
 
 // config is what every HTTP function reads from its environment, whatever its
 // endpoint needs besides.
 type config struct {
+	Users     oidc.Config   // no issuer: users have no JWTs
 	CursorKey secret.Secret `env:"CURSOR_KEY"`
 	LogLevel  string        `env:"LOG_LEVEL"`
 }
@@ -48,6 +50,13 @@ func newEdge(cfg config, keys api.Keys) (*api.Edge, error) {
 	}
 	if cfg.CursorKey.IsZero() {
 		return nil, errors.New("CURSOR_KEY is not set")
+	}
+	if cfg.Users.Issuer != "" {
+		tokens, err := oidc.Open(cfg.Users, time.Now)
+		if err != nil {
+			return nil, err
+		}
+		edge.Tokens = tokens
 	}
 	return edge, nil
 }

@@ -3,6 +3,10 @@ package lambdahttp_test
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/base64"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -12,9 +16,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/krosai/telephony/functions/calldetails"
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/golang-jwt/jwt/v5"
+
 	"github.com/krosai/telephony/functions/health"
 	"github.com/krosai/telephony/shared/account"
+	"github.com/krosai/telephony/shared/api"
 	"github.com/krosai/telephony/shared/fault"
 	"github.com/krosai/telephony/shared/lambdahttp"
 )
@@ -25,10 +32,23 @@ func TestMain(m *testing.M) {
 	case "public":
 		lambdahttp.Start(nil, &health.Endpoint{Version: "1.2.3"})
 	case "private":
-		lambdahttp.Start(noKeys{}, &calldetails.Endpoint{})
+		lambdahttp.Start(noKeys{}, whoami{})
 	default:
 		os.Exit(m.Run())
 	}
+}
+
+// whoami answers with the caller's id.
+type whoami struct{}
+
+func (whoami) Register(a huma.API) {
+	type output struct{ Body struct{ User string } }
+	huma.Register(a, huma.Operation{OperationID: "whoami", Method: http.MethodGet, Path: "/whoami"},
+		func(ctx context.Context, _ *struct{}) (*output, error) {
+			out := &output{}
+			out.Body.User = api.CallerOf(ctx).UserID
+			return out, nil
+		})
 }
 
 type noKeys struct{}
@@ -91,22 +111,41 @@ func start(t *testing.T, event string, environment ...string) string {
 	}
 }
 
-const (
-	getHealth  = `{"version":"2.0","rawPath":"/health","requestContext":{"requestId":"r1","http":{"method":"GET"}}}`
-	getDetails = `{"version":"2.0","rawPath":"/outbound-calls/call_01JD8Z7N5R4T3V2W1X0YABCDEF/details","headers":{"authorization":"Bearer a.b.c"},
-		"requestContext":{"requestId":"r1","http":{"method":"GET"}}}`
-)
+// get is the event of a GET request with a credential.
+func get(path, credential string) string {
+	return fmt.Sprintf(`{"version":"2.0","rawPath":%q,"headers":{"authorization":"Bearer %s"},"requestContext":{"requestId":"r1","http":{"method":"GET"}}}`, path, credential)
+}
 
 func TestStart(t *testing.T) {
 	t.Parallel()
+	public, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintf(w, `{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"1","x":%q}]}`, base64.RawURLEncoding.EncodeToString(public))
+	}))
+	t.Cleanup(keys.Close)
+	token := jwt.NewWithClaims(jwt.SigningMethodEdDSA, jwt.MapClaims{"iss": "https://id.example", "aud": "kros", "sub": "ada",
+		"iat": time.Now().Unix(), "exp": time.Now().Add(time.Minute).Unix()})
+	token.Header["kid"] = "1"
+	ada, err := token.SignedString(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	users := []string{"START=private", "CURSOR_KEY=any", "OIDC_ISSUER=https://id.example", "OIDC_AUDIENCE=kros", "OIDC_JWKS_URL=" + keys.URL}
 	for _, c := range []struct {
 		name, event string
 		environment []string
 		want        string
 	}{
-		{"public", getHealth, []string{"START=public"}, `response {"statusCode":200`},
-		{"without users", getDetails, []string{"START=private", "CURSOR_KEY=any"}, `response {"statusCode":401`},
-		{"without a cursor key", getDetails, []string{"START=private"}, "exit status 1: configuration: CURSOR_KEY is not set\n"},
+		{"public", get("/health", "anything"), []string{"START=public"}, `response {"statusCode":200`},
+		{"a user", get("/whoami", ada), users, `response {"statusCode":200`},
+		{"no user", get("/whoami", "a.b.c"), users, `response {"statusCode":401`},
+		{"no users", get("/whoami", ada), []string{"START=private", "CURSOR_KEY=any", "OIDC_ISSUER=", "OIDC_AUDIENCE="}, `response {"statusCode":401`},
+		{"no cursor key", "", []string{"START=private"}, "exit status 1: configuration: CURSOR_KEY is not set\n"},
+		{"no audience", "", append(users, "OIDC_AUDIENCE="), "exit status 1: configuration: audience: is missing"},
+		{"no TLS", "", append(users, "OIDC_ISSUER=http://id.example"), "exit status 1: configuration: issuer: is not https"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

@@ -1,0 +1,119 @@
+// Package oidc verifies the JWTs of users against the keys of an OpenID Connect
+// issuer. It takes far less than the standards allow (RFC 7515, 7519, 9068):
+// what an ordinary issuer sends, written in the one way it writes it.
+package oidc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/krosai/telephony/shared/account"
+	"github.com/krosai/telephony/shared/fault"
+)
+
+// Config names the issuer. docs/auth.md tells the values for Cognito, Auth0 and
+// Clerk.
+type Config struct {
+	Issuer   string `env:"OIDC_ISSUER"`   // exactly as in the claim iss
+	Audience string `env:"OIDC_AUDIENCE"` // what the claim aud must hold; for Cognito's access tokens, which have none, the client_id
+
+	// JWKSURL is where the issuer's keys are; without it the issuer's discovery
+	// document is asked, which costs another request.
+	JWKSURL string `env:"OIDC_JWKS_URL"`
+
+	// RolesClaim is the claim that lists the user's roles; without it these are
+	// roles and cognito:groups.
+	RolesClaim string `env:"OIDC_ROLES_CLAIM"`
+}
+
+// Verifier verifies tokens of one issuer. It is safe for concurrent use.
+type Verifier struct {
+	config Config
+	keys   *keySet
+	now    func() time.Time
+}
+
+// Open makes a verifier. It asks the issuer for nothing before the first token.
+// It fails when the configuration is not safe: no audience, or an address that
+// is not https (http is for this machine only).
+func Open(c Config, now func() time.Time) (*Verifier, error) {
+	if err := checkURL(c.Issuer); err != nil {
+		return nil, fmt.Errorf("issuer: %w", err)
+	}
+	if u, _ := url.Parse(c.Issuer); u.RawQuery != "" || u.ForceQuery {
+		return nil, errors.New("issuer: has a query")
+	}
+	if c.Audience == "" {
+		return nil, errors.New("audience: is missing, and tokens made for others would be taken")
+	}
+	if c.JWKSURL != "" {
+		if err := checkURL(c.JWKSURL); err != nil {
+			return nil, fmt.Errorf("address of the issuer's keys: %w", err)
+		}
+	}
+	keys := &keySet{issuer: c.Issuer, url: c.JWKSURL, now: now, client: &http.Client{CheckRedirect: sameHost}}
+	return &Verifier{config: c, keys: keys, now: now}, nil
+}
+
+// Verify returns the user whom the token speaks for. It fails with
+// fault.Unauthenticated when the token is not valid, the reason being for logs,
+// and with fault.Upstream when there are no keys to check it with.
+func (v *Verifier) Verify(ctx context.Context, text string) (account.Caller, error) {
+	t, err := parse(text)
+	if err != nil {
+		return account.Caller{}, refused(err)
+	}
+	// Claims come before the signature, so that tokens that are old or for others
+	// never make anybody ask the issuer for keys.
+	caller, err := v.config.caller(t.claims, v.now())
+	if err != nil {
+		return account.Caller{}, refused(err)
+	}
+	key, err := v.keys.find(ctx, t.kid)
+	if fault.Is(err, fault.Upstream) {
+		return account.Caller{}, err
+	}
+	if err != nil {
+		return account.Caller{}, refused(err)
+	}
+	if err := key.verify(t); err != nil {
+		return account.Caller{}, refused(err)
+	}
+	return caller, nil
+}
+
+func refused(why error) error {
+	return &fault.Error{Kind: fault.Unauthenticated, Code: "UNAUTHENTICATED", Detail: "the token is not valid", Err: why}
+}
+
+// checkURL takes https addresses, and http ones of this machine.
+func checkURL(text string) error {
+	u, err := url.Parse(text)
+	switch {
+	case err != nil || u.Host == "" || u.Opaque != "":
+		return errors.New("is not an address")
+	case u.User != nil || u.Fragment != "":
+		return errors.New("has a user or a fragment")
+	case u.Scheme == "https" || u.Scheme == "http" && loopback(u.Hostname()):
+		return nil
+	}
+	return errors.New("is not https")
+}
+
+func loopback(host string) bool {
+	return host == "localhost" || net.ParseIP(host).IsLoopback()
+}
+
+// sameHost lets a redirect lead to another path of the same host only.
+func sameHost(r *http.Request, via []*http.Request) error {
+	first := via[0].URL
+	if r.URL.Host != first.Host || r.URL.Scheme != first.Scheme || len(via) > 3 {
+		return errors.New("is redirected elsewhere")
+	}
+	return nil
+}
