@@ -62,11 +62,7 @@ func newWorld(t *testing.T) *world {
 			t.Error(err)
 		}
 	})
-	machine := tmpl.StateMachines()[0]
-	arn, err := flows.Load(machine.Name, machine.Definition)
-	if err != nil {
-		t.Fatal(err)
-	}
+	arn := load(t, flows, tmpl, "CallMachine")
 	flows.Start()
 	anyone := aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 		return aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}, nil
@@ -76,6 +72,23 @@ func newWorld(t *testing.T) *world {
 		Flow:    flow.Open(aws.Config{Region: "us-east-1", HTTPClient: flows.Client(), Credentials: anyone}, flow.Config{CallMachine: arn})}
 	w.livekit.Dial = w.answer
 	return w
+}
+
+// load loads a state machine of the template by its logical id.
+func load(t *testing.T, flows *stepfunctions.Service, tmpl *template.Template, id string) (arn string) {
+	t.Helper()
+	for _, m := range tmpl.StateMachines() {
+		if m.LogicalID != id {
+			continue
+		}
+		arn, err := flows.Load(m.Name, m.Definition)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return arn
+	}
+	t.Fatalf("no state machine %s", id)
+	return ""
 }
 
 func (w *world) invoke(ctx context.Context, folder string, payload []byte) ([]byte, error) {
@@ -101,7 +114,7 @@ func (w *world) place() {
 	c := call.Call{ID: w.id, UserID: "ada", Direction: call.Outbound, PhoneNumber: "+14155550100", FromNumber: "+2348012345678",
 		RoomName: w.id, TrunkID: "ST_1", AgentName: "a", Country: "US", RingingTimeout: 5, MaxDuration: 60,
 		Status: call.Initiated, CreatedAt: time.Now().UTC().Truncate(time.Millisecond)}
-	if _, _, err := w.db.CreateCall(w.t.Context(), c, "US", store.Once{}); err != nil {
+	if _, _, _, err := w.db.CreateCall(w.t.Context(), c, store.Permit{Home: "US"}, store.Once{}); err != nil {
 		w.t.Fatal(err)
 	}
 	if err := w.deps.Flow.StartCall(w.t.Context(), w.id); err != nil {
@@ -275,7 +288,7 @@ func TestSweepStartsForgottenCalls(t *testing.T) {
 	w := newWorld(t)
 	c := call.Call{ID: w.id, UserID: "ada", RoomName: w.id, TrunkID: "ST_1", PhoneNumber: "+14155550100", FromNumber: "+2348012345678",
 		Country: "US", RingingTimeout: 5, MaxDuration: 60, Status: call.Initiated, CreatedAt: time.Now().Add(-time.Minute)}
-	if _, _, err := w.db.CreateCall(t.Context(), c, "US", store.Once{}); err != nil {
+	if _, _, _, err := w.db.CreateCall(t.Context(), c, store.Permit{Home: "US"}, store.Once{}); err != nil {
 		t.Fatal(err)
 	}
 	if r := w.sweep(); r.Started != 1 {

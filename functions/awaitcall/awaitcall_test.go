@@ -47,7 +47,7 @@ func answered(t *testing.T, db *storetest.Database) call.Call {
 	t.Helper()
 	c := call.Call{ID: id, UserID: "ada", RoomName: id, Country: "US", Status: call.Initiated, CreatedAt: t0,
 		RingingTimeout: 30, MaxDuration: 600}
-	if _, _, err := db.CreateCall(t.Context(), c, "US", store.Once{}); err != nil {
+	if _, _, _, err := db.CreateCall(t.Context(), c, store.Permit{Home: "US"}, store.Once{}); err != nil {
 		t.Fatal(err)
 	}
 	c, err := db.Advance(t.Context(), id, call.InProgress, t0.Add(time.Minute))

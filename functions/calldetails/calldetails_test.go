@@ -43,7 +43,7 @@ func newHandler(t *testing.T, scopes ...string) (*storetest.Database, http.Handl
 
 func create(t *testing.T, db *storetest.Database, c call.Call) {
 	t.Helper()
-	if _, _, err := db.CreateCall(t.Context(), c, c.Country, store.Once{}); err != nil {
+	if _, _, _, err := db.CreateCall(t.Context(), c, store.Permit{Home: c.Country}, store.Once{}); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -24,18 +24,20 @@ import (
 	"github.com/krosai/telephony/shared/store"
 )
 
-// Calls records calls. CreateCall writes the call, its idempotency key and the
-// country check in one transaction; Replay finds what an earlier request with
-// the same key made.
+// Calls records calls. CallPermit reads one of the caller's own numbers (another's
+// is fault.NotFound) and what they may do at this moment; CreateCall writes the
+// call, its idempotency key and what it uses up of the caller's limits in one
+// transaction; Replay finds what an earlier request with the same key made;
+// RefuseCall takes all of it back.
 type Calls interface {
-	CreateCall(ctx context.Context, c call.Call, home string, once store.Once) (made call.Call, replayed bool, err error)
+	CallPermit(ctx context.Context, userID, numberID string) (number.Number, store.Permit, error)
+	CreateCall(ctx context.Context, c call.Call, may store.Permit, once store.Once) (made call.Call, replayed bool, hour account.Limit, err error)
 	Replay(ctx context.Context, userID string, once store.Once) (call.Call, bool, error)
 	RefuseCall(ctx context.Context, c call.Call, end call.End, once store.Once) (call.Call, error)
 }
 
-// Numbers reads the caller's own numbers; another's is fault.NotFound.
+// Numbers lists the caller's own numbers.
 type Numbers interface {
-	Number(ctx context.Context, userID, id string) (number.Number, error)
 	NumbersOf(ctx context.Context, userID string, limit int, after string) (numbers []number.Number, next string, err error)
 }
 
@@ -105,16 +107,18 @@ func (e *Endpoint) create(ctx context.Context, in *Input) (*Output, error) {
 		return nil, err
 	}
 
-	c, home, err := e.plan(ctx, user, in.Body)
+	c, may, err := e.plan(ctx, user, in.Body)
 	if err != nil {
 		return e.earlier(ctx, user, once, err)
 	}
-	made, replayed, err := e.Calls.CreateCall(ctx, c, home, once)
+	made, replayed, hour, err := e.Calls.CreateCall(ctx, c, may, once)
+	api.SetLimit(ctx, hour)
 	if err != nil {
 		return nil, err
 	}
 	if made.Status == call.Initiated {
 		if err := e.start(ctx, made, once); err != nil {
+			api.SetLimit(ctx, may.Calls)
 			return nil, err
 		}
 	}
@@ -122,29 +126,29 @@ func (e *Endpoint) create(ctx context.Context, in *Input) (*Output, error) {
 }
 
 // plan turns the request into a call that may be placed from one of the user's
-// numbers, whose country it returns too.
-func (e *Endpoint) plan(ctx context.Context, user string, b Body) (c call.Call, home string, err error) {
+// numbers, and says what the user may do.
+func (e *Endpoint) plan(ctx context.Context, user string, b Body) (c call.Call, may store.Permit, err error) {
 	country, err := check(b)
 	if err != nil {
-		return c, "", err
+		return c, may, err
 	}
-	n, err := e.from(ctx, user, b.PhoneNumberID)
+	n, may, err := e.from(ctx, user, b.PhoneNumberID)
 	if err != nil {
-		return c, "", err
+		return c, may, err
 	}
 	agent := b.AgentName
 	if agent == "" && n.Rule != nil {
 		agent = n.Rule.AgentName
 	}
 	if agent == "" {
-		return c, "", fault.InvalidField("agent_name", "required", "the number has no agent of its own: name one")
+		return c, may, fault.InvalidField("agent_name", "required", "the number has no agent of its own: name one")
 	}
 	id := "call_" + ulid.MustNewDefault(e.Now()).String()
 	return call.Call{ID: id, UserID: user, Direction: call.Outbound, PhoneNumber: b.PhoneNumber, FromNumber: n.E164,
 		NumberID: n.ID, RoomName: id, TrunkID: n.Trunk.OutboundID, AgentName: agent, Country: country,
 		SystemPrompt: b.SystemPrompt, WelcomeMessage: b.WelcomeMessage, Voice: b.Voice, Metadata: b.Metadata,
 		RingingTimeout: b.RingingTimeout, MaxDuration: b.MaxDuration,
-		Status: call.Initiated, CreatedAt: e.Now()}, n.Country, nil
+		Status: call.Initiated, CreatedAt: e.Now()}, may, nil
 }
 
 // check refuses what no account may ask for and returns the country called.
@@ -172,18 +176,32 @@ func check(b Body) (country string, err error) {
 	return country, err
 }
 
-// from finds the number to call from.
-func (e *Endpoint) from(ctx context.Context, user, id string) (number.Number, error) {
+// from finds the number to call from, and what the user may do. The hour is told
+// as soon as it is known.
+func (e *Endpoint) from(ctx context.Context, user, id string) (n number.Number, may store.Permit, err error) {
 	if id != "" {
 		if err := api.ID("pn_", id, "phone number"); err != nil {
-			return number.Number{}, err
+			return n, may, err
 		}
-		n, err := e.Numbers.Number(ctx, user, id)
-		if err == nil && !n.CanCall() {
-			err = fault.New(fault.Conflict, "NUMBER_NOT_CONFIGURED", "the number has no SIP trunk for outbound calls: configure one first")
-		}
-		return n, err
+	} else if n, err = e.only(ctx, user); err != nil {
+		return n, may, err
 	}
+	named, may, err := e.Calls.CallPermit(ctx, user, id)
+	if may.Calls.Quota > 0 {
+		api.SetLimit(ctx, may.Calls)
+	}
+	if id == "" {
+		may.Home = n.Country
+		return n, may, err
+	}
+	if err == nil && !named.CanCall() {
+		err = fault.New(fault.Conflict, "NUMBER_NOT_CONFIGURED", "the number has no SIP trunk for outbound calls: configure one first")
+	}
+	return named, may, err
+}
+
+// only is the user's only number that can call.
+func (e *Endpoint) only(ctx context.Context, user string) (number.Number, error) {
 	able, err := e.able(ctx, user)
 	if err != nil {
 		return number.Number{}, err

@@ -208,7 +208,9 @@ func TestDefaults(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	r := b.send(`{"phone_number":"+14155550100"}`)
-	if n := b.db.Trips(); r.StatusCode != http.StatusCreated || n > 3 {
+	// One more than with a phone_number_id: which number it is, only the index
+	// of numbers says, and an index is not read together with other rows.
+	if n := b.db.Trips(); r.StatusCode != http.StatusCreated || n > 4 {
 		t.Fatalf("%+v after %d round trips", r, n)
 	}
 	c, err := b.db.Call(t.Context(), r.view(b).CallID)
@@ -360,6 +362,39 @@ func TestNoNumberAtAll(t *testing.T) {
 	r := b.send(`{"phone_number":"+14155550100"}`, "authorization", "Bearer "+bobs)
 	if r.StatusCode != http.StatusConflict || !strings.Contains(r.Body, `"code":"NUMBER_NOT_CONFIGURED"`) {
 		t.Errorf("%+v", r)
+	}
+}
+
+// The hour is on every answer that comes after it was read, and a call that is
+// not placed uses up nothing of it.
+func TestHourIsTold(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	step := func(name, body string, status int, left string) {
+		t.Helper()
+		r := b.send(body)
+		if r.StatusCode != status || r.Headers["X-Ratelimit-Limit"] != "100" || r.Headers["X-Ratelimit-Remaining"] != left ||
+			!strings.Contains(r.Headers["Ratelimit"], `"calls";r=`+left+`;t=1800`) {
+			t.Errorf("%s: %+v; want %d with %s left", name, r, status, left)
+		}
+	}
+	good := `{"phone_number":"+14155550100"}`
+	step("first", good, 201, "99")
+	step("second", good, 201, "98")
+	step("forbidden", `{"phone_number":"+33142685300"}`, 403, "98")
+	b.workflows.down = true
+	step("not started", good, 503, "98")
+	b.workflows.down = false
+	for i := range 3 {
+		step("until four are going", good, 201, fmt.Sprint(97-i))
+	}
+	step("a sixth at a time", good, 429, "95")
+	b.must(b.db.PutPolicy(t.Context(), "ada", account.Policy{AllowedCountries: []string{"US"}, CallsEnabled: true, MaxConcurrentCalls: 1000}))
+	for b.send(good).StatusCode == 201 {
+	}
+	step("a hundred and first", good, 429, "0")
+	if n := len(b.active()); n != 100 {
+		t.Errorf("%d calls going, want 100", n)
 	}
 }
 

@@ -103,7 +103,7 @@ func newBench(t *testing.T, p *phone, ringing int) bench {
 		RoomName: id, TrunkID: "ST_1", Country: "US", RingingTimeout: ringing, MaxDuration: 600, Status: call.Initiated, CreatedAt: time.Now()}
 	b := bench{t, db, &dialcall.Task{Calls: db, Phone: p, Now: time.Now, Log: slog.New(slog.DiscardHandler),
 		Settle: &settle.Settler{Calls: db, Rooms: p, Flow: noFlow{}, Now: time.Now}}}
-	_, _, err := db.CreateCall(t.Context(), c, "US", store.Once{})
+	_, _, _, err := db.CreateCall(t.Context(), c, store.Permit{Home: "US"}, store.Once{})
 	b.must(err)
 	_, err = db.Advance(t.Context(), id, call.Dialing, time.Now())
 	b.must(err)

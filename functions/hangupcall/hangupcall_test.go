@@ -75,7 +75,7 @@ func newBench(t *testing.T, owner string, status call.Status) *bench {
 	case call.Busy:
 		c.Cause, c.EndedAt = call.Declined, now.Add(-30*time.Second)
 	}
-	_, _, err := b.db.CreateCall(t.Context(), c, "US", store.Once{})
+	_, _, _, err := b.db.CreateCall(t.Context(), c, store.Permit{Home: "US"}, store.Once{})
 	b.must(err)
 	b.livekit.Join(id, &lk.ParticipantInfo{Identity: call.CalleeIdentity, Kind: lk.ParticipantInfo_SIP})
 	lkc := livekit.Open(livekit.Config{URL: b.livekit.URL, APIKey: livekittest.APIKey, APISecret: secret.New(livekittest.APISecret)})
@@ -203,7 +203,11 @@ func TestAnothersCallIsNoCall(t *testing.T) {
 		t.Errorf("%+v, asked LiveKit %v", foreign, b.livekit.Requests())
 	}
 	for _, absent := range []string{"call_01KAMPJ5V0SAMPMECA00000001", "call_1"} {
-		if d := cmp.Diff(foreign, b.hangUp(absent)); d != "" { // the sample event gives every request one request_id
+		got := b.hangUp(absent)
+		for _, counts := range []string{"Ratelimit", "X-Ratelimit-Remaining"} {
+			got.Headers[counts] = foreign.Headers[counts]
+		}
+		if d := cmp.Diff(foreign, got); d != "" { // the sample event gives every request one request_id
 			t.Errorf("%s (-foreign +absent):\n%s", absent, d)
 		}
 	}

@@ -76,7 +76,7 @@ func newBench(t *testing.T, status call.Status) *bench {
 	if status == call.InProgress {
 		c.AnsweredAt = answered
 	}
-	_, _, err := b.db.CreateCall(t.Context(), c, "US", store.Once{})
+	_, _, _, err := b.db.CreateCall(t.Context(), c, store.Permit{Home: "US"}, store.Once{})
 	b.must(err)
 	b.livekit.Join(id, &lk.ParticipantInfo{Identity: "agent", Kind: lk.ParticipantInfo_AGENT})
 	client := livekit.Open(livekit.Config{URL: b.livekit.URL, APIKey: livekittest.APIKey, APISecret: secret.New(livekittest.APISecret)})

@@ -69,7 +69,7 @@ func setUp(t *testing.T, r *rooms) (*storetest.Database, *preparecall.Task) {
 	c := call.Call{ID: id, UserID: "ada", Direction: call.Outbound, PhoneNumber: "+14155550100", FromNumber: "+2348012345678",
 		RoomName: id, AgentName: "support-agent", Country: "US", SystemPrompt: "Be kind.", RingingTimeout: 40, MaxDuration: 600,
 		Status: call.Initiated, CreatedAt: time.Now()}
-	if _, _, err := db.CreateCall(t.Context(), c, "US", store.Once{}); err != nil {
+	if _, _, _, err := db.CreateCall(t.Context(), c, store.Permit{Home: "US"}, store.Once{}); err != nil {
 		t.Fatal(err)
 	}
 	return db, &preparecall.Task{Rooms: r, Now: time.Now, Settle: &settle.Settler{Calls: db, Rooms: r, Flow: noFlow{}, Now: time.Now}}

@@ -61,7 +61,7 @@ func phone(status string) call.Room {
 func created(t *testing.T, db *storetest.Database) {
 	c := call.Call{ID: id, UserID: "ada", RoomName: id, Country: "US", Status: call.Initiated, CreatedAt: time.Now(),
 		RingingTimeout: 30, MaxDuration: 600}
-	_, _, err := db.CreateCall(t.Context(), c, "US", store.Once{})
+	_, _, _, err := db.CreateCall(t.Context(), c, store.Permit{Home: "US"}, store.Once{})
 	must(t, err)
 	_, err = db.Advance(t.Context(), id, call.Dialing, time.Now())
 	must(t, err)

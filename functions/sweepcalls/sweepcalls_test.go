@@ -78,12 +78,12 @@ func (w *world) task(db *storetest.Database) *sweepcalls.Task {
 
 func create(t *testing.T, db *storetest.Database, c call.Call) {
 	t.Helper()
-	c.UserID, c.Country, c.RingingTimeout, c.MaxDuration = "ada", "US", 30, 600
+	c.Country, c.RingingTimeout, c.MaxDuration = "US", 30, 600
 	if c.ID == "" {
 		c.ID = id
 	}
-	c.RoomName = c.ID
-	if _, _, err := db.CreateCall(t.Context(), c, "US", store.Once{}); err != nil {
+	c.RoomName, c.UserID = c.ID, "user of "+c.ID // who so has one call going, whatever the test
+	if _, _, _, err := db.CreateCall(t.Context(), c, store.Permit{Home: "US"}, store.Once{}); err != nil {
 		t.Fatal(err)
 	}
 }

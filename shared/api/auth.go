@@ -56,6 +56,9 @@ func (e *Edge) caller(r *http.Request) (account.Caller, error) {
 // callerByKey looks an API key up. The zero Caller is a key that is not valid.
 func (e *Edge) callerByKey(ctx context.Context, id string, sum [32]byte) (account.Caller, error) {
 	key, err := e.Keys.UseKey(ctx, id, sum)
+	if key.HourLimit > 0 {
+		SetLimit(ctx, account.Limit{Name: "requests", Quota: key.HourLimit, Used: key.HourUsed, Resets: key.HourResets})
+	}
 	if err != nil {
 		return account.Caller{}, err
 	}

@@ -34,6 +34,7 @@ type request struct {
 	route  string // method and path pattern; empty while unknown
 	caller account.Caller
 	answer *answer
+	limits []account.Limit // for the headers
 }
 
 type requestKey struct{}
@@ -84,6 +85,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rq := &request{edge: s.edge, id: s.requestID(r.Context(), start), answer: &answer{header: http.Header{}}}
 	r = r.WithContext(context.WithValue(r.Context(), requestKey{}, rq))
 	s.route(rq, r)
+	writeLimits(rq.answer.header, rq.limits, start)
 	rq.answer.send(w, r.Method, rq.id)
 	s.edge.Log.LogAttrs(r.Context(), slog.LevelInfo, "request",
 		slog.String("method", r.Method),

@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/call"
 	"github.com/krosai/telephony/shared/fault"
 )
@@ -172,45 +173,47 @@ func onceKey(userID string, o Once) item {
 	return item{"pk": text("once#" + userID + "#" + o.Route + "#" + o.Key)}
 }
 
-// CreateCall records a new call, its idempotency key and the check that its
-// owner may call its country, in one transaction. When the key was used before
-// it returns the call made then and replayed true; with another body,
-// fault.Unprocessable. A country that is neither home nor allowed is
-// fault.Forbidden.
-func (db *DB) CreateCall(ctx context.Context, c call.Call, home string, once Once) (made call.Call, replayed bool, err error) {
+// CreateCall records a new call, its idempotency key, the lease on its user's
+// concurrent calls and its count in the user's hour in one transaction, and
+// returns the hour as it then stands. When the key was used before it returns
+// the call made then and replayed true; with another body, fault.Unprocessable.
+// What the user's policy does not allow is fault.Forbidden (CALLS_DISABLED,
+// DESTINATION_NOT_ALLOWED) or, when they have too many calls going or the hour is
+// spent, fault.Limited. A call that is refused uses up nothing.
+func (db *DB) CreateCall(ctx context.Context, c call.Call, may Permit, once Once) (made call.Call, replayed bool, hour account.Limit, err error) {
+	kind := callsOf(may.Calls.Quota)
+	hour = account.Limit{Name: kind.name, Quota: kind.quota, Used: may.Calls.Used, Resets: ends(c.CreatedAt)}
 	row, err := encode(rowOf(c))
 	if err != nil {
-		return c, false, err
+		return c, false, hour, err
 	}
 	writes := []types.TransactWriteItem{{Put: &types.Put{TableName: &db.table.Calls, Item: row,
-		ConditionExpression: aws.String("attribute_not_exists(call_id)")}}}
-	policy, first := -1, -1
-	if c.Country != home {
-		policy, writes = len(writes), append(writes, db.mayCall(c.UserID, c.Country))
-	}
+		ConditionExpression: aws.String("attribute_not_exists(call_id)")}},
+		db.leaseCall(c.UserID, c.ID, c.Country, may.Home), db.spend(c.UserID, kind, c.CreatedAt)}
 	if once.Key != "" {
-		first, writes = len(writes), append(writes, db.rememberOnce(c, once))
+		writes = append(writes, db.rememberOnce(c, once))
 	}
-	_, err = db.client.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: writes})
-	rows, conflict := refusedIn(err)
+	err = db.transact(ctx, writes...)
+	rows, no := refusedIn(err)
 	switch {
 	case err == nil:
-		return c, false, nil
-	case !conflict:
-		return c, false, broken("create call", err)
-	case first >= 0 && rows[first] != nil:
-		return db.replay(ctx, rows[first], once)
-	case policy >= 0 && rows[policy] != nil:
-		return c, false, fault.New(fault.Forbidden, "DESTINATION_NOT_ALLOWED",
-			"calls to %s are not allowed for this account", c.Country)
+		hour.Used++
+		return c, false, hour, nil
+	case !no:
+		return c, false, hour, broken("create call", err)
+	case once.Key != "" && rows[3] != nil:
+		c, replayed, err = db.replay(ctx, rows[3], once)
+		return c, replayed, hour, err
+	case rows[2] != nil:
+		hour.Used = hour.Quota
 	}
-	return c, false, broken("create call", err)
-}
-
-func (db *DB) mayCall(userID, country string) types.TransactWriteItem {
-	return types.TransactWriteItem{ConditionCheck: &types.ConditionCheck{TableName: &db.table.Limits, Key: policyKey(userID),
-		ConditionExpression:       aws.String("contains(countries, :country)"),
-		ExpressionAttributeValues: item{":country": text(country)}}}
+	switch {
+	case rows[1] != nil:
+		return c, false, hour, refuseCall(rows[1], c.Country, may.Home)
+	case rows[2] != nil:
+		return c, false, hour, kind.spent(c.CreatedAt)
+	}
+	return c, false, hour, broken("create call", err)
 }
 
 func (db *DB) rememberOnce(c call.Call, once Once) types.TransactWriteItem {
@@ -260,16 +263,6 @@ func (db *DB) Replay(ctx context.Context, userID string, once Once) (call.Call, 
 	return db.replay(ctx, out.Item, once)
 }
 
-func policyKey(userID string) item { return item{"pk": text("user#" + userID)} }
-
-// AllowCountries sets the countries a user may call besides a number's own.
-func (db *DB) AllowCountries(ctx context.Context, userID string, countries ...string) error {
-	row := policyKey(userID)
-	row["countries"] = &types.AttributeValueMemberSS{Value: countries}
-	_, err := db.client.PutItem(ctx, &dynamodb.PutItemInput{TableName: &db.table.Limits, Item: row})
-	return broken("allow countries", err)
-}
-
 // Advance moves a call forward to dialing, ringing or in_progress and writes
 // the line of its timeline. If the call is already there or further, it
 // changes nothing; either way it returns the call as it now stands.
@@ -286,14 +279,13 @@ func (db *DB) Advance(ctx context.Context, id string, to call.Status, at time.Ti
 	if to == call.InProgress {
 		values[":at"] = stamp(at)
 	}
-	_, err = db.client.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{
-		{Update: &types.Update{TableName: &db.table.Calls, Key: recordOf(id), UpdateExpression: &set,
+	err = db.transact(ctx,
+		types.TransactWriteItem{Update: &types.Update{TableName: &db.table.Calls, Key: recordOf(id), UpdateExpression: &set,
 			ConditionExpression:                 aws.String(earlier(to, values)),
 			ExpressionAttributeNames:            map[string]string{"#status": "status"},
 			ExpressionAttributeValues:           values,
 			ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}},
-		{Put: &types.Put{TableName: &db.table.Calls, Item: event}},
-	}})
+		types.TransactWriteItem{Put: &types.Put{TableName: &db.table.Calls, Item: event}})
 	if rows, ok := refusedIn(err); ok {
 		if len(rows[0]) == 0 {
 			return call.Call{}, fault.Missing("call")
@@ -390,16 +382,18 @@ func (db *DB) EndCall(ctx context.Context, c call.Call, end call.End) (call.Call
 	return db.endCall(ctx, c, end)
 }
 
-// RefuseCall ends a call whose workflow could not be started and forgets its
-// idempotency key in the same transaction, so that the same request may be sent
-// again. Otherwise it is EndCall.
+// RefuseCall ends a call whose workflow could not be started. In the same
+// transaction it gives back what the call used up of its user's hour and forgets
+// its idempotency key, so that the same request may be sent again. Otherwise it
+// is EndCall.
 func (db *DB) RefuseCall(ctx context.Context, c call.Call, end call.End, once Once) (call.Call, error) {
-	if once.Key == "" {
-		return db.endCall(ctx, c, end)
+	undo := []types.TransactWriteItem{db.giveBack(c.UserID, callsAnHour, c.CreatedAt)}
+	if once.Key != "" {
+		undo = append(undo, types.TransactWriteItem{Delete: &types.Delete{TableName: &db.table.Limits,
+			Key: onceKey(c.UserID, once), ConditionExpression: aws.String("attribute_not_exists(pk) OR call_id = :call"),
+			ExpressionAttributeValues: item{":call": text(c.ID)}}})
 	}
-	return db.endCall(ctx, c, end, types.TransactWriteItem{Delete: &types.Delete{TableName: &db.table.Limits,
-		Key: onceKey(c.UserID, once), ConditionExpression: aws.String("attribute_not_exists(pk) OR call_id = :call"),
-		ExpressionAttributeValues: item{":call": text(c.ID)}}})
+	return db.endCall(ctx, c, end, undo...)
 }
 
 func (db *DB) endCall(ctx context.Context, c call.Call, end call.End, more ...types.TransactWriteItem) (call.Call, error) {
@@ -409,7 +403,7 @@ func (db *DB) endCall(ctx context.Context, c call.Call, end call.End, more ...ty
 	if err != nil {
 		return c, err
 	}
-	_, err = db.client.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: append([]types.TransactWriteItem{
+	writes := append([]types.TransactWriteItem{
 		{Update: &types.Update{TableName: &db.table.Calls, Key: recordOf(c.ID),
 			UpdateExpression:         aws.String("SET #status = :to, cause = :cause, sip_status = :sip, ended_at = :at REMOVE active_shard"),
 			ConditionExpression:      aws.String("#status = :seen AND " + seenHangup(c)),
@@ -419,7 +413,11 @@ func (db *DB) endCall(ctx context.Context, c call.Call, end call.End, more ...ty
 			ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}},
 		{Put: &types.Put{TableName: &db.table.Calls, Item: event}},
 		{Update: db.count(ended)},
-	}, more...)})
+	}, more...)
+	if c.Direction == call.Outbound {
+		writes = append(writes, db.endLease(c.UserID, c.ID))
+	}
+	err = db.transact(ctx, writes...)
 	if rows, ok := refusedIn(err); ok && rows[0] != nil {
 		if len(rows[0]) == 0 {
 			return c, fault.Missing("call")

@@ -25,7 +25,7 @@ func newCall(id string) call.Call {
 
 func create(t *testing.T, db *storetest.Database, c call.Call) {
 	t.Helper()
-	if _, _, err := db.CreateCall(t.Context(), c, "US", store.Once{}); err != nil {
+	if _, _, _, err := db.CreateCall(t.Context(), c, store.Permit{Home: "US"}, store.Once{}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -138,7 +138,7 @@ func TestLostRepliesAreNotLostWins(t *testing.T) {
 	db, ctx := storetest.Open(t, nil), t.Context()
 	once := store.Once{Route: "r", Key: "k", BodyHash: "h"}
 	db.LoseReplies(1)
-	if c, replayed, err := db.CreateCall(ctx, newCall("1"), "US", once); err != nil || replayed || c.ID != "call_1" {
+	if c, replayed, _, err := db.CreateCall(ctx, newCall("1"), store.Permit{Home: "US"}, once); err != nil || replayed || c.ID != "call_1" {
 		t.Errorf("create: %v %v %v", c.ID, replayed, err)
 	}
 	db.LoseReplies(1)
@@ -175,22 +175,22 @@ func TestIdempotencyKey(t *testing.T) {
 	clock := t0
 	db, ctx := storetest.Open(t, func() time.Time { return clock }), t.Context()
 	once := store.Once{Route: "create-call", Key: "k1", BodyHash: "h1"}
-	first, replayed, err := db.CreateCall(ctx, newCall("1"), "US", once)
+	first, replayed, _, err := db.CreateCall(ctx, newCall("1"), store.Permit{Home: "US"}, once)
 	if err != nil || replayed {
 		t.Fatal(replayed, err)
 	}
-	second, replayed, err := db.CreateCall(ctx, newCall("2"), "US", once)
+	second, replayed, _, err := db.CreateCall(ctx, newCall("2"), store.Permit{Home: "US"}, once)
 	if err != nil || !replayed || second.ID != first.ID {
 		t.Errorf("same key, same body: %v %v %v", second.ID, replayed, err)
 	}
 	other := once
 	other.BodyHash = "h2"
-	if _, _, err := db.CreateCall(ctx, newCall("3"), "US", other); !fault.Is(err, fault.Unprocessable) {
+	if _, _, _, err := db.CreateCall(ctx, newCall("3"), store.Permit{Home: "US"}, other); !fault.Is(err, fault.Unprocessable) {
 		t.Errorf("same key, other body: %v", err)
 	}
 	late := newCall("4")
 	late.CreatedAt = t0.Add(24 * time.Hour)
-	if c, replayed, err := db.CreateCall(ctx, late, "US", other); err != nil || replayed || c.ID != "call_4" {
+	if c, replayed, _, err := db.CreateCall(ctx, late, store.Permit{Home: "US"}, other); err != nil || replayed || c.ID != "call_4" {
 		t.Errorf("a day later: %v %v %v", c.ID, replayed, err)
 	}
 	for _, id := range []string{"call_2", "call_3"} {
@@ -207,7 +207,7 @@ func TestFiftyRequestsWithOneKeyMakeOneCall(t *testing.T) {
 	ids := make([]string, 50)
 	for i := range ids {
 		race.Go(func() {
-			c, _, err := db.CreateCall(ctx, newCall(string(rune('A'+i))), "US", store.Once{Route: "r", Key: "k", BodyHash: "h"})
+			c, _, _, err := db.CreateCall(ctx, newCall(string(rune('A'+i))), store.Permit{Home: "US"}, store.Once{Route: "r", Key: "k", BodyHash: "h"})
 			if err != nil {
 				t.Error(err)
 			}
@@ -225,13 +225,13 @@ func TestFiftyRequestsWithOneKeyMakeOneCall(t *testing.T) {
 func TestCountryMustBeAllowed(t *testing.T) {
 	t.Parallel()
 	db, ctx := storetest.Open(t, nil), t.Context()
-	if _, _, err := db.CreateCall(ctx, newCall("1"), "NG", store.Once{}); !fault.Is(err, fault.Forbidden) {
+	if _, _, _, err := db.CreateCall(ctx, newCall("1"), store.Permit{Home: "NG"}, store.Once{}); !fault.Is(err, fault.Forbidden) {
 		t.Errorf("no list: %v", err)
 	}
 	if err := db.AllowCountries(ctx, "ada", "GB", "US"); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := db.CreateCall(ctx, newCall("1"), "NG", store.Once{}); err != nil {
+	if _, _, _, err := db.CreateCall(ctx, newCall("1"), store.Permit{Home: "NG"}, store.Once{}); err != nil {
 		t.Errorf("on the list: %v", err)
 	}
 }

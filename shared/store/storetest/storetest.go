@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -22,6 +23,7 @@ import (
 
 	"github.com/krosai/telephony/emulator/dynamodb"
 	"github.com/krosai/telephony/emulator/template"
+	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/store"
 )
 
@@ -80,15 +82,27 @@ func (d *Database) Trips() int { return int(d.wire.trips.Swap(0)) }
 // network does at its worst.
 func (d *Database) LoseReplies(n int) { d.wire.lose.Store(int64(n)) }
 
+// Collide has DynamoDB cancel the next n transactions because of others that are
+// at the same rows. The emulator never does: it carries out one at a time.
+func (d *Database) Collide(n int) { d.wire.collide.Store(int64(n)) }
+
+// AllowCountries gives a user the default policy with these countries.
+func (d *Database) AllowCountries(ctx context.Context, userID string, countries ...string) error {
+	p := account.DefaultPolicy()
+	p.AllowedCountries = countries
+	return d.PutPolicy(ctx, userID, p)
+}
+
 // Watch shows see the body of every request sent to DynamoDB from now on. It
 // must be safe for concurrent use if requests are.
 func (d *Database) Watch(see func(body []byte)) { d.wire.see.Store(&see) }
 
 type wire struct {
-	next  http.RoundTripper
-	trips atomic.Int64
-	lose  atomic.Int64
-	see   atomic.Pointer[func(body []byte)]
+	next    http.RoundTripper
+	trips   atomic.Int64
+	lose    atomic.Int64
+	collide atomic.Int64
+	see     atomic.Pointer[func(body []byte)]
 }
 
 var errLost = errors.New("the reply was lost")
@@ -103,12 +117,22 @@ func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 		(*see)(body)
 		r.Body = io.NopCloser(bytes.NewReader(body))
 	}
+	if strings.HasSuffix(r.Header.Get("X-Amz-Target"), ".TransactWriteItems") && w.collide.Add(-1) >= 0 {
+		return collision(r), nil
+	}
 	resp, err := w.next.RoundTrip(r)
 	if err == nil && w.lose.Add(-1) >= 0 {
 		resp.Body.Close()
 		return nil, errLost
 	}
 	return resp, err
+}
+
+func collision(r *http.Request) *http.Response {
+	const body = `{"__type":"com.amazonaws.dynamodb.v20120810#TransactionCanceledException",` +
+		`"CancellationReasons":[{"Code":"None"},{"Code":"TransactionConflict","Message":"Transaction is ongoing for the item"}]}`
+	return &http.Response{StatusCode: http.StatusBadRequest, Header: http.Header{"Content-Type": {"application/x-amz-json-1.0"}},
+		Body: io.NopCloser(strings.NewReader(body)), Request: r}
 }
 
 // anyone signs requests with credentials that mean nothing.

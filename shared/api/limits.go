@@ -1,0 +1,52 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/krosai/telephony/shared/account"
+)
+
+// window is the length of every limit's window in seconds.
+const window = 3600
+
+// SetLimit puts a limit of the caller on the answer, whether it becomes a success
+// or a problem; a later one of the same name takes its place.
+func SetLimit(ctx context.Context, l account.Limit) {
+	if rq := requestOf(ctx); rq != nil {
+		rq.setLimit(l)
+	}
+}
+
+func (rq *request) setLimit(l account.Limit) {
+	rq.limits = slices.DeleteFunc(rq.limits, func(other account.Limit) bool { return other.Name == l.Name })
+	rq.limits = append(rq.limits, l)
+}
+
+// writeLimits writes every limit into RateLimit-Policy and RateLimit, as
+// draft-ietf-httpapi-ratelimit-headers has them, and the one with the least left
+// into X-RateLimit-Limit, -Remaining and -Reset (Unix time, seconds).
+func writeLimits(h http.Header, limits []account.Limit, now time.Time) {
+	if len(limits) == 0 {
+		return
+	}
+	var policies, states []string
+	least := limits[0]
+	for _, l := range limits {
+		policies = append(policies, fmt.Sprintf("%q;q=%d;w=%d", l.Name, l.Quota, window))
+		states = append(states, fmt.Sprintf("%q;r=%d;t=%d", l.Name, l.Left(), l.Seconds(now)))
+		if l.Left() < least.Left() {
+			least = l
+		}
+	}
+	h.Set("RateLimit-Policy", strings.Join(policies, ", "))
+	h.Set("RateLimit", strings.Join(states, ", "))
+	h.Set("X-RateLimit-Limit", strconv.Itoa(least.Quota))
+	h.Set("X-RateLimit-Remaining", strconv.Itoa(least.Left()))
+	h.Set("X-RateLimit-Reset", strconv.FormatInt(least.Resets.Unix(), 10))
+}

@@ -1,0 +1,97 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/krosai/telephony/shared/account"
+	"github.com/krosai/telephony/shared/fault"
+)
+
+// limitKind is something a user may do so many times in a clock hour (UTC). The
+// Limits table counts it in one row per user, kind and hour, which expires. It
+// is counted in the transaction of what it limits: a request that is refused for
+// another reason uses up nothing, and one whose answer was lost counts once.
+type limitKind struct {
+	name  string // in keys and headers
+	what  string // in the sentence for the caller
+	quota int
+}
+
+var (
+	numberRequests = limitKind{"number_requests", "number requests", 5}
+	configurations = limitKind{"configurations", "configurations", 10}
+	callsAnHour    = limitKind{"calls", "calls", account.CallsPerHour}
+)
+
+func (k limitKind) key(userID string, now time.Time) item {
+	return item{"pk": text("hour#" + k.name + "#" + hourOf(now) + "#" + userID)}
+}
+
+// ends is the end of the window that now lies in.
+func ends(now time.Time) time.Time { return now.UTC().Truncate(time.Hour).Add(time.Hour) }
+
+// spend is the write that counts one of kind, if the user's hour is not spent.
+// When it is, the row that refusedIn gives for it makes the error with kind.spent.
+func (db *DB) spend(userID string, kind limitKind, now time.Time) types.TransactWriteItem {
+	return types.TransactWriteItem{Update: &types.Update{TableName: &db.table.Limits, Key: kind.key(userID, now),
+		UpdateExpression:    aws.String("SET expires_at = :end ADD used :one"),
+		ConditionExpression: aws.String("attribute_not_exists(used) OR used < :quota"),
+		ExpressionAttributeValues: item{":one": integer(1), ":quota": integer(int64(kind.quota)),
+			":end": integer(ends(now).Add(time.Hour).Unix())},
+		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}}
+}
+
+// giveBack is the write that takes back what spend counted at the same now. It
+// belongs into a transaction that can happen once.
+func (db *DB) giveBack(userID string, kind limitKind, now time.Time) types.TransactWriteItem {
+	return types.TransactWriteItem{Update: &types.Update{TableName: &db.table.Limits, Key: kind.key(userID, now),
+		UpdateExpression:          aws.String("SET expires_at = :end ADD used :back"),
+		ExpressionAttributeValues: item{":back": integer(-1), ":end": integer(ends(now).Add(time.Hour).Unix())}}}
+}
+
+// limitOf reads a row that spend writes; nil is a row that is not there.
+func (db *DB) limitOf(row item, kind limitKind, now time.Time) (account.Limit, error) {
+	r, err := decode[struct {
+		Used int `dynamodbav:"used"`
+	}](row)
+	return account.Limit{Name: kind.name, Quota: kind.quota, Used: r.Used, Resets: ends(now)}, err
+}
+
+// limit reads how much of kind a user has used.
+func (db *DB) limit(ctx context.Context, userID string, kind limitKind, now time.Time) (account.Limit, error) {
+	out, err := db.client.GetItem(ctx, &dynamodb.GetItemInput{TableName: &db.table.Limits, Key: kind.key(userID, now), ConsistentRead: aws.Bool(true)})
+	if err != nil {
+		return account.Limit{}, broken("read limit", err)
+	}
+	return db.limitOf(out.Item, kind, now)
+}
+
+// spent is the error of a request that comes when the hour is used up.
+func (k limitKind) spent(now time.Time) error {
+	return &fault.Error{Kind: fault.Limited, Code: "RATE_LIMIT_EXCEEDED", RetryAfter: ends(now).Sub(now),
+		Detail: fmt.Sprintf("a user can make %d %s an hour", k.quota, k.what)}
+}
+
+// transact sends a transaction. Two transactions that meet at the same row, such
+// as a user's counter, make DynamoDB cancel one of them, which is sent again.
+// https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html
+func (db *DB) transact(ctx context.Context, writes ...types.TransactWriteItem) error {
+	for wait := 5 * time.Millisecond; ; wait *= 2 {
+		_, err := db.client.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: writes})
+		if !collided(err) || wait > time.Second {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(wait/2 + rand.N(wait)):
+		}
+	}
+}
