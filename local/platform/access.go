@@ -11,11 +11,14 @@ import (
 
 // Access is what a user needs to use the platform; it is written to the file
 // env in the data folder. The key and LiveKit's secret stay the same from one
-// start to the next.
+// start to the next; the JWTs are new each time.
 type Access struct {
 	URL      string // of the API
 	APIKey   string // of the demo user
 	NumberID string // of the demo user's number
+	UserJWT  string // of the demo user
+	AdminJWT string // of an administrator
+	Issuer   string // who issues the JWTs
 
 	LiveKitURL, LiveKitKey, LiveKitSecret string
 	DynamoDB, StepFunctions               string // the emulators' addresses
@@ -46,7 +49,10 @@ func (p *Platform) remember() error {
 	lines := []string{
 		"KROS_URL=" + a.URL,
 		"KROS_API_KEY=" + a.APIKey,
+		"KROS_USER_JWT=" + a.UserJWT,
+		"KROS_ADMIN_JWT=" + a.AdminJWT,
 		"KROS_NUMBER_ID=" + a.NumberID,
+		"KROS_ISSUER=" + a.Issuer,
 		"LIVEKIT_URL=" + a.LiveKitURL,
 		"LIVEKIT_API_KEY=" + a.LiveKitKey,
 		"LIVEKIT_API_SECRET=" + a.LiveKitSecret,

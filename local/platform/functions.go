@@ -36,7 +36,7 @@ type function struct {
 // DynamoDB over the network.
 type clients struct {
 	dynamodb, sfn *http.Client
-	callMachine   string
+	machines      flow.Config
 }
 
 // config reaches an emulator in this process, or what endpoint names.
@@ -59,13 +59,13 @@ func anyone(context.Context) (aws.Credentials, error) {
 func (p *Platform) dependencies(c clients, tables store.Config) all.Deps {
 	p.DB = store.Open(config(c.dynamodb, p.Config.DynamoDB), tables, time.Now)
 	p.LiveKit = livekit.Open(livekit.Config{URL: p.Access.LiveKitURL, APIKey: p.Access.LiveKitKey, APISecret: secret.New(p.Access.LiveKitSecret)})
-	return all.Deps{DB: p.DB, LiveKit: p.LiveKit, Flow: flow.Open(config(c.sfn, ""), flow.Config{CallMachine: c.callMachine}),
+	return all.Deps{DB: p.DB, LiveKit: p.LiveKit, Flow: flow.Open(config(c.sfn, ""), c.machines),
 		Now: time.Now, Log: p.log, AllowLoopback: true, Version: "local"}
 }
 
 // build makes each function of the template with the handler Lambda would run.
 func (p *Platform) build(tmpl *template.Template, endpoints map[string]api.Endpoint, tasks map[string]any, d all.Deps) map[string]function {
-	edge := &api.Edge{Keys: d.DB, Now: d.Now, Log: p.log, Version: d.Version, CursorKey: secret.New(p.Access.LiveKitSecret)}
+	edge := &api.Edge{Keys: d.DB, Tokens: p.users, Now: d.Now, Log: p.log, Version: d.Version, CursorKey: secret.New(p.Access.LiveKitSecret)}
 	built := map[string]function{}
 	for _, f := range tmpl.Functions() {
 		made := function{timeout: f.Timeout}

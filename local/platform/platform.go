@@ -27,8 +27,10 @@ import (
 	"github.com/krosai/telephony/local/bridge"
 	"github.com/krosai/telephony/local/carrier"
 	"github.com/krosai/telephony/local/gateway"
+	"github.com/krosai/telephony/local/issuer"
 	"github.com/krosai/telephony/local/livekitd"
 	"github.com/krosai/telephony/shared/livekit"
+	"github.com/krosai/telephony/shared/oidc"
 	"github.com/krosai/telephony/shared/store"
 )
 
@@ -62,6 +64,8 @@ type Platform struct {
 	Server  *livekitd.Server // nil when another LiveKit is used
 
 	log       *slog.Logger
+	issuer    *issuer.Issuer // of users' tokens
+	users     *oidc.Verifier // takes the issuer's tokens
 	functions map[string]function
 	closers   []func() error // run in reverse
 	running   sync.WaitGroup
@@ -116,6 +120,9 @@ func (p *Platform) start(ctx context.Context) error {
 	if err := p.startLiveKit(ctx); err != nil {
 		return err
 	}
+	if err := p.startIssuer(); err != nil {
+		return err
+	}
 	deps := p.dependencies(aws, tables)
 	p.functions = p.build(tmpl, all.HTTP(deps), all.Tasks(deps), deps)
 	p.serve(api, gateway.New(tmpl.Routes(), p.invoke, gateway.Options{Log: p.log}))
@@ -127,6 +134,7 @@ func (p *Platform) start(ctx context.Context) error {
 		return err
 	}
 	p.schedule(background, tmpl.Schedules())
+	p.keepTokensFresh(background)
 	return p.remember()
 }
 
@@ -161,8 +169,11 @@ func (p *Platform) startAWS(ctx context.Context, tmpl *template.Template) (clien
 		if err != nil {
 			return c, fmt.Errorf("state machine %s: %w", m.Name, err)
 		}
-		if m.LogicalID == "CallMachine" {
-			c.callMachine = arn
+		switch m.LogicalID {
+		case "CallMachine":
+			c.machines.CallMachine = arn
+		case "ApprovalMachine":
+			c.machines.ApprovalMachine = arn
 		}
 	}
 	return c, createTables(ctx, dynamodbsdk.NewFromConfig(config(c.dynamodb, p.Config.DynamoDB)), tmpl.Tables())
@@ -275,15 +286,20 @@ func (p *Platform) freePort(port int) int {
 // serveOn serves h on a port, or on a free one if that is taken, and returns
 // its URL.
 func (p *Platform) serveOn(port int, h http.Handler) (string, error) {
-	l, err := p.listen(port)
-	if err != nil {
-		l, err = p.listen(0)
-	}
+	l, err := p.listenOn(port)
 	if err != nil {
 		return "", err
 	}
 	p.serve(l, h)
 	return "http://" + l.Addr().String(), nil
+}
+
+// listenOn opens a port, or a free one if that is taken.
+func (p *Platform) listenOn(port int) (net.Listener, error) {
+	if l, err := p.listen(port); err == nil {
+		return l, nil
+	}
+	return p.listen(0)
 }
 
 func (p *Platform) serve(l net.Listener, h http.Handler) {

@@ -1,4 +1,5 @@
-// Command kros runs the whole platform on a laptop: see docs/local.md.
+// Command kros runs the whole platform on a laptop, and kros token issues JWTs
+// for it: see docs/local.md.
 package main
 
 import (
@@ -17,20 +18,30 @@ import (
 )
 
 func main() {
-	if err := run(); err != nil {
+	if err := run(os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "kros:", err)
 		os.Exit(1)
 	}
 }
 
-func run() error {
+func run(args []string) error {
+	c, err := env.ParseAs[platform.Config]()
+	switch {
+	case err != nil:
+		return err
+	case len(args) > 0 && args[0] == "token":
+		return token(c, args[1:], os.Stdout)
+	case len(args) > 0:
+		return fmt.Errorf("unknown command %q: kros takes none, or token", args[0])
+	}
+	return serve(c)
+}
+
+// serve runs the platform until it is told to stop.
+func serve(c platform.Config) error {
 	start := time.Now()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	c, err := env.ParseAs[platform.Config]()
-	if err != nil {
-		return err
-	}
 	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
 		return err
 	}

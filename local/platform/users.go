@@ -1,0 +1,99 @@
+package platform
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"time"
+
+	"github.com/krosai/telephony/local/issuer"
+	"github.com/krosai/telephony/shared/account"
+	"github.com/krosai/telephony/shared/oidc"
+)
+
+// adminUser is the administrator of .local/env, who is not the demo user:
+// nobody decides on their own request.
+const adminUser = "ada.admin"
+
+const (
+	tokenLife  = 24 * time.Hour // as long as the functions allow
+	renewAfter = 12 * time.Hour
+)
+
+// startIssuer serves the issuer of users' tokens and issues those of .local/env.
+func (p *Platform) startIssuer() error {
+	l, err := p.listenOn(p.port(3))
+	if err != nil {
+		return err
+	}
+	p.Access.Issuer = "http://" + l.Addr().String()
+	p.issuer, err = issuer.Open(issuerFile(p.Config), p.Access.Issuer)
+	if err != nil {
+		return errors.Join(err, l.Close())
+	}
+	p.serve(l, p.issuer)
+	p.users, err = oidc.Open(oidc.Config{Issuer: p.Access.Issuer, Audience: issuer.Audience}, time.Now)
+	if err != nil {
+		return err
+	}
+	return p.issueTokens()
+}
+
+func issuerFile(c Config) string { return filepath.Join(c.Dir, "issuer.pem") }
+
+func (p *Platform) issueTokens() error {
+	user, err := p.issuer.Token(demoUser, nil, tokenLife)
+	if err != nil {
+		return err
+	}
+	admin, err := p.issuer.Token(adminUser, []string{account.Admin}, tokenLife)
+	if err != nil {
+		return err
+	}
+	p.Access.UserJWT, p.Access.AdminJWT = user, admin
+	return nil
+}
+
+// keepTokensFresh writes new tokens to .local/env long before the old ones
+// expire.
+func (p *Platform) keepTokensFresh(ctx context.Context) {
+	p.running.Go(func() {
+		issued := time.Now()
+		tick := time.NewTicker(time.Minute)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				return
+			}
+			if now := time.Now(); due(issued, now) {
+				issued = now
+				if err := errors.Join(p.issueTokens(), p.remember()); err != nil {
+					p.log.Error("new tokens", "err", err)
+				}
+			}
+		}
+	})
+}
+
+// due reports whether tokens want to be replaced. It goes by the calendar: the
+// other clock stops while a laptop sleeps.
+func due(issued, now time.Time) bool { return now.Round(0).Sub(issued.Round(0)) >= renewAfter }
+
+// Token issues a token as the platform that last ran in the folder c.Dir does,
+// whether it runs or not.
+func Token(c Config, sub string, roles []string, ttl time.Duration) (string, error) {
+	env, err := readEnv(filepath.Join(c.Dir, "env"))
+	if err != nil {
+		return "", err
+	}
+	if env["KROS_ISSUER"] == "" {
+		return "", errors.New("no platform has run in " + c.Dir + " yet: make run")
+	}
+	i, err := issuer.Open(issuerFile(c), env["KROS_ISSUER"])
+	if err != nil {
+		return "", err
+	}
+	return i.Token(sub, roles, ttl)
+}

@@ -1,0 +1,75 @@
+package platform
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/krosai/telephony/shared/account"
+)
+
+// Tokens from .local/env and from "kros token" are those of the users they name,
+// and stay valid when the platform starts again.
+func TestTokens(t *testing.T) {
+	t.Parallel()
+	c := Config{Dir: t.TempDir()}
+	if token, err := Token(c, "alice", nil, time.Hour); err == nil {
+		t.Errorf("a token of a platform that never ran: %s", token)
+	}
+	p := &Platform{Config: c}
+	if err := p.startIssuer(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.Close() })
+	if err := p.remember(); err != nil {
+		t.Fatal(err)
+	}
+	env, err := readEnv(filepath.Join(c.Dir, "env"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	alice, err := Token(c, "alice", nil, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bob, err := Token(c, "bob", []string{account.Admin}, 24*time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for token, want := range map[string]account.Caller{
+		env["KROS_USER_JWT"]:  {UserID: demoUser},
+		env["KROS_ADMIN_JWT"]: {UserID: adminUser, Admin: true},
+		alice:                 {UserID: "alice"},
+		bob:                   {UserID: "bob", Admin: true},
+	} {
+		got, err := p.users.Verify(t.Context(), token)
+		if err != nil {
+			t.Errorf("%s: %v", want.UserID, err)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Error(diff)
+		}
+	}
+	for _, name := range []string{"env", "issuer.pem"} {
+		info, err := os.Stat(filepath.Join(c.Dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info.Mode().Perm() != 0o600 {
+			t.Errorf("%s has mode %o, want 600", name, info.Mode().Perm())
+		}
+	}
+}
+
+func TestDue(t *testing.T) {
+	t.Parallel()
+	issued := time.Now()
+	for after, want := range map[time.Duration]bool{0: false, 12*time.Hour - 1: false, 12 * time.Hour: true, 30 * time.Hour: true} {
+		if got := due(issued, issued.Add(after)); got != want {
+			t.Errorf("after %s: %v", after, got)
+		}
+	}
+}
