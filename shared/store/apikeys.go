@@ -182,7 +182,7 @@ func (db *DB) writeKey(ctx context.Context, k account.Key, room int, first ...ty
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}}
 	writes := append(first, put, enrol)
 	for range 2 {
-		_, err := db.client.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: writes})
+		err := db.transact(ctx, writes...)
 		rows, no := refusedIn(err)
 		switch {
 		case !no:

@@ -450,6 +450,7 @@ func TestMaxKeys(t *testing.T) {
 	if err := add("usr_a"); len(made) != account.MaxKeys || !fault.Is(err, fault.Conflict) {
 		t.Fatalf("%d keys, then %v", len(made), err)
 	}
+	db.Collide(2)
 	must(t, add("usr_b"))
 
 	must(t, db.RevokeKey(ctx, "usr_a", made[0].ID))
