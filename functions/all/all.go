@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/krosai/telephony/functions/addnumber"
+	"github.com/krosai/telephony/functions/approverequest"
 	"github.com/krosai/telephony/functions/awaitcall"
 	"github.com/krosai/telephony/functions/calldetails"
 	"github.com/krosai/telephony/functions/configurenumber"
@@ -14,13 +16,21 @@ import (
 	"github.com/krosai/telephony/functions/createkey"
 	"github.com/krosai/telephony/functions/dialcall"
 	"github.com/krosai/telephony/functions/getconfiguration"
+	"github.com/krosai/telephony/functions/getrequest"
 	"github.com/krosai/telephony/functions/hangupcall"
 	"github.com/krosai/telephony/functions/health"
+	"github.com/krosai/telephony/functions/listaudit"
+	"github.com/krosai/telephony/functions/listinventory"
 	"github.com/krosai/telephony/functions/listkeys"
 	"github.com/krosai/telephony/functions/listnumbers"
+	"github.com/krosai/telephony/functions/listrequests"
 	"github.com/krosai/telephony/functions/livekitwebhook"
 	"github.com/krosai/telephony/functions/preparecall"
+	"github.com/krosai/telephony/functions/rejectrequest"
+	"github.com/krosai/telephony/functions/releasenumber"
 	"github.com/krosai/telephony/functions/removeconfiguration"
+	"github.com/krosai/telephony/functions/requestnumber"
+	"github.com/krosai/telephony/functions/reviewrequests"
 	"github.com/krosai/telephony/functions/revokekey"
 	"github.com/krosai/telephony/functions/rotatekey"
 	"github.com/krosai/telephony/functions/settlecall"
@@ -55,17 +65,27 @@ func (d Deps) unwirer() *unwire.Unwirer {
 // HTTP is every HTTP function by the name of its folder.
 func HTTP(d Deps) map[string]api.Endpoint {
 	return map[string]api.Endpoint{
+		"addnumber":           &addnumber.Endpoint{Numbers: d.DB, Requests: d.DB, Flow: d.Flow, Now: d.Now, Log: d.Log},
+		"approverequest":      &approverequest.Endpoint{Requests: d.DB, Numbers: d.DB, Flow: d.Flow, Now: d.Now, Log: d.Log},
 		"calldetails":         &calldetails.Endpoint{Calls: d.DB},
 		"configurenumber":     &configurenumber.Endpoint{Numbers: d.DB, LiveKit: d.LiveKit, Now: d.Now, AllowLoopback: d.AllowLoopback},
 		"createcall":          &createcall.Endpoint{Calls: d.DB, Numbers: d.DB, Flow: d.Flow, Now: d.Now},
 		"createkey":           &createkey.Endpoint{Keys: d.DB, Now: d.Now, Random: rand.Reader},
 		"getconfiguration":    &getconfiguration.Endpoint{Numbers: d.DB},
+		"getrequest":          &getrequest.Endpoint{Requests: d.DB},
 		"hangupcall":          &hangupcall.Endpoint{Calls: d.DB, Settle: d.settler(), Now: d.Now},
 		"health":              &health.Endpoint{Version: d.Version},
+		"listaudit":           &listaudit.Endpoint{Entries: d.DB},
+		"listinventory":       &listinventory.Endpoint{Numbers: d.DB},
 		"listkeys":            &listkeys.Endpoint{Keys: d.DB},
 		"listnumbers":         &listnumbers.Endpoint{Numbers: d.DB},
+		"listrequests":        &listrequests.Endpoint{Requests: d.DB},
 		"livekitwebhook":      &livekitwebhook.Endpoint{LiveKit: d.LiveKit, Settle: d.settler(), Now: d.Now},
+		"rejectrequest":       &rejectrequest.Endpoint{Requests: d.DB, Flow: d.Flow, Now: d.Now, Log: d.Log},
+		"releasenumber":       &releasenumber.Endpoint{Numbers: d.DB, Unwire: d.unwirer(), Requests: d.DB, Flow: d.Flow, Log: d.Log},
 		"removeconfiguration": &removeconfiguration.Endpoint{Unwire: d.unwirer()},
+		"requestnumber":       &requestnumber.Endpoint{Requests: d.DB, Flow: d.Flow, Now: d.Now, Log: d.Log},
+		"reviewrequests":      &reviewrequests.Endpoint{Requests: d.DB},
 		"revokekey":           &revokekey.Endpoint{Keys: d.DB},
 		"rotatekey":           &rotatekey.Endpoint{Keys: d.DB, Now: d.Now, Random: rand.Reader},
 	}

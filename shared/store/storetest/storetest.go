@@ -30,7 +30,9 @@ import (
 // Database is a database for one test.
 type Database struct {
 	*store.DB
-	wire *wire
+	wire   *wire
+	admin  *dynamodbsdk.Client
+	tables []template.Table
 }
 
 // Open makes the tables anew. now is the database's clock; nil is time.Now.
@@ -71,7 +73,7 @@ func Open(t testing.TB, now func() time.Time) *Database {
 		}
 	}
 	w.trips.Store(0)
-	return &Database{wire: w, DB: store.Open(cfg, store.Config{Numbers: stack + "-numbers", Requests: stack + "-requests", Calls: stack + "-calls",
+	return &Database{wire: w, admin: admin, tables: tmpl.Tables(), DB: store.Open(cfg, store.Config{Numbers: stack + "-numbers", Requests: stack + "-requests", Calls: stack + "-calls",
 		Stats: stack + "-stats", Keys: stack + "-keys", Limits: stack + "-limits", Audit: stack + "-audit"}, now)}
 }
 

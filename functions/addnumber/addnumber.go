@@ -1,0 +1,91 @@
+// Package addnumber serves POST /admin/phone-numbers.
+package addnumber
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/krosai/telephony/shared/account"
+	"github.com/krosai/telephony/shared/api"
+	"github.com/krosai/telephony/shared/fault"
+	"github.com/krosai/telephony/shared/guard"
+	"github.com/krosai/telephony/shared/guard/destination"
+	"github.com/krosai/telephony/shared/inventory"
+	"github.com/krosai/telephony/shared/number"
+	"github.com/krosai/telephony/shared/stock"
+)
+
+// Numbers keeps the inventory. AddNumber fails with fault.Conflict when the
+// number is in it already.
+type Numbers interface {
+	AddNumber(ctx context.Context, n number.Number, by string) error
+}
+
+// Endpoint adds numbers to the inventory and offers them to whoever waits.
+type Endpoint struct {
+	Numbers  Numbers
+	Requests stock.Requests
+	Flow     stock.Flow
+	Now      func() time.Time
+	Log      *slog.Logger
+}
+
+// Input is the request.
+type Input struct{ Body Body }
+
+// Body describes the number.
+type Body struct {
+	PhoneNumber  string   `json:"phone_number" pattern:"^\\+[1-9][0-9]{7,14}$" doc:"E.164" example:"+2348012345678"`
+	Country      string   `json:"country" pattern:"^[A-Z]{2}$" doc:"ISO 3166-1 alpha-2, the number's own" example:"NG"`
+	NumberType   string   `json:"number_type" enum:"local,mobile,toll_free"`
+	Capabilities []string `json:"capabilities" enum:"inbound,outbound" minItems:"1" maxItems:"2" uniqueItems:"true" doc:"What the number can do"`
+	Provider     string   `json:"provider" doc:"Who the number comes from" example:"Twilio"`
+}
+
+// Output is the number.
+type Output struct{ Body inventory.View }
+
+// Register adds the operation to the API.
+func (e *Endpoint) Register(a huma.API) {
+	huma.Register(a, huma.Operation{OperationID: "add-phone-number", Method: http.MethodPost, Path: "/admin/phone-numbers",
+		DefaultStatus: http.StatusCreated, Summary: "Add a number to the inventory", Tags: []string{"Review"},
+		Description: "Approved requests that wait for a number like it are told at once.",
+		Errors:      []int{http.StatusConflict}, Security: api.Needs(account.Admin)}, e.add)
+}
+
+func (e *Endpoint) add(ctx context.Context, in *Input) (*Output, error) {
+	if err := check(in.Body); err != nil {
+		return nil, err
+	}
+
+	b := in.Body
+	n := number.Number{ID: number.ID(b.PhoneNumber), E164: b.PhoneNumber, Country: b.Country, Type: b.NumberType,
+		Capabilities: b.Capabilities, Provider: b.Provider, UpdatedAt: e.Now()}
+	if err := e.Numbers.AddNumber(ctx, n, api.CallerOf(ctx).UserID); err != nil {
+		return nil, err
+	}
+	if err := stock.Offer(ctx, e.Requests, e.Flow, n); err != nil {
+		e.Log.Warn("number not offered, requests will look", "request_id", api.RequestID(ctx), "number_id", n.ID, "cause", err.Error())
+	}
+
+	return &Output{inventory.Of(n)}, nil
+}
+
+// check refuses numbers that no user should have, and a country that is not the
+// number's.
+func check(b Body) error {
+	country, err := destination.Country("phone_number", b.PhoneNumber)
+	switch {
+	case fault.Is(err, fault.Forbidden):
+		return fault.InvalidField("phone_number", "not_assignable", "numbers of this kind are not given out")
+	case err != nil:
+		return err
+	case b.Country != country:
+		return fault.InvalidField("country", "mismatch", "the phone number belongs to another country")
+	}
+	return guard.Name("provider", b.Provider)
+}

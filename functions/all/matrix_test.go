@@ -1,0 +1,367 @@
+package all_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/oklog/ulid/v2"
+
+	"github.com/krosai/telephony/emulator/template"
+	"github.com/krosai/telephony/functions/all"
+	"github.com/krosai/telephony/shared/account"
+	"github.com/krosai/telephony/shared/api/apitest"
+	"github.com/krosai/telephony/shared/call"
+	"github.com/krosai/telephony/shared/livekit"
+	"github.com/krosai/telephony/shared/livekit/livekittest"
+	"github.com/krosai/telephony/shared/number"
+	"github.com/krosai/telephony/shared/request"
+	"github.com/krosai/telephony/shared/secret"
+	"github.com/krosai/telephony/shared/store"
+)
+
+// The authorisation matrix: every route of the template with every caller who
+// may not use it, and every id it takes with every kind of id that is not the
+// caller's. Routes, scopes and id positions come from the template and the
+// OpenAPI document; what a request needs besides is in samples. A route without
+// a sample, or a position that nothing can be made for, fails the test.
+
+// sample is a request that its route accepts. Names in braces are positions of
+// ids, in the path and in the body.
+type sample struct{ query, body string }
+
+var samples = map[string]sample{
+	"GET /admin/audit":                                                     {query: "subject=req_01ARZ3NDEKTSV4RRFFQ69G5FAV"},
+	"GET /admin/phone-number-requests":                                     {},
+	"GET /admin/phone-numbers":                                             {},
+	"GET /outbound-calls/phone-numbers":                                    {},
+	"GET /outbound-calls/phone-numbers/{phone_number_id}/configuration":    {},
+	"GET /outbound-calls/{call_id}/details":                                {},
+	"GET /telephony/phone-number-requests":                                 {},
+	"GET /telephony/phone-number-requests/{request_id}":                    {},
+	"POST /admin/phone-number-requests/{request_id}/approve":               {body: `{"phone_number_id":"{free_number_id}"}`},
+	"POST /admin/phone-number-requests/{request_id}/reject":                {body: `{"reason":"no"}`},
+	"POST /admin/phone-numbers":                                            {body: `{"phone_number":"+2348039999999","country":"NG","number_type":"mobile","capabilities":["inbound"],"provider":"p"}`},
+	"POST /admin/phone-numbers/{phone_number_id}/release":                  {},
+	"POST /outbound-calls/create":                                          {body: `{"phone_number":"+14155550100","phone_number_id":"{phone_number_id}","agent_name":"a"}`},
+	"POST /outbound-calls/phone-numbers/{phone_number_id}/configure":       {body: `{"sip_trunk":{"name":"t","address":"a.carrier.net","allowed_addresses":["54.172.60.0/30"]}}`},
+	"DELETE /outbound-calls/phone-numbers/{phone_number_id}/configuration": {query: "config_type=all"},
+	"POST /outbound-calls/{call_id}/hangup":                                {},
+	"POST /telephony/phone-number-requests":                                {body: `{"country":"NG","purpose":"p"}`},
+	"GET /api-keys":                                                        {},
+	"POST /api-keys":                                                       {body: `{"name":"n","scopes":["calls:read"]}`},
+	"POST /api-keys/{key_id}/rotate":                                       {},
+	"DELETE /api-keys/{key_id}":                                            {},
+}
+
+// position makes a record that an id names.
+type position struct {
+	table string // of the record, for deleting it
+	make  func(m *matrix, user string) string
+}
+
+var positions = map[string]position{
+	"call_id":         {"calls", (*matrix).call},
+	"phone_number_id": {"numbers", (*matrix).number},
+	"free_number_id":  {"numbers", func(m *matrix, _ string) string { return m.number("") }},
+	"request_id":      {"requests", (*matrix).request},
+	"key_id":          {"keys", func(m *matrix, user string) string { id, _ := m.Key(user, account.CallsRead); return id }},
+}
+
+var placeholder = regexp.MustCompile(`\{([a-z_]+)\}`)
+
+// matrix is the platform in front of one route.
+type matrix struct {
+	*apitest.Bench
+	made int
+}
+
+// The people: owner calls the user routes, boss administers, and other is
+// another user.
+const owner, other, boss = "usr_owner", "usr_other", "usr_boss"
+
+func newMatrix(t *testing.T, function string) *matrix {
+	t.Helper()
+	m, rooms := &matrix{Bench: apitest.Open(t, nil)}, livekittest.New(t)
+	m.Serve(all.HTTP(all.Deps{DB: m.DB, Now: time.Now, Log: slog.New(slog.DiscardHandler), Flow: m.Flow,
+		LiveKit: livekit.Open(livekit.Config{URL: rooms.URL, APIKey: livekittest.APIKey, APISecret: secret.New(livekittest.APISecret)})})[function])
+	for _, user := range []string{owner, other} {
+		m.Must(m.AllowCountries(t.Context(), user, "US"))
+	}
+	return m
+}
+
+// number is one that can call; without a user it is free.
+func (m *matrix) number(user string) string {
+	m.Helper()
+	m.made++
+	e164 := fmt.Sprintf("+23480300%05d", m.made)
+	n := number.Number{ID: number.ID(e164), E164: e164, Country: "NG", Type: "local", Capabilities: []string{"inbound", "outbound"}, UserID: user}
+	if user != "" {
+		n.AssignedAt, n.Trunk = time.Now(), &number.Trunk{Name: "t", Transport: "auto", Numbers: []string{e164}, Directions: []string{"outbound"}, OutboundID: "ST_1"}
+	}
+	m.Must(m.DB.PutNumber(m.Context(), n))
+	return n.ID
+}
+
+func (m *matrix) call(user string) string {
+	m.Helper()
+	id := "call_" + ulid.Make().String()
+	_, _, _, err := m.DB.CreateCall(m.Context(), call.Call{ID: id, UserID: user, Direction: call.Outbound, PhoneNumber: "+14155550100",
+		FromNumber: "+2348012345678", RoomName: id, Country: "US", Status: call.Initiated, CreatedAt: time.Now()}, store.Permit{Home: "US"}, store.Once{})
+	m.Must(err)
+	return id
+}
+
+func (m *matrix) request(user string) string {
+	m.Helper()
+	m.made++
+	id := "req_" + ulid.Make().String()
+	_, _, err := m.DB.CreateRequest(m.Context(), request.Request{ID: id, UserID: user, Country: "NG", Type: fmt.Sprintf("t%d", m.made),
+		Capabilities: []string{"inbound"}, Purpose: "p", CreatedAt: time.Now()})
+	m.Must(err)
+	return id
+}
+
+// ask sends the sample with ids in its positions. An empty credential is none.
+// The answer's body comes without its request_id.
+func (m *matrix) ask(r route, ids map[string]string, credential string) apitest.Answer {
+	m.Helper()
+	fill := func(text string) string {
+		return placeholder.ReplaceAllStringFunc(text, func(name string) string { return ids[strings.Trim(name, "{}")] })
+	}
+	target := fill(r.Path)
+	if r.sample.query != "" {
+		target += "?" + r.sample.query
+	}
+	a := m.Ask(credential, r.Method, target, fill(r.sample.body))
+	delete(a.Body, "request_id")
+	return a
+}
+
+// own makes what the route's positions name, as user's.
+func (m *matrix) own(r route, user string) map[string]string {
+	ids := map[string]string{}
+	for _, name := range r.positions {
+		ids[name] = positions[name].make(m, user)
+	}
+	return ids
+}
+
+// route is one route with what the OpenAPI document says of it.
+type route struct {
+	template.Route
+	sample    sample
+	scope     string
+	positions []string
+}
+
+// routes reads every route that needs a credential.
+func routes(t *testing.T) []route {
+	t.Helper()
+	tpl, err := template.Open("../../template.yaml", template.Values{"LiveKitUrl": "ws://127.0.0.1", "LiveKitApiKey": "k", "LiveKitApiSecret": "s"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ops, unused := operations(t), maps.Clone(samples)
+	var found []route
+	for _, r := range tpl.Routes() {
+		if r.Public {
+			continue
+		}
+		s, ok := samples[r.Key()]
+		if !ok {
+			t.Errorf("%s: route without its cells: add it to samples", r.Key())
+			continue
+		}
+		delete(unused, r.Key())
+		op := ops[r.Key()]
+		for _, name := range op.bodyIDs(t) {
+			if !strings.Contains(s.body, `"`+name+`":"{`) {
+				t.Errorf("%s: position without its cells: %s in the body of the sample", r.Key(), name)
+			}
+		}
+		one := route{Route: r, sample: s}
+		if len(op.Security) > 0 && len(op.Security[0]["bearer"]) > 0 {
+			one.scope = op.Security[0]["bearer"][0]
+		}
+		for _, match := range placeholder.FindAllStringSubmatch(r.Path+s.body, -1) {
+			if positions[match[1]].make == nil {
+				t.Fatalf("%s: position without its cells: add %s to positions", r.Key(), match[1])
+			}
+			one.positions = append(one.positions, match[1])
+		}
+		if admin := strings.HasPrefix(r.Path, "/admin/"); admin != (one.scope == account.Admin) {
+			t.Errorf("%s needs the scope %q", r.Key(), one.scope)
+		}
+		found = append(found, one)
+	}
+	for key := range unused {
+		t.Errorf("%s has a sample and is no route", key)
+	}
+	return found
+}
+
+// bodyIDs are the members of the request's body that hold ids.
+func (op operation) bodyIDs(t *testing.T) (names []string) {
+	t.Helper()
+	if op.RequestBody == nil {
+		return nil
+	}
+	ref := regexp.MustCompile(`"#/components/schemas/([A-Za-z0-9]+)"`).FindSubmatch(*op.RequestBody)
+	if ref == nil {
+		return nil
+	}
+	var doc struct {
+		Components struct {
+			Schemas map[string]struct {
+				Properties map[string]json.RawMessage `json:"properties"`
+			} `json:"schemas"`
+		} `json:"components"`
+	}
+	if err := json.Unmarshal(openAPI(t), &doc); err != nil {
+		t.Fatal(err)
+	}
+	for name := range doc.Components.Schemas[string(ref[1])].Properties {
+		if strings.HasSuffix(name, "_id") {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// kinds are the ids that a position may be given and that are not the caller's.
+// Each gets a 404, and all of them the same.
+func (m *matrix) kinds(r route, name string, mine string) map[string]string {
+	p := positions[name]
+	prefix, _, _ := strings.Cut(mine, "_")
+	deleted := p.make(m, owner)
+	m.Forget(m, p.table, deleted)
+	names := slices.Sorted(maps.Keys(positions))
+	next := names[(slices.Index(names, name)+1)%len(names)]
+	for positions[next].table == p.table {
+		next = names[(slices.Index(names, next)+1)%len(names)]
+	}
+	ids := map[string]string{
+		"absent":     prefix + "_01ARZ3NDEKTSV4RRFFQ69G5FAV",
+		"malformed":  prefix + "_1",
+		"lower case": strings.ToLower(mine),
+		"deleted":    deleted,
+		"wrong type": positions[next].make(m, owner),
+		"retyped":    strings.Replace(positions[next].make(m, owner), strings.SplitAfter(next, "_")[0], prefix+"_", 1),
+	}
+	if r.scope != account.Admin {
+		ids["other user's"] = p.make(m, other)
+	}
+	return ids
+}
+
+// encoded are spellings of ids that begin with an escape. They are no paths at
+// all, whosever the ids are.
+func (m *matrix) encoded(name, mine string) map[string]string {
+	ids := map[string]string{"own": mine, "other user's": positions[name].make(m, other), "absent": mine[:len(mine)-1] + "0"}
+	for kind, id := range ids {
+		ids[kind] = fmt.Sprintf("%%%02X%s", id[0], id[1:])
+	}
+	return ids
+}
+
+// TestForeignIDs: an id that is not the caller's gets the 404 of one that never
+// was, whatever is the matter with it and however the caller comes.
+func TestForeignIDs(t *testing.T) {
+	t.Parallel()
+	for _, r := range routes(t) {
+		t.Run(strings.ReplaceAll(r.Key(), "/", "|"), func(t *testing.T) {
+			t.Parallel()
+			m := newMatrix(t, r.Function)
+			_, key := m.Key(owner, account.Scopes()...)
+			credentials := map[string]string{"key": key, "JWT": m.User(owner)}
+			if r.scope == account.Admin {
+				credentials = map[string]string{"JWT": m.Admin(boss)}
+			}
+			if a := m.ask(r, m.own(r, owner), credentials["JWT"]); a.Status/100 != 2 {
+				t.Errorf("with the owner's own ids: %d %s", a.Status, a.Text)
+			}
+			for _, name := range r.positions {
+				mine := m.own(r, owner)
+				sets := []map[string]string{m.kinds(r, name, mine[name])}
+				if strings.Contains(r.Path, "{"+name+"}") {
+					sets = append(sets, m.encoded(name, mine[name]))
+				}
+				for _, set := range sets {
+					var first map[string]any
+					for kind, id := range set {
+						for with, credential := range credentials {
+							ids := maps.Clone(mine)
+							ids[name] = id
+							a := m.ask(r, ids, credential)
+							if a.Status != http.StatusNotFound {
+								t.Errorf("%s %s with %s: %d %s", kind, name, with, a.Status, a.Text)
+							}
+							if first == nil {
+								first = a.Body
+							}
+							if diff := cmp.Diff(first, a.Body); diff != "" {
+								t.Errorf("%s %s with %s differs: %s", kind, name, with, diff)
+							}
+						}
+					}
+				}
+			}
+		})
+	}
+}
+
+// TestWhoMayNot: nobody without a credential gets past any route, no user and
+// no key past an administrator's, and no key past one whose scope it lacks.
+func TestWhoMayNot(t *testing.T) {
+	t.Parallel()
+	for _, r := range routes(t) {
+		t.Run(strings.ReplaceAll(r.Key(), "/", "|"), func(t *testing.T) {
+			t.Parallel()
+			m := newMatrix(t, r.Function)
+			elsewhere, forged, yesterday := apitest.NewIssuer(t), apitest.NewIssuer(t), time.Now().Add(-24*time.Hour)
+			forged.URL = m.Issuer.URL // it says that it is ours
+			_, every := m.Key(owner, account.Scopes()...)
+			_, without := m.Key(owner, slices.DeleteFunc(account.Scopes(), func(s string) bool { return s == r.scope })...)
+			callers := map[string]struct {
+				credential string
+				want       int
+			}{
+				"nobody":                           {"", 401},
+				"a key of the wrong checksum":      {every[:len(every)-1] + "!", 401},
+				"an expired user JWT":              {m.Issuer.Token(owner, yesterday), 401},
+				"a user JWT of another issuer":     {elsewhere.Token(owner, time.Now()), 401},
+				"an expired admin JWT":             {m.Issuer.Token(boss, yesterday, account.Admin), 401},
+				"an admin JWT of another issuer":   {elsewhere.Token(boss, time.Now(), account.Admin), 401},
+				"an admin JWT that another signed": {forged.Token(boss, time.Now(), account.Admin), 401},
+				"a key without the scope":          {without, 403},
+			}
+			if r.scope == account.Admin {
+				_, bosses := m.Key(boss, account.Scopes()...)
+				_, crowned := m.Key(boss, account.Admin)
+				for caller, credential := range map[string]string{"a user JWT": m.User(owner), "a key of every scope": every,
+					"an administrator's key": bosses, "a key with the scope admin": crowned} {
+					callers[caller] = struct {
+						credential string
+						want       int
+					}{credential, 403}
+				}
+			}
+			ids := m.own(r, owner)
+			for caller, c := range callers {
+				if a := m.ask(r, ids, c.credential); a.Status != c.want || a.Code() == "" {
+					t.Errorf("%s: %d %s, want %d", caller, a.Status, a.Text, c.want)
+				}
+			}
+		})
+	}
+}

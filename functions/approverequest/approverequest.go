@@ -1,0 +1,105 @@
+// Package approverequest serves
+// POST /admin/phone-number-requests/{request_id}/approve.
+package approverequest
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/krosai/telephony/shared/account"
+	"github.com/krosai/telephony/shared/api"
+	"github.com/krosai/telephony/shared/number"
+	"github.com/krosai/telephony/shared/numberrequest"
+	"github.com/krosai/telephony/shared/request"
+)
+
+// Requests records decisions. Decide fails with fault.NotFound for a request
+// that does not exist, with fault.Forbidden when the decider is the requester,
+// and with fault.Conflict when the request is decided already or the chosen
+// number cannot be had. Of several deciders at once one wins.
+type Requests interface {
+	Decide(ctx context.Context, id string, d request.Decision, now time.Time) (request.Request, error)
+}
+
+// Numbers reads the inventory; an unknown number is fault.NotFound.
+type Numbers interface {
+	NumberByID(ctx context.Context, id string) (number.Number, error)
+}
+
+// Flow tells the workflow that waits for the decision.
+type Flow interface {
+	RequestDecided(ctx context.Context, token string) error
+}
+
+// Endpoint approves requests for phone numbers.
+type Endpoint struct {
+	Requests Requests
+	Numbers  Numbers
+	Flow     Flow
+	Now      func() time.Time
+	Log      *slog.Logger
+}
+
+// Input names the request.
+type Input struct {
+	RequestID string `path:"request_id" doc:"The phone number request"`
+	Body      *Body
+}
+
+// Body may choose the number.
+type Body struct {
+	PhoneNumberID string `json:"phone_number_id,omitempty" doc:"The number of the inventory to assign; the first that fits when left out"`
+	Note          string `json:"note,omitempty" maxLength:"500" doc:"For the audit; the requester does not see it"`
+}
+
+// Output is the request as it is now.
+type Output struct{ Body numberrequest.View }
+
+// Register adds the operation to the API.
+func (e *Endpoint) Register(a huma.API) {
+	huma.Register(a, huma.Operation{OperationID: "approve-phone-number-request", Method: http.MethodPost, DefaultStatus: http.StatusOK,
+		Path: "/admin/phone-number-requests/{request_id}/approve", Summary: "Approve a phone number request",
+		Description: "A number is assigned from the inventory then, at once or when one comes in. Nobody decides on their own request.",
+		Tags:        []string{"Review"}, Errors: []int{http.StatusConflict}, Security: api.Needs(account.Admin)}, e.approve)
+}
+
+// approve records the decision, which stands from then on; should the workflow
+// not hear of it, the sweep tells it.
+func (e *Endpoint) approve(ctx context.Context, in *Input) (*Output, error) {
+	if err := api.ID("req_", in.RequestID, "phone number request"); err != nil {
+		return nil, err
+	}
+	d := request.Decision{Approve: true, By: api.CallerOf(ctx).UserID}
+	if in.Body != nil {
+		d.NumberID, d.Note = in.Body.PhoneNumberID, in.Body.Note
+	}
+	if d.NumberID != "" {
+		if err := e.known(ctx, d.NumberID); err != nil {
+			return nil, err
+		}
+	}
+
+	r, err := e.Requests.Decide(ctx, in.RequestID, d, e.Now())
+	if err != nil {
+		return nil, err
+	}
+	if err := e.Flow.RequestDecided(ctx, r.TaskToken); err != nil {
+		e.Log.Warn("approval not told, the sweep will", "request_id", api.RequestID(ctx), "number_request", r.ID, "cause", err.Error())
+	}
+
+	return &Output{numberrequest.Of(r)}, nil
+}
+
+// known refuses a number that the inventory does not have. Whether it can be
+// had, the decision itself finds out.
+func (e *Endpoint) known(ctx context.Context, id string) error {
+	if err := api.ID("pn_", id, "phone number"); err != nil {
+		return err
+	}
+	_, err := e.Numbers.NumberByID(ctx, id)
+	return err
+}

@@ -1,0 +1,95 @@
+// Package listaudit serves GET /admin/audit.
+package listaudit
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/krosai/telephony/shared/account"
+	"github.com/krosai/telephony/shared/api"
+	"github.com/krosai/telephony/shared/fault"
+	"github.com/krosai/telephony/shared/request"
+)
+
+// Entries lists what was done to a subject, oldest first: at most limit
+// entries, from after on.
+type Entries interface {
+	Audit(ctx context.Context, subject string, limit int, after string) (entries []request.Entry, next string, err error)
+}
+
+// Endpoint shows administrators who decided what and when.
+type Endpoint struct{ Entries Entries }
+
+// Input is a page of the list.
+type Input struct {
+	Subject string `query:"subject" required:"true" pattern:"^[a-z]+_[0-9A-Za-z_-]+$" maxLength:"128" doc:"The id of what it was done to: req_…, pn_…" example:"req_01KAMPJ5V0SAMP0REQ00000000"`
+	Limit   int    `query:"limit" minimum:"1" maximum:"100" default:"25" doc:"How many entries at most"`
+	Cursor  string `query:"cursor" doc:"next_cursor of the page before, with the same subject"`
+}
+
+// Output is the page.
+type Output struct{ Body Page }
+
+// Page is a part of the list; next_cursor is null at its end. A subject nothing
+// was done to has an empty list.
+type Page struct {
+	Data       []View  `json:"data"`
+	NextCursor *string `json:"next_cursor"`
+}
+
+// View is one entry.
+type View struct {
+	Subject string   `json:"subject"`
+	At      api.Time `json:"at"`
+	Actor   string   `json:"actor" doc:"The user who did it, or platform"`
+	Action  string   `json:"action"`
+	From    *string  `json:"from" doc:"The state before; null when there was none"`
+	To      *string  `json:"to" doc:"The state after"`
+	Note    *string  `json:"note"`
+}
+
+// Register adds the operation to the API.
+func (e *Endpoint) Register(a huma.API) {
+	huma.Register(a, huma.Operation{OperationID: "list-audit", Method: http.MethodGet, Path: "/admin/audit",
+		Summary: "List what was done to a request or a number", Description: "Oldest first. Entries are never changed.",
+		Tags: []string{"Review"}, Security: api.Needs(account.Admin)}, e.list)
+}
+
+// position is where a page ends.
+type position struct {
+	Subject string `json:"s"`
+	After   string `json:"a"`
+}
+
+func (e *Endpoint) list(ctx context.Context, in *Input) (*Output, error) {
+	at := position{Subject: in.Subject}
+	if in.Cursor != "" {
+		if err := api.OpenCursor(ctx, in.Cursor, &at); err != nil {
+			return nil, err
+		}
+		if at.Subject != in.Subject {
+			return nil, fault.InvalidField("cursor", "mismatch", "belongs to a list of another subject")
+		}
+	}
+
+	entries, next, err := e.Entries.Audit(ctx, at.Subject, in.Limit, at.After)
+	if err != nil {
+		return nil, err
+	}
+
+	page := Page{Data: make([]View, 0, len(entries))}
+	for _, entry := range entries {
+		page.Data = append(page.Data, View{Subject: at.Subject, At: api.Time(entry.At), Actor: entry.Actor, Action: entry.Action,
+			From: api.TextOrNull(entry.From), To: api.TextOrNull(entry.To), Note: api.TextOrNull(entry.Note)})
+	}
+	if next != "" {
+		cursor, err := api.SealCursor(ctx, position{at.Subject, next})
+		if err != nil {
+			return nil, err
+		}
+		page.NextCursor = &cursor
+	}
+	return &Output{page}, nil
+}

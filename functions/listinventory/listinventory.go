@@ -1,0 +1,82 @@
+// Package listinventory serves GET /admin/phone-numbers.
+package listinventory
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/krosai/telephony/shared/account"
+	"github.com/krosai/telephony/shared/api"
+	"github.com/krosai/telephony/shared/fault"
+	"github.com/krosai/telephony/shared/inventory"
+	"github.com/krosai/telephony/shared/number"
+)
+
+// Numbers lists the numbers that are available or those that are assigned: at
+// most limit of them, from after on. One that has just changed may be missing.
+type Numbers interface {
+	Inventory(ctx context.Context, status string, limit int, after string) (numbers []number.Number, next string, err error)
+}
+
+// Endpoint lists the platform's phone numbers for administrators.
+type Endpoint struct{ Numbers Numbers }
+
+// Input is a page of the list.
+type Input struct {
+	Status string `query:"status" enum:"available,assigned" default:"available" doc:"Which numbers"`
+	Limit  int    `query:"limit" minimum:"1" maximum:"100" default:"25" doc:"How many numbers at most"`
+	Cursor string `query:"cursor" doc:"next_cursor of the page before, with the same status"`
+}
+
+// Output is the page.
+type Output struct{ Body Page }
+
+// Page is a part of the list; next_cursor is null at its end.
+type Page struct {
+	Data       []inventory.View `json:"data"`
+	NextCursor *string          `json:"next_cursor"`
+}
+
+// Register adds the operation to the API.
+func (e *Endpoint) Register(a huma.API) {
+	huma.Register(a, huma.Operation{OperationID: "list-inventory", Method: http.MethodGet, Path: "/admin/phone-numbers",
+		Summary: "List the inventory of phone numbers", Tags: []string{"Review"}, Security: api.Needs(account.Admin)}, e.list)
+}
+
+// position is where a page ends.
+type position struct {
+	Status string `json:"s"`
+	After  string `json:"a"`
+}
+
+func (e *Endpoint) list(ctx context.Context, in *Input) (*Output, error) {
+	at := position{Status: in.Status}
+	if in.Cursor != "" {
+		if err := api.OpenCursor(ctx, in.Cursor, &at); err != nil {
+			return nil, err
+		}
+		if at.Status != in.Status {
+			return nil, fault.InvalidField("cursor", "mismatch", "belongs to a list with another status")
+		}
+	}
+
+	numbers, next, err := e.Numbers.Inventory(ctx, at.Status, in.Limit, at.After)
+	if err != nil {
+		return nil, err
+	}
+
+	page := Page{Data: make([]inventory.View, 0, len(numbers))}
+	for _, n := range numbers {
+		page.Data = append(page.Data, inventory.Of(n))
+	}
+	if next != "" {
+		cursor, err := api.SealCursor(ctx, position{at.Status, next})
+		if err != nil {
+			return nil, err
+		}
+		page.NextCursor = &cursor
+	}
+	return &Output{page}, nil
+}

@@ -1,0 +1,72 @@
+// Package listrequests serves GET /telephony/phone-number-requests.
+package listrequests
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/krosai/telephony/shared/account"
+	"github.com/krosai/telephony/shared/api"
+	"github.com/krosai/telephony/shared/numberrequest"
+	"github.com/krosai/telephony/shared/request"
+)
+
+// Requests lists a user's requests, newest first: at most limit of them, from
+// after on.
+type Requests interface {
+	RequestsOf(ctx context.Context, userID string, limit int, after string) (requests []request.Request, next string, err error)
+}
+
+// Endpoint lists the caller's requests for phone numbers.
+type Endpoint struct{ Requests Requests }
+
+// Input is a page of the list.
+type Input struct {
+	Limit  int    `query:"limit" minimum:"1" maximum:"100" default:"25" doc:"How many requests at most"`
+	Cursor string `query:"cursor" doc:"next_cursor of the page before"`
+}
+
+// Output is the page.
+type Output struct{ Body Page }
+
+// Page is a part of the list; next_cursor is null at its end.
+type Page struct {
+	Data       []numberrequest.View `json:"data"`
+	NextCursor *string              `json:"next_cursor"`
+}
+
+// Register adds the operation to the API.
+func (e *Endpoint) Register(a huma.API) {
+	huma.Register(a, huma.Operation{OperationID: "list-phone-number-requests", Method: http.MethodGet,
+		Path: "/telephony/phone-number-requests", Summary: "List your phone number requests", Description: "Newest first.",
+		Tags: []string{"Phone number requests"}, Security: api.Needs(account.NumbersRead)}, e.list)
+}
+
+func (e *Endpoint) list(ctx context.Context, in *Input) (*Output, error) {
+	after := ""
+	if in.Cursor != "" {
+		if err := api.OpenCursor(ctx, in.Cursor, &after); err != nil {
+			return nil, err
+		}
+	}
+
+	requests, next, err := e.Requests.RequestsOf(ctx, api.CallerOf(ctx).UserID, in.Limit, after)
+	if err != nil {
+		return nil, err
+	}
+
+	page := Page{Data: make([]numberrequest.View, 0, len(requests))}
+	for _, r := range requests {
+		page.Data = append(page.Data, numberrequest.Of(r))
+	}
+	if next != "" {
+		cursor, err := api.SealCursor(ctx, next)
+		if err != nil {
+			return nil, err
+		}
+		page.NextCursor = &cursor
+	}
+	return &Output{page}, nil
+}

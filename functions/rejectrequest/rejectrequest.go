@@ -1,0 +1,84 @@
+// Package rejectrequest serves
+// POST /admin/phone-number-requests/{request_id}/reject.
+package rejectrequest
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/krosai/telephony/shared/account"
+	"github.com/krosai/telephony/shared/api"
+	"github.com/krosai/telephony/shared/fault"
+	"github.com/krosai/telephony/shared/numberrequest"
+	"github.com/krosai/telephony/shared/request"
+)
+
+// Requests records decisions. Decide fails with fault.NotFound for a request
+// that does not exist, with fault.Forbidden when the decider is the requester,
+// and with fault.Conflict when the request is decided already. Of several
+// deciders at once one wins.
+type Requests interface {
+	Decide(ctx context.Context, id string, d request.Decision, now time.Time) (request.Request, error)
+}
+
+// Flow tells the workflow that waits for the decision.
+type Flow interface {
+	RequestDecided(ctx context.Context, token string) error
+}
+
+// Endpoint rejects requests for phone numbers.
+type Endpoint struct {
+	Requests Requests
+	Flow     Flow
+	Now      func() time.Time
+	Log      *slog.Logger
+}
+
+// Input names the request.
+type Input struct {
+	RequestID string `path:"request_id" doc:"The phone number request"`
+	Body      Body
+}
+
+// Body says why.
+type Body struct {
+	Reason string `json:"reason" minLength:"1" maxLength:"500" doc:"Why; the requester reads it"`
+}
+
+// Output is the request as it is now.
+type Output struct{ Body numberrequest.View }
+
+// Register adds the operation to the API.
+func (e *Endpoint) Register(a huma.API) {
+	huma.Register(a, huma.Operation{OperationID: "reject-phone-number-request", Method: http.MethodPost, DefaultStatus: http.StatusOK,
+		Path: "/admin/phone-number-requests/{request_id}/reject", Summary: "Reject a phone number request",
+		Description: "Nobody decides on their own request.",
+		Tags:        []string{"Review"}, Errors: []int{http.StatusConflict}, Security: api.Needs(account.Admin)}, e.reject)
+}
+
+// reject records the decision, which stands from then on; should the workflow
+// not hear of it, the sweep tells it.
+func (e *Endpoint) reject(ctx context.Context, in *Input) (*Output, error) {
+	if err := api.ID("req_", in.RequestID, "phone number request"); err != nil {
+		return nil, err
+	}
+	if strings.TrimSpace(in.Body.Reason) == "" {
+		return nil, fault.InvalidField("reason", "too_short", "say why")
+	}
+
+	d := request.Decision{By: api.CallerOf(ctx).UserID, Reason: in.Body.Reason}
+	r, err := e.Requests.Decide(ctx, in.RequestID, d, e.Now())
+	if err != nil {
+		return nil, err
+	}
+	if err := e.Flow.RequestDecided(ctx, r.TaskToken); err != nil {
+		e.Log.Warn("rejection not told, the sweep will", "request_id", api.RequestID(ctx), "number_request", r.ID, "cause", err.Error())
+	}
+
+	return &Output{numberrequest.Of(r)}, nil
+}

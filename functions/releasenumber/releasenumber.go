@@ -1,0 +1,76 @@
+// Package releasenumber serves
+// POST /admin/phone-numbers/{phone_number_id}/release.
+package releasenumber
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/krosai/telephony/shared/account"
+	"github.com/krosai/telephony/shared/api"
+	"github.com/krosai/telephony/shared/inventory"
+	"github.com/krosai/telephony/shared/number"
+	"github.com/krosai/telephony/shared/stock"
+	"github.com/krosai/telephony/shared/unwire"
+)
+
+// Numbers keeps the inventory. NumberByID fails with fault.NotFound. Unassign
+// takes a number from its owner; it fails with fault.Conflict when it has none,
+// and while it is configured or being configured.
+type Numbers interface {
+	NumberByID(ctx context.Context, id string) (number.Number, error)
+	Unassign(ctx context.Context, id, by string) (number.Number, error)
+}
+
+// Endpoint takes a number back into the inventory, its configuration first, and
+// offers it to whoever waits. After a failure it may be repeated.
+type Endpoint struct {
+	Numbers  Numbers
+	Unwire   *unwire.Unwirer
+	Requests stock.Requests
+	Flow     stock.Flow
+	Log      *slog.Logger
+}
+
+// Input names the number.
+type Input struct {
+	PhoneNumberID string `path:"phone_number_id" doc:"The phone number"`
+}
+
+// Output is the number as it is now.
+type Output struct{ Body inventory.View }
+
+// Register adds the operation to the API.
+func (e *Endpoint) Register(a huma.API) {
+	huma.Register(a, huma.Operation{OperationID: "release-phone-number", Method: http.MethodPost, DefaultStatus: http.StatusOK,
+		Path: "/admin/phone-numbers/{phone_number_id}/release", Summary: "Take a number back from its owner",
+		Description: "Its configuration is removed first; calls in progress go on. Approved requests that wait for a number like it are told at once.",
+		Tags:        []string{"Review"}, Errors: []int{http.StatusConflict}, Security: api.Needs(account.Admin)}, e.release)
+}
+
+func (e *Endpoint) release(ctx context.Context, in *Input) (*Output, error) {
+	if err := api.ID("pn_", in.PhoneNumberID, "phone number"); err != nil {
+		return nil, err
+	}
+	n, err := e.Numbers.NumberByID(ctx, in.PhoneNumberID)
+	if err != nil {
+		return nil, err
+	}
+
+	if n.UserID != "" {
+		if _, _, err := e.Unwire.Remove(ctx, n.UserID, n.ID, unwire.All); err != nil {
+			return nil, err
+		}
+	}
+	if n, err = e.Numbers.Unassign(ctx, n.ID, api.CallerOf(ctx).UserID); err != nil {
+		return nil, err
+	}
+	if err := stock.Offer(ctx, e.Requests, e.Flow, n); err != nil {
+		e.Log.Warn("number not offered, requests will look", "request_id", api.RequestID(ctx), "number_id", n.ID, "cause", err.Error())
+	}
+
+	return &Output{inventory.Of(n)}, nil
+}

@@ -1,0 +1,130 @@
+// Package requestnumber serves POST /telephony/phone-number-requests.
+package requestnumber
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/oklog/ulid/v2"
+
+	"github.com/krosai/telephony/shared/account"
+	"github.com/krosai/telephony/shared/api"
+	"github.com/krosai/telephony/shared/fault"
+	"github.com/krosai/telephony/shared/guard/destination"
+	"github.com/krosai/telephony/shared/numberrequest"
+	"github.com/krosai/telephony/shared/request"
+)
+
+// Requests records requests. CreateRequest fails with fault.Conflict when the
+// number is requested or owned already, or the user has an open request of the
+// same country and type; with fault.Limited when the user's hour is spent. The
+// limit says what is left of that hour, also with an error that spent none.
+type Requests interface {
+	CreateRequest(ctx context.Context, r request.Request) (request.Request, account.Limit, error)
+}
+
+// Flow starts the workflow that waits for the decision.
+type Flow interface {
+	StartApproval(ctx context.Context, requestID string) error
+}
+
+// Endpoint takes requests for phone numbers.
+type Endpoint struct {
+	Requests Requests
+	Flow     Flow
+	Now      func() time.Time
+	Log      *slog.Logger
+}
+
+// Input is the request.
+type Input struct{ Body Body }
+
+// Body says which number is wanted.
+type Body struct {
+	Country      string   `json:"country,omitempty" pattern:"^[A-Z]{2}$" doc:"ISO 3166-1 alpha-2; required unless a number is named" example:"NG"`
+	NumberType   string   `json:"number_type,omitempty" enum:"local,mobile,toll_free" default:"local"`
+	AreaCode     string   `json:"area_code,omitempty" pattern:"^[0-9]{1,6}$" doc:"What the number is to begin with, after the country code"`
+	PhoneNumber  string   `json:"phone_number,omitempty" pattern:"^\\+[1-9][0-9]{7,14}$" doc:"A certain number, E.164; any that fits when left out" example:"+2348012345678"`
+	Capabilities []string `json:"capabilities,omitempty" enum:"inbound,outbound" minItems:"1" maxItems:"2" uniqueItems:"true" doc:"What the number is for; both when left out"`
+	Purpose      string   `json:"purpose" minLength:"1" maxLength:"500" doc:"What it is for, for the person who decides" example:"Order follow-up calls"`
+}
+
+// Output is the request as it was recorded.
+type Output struct{ Body numberrequest.View }
+
+// Register adds the operation to the API.
+func (e *Endpoint) Register(a huma.API) {
+	huma.Register(a, huma.Operation{OperationID: "request-phone-number", Method: http.MethodPost, Path: "/telephony/phone-number-requests",
+		DefaultStatus: http.StatusCreated, Summary: "Ask for a phone number", Tags: []string{"Phone number requests"},
+		Description: "An administrator decides; then a number is assigned from the inventory, at once or when one comes in. Read the request to see what became of it.",
+		Errors:      []int{http.StatusConflict}, Security: api.Needs(account.NumbersWrite)}, e.request)
+}
+
+// request answers 201 once the request is recorded. Its workflow is started
+// then, and should that fail, by the sweep.
+func (e *Endpoint) request(ctx context.Context, in *Input) (*Output, error) {
+	wanted, err := e.plan(api.CallerOf(ctx).UserID, in.Body)
+	if err != nil {
+		return nil, err
+	}
+
+	r, limit, err := e.Requests.CreateRequest(ctx, wanted)
+	if limit.Name != "" {
+		api.SetLimit(ctx, limit)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := e.Flow.StartApproval(ctx, r.ID); err != nil {
+		e.Log.Warn("approval not started, the sweep will", "request_id", api.RequestID(ctx), "number_request", r.ID, "cause", err.Error())
+	}
+
+	return &Output{numberrequest.Of(r)}, nil
+}
+
+// plan turns the body into a request that may be recorded.
+func (e *Endpoint) plan(user string, b Body) (r request.Request, err error) {
+	country, err := countryOf(b)
+	if err != nil {
+		return r, err
+	}
+	if strings.TrimSpace(b.Purpose) == "" {
+		return r, fault.InvalidField("purpose", "too_short", "say what the number is for")
+	}
+	capabilities := []string{"inbound", "outbound"}
+	if b.Capabilities != nil {
+		capabilities = b.Capabilities
+	}
+	now := e.Now()
+	return request.Request{ID: "req_" + ulid.MustNewDefault(now).String(), UserID: user, Country: country, Type: b.NumberType,
+		AreaCode: b.AreaCode, PhoneNumber: b.PhoneNumber, Capabilities: capabilities, Purpose: b.Purpose,
+		Status: request.Pending, CreatedAt: now, UpdatedAt: now}, nil
+}
+
+// countryOf is the country that is asked for. A number that is named has its
+// own, and what else the body says must agree with it.
+func countryOf(b Body) (string, error) {
+	if b.PhoneNumber == "" && b.Country == "" {
+		return "", fault.InvalidField("country", "required", "a country or a phone number is needed")
+	}
+	if b.PhoneNumber == "" {
+		if !destination.Known(b.Country) {
+			return "", fault.InvalidField("country", "enum", "is not the code of a country with telephone numbers")
+		}
+		return b.Country, nil
+	}
+	country, err := destination.Country("phone_number", b.PhoneNumber)
+	switch {
+	case fault.Is(err, fault.Forbidden):
+		return "", fault.InvalidField("phone_number", "not_assignable", "numbers of this kind are not given out")
+	case err != nil:
+		return "", err
+	case b.Country != "" && b.Country != country:
+		return "", fault.InvalidField("country", "mismatch", "the phone number belongs to another country")
+	}
+	return country, nil
+}

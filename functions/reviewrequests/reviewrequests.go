@@ -1,0 +1,92 @@
+// Package reviewrequests serves GET /admin/phone-number-requests.
+package reviewrequests
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/krosai/telephony/shared/account"
+	"github.com/krosai/telephony/shared/api"
+	"github.com/krosai/telephony/shared/fault"
+	"github.com/krosai/telephony/shared/numberrequest"
+	"github.com/krosai/telephony/shared/request"
+)
+
+// Requests lists everybody's requests of one status, oldest first: at most
+// limit of them, from after on.
+type Requests interface {
+	RequestsWith(ctx context.Context, status request.Status, limit int, after string) (requests []request.Request, next string, err error)
+}
+
+// Endpoint lists requests for administrators.
+type Endpoint struct{ Requests Requests }
+
+// Input is a page of the list.
+type Input struct {
+	Status request.Status `query:"status" enum:"pending,approved,assigned,rejected" default:"pending" doc:"Which requests"`
+	Limit  int            `query:"limit" minimum:"1" maximum:"100" default:"25" doc:"How many requests at most"`
+	Cursor string         `query:"cursor" doc:"next_cursor of the page before, with the same status"`
+}
+
+// Output is the page.
+type Output struct{ Body Page }
+
+// Page is a part of the list; next_cursor is null at its end.
+type Page struct {
+	Data       []View  `json:"data"`
+	NextCursor *string `json:"next_cursor"`
+}
+
+// View is a request with what its owner does not see: who asked and who decided.
+type View struct {
+	numberrequest.View
+	UserID    string    `json:"user_id" doc:"Who asks"`
+	DecidedBy *string   `json:"decided_by" doc:"Who decided; null until then"`
+	DecidedAt *api.Time `json:"decided_at"`
+}
+
+// Register adds the operation to the API.
+func (e *Endpoint) Register(a huma.API) {
+	huma.Register(a, huma.Operation{OperationID: "review-phone-number-requests", Method: http.MethodGet,
+		Path: "/admin/phone-number-requests", Summary: "List phone number requests to decide on",
+		Tags: []string{"Review"}, Security: api.Needs(account.Admin)}, e.list)
+}
+
+// position is where a page ends.
+type position struct {
+	Status request.Status `json:"s"`
+	After  string         `json:"a"`
+}
+
+func (e *Endpoint) list(ctx context.Context, in *Input) (*Output, error) {
+	at := position{Status: in.Status}
+	if in.Cursor != "" {
+		if err := api.OpenCursor(ctx, in.Cursor, &at); err != nil {
+			return nil, err
+		}
+		if at.Status != in.Status {
+			return nil, fault.InvalidField("cursor", "mismatch", "belongs to a list with another status")
+		}
+	}
+
+	requests, next, err := e.Requests.RequestsWith(ctx, at.Status, in.Limit, at.After)
+	if err != nil {
+		return nil, err
+	}
+
+	page := Page{Data: make([]View, 0, len(requests))}
+	for _, r := range requests {
+		page.Data = append(page.Data, View{View: numberrequest.Of(r), UserID: r.UserID,
+			DecidedBy: api.TextOrNull(r.DecidedBy), DecidedAt: api.OrNull(r.DecidedAt)})
+	}
+	if next != "" {
+		cursor, err := api.SealCursor(ctx, position{at.Status, next})
+		if err != nil {
+			return nil, err
+		}
+		page.NextCursor = &cursor
+	}
+	return &Output{page}, nil
+}

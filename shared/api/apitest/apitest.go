@@ -1,0 +1,234 @@
+// Package apitest serves endpoints to tests as the API does: behind the edge,
+// with a database, API keys, and users' tokens from an issuer of its own.
+package apitest
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/oklog/ulid/v2"
+
+	"github.com/krosai/telephony/shared/account"
+	"github.com/krosai/telephony/shared/api"
+	"github.com/krosai/telephony/shared/flow"
+	"github.com/krosai/telephony/shared/lambdahttp"
+	"github.com/krosai/telephony/shared/oidc"
+	"github.com/krosai/telephony/shared/secret"
+	"github.com/krosai/telephony/shared/store/storetest"
+)
+
+// Bench is a database, an issuer, workflows that only listen, and once Serve
+// was called, endpoints.
+type Bench struct {
+	testing.TB
+	*storetest.Database
+	Issuer    *Issuer
+	Workflows *Workflows
+	Flow      *flow.Client
+	Now       func() time.Time
+	handler   http.Handler
+}
+
+// Open makes a bench. now is everybody's clock; nil is time.Now.
+func Open(t testing.TB, now func() time.Time) *Bench {
+	t.Helper()
+	if now == nil {
+		now = time.Now
+	}
+	b := &Bench{TB: t, Database: storetest.Open(t, now), Issuer: NewIssuer(t), Workflows: &Workflows{}, Now: now}
+	b.Flow = b.Workflows.client()
+	return b
+}
+
+// Serve puts endpoints behind the edge. Ask reaches them from then on.
+func (b *Bench) Serve(endpoints ...api.Endpoint) {
+	b.Helper()
+	tokens, err := oidc.Open(b.Issuer.Config(), b.Now)
+	b.Must(err)
+	edge := &api.Edge{Keys: b.DB, Tokens: tokens, Now: b.Now, Log: slog.New(slog.DiscardHandler), CursorKey: secret.New("the cursor key of tests")}
+	b.handler = edge.Handler(endpoints...)
+}
+
+// Must ends the test on an error.
+func (b *Bench) Must(err error) {
+	b.Helper()
+	if err != nil {
+		b.Fatal(err)
+	}
+}
+
+// Key makes an API key of a user.
+func (b *Bench) Key(user string, scopes ...string) (id, text string) {
+	b.Helper()
+	id = "key_" + ulid.MustNew(ulid.Timestamp(b.Now()), rand.Reader).String()
+	text, err := account.NewKey(id, rand.Reader)
+	b.Must(err)
+	b.keep(text, user, scopes)
+	return id, text
+}
+
+// SampleKey gives a user the API key of the sample events.
+func (b *Bench) SampleKey(user string, scopes ...string) {
+	b.Helper()
+	b.keep("kros_live_01KAMPJ5V0SAMPMEKEY0000000_ThisIsTheSampleKeyOfEventsOnly1iVkyP", user, scopes)
+}
+
+func (b *Bench) keep(text, user string, scopes []string) {
+	b.Helper()
+	id, sum, ok := account.ParseKey(text)
+	if !ok {
+		b.Fatalf("not a key: %s", text)
+	}
+	b.Must(b.PutKey(b.Context(), account.Key{ID: id, UserID: user, Hash: sum[:], Scopes: scopes, CreatedAt: b.Now()}))
+}
+
+// User is a token of a user, good for an hour.
+func (b *Bench) User(id string) string { return b.Issuer.Token(id, b.Now()) }
+
+// Admin is a token of an administrator, good for an hour.
+func (b *Bench) Admin(id string) string { return b.Issuer.Token(id, b.Now(), account.Admin) }
+
+// Answer is what the API said. Body is decoded; Text is what was sent.
+type Answer struct {
+	Status int
+	Header http.Header
+	Body   map[string]any
+	Text   string
+}
+
+// Code is the code of a problem, empty when the answer is none.
+func (a Answer) Code() string { code, _ := a.Body["code"].(string); return code }
+
+// Fields are the codes of the fields that a problem names, by field.
+func (a Answer) Fields() map[string]string {
+	fields := map[string]string{}
+	list, _ := a.Body["errors"].([]any)
+	for _, item := range list {
+		field, _ := item.(map[string]any)
+		name, _ := field["field"].(string)
+		fields[name], _ = field["code"].(string)
+	}
+	return fields
+}
+
+// Ask sends a request. An empty credential is none, an empty body too.
+func (b *Bench) Ask(credential, method, target, body string) Answer {
+	b.Helper()
+	r := httptest.NewRequestWithContext(b.Context(), method, target, strings.NewReader(body))
+	if body != "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	if credential != "" {
+		r.Header.Set("Authorization", "Bearer "+credential)
+	}
+	w := httptest.NewRecorder()
+	b.handler.ServeHTTP(w, r)
+	return b.answer(w.Code, w.Header(), w.Body.String())
+}
+
+// Replay sends a sample event of API Gateway. A credential takes the place of
+// the event's own.
+func (b *Bench) Replay(event, credential string) Answer {
+	b.Helper()
+	_, file, _, _ := runtime.Caller(0)
+	text, err := os.ReadFile(filepath.Join(filepath.Dir(file), "../../../events", event+".json"))
+	b.Must(err)
+	var e events.APIGatewayV2HTTPRequest
+	b.Must(json.Unmarshal(text, &e))
+	if credential != "" {
+		e.Headers["authorization"] = "Bearer " + credential
+	}
+	payload, err := json.Marshal(e)
+	b.Must(err)
+	out, err := lambdahttp.Handler(b.handler).Invoke(b.Context(), payload)
+	b.Must(err)
+	var w events.APIGatewayV2HTTPResponse
+	b.Must(json.Unmarshal(out, &w))
+	header := http.Header{}
+	for name, value := range w.Headers {
+		header.Set(name, value)
+	}
+	return b.answer(w.StatusCode, header, w.Body)
+}
+
+func (b *Bench) answer(status int, header http.Header, text string) Answer {
+	b.Helper()
+	a := Answer{Status: status, Header: header, Text: text}
+	if text != "" {
+		b.Must(json.Unmarshal([]byte(text), &a.Body))
+	}
+	return a
+}
+
+// Workflows is Step Functions on the wire: it takes note of what is started and
+// of which tokens are sent, and runs nothing.
+type Workflows struct {
+	mu      sync.Mutex
+	started []string
+	sent    []string
+	down    bool
+}
+
+// Down makes everything fail from now on, or work again.
+func (w *Workflows) Down(down bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.down = down
+}
+
+// Started are the names of the executions that were started.
+func (w *Workflows) Started() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.started
+}
+
+// Sent are the task tokens that came back.
+func (w *Workflows) Sent() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.sent
+}
+
+// RoundTrip takes a request of the AWS SDK.
+func (w *Workflows) RoundTrip(r *http.Request) (*http.Response, error) {
+	var q struct{ Name, TaskToken string }
+	if err := json.NewDecoder(r.Body).Decode(&q); err != nil {
+		return nil, err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	status, answer := http.StatusOK, `{"executionArn":"arn:aws:states:us-east-1:000000000000:execution:m:`+q.Name+`","startDate":1}`
+	switch {
+	case w.down:
+		status, answer = http.StatusBadRequest, `{"__type":"AccessDeniedException"}`
+	case q.TaskToken != "":
+		w.sent = append(w.sent, q.TaskToken)
+	default:
+		w.started = append(w.started, q.Name)
+	}
+	return &http.Response{StatusCode: status, Header: http.Header{"Content-Type": {"application/x-amz-json-1.0"}},
+		Body: io.NopCloser(strings.NewReader(answer)), Request: r}, nil
+}
+
+func (w *Workflows) client() *flow.Client {
+	const machine = "arn:aws:states:us-east-1:000000000000:stateMachine:"
+	return flow.Open(aws.Config{Region: "us-east-1", HTTPClient: &http.Client{Transport: w},
+		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+			return aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}, nil
+		})}, flow.Config{CallMachine: machine + "call", ApprovalMachine: machine + "approval"})
+}

@@ -1,0 +1,39 @@
+// Package inventory is how the API shows administrators the phone numbers that
+// the platform has.
+package inventory
+
+import (
+	"github.com/krosai/telephony/shared/api"
+	"github.com/krosai/telephony/shared/number"
+)
+
+// What an inventory number can be.
+const (
+	Available = "available"
+	Assigned  = "assigned"
+)
+
+// View is a number as administrators see it.
+type View struct {
+	PhoneNumberID string        `json:"phone_number_id"`
+	PhoneNumber   string        `json:"phone_number" doc:"E.164"`
+	Country       string        `json:"country" doc:"ISO 3166-1 alpha-2"`
+	NumberType    string        `json:"number_type" enum:"local,mobile,toll_free"`
+	Capabilities  []string      `json:"capabilities"`
+	Provider      string        `json:"provider" doc:"Who the number comes from"`
+	Status        string        `json:"status" enum:"available,assigned"`
+	UserID        *string       `json:"user_id" doc:"Who has it; null while it is available"`
+	Configuration number.Status `json:"configuration_status" enum:"unconfigured,partial,configured,error"`
+	AssignedAt    *api.Time     `json:"assigned_at"`
+}
+
+// Of shows a number.
+func Of(n number.Number) View {
+	v := View{PhoneNumberID: n.ID, PhoneNumber: n.E164, Country: n.Country, NumberType: n.Type, Capabilities: n.Capabilities,
+		Provider: n.Provider, Status: Available, UserID: api.TextOrNull(n.UserID), Configuration: n.Configuration(),
+		AssignedAt: api.OrNull(n.AssignedAt)}
+	if n.UserID != "" {
+		v.Status = Assigned
+	}
+	return v
+}

@@ -1,0 +1,30 @@
+// Package numberrequest is how the API shows a request for a phone number.
+package numberrequest
+
+import (
+	"github.com/krosai/telephony/shared/api"
+	"github.com/krosai/telephony/shared/request"
+)
+
+// View is a request as its owner and the administrators see it.
+type View struct {
+	RequestID     string         `json:"request_id"`
+	Status        request.Status `json:"status" enum:"pending,approved,assigned,rejected" doc:"pending, then approved and assigned, or rejected"`
+	Country       string         `json:"country" doc:"ISO 3166-1 alpha-2"`
+	NumberType    string         `json:"number_type" enum:"local,mobile,toll_free"`
+	AreaCode      *string        `json:"area_code" doc:"null when any will do"`
+	PhoneNumber   *string        `json:"phone_number" doc:"The number that was asked for, E.164; null when any will do"`
+	Capabilities  []string       `json:"capabilities"`
+	Purpose       string         `json:"purpose"`
+	Reason        *string        `json:"reason" doc:"Why it was rejected; null unless it was"`
+	PhoneNumberID *string        `json:"phone_number_id" doc:"The number that was assigned; null until then"`
+	CreatedAt     api.Time       `json:"created_at"`
+	UpdatedAt     api.Time       `json:"updated_at"`
+}
+
+// Of shows a request.
+func Of(r request.Request) View {
+	return View{RequestID: r.ID, Status: r.Status, Country: r.Country, NumberType: r.Type, AreaCode: api.TextOrNull(r.AreaCode),
+		PhoneNumber: api.TextOrNull(r.PhoneNumber), Capabilities: r.Capabilities, Purpose: r.Purpose, Reason: api.TextOrNull(r.Reason),
+		PhoneNumberID: api.TextOrNull(r.NumberID), CreatedAt: api.Time(r.CreatedAt), UpdatedAt: api.Time(r.UpdatedAt)}
+}
