@@ -69,7 +69,7 @@ func (e *Endpoint) add(ctx context.Context, in *Input) (*Output, error) {
 		return nil, err
 	}
 	if err := stock.Offer(ctx, e.Requests, e.Flow, n); err != nil {
-		e.Log.Warn("number not offered, requests will look", "request_id", api.RequestID(ctx), "number_id", n.ID, "cause", err.Error())
+		e.Log.Warn("number not offered, the sweep will", "request_id", api.RequestID(ctx), "number_id", n.ID, "cause", err.Error())
 	}
 
 	return &Output{inventory.Of(n)}, nil

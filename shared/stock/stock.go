@@ -23,7 +23,7 @@ type Flow interface {
 
 // Offer wakes the requests that wait for a number like n, so that they try to
 // have one assigned. It assigns nothing itself: they may find others quicker.
-// What it misses tries again within the hour.
+// What it misses, the sweep offers again.
 func Offer(ctx context.Context, requests Requests, flow Flow, n number.Number) error {
 	waiting, err := requests.WaitingFor(ctx, n)
 	for _, r := range waiting {

@@ -1,0 +1,134 @@
+#!/usr/bin/env bash
+# The life of a phone number, with bash, curl and sed: a user asks for it, an
+# administrator approves, it is configured, places a call, and is taken back.
+# It prints every answer, and stops with status 1 at the first that is not as
+# it should be.
+#
+# Start the platform with `make run`, then in another terminal:
+#
+#	examples/curl/numbers.sh
+#
+# It reads .local/env, or the file named as its argument. It may be run again
+# and again; each run uses up one of the demo user's five number requests an
+# hour.
+set -euo pipefail
+
+. "${1:-${BASH_SOURCE[0]%/*}/../../.local/env}"
+
+step() { printf '\n\n== %s\n' "$*"; }
+
+fail() {
+	printf '\n\nFAILED: %s\n' "$*" >&2
+	exit 1
+}
+
+# ask STATUS CREDENTIAL METHOD PATH [BODY] sends a request, prints the answer,
+# keeps it in $answer, and fails unless it has the status.
+ask() {
+	local body=()
+	[ $# -lt 5 ] || body=(--header 'Content-Type: application/json' --data "$5")
+	answer=$(curl --silent --show-error --max-time 30 --request "$3" "$KROS_URL$4" \
+		--header "Authorization: Bearer $2" ${body[@]+"${body[@]}"} --write-out '\n%{http_code}')
+	local status=${answer##*$'\n'}
+	answer=${answer%$'\n'*}
+	printf '%s %s: %s\n%s' "$3" "$4" "$status" "$answer"
+	[ "$status" = "$1" ] || fail "$3 $4 answered $status instead of $1"
+}
+
+# field NAME is the text that the answer has under a name.
+field() { sed -n 's/.*"'"$1"'":"\([^"]*\)".*/\1/p' <<<"$answer"; }
+
+# expect NAME VALUE fails unless the answer has the value under the name.
+expect() { [ "$(field "$1")" = "$2" ] || fail "$1 is not $2"; }
+
+# wait_for NAME VALUE PATH reads a path until the answer has the value under the
+# name, for ten seconds.
+wait_for() {
+	local all
+	for ((i = 0; i < 50; i++)); do
+		all=$(ask 200 "$KROS_API_KEY" GET "$3") || {
+			printf '%s' "$all"
+			exit 1
+		}
+		answer=${all#*$'\n'}
+		if [ "$(field "$1")" = "$2" ]; then
+			printf '%s' "$all"
+			return
+		fi
+		sleep 0.2
+	done
+	printf '%s' "$all"
+	fail "$1 does not become $2"
+}
+
+# Whatever stops the script, no request stays open and no number assigned.
+undo=()
+tidy() { [ ${#undo[@]} -eq 0 ] || ask 200 "$KROS_ADMIN_JWT" POST "${undo[@]}" >/dev/null; }
+trap tidy EXIT
+
+number=+234803$(printf '%07d' $(((RANDOM * 32768 + RANDOM) % 10000000)))
+requests=/telephony/phone-number-requests
+wanted='{"phone_number":"'$number'","number_type":"mobile","capabilities":["inbound","outbound"],"purpose":"Order follow-up calls"}'
+
+step "A user asks for $number"
+ask 201 "$KROS_API_KEY" POST $requests "$wanted"
+expect status pending
+request=$(field request_id)
+undo=("/admin/phone-number-requests/$request/reject" '{"reason":"the example stopped"}')
+
+step 'Asking for it once more is a conflict'
+ask 409 "$KROS_API_KEY" POST $requests "$wanted"
+expect code PHONE_NUMBER_ALREADY_REQUESTED
+
+step 'An administrator sees the request'
+ask 200 "$KROS_ADMIN_JWT" GET '/admin/phone-number-requests?status=pending&limit=100'
+case $answer in *"$request"*) ;; *) fail "$request is not in the list" ;; esac
+
+step "The number comes into the inventory"
+ask 201 "$KROS_ADMIN_JWT" POST /admin/phone-numbers \
+	'{"phone_number":"'$number'","country":"NG","number_type":"mobile","capabilities":["inbound","outbound"],"provider":"Simulated carrier"}'
+expect status available
+
+step 'The administrator approves'
+ask 200 "$KROS_ADMIN_JWT" POST "/admin/phone-number-requests/$request/approve" '{"note":"A known customer"}'
+undo=()
+
+step 'The number is assigned'
+wait_for status assigned "$requests/$request"
+id=$(field phone_number_id)
+undo=("/admin/phone-numbers/$id/release")
+
+step "Where the carrier is, the demo user's first number knows"
+ask 200 "$KROS_API_KEY" GET "/outbound-calls/phone-numbers/$KROS_NUMBER_ID/configuration"
+carrier=$(field address)
+
+step 'The user connects the number to the carrier and an agent'
+ask 200 "$KROS_API_KEY" POST "/outbound-calls/phone-numbers/$id/configure" \
+	'{"sip_trunk":{"name":"Simulated carrier","address":"'"$carrier"'","auth_username":"kros","auth_password":"let-me-call","transport":"udp","allowed_addresses":["127.0.0.1/32"]},
+	  "dispatch_rule":{"rule_name":"Orders","room_prefix":"orders-","agent_name":"demo-agent"}}'
+expect configuration_status configured
+
+step 'A call from the number'
+ask 201 "$KROS_API_KEY" POST /outbound-calls/create \
+	'{"phone_number":"+14155550100","phone_number_id":"'"$id"'","welcome_message":"Hello, this is Ada from Acme."}'
+expect from_number "$number"
+call=$(field call_id)
+
+step 'It is answered'
+wait_for status in_progress "/outbound-calls/$call/details"
+
+step 'The user hangs up'
+ask 200 "$KROS_API_KEY" POST "/outbound-calls/$call/hangup"
+expect hangup_cause api_hangup
+
+step 'The administrator takes the number back'
+ask 200 "$KROS_ADMIN_JWT" POST "/admin/phone-numbers/$id/release"
+expect status available
+undo=()
+
+step 'It is no longer the user'\''s'
+ask 404 "$KROS_API_KEY" GET "/outbound-calls/phone-numbers/$id/configuration"
+
+step 'Who did what'
+ask 200 "$KROS_ADMIN_JWT" GET "/admin/audit?subject=$request"
+printf '\n\nDone.\n'
