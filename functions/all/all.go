@@ -16,6 +16,7 @@ import (
 	"github.com/krosai/telephony/functions/createkey"
 	"github.com/krosai/telephony/functions/dialcall"
 	"github.com/krosai/telephony/functions/getconfiguration"
+	"github.com/krosai/telephony/functions/getpolicy"
 	"github.com/krosai/telephony/functions/getrequest"
 	"github.com/krosai/telephony/functions/hangupcall"
 	"github.com/krosai/telephony/functions/health"
@@ -33,6 +34,8 @@ import (
 	"github.com/krosai/telephony/functions/reviewrequests"
 	"github.com/krosai/telephony/functions/revokekey"
 	"github.com/krosai/telephony/functions/rotatekey"
+	"github.com/krosai/telephony/functions/setcalls"
+	"github.com/krosai/telephony/functions/setpolicy"
 	"github.com/krosai/telephony/functions/settlecall"
 	"github.com/krosai/telephony/functions/sweepcalls"
 	"github.com/krosai/telephony/shared/api"
@@ -72,6 +75,7 @@ func HTTP(d Deps) map[string]api.Endpoint {
 		"createcall":          &createcall.Endpoint{Calls: d.DB, Numbers: d.DB, Flow: d.Flow, Now: d.Now},
 		"createkey":           &createkey.Endpoint{Keys: d.DB, Now: d.Now, Random: rand.Reader},
 		"getconfiguration":    &getconfiguration.Endpoint{Numbers: d.DB},
+		"getpolicy":           &getpolicy.Endpoint{Policies: d.DB},
 		"getrequest":          &getrequest.Endpoint{Requests: d.DB},
 		"hangupcall":          &hangupcall.Endpoint{Calls: d.DB, Settle: d.settler(), Now: d.Now},
 		"health":              &health.Endpoint{Version: d.Version},
@@ -88,6 +92,8 @@ func HTTP(d Deps) map[string]api.Endpoint {
 		"reviewrequests":      &reviewrequests.Endpoint{Requests: d.DB},
 		"revokekey":           &revokekey.Endpoint{Keys: d.DB},
 		"rotatekey":           &rotatekey.Endpoint{Keys: d.DB, Now: d.Now, Random: rand.Reader},
+		"setcalls":            &setcalls.Endpoint{Switch: d.DB},
+		"setpolicy":           &setpolicy.Endpoint{Policies: d.DB},
 	}
 }
 

@@ -39,10 +39,13 @@ import (
 type sample struct{ query, body string }
 
 var samples = map[string]sample{
-	"GET /admin/audit":                                                     {query: "subject=req_01ARZ3NDEKTSV4RRFFQ69G5FAV"},
-	"GET /admin/phone-number-requests":                                     {},
-	"GET /admin/phone-numbers":                                             {},
-	"GET /outbound-calls/phone-numbers":                                    {},
+	"GET /admin/audit":                  {query: "subject=req_01ARZ3NDEKTSV4RRFFQ69G5FAV"},
+	"GET /admin/phone-number-requests":  {},
+	"GET /admin/phone-numbers":          {},
+	"GET /admin/user-policy":            {query: "user_id=usr_owner"},
+	"PUT /admin/user-policy":            {body: `{"user_id":"usr_owner","allowed_countries":["US"],"calls_enabled":true,"max_concurrent_calls":5}`},
+	"PUT /admin/calls":                  {body: `{"enabled":true}`},
+	"GET /outbound-calls/phone-numbers": {},
 	"GET /outbound-calls/phone-numbers/{phone_number_id}/configuration":    {},
 	"GET /outbound-calls/{call_id}/details":                                {},
 	"GET /telephony/phone-number-requests":                                 {},
@@ -210,7 +213,8 @@ func routes(t *testing.T) []route {
 	return found
 }
 
-// bodyIDs are the members of the request's body that hold ids.
+// bodyIDs are the members of the request's body that hold ids of records. A
+// user_id is none: whoever has no record has the default policy.
 func (op operation) bodyIDs(t *testing.T) (names []string) {
 	t.Helper()
 	if op.RequestBody == nil {
@@ -231,7 +235,7 @@ func (op operation) bodyIDs(t *testing.T) (names []string) {
 		t.Fatal(err)
 	}
 	for name := range doc.Components.Schemas[string(ref[1])].Properties {
-		if strings.HasSuffix(name, "_id") {
+		if strings.HasSuffix(name, "_id") && name != "user_id" {
 			names = append(names, name)
 		}
 	}

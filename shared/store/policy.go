@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/fault"
 	"github.com/krosai/telephony/shared/number"
+	"github.com/krosai/telephony/shared/request"
 )
 
 // A row "user#…" of the Limits table is what a user may do with calls, and the
@@ -236,4 +238,70 @@ func policyRemove(p account.Policy) string {
 		return ""
 	}
 	return " REMOVE " + strings.Join(gone, ", ")
+}
+
+// SetPolicy sets what administrators can set of a user's policy, which is all
+// but CallsPerHour, and returns the policy as it then is; by goes into the audit
+// of "user_" and the user's id. When somebody else sets it at the same moment it
+// is fault.Conflict.
+func (db *DB) SetPolicy(ctx context.Context, userID string, p account.Policy, by string) (account.Policy, error) {
+	old, err := db.policyRow(ctx, policyKey(userID))
+	if err != nil {
+		return account.Policy{}, err
+	}
+	p.CallsPerHour = old.policy().CallsPerHour
+	set, values := policyUpdate(p)
+	set, values[":next"] = set+", revision = :next", integer(old.Revision+1)
+	entry := request.Entry{At: db.now(), Actor: by, Action: "policy_set", From: describe(old.policy()), To: describe(p)}
+	return p, db.setAudited(ctx, policyKey(userID), set+policyRemove(p), values, old.Revision, "user_"+userID, entry)
+}
+
+// SetCalls switches everybody's outbound calls on or off; by goes into the audit
+// of "calls". It returns once every call created from now on obeys it.
+func (db *DB) SetCalls(ctx context.Context, enabled bool, by string) error {
+	old, err := db.policyRow(ctx, callsSwitch())
+	if err != nil {
+		return err
+	}
+	set, values := "SET revision = :next", item{":next": integer(old.Revision + 1)}
+	if enabled {
+		set += " REMOVE calls_disabled"
+	} else {
+		set += ", calls_disabled = :true"
+		values[":true"] = &types.AttributeValueMemberBOOL{Value: true}
+	}
+	entry := request.Entry{At: db.now(), Actor: by, Action: "calls_switched", From: onOff(!old.CallsDisabled), To: onOff(enabled)}
+	return db.setAudited(ctx, callsSwitch(), set, values, old.Revision, "calls", entry)
+}
+
+// setAudited makes a change to a row that is at a revision, which the change
+// raises, and writes the line about it.
+func (db *DB) setAudited(ctx context.Context, key item, set string, values item, revision int64, subject string, entry request.Entry) error {
+	line, err := db.note(subject, entry)
+	if err != nil {
+		return err
+	}
+	condition := "attribute_not_exists(revision)"
+	if revision > 0 {
+		condition, values[":seen"] = "revision = :seen", integer(revision)
+	}
+	err = db.transact(ctx, types.TransactWriteItem{Update: &types.Update{TableName: &db.table.Limits, Key: key,
+		UpdateExpression: &set, ConditionExpression: &condition, ExpressionAttributeValues: values}}, line)
+	if _, no := refusedIn(err); no {
+		return fault.New(fault.Conflict, "CONFLICT", "somebody else is changing this at the same moment")
+	}
+	return broken("set policy", err)
+}
+
+// describe is a policy in a line of the audit.
+func describe(p account.Policy) string {
+	return fmt.Sprintf("calls %s, %d at a time, countries %s", onOff(p.CallsEnabled), p.MaxConcurrentCalls,
+		cmp.Or(strings.Join(p.AllowedCountries, " "), "none"))
+}
+
+func onOff(on bool) string {
+	if on {
+		return "on"
+	}
+	return "off"
 }

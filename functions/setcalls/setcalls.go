@@ -1,0 +1,47 @@
+// Package setcalls serves PUT /admin/calls.
+package setcalls
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/krosai/telephony/shared/account"
+	"github.com/krosai/telephony/shared/api"
+)
+
+// Switch switches everybody's outbound calls, with a line in the audit. While
+// another administrator does, it is fault.Conflict.
+type Switch interface {
+	SetCalls(ctx context.Context, enabled bool, by string) error
+}
+
+// Endpoint is the kill switch of outbound calls. Calls that are going on are not
+// touched.
+type Endpoint struct{ Switch Switch }
+
+// Input is the position of the switch.
+type Input struct{ Body Body }
+
+// Body says whether there are to be calls.
+type Body struct {
+	Enabled bool `json:"enabled" doc:"false: every new outbound call of every user is refused"`
+}
+
+// Output is the position as it is now.
+type Output struct{ Body Body }
+
+// Register adds the operation to the API.
+func (e *Endpoint) Register(a huma.API) {
+	huma.Register(a, huma.Operation{OperationID: "set-calls", Method: http.MethodPut, Path: "/admin/calls",
+		Summary: "Switch everybody's outbound calls on or off", Tags: []string{"Administration"}, Security: api.Needs(account.Admin),
+		Description: "New calls obey it at once; calls in progress are not touched.", Errors: []int{http.StatusConflict}}, e.set)
+}
+
+func (e *Endpoint) set(ctx context.Context, in *Input) (*Output, error) {
+	if err := e.Switch.SetCalls(ctx, in.Body.Enabled, api.CallerOf(ctx).UserID); err != nil {
+		return nil, err
+	}
+	return &Output{in.Body}, nil
+}
