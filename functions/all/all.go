@@ -9,12 +9,15 @@ import (
 
 	"github.com/krosai/telephony/functions/addnumber"
 	"github.com/krosai/telephony/functions/approverequest"
+	"github.com/krosai/telephony/functions/assignnumber"
 	"github.com/krosai/telephony/functions/awaitcall"
+	"github.com/krosai/telephony/functions/awaitrequest"
 	"github.com/krosai/telephony/functions/calldetails"
 	"github.com/krosai/telephony/functions/configurenumber"
 	"github.com/krosai/telephony/functions/createcall"
 	"github.com/krosai/telephony/functions/createkey"
 	"github.com/krosai/telephony/functions/dialcall"
+	"github.com/krosai/telephony/functions/expirerequest"
 	"github.com/krosai/telephony/functions/getconfiguration"
 	"github.com/krosai/telephony/functions/getpolicy"
 	"github.com/krosai/telephony/functions/getrequest"
@@ -26,6 +29,7 @@ import (
 	"github.com/krosai/telephony/functions/listnumbers"
 	"github.com/krosai/telephony/functions/listrequests"
 	"github.com/krosai/telephony/functions/livekitwebhook"
+	"github.com/krosai/telephony/functions/notifyrequest"
 	"github.com/krosai/telephony/functions/preparecall"
 	"github.com/krosai/telephony/functions/rejectrequest"
 	"github.com/krosai/telephony/functions/releasenumber"
@@ -38,6 +42,7 @@ import (
 	"github.com/krosai/telephony/functions/setpolicy"
 	"github.com/krosai/telephony/functions/settlecall"
 	"github.com/krosai/telephony/functions/sweepcalls"
+	"github.com/krosai/telephony/functions/sweepnumbers"
 	"github.com/krosai/telephony/shared/api"
 	"github.com/krosai/telephony/shared/flow"
 	"github.com/krosai/telephony/shared/livekit"
@@ -102,10 +107,15 @@ func HTTP(d Deps) map[string]api.Endpoint {
 func Tasks(d Deps) map[string]any {
 	s := d.settler()
 	return map[string]any{
-		"awaitcall":   (&awaitcall.Task{Calls: d.DB, Settle: s, Now: d.Now, Log: d.Log}).Run,
-		"dialcall":    (&dialcall.Task{Calls: d.DB, Phone: d.LiveKit, Settle: s, Now: d.Now, Log: d.Log}).Run,
-		"preparecall": (&preparecall.Task{Rooms: d.LiveKit, Settle: s, Now: d.Now}).Run,
-		"settlecall":  (&settlecall.Task{Settle: s, Now: d.Now}).Run,
-		"sweepcalls":  (&sweepcalls.Task{Calls: d.DB, Rooms: d.LiveKit, Flow: d.Flow, Settle: s, Now: d.Now, Log: d.Log}).Run,
+		"assignnumber":  (&assignnumber.Task{Requests: d.DB, Log: d.Log}).Run,
+		"awaitcall":     (&awaitcall.Task{Calls: d.DB, Settle: s, Now: d.Now, Log: d.Log}).Run,
+		"awaitrequest":  (&awaitrequest.Task{Requests: d.DB, Flow: d.Flow}).Run,
+		"dialcall":      (&dialcall.Task{Calls: d.DB, Phone: d.LiveKit, Settle: s, Now: d.Now, Log: d.Log}).Run,
+		"expirerequest": (&expirerequest.Task{Requests: d.DB, Now: d.Now, Log: d.Log}).Run,
+		"notifyrequest": (&notifyrequest.Task{Requests: d.DB, Now: d.Now, Log: d.Log}).Run,
+		"preparecall":   (&preparecall.Task{Rooms: d.LiveKit, Settle: s, Now: d.Now}).Run,
+		"settlecall":    (&settlecall.Task{Settle: s, Now: d.Now}).Run,
+		"sweepcalls":    (&sweepcalls.Task{Calls: d.DB, Rooms: d.LiveKit, Flow: d.Flow, Settle: s, Now: d.Now, Log: d.Log}).Run,
+		"sweepnumbers":  (&sweepnumbers.Task{Requests: d.DB, Numbers: d.DB, Flow: d.Flow, Now: d.Now, Log: d.Log}).Run,
 	}
 }

@@ -47,8 +47,8 @@ func (db *DB) AddNumber(ctx context.Context, n number.Number, by string) error {
 	if err != nil {
 		return err
 	}
-	_, err = db.client.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{
-		{Put: &types.Put{TableName: &db.table.Numbers, Item: row, ConditionExpression: aws.String("attribute_not_exists(number_id)")}}, entry}})
+	err = db.transact(ctx, types.TransactWriteItem{Put: &types.Put{TableName: &db.table.Numbers, Item: row,
+		ConditionExpression: aws.String("attribute_not_exists(number_id)")}}, entry)
 	if _, no := refusedIn(err); no {
 		return fault.New(fault.Conflict, "CONFLICT", "the phone number is in the inventory already")
 	}
@@ -198,7 +198,8 @@ func (db *DB) AssignNumber(ctx context.Context, id string) (r request.Request, a
 			return now, now.Status == request.Assigned, err
 		}
 	}
-	return r, false, nil
+	r, err = db.RequestByID(ctx, id) // a repetition of this may have had the last one
+	return r, r.Status == request.Assigned, err
 }
 
 // take assigns n to the owner of r, in one transaction. lost is true when the
@@ -217,19 +218,19 @@ func (db *DB) take(ctx context.Context, r request.Request, n number.Number) (_ r
 	if err != nil {
 		return r, false, err
 	}
-	_, err = db.client.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{
-		{Update: &types.Update{TableName: &db.table.Numbers, Key: numberKey(n.ID),
+	err = db.transact(ctx,
+		types.TransactWriteItem{Update: &types.Update{TableName: &db.table.Numbers, Key: numberKey(n.ID),
 			UpdateExpression:          aws.String("SET user_id = :user, assigned_at = :at, updated_at = :at, stock = :stock"),
 			ConditionExpression:       aws.String("attribute_exists(number_id) AND attribute_not_exists(user_id)"),
 			ExpressionAttributeValues: item{":user": text(r.UserID), ":at": stamp(now), ":stock": text(stockOf(owned))}}},
-		{Update: &types.Update{TableName: &db.table.Requests, Key: requestKey(r.ID),
+		types.TransactWriteItem{Update: &types.Update{TableName: &db.table.Requests, Key: requestKey(r.ID),
 			UpdateExpression:         aws.String("SET #status = :assigned, status_shard = :shard, number_id = :number, updated_at = :at"),
 			ConditionExpression:      aws.String("#status = :approved"),
 			ExpressionAttributeNames: map[string]string{"#status": "status"},
 			ExpressionAttributeValues: item{":approved": text(string(request.Approved)), ":assigned": text(string(request.Assigned)),
 				":shard": text(statusShard(request.Assigned, shard(r.ID))), ":number": text(n.ID), ":at": stamp(now)},
 			ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}},
-		db.unclaim(numberClaim(n.ID), r.ID), db.unclaim(kindClaim(r), r.ID), forRequest, forNumber}})
+		db.unclaim(numberClaim(n.ID), r.ID), db.unclaim(kindClaim(r), r.ID), forRequest, forNumber)
 	rows, no := refusedIn(err)
 	switch {
 	case err == nil:
@@ -260,15 +261,15 @@ func (db *DB) Unassign(ctx context.Context, id, by string) (number.Number, error
 	if err != nil {
 		return n, err
 	}
-	_, err = db.client.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{
-		{Update: &types.Update{TableName: &db.table.Numbers, Key: numberKey(id),
+	err = db.transact(ctx,
+		types.TransactWriteItem{Update: &types.Update{TableName: &db.table.Numbers, Key: numberKey(id),
 			UpdateExpression: aws.String("SET stock = :stock, updated_at = :at REMOVE user_id, assigned_at, saved_by"),
 			ConditionExpression: aws.String("user_id = :owner AND attribute_not_exists(lease_until) AND fault = :no AND " +
 				"(attribute_not_exists(trunk) OR attribute_type(trunk, :null)) AND (attribute_not_exists(#rule) OR attribute_type(#rule, :null))"),
 			ExpressionAttributeNames: map[string]string{"#rule": "rule"},
 			ExpressionAttributeValues: item{":owner": text(owner), ":stock": text(stockOf(n)), ":at": stamp(now), ":null": text("NULL"),
 				":no": &types.AttributeValueMemberBOOL{Value: false}},
-			ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}}, entry}})
+			ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}}, entry)
 	if rows, no := refusedIn(err); no {
 		if rows[0]["user_id"] == nil {
 			return n, fault.New(fault.Conflict, "CONFLICT", "the phone number is not assigned")

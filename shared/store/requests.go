@@ -104,44 +104,52 @@ func (db *DB) unclaimAll(r request.Request) []types.TransactWriteItem {
 // CreateRequest records a pending request. It is fault.Conflict
 // PHONE_NUMBER_ALREADY_REQUESTED when the number it names is requested or owned,
 // by whomever, or when the user has an open request of the same country and
-// type. A request that is recorded already, under its id, is success and changes
-// nothing.
+// type, and fault.Limited when the user's hour is spent. A request that is
+// recorded already, under its id, is success and changes nothing. The limit is
+// the hour as it then stands; it has no name when that could not be read.
 func (db *DB) CreateRequest(ctx context.Context, r request.Request) (request.Request, account.Limit, error) {
+	r, err := db.createRequest(ctx, r)
+	hour, _ := db.limit(ctx, r.UserID, numberRequests, r.CreatedAt)
+	return r, hour, err
+}
+
+func (db *DB) createRequest(ctx context.Context, r request.Request) (request.Request, error) {
 	r.Status, r.UpdatedAt = request.Pending, r.CreatedAt
 	row, err := encode(requestRowOf(r))
 	if err != nil {
-		return r, account.Limit{}, err
+		return r, err
 	}
 	entry, err := db.note(r.ID, request.Entry{At: r.CreatedAt, Actor: r.UserID, Action: "submitted", To: string(r.Status)})
 	if err != nil {
-		return r, account.Limit{}, err
+		return r, err
 	}
 	writes := []types.TransactWriteItem{
 		{Put: &types.Put{TableName: &db.table.Requests, Item: row, ConditionExpression: aws.String("attribute_not_exists(request_id)"),
 			ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}},
-		entry, db.claim(kindClaim(r), r.ID),
+		entry, db.claim(kindClaim(r), r.ID), db.spend(r.UserID, numberRequests, r.CreatedAt),
 	}
 	if r.PhoneNumber != "" {
 		id := number.ID(r.PhoneNumber)
 		writes = append(writes, db.claim(numberClaim(id), r.ID), types.TransactWriteItem{ConditionCheck: &types.ConditionCheck{
 			TableName: &db.table.Numbers, Key: item{"number_id": text(id)}, ConditionExpression: aws.String("attribute_not_exists(user_id)")}})
 	}
-	_, err = db.client.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: writes})
+	err = db.transact(ctx, writes...)
 	rows, no := refusedIn(err)
 	switch {
 	case err == nil:
-		return r, account.Limit{}, nil
+		return r, nil
 	case !no:
-		return r, account.Limit{}, broken("create request", err)
+		return r, broken("create request", err)
 	case rows[0] != nil:
-		r, err = requestFrom(rows[0])
-		return r, account.Limit{}, err
+		return requestFrom(rows[0])
 	case rows[2] != nil:
-		return r, account.Limit{}, fault.New(fault.Conflict, "PHONE_NUMBER_ALREADY_REQUESTED",
+		return r, fault.New(fault.Conflict, "PHONE_NUMBER_ALREADY_REQUESTED",
 			"you have an open request for a number of this country and type already")
+	case slices.ContainsFunc(rows[4:], func(row item) bool { return row != nil }):
+		return r, fault.New(fault.Conflict, "PHONE_NUMBER_ALREADY_REQUESTED",
+			"the phone number is requested or assigned already")
 	}
-	return r, account.Limit{}, fault.New(fault.Conflict, "PHONE_NUMBER_ALREADY_REQUESTED",
-		"the phone number is requested or assigned already")
+	return r, numberRequests.spent(r.CreatedAt)
 }
 
 // RequestByID reads a request, whoever's it is. An unknown id is fault.NotFound.

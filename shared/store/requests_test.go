@@ -222,6 +222,35 @@ func TestAlreadyRequested(t *testing.T) {
 	}
 }
 
+// TestFiveRequestsAnHour: exactly five of many at once, and what is refused for
+// another reason is not counted.
+func TestFiveRequestsAnHour(t *testing.T) {
+	t.Parallel()
+	for range 20 {
+		d := openDesk(t)
+		d.submit(asked("ada"))
+		_, hour, err := d.CreateRequest(t.Context(), asked("ada"))
+		if code(err) != "PHONE_NUMBER_ALREADY_REQUESTED" || hour.Used != 1 || hour.Quota != 5 {
+			t.Fatalf("%v, %+v", err, hour)
+		}
+		made := together(30, func(i int) bool {
+			r := asked("ada")
+			r.Country = fmt.Sprint("C", i)
+			_, _, err := d.CreateRequest(context.Background(), r)
+			if err != nil && code(err) != "RATE_LIMIT_EXCEEDED" {
+				t.Error(err)
+			}
+			return err == nil
+		})
+		r := asked("ada")
+		r.Country, r.CreatedAt = "GH", t0.Add(time.Hour)
+		_, hour, err = d.CreateRequest(t.Context(), r)
+		if made != 4 || err != nil || hour.Used != 1 {
+			t.Errorf("%d more made, an hour later %v, %+v", made, err, hour)
+		}
+	}
+}
+
 // TestTheSameRequestAgain: its own claims are no reason to refuse it.
 func TestTheSameRequestAgain(t *testing.T) {
 	t.Parallel()
@@ -263,7 +292,7 @@ func TestListingRequests(t *testing.T) {
 	var all, newest []string
 	for i := range 23 {
 		r := asked("ada")
-		r.Country = fmt.Sprintf("C%d", i)
+		r.Country, r.CreatedAt = fmt.Sprintf("C%d", i), t0.Add(time.Duration(i)*time.Hour) // five an hour are allowed
 		all = append(all, d.submit(r).ID)
 		newest = append([]string{r.ID}, newest...)
 	}

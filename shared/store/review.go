@@ -76,7 +76,7 @@ func (db *DB) decide(ctx context.Context, r request.Request, d request.Decision,
 	writes[0].Update = &types.Update{TableName: &db.table.Requests, Key: requestKey(r.ID), UpdateExpression: &set,
 		ConditionExpression: aws.String("#status = :pending"), ExpressionAttributeNames: map[string]string{"#status": "status"},
 		ExpressionAttributeValues: values, ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}
-	_, err = db.client.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: writes})
+	err = db.transact(ctx, writes...)
 	rows, no := refusedIn(err)
 	switch {
 	case err == nil: // read again: the workflow may have left its token meanwhile
@@ -161,7 +161,7 @@ func (db *DB) record(ctx context.Context, id string, e request.Entry, update typ
 		return false, err
 	}
 	update.TableName, update.Key = &db.table.Requests, requestKey(id)
-	_, err = db.client.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{{Update: &update}, entry}})
+	err = db.transact(ctx, types.TransactWriteItem{Update: &update}, entry)
 	if _, no := refusedIn(err); no {
 		return false, nil
 	}

@@ -1,0 +1,44 @@
+// Package assignnumber is the task of an approval workflow that gives an
+// approved request a number from the inventory.
+package assignnumber
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/krosai/telephony/shared/request"
+)
+
+// Requests assigns numbers to requests, one to each.
+type Requests interface {
+	AssignNumber(ctx context.Context, id string) (r request.Request, assigned bool, err error)
+}
+
+// Task assigns numbers.
+type Task struct {
+	Requests Requests
+	Log      *slog.Logger
+}
+
+// Input names the request.
+type Input struct {
+	RequestID string `json:"request_id"`
+}
+
+// Output is where the request stands: assigned, or still approved when no number
+// is free.
+type Output struct {
+	Status request.Status `json:"status"`
+}
+
+// Run may be repeated: a request gets one number.
+func (t *Task) Run(ctx context.Context, in Input) (Output, error) {
+	r, assigned, err := t.Requests.AssignNumber(ctx, in.RequestID)
+	if err != nil {
+		return Output{}, err
+	}
+	if !assigned {
+		t.Log.WarnContext(ctx, "no number is free", "request_id", r.ID, "country", r.Country, "number_type", r.Type, "area_code", r.AreaCode)
+	}
+	return Output{r.Status}, nil
+}

@@ -1,0 +1,58 @@
+// Package awaitrequest is the task of an approval workflow that leaves the token
+// by which it will be told of a decision, or of stock.
+package awaitrequest
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/krosai/telephony/shared/request"
+)
+
+// Requests keeps the token with the request and knows what is in stock for it.
+type Requests interface {
+	AwaitRequest(ctx context.Context, id, token, what string) (r request.Request, waiting bool, err error)
+	HasStock(ctx context.Context, r request.Request) (bool, error)
+}
+
+// Flow tells the workflow that waits with a token.
+type Flow interface {
+	RequestDecided(ctx context.Context, token string) error
+	StockArrived(ctx context.Context, token string) error
+}
+
+// Task awaits what requests need.
+type Task struct {
+	Requests Requests
+	Flow     Flow
+}
+
+// Input names the request, says what it waits for ("decision" or "stock") and
+// carries the workflow's token.
+type Input struct {
+	RequestID string `json:"request_id"`
+	What      string `json:"what"`
+	TaskToken string `json:"task_token"`
+}
+
+// Run leaves the token and then looks whether what is awaited is there already:
+// nobody would tell of what happened before the token was left.
+func (t *Task) Run(ctx context.Context, in Input) error {
+	tell := t.Flow.RequestDecided
+	switch in.What {
+	case request.AwaitsDecision:
+	case request.AwaitsStock:
+		tell = t.Flow.StockArrived
+	default:
+		return fmt.Errorf("a request does not wait for %q", in.What)
+	}
+	r, waiting, err := t.Requests.AwaitRequest(ctx, in.RequestID, in.TaskToken, in.What)
+	there := !waiting
+	if err == nil && waiting && in.What == request.AwaitsStock {
+		there, err = t.Requests.HasStock(ctx, r)
+	}
+	if err != nil || !there {
+		return err
+	}
+	return tell(ctx, in.TaskToken)
+}

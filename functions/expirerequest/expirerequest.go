@@ -1,0 +1,63 @@
+// Package expirerequest is the task of an approval workflow that looks at a
+// request: it gives the reminders that are due while nobody decides, and rejects
+// the request when its review has taken too long.
+package expirerequest
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/krosai/telephony/shared/request"
+)
+
+// Requests reads requests, records reminders and rejects what has expired.
+type Requests interface {
+	RequestByID(ctx context.Context, id string) (request.Request, error)
+	RemindRequest(ctx context.Context, id string, n int, now time.Time) (first bool, err error)
+	ExpireRequest(ctx context.Context, id string, now time.Time) (request.Request, error)
+}
+
+// Task looks at requests.
+type Task struct {
+	Requests Requests
+	Now      func() time.Time
+	Log      *slog.Logger
+}
+
+// Input names the request.
+type Input struct {
+	RequestID string `json:"request_id"`
+}
+
+// Output is where the request stands, and for one that is pending how many
+// seconds to wait for its decision before it needs another look.
+type Output struct {
+	Status  request.Status `json:"status"`
+	Seconds int            `json:"seconds"`
+}
+
+// Run may be repeated, and come late: a reminder is given once, and only the
+// last that is due.
+func (t *Task) Run(ctx context.Context, in Input) (Output, error) {
+	r, err := t.Requests.RequestByID(ctx, in.RequestID)
+	now := t.Now()
+	switch {
+	case err != nil:
+		return Output{}, err
+	case r.Overdue(now):
+		r, err = t.Requests.ExpireRequest(ctx, r.ID, now)
+	case r.Status == request.Pending && r.Due(now) > r.Reminders:
+		err = t.remind(ctx, r, now)
+	}
+	return Output{r.Status, int(r.Patience(now).Round(time.Second) / time.Second)}, err
+}
+
+func (t *Task) remind(ctx context.Context, r request.Request, now time.Time) error {
+	first, err := t.Requests.RemindRequest(ctx, r.ID, r.Due(now), now)
+	if first {
+		t.Log.WarnContext(ctx, "number request waits for a decision", "request_id", r.ID, "created_at", r.CreatedAt,
+			"reminder", r.Due(now), "expires_at", r.CreatedAt.Add(request.ReviewTime))
+	}
+	return err
+}

@@ -1,0 +1,43 @@
+// Package notifyrequest is the task of an approval workflow that tells the owner
+// of a request that it is assigned or rejected.
+package notifyrequest
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/krosai/telephony/shared/request"
+)
+
+// Requests reads requests and records that their owners were told.
+type Requests interface {
+	RequestByID(ctx context.Context, id string) (request.Request, error)
+	NotifyRequest(ctx context.Context, id string, now time.Time) (first bool, err error)
+}
+
+// Task notifies owners.
+type Task struct {
+	Requests Requests
+	Now      func() time.Time
+	Log      *slog.Logger
+}
+
+// Input names the request.
+type Input struct {
+	RequestID string `json:"request_id"`
+}
+
+// Run may be repeated: an owner is told once, by a log line and in the audit.
+func (t *Task) Run(ctx context.Context, in Input) error {
+	r, err := t.Requests.RequestByID(ctx, in.RequestID)
+	if err != nil {
+		return err
+	}
+	first, err := t.Requests.NotifyRequest(ctx, r.ID, t.Now())
+	if first {
+		t.Log.InfoContext(ctx, "number request ended", "request_id", r.ID, "user_id", r.UserID, "status", string(r.Status),
+			"phone_number_id", r.NumberID)
+	}
+	return err
+}

@@ -1,0 +1,120 @@
+// Package sweepnumbers runs every five minutes and mends what was lost on the
+// way of number requests: workflows that never began, news that never reached
+// one, stock that nobody was told of, and configurations that stopped half way.
+package sweepnumbers
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/krosai/telephony/shared/request"
+	"github.com/krosai/telephony/shared/store"
+)
+
+// Requests lists the requests with work left, and knows what is in stock.
+type Requests interface {
+	OpenRequests(ctx context.Context) ([]request.Request, error)
+	HasStock(ctx context.Context, r request.Request) (bool, error)
+}
+
+// Numbers lists and ends the leases that were not given back.
+type Numbers interface {
+	AbandonedLeases(ctx context.Context, before time.Time) ([]store.Lease, error)
+	EndLease(ctx context.Context, l store.Lease) (ended bool, err error)
+}
+
+// Flow starts workflows and tells them what they wait for. Both are harmless to
+// repeat.
+type Flow interface {
+	StartApproval(ctx context.Context, requestID string) error
+	RequestDecided(ctx context.Context, token string) error
+	StockArrived(ctx context.Context, token string) error
+}
+
+// Task sweeps.
+type Task struct {
+	Requests Requests
+	Numbers  Numbers
+	Flow     Flow
+	Now      func() time.Time
+	Log      *slog.Logger
+}
+
+// Report counts what one run did.
+type Report struct {
+	Open     int `json:"open"`     // requests with work left
+	Started  int `json:"started"`  // workflows that had not begun
+	Told     int `json:"told"`     // workflows told again of a decision
+	Offered  int `json:"offered"`  // requests that stock was found for
+	Leases   int `json:"leases"`   // half-done configurations, which now show as faults
+	Failures int `json:"failures"` // requests and leases that could not be looked after this time
+}
+
+// grace is how long the functions at work on a request or a number are left
+// alone.
+const grace = time.Minute
+
+// Run may overlap with another run of itself.
+func (t *Task) Run(ctx context.Context) (Report, error) {
+	var r Report
+	open, openErr := t.Requests.OpenRequests(ctx)
+	for _, q := range open {
+		if err := t.visit(ctx, q, &r); err != nil {
+			r.Failures++
+			t.Log.ErrorContext(ctx, "sweep request", "request_id", q.ID, "err", err)
+		}
+	}
+	r.Open = len(open)
+	leasesErr := t.leases(ctx, &r)
+	t.Log.InfoContext(ctx, "sweep numbers", "open", r.Open, "started", r.Started, "told", r.Told, "offered", r.Offered,
+		"leases", r.Leases, "failures", r.Failures)
+	return r, errors.Join(openErr, leasesErr)
+}
+
+func (t *Task) visit(ctx context.Context, q request.Request, r *Report) error {
+	if t.Now().Before(q.UpdatedAt.Add(grace)) {
+		return nil
+	}
+	switch {
+	case q.TaskToken == "":
+		return count(&r.Started, t.Flow.StartApproval(ctx, q.ID))
+	case q.Status.Decided() && q.Awaits == request.AwaitsDecision:
+		return count(&r.Told, t.Flow.RequestDecided(ctx, q.TaskToken))
+	case q.Status == request.Approved:
+		found, err := t.Requests.HasStock(ctx, q)
+		if err != nil || !found {
+			return err
+		}
+		return count(&r.Offered, t.Flow.StockArrived(ctx, q.TaskToken))
+	}
+	return nil
+}
+
+// leases turns leases that ran out into faults of their numbers, which their
+// owners see and repair by configuring again.
+func (t *Task) leases(ctx context.Context, r *Report) error {
+	leases, err := t.Numbers.AbandonedLeases(ctx, t.Now().Add(-grace))
+	for _, l := range leases {
+		ended, err := t.Numbers.EndLease(ctx, l)
+		if err != nil {
+			r.Failures++
+			t.Log.ErrorContext(ctx, "end lease", "phone_number_id", l.NumberID, "err", err)
+			continue
+		}
+		if ended {
+			r.Leases++
+			t.Log.WarnContext(ctx, "a configuration stopped half way", "phone_number_id", l.NumberID, "lease_until", l.Until)
+		}
+	}
+	return err
+}
+
+// count counts what succeeded.
+func count(n *int, err error) error {
+	if err == nil {
+		*n++
+	}
+	return err
+}
