@@ -141,6 +141,31 @@ func TestAlreadyRequested(t *testing.T) {
 	}
 }
 
+// Five requests an hour; one that is refused for another reason uses up none.
+func TestLimit(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	countries := []string{"NG", "GH", "US", "GB", "DE", "FR"}
+	for i, country := range countries {
+		a := b.Ask(b.User("ada"), "POST", path, `{"country":"`+country+`","purpose":"p"}`)
+		want, left := 201, fmt.Sprint(4-i)
+		if i == 5 {
+			want, left = 429, "0"
+		}
+		if a.Status != want || a.Header.Get("X-RateLimit-Limit") != "5" || a.Header.Get("X-RateLimit-Remaining") != left {
+			t.Errorf("request %d: %d %s %v", i+1, a.Status, a.Text, a.Header)
+		}
+		if i == 5 && (a.Code() != "RATE_LIMIT_EXCEEDED" || a.Header.Get("Retry-After") == "") {
+			t.Errorf("%s %v", a.Text, a.Header)
+		}
+		if i < 4 {
+			if again := b.Ask(b.User("ada"), "POST", path, `{"country":"`+country+`","purpose":"p"}`); again.Status != 409 {
+				t.Errorf("again: %d %s", again.Status, again.Text)
+			}
+		}
+	}
+}
+
 // A request whose workflow could not be started is recorded all the same.
 func TestWorkflowsDown(t *testing.T) {
 	t.Parallel()

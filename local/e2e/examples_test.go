@@ -1,0 +1,84 @@
+package e2e
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// TestNumbersExample runs the example against the platform, twice, with nothing
+// but what it says it needs, and looks at the carrier and at LiveKit for what it
+// left.
+func TestNumbersExample(t *testing.T) {
+	t.Parallel()
+	tools := t.TempDir()
+	for _, name := range []string{"bash", "curl", "sed", "sleep"} {
+		path, err := exec.LookPath(name)
+		if err != nil {
+			t.Skipf("the example needs %s, which is not here", name)
+		}
+		if err := os.Symlink(path, filepath.Join(tools, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 {
+		out := runExample(t, tools)
+		steps := regexp.MustCompile(`(?m)^== .+$`).FindAllString(out, -1)
+		if len(steps) != 14 || !strings.HasSuffix(out, "Done.\n") {
+			t.Errorf("%d steps: %s", len(steps), out)
+		}
+		number := regexp.MustCompile(`\+234803[0-9]{7}`).FindString(out)
+		calls := 0
+		for _, c := range shared.Carrier.Calls() {
+			if c.Caller == number {
+				calls++
+			}
+		}
+		if calls != 1 {
+			t.Errorf("the carrier had %d calls from %s", calls, number)
+		}
+		if outbound, inbound, rules := objects(t, shared, number); outbound+inbound+rules != 0 {
+			t.Errorf("left in LiveKit: %d %d %d", outbound, inbound, rules)
+		}
+		for _, secret := range []string{"let-me-call", shared.Access.APIKey} {
+			if strings.Contains(out, secret) {
+				t.Errorf("it prints %s", secret)
+			}
+		}
+	}
+}
+
+// TestNumbersExampleFails: what is not as it should be stops the example.
+func TestNumbersExampleFails(t *testing.T) {
+	t.Parallel()
+	env := filepath.Join(t.TempDir(), "env")
+	text := "KROS_URL=" + shared.Access.URL + "\nKROS_API_KEY=nothing\nKROS_ADMIN_JWT=nothing\nKROS_NUMBER_ID=nothing\n"
+	if err := os.WriteFile(env, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var stderr bytes.Buffer
+	cmd := exec.Command("bash", "../../examples/curl/numbers.sh", env)
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	exit, failed := errors.AsType[*exec.ExitError](err)
+	if !failed || exit.ExitCode() != 1 || !strings.Contains(stderr.String(), "FAILED: POST /telephony/phone-number-requests answered 401 instead of 201") {
+		t.Errorf("%v: %s%s", err, out, &stderr)
+	}
+}
+
+// runExample runs the example with a PATH of its own.
+func runExample(t *testing.T, path string) string {
+	t.Helper()
+	cmd := exec.Command(filepath.Join(path, "bash"), "../../examples/curl/numbers.sh", filepath.Join(shared.Config.Dir, "env"))
+	cmd.Env = []string{"PATH=" + path}
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return string(out)
+}
