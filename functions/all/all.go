@@ -76,7 +76,7 @@ func HTTP(d Deps) map[string]api.Endpoint {
 		"addnumber":           &addnumber.Endpoint{Numbers: d.DB, Requests: d.DB, Flow: d.Flow, Now: d.Now, Log: d.Log},
 		"approverequest":      &approverequest.Endpoint{Requests: d.DB, Numbers: d.DB, Flow: d.Flow, Now: d.Now, Log: d.Log},
 		"calldetails":         &calldetails.Endpoint{Calls: d.DB},
-		"configurenumber":     &configurenumber.Endpoint{Numbers: d.DB, LiveKit: d.LiveKit, Now: d.Now, AllowLoopback: d.AllowLoopback},
+		"configurenumber":     &configurenumber.Endpoint{Numbers: d.DB, Limits: d.DB, LiveKit: d.LiveKit, Now: d.Now, AllowLoopback: d.AllowLoopback},
 		"createcall":          &createcall.Endpoint{Calls: d.DB, Numbers: d.DB, Flow: d.Flow, Now: d.Now},
 		"createkey":           &createkey.Endpoint{Keys: d.DB, Now: d.Now, Random: rand.Reader},
 		"getconfiguration":    &getconfiguration.Endpoint{Numbers: d.DB},

@@ -30,6 +30,13 @@ type Numbers interface {
 	ReleaseNumber(ctx context.Context, n number.Number, owner string) error
 }
 
+// Limits counts configurations against a user's hour; a spent hour is
+// fault.Limited, and is returned with it.
+type Limits interface {
+	SpendConfiguration(ctx context.Context, userID string, at time.Time) (account.Limit, error)
+	GiveBackConfiguration(ctx context.Context, userID string, at time.Time) error
+}
+
 // LiveKit reads and changes what LiveKit holds for a number.
 type LiveKit interface {
 	Wiring(ctx context.Context, n number.Number) (livekit.Wiring, error)
@@ -42,6 +49,7 @@ type LiveKit interface {
 // after any failure.
 type Endpoint struct {
 	Numbers       Numbers
+	Limits        Limits
 	LiveKit       LiveKit
 	Now           func() time.Time
 	AllowLoopback bool // trunks may point at this machine: for the laptop's carrier
@@ -112,12 +120,36 @@ func (e *Endpoint) configure(ctx context.Context, in *Input) (*Output, error) {
 		return nil, err
 	}
 
-	after, err := e.wire(ctx, n, in.Body, owner)
+	at := e.Now()
+	hour, err := e.spend(ctx, n, owner, at)
 	if err != nil {
 		return nil, err
 	}
+	after, err := e.wire(ctx, n, in.Body, owner)
+	if err != nil {
+		return nil, e.giveBack(ctx, n, hour, at, err)
+	}
 
 	return &Output{configuration.Of(after)}, nil
+}
+
+// spend counts the configuration before anything is asked of LiveKit.
+func (e *Endpoint) spend(ctx context.Context, n number.Number, owner string, at time.Time) (account.Limit, error) {
+	hour, err := e.Limits.SpendConfiguration(ctx, n.UserID, at)
+	api.SetLimit(ctx, hour)
+	if err != nil {
+		return hour, e.release(ctx, n, owner, err)
+	}
+	return hour, nil
+}
+
+// giveBack takes the configuration back from the hour: it did not come to be.
+func (e *Endpoint) giveBack(ctx context.Context, n number.Number, hour account.Limit, at time.Time, cause error) error {
+	hour.Used--
+	api.SetLimit(ctx, hour)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTime)
+	defer cancel()
+	return errors.Join(cause, e.Limits.GiveBackConfiguration(ctx, n.UserID, at))
 }
 
 // wire is the saga: nothing is changed before everything is known to be right,

@@ -41,6 +41,7 @@ type bench struct {
 	t       *testing.T
 	livekit *livekittest.Server
 	now     atomic.Int64 // seconds that have passed
+	clock   func() time.Time
 	handler http.Handler
 	key     string
 	log     *bytes.Buffer
@@ -51,10 +52,10 @@ func setup(t *testing.T) *bench {
 	b := &bench{t: t, livekit: livekittest.New(t), log: &bytes.Buffer{}}
 	start := time.Now()
 	now := func() time.Time { return start.Add(time.Duration(b.now.Load()) * time.Second) }
-	b.Database = storetest.Open(t, now)
+	b.clock, b.Database = now, storetest.Open(t, now)
 	client := lk.Open(lk.Config{URL: b.livekit.URL, APIKey: livekittest.APIKey, APISecret: secret.New(livekittest.APISecret)})
 	edge := &api.Edge{Keys: b.DB, Now: now, Log: slog.New(slog.NewJSONHandler(b.log, nil))}
-	b.handler = edge.Handler(&configurenumber.Endpoint{Numbers: b.DB, LiveKit: client, Now: now})
+	b.handler = edge.Handler(&configurenumber.Endpoint{Numbers: b.DB, Limits: b.DB, LiveKit: client, Now: now})
 	for e164, owner := range map[string]string{mine: user, mineToo: user, foreign: "usr_b"} {
 		n := number.Number{ID: number.ID(e164), E164: e164, Country: "NG", Type: "mobile", Capabilities: []string{"inbound", "outbound"},
 			UserID: owner, AssignedAt: start, UpdatedAt: start}
@@ -168,7 +169,8 @@ func TestConfigure(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	first := b.must(both())
-	if trips, requests := b.Trips(), b.livekit.Requests(); trips != 3 || len(requests) != 5 {
+	// The key, the lease, the hour read and counted, the record.
+	if trips, requests := b.Trips(), b.livekit.Requests(); trips != 5 || len(requests) != 5 {
 		t.Errorf("first: %d DynamoDB round trips, LiveKit requests %v", trips, requests)
 	}
 	id := func(s string) *string { return &s }
@@ -497,7 +499,7 @@ func TestManyAtOnce(t *testing.T) {
 			switch status, raw := b.configure(mine, both()); status {
 			case 200:
 				won.Add(1)
-			case 409:
+			case 409, 429:
 				lost.Add(1)
 			default:
 				t.Errorf("%d %s", status, raw)
@@ -511,6 +513,47 @@ func TestManyAtOnce(t *testing.T) {
 	b.wantObjects(1, 1, 1)
 	b.invariants()
 	b.recordIsTrue()
+}
+
+// Ten configurations an hour, of which those that did not come to be are none.
+func TestHour(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.now.Store(int64(time.Until(time.Now().Truncate(time.Hour).Add(time.Hour)).Seconds()) + 1) // the hour does not end meanwhile
+	left := func(want string) {
+		t.Helper()
+		limit, err := b.SpendConfiguration(t.Context(), user, b.clock())
+		if err == nil {
+			err = b.GiveBackConfiguration(t.Context(), user, b.clock())
+		}
+		if got := fmt.Sprint(limit.Left() + 1); err != nil || got != want {
+			t.Errorf("%s left, want %s; %v", got, want, err)
+		}
+	}
+	left("10")
+	b.configure(mine, object{"sip_trunk": trunk(object{"auth_password": nil})})
+	b.configure(foreign, both())
+	b.livekit.FailAt(0, livekittest.ResetBefore)
+	if status, _ := b.configure(mine, both()); status != 503 {
+		t.Errorf("while LiveKit is down: %d", status)
+	}
+	left("10")
+	b.must(both())
+	left("9")
+	b.livekit.FailAt(4, livekittest.ResetAfter)
+	if status, _ := b.configure(mine, object{"sip_trunk": trunk(object{"name": "New", "auth_password": "canary-2"})}); status != 503 {
+		t.Errorf("half way: %d", status)
+	}
+	left("9")
+	for range 9 {
+		b.must(both())
+	}
+	asked := len(b.livekit.Requests())
+	if status, raw := b.configure(mine, both()); status != 429 || !strings.Contains(string(raw), `"code":"RATE_LIMIT_EXCEEDED"`) || len(b.livekit.Requests()) != asked {
+		t.Errorf("the eleventh: %d %s", status, raw)
+	}
+	b.now.Add(3600)
+	b.must(both())
 }
 
 // Another project's trunk for the number is a conflict, and nothing is left.

@@ -187,9 +187,7 @@ func (e *Endpoint) from(ctx context.Context, user, id string) (n number.Number, 
 		return n, may, err
 	}
 	named, may, err := e.Calls.CallPermit(ctx, user, id)
-	if may.Calls.Quota > 0 {
-		api.SetLimit(ctx, may.Calls)
-	}
+	api.SetLimit(ctx, may.Calls)
 	if id == "" {
 		may.Home = n.Country
 		return n, may, err

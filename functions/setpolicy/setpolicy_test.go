@@ -76,7 +76,7 @@ func TestSet(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	p, _, err := db.Policy(t.Context(), user)
-	if d := cmp.Diff(account.Policy{MaxConcurrentCalls: 1, CallsPerHour: 100}, p); d != "" || err != nil {
+	if d := cmp.Diff(account.Policy{MaxConcurrentCalls: 1, CallsPerHour: 100, ConfigurationsPerHour: 10}, p); d != "" || err != nil {
 		t.Errorf("%v (-want +got):\n%s", err, d)
 	}
 	entries, _, err := db.Audit(t.Context(), "user_"+user, 10, "")

@@ -63,9 +63,10 @@ func (p *Platform) seed(ctx context.Context) error {
 	if err := p.seedKey(ctx); err != nil {
 		return err
 	}
-	// A day of trying things out must not end at what a user gets: 100 calls an
-	// hour, 5 at a time.
-	policy := account.Policy{AllowedCountries: []string{"NG", "US"}, CallsEnabled: true, MaxConcurrentCalls: 100, CallsPerHour: 100_000}
+	// An hour of trying things out must not end at what a user gets: 100 calls, 5
+	// at a time, and 10 configurations, of which each start of the platform is one.
+	policy := account.Policy{AllowedCountries: []string{"NG", "US"}, CallsEnabled: true, MaxConcurrentCalls: 100, CallsPerHour: 100_000,
+		ConfigurationsPerHour: 10_000}
 	if err := p.DB.PutPolicy(ctx, demoUser, policy); err != nil {
 		return err
 	}

@@ -19,8 +19,9 @@ func (l Limit) Left() int { return max(0, l.Quota-l.Used) }
 
 // What a user may do unless their policy says otherwise.
 const (
-	CallsPerHour       = 100
-	MaxConcurrentCalls = 5
+	CallsPerHour          = 100
+	ConfigurationsPerHour = 10
+	MaxConcurrentCalls    = 5
 )
 
 // Policy is what a user may do with calls, set by administrators.
@@ -28,7 +29,11 @@ type Policy struct {
 	AllowedCountries   []string // they may call besides the country of the number they call from, ISO 3166-1 alpha-2
 	CallsEnabled       bool
 	MaxConcurrentCalls int // 1 to MaxPolicyCalls
-	CallsPerHour       int // CallsPerHour for every user the API knows of; the laptop's demo user has more
+
+	// These are the same for every user but the laptop's demo user: the API
+	// cannot set them.
+	CallsPerHour          int
+	ConfigurationsPerHour int
 }
 
 // MaxPolicyCalls is the most calls a policy can allow at a time.
@@ -36,7 +41,8 @@ const MaxPolicyCalls = 100
 
 // DefaultPolicy is the policy of a user for whom none was set.
 func DefaultPolicy() Policy {
-	return Policy{CallsEnabled: true, MaxConcurrentCalls: MaxConcurrentCalls, CallsPerHour: CallsPerHour}
+	return Policy{CallsEnabled: true, MaxConcurrentCalls: MaxConcurrentCalls, CallsPerHour: CallsPerHour,
+		ConfigurationsPerHour: ConfigurationsPerHour}
 }
 
 // Seconds is the time from now to the end of the window in whole seconds,

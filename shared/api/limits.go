@@ -16,14 +16,13 @@ import (
 const window = 3600
 
 // SetLimit puts a limit of the caller on the answer, whether it becomes a success
-// or a problem; a later one of the same name takes its place.
+// or a problem; a later one of the same name takes its place. A limit without a
+// name is one that is not known, and changes nothing.
 func SetLimit(ctx context.Context, l account.Limit) {
-	if rq := requestOf(ctx); rq != nil {
-		rq.setLimit(l)
+	rq := requestOf(ctx)
+	if rq == nil || l.Name == "" {
+		return
 	}
-}
-
-func (rq *request) setLimit(l account.Limit) {
 	rq.limits = slices.DeleteFunc(rq.limits, func(other account.Limit) bool { return other.Name == l.Name })
 	rq.limits = append(rq.limits, l)
 }

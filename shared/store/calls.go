@@ -181,7 +181,7 @@ func onceKey(userID string, o Once) item {
 // DESTINATION_NOT_ALLOWED) or, when they have too many calls going or the hour is
 // spent, fault.Limited. A call that is refused uses up nothing.
 func (db *DB) CreateCall(ctx context.Context, c call.Call, may Permit, once Once) (made call.Call, replayed bool, hour account.Limit, err error) {
-	kind := callsOf(may.Calls.Quota)
+	kind := callsAnHour.upTo(may.Calls.Quota)
 	hour = account.Limit{Name: kind.name, Quota: kind.quota, Used: may.Calls.Used, Resets: ends(c.CreatedAt)}
 	row, err := encode(rowOf(c))
 	if err != nil {

@@ -26,7 +26,7 @@ type limitKind struct {
 
 var (
 	numberRequests = limitKind{"number_requests", "number requests", 5}
-	configurations = limitKind{"configurations", "configurations", 10}
+	configurations = limitKind{"configurations", "configurations", account.ConfigurationsPerHour}
 	callsAnHour    = limitKind{"calls", "calls", account.CallsPerHour}
 )
 
@@ -71,6 +71,48 @@ func (db *DB) limit(ctx context.Context, userID string, kind limitKind, now time
 		return account.Limit{}, broken("read limit", err)
 	}
 	return db.limitOf(out.Item, kind, now)
+}
+
+// upTo is the limit for a user whose policy has a quota of its own; 0 is none.
+func (k limitKind) upTo(quota int) limitKind {
+	if quota > 0 {
+		k.quota = quota
+	}
+	return k
+}
+
+// SpendConfiguration counts a configuration against its user's hour and returns
+// the hour as it then stands. When it is spent it is fault.Limited, and the hour
+// is returned with it. What does not come to be is to be given back with
+// GiveBackConfiguration.
+func (db *DB) SpendConfiguration(ctx context.Context, userID string, at time.Time) (account.Limit, error) {
+	keys := []item{policyKey(userID), configurations.key(userID, at)}
+	found, err := db.readTogether(ctx, keys, "")
+	if err != nil {
+		return account.Limit{}, broken("read limit", err)
+	}
+	own, err := decode[policyRow](found[keyOf(keys[0])])
+	if err != nil {
+		return account.Limit{}, err
+	}
+	kind := configurations.upTo(own.policy().ConfigurationsPerHour)
+	hour, err := db.limitOf(found[keyOf(keys[1])], kind, at)
+	if err != nil {
+		return account.Limit{}, err
+	}
+	err = db.transact(ctx, db.spend(userID, kind, at))
+	if _, no := refusedIn(err); no {
+		hour.Used = hour.Quota
+		return hour, kind.spent(at)
+	}
+	hour.Used++
+	return hour, broken("spend configuration", err)
+}
+
+// GiveBackConfiguration takes back what SpendConfiguration counted at the same
+// time. It is a transaction, so that it happens once although its answer is lost.
+func (db *DB) GiveBackConfiguration(ctx context.Context, userID string, at time.Time) error {
+	return broken("give configuration back", db.transact(ctx, db.giveBack(userID, configurations, at)))
 }
 
 // spent is the error of a request that comes when the hour is used up.

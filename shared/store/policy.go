@@ -25,12 +25,13 @@ import (
 // nothing. The row "calls" is the switch of everybody's calls. Attributes that
 // are not there mean account.DefaultPolicy, and a row that is not there as well.
 type policyRow struct {
-	Countries     []string `dynamodbav:"countries,stringset,omitempty"`
-	CallsDisabled bool     `dynamodbav:"calls_disabled,omitempty"`
-	MaxConcurrent int      `dynamodbav:"max_concurrent,omitempty"`
-	CallsPerHour  int      `dynamodbav:"calls_per_hour,omitempty"`
-	Active        []string `dynamodbav:"active_calls,stringset,omitempty"`
-	Revision      int64    `dynamodbav:"revision,omitempty"` // changes with every change of the policy
+	Countries      []string `dynamodbav:"countries,stringset,omitempty"`
+	CallsDisabled  bool     `dynamodbav:"calls_disabled,omitempty"`
+	MaxConcurrent  int      `dynamodbav:"max_concurrent,omitempty"`
+	Calls          int      `dynamodbav:"calls_per_hour,omitempty"`
+	Configurations int      `dynamodbav:"configurations_per_hour,omitempty"`
+	Active         []string `dynamodbav:"active_calls,stringset,omitempty"`
+	Revision       int64    `dynamodbav:"revision,omitempty"` // changes with every change of the policy
 }
 
 func policyKey(userID string) item { return item{"pk": text("user#" + userID)} }
@@ -43,8 +44,11 @@ func (r policyRow) policy() account.Policy {
 	if r.MaxConcurrent > 0 {
 		p.MaxConcurrentCalls = r.MaxConcurrent
 	}
-	if r.CallsPerHour > 0 {
-		p.CallsPerHour = r.CallsPerHour
+	if r.Calls > 0 {
+		p.CallsPerHour = r.Calls
+	}
+	if r.Configurations > 0 {
+		p.ConfigurationsPerHour = r.Configurations
 	}
 	slices.Sort(p.AllowedCountries)
 	return p
@@ -80,7 +84,7 @@ func (db *DB) CallPermit(ctx context.Context, userID, numberID string) (number.N
 		everybody, err = decode[policyRow](found[keyOf(keys[1])])
 	}
 	if err == nil {
-		permit.Calls, err = db.limitOf(found[keyOf(keys[2])], callsOf(own.policy().CallsPerHour), now)
+		permit.Calls, err = db.limitOf(found[keyOf(keys[2])], callsAnHour.upTo(own.policy().CallsPerHour), now)
 	}
 	if err != nil {
 		return number.Number{}, permit, err
@@ -131,15 +135,6 @@ func keyOf(row item) string {
 		}
 	}
 	return ""
-}
-
-// callsOf is the limit of calls for a user who may make quota of them.
-func callsOf(quota int) limitKind {
-	kind := callsAnHour
-	if quota > 0 {
-		kind.quota = quota
-	}
-	return kind
 }
 
 func callsDisabled() error {
@@ -204,8 +199,8 @@ func (db *DB) policyRow(ctx context.Context, key item) (policyRow, error) {
 // line in the audit. What calls the user has going stays.
 func (db *DB) PutPolicy(ctx context.Context, userID string, p account.Policy) error {
 	set, values := policyUpdate(p)
-	set += ", calls_per_hour = :per_hour"
-	values[":per_hour"] = integer(int64(p.CallsPerHour))
+	set += ", calls_per_hour = :calls, configurations_per_hour = :configurations"
+	values[":calls"], values[":configurations"] = integer(int64(p.CallsPerHour)), integer(int64(p.ConfigurationsPerHour))
 	_, err := db.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{TableName: &db.table.Limits, Key: policyKey(userID),
 		UpdateExpression: aws.String(set + policyRemove(p)), ExpressionAttributeValues: values})
 	return broken("put policy", err)
@@ -241,7 +236,7 @@ func policyRemove(p account.Policy) string {
 }
 
 // SetPolicy sets what administrators can set of a user's policy, which is all
-// but CallsPerHour, and returns the policy as it then is; by goes into the audit
+// but what it may in an hour, and returns the policy as it then is; by goes into the audit
 // of "user_" and the user's id. When somebody else sets it at the same moment it
 // is fault.Conflict.
 func (db *DB) SetPolicy(ctx context.Context, userID string, p account.Policy, by string) (account.Policy, error) {
@@ -249,7 +244,7 @@ func (db *DB) SetPolicy(ctx context.Context, userID string, p account.Policy, by
 	if err != nil {
 		return account.Policy{}, err
 	}
-	p.CallsPerHour = old.policy().CallsPerHour
+	p.CallsPerHour, p.ConfigurationsPerHour = old.policy().CallsPerHour, old.policy().ConfigurationsPerHour
 	set, values := policyUpdate(p)
 	set, values[":next"] = set+", revision = :next", integer(old.Revision+1)
 	entry := request.Entry{At: db.now(), Actor: by, Action: "policy_set", From: describe(old.policy()), To: describe(p)}

@@ -19,5 +19,5 @@ type config struct {
 func main() {
 	cfg := env.Must[config]()
 	db, lk := store.Open(env.AWS(), cfg.Tables, time.Now), livekit.Open(cfg.LiveKit)
-	lambdahttp.Start(db, &configurenumber.Endpoint{Numbers: db, LiveKit: lk, Now: time.Now})
+	lambdahttp.Start(db, &configurenumber.Endpoint{Numbers: db, Limits: db, LiveKit: lk, Now: time.Now})
 }
