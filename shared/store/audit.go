@@ -2,19 +2,21 @@ package store
 
 import (
 	"context"
+	"crypto/rand"
+	"fmt"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
-	"github.com/oklog/ulid/v2"
 
 	"github.com/krosai/telephony/shared/request"
 )
 
 // The Audit table: what was decided about a subject (a request, a number), line
 // by line. A line is written in the transaction of what it tells of, and never
-// again: its key is the time and a ULID, so that no two are the same.
+// again: its key is the time, how many lines this process has written, which
+// orders those of one millisecond, and chance, so that no two are the same.
 type auditRow struct {
 	Subject string `dynamodbav:"subject"`
 	At      string `dynamodbav:"at"`
@@ -27,8 +29,8 @@ type auditRow struct {
 
 // note is the write of a line about subject.
 func (db *DB) note(subject string, e request.Entry) (types.TransactWriteItem, error) {
-	row, err := encode(auditRow{Subject: subject, At: e.At.UTC().Format(clock) + "#" + ulid.Make().String(), Actor: e.Actor,
-		Action: e.Action, From: e.From, To: e.To, Note: e.Note})
+	at := fmt.Sprintf("%s#%010d#%s", e.At.UTC().Format(clock), db.notes.Add(1), rand.Text()[:10])
+	row, err := encode(auditRow{Subject: subject, At: at, Actor: e.Actor, Action: e.Action, From: e.From, To: e.To, Note: e.Note})
 	return types.TransactWriteItem{Put: &types.Put{TableName: &db.table.Audit, Item: row}}, err
 }
 

@@ -3,6 +3,7 @@ package store_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -171,24 +172,34 @@ func TestOneAssignment(t *testing.T) {
 	}
 }
 
+// TestOneNumberForManyRequests: a hundred requests reach for one number, one
+// gets it, and when it is released the next hundred reach for it.
 func TestOneNumberForManyRequests(t *testing.T) {
 	t.Parallel()
-	for round := range 20 {
-		d := openDesk(t)
-		d.add(spare(1))
-		var requests []request.Request
-		for i := range 100 {
-			requests = append(requests, d.granted(asked(fmt.Sprint("user ", i))))
+	const rounds = 20
+	d := openDesk(t)
+	d.add(spare(1))
+	var waiting []request.Request
+	for i := range 100 + rounds {
+		waiting = append(waiting, d.granted(asked(fmt.Sprint("user ", i))))
+	}
+	for round := range rounds {
+		got := make([]bool, 100)
+		won := together(100, func(i int) bool {
+			got[i] = d.assign(waiting[i])
+			return got[i]
+		})
+		winner := slices.Index(got, true)
+		if won != 1 || !cmp.Equal(d.owned(waiting[winner].UserID), []string{spare(1).E164}) {
+			t.Fatalf("round %d: %d winners", round, won)
 		}
-		won := together(100, func(i int) bool { return d.assign(requests[i]) })
-		owners := 0
-		for i := range 100 {
-			owners += len(d.owned(fmt.Sprint("user ", i)))
+		waiting = slices.Delete(waiting, winner, winner+1)
+		if _, err := d.Unassign(t.Context(), spare(1).ID, "root"); err != nil {
+			t.Fatal(err)
 		}
-		if won != 1 || owners != 1 {
-			t.Errorf("round %d: %d winners, %d owners", round, won, owners)
-		}
-		d.sameActions(spare(1).ID, "root added >available", "platform assigned available>assigned")
+	}
+	if lines := d.actions(spare(1).ID); len(lines) != 1+2*rounds {
+		t.Errorf("audit: %d lines", len(lines))
 	}
 }
 

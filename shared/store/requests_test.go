@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -289,13 +291,16 @@ func TestReadingRequests(t *testing.T) {
 func TestListingRequests(t *testing.T) {
 	t.Parallel()
 	d := openDesk(t)
-	var all, newest []string
+	var all []string
 	for i := range 23 {
 		r := asked("ada")
 		r.Country, r.CreatedAt = fmt.Sprintf("C%d", i), t0.Add(time.Duration(i)*time.Hour) // five an hour are allowed
 		all = append(all, d.submit(r).ID)
-		newest = append([]string{r.ID}, newest...)
 	}
+	slices.Sort(all) // ids of one millisecond may be in any order
+	newest := slices.Clone(all)
+	slices.Reverse(newest)
+	time.Sleep(2 * time.Millisecond)
 	d.submit(asked("bea"))
 	for _, limit := range []int{1, 5, 22, 23, 24, 100} {
 		var mine, pending []string
@@ -508,43 +513,70 @@ func TestOneDecision(t *testing.T) {
 	}
 }
 
-// TestLostReplies: the database does what it is told and its answers are lost.
+// TestLostReplies: at each step in turn the database does what it is told and
+// the answer to one of the step's requests is lost, so that the SDK asks again;
+// or the step's transaction meets another.
 func TestLostReplies(t *testing.T) {
 	t.Parallel()
-	const n = 1 // the SDK asks again
-	d := openDesk(t)
-	d.LoseReplies(n)
 	r := asked("ada")
 	r.PhoneNumber = spare(1).E164
-	d.submit(r)
-	d.LoseReplies(n)
-	d.add(spare(1))
-	d.LoseReplies(n)
-	if _, waiting, err := d.AwaitRequest(t.Context(), r.ID, "token", request.AwaitsDecision); !waiting || err != nil {
-		t.Error(waiting, err)
+	steps := []func(d desk) error{
+		func(d desk) error { d.submit(r); return nil },
+		func(d desk) error { d.add(spare(1)); return nil },
+		func(d desk) error {
+			_, waiting, err := d.AwaitRequest(d.t.Context(), r.ID, "token", request.AwaitsDecision)
+			return errors.Join(err, sure(waiting))
+		},
+		func(d desk) error {
+			first, err := d.RemindRequest(d.t.Context(), r.ID, 1, t0)
+			return errors.Join(err, sure(first))
+		},
+		func(d desk) error { d.approve(r, ""); return nil },
+		func(d desk) error {
+			_, assigned, err := d.AssignNumber(d.t.Context(), r.ID)
+			return errors.Join(err, sure(assigned))
+		},
+		func(d desk) error {
+			first, err := d.NotifyRequest(d.t.Context(), r.ID, t0)
+			return errors.Join(err, sure(first))
+		},
+		func(d desk) error { _, err := d.Unassign(d.t.Context(), spare(1).ID, "root"); return err },
 	}
-	d.LoseReplies(n)
-	if first, err := d.RemindRequest(t.Context(), r.ID, 1, t0); !first || err != nil {
-		t.Error(first, err)
+	const requests = 3 // no step makes more
+	for unlucky := range steps {
+		for n := range requests + 1 {
+			t.Run(fmt.Sprintf("step %d request %d", unlucky, n), func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) { // the SDK's pauses pass at once
+					d := openDesk(t)
+					for i, step := range steps {
+						d.LoseReplyAt(-1)
+						switch {
+						case i == unlucky && n < requests:
+							d.LoseReplyAt(n)
+						case i == unlucky:
+							d.Collide(2)
+						}
+						if err := step(d); err != nil {
+							t.Errorf("step %d: %v", i, err)
+						}
+						d.Collide(0)
+					}
+					d.sameActions(r.ID, "ada submitted >pending", "platform reminded >", "root approved pending>approved",
+						"platform assigned approved>assigned", "platform notified >")
+					d.sameActions(spare(1).ID, "root added >available", "platform assigned available>assigned", "root released assigned>available")
+				})
+			})
+		}
 	}
-	d.LoseReplies(n)
-	d.approve(r, "")
-	d.LoseReplies(n)
-	if _, assigned, err := d.AssignNumber(t.Context(), r.ID); !assigned || err != nil {
-		t.Error(assigned, err)
+}
+
+// sure is an error unless ok.
+func sure(ok bool) error {
+	if ok {
+		return nil
 	}
-	d.LoseReplies(n)
-	if first, err := d.NotifyRequest(t.Context(), r.ID, t0); !first || err != nil {
-		t.Error(first, err)
-	}
-	d.LoseReplies(n)
-	if _, err := d.Unassign(t.Context(), spare(1).ID, "root"); err != nil {
-		t.Error(err)
-	}
-	d.LoseReplies(0)
-	d.sameActions(r.ID, "ada submitted >pending", "platform reminded >", "root approved pending>approved",
-		"platform assigned approved>assigned", "platform notified >")
-	d.sameActions(spare(1).ID, "root added >available", "platform assigned available>assigned", "root released assigned>available")
+	return errors.New("it says no")
 }
 
 // TestAuditPages: entries of one moment keep their order and are on one page each.

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -37,6 +38,7 @@ type DB struct {
 	client *dynamodb.Client
 	table  Config
 	now    func() time.Time
+	notes  atomic.Int64 // lines of the audit written
 }
 
 // Open makes a DB. It does not touch the network.

@@ -99,10 +99,15 @@ func (d *Database) AllowCountries(ctx context.Context, userID string, countries 
 // must be safe for concurrent use if requests are.
 func (d *Database) Watch(see func(body []byte)) { d.wire.see.Store(&see) }
 
+// LoseReplyAt carries out the n-th request from now (0 is the next) but loses its
+// answer.
+func (d *Database) LoseReplyAt(n int) { d.wire.at.Store(int64(n) + 1) }
+
 type wire struct {
 	next    http.RoundTripper
 	trips   atomic.Int64
 	lose    atomic.Int64
+	at      atomic.Int64
 	collide atomic.Int64
 	see     atomic.Pointer[func(body []byte)]
 }
@@ -123,7 +128,8 @@ func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 		return collision(r), nil
 	}
 	resp, err := w.next.RoundTrip(r)
-	if err == nil && w.lose.Add(-1) >= 0 {
+	lost := w.at.Add(-1) == 0
+	if err == nil && (w.lose.Add(-1) >= 0 || lost) {
 		resp.Body.Close()
 		return nil, errLost
 	}
