@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -39,6 +40,9 @@ func createTables(ctx context.Context, db *dynamodbsdk.Client, tables []template
 	for _, t := range tables {
 		_, err := db.CreateTable(ctx, t.Create)
 		if _, exists := errors.AsType[*types.ResourceInUseException](err); exists {
+			if err := checkTable(ctx, db, t.Create); err != nil {
+				return err
+			}
 			continue
 		}
 		if err != nil {
@@ -51,6 +55,24 @@ func createTables(ctx context.Context, db *dynamodbsdk.Client, tables []template
 			TimeToLiveSpecification: &types.TimeToLiveSpecification{AttributeName: &t.TTLAttribute, Enabled: aws.Bool(true)}})
 		if err != nil {
 			return fmt.Errorf("expiry of table %s: %w", aws.ToString(t.Create.TableName), err)
+		}
+	}
+	return nil
+}
+
+// checkTable says what to do about a table that an older version has made: the
+// emulator adds no index to a table.
+func checkTable(ctx context.Context, db *dynamodbsdk.Client, want *dynamodbsdk.CreateTableInput) error {
+	out, err := db.DescribeTable(ctx, &dynamodbsdk.DescribeTableInput{TableName: want.TableName})
+	if err != nil {
+		return fmt.Errorf("describe table %s: %w", aws.ToString(want.TableName), err)
+	}
+	for _, index := range want.GlobalSecondaryIndexes {
+		if !slices.ContainsFunc(out.Table.GlobalSecondaryIndexes, func(d types.GlobalSecondaryIndexDescription) bool {
+			return aws.ToString(d.IndexName) == aws.ToString(index.IndexName)
+		}) {
+			return fmt.Errorf("table %s is of an older version and lacks the index %s: `make clean-local` removes it",
+				aws.ToString(want.TableName), aws.ToString(index.IndexName))
 		}
 	}
 	return nil
