@@ -231,7 +231,7 @@ func TestManyNumbersForManyRequests(t *testing.T) {
 // may; the others are told, and not by whom.
 func TestTwoRequestsForOneNumber(t *testing.T) {
 	t.Parallel()
-	for range 20 {
+	for range 10 {
 		d := openDesk(t)
 		won := together(20, func(i int) bool {
 			r := asked(fmt.Sprint("user ", i))
@@ -315,7 +315,7 @@ func TestUnassignOrConfigure(t *testing.T) {
 // requests reach for them; each has one owner at a time and a line for every step.
 func TestReleaseDuringAssignment(t *testing.T) {
 	t.Parallel()
-	for range 20 {
+	for range 10 {
 		d := openDesk(t)
 		n := spare(1)
 		n.UserID, n.AssignedAt = "eve", t0

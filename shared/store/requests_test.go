@@ -228,7 +228,7 @@ func TestAlreadyRequested(t *testing.T) {
 // another reason is not counted.
 func TestFiveRequestsAnHour(t *testing.T) {
 	t.Parallel()
-	for range 20 {
+	for range 5 { // the counter itself has its own tests
 		d := openDesk(t)
 		d.submit(asked("ada"))
 		_, hour, err := d.CreateRequest(t.Context(), asked("ada"))
