@@ -110,9 +110,10 @@ func TestEveryFunctionIsCalled(t *testing.T) {
 func TestAuthenticationIsConfigured(t *testing.T) {
 	t.Parallel()
 	tpl := readTemplate(t)
-	routed := map[string]bool{}
+	routed, posts := map[string]bool{}, map[string]bool{}
 	for _, r := range tpl.Routes() {
 		routed[r.Function] = true
+		posts[r.Function] = strings.HasPrefix(r.Key(), "POST ")
 	}
 	for _, fn := range tpl.Functions() {
 		checks := routed[fn.Folder] && fn.Public == ""
@@ -123,6 +124,9 @@ func TestAuthenticationIsConfigured(t *testing.T) {
 			if checks && fn.Environment[name] == "" {
 				t.Errorf("%s does not get %s", fn.Folder, name)
 			}
+		}
+		if posts[fn.Folder] && checks && fn.Environment["LIMITS_TABLE"] == "" {
+			t.Errorf("%s does not get LIMITS_TABLE, where its Idempotency-Keys are remembered", fn.Folder)
 		}
 	}
 }

@@ -97,7 +97,7 @@ func (e *Endpoint) Register(a huma.API) {
 	huma.Register(a, huma.Operation{OperationID: "create-call", Method: http.MethodPost, Path: "/outbound-calls/create",
 		DefaultStatus: http.StatusCreated, Summary: "Place an outbound call", Tags: []string{"Calls"},
 		Description: "The call is recorded and placed in the background; read its details to see what became of it.",
-		Security:    api.Needs(account.CallsWrite)}, e.create)
+		Security:    api.Needs(account.CallsWrite), Metadata: map[string]any{api.OwnIdempotency: true}}, e.create)
 }
 
 func (e *Endpoint) create(ctx context.Context, in *Input) (*Output, error) {

@@ -24,7 +24,7 @@ type Endpoint struct{ Entries Entries }
 
 // Input is a page of the list.
 type Input struct {
-	Subject string `query:"subject" required:"true" pattern:"^[a-z]+_[0-9A-Za-z_-]+$" maxLength:"128" doc:"The id of what it was done to: req_…, pn_…" example:"req_01KAMPJ5V0SAMP0REQ00000000"`
+	Subject string `query:"subject" required:"true" pattern:"^(calls|[a-z]+_[0-9A-Za-z._|:@-]+)$" maxLength:"133" doc:"What it was done to: req_…, pn_…, user_ and a user id for their policy, or calls for the switch of all calls" example:"req_01KAMPJ5V0SAMP0REQ00000000"`
 	Limit   int    `query:"limit" minimum:"1" maximum:"100" default:"25" doc:"How many entries at most"`
 	Cursor  string `query:"cursor" doc:"next_cursor of the page before, with the same subject"`
 }

@@ -61,15 +61,16 @@ func cursorCipher(ctx context.Context) (cipher.AEAD, []byte, error) {
 	if rq == nil {
 		return nil, nil, errors.New("cursor outside a request")
 	}
-	if rq.edge.CursorKey.IsZero() {
-		return nil, nil, errors.New("the edge has no cursor key")
-	}
-	aead, err := newCursorCipher(rq.edge.CursorKey)
+	aead, err := newCipher("krosai cursor", rq.edge.CursorKey)
 	return aead, []byte(rq.caller.UserID + "\x00" + rq.route), err
 }
 
-func newCursorCipher(key secret.Secret) (cipher.AEAD, error) {
-	sum := sha256.Sum256([]byte("krosai cursor\x00" + key.Reveal()))
+// newCipher makes the cipher of one purpose from the edge's key.
+func newCipher(purpose string, key secret.Secret) (cipher.AEAD, error) {
+	if key.IsZero() {
+		return nil, errors.New("the edge has no cursor key")
+	}
+	sum := sha256.Sum256([]byte(purpose + "\x00" + key.Reveal()))
 	block, err := aes.NewCipher(sum[:])
 	if err != nil {
 		return nil, err

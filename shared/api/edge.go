@@ -40,15 +40,16 @@ type Tokens interface {
 }
 
 // Edge serves endpoints over HTTP. Keys may be nil when every operation is
-// public, Tokens when there are no users with JWTs, CursorKey empty when no
-// operation has cursors.
+// public, Tokens when there are no users with JWTs, Answers when no request is to
+// be remembered, CursorKey empty when there are neither cursors nor Answers.
 type Edge struct {
 	Keys      Keys
 	Tokens    Tokens
+	Answers   Answers
 	Now       func() time.Time
 	Log       *slog.Logger
 	Version   string        // of the API, in openapi.json
-	CursorKey secret.Secret // seals list cursors; any long random text, the same in every function
+	CursorKey secret.Secret // seals list cursors and kept answers; any long random text, the same in every function
 }
 
 const schemaPrefix = "#/components/schemas/"

@@ -105,10 +105,10 @@ func (rq *request) stamp(p *Problem) {
 	}
 	p.RequestID = rq.id
 	h := rq.answer.header
-	switch p.Status {
-	case http.StatusUnauthorized:
+	switch {
+	case p.Status == http.StatusUnauthorized:
 		h.Set("WWW-Authenticate", "Bearer")
-	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+	case p.Status == http.StatusTooManyRequests, p.Status == http.StatusServiceUnavailable, p.retryAfter > 0:
 		wait := max(1, int64((p.retryAfter+time.Second-1)/time.Second))
 		h.Set("Retry-After", strconv.FormatInt(wait, 10))
 	}
@@ -241,6 +241,7 @@ func wrongType(want string) *Problem {
 // What else an operation answers, its Errors say.
 func documentErrors(doc *huma.OpenAPI, op *huma.Operation) {
 	delete(op.Responses, "default")
+	documentOnce(op)
 	if !takes(op, "header", "Idempotency-Key") {
 		delete(op.Responses, "422") // huma documents it, the edge answers 400 instead
 	}

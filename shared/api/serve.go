@@ -158,6 +158,7 @@ func (s *server) Handle(op *huma.Operation, next func(huma.Context)) {
 	if credential && s.edge.Keys == nil {
 		panic("api: " + op.OperationID + " needs a credential and the edge has no keys")
 	}
+	remembers := edgeRemembers(op)
 	in := newInput(op, s.schemas)
 	pattern := op.Method + " " + op.Path
 	s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
@@ -174,7 +175,12 @@ func (s *server) Handle(op *huma.Operation, next func(huma.Context)) {
 			return
 		}
 		r.Header.Del("Accept") // there is one representation, and it is not negotiated
-		next(humago.NewContext(op, r, w))
+		serve := func() { next(humago.NewContext(op, r, w)) }
+		if remembers {
+			rq.once(r, serve)
+		} else {
+			serve()
+		}
 	})
 }
 

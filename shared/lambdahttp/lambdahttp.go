@@ -31,11 +31,17 @@ type config struct {
 	LogLevel  string        `env:"LOG_LEVEL"`
 }
 
+// Records is the database as the edge needs it.
+type Records interface {
+	api.Keys
+	api.Answers
+}
+
 // Start serves one endpoint until Lambda stops the process. What the edge needs
 // it reads from the environment; one that is not valid ends the process with
-// status 1. keys is nil for an endpoint that is public.
-func Start(keys api.Keys, endpoint api.Endpoint) {
-	edge, err := newEdge(env.Must[config](), keys)
+// status 1. db is nil for an endpoint that is public.
+func Start(db Records, endpoint api.Endpoint) {
+	edge, err := newEdge(env.Must[config](), db)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "configuration:", err)
 		os.Exit(1)
@@ -43,11 +49,12 @@ func Start(keys api.Keys, endpoint api.Endpoint) {
 	lambda.Start(Handler(edge.Handler(endpoint)))
 }
 
-func newEdge(cfg config, keys api.Keys) (*api.Edge, error) {
-	edge := &api.Edge{Keys: keys, Now: time.Now, Log: obs.Logger(os.Stdout, cfg.LogLevel), CursorKey: cfg.CursorKey}
-	if keys == nil {
+func newEdge(cfg config, db Records) (*api.Edge, error) {
+	edge := &api.Edge{Now: time.Now, Log: obs.Logger(os.Stdout, cfg.LogLevel), CursorKey: cfg.CursorKey}
+	if db == nil {
 		return edge, nil
 	}
+	edge.Keys, edge.Answers = db, db
 	if cfg.CursorKey.IsZero() {
 		return nil, errors.New("CURSOR_KEY is not set")
 	}

@@ -51,7 +51,7 @@ func (whoami) Register(a huma.API) {
 		})
 }
 
-type noKeys struct{}
+type noKeys struct{ api.Answers }
 
 func (noKeys) UseKey(context.Context, string, [32]byte) (account.Key, error) {
 	return account.Key{}, fault.New(fault.Unauthenticated, "UNAUTHENTICATED", "there are no keys")

@@ -160,19 +160,6 @@ func (db *DB) CallStory(ctx context.Context, userID, id string) (call.Call, []ca
 // order breaks ties between events of one millisecond.
 var order = map[string]int{"dialing": 1, "ringing": 2, "answered": 3, "ended": 4}
 
-// Once is the caller's Idempotency-Key for one route, with the hash of the
-// body it came with. The zero value means none was given.
-type Once struct {
-	Route, Key, BodyHash string
-}
-
-// keep is how long an idempotency key is remembered.
-const keep = 24 * time.Hour
-
-func onceKey(userID string, o Once) item {
-	return item{"pk": text("once#" + userID + "#" + o.Route + "#" + o.Key)}
-}
-
 // CreateCall records a new call, its idempotency key, the lease on its user's
 // concurrent calls and its count in the user's hour in one transaction, and
 // returns the hour as it then stands. When the key was used before it returns
@@ -214,53 +201,6 @@ func (db *DB) CreateCall(ctx context.Context, c call.Call, may Permit, once Once
 		return c, false, hour, kind.spent(c.CreatedAt)
 	}
 	return c, false, hour, broken("create call", err)
-}
-
-func (db *DB) rememberOnce(c call.Call, once Once) types.TransactWriteItem {
-	row := onceKey(c.UserID, once)
-	row["body_hash"], row["call_id"] = text(once.BodyHash), text(c.ID)
-	row["expires_at"] = integer(c.CreatedAt.Add(keep).Unix())
-	return types.TransactWriteItem{Put: &types.Put{TableName: &db.table.Limits, Item: row,
-		ConditionExpression:                 aws.String("attribute_not_exists(pk) OR expires_at <= :now"),
-		ExpressionAttributeValues:           item{":now": integer(c.CreatedAt.Unix())},
-		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}}
-}
-
-type onceRow struct {
-	BodyHash string `dynamodbav:"body_hash"`
-	CallID   string `dynamodbav:"call_id"`
-	Expires  int64  `dynamodbav:"expires_at"`
-}
-
-func (db *DB) replay(ctx context.Context, row item, once Once) (call.Call, bool, error) {
-	r, err := decode[onceRow](row)
-	if err != nil {
-		return call.Call{}, false, err
-	}
-	if r.BodyHash != once.BodyHash {
-		return call.Call{}, false, fault.New(fault.Unprocessable, "IDEMPOTENCY_KEY_REUSED",
-			"this Idempotency-Key was used with another body")
-	}
-	c, err := db.Call(ctx, r.CallID)
-	return c, err == nil, err
-}
-
-// Replay returns the call that was made with this idempotency key, if any: for
-// requests that would be refused today but were accepted when first sent.
-func (db *DB) Replay(ctx context.Context, userID string, once Once) (call.Call, bool, error) {
-	if once.Key == "" {
-		return call.Call{}, false, nil
-	}
-	out, err := db.client.GetItem(ctx, &dynamodb.GetItemInput{TableName: &db.table.Limits, Key: onceKey(userID, once),
-		ConsistentRead: aws.Bool(true)})
-	if err != nil {
-		return call.Call{}, false, broken("read idempotency key", err)
-	}
-	r, err := decode[onceRow](out.Item)
-	if err != nil || out.Item == nil || r.Expires <= db.now().Unix() {
-		return call.Call{}, false, err
-	}
-	return db.replay(ctx, out.Item, once)
 }
 
 // Advance moves a call forward to dialing, ringing or in_progress and writes

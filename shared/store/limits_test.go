@@ -5,6 +5,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -263,6 +264,10 @@ func TestLeaseEndsWithTheCall(t *testing.T) {
 // Transactions that meet at a row are cancelled by DynamoDB and sent again.
 func TestCollisionsAreNotRefusals(t *testing.T) {
 	t.Parallel()
+	synctest.Test(t, testCollisions) // which are waited out
+}
+
+func testCollisions(t *testing.T) {
 	db, ctx := storetest.Open(t, nil), t.Context()
 	db.Collide(3)
 	if _, _, hour, err := db.CreateCall(ctx, newCall("1"), store.Permit{Home: "US"}, store.Once{}); err != nil || hour.Used != 1 {

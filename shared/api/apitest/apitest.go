@@ -59,7 +59,7 @@ func (b *Bench) Serve(endpoints ...api.Endpoint) {
 	b.Helper()
 	tokens, err := oidc.Open(b.Issuer.Config(), b.Now)
 	b.Must(err)
-	edge := &api.Edge{Keys: b.DB, Tokens: tokens, Now: b.Now, Log: slog.New(slog.DiscardHandler), CursorKey: secret.New("the cursor key of tests")}
+	edge := &api.Edge{Keys: b.DB, Answers: b.DB, Tokens: tokens, Now: b.Now, Log: slog.New(slog.DiscardHandler), CursorKey: secret.New("the cursor key of tests")}
 	b.handler = edge.Handler(endpoints...)
 }
 

@@ -1,0 +1,191 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/krosai/telephony/shared/account"
+	"github.com/krosai/telephony/shared/fault"
+)
+
+// Answers remembers what requests with an Idempotency-Key were answered.
+// BeginOnce gives one attempt at a time the right to carry a request out (then
+// it returns nil), or returns the answer it had; it fails with
+// fault.Unprocessable when the key came with another request, and with
+// fault.Conflict while another attempt is at it. FinishOnce keeps the answer for
+// 24 hours; ForgetOnce lets the request be tried again.
+type Answers interface {
+	BeginOnce(ctx context.Context, o account.Once) (answer []byte, err error)
+	FinishOnce(ctx context.Context, o account.Once, answer []byte) error
+	ForgetOnce(ctx context.Context, o account.Once) error
+}
+
+// OwnIdempotency in an operation's Metadata says that it takes Idempotency-Key
+// itself. Every other POST with a credential is carried out once by the edge.
+const OwnIdempotency = "own idempotency"
+
+const idempotencyKey = "Idempotency-Key"
+
+func edgeRemembers(op *huma.Operation) bool {
+	credential, _ := required(op)
+	return op.Method == http.MethodPost && credential && op.Metadata[OwnIdempotency] == nil
+}
+
+// keptAnswer is an answer as it is kept, sealed: it may hold a secret.
+type keptAnswer struct {
+	Status int
+	Header http.Header
+	Body   []byte
+}
+
+// once carries the request out by serve, unless a request with the same
+// Idempotency-Key was answered before: then its answer is given again.
+func (rq *request) once(r *http.Request, serve func()) {
+	if r.Header[idempotencyKey] == nil || rq.edge.Answers == nil {
+		serve()
+		return
+	}
+	o, err := rq.onceOf(r)
+	if err != nil {
+		rq.fail(err)
+		return
+	}
+	kept, err := rq.edge.Answers.BeginOnce(r.Context(), o)
+	if err == nil && kept != nil {
+		err = rq.replay(o, kept)
+	}
+	if err != nil {
+		rq.fail(err)
+	}
+	if err != nil || kept != nil {
+		return
+	}
+	finished := false
+	defer func() { // also when serve panics
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), 5*time.Second)
+		defer cancel()
+		if err := rq.settle(ctx, o, finished); err != nil {
+			rq.edge.Log.LogAttrs(ctx, slog.LevelError, "answer not kept", slog.String("request_id", rq.id), slog.String("cause", err.Error()))
+		}
+	}()
+	serve()
+	finished = true
+}
+
+// onceOf reads the key and hashes what is asked: the path, and the body, in which
+// JSON means the same however it is spaced and ordered.
+func (rq *request) onceOf(r *http.Request) (account.Once, error) {
+	o := account.Once{UserID: rq.caller.UserID, Route: rq.route, Owner: rand.Text()}
+	keys := r.Header[idempotencyKey]
+	if len(keys) != 1 || !visible(keys[0]) {
+		return o, fault.InvalidField(idempotencyKey, "pattern", "must be 1 to 255 visible ASCII characters")
+	}
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return o, err
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	if plain := json.NewDecoder(bytes.NewReader(body)); isJSON(r.Header) {
+		var v any
+		plain.UseNumber()
+		if plain.Decode(&v) == nil {
+			if body, err = json.Marshal(v); err != nil {
+				return o, err
+			}
+		}
+	}
+	sum := sha256.Sum256(append([]byte(r.URL.Path+"\n"), body...))
+	o.Key, o.Hash = keys[0], hex.EncodeToString(sum[:])
+	return o, nil
+}
+
+// visible reports whether key is 1 to 255 visible ASCII characters.
+func visible(key string) bool {
+	for i := range len(key) {
+		if key[i] <= ' ' || key[i] > '~' {
+			return false
+		}
+	}
+	return 1 <= len(key) && len(key) <= 255
+}
+
+// settle keeps the answer or, if trying again may help, forgets the request:
+// then the answer is our fault, or says itself when to try again.
+func (rq *request) settle(ctx context.Context, o account.Once, finished bool) error {
+	a := rq.answer
+	if a.status == 0 {
+		a.status = http.StatusOK
+	}
+	if !finished || a.status >= http.StatusInternalServerError || a.header.Get("Retry-After") != "" {
+		return rq.edge.Answers.ForgetOnce(ctx, o)
+	}
+	plain, err := json.Marshal(keptAnswer{a.status, a.header, a.body.Bytes()})
+	if err != nil {
+		return fmt.Errorf("encode answer: %w", err)
+	}
+	aead, err := newCipher("krosai answer", rq.edge.CursorKey)
+	if err != nil {
+		return err
+	}
+	return rq.edge.Answers.FinishOnce(ctx, o, aead.Seal(nil, nil, plain, boundTo(o)))
+}
+
+// replay gives a kept answer again.
+func (rq *request) replay(o account.Once, sealed []byte) error {
+	aead, err := newCipher("krosai answer", rq.edge.CursorKey)
+	if err != nil {
+		return err
+	}
+	plain, err := aead.Open(nil, nil, sealed, boundTo(o))
+	if err != nil {
+		return fmt.Errorf("open kept answer: %w", err)
+	}
+	var kept keptAnswer
+	if err := json.Unmarshal(plain, &kept); err != nil {
+		return fmt.Errorf("decode kept answer: %w", err)
+	}
+	for name, values := range kept.Header {
+		rq.answer.header[name] = values
+	}
+	rq.answer.header.Set("Idempotency-Replayed", "true")
+	rq.answer.WriteHeader(kept.Status)
+	rq.answer.body.Write(kept.Body)
+	return nil
+}
+
+// boundTo is what a kept answer is bound to: it opens for nobody else.
+func boundTo(o account.Once) []byte {
+	return []byte(o.UserID + "\x00" + o.Route + "\x00" + o.Key + "\x00" + o.Hash)
+}
+
+// documentOnce adds the key and its answers to the operation's documentation.
+func documentOnce(op *huma.Operation) {
+	if !edgeRemembers(op) {
+		return
+	}
+	least, most := 1, 255
+	op.Parameters = append(op.Parameters, &huma.Param{Name: idempotencyKey, In: "header",
+		Description: "Makes the request safe to repeat for 24 hours: the same key and body give the first answer again",
+		Schema:      &huma.Schema{Type: huma.TypeString, MinLength: &least, MaxLength: &most, Pattern: `^[\x21-\x7e]+$`}})
+	for status, response := range op.Responses {
+		if status[0] != '2' {
+			continue
+		}
+		if response.Headers == nil {
+			response.Headers = map[string]*huma.Param{}
+		}
+		response.Headers["Idempotency-Replayed"] = &huma.Param{Schema: &huma.Schema{Type: huma.TypeString},
+			Description: "true when this is the answer to an earlier request with the same key"}
+	}
+}

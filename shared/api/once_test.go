@@ -1,0 +1,208 @@
+package api_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/krosai/telephony/shared/account"
+	"github.com/krosai/telephony/shared/api"
+	"github.com/krosai/telephony/shared/fault"
+	"github.com/krosai/telephony/shared/secret"
+	"github.com/krosai/telephony/shared/store/storetest"
+)
+
+// orders makes secrets, counts how often it does, and fails as it is told.
+type orders struct {
+	made atomic.Int32
+	wait chan struct{} // closed when orders may be answered; nil: at once
+	fail atomic.Pointer[fault.Error]
+}
+
+type orderInput struct {
+	Body struct {
+		Name  string  `json:"name,omitempty"`
+		Count float64 `json:"count,omitempty"`
+	}
+}
+
+func (o *orders) Register(a huma.API) {
+	make := func(context.Context, *orderInput) (*textOutput, error) {
+		n := o.made.Add(1)
+		if o.wait != nil {
+			<-o.wait
+		}
+		if err := o.fail.Load(); err != nil {
+			if err.Code == "PANIC" {
+				panic("half way")
+			}
+			return nil, err
+		}
+		return text(fmt.Sprintf("canary-%d", n)), nil
+	}
+	for id, path := range map[string]string{"order": "/orders", "sell": "/sales", "order-for": "/orders/{whom}"} {
+		huma.Register(a, huma.Operation{OperationID: id, Method: http.MethodPost, Path: path, DefaultStatus: http.StatusCreated}, make)
+	}
+	huma.Register(a, huma.Operation{OperationID: "own", Method: http.MethodPost, Path: "/own",
+		Metadata: map[string]any{api.OwnIdempotency: true}}, make)
+	huma.Register(a, huma.Operation{OperationID: "put", Method: http.MethodPut, Path: "/orders"}, make)
+}
+
+type shop struct {
+	*orders
+	db      *storetest.Database
+	keys    *keys
+	ada, by string
+	handler http.Handler
+}
+
+func newShop(t *testing.T) *shop {
+	t.Helper()
+	s := &shop{orders: &orders{}, db: storetest.Open(t, func() time.Time { return now }), keys: &keys{byID: map[string]account.Key{}}}
+	s.ada, s.by = s.keys.add(t, readerKeyID, "ada"), s.keys.add(t, otherKeyID, "bob")
+	edge := &api.Edge{Keys: s.keys, Answers: s.db, Now: func() time.Time { return now }, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		CursorKey: secret.New("the key of this test")}
+	s.handler = edge.Handler(s.orders)
+	return s
+}
+
+func (s *shop) post(t *testing.T, key, target, once, body string) reply {
+	t.Helper()
+	a := ask{method: "POST", target: target, key: key, body: body, header: http.Header{}}
+	if once != "" {
+		a.header.Set("Idempotency-Key", once)
+	}
+	return overHTTP(t, s.handler, a)
+}
+
+func TestOnceAtTheEdge(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	const body = `{"name":"a","count":1.50}`
+	first := s.post(t, s.ada, "/orders", "k", body)
+	if first.status != 201 || first.header.Get("Idempotency-Replayed") != "" || !strings.Contains(string(first.body), "canary-1") {
+		t.Fatalf("%+v", first)
+	}
+	for _, again := range []string{body, ` {"count":1.50,` + "\n" + `"name":"\u0061"}`} {
+		s.db.LoseReplies(1)
+		r := s.post(t, s.ada, "/orders", "k", again)
+		if d := cmp.Diff(string(first.body), string(r.body)); d != "" || r.status != 201 || r.header.Get("Idempotency-Replayed") != "true" ||
+			r.header.Get("Content-Type") != first.header.Get("Content-Type") {
+			t.Errorf("again: %+v (-first +again):\n%s", r, d)
+		}
+	}
+	for name, other := range map[string]reply{
+		"body": s.post(t, s.ada, "/orders", "k", `{"name":"b","count":1.50}`), "no body's worth": s.post(t, s.ada, "/orders", "k", `{}`)} {
+		if other.status != 422 || !strings.Contains(string(other.body), `"code":"IDEMPOTENCY_KEY_REUSED"`) {
+			t.Errorf("another %s: %d %s", name, other.status, other.body)
+		}
+	}
+	if n := s.made.Load(); n != 1 {
+		t.Errorf("carried out %d times", n)
+	}
+	for name, other := range map[string]reply{
+		"user": s.post(t, s.by, "/orders", "k", body), "route": s.post(t, s.ada, "/sales", "k", body), "key": s.post(t, s.ada, "/orders", "K", body),
+		"without a key": s.post(t, s.ada, "/orders", "", body), "that looks itself": s.post(t, s.ada, "/own", "k", body),
+		"looks itself again": s.post(t, s.ada, "/own", "k", body)} {
+		if other.status/100 != 2 || other.header.Get("Idempotency-Replayed") != "" {
+			t.Errorf("another %s: %+v", name, other)
+		}
+	}
+	if n := s.made.Load(); n != 7 {
+		t.Errorf("carried out %d times, want 7", n)
+	}
+	if s.post(t, s.ada, "/orders/x", "p", body); s.post(t, s.ada, "/orders/y", "p", body).status != 422 {
+		t.Error("the key of one path is good for another")
+	}
+}
+
+func TestOnceWithManyAtOnce(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	s.wait = make(chan struct{})
+	var all sync.WaitGroup
+	var mu sync.Mutex
+	got, refused := map[string]int{}, 0
+	for range 50 {
+		all.Go(func() {
+			r := s.post(t, s.ada, "/orders", "k", `{"name":"a"}`)
+			mu.Lock()
+			defer mu.Unlock()
+			switch {
+			case r.status == 201:
+				got["done"]++
+			case r.status == 409 && strings.Contains(string(r.body), "IDEMPOTENCY_IN_PROGRESS") && r.header.Get("Retry-After") != "":
+				got["running"]++
+			default:
+				got[fmt.Sprint(r.status, r.header, string(r.body))]++
+			}
+			if refused++; refused == 49 {
+				close(s.wait)
+			}
+		})
+	}
+	all.Wait()
+	if d := cmp.Diff(map[string]int{"done": 1, "running": 49}, got); d != "" || s.made.Load() != 1 {
+		t.Errorf("carried out %d times (-want +got):\n%s", s.made.Load(), d)
+	}
+	if r := s.post(t, s.ada, "/orders", "k", `{"name":"a"}`); r.status != 201 || r.header.Get("Idempotency-Replayed") != "true" {
+		t.Errorf("later: %+v", r)
+	}
+}
+
+// What the caller did wrong is kept; what trying again may help is not.
+func TestWhichAnswersAreKept(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		err    fault.Error
+		status int
+		kept   bool
+	}{
+		{fault.Error{Kind: fault.Conflict, Code: "CONFLICT"}, 409, true},
+		{fault.Error{Kind: fault.NotFound, Code: "NOT_FOUND"}, 404, true},
+		{fault.Error{Kind: fault.Limited, Code: "RATE_LIMIT_EXCEEDED", RetryAfter: time.Minute}, 429, false},
+		{fault.Error{Kind: fault.Upstream, Code: "TELEPHONY_UNAVAILABLE"}, 503, false},
+		{fault.Error{Kind: fault.Internal, Code: "INTERNAL"}, 500, false},
+		{fault.Error{Kind: fault.Internal, Code: "PANIC"}, 500, false},
+	} {
+		t.Run(tt.err.Code, func(t *testing.T) {
+			t.Parallel()
+			s := newShop(t)
+			s.fail.Store(&tt.err)
+			first := s.post(t, s.ada, "/orders", "k", `{}`)
+			s.fail.Store(nil)
+			again := s.post(t, s.ada, "/orders", "k", `{}`)
+			if kept := again.header.Get("Idempotency-Replayed") == "true"; first.status != tt.status || kept != tt.kept ||
+				kept != bytes.Equal(first.body, again.body) || !kept && again.status != 201 {
+				t.Errorf("%d %s, then %d %s", first.status, first.body, again.status, again.body)
+			}
+		})
+	}
+}
+
+func TestOnceRefusesKeys(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	for _, key := range []string{" ", "a b", "caf\u00e9", strings.Repeat("k", 256)} {
+		if r := s.post(t, s.ada, "/orders", key, `{}`); r.status != 400 || !strings.Contains(string(r.body), `"field":"Idempotency-Key"`) {
+			t.Errorf("%q: %d %s", key, r.status, r.body)
+		}
+	}
+	if r := s.post(t, s.ada, "/orders", strings.Repeat("~", 255), `{}`); r.status != 201 {
+		t.Errorf("255 characters: %d %s", r.status, r.body)
+	}
+	if n := s.made.Load(); n != 1 {
+		t.Errorf("carried out %d times", n)
+	}
+}

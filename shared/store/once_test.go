@@ -1,0 +1,80 @@
+package store_test
+
+import (
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/krosai/telephony/shared/account"
+	"github.com/krosai/telephony/shared/store/storetest"
+)
+
+func TestOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, testOnce) // the SDK waits before it sends a request again
+}
+
+func testOnce(t *testing.T) {
+	now := t0
+	db, ctx := storetest.Open(t, func() time.Time { return now }), t.Context()
+	o := account.Once{UserID: "ada", Route: "POST /things", Key: "k", Hash: "h", Owner: "1"}
+	with := func(change func(*account.Once)) account.Once { changed := o; change(&changed); return changed }
+	second := with(func(o *account.Once) { o.Owner = "2" })
+	another := with(func(o *account.Once) { o.Owner, o.Hash = "2", "other" })
+	begin := func(o account.Once, answer, want string) {
+		t.Helper()
+		db.LoseReplies(1)
+		if a, err := db.BeginOnce(ctx, o); string(a) != answer || codeOf(err) != want {
+			t.Errorf("%q %v, want %q %s", a, err, answer, want)
+		}
+	}
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	begin(o, "", "<nil>")
+	begin(second, "", "IDEMPOTENCY_IN_PROGRESS")
+	begin(another, "", "IDEMPOTENCY_KEY_REUSED")
+	for _, other := range []account.Once{with(func(o *account.Once) { o.UserID = "eve" }), with(func(o *account.Once) { o.Route = "POST /others" }),
+		with(func(o *account.Once) { o.Key = "K" }), with(func(o *account.Once) { o.UserID, o.Route = "ada#POST", "/things" })} {
+		begin(other, "", "<nil>")
+	}
+	now = t0.Add(time.Minute - time.Millisecond)
+	begin(second, "", "IDEMPOTENCY_IN_PROGRESS")
+	now = t0.Add(time.Minute) // the first is believed dead
+	begin(another, "", "IDEMPOTENCY_KEY_REUSED")
+	begin(second, "", "<nil>")
+	must(db.FinishOnce(ctx, o, []byte("late"))) // it was not, but it is too late
+	must(db.ForgetOnce(ctx, o))
+	begin(o, "", "IDEMPOTENCY_IN_PROGRESS")
+	db.LoseReplies(1)
+	must(db.FinishOnce(ctx, second, []byte("answer")))
+	begin(o, "answer", "<nil>")
+	begin(another, "", "IDEMPOTENCY_KEY_REUSED")
+	now = t0.Add(24*time.Hour + time.Minute - time.Second)
+	begin(o, "answer", "<nil>")
+	now = now.Add(time.Second) // DynamoDB deletes it later
+	begin(another, "", "<nil>")
+	db.LoseReplies(1)
+	must(db.ForgetOnce(ctx, another))
+	begin(o, "", "<nil>")
+}
+
+func TestOnceHasOneWinner(t *testing.T) {
+	t.Parallel()
+	db := storetest.Open(t, nil)
+	for round := range 20 {
+		got := race(50, func(i int) error {
+			_, err := db.BeginOnce(t.Context(), account.Once{UserID: "ada", Route: "r", Key: fmt.Sprint(round), Hash: "h", Owner: fmt.Sprint(i)})
+			return err
+		})
+		if d := cmp.Diff(map[string]int{"admitted": 1, "IDEMPOTENCY_IN_PROGRESS": 49}, got); d != "" {
+			t.Errorf("round %d (-want +got):\n%s", round, d)
+		}
+	}
+}
