@@ -1,6 +1,7 @@
 package dynamodb
 
 import (
+	"bytes"
 	"maps"
 	"slices"
 )
@@ -44,7 +45,7 @@ func (t *table) written(old, updated item) usage {
 		oldKey, before := t.indexEntry(ix, old)
 		newKey, after := t.indexEntry(ix, updated)
 		switch {
-		case oldKey != nil && newKey != nil && string(oldKey) == string(newKey):
+		case oldKey != nil && newKey != nil && bytes.Equal(oldKey, newKey):
 			if !maps.EqualFunc(before, after, value.equal) {
 				u[ix.Name] += writeUnits(max(before.size(), after.size()))
 			}

@@ -46,15 +46,13 @@ func unsupported(format string, args ...any) *Error {
 
 // decodeError turns a failure of encoding/json into an answer; an *Error stays as it is.
 func decodeError(err error) error {
-	var own *Error
-	if errors.As(err, &own) {
+	if own, ok := errors.AsType[*Error](err); ok {
 		return own
 	}
 	if name, found := strings.CutPrefix(err.Error(), "json: unknown field "); found {
 		return unsupported("member %s", name)
 	}
-	var wrongType *json.UnmarshalTypeError
-	if errors.As(err, &wrongType) {
+	if wrongType, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 		return serialization("%s cannot be converted to %s for %s", wrongType.Value, wrongType.Type, wrongType.Field)
 	}
 	return serialization("%s", err)

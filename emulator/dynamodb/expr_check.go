@@ -195,7 +195,7 @@ func checkBounds(parameter string, low, high *node) error {
 		return nil
 	}
 	order, same := low.value.compare(high.value)
-	problem := ""
+	var problem string
 	switch {
 	case !same:
 		problem = "same data type for lower and upper bounds"

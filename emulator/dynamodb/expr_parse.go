@@ -28,22 +28,22 @@ func parse[T any](parameter, text string, grammar func(*parser) T) (result T, er
 	}()
 	p.tokens = lex(text)
 	if len(p.tokens) == 1 {
-		p.fail("The expression can not be empty;")
+		p.failf("The expression can not be empty;")
 	}
 	if len(text) > maxExpression {
-		p.fail("Expression size has exceeded the maximum allowed size; expression size: %d", len(text))
+		p.failf("Expression size has exceeded the maximum allowed size; expression size: %d", len(text))
 	}
 	result = grammar(p)
 	if p.peek().kind != tokenEnd {
 		p.unexpected()
 	}
 	if p.redundant {
-		p.fail("The expression has redundant parentheses;")
+		p.failf("The expression has redundant parentheses;")
 	}
 	return result, nil
 }
 
-func (p *parser) fail(format string, args ...any) { panic(refuse(p.parameter, format, args...)) }
+func (p *parser) failf(format string, args ...any) { panic(refuse(p.parameter, format, args...)) }
 
 func (p *parser) peek() token { return p.tokens[p.at] }
 
@@ -82,7 +82,7 @@ func (p *parser) unexpected() {
 	} else if t.kind != tokenEnd {
 		to = t.end
 	}
-	p.fail(`Syntax error; token: "%s", near: "%s"`, t.text, p.text[from:to])
+	p.failf(`Syntax error; token: "%s", near: "%s"`, t.text, p.text[from:to])
 }
 
 // condition reads a whole condition: OR of AND of NOT of comparisons.
@@ -222,7 +222,7 @@ func (p *parser) path() path {
 			digits := p.next().text
 			index, err := strconv.ParseInt(digits, 10, 32)
 			if err != nil {
-				p.fail("List index is not within the allowable range; index: [%s]", digits)
+				p.failf("List index is not within the allowable range; index: [%s]", digits)
 			}
 			p.expect("]")
 			result = append(result, step{index: int(index)})

@@ -2,6 +2,7 @@ package dynamodb
 
 import (
 	"encoding/json"
+	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -29,7 +30,7 @@ func (e *expressionValues) UnmarshalJSON(data []byte) error {
 	for _, name := range slices.Sorted(maps.Keys(raw)) {
 		var v value
 		if err := v.UnmarshalJSON(raw[name]); err != nil {
-			refused, ok := err.(*Error)
+			refused, ok := errors.AsType[*Error](err)
 			if ok && refused.Type == "ValidationException" {
 				return invalid("ExpressionAttributeValues contains invalid value: %s for key %s", refused.Message, name)
 			}

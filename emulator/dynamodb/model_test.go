@@ -101,10 +101,9 @@ func (m *model) put(t *testing.T, rt *rapid.T) {
 	}
 	out, err := m.c.PutItem(t.Context(), in)
 	old, existed := m.rows[r.id()]
-	var failed *types.ConditionalCheckFailedException
 	switch {
 	case onlyNew && existed:
-		if !errors.As(err, &failed) {
+		if _, failed := errors.AsType[*types.ConditionalCheckFailedException](err); !failed {
 			rt.Fatalf("put over %v: %v", old, err)
 		}
 		return
@@ -140,8 +139,7 @@ func (m *model) add(t *testing.T, rt *rapid.T) {
 	})
 	now := m.rows[r.id()]
 	if now.hasN && now.n >= 5 {
-		var failed *types.ConditionalCheckFailedException
-		if !errors.As(err, &failed) {
+		if _, failed := errors.AsType[*types.ConditionalCheckFailedException](err); !failed {
 			rt.Fatalf("add to %v: %v", now, err)
 		}
 		return

@@ -2,6 +2,7 @@ package dynamodb
 
 import (
 	"bytes"
+	"slices"
 
 	"go.etcd.io/bbolt"
 )
@@ -107,12 +108,7 @@ func (t *table) projects(ix index, name string) bool {
 	if ix.Projection.ProjectionType == "ALL" || t.Keys.has(name) || ix.Keys.has(name) {
 		return true
 	}
-	for _, included := range ix.Projection.NonKeyAttributes {
-		if included == name {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(ix.Projection.NonKeyAttributes, name)
 }
 
 // key checks the Key of a request and returns its stored form.

@@ -30,7 +30,7 @@ func (p *parser) update() *update {
 			p.unexpected()
 		}
 		if seen[section] {
-			p.fail("The %q section can only be used once in an update expression;", section)
+			p.failf("The %q section can only be used once in an update expression;", section)
 		}
 		seen[section] = true
 		p.next()

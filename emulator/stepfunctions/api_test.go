@@ -24,8 +24,7 @@ import (
 const machineARN = "arn:aws:states:us-east-1:000000000000:stateMachine:m"
 
 func codeOf(err error) string {
-	var api smithy.APIError
-	if errors.As(err, &api) {
+	if api, ok := errors.AsType[smithy.APIError](err); ok {
 		return api.ErrorCode()
 	}
 	return fmt.Sprint(err)
@@ -196,8 +195,7 @@ func TestStartRace(t *testing.T) {
 				t.Fatal(err)
 			}
 			_, err := f.client.StartExecution(t.Context(), &sfn.StartExecutionInput{StateMachineArn: aws.String(machineARN), Name: aws.String("once"), Input: aws.String(`{"a":1}`)})
-			var exists *types.ExecutionAlreadyExists
-			if !errors.As(err, &exists) {
+			if _, exists := errors.AsType[*types.ExecutionAlreadyExists](err); !exists {
 				t.Errorf("after its end: %v", err)
 			}
 		})

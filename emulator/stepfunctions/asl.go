@@ -473,7 +473,7 @@ func (c *compiler) comparison(r *rule, o *object) (found int) {
 }
 
 func kindMatches(kind string, value any) bool {
-	ok := false
+	var ok bool
 	switch kind {
 	case "string":
 		_, ok = value.(string)

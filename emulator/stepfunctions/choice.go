@@ -98,12 +98,12 @@ func hasType(value any, operator string) bool {
 }
 
 func holds(operator string, value, operand any) bool {
-	switch {
-	case operator == "BooleanEquals":
+	switch operator {
+	case "BooleanEquals":
 		a, okA := value.(bool)
 		b, okB := operand.(bool)
 		return okA && okB && a == b
-	case operator == "StringMatches":
+	case "StringMatches":
 		text, okText := value.(string)
 		pattern, okPattern := operand.(string)
 		return okText && okPattern && glob(pattern, text)

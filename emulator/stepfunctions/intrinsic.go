@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"reflect"
 	"slices"
@@ -49,8 +50,8 @@ func (c *call) eval(sc scope) (any, error) {
 }
 
 // intrinsic returns the function called name and the number of arguments it
-// takes (max -1 means any number).
-func intrinsic(name string) (run func([]any) (any, error), min, max int) {
+// takes (most -1 means any number).
+func intrinsic(name string) (run func([]any) (any, error), least, most int) {
 	switch name {
 	case "States.Format":
 		return format, 1, -1
@@ -340,9 +341,7 @@ func jsonMerge(args []any) (any, error) {
 	}
 	merged := make(map[string]any, len(a)+len(b))
 	for _, object := range []map[string]any{a, b} {
-		for k, v := range object {
-			merged[k] = v
-		}
+		maps.Copy(merged, object)
 	}
 	return merged, nil
 }

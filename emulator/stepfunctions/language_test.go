@@ -31,7 +31,7 @@ func functions(_ context.Context, name string, payload []byte) ([]byte, error) {
 	case "broken":
 		return nil, &stepfunctions.FunctionError{Type: "Broken", Message: "it <broke>"}
 	}
-	return noFunction(nil, name, nil)
+	return noFunction(context.Background(), name, nil)
 }
 
 // pass is a state S that ends the machine with its parameters.

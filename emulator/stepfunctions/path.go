@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"strconv"
 	"strings"
 )
@@ -170,9 +171,7 @@ func putSteps(root any, steps []step, value any) (any, error) {
 		return nil, err
 	}
 	result := make(map[string]any, len(object)+1)
-	for k, v := range object {
-		result[k] = v
-	}
+	maps.Copy(result, object)
 	result[s.field] = changed
 	return result, nil
 }

@@ -189,7 +189,7 @@ func TestRestart(t *testing.T) {
 				}
 			},
 			down: 25 * time.Second, // two have ended, two are in flight
-			after: func(t *testing.T, f *fixture) {
+			after: func(t *testing.T, _ *fixture) {
 				time.Sleep(time.Minute)
 				mu.Lock()
 				defer mu.Unlock()

@@ -178,7 +178,7 @@ func TestApproval(t *testing.T) {
 					}
 					return []byte(`{"number_id":"n1"}`), nil
 				}
-				return noFunction(nil, function, nil)
+				return noFunction(t.Context(), function, nil)
 			},
 		})
 		f.load(sample(t, "approval.asl.json"))
@@ -215,7 +215,7 @@ func TestNotify(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := open(t, stepfunctions.Options{Invoke: func(_ context.Context, function string, payload []byte) ([]byte, error) {
 			if function != "deliver" {
-				return noFunction(nil, function, nil)
+				return noFunction(t.Context(), function, nil)
 			}
 			var in struct{ URL, Delivery string }
 			if err := json.Unmarshal(payload, &in); err != nil {

@@ -5,7 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
-	"fmt"
+	"errors"
 	"strings"
 	"time"
 )
@@ -117,7 +117,7 @@ func (c *change) request(b *branch, s *state) (*request, *details, error) {
 	parameters := value.(map[string]any)
 	name, ok := parameters["FunctionName"].(string)
 	if !ok || name == "" {
-		return nil, nil, fmt.Errorf("the value of FunctionName must be a string that is not empty")
+		return nil, nil, errors.New("the value of FunctionName must be a string that is not empty")
 	}
 	payload, ok := parameters["Payload"]
 	if !ok {
