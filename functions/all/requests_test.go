@@ -58,7 +58,9 @@ func openOffice(t *testing.T) *office {
 		folders[f.Name] = f.Folder
 	}
 	flows, err := stepfunctions.Open(stepfunctions.Options{Log: slog.New(slog.DiscardHandler),
-		Invoke: func(ctx context.Context, name string, payload []byte) ([]byte, error) { return o.invoke(ctx, folders[name], payload) }})
+		Invoke: func(ctx context.Context, name string, payload []byte) ([]byte, error) {
+			return o.invoke(ctx, folders[name], payload)
+		}})
 	if err != nil {
 		t.Fatal(err)
 	}

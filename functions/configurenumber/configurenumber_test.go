@@ -350,12 +350,6 @@ func TestRefused(t *testing.T) {
 	b.must(both()) // no refusal kept the lease
 }
 
-// step is one way for a request to LiveKit to fail.
-type step struct {
-	at    int
-	fault livekittest.Fault
-}
-
 // Whatever request fails, in whatever way: nothing or everything has happened,
 // and doing it again leaves one of each.
 func TestEveryStepFails(t *testing.T) {

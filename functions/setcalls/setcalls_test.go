@@ -3,6 +3,7 @@ package setcalls_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"os"
 	"strings"
@@ -57,7 +58,7 @@ func TestSwitch(t *testing.T) {
 	db := storetest.Open(t, nil)
 	on := func() bool {
 		_, _, err := db.CallPermit(t.Context(), "anybody", "")
-		if err != nil && err.(*fault.Error).Code != "CALLS_DISABLED" {
+		if f, ok := errors.AsType[*fault.Error](err); err != nil && (!ok || f.Code != "CALLS_DISABLED") {
 			t.Error(err)
 		}
 		return err == nil

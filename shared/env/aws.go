@@ -2,7 +2,7 @@ package env
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"net"
 	"net/http"
 	"os"
@@ -32,7 +32,7 @@ func AWS() aws.Config {
 		Region: os.Getenv("AWS_REGION"),
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 			if credentials.AccessKeyID == "" || credentials.SecretAccessKey == "" {
-				return aws.Credentials{}, fmt.Errorf("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set")
+				return aws.Credentials{}, errors.New("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set")
 			}
 			return credentials, nil
 		}),

@@ -2,6 +2,7 @@
 package env
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -23,15 +24,14 @@ func Must[T any]() T {
 
 func explain(w io.Writer, err error) {
 	problems := []error{err}
-	if all, ok := err.(env.AggregateError); ok {
+	if all, ok := errors.AsType[env.AggregateError](err); ok {
 		problems = all.Errors
 	}
 	for _, p := range problems {
-		switch e := p.(type) {
-		case env.ParseError: // its text holds the value
+		if e, ok := errors.AsType[env.ParseError](p); ok { // its text holds the value
 			fmt.Fprintf(w, "configuration: field %s is not a valid %s\n", e.Name, e.Type)
-		default:
-			fmt.Fprintf(w, "configuration: %v\n", e)
+		} else {
+			fmt.Fprintf(w, "configuration: %v\n", p)
 		}
 	}
 }

@@ -2,10 +2,12 @@ package env_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 
@@ -28,7 +30,7 @@ type config struct {
 type mode string
 
 func (m *mode) UnmarshalText(b []byte) error {
-	return &http.ProtocolError{ErrorString: "no mode " + string(b)}
+	return fmt.Errorf("no mode %s", b)
 }
 
 // The test binary is its own child: Must ends the process.
@@ -58,7 +60,7 @@ func TestMust(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			child := exec.Command(os.Args[0])
-			child.Env = append(c.env, "CHILD=1")
+			child.Env = slices.Concat(c.env, []string{"CHILD=1"})
 			var stderr strings.Builder
 			child.Stderr = &stderr
 			out, err := child.Output()

@@ -17,10 +17,10 @@ import (
 // from leading to a private address; a firewall there can.
 func SIPAddress(field, address string, allowLoopback bool) error {
 	refuse := func(why string) error { return fault.InvalidField(field, "malformed", why) }
-	host, port := address, ""
+	host := address
 	if i := strings.LastIndexByte(address, ':'); i >= 0 && !strings.HasSuffix(address, "]") {
-		host, port = address[:i], address[i+1:]
-		if !goodPort(port) {
+		host = address[:i]
+		if !goodPort(address[i+1:]) {
 			return refuse("the port must be 443 or from 1024 to 65535")
 		}
 	}

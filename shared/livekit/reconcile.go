@@ -2,6 +2,7 @@ package livekit
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -153,7 +154,7 @@ func (c *Client) saveInbound(ctx context.Context, have, want *livekit.SIPInbound
 // the whole project.
 func (c *Client) saveRule(ctx context.Context, have, want *livekit.SIPDispatchRuleInfo, trunkID string) (*livekit.SIPDispatchRuleInfo, error) {
 	if trunkID == "" {
-		return nil, fmt.Errorf("dispatch rule without an inbound trunk")
+		return nil, errors.New("dispatch rule without an inbound trunk")
 	}
 	rule := proto.CloneOf(want)
 	rule.TrunkIds = []string{trunkID}

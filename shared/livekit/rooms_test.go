@@ -72,6 +72,7 @@ func TestReadRoom(t *testing.T) {
 	client := Open(config(server.URL))
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			for _, p := range tt.in {
 				server.Join(name, p)
 			}

@@ -40,7 +40,7 @@ func Count(ctx context.Context, name string, value float64, dims ...string) {
 	if !ok {
 		w = os.Stdout
 	}
-	w.Write(countLine(time.Now(), name, value, dims)) // a metric is not worth failing for
+	_, _ = w.Write(countLine(time.Now(), name, value, dims)) // a metric is not worth failing for
 }
 
 func countLine(now time.Time, name string, value float64, dims []string) []byte {

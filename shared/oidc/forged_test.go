@@ -272,7 +272,7 @@ func wrongClaims(i *issuer) [][3]string {
 			list = append(list, [3]string{claim + " " + v, i.claims(claim, v), why})
 		}
 		list = append(list,
-			[3]string{claim + " twice", strings.Replace(i.claims(claim, unix(0)), "{", fmt.Sprintf(`{"%s":%s,`, claim, unix(0)), 1), "strict JSON"},
+			[3]string{claim + " twice", strings.Replace(i.claims(claim, unix(0)), "{", fmt.Sprintf(`{%q:%s,`, claim, unix(0)), 1), "strict JSON"},
 			[3]string{claim + " in capitals as well", i.claims(strings.ToUpper(claim), `"ada"`), "other letters"})
 	}
 	for _, v := range []string{"NaN", "Infinity", "0x10", "01", "+1", "1_000"} {

@@ -123,7 +123,7 @@ func members(text []byte) (map[string]jsontext.Value, error) {
 	if err != nil {
 		return nil, errors.New("is not strict JSON")
 	}
-	if _, err := d.ReadToken(); err != io.EOF {
+	if _, err := d.ReadToken(); !errors.Is(err, io.EOF) {
 		return nil, errors.New("has something after its end")
 	}
 	return found, nil

@@ -111,7 +111,7 @@ func (s *Server) Count() (outbound, inbound, rules int) {
 	return len(s.outbound), len(s.inbound), len(s.rules)
 }
 
-// Outbound, Inbound and Rules copy what there is.
+// Outbound copies the outbound trunks.
 func (s *Server) Outbound() []*livekit.SIPOutboundTrunkInfo { return copies(s, &s.outbound) }
 
 // Inbound copies the inbound trunks.
@@ -212,7 +212,7 @@ func authorize(r *http.Request, method string) error {
 		return fmt.Errorf("unknown key or wrong signature: %w", err)
 	}
 	video, phone := grants.Video, grants.SIP
-	ok := false
+	var ok bool
 	switch method {
 	case "CreateRoom", "DeleteRoom":
 		ok = video != nil && video.RoomCreate
