@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -122,7 +123,7 @@ func (s *stage) phone(room, status string) *phone {
 				continue
 			}
 			p.audio.Add(1)
-			if strings.Trim(string(packet.Payload), "\xff") != "" {
+			if bytes.Count(packet.Payload, []byte{0xff}) != len(packet.Payload) {
 				p.loud.Add(1)
 			}
 		}

@@ -133,8 +133,8 @@ func (w *worker) dial(ctx context.Context) (*websocket.Conn, error) {
 		return nil, err
 	}
 	url := w.agent.opts.URL
-	if strings.HasPrefix(url, "http") {
-		url = "ws" + strings.TrimPrefix(url, "http")
+	if rest, ok := strings.CutPrefix(url, "http"); ok {
+		url = "ws" + rest
 	}
 	dialer := websocket.Dialer{HandshakeTimeout: 5 * time.Second, Proxy: http.ProxyFromEnvironment}
 	conn, res, err := dialer.DialContext(ctx, strings.TrimSuffix(url, "/")+"/agent?protocol=1",

@@ -337,7 +337,7 @@ func TestInboundAuthentication(t *testing.T) {
 					t.Fatal(err)
 				}
 				ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
-				defer cancel()
+				t.Cleanup(cancel)
 				got := 0
 				if err := out.Answered(ctx); err != nil {
 					var refused *carrier.StatusError

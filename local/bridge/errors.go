@@ -45,8 +45,7 @@ func transportError(err error) error {
 // reasonOf is the reason for which the participant of a call that failed leaves the room. Recorded: 403, 484, 486, 600,
 // 603 and refused credentials; 404, 408, 480 and time-outs; 500, 503 and a refused connection.
 func reasonOf(err error) livekit.DisconnectReason {
-	var status *livekit.SIPStatus
-	if errors.As(err, &status) {
+	if status, ok := errors.AsType[*livekit.SIPStatus](err); ok {
 		return reasonOfStatus(int(status.Code))
 	}
 	if code, _ := psrpc.GetErrorCode(err); code == psrpc.Canceled {

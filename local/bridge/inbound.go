@@ -233,7 +233,7 @@ func (in *inbound) ring(c *call, d *rpc.EvaluateSIPDispatchRulesResponse, again 
 		case <-again:
 			in.respond(180, "Ringing")
 		case <-c.room.heard:
-			in.answer(c, d, until)
+			in.answer(c, until)
 			return
 		case <-in.cancelled: // the transaction answers 487 itself
 			failed.hangup = true
@@ -256,7 +256,7 @@ func (in *inbound) ring(c *call, d *rpc.EvaluateSIPDispatchRulesResponse, again 
 }
 
 // answer sends the 200 until it is acknowledged (RFC 3261 section 13.3.1.4) and starts the conversation.
-func (in *inbound) answer(c *call, d *rpc.EvaluateSIPDispatchRulesResponse, until time.Time) {
+func (in *inbound) answer(c *call, until time.Time) {
 	pause := 500 * time.Millisecond
 	deadline := time.NewTimer(answerTimeout)
 	defer deadline.Stop()

@@ -131,9 +131,9 @@ func diff(want, got []string) string {
 	for i := range table {
 		table[i] = make([]int, len(got)+1)
 	}
-	for i := len(want) - 1; i >= 0; i-- {
+	for i, line := range slices.Backward(want) {
 		for j := len(got) - 1; j >= 0; j-- {
-			if want[i] == got[j] {
+			if line == got[j] {
 				table[i][j] = table[i+1][j+1] + 1
 			} else {
 				table[i][j] = max(table[i+1][j], table[i][j+1])

@@ -146,18 +146,18 @@ func (o *outcome) dropTracksOfCallee() {
 	o.Webhooks["callee"] = slices.DeleteFunc(o.Webhooks["callee"], func(w string) bool { return strings.HasPrefix(w, "track_") })
 }
 
-func (o *outcome) replaceWebhooks(old, new string) {
+func (o *outcome) replaceWebhooks(before, after string) {
 	for who := range o.Webhooks {
 		for i := range o.Webhooks[who] {
-			o.Webhooks[who][i] = strings.ReplaceAll(o.Webhooks[who][i], old, new)
+			o.Webhooks[who][i] = strings.ReplaceAll(o.Webhooks[who][i], before, after)
 		}
 	}
 }
 
-func (o *outcome) replaceSIP(old, new string) {
+func (o *outcome) replaceSIP(before, after string) {
 	for id := range o.SIP {
 		for i := range o.SIP[id] {
-			o.SIP[id][i] = strings.ReplaceAll(o.SIP[id][i], old, new)
+			o.SIP[id][i] = strings.ReplaceAll(o.SIP[id][i], before, after)
 		}
 	}
 }
@@ -253,7 +253,7 @@ func newStage(t *testing.T) *stage {
 	hook := httptest.NewServer(http.HandlerFunc(st.onWebhook))
 	t.Cleanup(hook.Close)
 	var err error
-	log := slog.New(slog.NewTextHandler(io.Discard, nil))
+	log := slog.New(slog.DiscardHandler)
 	binary := os.Getenv("LIVEKIT_SIP")
 	if st.livekit, err = livekitd.Start(t.Context(), livekitd.Options{APIKey: testKey, APISecret: testSecret, WebhookURLs: []string{hook.URL}, Opus: binary != "", Log: log}); err != nil {
 		t.Fatal(err)

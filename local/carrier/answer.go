@@ -186,7 +186,7 @@ func (k *call) sendAnswer(tx sip.ServerTransaction, ok *sip.Response) bool {
 		}
 		if time.Now().After(deadline) {
 			k.carrier.log.Warn("answer not acknowledged", "sip_call_id", k.dialog.callID)
-			k.bye(context.Background())
+			_ = k.bye(context.Background()) // the call is over either way
 			return false
 		}
 	}

@@ -145,7 +145,7 @@ func (k *call) talk() {
 		hangUp = max(hangUp, 0)
 	}
 	k.wait(hangUp, nil)
-	k.bye(context.Background())
+	_ = k.bye(context.Background()) // the call is over either way
 }
 
 func (k *call) dial() {

@@ -225,7 +225,7 @@ func (o *OutCall) run(tx sip.ClientTransaction, ringTimeout time.Duration) {
 	o.mu.Unlock()
 	if err != nil || cancelled {
 		k.end("cancel", 487)
-		k.sendBye(context.Background())
+		_ = k.sendBye(context.Background()) // the call is over either way
 		o.refused(nil, err)
 		return
 	}

@@ -201,8 +201,7 @@ func (p *phone) call(ctx context.Context, t *testing.T, c *Carrier, number strin
 
 // status is the code that refused a call; 0 when err is something else.
 func status(err error) int {
-	var refused *sipgo.ErrDialogResponse
-	if errors.As(err, &refused) {
+	if refused, ok := errors.AsType[*sipgo.ErrDialogResponse](err); ok {
 		return refused.Res.StatusCode
 	}
 	return 0
@@ -236,11 +235,9 @@ func (w *wire) request(method, branch, toTag string, body []byte, extra ...strin
 	if toTag != "" {
 		toTag = ";tag=" + toTag
 	}
-	cseq := method
+	cseq := "2 " + method
 	if method == "ACK" || method == "INVITE" || method == "CANCEL" {
 		cseq = "1 " + method
-	} else {
-		cseq = "2 " + method
 	}
 	local := w.conn.LocalAddr().String()
 	lines := slices.Concat([]string{

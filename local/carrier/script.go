@@ -20,6 +20,7 @@ type Script struct {
 // AuthMode is how an INVITE's credentials are treated.
 type AuthMode int
 
+// What an INVITE's credentials meet.
 const (
 	AuthDefault   AuthMode = iota // as Options say: 407 until they are right
 	AuthNone                      // not asked for

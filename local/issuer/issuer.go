@@ -63,7 +63,7 @@ func Open(file, url string) (*Issuer, error) {
 func (i *Issuer) answer(path string, document any) {
 	i.mux.HandleFunc("GET "+path, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
-		json.NewEncoder(w).Encode(document) // nobody is left to tell when this fails
+		_ = json.NewEncoder(w).Encode(document) // nobody is left to tell when this fails
 	})
 }
 

@@ -74,7 +74,7 @@ func TestStartReportsPortInUse(t *testing.T) {
 
 func TestRoomsSpeakPCMUAndWebhooksAreSigned(t *testing.T) {
 	events := make(chan *livekit.WebhookEvent, 10)
-	hook := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	hook := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		e, err := webhook.ReceiveWebhookEvent(r, auth.NewSimpleKeyProvider(key, secret))
 		if err != nil {
 			t.Errorf("webhook: %v", err)

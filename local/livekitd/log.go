@@ -3,6 +3,7 @@ package livekitd
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -56,7 +57,7 @@ func (h errorsOnly) Handle(ctx context.Context, r slog.Record) error {
 }
 
 func (h errorsOnly) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return errorsOnly{append(h.attrs[:len(h.attrs):len(h.attrs)], attrs...)}
+	return errorsOnly{append(slices.Clip(h.attrs), attrs...)}
 }
 
 // WithGroup is not used by LiveKit.

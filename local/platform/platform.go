@@ -7,12 +7,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -86,7 +86,7 @@ type sipService interface {
 // nothing is left running.
 func Start(ctx context.Context, c Config) (*Platform, error) {
 	if c.Log == nil {
-		c.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
+		c.Log = slog.New(slog.DiscardHandler)
 	}
 	p := &Platform{Config: c, log: c.Log}
 	if err := p.start(ctx); err != nil {
@@ -241,8 +241,8 @@ func (p *Platform) Close() error {
 	}
 	p.running.Wait()
 	var errs []error
-	for i := len(p.closers) - 1; i >= 0; i-- {
-		errs = append(errs, p.closers[i]())
+	for _, closer := range slices.Backward(p.closers) {
+		errs = append(errs, closer())
 	}
 	p.closers = nil
 	return errors.Join(errs...)
@@ -304,7 +304,7 @@ func (p *Platform) listenOn(port int) (net.Listener, error) {
 
 func (p *Platform) serve(l net.Listener, h http.Handler) {
 	server := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second}
-	go server.Serve(l)
+	go func() { _ = server.Serve(l) }() // ends with ErrServerClosed when we close it
 	p.onClose(func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 		defer cancel()

@@ -115,10 +115,9 @@ func (s *Session) stamp(now time.Time) (ts uint32, marker bool) {
 		s.started, s.nextAt = true, now
 		return s.nextTS, true
 	}
-	if now.Sub(s.nextAt) > maxLag {
-		skipped := now.Sub(s.nextAt) / frame
-		s.nextTS += uint32(skipped) * frameLen
-		s.nextAt = s.nextAt.Add(skipped * frame)
+	if lag := now.Sub(s.nextAt); lag > maxLag {
+		s.nextTS += uint32(lag/frame) * frameLen
+		s.nextAt = s.nextAt.Add(lag.Truncate(frame))
 		marker = true
 	}
 	return s.nextTS, marker
