@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -247,7 +248,7 @@ func TestIdempotencyKey(t *testing.T) {
 	race.Wait()
 	fresh := 0
 	for _, a := range answers {
-		if a.Status != http.StatusCreated || string(a.Body) != string(answers[0].Body) {
+		if a.Status != http.StatusCreated || !bytes.Equal(a.Body, answers[0].Body) {
 			t.Errorf("%d %s", a.Status, a.Body)
 		}
 		if a.Header.Get("Idempotency-Replayed") != "true" {

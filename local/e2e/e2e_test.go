@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"os"
 	"strings"
@@ -217,9 +218,7 @@ type request map[string]any
 func (u user) place(to string, extra request) details {
 	u.t.Helper()
 	body := request{"phone_number": to, "phone_number_id": demoNumber, "ringing_timeout_seconds": 20, "max_duration_seconds": 60}
-	for k, v := range extra {
-		body[k] = v
-	}
+	maps.Copy(body, extra)
 	return must[details](u, "POST", "/outbound-calls/create", body)
 }
 
