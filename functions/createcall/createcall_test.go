@@ -398,6 +398,41 @@ func TestHourIsTold(t *testing.T) {
 	}
 }
 
+// Both switches hold for the next call, and neither for the answer to a request
+// that was accepted before.
+func TestSwitches(t *testing.T) {
+	t.Parallel()
+	off := account.Policy{AllowedCountries: []string{"US"}, MaxConcurrentCalls: 5}
+	for name, turn := range map[string]func(b *bench, on bool) error{
+		"everybody's": func(b *bench, on bool) error { return b.db.SetCalls(b.Context(), on, "carol") },
+		"the user's": func(b *bench, on bool) error {
+			p := off
+			p.CallsEnabled = on
+			_, err := b.db.SetPolicy(b.Context(), "ada", p, "carol")
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t)
+			first := b.send(sample)
+			b.must(turn(b, false))
+			for _, body := range []string{`{"phone_number":"+14155550100"}`, `{"phone_number":"+14155550100","phone_number_id":"` + number.ID(lagos) + `"}`} {
+				if r := b.send(body); r.StatusCode != http.StatusForbidden || !strings.Contains(r.Body, `"code":"CALLS_DISABLED"`) {
+					t.Errorf("%+v", r)
+				}
+			}
+			if again := b.send(sample); again.StatusCode != http.StatusCreated || again.Body != first.Body {
+				t.Errorf("the accepted one: %+v", again)
+			}
+			b.must(turn(b, true))
+			if r := b.send(`{"phone_number":"+14155550100"}`); r.StatusCode != http.StatusCreated || r.Headers["X-Ratelimit-Remaining"] != "98" {
+				t.Errorf("on again: %+v", r)
+			}
+		})
+	}
+}
+
 // bobs is another user's API key.
 const bobs = "kros_live_01KAMPJ5V0SAMPMEKEY0000001_ThisIsTheSampleKeyOfAnotherUse2UWVqw"
 
