@@ -319,7 +319,7 @@ func TestNumberChoice(t *testing.T) {
 		status  int
 		want    string // the number called from, or what the refusal says
 	}{
-		{"the only one", func(b *bench) {}, "", 201, lagos},
+		{"the only one", func(*bench) {}, "", 201, lagos},
 		{"the only one that can", func(b *bench) { b.number("ada", abuja, noTrunk); b.number("ada", accra, inbound) }, "", 201, lagos},
 		{"others' do not count", func(b *bench) { b.number("eve", abuja) }, "", 201, lagos},
 		{"several", func(b *bench) { b.number("ada", abuja) }, "", 400, `"field":"phone_number_id","code":"required"`},

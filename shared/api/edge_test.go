@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -498,7 +499,7 @@ func TestOpenAPI(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if string(doc) != string(again) {
+	if !bytes.Equal(doc, again) {
 		t.Error("the document differs from one time to the next")
 	}
 	var d struct {

@@ -112,7 +112,7 @@ func (in *input) checkQuery(raw string) (fields []fault.Field) {
 	}
 	for name, vs := range values {
 		schema, known := in.query[name]
-		code, detail := "", ""
+		var code, detail string
 		switch {
 		case !known:
 			code, detail = "unknown", "there is no such parameter"

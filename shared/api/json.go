@@ -33,7 +33,7 @@ func checkJSON(body []byte, schema *huma.Schema, schemas huma.Registry) []fault.
 			w.add("", "malformed", "has something after its end")
 		}
 	}
-	if err != nil && err != io.EOF && err != errStop {
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, errStop) {
 		w.add(w.at, "malformed", "is not valid JSON")
 	}
 	return w.fields
@@ -68,7 +68,7 @@ func (w *walk) value(schema *huma.Schema, path string, depth int) error {
 	}
 	token, err := w.tokens.ReadToken()
 	if err != nil {
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return io.ErrUnexpectedEOF
 		}
 		return err

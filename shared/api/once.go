@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"time"
 
@@ -155,9 +156,7 @@ func (rq *request) replay(o account.Once, sealed []byte) error {
 	if err := json.Unmarshal(plain, &kept); err != nil {
 		return fmt.Errorf("decode kept answer: %w", err)
 	}
-	for name, values := range kept.Header {
-		rq.answer.header[name] = values
-	}
+	maps.Copy(rq.answer.header, kept.Header)
 	rq.answer.header.Set("Idempotency-Replayed", "true")
 	rq.answer.WriteHeader(kept.Status)
 	rq.answer.body.Write(kept.Body)

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -38,7 +37,7 @@ type orderInput struct {
 }
 
 func (o *orders) Register(a huma.API) {
-	make := func(context.Context, *orderInput) (*textOutput, error) {
+	order := func(context.Context, *orderInput) (*textOutput, error) {
 		n := o.made.Add(1)
 		if o.wait != nil {
 			<-o.wait
@@ -52,11 +51,11 @@ func (o *orders) Register(a huma.API) {
 		return text(fmt.Sprintf("canary-%d", n)), nil
 	}
 	for id, path := range map[string]string{"order": "/orders", "sell": "/sales", "order-for": "/orders/{whom}"} {
-		huma.Register(a, huma.Operation{OperationID: id, Method: http.MethodPost, Path: path, DefaultStatus: http.StatusCreated}, make)
+		huma.Register(a, huma.Operation{OperationID: id, Method: http.MethodPost, Path: path, DefaultStatus: http.StatusCreated}, order)
 	}
 	huma.Register(a, huma.Operation{OperationID: "own", Method: http.MethodPost, Path: "/own",
-		Metadata: map[string]any{api.OwnIdempotency: true}}, make)
-	huma.Register(a, huma.Operation{OperationID: "put", Method: http.MethodPut, Path: "/orders"}, make)
+		Metadata: map[string]any{api.OwnIdempotency: true}}, order)
+	huma.Register(a, huma.Operation{OperationID: "put", Method: http.MethodPut, Path: "/orders"}, order)
 }
 
 type shop struct {
@@ -71,7 +70,7 @@ func newShop(t *testing.T) *shop {
 	t.Helper()
 	s := &shop{orders: &orders{}, db: storetest.Open(t, func() time.Time { return now }), keys: &keys{byID: map[string]account.Key{}}}
 	s.ada, s.by = s.keys.add(t, readerKeyID, "ada"), s.keys.add(t, otherKeyID, "bob")
-	edge := &api.Edge{Keys: s.keys, Answers: s.db, Now: func() time.Time { return now }, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+	edge := &api.Edge{Keys: s.keys, Answers: s.db, Now: func() time.Time { return now }, Log: slog.New(slog.DiscardHandler),
 		CursorKey: secret.New("the key of this test")}
 	s.handler = edge.Handler(s.orders)
 	return s

@@ -152,7 +152,7 @@ func newProblemFor(_ huma.Context, status int, msg string, errs ...error) huma.S
 	}
 	var fields []fault.Field
 	for _, err := range errs {
-		if d, ok := err.(*huma.ErrorDetail); ok {
+		if d, ok := errors.AsType[*huma.ErrorDetail](err); ok {
 			fields = append(fields, fieldOf(d))
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/subtle"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -180,7 +181,7 @@ func (db *DB) writeKey(ctx context.Context, k account.Key, room int, first ...ty
 		ConditionExpression:                 aws.String("attribute_not_exists(live) OR size(live) < :room"),
 		ExpressionAttributeValues:           item{":id": &types.AttributeValueMemberSS{Value: []string{k.ID}}, ":room": integer(int64(room))},
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}}
-	writes := append(first, put, enrol)
+	writes := slices.Concat(first, []types.TransactWriteItem{put, enrol})
 	for range 2 {
 		err := db.transact(ctx, writes...)
 		rows, no := refusedIn(err)

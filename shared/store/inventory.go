@@ -124,7 +124,6 @@ func (db *DB) stock(ctx context.Context, shard, prefix, after string, limit int)
 // another shard for each request, so that requests do not all reach for the
 // same number. The index trails the table by a moment.
 func (db *DB) free(ctx context.Context, r request.Request) iter.Seq2[number.Number, error] {
-	const batch = 25
 	return func(yield func(number.Number, error) bool) {
 		if only := r.Only(); only != "" {
 			if n, err := db.NumberByID(ctx, only); err != nil && !fault.Is(err, fault.NotFound) || err == nil && n.UserID == "" {
@@ -138,22 +137,30 @@ func (db *DB) free(ctx context.Context, r request.Request) iter.Seq2[number.Numb
 		}
 		first, _ := strconv.Atoi(shard(r.ID))
 		for s := range shards {
-			partition := Available + "#" + fmt.Sprint((first+s)%shards)
-			for after, more := "", true; more; {
-				numbers, err := db.stock(ctx, partition, prefix, after, batch)
-				if err != nil {
-					yield(number.Number{}, err)
-					return
-				}
-				for _, n := range numbers {
-					if after = kindOf(n); r.Fits(n) && !yield(n, nil) {
-						return
-					}
-				}
-				more = len(numbers) == batch
+			if !db.freeIn(ctx, Available+"#"+fmt.Sprint((first+s)%shards), prefix, r, yield) {
+				return
 			}
 		}
 	}
+}
+
+// freeIn yields those of one shard, and reports whether to go on.
+func (db *DB) freeIn(ctx context.Context, partition, prefix string, r request.Request, yield func(number.Number, error) bool) bool {
+	const batch = 25
+	for after, more := "", true; more; {
+		numbers, err := db.stock(ctx, partition, prefix, after, batch)
+		if err != nil {
+			yield(number.Number{}, err)
+			return false
+		}
+		for _, n := range numbers {
+			if after = kindOf(n); r.Fits(n) && !yield(n, nil) {
+				return false
+			}
+		}
+		more = len(numbers) == batch
+	}
+	return true
 }
 
 // HasStock reports whether a number is there that AssignNumber would assign.

@@ -58,8 +58,8 @@ func TestAssignNumber(t *testing.T) {
 	ghana := spare(4)
 	ghana.E164, ghana.Country = "+233201234567", "GH"
 	ghana.ID = number.ID(ghana.E164)
-	any := asked("ada")
-	any.Type = ""
+	anyType := asked("ada")
+	anyType.Type = ""
 	for _, tt := range []struct {
 		name    string
 		request request.Request
@@ -69,7 +69,7 @@ func TestAssignNumber(t *testing.T) {
 	}{
 		{"the one that fits", asked("ada"), "", []number.Number{lagos, deaf, mobile, ghana}, mobile.E164},
 		{"none that can call", asked("ada"), "", []number.Number{lagos, deaf, ghana}, ""},
-		{"any type", any, "", []number.Number{deaf, lagos, ghana}, lagos.E164},
+		{"any type", anyType, "", []number.Number{deaf, lagos, ghana}, lagos.E164},
 		{"by area", request.Request{Country: "NG", AreaCode: "803"}, "", []number.Number{spare(1), lagos}, ""},
 		{"the area's", request.Request{Country: "NG", AreaCode: "1"}, "", []number.Number{spare(1), lagos}, lagos.E164},
 		{"the one asked for", request.Request{Country: "NG", PhoneNumber: spare(7).E164}, "", []number.Number{spare(1), spare(7)}, spare(7).E164},

@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -32,7 +33,7 @@ func callOf(user string, n int, at time.Time) call.Call {
 }
 
 func codeOf(err error) string {
-	if f, ok := err.(*fault.Error); ok {
+	if f, ok := errors.AsType[*fault.Error](err); ok {
 		return f.Code
 	}
 	return fmt.Sprint(err)
@@ -141,7 +142,7 @@ func TestHourIsAClockHour(t *testing.T) {
 		if d := cmp.Diff(account.Limit{Name: "calls", Quota: 2, Used: step.used, Resets: step.end}, hour); d != "" || (err != nil || step.err != "") && codeOf(err) != step.err {
 			t.Errorf("%s: %v, (-want +got):\n%s", step.at, err, d)
 		}
-		if f, ok := err.(*fault.Error); ok && (f.Kind != fault.Limited || f.RetryAfter != step.end.Sub(now)) {
+		if f, ok := errors.AsType[*fault.Error](err); ok && (f.Kind != fault.Limited || f.RetryAfter != step.end.Sub(now)) {
 			t.Errorf("%s: kind %d, again after %s", step.at, f.Kind, f.RetryAfter)
 		}
 	}
