@@ -96,6 +96,8 @@ type Call struct {
 	EndedAt         time.Time
 	HangupRequested time.Time // somebody asked through the API
 	TaskToken       string    // of the workflow waiting for the end
+
+	Transfer Transfer // the last one asked for
 }
 
 // Voice is how the agent should speak.
@@ -116,8 +118,8 @@ type End struct {
 // Event is one line of a call's timeline.
 type Event struct {
 	At     time.Time
-	Name   string // dialing, ringing, answered, ended
-	Detail string // of ended: the cause
+	Name   string // dialing, ringing, answered, transfer, ended
+	Detail string // of ended: the cause; of transfer: what became of it
 }
 
 // Duration is the talk time in whole seconds, rounded to the nearest; 0 when

@@ -6,17 +6,29 @@ import "time"
 type Room struct {
 	Callee *Phone // nil: no phone in the room
 	Agent  bool   // an agent is in the room
+	Others bool   // so is somebody else the phone can talk to: a person, a second phone
 }
 
 // Phone is the SIP participant of a room.
 type Phone struct {
-	ID     string // LiveKit's participant sid
-	Status string // LiveKit's sip.callStatus: dialing, ringing, automation, active, hangup
+	ID       string // LiveKit's participant sid
+	Identity string // CalleeIdentity, or of an inbound call one that LiveKit chose
+	Status   string // LiveKit's sip.callStatus: dialing, ringing, automation, active, hangup
+
+	// Of an inbound call.
+	TrunkID string // the trunk it came through, ST_…
+	RuleID  string // the dispatch rule that took it, SDR_…
+	Caller  string // absent when the rule hides it
+	Called  string
 }
 
 // Up reports whether the phone's leg still exists. A participant whose status
 // is hangup is gone, although LiveKit may list it for another 20 seconds.
 func (r Room) Up() bool { return r.Callee != nil && r.Callee.Status != "hangup" }
+
+// Alone reports whether the phone is up and has nobody to talk to: its agent has
+// left, and neither another agent nor anybody else is there.
+func (r Room) Alone() bool { return r.Up() && !r.Agent && !r.Others }
 
 // Answered reports whether the phone has been picked up and is not gone.
 func (r Room) Answered() bool {
@@ -46,10 +58,13 @@ func (c Call) EndOfTalk(l Leave, now time.Time) End {
 	end := End{Status: Completed, Cause: Unknown, SIPStatus: 200, At: now}
 	longest := c.AnsweredAt.Add(time.Duration(c.MaxDuration) * time.Second)
 	switch {
+	case c.Transfer.Status == TransferCompleted:
+		end.Cause = Transferred
 	case !c.HangupRequested.IsZero():
 		end.Cause = APIHangup
 	case !now.Before(longest.Add(-slack)):
 		end.Cause = MaxDuration
+	case c.mayBeTransferred(l, now): // end.Cause stays Unknown
 	case l.Status == "hangup":
 		end.Cause = CalleeHangup
 	case l.Reason == "ROOM_DELETED" || l.Reason == "PARTICIPANT_REMOVED" || l.Reason == "ROOM_CLOSED":

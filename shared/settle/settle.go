@@ -38,19 +38,25 @@ type Settler struct {
 }
 
 // Judge decides the end of a call from its record as it stands at that moment.
+// The zero End means that it cannot be decided now.
 type Judge func(c call.Call) call.End
 
 // End writes the end that judge decides and tells the workflow. If the call
 // moves on between decision and writing, judge is asked again; if it has ended,
-// its end stands. It returns the call with its end.
+// its end stands. It returns the call with its end, or as it is if judge decides
+// nothing.
 func (s *Settler) End(ctx context.Context, c call.Call, judge Judge) (call.Call, error) {
 	for {
 		var err error
 		if !c.Status.Ended() {
-			c, err = s.Calls.EndCall(ctx, c, judge(c))
+			end := judge(c)
+			if end == (call.End{}) {
+				return c, nil
+			}
+			c, err = s.Calls.EndCall(ctx, c, end)
 		}
 		if fault.Is(err, fault.Conflict) {
-			continue // c is the call as it moved on; it can do so four times at most
+			continue // c is the call as it moved on: by a state, a hang-up, a transfer or its outcome
 		}
 		if err != nil {
 			return c, err
@@ -80,8 +86,13 @@ func (s *Settler) Hangup(c call.Call) call.End {
 
 // Gone ends an answered call if a reading of its room shows that the phone has
 // left, and takes the room down. left is what LiveKit said of it, the zero value
-// if nothing; at is when it happened.
+// if nothing; at is when it happened. While a call is being transferred nothing
+// is decided: who transfers it looks when the outcome is written down, and if
+// they die, the sweep does.
 func (s *Settler) Gone(ctx context.Context, c call.Call, left call.Leave, at time.Time) (call.Call, error) {
+	if c.Transferring(s.Now()) {
+		return c, nil
+	}
 	room, err := s.Rooms.ReadRoom(ctx, c.RoomName)
 	if err != nil || room.Up() {
 		return c, err
@@ -89,8 +100,13 @@ func (s *Settler) Gone(ctx context.Context, c call.Call, left call.Leave, at tim
 	if left == (call.Leave{}) && (room.Agent || room.Callee != nil) {
 		left.Status = "hangup" // the room is still there: it was the phone that went
 	}
-	c, err = s.End(ctx, c, func(c call.Call) call.End { return c.EndOfTalk(left, at) })
-	if err != nil {
+	c, err = s.End(ctx, c, func(c call.Call) call.End {
+		if c.Transferring(s.Now()) {
+			return call.End{}
+		}
+		return c.EndOfTalk(left, at)
+	})
+	if err != nil || !c.Status.Ended() {
 		return c, err
 	}
 	return c, s.Rooms.DeleteRoom(ctx, c.RoomName)

@@ -19,8 +19,8 @@ import (
 )
 
 // The Calls table: one partition per call, so that its details are one query.
-// The row "call" is the record; rows "e#…" are the timeline, one per state, so
-// that writing a state twice writes one line.
+// The row "call" is the record; rows "e#…" are the timeline, one per state
+// and one per transfer, so that writing a state twice writes one line.
 const (
 	recordKey = "call"
 	eventKey  = "e#"
@@ -56,6 +56,12 @@ type callRow struct {
 	EndedAt        Time              `dynamodbav:"ended_at"`
 	HangupAt       Time              `dynamodbav:"hangup_at"`
 	TaskToken      string            `dynamodbav:"task_token,omitempty"`
+
+	TransferID     string `dynamodbav:"transfer_id,omitempty"`
+	TransferTo     string `dynamodbav:"transfer_to,omitempty"`
+	TransferStatus string `dynamodbav:"transfer_status,omitempty"`
+	TransferSIP    int    `dynamodbav:"transfer_sip,omitempty"`
+	TransferAt     Time   `dynamodbav:"transfer_at"`
 }
 
 type eventRow struct {
@@ -80,7 +86,9 @@ func rowOf(c call.Call) callRow {
 		WelcomeMessage: c.WelcomeMessage, Voice: c.Voice, Metadata: c.Metadata,
 		RingingTimeout: c.RingingTimeout, MaxDuration: c.MaxDuration, Status: string(c.Status), Cause: string(c.Cause),
 		SIPStatus: c.SIPStatus, CreatedAt: Time{c.CreatedAt}, DialedAt: Time{c.DialedAt}, AnsweredAt: Time{c.AnsweredAt},
-		EndedAt: Time{c.EndedAt}, HangupAt: Time{c.HangupRequested}, TaskToken: c.TaskToken}
+		EndedAt: Time{c.EndedAt}, HangupAt: Time{c.HangupRequested}, TaskToken: c.TaskToken,
+		TransferID: c.Transfer.ID, TransferTo: c.Transfer.To, TransferStatus: string(c.Transfer.Status),
+		TransferSIP: c.Transfer.SIPStatus, TransferAt: Time{c.Transfer.At}}
 	if !c.Status.Ended() {
 		r.Active = shard(c.ID)
 	}
@@ -94,7 +102,9 @@ func (r callRow) call() call.Call {
 		Metadata: r.Metadata, RingingTimeout: r.RingingTimeout, MaxDuration: r.MaxDuration,
 		Status: call.Status(r.Status), Cause: call.Cause(r.Cause), SIPStatus: r.SIPStatus, CreatedAt: r.CreatedAt.Time,
 		DialedAt: r.DialedAt.Time, AnsweredAt: r.AnsweredAt.Time, EndedAt: r.EndedAt.Time,
-		HangupRequested: r.HangupAt.Time, TaskToken: r.TaskToken}
+		HangupRequested: r.HangupAt.Time, TaskToken: r.TaskToken,
+		Transfer: call.Transfer{ID: r.TransferID, To: r.TransferTo, Status: call.TransferStatus(r.TransferStatus),
+			SIPStatus: r.TransferSIP, At: r.TransferAt.Time}}
 }
 
 func callFrom(row item) (call.Call, error) {
@@ -158,7 +168,7 @@ func (db *DB) CallStory(ctx context.Context, userID, id string) (call.Call, []ca
 }
 
 // order breaks ties between events of one millisecond.
-var order = map[string]int{"dialing": 1, "ringing": 2, "answered": 3, "ended": 4}
+var order = map[string]int{"dialing": 1, "ringing": 2, "answered": 3, "transfer": 4, "ended": 5}
 
 // CreateCall records a new call, its idempotency key, the lease on its user's
 // concurrent calls and its count in the user's hour in one transaction, and
@@ -343,13 +353,14 @@ func (db *DB) endCall(ctx context.Context, c call.Call, end call.End, more ...ty
 	if err != nil {
 		return c, err
 	}
+	values := item{":to": text(string(end.Status)), ":cause": text(string(end.Cause)),
+		":sip": integer(int64(end.SIPStatus)), ":at": stamp(end.At), ":seen": text(string(c.Status))}
 	writes := append([]types.TransactWriteItem{
 		{Update: &types.Update{TableName: &db.table.Calls, Key: recordOf(c.ID),
-			UpdateExpression:         aws.String("SET #status = :to, cause = :cause, sip_status = :sip, ended_at = :at REMOVE active_shard"),
-			ConditionExpression:      aws.String("#status = :seen AND " + seenHangup(c)),
-			ExpressionAttributeNames: map[string]string{"#status": "status"},
-			ExpressionAttributeValues: item{":to": text(string(end.Status)), ":cause": text(string(end.Cause)),
-				":sip": integer(int64(end.SIPStatus)), ":at": stamp(end.At), ":seen": text(string(c.Status))},
+			UpdateExpression:                    aws.String("SET #status = :to, cause = :cause, sip_status = :sip, ended_at = :at REMOVE active_shard"),
+			ConditionExpression:                 aws.String("#status = :seen AND " + seenHangup(c) + " AND " + seenTransfer(c, values)),
+			ExpressionAttributeNames:            map[string]string{"#status": "status"},
+			ExpressionAttributeValues:           values,
 			ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}},
 		{Put: &types.Put{TableName: &db.table.Calls, Item: event}},
 		{Update: db.count(ended)},
