@@ -2,11 +2,42 @@ package guard
 
 import (
 	"net/netip"
+	"net/url"
 	"strconv"
 	"strings"
 
 	"github.com/krosai/telephony/shared/fault"
 )
+
+// WebhookURL checks where events are to go, and returns the name of its host: an
+// https URL with a public host name, with a port if need be (443, or 1024 and
+// above), without user and fragment. allowLoopback is for the laptop: it lets
+// 127.0.0.1, ::1 and localhost through, by http too.
+//
+// Where the name leads must be looked at as well, with PublicAddress, when it is
+// registered and at every connection.
+func WebhookURL(field, s string, allowLoopback bool) (host string, err error) {
+	refuse := func(why string) (string, error) { return "", fault.InvalidField(field, "malformed", why) }
+	u, err := url.Parse(s)
+	if err != nil || len(s) > 2048 || !visible(s) || strings.ContainsAny(s, " \\") {
+		return refuse("must be a URL of at most 2048 visible ASCII characters")
+	}
+	host = strings.ToLower(u.Hostname())
+	loopback := allowLoopback && (host == "127.0.0.1" || host == "::1" || host == "localhost")
+	switch {
+	case u.Scheme != "https" && (u.Scheme != "http" || !loopback):
+		return refuse("must begin with https://")
+	case u.User != nil || u.Opaque != "" || strings.Contains(s, "#"):
+		return refuse("must have no user name, password or fragment")
+	case u.Host != u.Hostname() && !goodPort(u.Port()) && !loopback:
+		return refuse("the port must be 443 or from 1024 to 65535")
+	case loopback:
+		return host, nil
+	case !hostName(host) || specialName(host):
+		return refuse("the host must be a name of the public Internet; IP addresses are refused")
+	}
+	return host, nil
+}
 
 // SIPAddress checks where a trunk leads: a public host name, with a port if
 // need be (443, or 1024 and above). Schemes, parameters, users, IP addresses
@@ -103,19 +134,30 @@ func AllowedAddress(field, s string, allowLoopback bool) error {
 	return nil
 }
 
-// public reports whether no part of the network is in IANA's special-purpose
-// address registries. Of IPv6 only 2000::/3 is public at all.
+// PublicAddress reports whether an address that is to be connected to is one of
+// the public Internet. An IPv4 address in IPv6 form is what it is in IPv4.
+func PublicAddress(a netip.Addr) bool {
+	a = a.Unmap()
+	return a.IsValid() && a.Zone() == "" && public(netip.PrefixFrom(a, a.BitLen()))
+}
+
+// specialUse is IANA's special-purpose address registries, and multicast. Of
+// IPv6 it holds what lies in 2000::/3, outside of which nothing is public.
+// https://www.iana.org/assignments/iana-ipv4-special-registry
+// https://www.iana.org/assignments/iana-ipv6-special-registry
+var specialUse = []string{
+	"0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12",
+	"192.0.0.0/24", "192.0.2.0/24", "192.31.196.0/24", "192.52.193.0/24", "192.88.99.0/24", "192.168.0.0/16",
+	"192.175.48.0/24", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4",
+	"2001::/23", "2001:db8::/32", "2002::/16", "2620:4f:8000::/48", "3fff::/20",
+}
+
+// public reports whether no part of the network is of special use.
 func public(network netip.Prefix) bool {
-	special := []string{"0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12",
-		"192.0.0.0/24", "192.0.2.0/24", "192.31.196.0/24", "192.52.193.0/24", "192.88.99.0/24", "192.168.0.0/16",
-		"192.175.48.0/24", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4"}
-	if network.Addr().Is6() {
-		if !netip.MustParsePrefix("2000::/3").Contains(network.Addr()) {
-			return false
-		}
-		special = []string{"2001::/23", "2001:db8::/32", "2002::/16", "2620:4f:8000::/48", "3fff::/20"}
+	if network.Addr().Is6() && !netip.MustParsePrefix("2000::/3").Contains(network.Addr()) {
+		return false
 	}
-	for _, s := range special {
+	for _, s := range specialUse {
 		if netip.MustParsePrefix(s).Overlaps(network) {
 			return false
 		}
