@@ -65,6 +65,21 @@ func RoomPrefix(userID, own string) string {
 	return strings.ToLower(crockford.EncodeToString(sum[:])[:8]) + "-" + own
 }
 
+// InboundRoom reports whether a room is named as LiveKit names those that the
+// rules of this platform make for inbound calls: RoomPrefix, the caller and
+// something random, with _ between them. Another deployment's may be as well.
+func InboundRoom(room string) bool {
+	if len(room) < 9 || room[8] != '-' || strings.Count(room[9:], "_") < 2 {
+		return false
+	}
+	for _, c := range room[:8] {
+		if !strings.ContainsRune("0123456789abcdefghjkmnpqrstvwxyz", c) {
+			return false
+		}
+	}
+	return true
+}
+
 // Rule sends calls that come in for the number to rooms with an agent.
 type Rule struct {
 	Name       string

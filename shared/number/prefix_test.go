@@ -23,3 +23,23 @@ func TestID(t *testing.T) {
 		t.Error(id) // an id is for ever
 	}
 }
+
+func TestInboundRoom(t *testing.T) {
+	t.Parallel()
+	for room, want := range map[string]bool{
+		number.RoomPrefix("usr_a", "support-") + "_+14155550100_DVBHmXhqaQ5k": true,
+		number.RoomPrefix("usr_a", "") + "_anonymous_DVBHmXhqaQ5k":            true,
+		number.RoomPrefix("usr_a", "a_b") + "_+14155550100_x":                 true,
+		number.RoomPrefix("usr_a", "support-") + "_+14155550100":              false,
+		number.RoomPrefix("usr_a", "support-"):                                false,
+		"support-_+14155550100_DVBHmXhqaQ5k":                                  false, // l, o, u and i are not in the alphabet
+		"SUPP0RTS-_+14155550100_x":                                            false,
+		"call_01KAMPJ5V0SAMPMECA00000000":                                     false,
+		"tést1234-_+14155550100_x":                                            false,
+		"":                                                                    false,
+	} {
+		if number.InboundRoom(room) != want {
+			t.Errorf("%q: %t", room, !want)
+		}
+	}
+}

@@ -1,0 +1,80 @@
+package call
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/oklog/ulid/v2"
+)
+
+func TestInboundID(t *testing.T) {
+	t.Parallel()
+	// Fixed for ever: another id for the same room would be another call.
+	if id := InboundID("RM_bs6k4iVcpRC8", time.UnixMilli(1795328695782)); id != "call_01M80YVQF601KRMCPJB9BTV3BB" {
+		t.Error(id)
+	}
+	seen := map[string]bool{}
+	for i := range 1000 {
+		at := t0.Add(time.Duration(i/10) * time.Hour)
+		id := InboundID(fmt.Sprintf("RM_%d", i), at)
+		u, err := ulid.ParseStrict(id[len("call_"):])
+		if err != nil || u.String() != id[len("call_"):] || !ulid.Time(u.Time()).Equal(at) || seen[id] {
+			t.Fatalf("%s of %v: %v, seen before %t", id, at, err, seen[id])
+		}
+		seen[id] = true
+	}
+	if InboundID("RM_1", t0) != InboundID("RM_1", t0.In(time.FixedZone("WAT", 3600))) || InboundID("RM_1", t0) == InboundID("RM_1", t0.Add(time.Millisecond)) {
+		t.Error("the id follows from the room and the moment it was made, and from nothing else")
+	}
+}
+
+func TestULIDIsTheLibrarys(t *testing.T) {
+	t.Parallel()
+	for _, at := range []time.Time{time.UnixMilli(0), t0, time.UnixMilli(1<<48 - 1)} {
+		for _, bits := range [][10]byte{{}, {1, 2, 3, 4, 5, 6, 7, 8, 9, 10}, {255, 255, 255, 255, 255, 255, 255, 255, 255, 255}, {9: 1}, {0: 128}} {
+			want := ulid.ULID{}
+			if err := want.SetTime(uint64(at.UnixMilli())); err != nil {
+				t.Fatal(err)
+			}
+			if err := want.SetEntropy(bits[:]); err != nil {
+				t.Fatal(err)
+			}
+			if got := ulidText(at, bits); got != want.String() {
+				t.Errorf("%v %v: %s, want %s", at, bits, got, want)
+			}
+		}
+	}
+}
+
+func TestEndOfLeave(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name   string
+		leave  Leave
+		status Status
+		cause  Cause
+	}{
+		{"caller gave up", Leave{"CLIENT_INITIATED", "hangup"}, NoAnswer, CalleeHangup},
+		{"caller gave up, seen late", Leave{"CONNECTION_TIMEOUT", "hangup"}, NoAnswer, CalleeHangup},
+		{"rang to the end", Leave{"CLIENT_INITIATED", "ringing"}, Failed, AgentUnavailable},
+		{"agent deleted the room", Leave{"ROOM_DELETED", "ringing"}, Failed, Unknown},
+		{"LiveKit stopped", Leave{"SERVER_SHUTDOWN", "ringing"}, Failed, Unknown},
+		{"gone while active", Leave{"CLIENT_INITIATED", "active"}, Failed, Unknown},
+		{"nothing was said", Leave{}, Failed, Unknown},
+	} {
+		c := Call{Direction: Inbound, CreatedAt: t0}
+		if d := cmp.Diff(End{Status: tt.status, Cause: tt.cause, At: t0}, c.EndOfLeave(tt.leave, t0)); d != "" {
+			t.Errorf("%s (-want +got):\n%s", tt.name, d)
+		}
+		c.HangupRequested = t0
+		if d := cmp.Diff(End{Status: Canceled, Cause: APIHangup, At: t0}, c.EndOfLeave(tt.leave, t0)); d != "" {
+			t.Errorf("%s, after a hang-up (-want +got):\n%s", tt.name, d)
+		}
+	}
+	c := Call{Direction: Inbound, CreatedAt: t0, AnsweredAt: t0, MaxDuration: 60}
+	if d := cmp.Diff(End{Status: Completed, Cause: CalleeHangup, SIPStatus: 200, At: t0}, c.EndOfLeave(Leave{"CLIENT_INITIATED", "hangup"}, t0)); d != "" {
+		t.Errorf("answered (-want +got):\n%s", d)
+	}
+}
