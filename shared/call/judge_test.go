@@ -1,7 +1,6 @@
 package call
 
 import (
-	"math"
 	"testing"
 	"time"
 
@@ -100,19 +99,5 @@ func TestStatusOnlyMovesForward(t *testing.T) {
 		if !s.Ended() || s.Before(Completed) {
 			t.Errorf("%s is not an end", s)
 		}
-	}
-}
-
-func TestDurationBucketIsWithinFourPercent(t *testing.T) {
-	t.Parallel()
-	for s := 30; s <= 14400; s++ {
-		b := DurationBucket(s)
-		middle := math.Pow(step, float64(b)-0.5)
-		if off := math.Abs(middle/float64(s) - 1); off > 0.04 {
-			t.Fatalf("%d s in bucket %d reads as %.1f s: %.1f %% off", s, b, middle, off*100)
-		}
-	}
-	if DurationBucket(0) != 0 || DurationBucket(1) != 1 {
-		t.Error("the first buckets hold 0 s and 1 s")
 	}
 }

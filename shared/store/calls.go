@@ -171,9 +171,10 @@ func (db *DB) CallStory(ctx context.Context, userID, id string) (call.Call, []ca
 var order = map[string]int{"dialing": 1, "ringing": 2, "answered": 3, "transfer": 4, "ended": 5}
 
 // CreateCall records a new call, its idempotency key, the lease on its user's
-// concurrent calls and its count in the user's hour in one transaction, and
-// returns the hour as it then stands. When the key was used before it returns
-// the call made then and replayed true; with another body, fault.Unprocessable.
+// concurrent calls and its count in the user's hour and statistics in one
+// transaction, and returns the hour as it then stands. When the key was used
+// before it returns the call made then and replayed true; with another body,
+// fault.Unprocessable.
 // What the user's policy does not allow is fault.Forbidden (CALLS_DISABLED,
 // DESTINATION_NOT_ALLOWED) or, when they have too many calls going or the hour is
 // spent, fault.Limited. A call that is refused uses up nothing.
@@ -190,7 +191,7 @@ func (db *DB) CreateCall(ctx context.Context, c call.Call, may Permit, once Once
 	if once.Key != "" {
 		writes = append(writes, db.rememberOnce(c, once))
 	}
-	err = db.transact(ctx, writes...)
+	err = db.transact(ctx, append(writes, db.started(c))...)
 	rows, no := refusedIn(err)
 	switch {
 	case err == nil:

@@ -1,30 +1,132 @@
 package store
 
 import (
+	"cmp"
+	"context"
 	"fmt"
+	"strconv"
+	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"github.com/krosai/telephony/shared/call"
 )
 
-// count is the write that adds one ended call to its owner's day. A day is the
-// UTC date on which the call was created. The row holds flat counters:
-// total, status_<status>, talk_seconds, country_<cc>, country_<cc>_completed
-// and the duration histogram hist_<bucket>.
+// The Stats table: one row of flat counters per user and day, each written in
+// the transaction of what it counts, so that statistics cost the same however
+// many calls there are. started counts the calls that were created, total and
+// status_<status> those that have ended, talk_seconds and the duration histogram
+// hist_<bucket> those that were completed, country_<cc> and
+// country_<cc>_completed both kinds by country. A day is the UTC date on which a
+// call was created.
+const dayForm = "2006-01-02"
+
+// noCountry is where calls are counted whose country nobody knows: of a caller
+// who hides their number, say. ISO 3166 leaves ZZ to its users.
+const noCountry = "ZZ"
+
+func dayOf(c call.Call) item {
+	return item{"user_id": text(c.UserID), "day": text(c.CreatedAt.UTC().Format(dayForm))}
+}
+
+// started is the write that counts a call which comes to be.
+func (db *DB) started(c call.Call) types.TransactWriteItem {
+	return types.TransactWriteItem{Update: &types.Update{TableName: &db.table.Stats, Key: dayOf(c),
+		UpdateExpression: aws.String("ADD started :one"), ExpressionAttributeValues: item{":one": integer(1)}}}
+}
+
+// count is the write that adds one ended call to its owner's day.
 func (db *DB) count(c call.Call) *types.Update {
-	u := &types.Update{TableName: &db.table.Stats,
-		Key:                       item{"user_id": text(c.UserID), "day": text(c.CreatedAt.UTC().Format("2006-01-02"))},
+	country := "country_" + cmp.Or(c.Country, noCountry)
+	u := &types.Update{TableName: &db.table.Stats, Key: dayOf(c),
 		UpdateExpression:          aws.String("ADD #total :one, #status :one, #country :one"),
-		ExpressionAttributeNames:  map[string]string{"#total": "total", "#status": "status_" + string(c.Status), "#country": "country_" + c.Country},
+		ExpressionAttributeNames:  map[string]string{"#total": "total", "#status": "status_" + string(c.Status), "#country": country},
 		ExpressionAttributeValues: item{":one": integer(1)}}
 	if c.Status == call.Completed {
 		u.UpdateExpression = aws.String("ADD #total :one, #status :one, #country :one, #completed :one, #bucket :one, #talk :talk")
-		u.ExpressionAttributeNames["#completed"] = "country_" + c.Country + "_completed"
+		u.ExpressionAttributeNames["#completed"] = country + "_completed"
 		u.ExpressionAttributeNames["#bucket"] = fmt.Sprintf("hist_%d", call.DurationBucket(c.Duration()))
 		u.ExpressionAttributeNames["#talk"] = "talk_seconds"
 		u.ExpressionAttributeValues[":talk"] = integer(int64(c.Duration()))
 	}
 	return u
+}
+
+// StatsOf reads a user's days from the date of from to that of to, both
+// included, in their order; a day without calls is left out. It is one query: a
+// year of busy days stays below the megabyte that one may read.
+func (db *DB) StatsOf(ctx context.Context, userID string, from, to time.Time) ([]call.Day, error) {
+	var days []call.Day
+	pages := dynamodb.NewQueryPaginator(db.client, &dynamodb.QueryInput{TableName: &db.table.Stats,
+		KeyConditionExpression:   aws.String("user_id = :user AND #day BETWEEN :from AND :to"),
+		ExpressionAttributeNames: map[string]string{"#day": "day"},
+		ExpressionAttributeValues: item{":user": text(userID), ":from": text(from.UTC().Format(dayForm)),
+			":to": text(to.UTC().Format(dayForm))}, ConsistentRead: aws.Bool(true)})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, broken("read statistics", err)
+		}
+		for _, row := range page.Items {
+			day, err := dayFrom(row)
+			if err != nil {
+				return nil, err
+			}
+			days = append(days, day)
+		}
+	}
+	return days, nil
+}
+
+func dayFrom(row item) (call.Day, error) {
+	d := call.Day{Ended: map[call.Status]int{}, Countries: map[string]call.Country{}, Durations: map[int]int{}}
+	for name, value := range row {
+		number, ok := value.(*types.AttributeValueMemberN)
+		if date, isText := value.(*types.AttributeValueMemberS); isText && name == "day" {
+			d.Date = date.Value
+		}
+		if !ok {
+			continue
+		}
+		n, err := strconv.Atoi(number.Value)
+		if err != nil {
+			return d, fmt.Errorf("decode statistics: %s: %w", name, err)
+		}
+		if err := add(&d, name, n); err != nil {
+			return d, err
+		}
+	}
+	return d, nil
+}
+
+// add puts one counter of a row where it belongs.
+func add(d *call.Day, name string, n int) error {
+	kind, of, _ := strings.Cut(name, "_")
+	switch kind {
+	case "started":
+		d.Started = n
+	case "talk":
+		d.TalkSeconds = n
+	case "status":
+		d.Ended[call.Status(of)] = n
+	case "country":
+		country, completed := strings.CutSuffix(of, "_completed")
+		tally := d.Countries[country]
+		if completed {
+			tally.Completed = n
+		} else {
+			tally.Total = n
+		}
+		d.Countries[country] = tally
+	case "hist":
+		bucket, err := strconv.Atoi(of)
+		if err != nil {
+			return fmt.Errorf("decode statistics: %s: %w", name, err)
+		}
+		d.Durations[bucket] = n
+	}
+	return nil
 }

@@ -1,0 +1,109 @@
+package store_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/krosai/telephony/shared/account"
+	"github.com/krosai/telephony/shared/call"
+	"github.com/krosai/telephony/shared/store"
+	"github.com/krosai/telephony/shared/store/storetest"
+)
+
+// idsOf walks through a list page by page and returns the ids it showed.
+func idsOf(t *testing.T, db *storetest.Database, user string, h store.History, limit int) (ids []string) {
+	t.Helper()
+	for after, more := "", true; more; more = after != "" {
+		calls, next, err := db.CallsOf(t.Context(), user, h, limit, after)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(calls) > limit {
+			t.Fatalf("%d calls on a page of %d", len(calls), limit)
+		}
+		for _, c := range calls {
+			ids = append(ids, c.ID)
+		}
+		after = next
+	}
+	return ids
+}
+
+// TestHistoryIsComplete: whatever is asked for, walking through the pages shows
+// each call that fits once, newest first, also when two were created at once.
+func TestHistoryIsComplete(t *testing.T) {
+	t.Parallel()
+	db, random := storetest.Open(t, nil), rand.New(rand.NewPCG(1, 2))
+	for _, user := range []string{"ada", "bob"} {
+		if err := db.PutPolicy(t.Context(), user, account.Policy{CallsEnabled: true, MaxConcurrentCalls: 100}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	statuses := []call.Status{call.Initiated, call.Ringing, call.Completed, call.Busy}
+	var all []call.Call
+	for i := range 60 {
+		c := newCall(fmt.Sprintf("%02d", i))
+		c.UserID = []string{"ada", "ada", "bob"}[i%3]
+		c.CreatedAt = t0.Add(time.Duration(i/4) * 500 * time.Millisecond)
+		c.Direction = []call.Direction{call.Outbound, call.Inbound}[random.IntN(2)]
+		c.NumberID = []string{"pn_1", "pn_2"}[random.IntN(2)]
+		c.Status = statuses[random.IntN(len(statuses))]
+		create(t, db, c)
+		all = append(all, c)
+	}
+	for name, h := range map[string]store.History{
+		"all":             {},
+		"completed":       {Status: call.Completed},
+		"inbound":         {Direction: call.Inbound},
+		"of a number":     {NumberID: "pn_2"},
+		"of no number":    {NumberID: "pn_3"},
+		"all of it":       {Status: call.Busy, Direction: call.Outbound, NumberID: "pn_1"},
+		"from":            {From: t0.Add(3 * time.Second)},
+		"to":              {To: t0.Add(3 * time.Second)},
+		"from and to":     {From: t0.Add(time.Second), To: t0.Add(1001 * time.Millisecond)},
+		"at no time":      {From: t0.Add(time.Hour), To: t0.Add(2 * time.Hour)},
+		"busy for a time": {Status: call.Busy, From: t0.Add(time.Second), To: t0.Add(4 * time.Second)},
+	} {
+		for _, user := range []string{"ada", "bob", "eve"} {
+			var want []string
+			for _, c := range all {
+				if c.UserID == user && !c.CreatedAt.Before(h.From) && (h.To.IsZero() || c.CreatedAt.Before(h.To)) &&
+					(h.Status == "" || h.Status == c.Status) && (h.Direction == "" || h.Direction == c.Direction) && (h.NumberID == "" || h.NumberID == c.NumberID) {
+					want = append(want, c.ID)
+				}
+			}
+			slices.Reverse(want)
+			for _, limit := range []int{1, 3, 100} {
+				if d := cmp.Diff(want, idsOf(t, db, user, h, limit)); d != "" {
+					t.Errorf("%s of %s by %d (-want +got):\n%s", name, user, limit, d)
+				}
+			}
+		}
+	}
+}
+
+// TestHistoryShowsNoPrompts: what a list shows of a call, and no more.
+func TestHistoryShowsNoPrompts(t *testing.T) {
+	t.Parallel()
+	db := storetest.Open(t, nil)
+	c := newCall("1")
+	create(t, db, c)
+	if _, err := db.EndCall(t.Context(), c, call.End{Status: call.Busy, Cause: call.Declined, SIPStatus: 603, At: t0.Add(time.Second)}); err != nil {
+		t.Fatal(err)
+	}
+	got, _, err := db.CallsOf(t.Context(), "ada", store.History{}, 10, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := call.Call{ID: c.ID, UserID: c.UserID, Direction: c.Direction, PhoneNumber: c.PhoneNumber, FromNumber: c.FromNumber,
+		NumberID: c.NumberID, RoomName: c.RoomName, AgentName: c.AgentName, Country: c.Country, Metadata: c.Metadata,
+		Status: call.Busy, Cause: call.Declined, SIPStatus: 603, CreatedAt: c.CreatedAt, EndedAt: t0.Add(time.Second)}
+	if d := cmp.Diff([]call.Call{want}, got); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+}

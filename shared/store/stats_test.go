@@ -1,0 +1,113 @@
+package store_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/krosai/telephony/shared/call"
+	"github.com/krosai/telephony/shared/store"
+	"github.com/krosai/telephony/shared/store/storetest"
+)
+
+// TestStatsCountEachCallOnce: its start and its end, on the day on which it was
+// created, whenever it ends.
+func TestStatsCountEachCallOnce(t *testing.T) {
+	t.Parallel()
+	db, ctx := storetest.Open(t, nil), t.Context()
+	midnight := time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC)
+	for _, tt := range []struct {
+		id, user, country string
+		created           time.Time
+		end               call.Status
+		talk              time.Duration
+	}{
+		{"1", "ada", "US", midnight.Add(-time.Millisecond), call.Completed, 90 * time.Second},
+		{"2", "ada", "US", midnight, call.Completed, 5*time.Second + 600*time.Millisecond},
+		{"3", "ada", "NG", midnight.Add(time.Hour), call.Completed, 0},
+		{"4", "ada", "NG", midnight.Add(24*time.Hour - time.Millisecond), call.Busy, 0},
+		{"5", "ada", "", midnight.Add(time.Hour), call.NoAnswer, 0},
+		{"6", "ada", "US", midnight.Add(time.Hour), "", 0},
+		{"7", "ada", "US", midnight.Add(24 * time.Hour), call.Failed, 0},
+		{"8", "bob", "US", midnight.Add(time.Hour), call.Canceled, 0},
+	} {
+		c := newCall(tt.id)
+		c.UserID, c.Country, c.CreatedAt = tt.user, tt.country, tt.created
+		if err := place(ctx, db, c); err != nil {
+			t.Fatal(err)
+		}
+		if tt.end == "" {
+			continue
+		}
+		at := tt.created.Add(10 * time.Second)
+		if tt.end == call.Completed {
+			var err error
+			if c, err = db.Advance(ctx, c.ID, call.InProgress, at); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range 2 {
+			if _, err := db.EndCall(ctx, c, call.End{Status: tt.end, Cause: call.Unknown, At: at.Add(tt.talk)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	db.Trips()
+	got, err := db.StatsOf(ctx, "ada", midnight.Add(-time.Second), midnight.Add(time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []call.Day{
+		{Date: "2026-11-22", Started: 1, TalkSeconds: 90, Ended: map[call.Status]int{call.Completed: 1},
+			Countries: map[string]call.Country{"US": {Total: 1, Completed: 1}}, Durations: map[int]int{call.DurationBucket(90): 1}},
+		{Date: "2026-11-23", Started: 5, TalkSeconds: 6, Ended: map[call.Status]int{call.Completed: 2, call.Busy: 1, call.NoAnswer: 1},
+			Countries: map[string]call.Country{"US": {Total: 1, Completed: 1}, "NG": {Total: 2, Completed: 1}, "ZZ": {Total: 1}},
+			Durations: map[int]int{6: 1, 0: 1}},
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+	if trips := db.Trips(); trips != 1 {
+		t.Errorf("%d round trips", trips)
+	}
+	if days, err := db.StatsOf(ctx, "eve", midnight, midnight); err != nil || len(days) != 0 {
+		t.Errorf("eve has %v, %v", days, err)
+	}
+}
+
+// TestRefusedRequestsAreNotCounted: neither the second with a key nor one that
+// the policy forbids; a call whose workflow did not start has failed.
+func TestRefusedRequestsAreNotCounted(t *testing.T) {
+	t.Parallel()
+	db, ctx := storetest.Open(t, nil), t.Context()
+	once := store.Once{Route: "create-call", Key: "k", BodyHash: "h"}
+	for _, id := range []string{"1", "2"} {
+		if _, _, _, err := db.CreateCall(ctx, newCall(id), store.Permit{Home: "US"}, once); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, _, _, err := db.CreateCall(ctx, newCall("3"), store.Permit{Home: "NG"}, store.Once{}); err == nil {
+		t.Fatal("a call abroad was accepted")
+	}
+	db.LoseReplies(1)
+	if _, _, _, err := db.CreateCall(ctx, newCall("4"), store.Permit{Home: "US"}, store.Once{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.RefuseCall(ctx, newCall("4"), call.End{Status: call.Failed, Cause: call.NetworkError, At: t0}, store.Once{}); err != nil {
+		t.Fatal(err)
+	}
+	days, err := db.StatsOf(ctx, "ada", t0, t0)
+	if err != nil || len(days) != 1 {
+		t.Fatal(days, err)
+	}
+	if days[0].Started != 2 || days[0].Active() != 1 || days[0].Ended[call.Failed] != 1 {
+		t.Errorf("%+v", days[0])
+	}
+}
+
+func place(ctx context.Context, db *storetest.Database, c call.Call) error {
+	_, _, _, err := db.CreateCall(ctx, c, store.Permit{Home: c.Country}, store.Once{})
+	return err
+}
