@@ -54,10 +54,28 @@ func (c *Client) ReadRoom(ctx context.Context, name string) (call.Room, error) {
 		case p.Kind == livekit.ParticipantInfo_AGENT:
 			room.Agent = true
 		case p.Identity == call.CalleeIdentity, p.Kind == livekit.ParticipantInfo_SIP && room.Callee == nil:
-			room.Callee = &call.Phone{ID: p.Sid, Status: p.Attributes[callStatus]}
+			room.Others = room.Others || room.Callee != nil
+			room.Callee = phoneOf(p)
+		case p.Kind != livekit.ParticipantInfo_INGRESS && p.Kind != livekit.ParticipantInfo_EGRESS && !p.GetPermission().GetHidden():
+			room.Others = true
 		}
 	}
 	return room, nil
+}
+
+// phoneOf reads a SIP participant. Where the rule of an inbound call hides the
+// caller, LiveKit leaves out both numbers.
+func phoneOf(p *livekit.ParticipantInfo) *call.Phone {
+	a := p.GetAttributes()
+	return &call.Phone{ID: p.GetSid(), Identity: p.GetIdentity(), Status: a[callStatus],
+		TrunkID: a["sip.trunkID"], RuleID: a["sip.ruleID"], Caller: a["sip.phoneNumber"], Called: a["sip.trunkPhoneNumber"]}
+}
+
+// UpdateRoomMetadata replaces what everybody in a room can read about it. A room
+// that does not exist is fault.NotFound.
+func (c *Client) UpdateRoomMetadata(ctx context.Context, room, metadata string) error {
+	_, err := send(ctx, c.rooms.UpdateRoomMetadata, &livekit.UpdateRoomMetadataRequest{Room: room, Metadata: metadata})
+	return err
 }
 
 // DeleteRoom ends the room and every leg in it: a ringing phone is cancelled, a
@@ -73,9 +91,20 @@ func (c *Client) DeleteRoom(ctx context.Context, name string) error {
 // RoomInfo is a room of the project.
 type RoomInfo struct {
 	Name         string
+	ID           string // RM_…, never used twice
 	CreatedAt    time.Time
-	Participants int
+	Participants int // phones and people: LiveKit does not count agents here
+	Publishers   int // who has published a track, agents too
 }
+
+// Settled reports whether a room's counts are those of a call that goes on: a
+// phone, and somebody who talks with it. The counts trail the room by up to five
+// seconds. An agent that listens only, or a person who stays when the phone has
+// gone, makes them misleading: where they are in doubt, ReadRoom tells.
+//
+// (LiveKit 1.13 keeps the counts with the room's record, which it writes at most
+// every five seconds; the local platform's tests count phones and agents.)
+func (r RoomInfo) Settled() bool { return r.Participants > 0 && r.Publishers > 1 }
 
 // Rooms lists the rooms of the whole project, other people's included.
 func (c *Client) Rooms(ctx context.Context) ([]RoomInfo, error) {
@@ -85,11 +114,18 @@ func (c *Client) Rooms(ctx context.Context) ([]RoomInfo, error) {
 	}
 	rooms := make([]RoomInfo, 0, len(answer.GetRooms()))
 	for _, r := range answer.GetRooms() {
-		created := time.UnixMilli(r.CreationTimeMs)
-		if r.CreationTimeMs == 0 {
-			created = time.Unix(r.CreationTime, 0) // servers before 1.9
-		}
-		rooms = append(rooms, RoomInfo{Name: r.Name, CreatedAt: created.UTC(), Participants: int(r.NumParticipants)})
+		rooms = append(rooms, RoomInfo{Name: r.Name, ID: r.Sid, CreatedAt: createdAt(r), Participants: int(r.NumParticipants), Publishers: int(r.NumPublishers)})
 	}
 	return rooms, nil
+}
+
+// createdAt is when a room was made, the zero time if that is not said.
+func createdAt(r *livekit.Room) time.Time {
+	switch {
+	case r.GetCreationTimeMs() != 0:
+		return time.UnixMilli(r.GetCreationTimeMs()).UTC()
+	case r.GetCreationTime() != 0:
+		return time.Unix(r.GetCreationTime(), 0).UTC() // servers before 1.9
+	}
+	return time.Time{}
 }

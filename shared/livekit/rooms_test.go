@@ -36,13 +36,19 @@ func TestRooms(t *testing.T) {
 		t.Error(diff)
 	}
 	rooms, err := client.Rooms(ctx)
-	if diff := cmp.Diff([]RoomInfo{{Name: "call_1", CreatedAt: time.UnixMilli(1795328695783).UTC()}}, rooms); err != nil || diff != "" {
+	if diff := cmp.Diff([]RoomInfo{{Name: "call_1", ID: "RM_000001", CreatedAt: time.UnixMilli(1795328695783).UTC()}}, rooms); err != nil || diff != "" {
 		t.Error(err, diff)
+	}
+	if err := client.UpdateRoomMetadata(ctx, "call_1", "{}"); err != nil || server.Room("call_1").Metadata != "{}" {
+		t.Errorf("metadata %q, %v", server.Room("call_1").Metadata, err)
 	}
 	for range 2 {
 		if err := client.DeleteRoom(ctx, "call_1"); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if err := client.UpdateRoomMetadata(ctx, "call_1", "{}"); !fault.Is(err, fault.NotFound) {
+		t.Errorf("metadata of a room that is gone: %v", err)
 	}
 	if got, err := client.ReadRoom(ctx, "call_1"); err != nil || got != (call.Room{}) {
 		t.Errorf("a room that is gone: %v, %v", got, err)
@@ -61,12 +67,20 @@ func TestReadRoom(t *testing.T) {
 		in   []*lk.ParticipantInfo
 		want call.Room
 	}{
-		"agent alone":                     {[]*lk.ParticipantInfo{agent}, call.Room{Agent: true}},
-		"agent has left":                  {[]*lk.ParticipantInfo{gone}, call.Room{}},
-		"ringing":                         {[]*lk.ParticipantInfo{agent, phone("callee", "PA_1", "ringing")}, call.Room{Agent: true, Callee: &call.Phone{ID: "PA_1", Status: "ringing"}}},
-		"inbound":                         {[]*lk.ParticipantInfo{phone("sip_+1555", "PA_2", "active")}, call.Room{Callee: &call.Phone{ID: "PA_2", Status: "active"}}},
-		"the callee before another phone": {[]*lk.ParticipantInfo{phone("sip_+1555", "PA_2", "active"), phone("callee", "PA_1", "dialing")}, call.Room{Callee: &call.Phone{ID: "PA_1", Status: "dialing"}}},
-		"a browser":                       {[]*lk.ParticipantInfo{{Identity: "supervisor", State: lk.ParticipantInfo_ACTIVE}}, call.Room{}},
+		"agent alone":    {[]*lk.ParticipantInfo{agent}, call.Room{Agent: true}},
+		"agent has left": {[]*lk.ParticipantInfo{gone}, call.Room{}},
+		"ringing":        {[]*lk.ParticipantInfo{agent, phone("callee", "PA_1", "ringing")}, call.Room{Agent: true, Callee: &call.Phone{ID: "PA_1", Identity: "callee", Status: "ringing"}}},
+		"an inbound call": {[]*lk.ParticipantInfo{{Sid: "PA_1", Identity: "sip_+1555", Kind: lk.ParticipantInfo_SIP, Attributes: map[string]string{"sip.callStatus": "ringing",
+			"sip.trunkID": "ST_1", "sip.ruleID": "SDR_1", "sip.phoneNumber": "+1555", "sip.trunkPhoneNumber": "+2348012345678"}}},
+			call.Room{Callee: &call.Phone{ID: "PA_1", Identity: "sip_+1555", Status: "ringing", TrunkID: "ST_1", RuleID: "SDR_1", Caller: "+1555", Called: "+2348012345678"}}},
+		"inbound":                         {[]*lk.ParticipantInfo{phone("sip_+1555", "PA_2", "active")}, call.Room{Callee: &call.Phone{ID: "PA_2", Identity: "sip_+1555", Status: "active"}}},
+		"the callee before another phone": {[]*lk.ParticipantInfo{phone("sip_+1555", "PA_2", "active"), phone("callee", "PA_1", "dialing")}, call.Room{Others: true, Callee: &call.Phone{ID: "PA_1", Identity: "callee", Status: "dialing"}}},
+		"a browser":                       {[]*lk.ParticipantInfo{{Identity: "supervisor", State: lk.ParticipantInfo_ACTIVE}}, call.Room{Others: true}},
+		"nobody to talk to": {[]*lk.ParticipantInfo{
+			{Identity: "recorder", Kind: lk.ParticipantInfo_EGRESS, State: lk.ParticipantInfo_ACTIVE},
+			{Identity: "music", Kind: lk.ParticipantInfo_INGRESS, State: lk.ParticipantInfo_ACTIVE},
+			{Identity: "left", State: lk.ParticipantInfo_DISCONNECTED},
+			{Identity: "listener", State: lk.ParticipantInfo_ACTIVE, Permission: &lk.ParticipantPermission{Hidden: true}}}, call.Room{}},
 	}
 	server := livekittest.New(t)
 	client := Open(config(server.URL))

@@ -24,6 +24,10 @@ type Event struct {
 	Room      string
 	CreatedAt time.Time // whole seconds
 
+	// Of the room; absent on track_… events.
+	RoomID        string // RM_…
+	RoomCreatedAt time.Time
+
 	// The participant, where the event is about one. Only Identity and
 	// ParticipantID are set on track_… events.
 	Identity      string
@@ -105,17 +109,16 @@ func (c *Client) webhookKey(t *jwt.Token) (any, error) {
 }
 
 func eventOf(e *livekit.WebhookEvent) Event {
-	out := Event{ID: e.GetId(), Name: e.GetEvent(), Room: e.GetRoom().GetName(), CreatedAt: time.Unix(e.GetCreatedAt(), 0).UTC()}
+	out := Event{ID: e.GetId(), Name: e.GetEvent(), Room: e.GetRoom().GetName(), CreatedAt: time.Unix(e.GetCreatedAt(), 0).UTC(),
+		RoomID: e.GetRoom().GetSid(), RoomCreatedAt: createdAt(e.GetRoom())}
 	p := e.GetParticipant()
 	if p == nil {
 		return out
 	}
 	out.Identity, out.ParticipantID = p.Identity, p.Sid
 	out.Phone, out.Agent = p.Kind == livekit.ParticipantInfo_SIP, p.Kind == livekit.ParticipantInfo_AGENT
-	a := p.GetAttributes()
-	out.Status = a[callStatus]
-	out.TrunkID, out.RuleID = a["sip.trunkID"], a["sip.ruleID"]
-	out.Caller, out.Called = a["sip.phoneNumber"], a["sip.trunkPhoneNumber"]
+	a, phone := p.GetAttributes(), phoneOf(p)
+	out.Status, out.TrunkID, out.RuleID, out.Caller, out.Called = phone.Status, phone.TrunkID, phone.RuleID, phone.Caller, phone.Called
 	if out.Name == "participant_left" {
 		out.Leave.Status = out.Status
 		if p.DisconnectReason != livekit.DisconnectReason_UNKNOWN_REASON {

@@ -16,7 +16,7 @@ import (
 	"github.com/krosai/telephony/shared/secret"
 )
 
-const left = `{"event":"participant_left","room":{"sid":"RM_1","name":"call_1","numParticipants":1},
+const left = `{"event":"participant_left","room":{"sid":"RM_1","name":"call_1","numParticipants":1,"creationTime":"1795328600","creationTimeMs":"1795328600123"},
 "participant":{"sid":"PA_1","identity":"callee","state":"DISCONNECTED","kind":"SIP","aNewField":7,
 "attributes":{"sip.callID":"SCL_1","sip.callIDFull":"x","sip.callTag":"y","sip.callStatus":"hangup","sip.trunkID":"ST_1","sip.phoneNumber":"+14155550100","sip.trunkPhoneNumber":"+2348012345678"},
 "disconnectReason":"CLIENT_INITIATED"},"id":"EV_1","createdAt":"1795328649"}`
@@ -38,6 +38,7 @@ func TestReceiveWebhook(t *testing.T) {
 	c.OldAPIKey, c.OldAPISecret = "APIold", secret.New("the-secret-before-rotation-was-this")
 	client := Open(c)
 	want := Event{ID: "EV_1", Name: "participant_left", Room: "call_1", CreatedAt: time.Unix(1795328649, 0).UTC(),
+		RoomID: "RM_1", RoomCreatedAt: time.UnixMilli(1795328600123).UTC(),
 		Identity: "callee", ParticipantID: "PA_1", Phone: true, Status: "hangup", Answered: true,
 		Leave:   call.Leave{Reason: "CLIENT_INITIATED", Status: "hangup"},
 		TrunkID: "ST_1", Caller: "+14155550100", Called: "+2348012345678"}
@@ -54,7 +55,7 @@ func TestReceiveWebhook(t *testing.T) {
 	// What LiveKit leaves out is not a reason.
 	got, err := client.ReceiveWebhook([]byte(`{"event":"participant_left","participant":{"sid":"PA_1"}}`),
 		sign(t, `{"event":"participant_left","participant":{"sid":"PA_1"}}`, livekittest.APIKey, livekittest.APISecret, time.Minute))
-	if err != nil || got.Leave != (call.Leave{}) || got.Answered {
+	if err != nil || got.Leave != (call.Leave{}) || got.Answered || !got.RoomCreatedAt.IsZero() {
 		t.Errorf("got %+v, %v", got, err)
 	}
 }

@@ -67,7 +67,9 @@ type Server struct {
 
 // Room is a room and who is in it.
 type Room struct {
+	ID           string
 	Request      *livekit.CreateRoomRequest
+	Metadata     string // of the last UpdateRoomMetadata
 	Participants []*livekit.ParticipantInfo
 }
 
@@ -135,7 +137,7 @@ func (s *Server) Join(room string, p *livekit.ParticipantInfo) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.rooms[room] == nil {
-		s.rooms[room] = &Room{Request: &livekit.CreateRoomRequest{Name: room}}
+		s.rooms[room] = &Room{ID: s.id("RM"), Request: &livekit.CreateRoomRequest{Name: room}}
 	}
 	s.rooms[room].Participants = append(s.rooms[room].Participants, p)
 }
@@ -218,7 +220,7 @@ func authorize(r *http.Request, method string) error {
 		ok = video != nil && video.RoomCreate
 	case "ListRooms":
 		ok = video != nil && video.RoomList
-	case "ListParticipants":
+	case "ListParticipants", "UpdateRoomMetadata":
 		ok = video != nil && video.RoomAdmin && video.Room != ""
 	case "CreateSIPParticipant":
 		ok = phone != nil && phone.Call
@@ -253,9 +255,21 @@ func (r roomService) CreateRoom(_ context.Context, q *livekit.CreateRoomRequest)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.rooms[q.Name] == nil {
-		s.rooms[q.Name] = &Room{Request: q}
+		s.rooms[q.Name] = &Room{ID: s.id("RM"), Request: q}
 	}
-	return &livekit.Room{Name: q.Name, Sid: s.id("RM")}, nil
+	return &livekit.Room{Name: q.Name, Sid: s.rooms[q.Name].ID}, nil
+}
+
+func (r roomService) UpdateRoomMetadata(_ context.Context, q *livekit.UpdateRoomMetadataRequest) (*livekit.Room, error) {
+	s := r.server
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	room := s.rooms[q.Room]
+	if room == nil {
+		return nil, twirp.NotFoundError("requested room does not exist")
+	}
+	room.Metadata = q.Metadata
+	return &livekit.Room{Name: q.Room, Sid: room.ID, Metadata: q.Metadata}, nil
 }
 
 func (r roomService) ListRooms(context.Context, *livekit.ListRoomsRequest) (*livekit.ListRoomsResponse, error) {
@@ -264,8 +278,14 @@ func (r roomService) ListRooms(context.Context, *livekit.ListRoomsRequest) (*liv
 	defer s.mu.Unlock()
 	out := &livekit.ListRoomsResponse{}
 	for name, room := range s.rooms {
-		out.Rooms = append(out.Rooms, &livekit.Room{Name: name, CreationTimeMs: 1795328695783,
-			NumParticipants: uint32(len(room.Participants))})
+		info := &livekit.Room{Name: name, Sid: room.ID, CreationTimeMs: 1795328695783}
+		for _, p := range room.Participants { // who all publish here
+			info.NumPublishers++
+			if p.Kind != livekit.ParticipantInfo_AGENT && p.Kind != livekit.ParticipantInfo_EGRESS {
+				info.NumParticipants++
+			}
+		}
+		out.Rooms = append(out.Rooms, info)
 	}
 	return out, nil
 }
