@@ -56,6 +56,7 @@ type Deps struct {
 	DB            *store.DB
 	LiveKit       *livekit.Client
 	Flow          *flow.Client
+	Agents        preparecall.Agents // what the calls' agents are told
 	Now           func() time.Time
 	Log           *slog.Logger
 	Version       string
@@ -113,7 +114,7 @@ func Tasks(d Deps) map[string]any {
 		"dialcall":      (&dialcall.Task{Calls: d.DB, Phone: d.LiveKit, Settle: s, Now: d.Now, Log: d.Log}).Run,
 		"expirerequest": (&expirerequest.Task{Requests: d.DB, Now: d.Now, Log: d.Log}).Run,
 		"notifyrequest": (&notifyrequest.Task{Requests: d.DB, Now: d.Now, Log: d.Log}).Run,
-		"preparecall":   (&preparecall.Task{Rooms: d.LiveKit, Settle: s, Now: d.Now}).Run,
+		"preparecall":   (&preparecall.Task{Rooms: d.LiveKit, Settle: s, Agents: d.Agents, Now: d.Now}).Run,
 		"settlecall":    (&settlecall.Task{Settle: s, Now: d.Now}).Run,
 		"sweepcalls":    (&sweepcalls.Task{Calls: d.DB, Rooms: d.LiveKit, Flow: d.Flow, Settle: s, Now: d.Now, Log: d.Log}).Run,
 		"sweepnumbers":  (&sweepnumbers.Task{Requests: d.DB, Numbers: d.DB, Flow: d.Flow, Now: d.Now, Log: d.Log}).Run,

@@ -5,7 +5,6 @@ package preparecall
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -24,6 +23,7 @@ type Rooms interface {
 type Task struct {
 	Rooms  Rooms
 	Settle *settle.Settler
+	Agents Agents
 	Now    func() time.Time
 }
 
@@ -60,7 +60,7 @@ func (t *Task) Run(ctx context.Context, in Input) (Output, error) {
 	if err != nil || c.Status.Ended() {
 		return Output{Outcome: "ended"}, err
 	}
-	metadata, err := Metadata(c)
+	metadata, err := t.Agents.Metadata(c)
 	if err != nil {
 		return Output{}, err
 	}
@@ -104,23 +104,4 @@ func (t *Task) awaitAgent(ctx context.Context, room string) (bool, error) {
 		}
 	}
 	return false, nil
-}
-
-// Metadata is what the agent gets with its job: JSON with the call's id, whom
-// it talks to and what it is to say. docs/agents.md lists the members.
-func Metadata(c call.Call) (string, error) {
-	b, err := json.Marshal(struct {
-		CallID         string            `json:"call_id"`
-		Direction      call.Direction    `json:"direction"`
-		PhoneNumber    string            `json:"phone_number"`
-		FromNumber     string            `json:"from_number"`
-		SystemPrompt   string            `json:"system_prompt,omitempty"`
-		WelcomeMessage string            `json:"welcome_message,omitempty"`
-		Voice          *call.Voice       `json:"voice,omitempty"`
-		Metadata       map[string]string `json:"metadata,omitempty"`
-	}{c.ID, c.Direction, c.PhoneNumber, c.FromNumber, c.SystemPrompt, c.WelcomeMessage, c.Voice, c.Metadata})
-	if err != nil {
-		return "", fmt.Errorf("encode dispatch metadata: %w", err)
-	}
-	return string(b), nil
 }

@@ -72,7 +72,7 @@ func setUp(t *testing.T, r *rooms) (*storetest.Database, *preparecall.Task) {
 	if _, _, _, err := db.CreateCall(t.Context(), c, store.Permit{Home: "US"}, store.Once{}); err != nil {
 		t.Fatal(err)
 	}
-	return db, &preparecall.Task{Rooms: r, Now: time.Now, Settle: &settle.Settler{Calls: db, Rooms: r, Flow: noFlow{}, Now: time.Now}}
+	return db, &preparecall.Task{Rooms: r, Now: time.Now, Agents: agents, Settle: &settle.Settler{Calls: db, Rooms: r, Flow: noFlow{}, Now: time.Now}}
 }
 
 // hangUp ends the call as a hang-up does.
@@ -192,7 +192,8 @@ func TestRepeatIsHarmless(t *testing.T) {
 			time.Sleep(time.Minute)
 		}
 		want := livekit.Room{Name: id, AgentName: "support-agent", EmptyTimeout: time.Minute, DepartureTimeout: 20 * time.Second,
-			Metadata: `{"call_id":"` + id + `","direction":"outbound","phone_number":"+14155550100","from_number":"+2348012345678","system_prompt":"Be kind."}`}
+			Metadata: `{"call_id":"` + id + `","direction":"outbound","phone_number":"+14155550100","from_number":"+2348012345678","system_prompt":"Be kind.",` +
+				toldOfTranscript + `}`}
 		if d := cmp.Diff([]livekit.Room{want, want}, r.made); d != "" {
 			t.Errorf("rooms (-want +got):\n%s", d)
 		}
@@ -216,31 +217,4 @@ func TestNoRoomForACallThatIsOver(t *testing.T) {
 			t.Errorf("unknown call: %v", err)
 		}
 	})
-}
-
-func TestMetadata(t *testing.T) {
-	t.Parallel()
-	full := call.Call{ID: id, Direction: call.Outbound, PhoneNumber: "+14155550100", FromNumber: "+2348012345678",
-		SystemPrompt: "You confirm deliveries.", WelcomeMessage: "Hello, this is Ada.", Voice: &call.Voice{Language: "en-NG", VoiceID: "ada", Speed: 1.5},
-		Metadata: map[string]string{"order": "A-1001", "city": "Lagos"},
-		// What the agent is not told:
-		UserID: "ada", TrunkID: "ST_1", TaskToken: "token", NumberID: "pn_1"}
-	for name, tt := range map[string]struct {
-		c    call.Call
-		want string
-	}{
-		"full": {full, `{"call_id":"call_01KAMPJ5V0SAMPMECA00000000","direction":"outbound","phone_number":"+14155550100","from_number":"+2348012345678",` +
-			`"system_prompt":"You confirm deliveries.","welcome_message":"Hello, this is Ada.",` +
-			`"voice":{"language":"en-NG","voice_id":"ada","speed":1.5},"metadata":{"city":"Lagos","order":"A-1001"}}`},
-		"least": {call.Call{ID: id, Direction: call.Inbound, PhoneNumber: "+14155550100", FromNumber: "+2348012345678"},
-			`{"call_id":"call_01KAMPJ5V0SAMPMECA00000000","direction":"inbound","phone_number":"+14155550100","from_number":"+2348012345678"}`},
-	} {
-		got, err := preparecall.Metadata(tt.c)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if d := cmp.Diff(tt.want, got); d != "" {
-			t.Errorf("%s (-want +got):\n%s", name, d)
-		}
-	}
 }
