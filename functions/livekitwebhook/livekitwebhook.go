@@ -60,11 +60,13 @@ func (e *Endpoint) receive(ctx context.Context, in *Input) (*struct{}, error) {
 	return nil, nil
 }
 
-// apply ends the call whose phone has left. While a call is being dialled its
-// dial knows more than any event, so only answered calls are looked at.
+// apply ends the call whose phone or whose agent has left. While a call is being
+// dialled its dial knows more than any event, so only answered calls are looked
+// at.
 func (e *Endpoint) apply(ctx context.Context, event livekit.Event) error {
-	phoneLeft := event.Name == "participant_left" && event.Identity == call.CalleeIdentity
-	if !phoneLeft && event.Name != "room_finished" {
+	left := event.Name == "participant_left"
+	phoneLeft, agentLeft := left && event.Identity == call.CalleeIdentity, left && event.Agent
+	if !phoneLeft && !agentLeft && event.Name != "room_finished" {
 		return nil
 	}
 	if err := api.ID("call_", event.Room, "call"); err != nil {
@@ -72,6 +74,10 @@ func (e *Endpoint) apply(ctx context.Context, event livekit.Event) error {
 	}
 	c, err := e.Settle.Calls.Call(ctx, event.Room)
 	if err != nil || c.Status != call.InProgress {
+		return err
+	}
+	if agentLeft {
+		_, err = e.Settle.Deserted(ctx, c)
 		return err
 	}
 	at := e.Now()

@@ -241,6 +241,63 @@ func TestEffect(t *testing.T) {
 	}
 }
 
+// An agent that leaves ends the call only if it leaves the phone alone.
+func TestAgentLeft(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name  string
+		now   func(*bench) // what the room is like when the event comes
+		soon  func(*bench) // and a moment later
+		cause call.Cause   // "" when it goes on
+		looks int
+	}{
+		{"the phone is alone", (*bench).agentLeaves, nil, call.AgentHangup, 2},
+		{"another agent is there", func(*bench) {}, nil, "", 1},
+		{"another agent comes", (*bench).agentLeaves, func(b *bench) {
+			b.livekit.Join(id, &lk.ParticipantInfo{Identity: "second", Kind: lk.ParticipantInfo_AGENT})
+		}, "", 2},
+		{"a person is there", func(b *bench) { b.agentLeaves(); b.livekit.Join(id, &lk.ParticipantInfo{Identity: "ada"}) }, nil, "", 1},
+		{"the phone left before", func(b *bench) { b.agentLeaves(); b.livekit.Leave(id, call.CalleeIdentity) }, nil, "", 1},
+		{"the phone leaves too", (*bench).agentLeaves, func(b *bench) { b.livekit.Leave(id, call.CalleeIdentity) }, "", 2},
+		{"hung up by its user meanwhile", (*bench).agentLeaves, func(b *bench) {
+			_, _, err := b.db.RequestHangup(b.Context(), "ada", id, b.now)
+			b.must(err)
+		}, call.APIHangup, 2},
+		{"ended meanwhile", (*bench).agentLeaves, func(b *bench) {
+			c, err := b.db.Call(b.Context(), id)
+			b.must(err)
+			_, err = b.settle.Stop(b.Context(), c, b.settle.Hangup)
+			b.must(err)
+		}, call.Unknown, 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, call.InProgress)
+			b.joinPhone("active")
+			tt.now(b)
+			if tt.soon != nil {
+				time.AfterFunc(time.Second, func() { tt.soon(b) })
+			}
+			b.send(http.StatusOK, event("participant_left", agent, sentAt))
+			c, _ := b.call()
+			if c.Cause != tt.cause || c.Status.Ended() != (tt.cause != "") || c.Status.Ended() != (b.livekit.Room(id) == nil) {
+				t.Errorf("%s %q, room %v; want %q", c.Status, c.Cause, b.livekit.Room(id), tt.cause)
+			}
+			looks := 0
+			for _, method := range b.livekit.Requests() {
+				if method == "ListParticipants" {
+					looks++
+				}
+			}
+			if looks != tt.looks {
+				t.Errorf("looked %d times, want %d", looks, tt.looks)
+			}
+		})
+	}
+}
+
+func (b *bench) agentLeaves() { b.livekit.Leave(id, "agent") }
+
 // LiveKit's whole seconds count only when they are nearer than our clock.
 func TestEndTime(t *testing.T) {
 	t.Parallel()

@@ -1,6 +1,7 @@
 // Package sweepcalls runs every minute and reads what is true: each call that
 // has not ended is compared with LiveKit, so that it reaches its end whatever
-// was lost on the way, and rooms whose call is over are taken down.
+// was lost on the way, webhooks first of all, and rooms whose call is over are
+// taken down.
 package sweepcalls
 
 import (
@@ -50,23 +51,28 @@ type Task struct {
 type Report struct {
 	Active   int `json:"active"`   // calls not ended
 	Started  int `json:"started"`  // workflows that were missing
+	Doubtful int `json:"doubtful"` // calls whose own room was read
 	Ended    int `json:"ended"`    // calls settled
 	Orphans  int `json:"orphans"`  // rooms taken down
 	Failures int `json:"failures"` // calls that could not be looked after this time
 }
 
 // The patience of the sweep. A call is younger than grace while the functions
-// that placed it may still be at work on it.
+// that placed it may still be at work on it. Before a doubtful call is looked at
+// again, what may clear the doubt gets time: a webhook on its way, an agent that
+// hands over to another, and LiveKit's counts, which are up to 5 s old.
 const (
 	grace      = 10 * time.Second
 	startGrace = 30 * time.Second
+	doubtGrace = 5 * time.Second
 	roomGrace  = 2 * time.Minute
 	maxOrphans = 20 // a run that wants to delete more has misread something
 )
 
-// Run may overlap with another run of itself. When LiveKit does not answer,
-// calls that are long overdue still end and forgotten ones start; no room is
-// touched.
+// Run may overlap with another run of itself. It lists LiveKit's rooms once and
+// reads on its own only the room of a call that the list leaves in doubt. When
+// LiveKit does not answer, calls that are long overdue still end and forgotten
+// ones start; no room is touched.
 func (t *Task) Run(ctx context.Context) (Report, error) {
 	var r Report
 	ids, err := t.Calls.ActiveCalls(ctx, t.Now().Add(-grace))
@@ -74,29 +80,56 @@ func (t *Task) Run(ctx context.Context) (Report, error) {
 		return r, err
 	}
 	r.Active = len(ids)
-	for _, id := range ids {
-		if err := t.visit(ctx, id, &r); err != nil {
-			r.Failures++
-			t.Log.ErrorContext(ctx, "sweep call", "call_id", id, "err", err)
-		}
+	rooms, unlisted := t.Rooms.Rooms(ctx)
+	doubtful := t.visitAll(ctx, ids, byName(rooms), &r)
+	if unlisted != nil {
+		err, r.Failures = fmt.Errorf("list rooms: %w", unlisted), r.Failures+len(doubtful)
+	} else {
+		err = errors.Join(t.resolve(ctx, doubtful, byName(rooms), &r), t.orphans(ctx, rooms, ids, &r))
 	}
-	err = t.orphans(ctx, &r)
-	t.Log.InfoContext(ctx, "sweep", "active", r.Active, "started", r.Started, "ended", r.Ended, "orphans", r.Orphans, "failures", r.Failures)
+	t.Log.InfoContext(ctx, "sweep", "active", r.Active, "started", r.Started, "doubtful", r.Doubtful, "ended", r.Ended,
+		"orphans", r.Orphans, "failures", r.Failures)
 	return r, err
 }
 
-func (t *Task) visit(ctx context.Context, id string, r *Report) error {
-	c, err := t.Calls.Call(ctx, id)
-	if err != nil || c.Status.Ended() {
-		return err
+func byName(rooms []livekit.RoomInfo) map[string]livekit.RoomInfo {
+	found := make(map[string]livekit.RoomInfo, len(rooms))
+	for _, room := range rooms {
+		found[room.Name] = room
 	}
-	after, err := t.settle(ctx, c, r)
-	if err == nil && after.Status.Ended() {
-		r.Ended++
-	}
-	return err
+	return found
 }
 
+// visitAll does what the record of each call asks for, and returns the answered
+// calls that are doubtful: the list of rooms does not show them going on.
+func (t *Task) visitAll(ctx context.Context, ids []string, rooms map[string]livekit.RoomInfo, r *Report) (doubtful []string) {
+	for _, id := range ids {
+		c, err := t.Calls.Call(ctx, id)
+		if err == nil && c.Status.Ended() {
+			continue
+		}
+		if err == nil {
+			c, err = t.settle(ctx, c, r)
+		}
+		t.count(ctx, r, id, c, err)
+		if err == nil && c.Status == call.InProgress && t.Now().After(c.AnsweredAt.Add(grace)) && !rooms[c.RoomName].Settled() {
+			doubtful = append(doubtful, id)
+		}
+	}
+	return doubtful
+}
+
+// count notes what became of a call.
+func (t *Task) count(ctx context.Context, r *Report, id string, c call.Call, err error) {
+	if err != nil {
+		r.Failures++
+		t.Log.ErrorContext(ctx, "sweep call", "call_id", id, "err", err)
+	} else if c.Status.Ended() {
+		r.Ended++
+	}
+}
+
+// settle does what the record of a call asks for by itself.
 func (t *Task) settle(ctx context.Context, c call.Call, r *Report) (call.Call, error) {
 	now := t.Now()
 	ringing := time.Duration(c.RingingTimeout) * time.Second
@@ -116,12 +149,54 @@ func (t *Task) settle(ctx context.Context, c call.Call, r *Report) (call.Call, e
 		return c, err
 	case c.Status == call.InProgress && now.After(c.AnsweredAt.Add(time.Duration(c.MaxDuration)*time.Second+grace)):
 		return t.Settle.Stop(ctx, c, t.Settle.Hangup)
-	case c.Status == call.InProgress && now.After(c.AnsweredAt.Add(grace)):
-		return t.Settle.Gone(ctx, c, call.Leave{}, now)
 	case !c.DialedAt.IsZero() && c.AnsweredAt.IsZero() && now.After(c.DialedAt.Add(ringing+time.Minute)):
-		return t.Settle.Stop(ctx, c, t.Settle.Hangup)
+		return t.stuck(ctx, c, r)
 	}
 	return c, nil
+}
+
+// stuck settles a call that was dialled and of which nothing has been heard
+// since. If somebody talks on it, it goes on.
+func (t *Task) stuck(ctx context.Context, c call.Call, r *Report) (call.Call, error) {
+	r.Doubtful++
+	room, err := t.Rooms.ReadRoom(ctx, c.RoomName)
+	switch {
+	case err != nil:
+		return c, err
+	case room.Answered():
+		return t.Calls.Advance(ctx, c.ID, call.InProgress, t.Now())
+	}
+	return t.Settle.Stop(ctx, c, t.Settle.Hangup)
+}
+
+// resolve reads the rooms of doubtful calls, and ends those whose phone has left
+// or is there alone. A room that was there without its phone has not been
+// deleted by anybody: it was the phone that hung up.
+func (t *Task) resolve(ctx context.Context, doubtful []string, rooms map[string]livekit.RoomInfo, r *Report) error {
+	if len(doubtful) == 0 {
+		return nil
+	}
+	select {
+	case <-time.After(doubtGrace):
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	for _, id := range doubtful {
+		c, err := t.Calls.Call(ctx, id)
+		if err == nil && c.Status.Ended() {
+			continue
+		}
+		if err == nil {
+			r.Doubtful++
+			var left call.Leave
+			if room, there := rooms[c.RoomName]; there && room.Participants == 0 {
+				left.Status = "hangup"
+			}
+			c, err = t.Settle.Gone(ctx, c, left, t.Now())
+		}
+		t.count(ctx, r, id, c, err)
+	}
+	return nil
 }
 
 // ours reports whether a room is named as this platform names the room of an
@@ -134,14 +209,14 @@ func ours(room string) bool {
 
 // orphans deletes rooms of calls that have ended. A room of a call that is not
 // in the table belongs to another deployment in the same LiveKit project.
-func (t *Task) orphans(ctx context.Context, r *Report) error {
-	rooms, err := t.Rooms.Rooms(ctx)
-	if err != nil {
-		return fmt.Errorf("list rooms: %w", err)
+func (t *Task) orphans(ctx context.Context, rooms []livekit.RoomInfo, active []string, r *Report) error {
+	going := make(map[string]bool, len(active))
+	for _, id := range active {
+		going[id] = true
 	}
 	var orphans []string
 	for _, room := range rooms {
-		if !ours(room.Name) || t.Now().Sub(room.CreatedAt) < roomGrace {
+		if !ours(room.Name) || going[room.Name] || t.Now().Sub(room.CreatedAt) < roomGrace {
 			continue
 		}
 		c, err := t.Calls.Call(ctx, room.Name)

@@ -5,15 +5,20 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	lkproto "github.com/livekit/protocol/livekit"
 
 	"github.com/krosai/telephony/functions/sweepcalls"
 	"github.com/krosai/telephony/shared/call"
 	"github.com/krosai/telephony/shared/fault"
 	"github.com/krosai/telephony/shared/livekit"
+	"github.com/krosai/telephony/shared/livekit/livekittest"
+	"github.com/krosai/telephony/shared/secret"
 	"github.com/krosai/telephony/shared/settle"
 	"github.com/krosai/telephony/shared/store"
 	"github.com/krosai/telephony/shared/store/storetest"
@@ -31,7 +36,9 @@ type world struct {
 	room    call.Room // every room, when it is read
 	rooms   []livekit.RoomInfo
 	down    bool // LiveKit
+	mu      sync.Mutex
 	stuck   bool // the workflows
+	lists   int
 	looks   int
 	deleted []string
 	started []string
@@ -47,20 +54,31 @@ func (w *world) answer() error {
 }
 
 func (w *world) ReadRoom(context.Context, string) (call.Room, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.looks++
 	return w.room, w.answer()
 }
 
 func (w *world) DeleteRoom(_ context.Context, name string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	if !w.down {
 		w.deleted = append(w.deleted, name)
 	}
 	return w.answer()
 }
 
-func (w *world) Rooms(context.Context) ([]livekit.RoomInfo, error) { return w.rooms, w.answer() }
+func (w *world) Rooms(context.Context) ([]livekit.RoomInfo, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.lists++
+	return w.rooms, w.answer()
+}
 
 func (w *world) StartCall(_ context.Context, id string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	if w.stuck {
 		return fault.Unavailable("the call workflow", nil)
 	}
@@ -102,16 +120,14 @@ func TestCalls(t *testing.T) {
 		c.HangupRequested = ago(seconds)
 		return c
 	}
+	// room is how LiveKit lists the room, with phones and people, and with publishers.
+	room := func(participants, publishers int, is call.Room) world {
+		return world{room: is, rooms: []livekit.RoomInfo{{Name: id, Participants: participants, Publishers: publishers}}}
+	}
 	nothing, failure, ended := report{Active: 1}, report{Active: 1, Failures: 1}, report{Active: 1, Ended: 1}
-	for _, tt := range []struct {
-		name    string
-		call    call.Call
-		world   world
-		want    report
-		end     string // status and cause; "" when it goes on
-		looks   int
-		deleted bool
-	}{
+	looked, resolved := report{Active: 1, Doubtful: 1}, report{Active: 1, Doubtful: 1, Ended: 1}
+	phone := &call.Phone{Status: "active"}
+	for _, tt := range []*sweep{
 		{name: "young", call: unwanted(call.Call{Status: call.Initiated, CreatedAt: ago(10)}, 10)},
 
 		{name: "not started for 30 s", call: call.Call{Status: call.Initiated, CreatedAt: ago(30)}, want: nothing},
@@ -123,9 +139,10 @@ func TestCalls(t *testing.T) {
 		{name: "prepared, not dialled", call: call.Call{Status: call.Dialing, CreatedAt: ago(750)}, want: nothing},
 		{name: "never dialled", call: call.Call{Status: call.Dialing, CreatedAt: ago(751)}, want: ended, end: "failed unknown", deleted: true},
 		{name: "dialled 90 s ago", call: dialled(call.Dialing, 90), want: nothing},
-		{name: "dialled 91 s ago", call: dialled(call.Dialing, 91), want: ended, end: "failed unknown", deleted: true},
-		{name: "ringing for 91 s", call: dialled(call.Ringing, 91), want: ended, end: "failed unknown", deleted: true},
-		{name: "dialled 91 s ago, LiveKit down", call: dialled(call.Dialing, 91), world: world{down: true}, want: failure},
+		{name: "dialled 91 s ago", call: dialled(call.Dialing, 91), want: resolved, end: "failed unknown", looks: 1, deleted: true},
+		{name: "ringing for 91 s", call: dialled(call.Ringing, 91), world: room(1, 2, call.Room{Agent: true, Callee: &call.Phone{Status: "ringing"}}),
+			want: resolved, end: "failed unknown", looks: 1, deleted: true},
+		{name: "dialled 91 s ago, LiveKit down", call: dialled(call.Dialing, 91), world: world{down: true}, want: report{Active: 1, Doubtful: 1, Failures: 1}, looks: 1},
 
 		{name: "answered late, a moment ago", call: call.Call{Status: call.InProgress, CreatedAt: ago(120), DialedAt: ago(110), AnsweredAt: ago(5)}, want: nothing},
 
@@ -135,13 +152,24 @@ func TestCalls(t *testing.T) {
 		{name: "not wanted, not started", call: unwanted(call.Call{Status: call.Initiated, CreatedAt: ago(40)}, 20), want: ended, end: "canceled api_hangup", deleted: true},
 		{name: "not wanted, LiveKit down", call: unwanted(talking(20), 11), world: world{down: true}, want: failure},
 
-		{name: "talking", call: talking(11), world: world{room: up}, want: nothing, looks: 1},
+		{name: "talking", call: talking(11), world: room(1, 2, up), want: nothing},
 		{name: "talking for a moment", call: talking(10), want: nothing},
-		{name: "phone gone", call: talking(11), world: world{room: call.Room{Agent: true}}, want: ended, end: "completed callee_hangup", looks: 1, deleted: true},
-		{name: "phone hung up and lingers", call: talking(11), world: world{room: call.Room{Callee: &call.Phone{Status: "hangup"}}}, want: ended, end: "completed callee_hangup", looks: 1, deleted: true},
-		{name: "room gone", call: talking(11), want: ended, end: "completed unknown", looks: 1, deleted: true},
-		{name: "talking, LiveKit down", call: talking(11), world: world{down: true}, want: failure, looks: 1},
-		{name: "talk time spent 10 s ago", call: talking(610), world: world{room: up}, want: nothing, looks: 1},
+		{name: "talking, the agent listens only", call: talking(11), world: room(1, 1, up), want: looked, looks: 1},
+		{name: "talking, listed late", call: talking(11), world: world{room: up}, want: looked, looks: 1},
+		{name: "talking, LiveKit down", call: talking(11), world: world{down: true}, want: failure},
+		{name: "phone gone", call: talking(11), world: room(0, 1, call.Room{Agent: true}), want: resolved, end: "completed callee_hangup", looks: 1, deleted: true},
+		{name: "phone gone after the list", call: talking(11), world: room(1, 1, call.Room{Agent: true}), want: resolved, end: "completed callee_hangup", looks: 1, deleted: true},
+		{name: "phone gone, a person is there", call: talking(11), world: room(1, 1, call.Room{Others: true}), want: resolved, end: "completed callee_hangup", looks: 1, deleted: true},
+		{name: "everybody gone, the room is there", call: talking(11), world: room(0, 0, call.Room{}), want: resolved, end: "completed callee_hangup", looks: 1, deleted: true},
+		{name: "phone hung up and lingers", call: talking(11), world: room(1, 1, call.Room{Callee: &call.Phone{Status: "hangup"}}),
+			want: resolved, end: "completed callee_hangup", looks: 1, deleted: true},
+		{name: "room gone", call: talking(11), want: resolved, end: "completed unknown", looks: 1, deleted: true},
+		{name: "room gone after the list", call: talking(11), world: room(1, 1, call.Room{}), want: resolved, end: "completed unknown", looks: 1, deleted: true},
+		{name: "agent gone", call: talking(11), world: room(1, 1, call.Room{Callee: phone}), want: resolved, end: "completed agent_hangup", looks: 1, deleted: true},
+		{name: "agent gone, a person has taken over", call: talking(11), world: room(2, 1, call.Room{Callee: phone, Others: true}), want: looked, looks: 1},
+		{name: "talk time spent 10 s ago", call: talking(610), world: room(1, 2, up), want: nothing},
+		{name: "talk time spent 10 s ago, phone gone", call: talking(610), world: room(0, 1, call.Room{Agent: true}),
+			want: resolved, end: "completed max_duration", looks: 1, deleted: true},
 		{name: "talk time spent 11 s ago", call: talking(611), world: world{room: up}, want: ended, end: "completed max_duration", deleted: true},
 		{name: "talk time spent, LiveKit down", call: talking(611), world: world{down: true}, want: failure},
 		{name: "overdue", call: talking(746), world: world{room: up}, want: ended, end: "completed max_duration", deleted: true},
@@ -152,42 +180,134 @@ func TestCalls(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			db := storetest.Open(t, nil)
-			create(t, db, tt.call)
-			got, err := tt.world.task(db).Run(t.Context())
-			if (err != nil) != tt.world.down {
-				t.Errorf("error %v", err)
-			}
-			if d := cmp.Diff(tt.want, got); d != "" {
-				t.Errorf("report (-want +got):\n%s", d)
-			}
-			c, err := db.Call(t.Context(), id)
-			if err != nil {
-				t.Fatal(err)
-			}
-			end := ""
-			if c.Status.Ended() {
-				end = string(c.Status) + " " + string(c.Cause)
-			}
-			if end != tt.end || tt.end == "" && c.Status != tt.call.Status {
-				t.Errorf("end %q, status %s; want %q", end, c.Status, tt.end)
-			}
-			if deleted := slices.Equal(tt.world.deleted, []string{id}); deleted != tt.deleted || tt.world.looks != tt.looks {
-				t.Errorf("deleted %v, %d looks; want %t, %d", tt.world.deleted, tt.world.looks, tt.deleted, tt.looks)
-			}
-			if len(tt.world.started) != tt.want.Started {
-				t.Errorf("started %v", tt.world.started)
-			}
-			if got, err := tt.world.task(db).Run(t.Context()); got.Ended != 0 || (err != nil) != tt.world.down {
-				t.Errorf("again: %+v, %v", got, err)
-			}
+			synctest.Test(t, func(t *testing.T) { tt.run(t) })
 		})
 	}
+}
+
+// sweep is one call, what LiveKit shows of it, and what becomes of it.
+type sweep struct {
+	name    string
+	call    call.Call
+	world   world
+	want    sweepcalls.Report
+	end     string // status and cause; "" when it goes on
+	looks   int
+	deleted bool
+}
+
+func (tt *sweep) run(t *testing.T) {
+	db := storetest.Open(t, nil)
+	create(t, db, tt.call)
+	got, err := tt.world.task(db).Run(t.Context())
+	if (err != nil) != tt.world.down {
+		t.Errorf("error %v", err)
+	}
+	if d := cmp.Diff(tt.want, got); d != "" {
+		t.Errorf("report (-want +got):\n%s", d)
+	}
+	c, err := db.Call(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	end := ""
+	if c.Status.Ended() {
+		end = string(c.Status) + " " + string(c.Cause)
+	}
+	if end != tt.end || tt.end == "" && c.Status != tt.call.Status {
+		t.Errorf("end %q, status %s; want %q", end, c.Status, tt.end)
+	}
+	if deleted := slices.Equal(tt.world.deleted, []string{id}); deleted != tt.deleted || tt.world.looks != tt.looks {
+		t.Errorf("deleted %v, %d looks; want %t, %d", tt.world.deleted, tt.world.looks, tt.deleted, tt.looks)
+	}
+	if len(tt.world.started) != tt.want.Started {
+		t.Errorf("started %v", tt.world.started)
+	}
+	if tt.world.lists != 1 {
+		t.Errorf("rooms were listed %d times", tt.world.lists)
+	}
+	if got, err := tt.world.task(db).Run(t.Context()); got.Ended != 0 || (err != nil) != tt.world.down {
+		t.Errorf("again: %+v, %v", got, err)
+	}
+}
+
+// A call that was answered after its workflow died goes on.
+func TestStuckAndAnswered(t *testing.T) {
+	t.Parallel()
+	db, w := storetest.Open(t, nil), &world{room: call.Room{Agent: true, Callee: &call.Phone{Status: "active"}}}
+	create(t, db, call.Call{Status: call.Ringing, CreatedAt: ago(100), DialedAt: ago(91)})
+	got, err := w.task(db).Run(t.Context())
+	if d := cmp.Diff(sweepcalls.Report{Active: 1, Doubtful: 1}, got); d != "" || err != nil {
+		t.Errorf("%v (-want +got):\n%s", err, d)
+	}
+	if c, err := db.Call(t.Context(), id); err != nil || c.Status != call.InProgress || !c.AnsweredAt.Equal(now) || len(w.deleted) != 0 {
+		t.Errorf("%s, answered at %v, deleted %v, %v", c.Status, c.AnsweredAt, w.deleted, err)
+	}
+}
+
+// A sweep over a hundred calls that go on asks LiveKit once, whatever the calls.
+func TestHealthyCallsCostOneRequest(t *testing.T) {
+	t.Parallel()
+	db, lk := storetest.Open(t, nil), livekittest.New(t)
+	for i := range 100 {
+		id := fmt.Sprintf("call_01KAMPJ5V0SAMPMECA0000%04d", i)
+		create(t, db, call.Call{ID: id, Status: call.InProgress, CreatedAt: ago(300), DialedAt: ago(299), AnsweredAt: ago(290)})
+		lk.Join(id, &lkproto.ParticipantInfo{Identity: "agent", Kind: lkproto.ParticipantInfo_AGENT})
+		lk.Join(id, &lkproto.ParticipantInfo{Identity: call.CalleeIdentity, Kind: lkproto.ParticipantInfo_SIP,
+			Attributes: map[string]string{"sip.callStatus": "active"}})
+	}
+	client := livekit.Open(livekit.Config{URL: lk.URL, APIKey: livekittest.APIKey, APISecret: secret.New(livekittest.APISecret)})
+	clock := func() time.Time { return now }
+	task := &sweepcalls.Task{Calls: db, Rooms: client, Flow: &world{}, Now: clock, Log: slog.New(slog.DiscardHandler),
+		Settle: &settle.Settler{Calls: db, Rooms: client, Flow: &world{}, Now: clock}}
+	got, err := task.Run(t.Context())
+	if d := cmp.Diff(sweepcalls.Report{Active: 100}, got); d != "" || err != nil {
+		t.Errorf("%v (-want +got):\n%s", err, d)
+	}
+	if d := cmp.Diff([]string{"ListRooms"}, lk.Requests()); d != "" {
+		t.Errorf("requests (-want +got):\n%s", d)
+	}
+}
+
+// Two sweeps at once end every call once, and no call that goes on.
+func TestTwoAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		db := storetest.Open(t, nil)
+		w := &world{room: call.Room{Agent: true}}
+		for i := range 20 {
+			id := fmt.Sprintf("call_01KAMPJ5V0SAMPMECA000000%02d", i)
+			create(t, db, call.Call{ID: id, Status: call.InProgress, CreatedAt: ago(300), AnsweredAt: ago(290)})
+			if i%2 == 0 {
+				w.rooms = append(w.rooms, livekit.RoomInfo{Name: id, CreatedAt: ago(295), Participants: 1, Publishers: 2})
+			}
+		}
+		var sweeps sync.WaitGroup
+		for range 2 {
+			sweeps.Go(func() {
+				if _, err := w.task(db).Run(t.Context()); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		sweeps.Wait()
+		for i := range 20 {
+			id := fmt.Sprintf("call_01KAMPJ5V0SAMPMECA000000%02d", i)
+			c, events, err := db.CallStory(t.Context(), "user of "+id, id)
+			if err != nil || c.Status.Ended() != (i%2 == 1) || c.Status.Ended() != slices.Contains(w.deleted, id) || len(events) > 1 {
+				t.Errorf("%s: %s %s, events %v, %v", id, c.Status, c.Cause, events, err)
+			}
+		}
+	})
 }
 
 // One call that cannot be looked after does not keep the others from it.
 func TestOneFailureAmongMany(t *testing.T) {
 	t.Parallel()
+	synctest.Test(t, oneFailureAmongMany)
+}
+
+func oneFailureAmongMany(t *testing.T) {
 	db := storetest.Open(t, nil)
 	w := &world{stuck: true}
 	for i := range 5 {
@@ -195,7 +315,7 @@ func TestOneFailureAmongMany(t *testing.T) {
 		create(t, db, call.Call{ID: fmt.Sprintf("call_01KAMPJ5V0SAMPMECA0000001%d", i), Status: call.InProgress, CreatedAt: ago(31), AnsweredAt: ago(20)})
 	}
 	got, err := w.task(db).Run(t.Context())
-	if d := cmp.Diff(sweepcalls.Report{Active: 10, Ended: 5, Failures: 5}, got); d != "" || err != nil {
+	if d := cmp.Diff(sweepcalls.Report{Active: 10, Doubtful: 5, Ended: 5, Failures: 5}, got); d != "" || err != nil {
 		t.Errorf("%v (-want +got):\n%s", err, d)
 	}
 }
@@ -229,7 +349,7 @@ func TestOrphans(t *testing.T) {
 			if tt.status != "" {
 				create(t, db, call.Call{Status: tt.status, CreatedAt: ago(300), AnsweredAt: ago(300)})
 			}
-			w := &world{room: call.Room{Callee: &call.Phone{Status: "active"}}, rooms: []livekit.RoomInfo{{Name: tt.room, CreatedAt: ago(tt.age)}}}
+			w := &world{room: call.Room{Agent: true, Callee: &call.Phone{Status: "active"}}, rooms: []livekit.RoomInfo{{Name: tt.room, CreatedAt: ago(tt.age), Participants: 1, Publishers: 2}}}
 			r, err := w.task(db).Run(t.Context())
 			if err != nil {
 				t.Fatal(err)

@@ -85,19 +85,24 @@ func (s *Settler) Hangup(c call.Call) call.End {
 }
 
 // Gone ends an answered call if a reading of its room shows that the phone has
-// left, and takes the room down. left is what LiveKit said of it, the zero value
-// if nothing; at is when it happened. While a call is being transferred nothing
-// is decided: who transfers it looks when the outcome is written down, and if
-// they die, the sweep does.
+// left, or that it is there alone, and takes the room down. left is what LiveKit
+// said of it, the zero value if nothing; at is when it happened. While a call is
+// being transferred nothing is decided: who transfers it looks when the outcome
+// is written down, and if they die, the sweep does.
 func (s *Settler) Gone(ctx context.Context, c call.Call, left call.Leave, at time.Time) (call.Call, error) {
 	if c.Transferring(s.Now()) {
 		return c, nil
 	}
 	room, err := s.Rooms.ReadRoom(ctx, c.RoomName)
-	if err != nil || room.Up() {
+	switch {
+	case err != nil:
 		return c, err
+	case room.Alone():
+		return s.Stop(ctx, c, s.agentLeft)
+	case room.Up():
+		return c, nil
 	}
-	if left == (call.Leave{}) && (room.Agent || room.Callee != nil) {
+	if left == (call.Leave{}) && (room.Agent || room.Others || room.Callee != nil) {
 		left.Status = "hangup" // the room is still there: it was the phone that went
 	}
 	c, err = s.End(ctx, c, func(c call.Call) call.End {
@@ -110,4 +115,48 @@ func (s *Settler) Gone(ctx context.Context, c call.Call, left call.Leave, at tim
 		return c, err
 	}
 	return c, s.Rooms.DeleteRoom(ctx, c.RoomName)
+}
+
+// handover is how long an agent that has handed its call over may leave the
+// phone alone until the next one is there.
+const handover = 2 * time.Second
+
+// Deserted ends an answered call whose agent has left, if the phone is alone and
+// still is after a moment, and takes the room down. Unlike Gone it decides
+// nothing when the phone has left too: whoever learns that knows more about it.
+func (s *Settler) Deserted(ctx context.Context, c call.Call) (call.Call, error) {
+	alone, err := s.alone(ctx, c)
+	if err != nil || !alone {
+		return c, err
+	}
+	select {
+	case <-time.After(handover):
+	case <-ctx.Done():
+		return c, ctx.Err()
+	}
+	if c, err = s.Calls.Call(ctx, c.ID); err != nil {
+		return c, err
+	}
+	if alone, err = s.alone(ctx, c); err != nil || !alone {
+		return c, err
+	}
+	return s.Stop(ctx, c, s.agentLeft)
+}
+
+// alone reads whether a call goes on with nobody but the phone in its room.
+func (s *Settler) alone(ctx context.Context, c call.Call) (bool, error) {
+	if c.Status != call.InProgress || c.Transferring(s.Now()) {
+		return false, nil
+	}
+	room, err := s.Rooms.ReadRoom(ctx, c.RoomName)
+	return room.Alone(), err
+}
+
+// agentLeft is the end of a call whose phone was left alone: what LiveKit says
+// of a phone whose agent deletes the room.
+func (s *Settler) agentLeft(c call.Call) call.End {
+	if c.Transferring(s.Now()) {
+		return call.End{}
+	}
+	return c.EndOfTalk(call.Leave{Reason: "ROOM_DELETED"}, s.Now())
 }
