@@ -38,12 +38,9 @@ func (c *Client) Dial(ctx context.Context, d Dial) (participantID string, err er
 	if d.From == "" || d.To == "" || d.TrunkID == "" || d.Room == "" || d.RingingTimeout <= 0 || d.MaxDuration <= d.RingingTimeout {
 		return "", &DialError{Certain: true, Code: DialRefused, Err: errors.New("incomplete dial")}
 	}
-	// The SDK stretches a deadline that is shorter than the ringing; it heeds a
-	// cancellation.
-	dialing, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.RingingTimeout+dialMargin)
+	dialing, cancel := once(ctx, d.RingingTimeout+dialMargin)
 	defer cancel()
-	defer context.AfterFunc(ctx, cancel)()
-	participant, err := c.sip.CreateSIPParticipant(lksdk.WithFailover(dialing, false), &livekit.CreateSIPParticipantRequest{
+	participant, err := c.sip.CreateSIPParticipant(dialing, &livekit.CreateSIPParticipantRequest{
 		RoomName:            d.Room,
 		SipTrunkId:          d.TrunkID,
 		SipCallTo:           d.To,
@@ -58,6 +55,15 @@ func (c *Client) Dial(ctx context.Context, d Dial) (participantID string, err er
 		return "", dialError(err)
 	}
 	return participant.ParticipantId, nil
+}
+
+// once is the context for a request that waits for a phone: it is sent once, and
+// given up after limit or when ctx ends. The SDK stretches a deadline that is
+// shorter than the ringing; it heeds a cancellation.
+func once(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
+	waiting, cancel := context.WithTimeout(lksdk.WithFailover(context.WithoutCancel(ctx), false), limit)
+	stop := context.AfterFunc(ctx, cancel)
+	return waiting, func() { stop(); cancel() }
 }
 
 // What became of a dial that failed.

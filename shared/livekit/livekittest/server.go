@@ -53,6 +53,9 @@ type Server struct {
 	URL string
 	// Dial answers CreateSIPParticipant; nil answers at once with success.
 	Dial func(*livekit.CreateSIPParticipantRequest) (*livekit.SIPParticipantInfo, error)
+	// Transfer answers TransferSIPParticipant about a phone that is there; nil
+	// answers at once with success. It ends with ctx when the client gives up.
+	Transfer func(ctx context.Context, q *livekit.TransferSIPParticipantRequest) error
 
 	mu       sync.Mutex
 	outbound []*livekit.SIPOutboundTrunkInfo
@@ -224,6 +227,8 @@ func authorize(r *http.Request, method string) error {
 		ok = video != nil && video.RoomAdmin && video.Room != ""
 	case "CreateSIPParticipant":
 		ok = phone != nil && phone.Call
+	case "TransferSIPParticipant":
+		ok = phone != nil && phone.Call && video != nil && video.RoomAdmin && video.Room != ""
 	default:
 		ok = phone != nil && phone.Admin
 	}

@@ -6,7 +6,9 @@ import (
 	"slices"
 
 	"github.com/livekit/protocol/livekit"
+	"github.com/twitchtv/twirp"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/emptypb"
 )
 
 // sipService serves trunks, rules and dials. Methods the platform does not use
@@ -176,6 +178,34 @@ func (p sipService) CreateSIPParticipant(_ context.Context, q *livekit.CreateSIP
 		return nil, missing("trunk")
 	}
 	return &livekit.SIPParticipantInfo{ParticipantId: s.id("PA"), ParticipantIdentity: q.ParticipantIdentity, RoomName: q.RoomName}, nil
+}
+
+// TransferSIPParticipant knows the phones that Join put into rooms; the refusals
+// are as recorded.
+func (p sipService) TransferSIPParticipant(ctx context.Context, q *livekit.TransferSIPParticipantRequest) (*emptypb.Empty, error) {
+	s := p.server
+	if err := q.Validate(); err != nil {
+		return nil, invalid(err)
+	}
+	var phone *livekit.ParticipantInfo
+	s.mu.Lock()
+	if room := s.rooms[q.RoomName]; room != nil {
+		for _, who := range room.Participants {
+			if who.Identity == q.ParticipantIdentity {
+				phone = who
+			}
+		}
+	}
+	s.mu.Unlock()
+	switch {
+	case phone == nil:
+		return nil, twirp.NotFoundError("participant does not exist")
+	case phone.Kind != livekit.ParticipantInfo_SIP:
+		return nil, twirp.NewError(twirp.InvalidArgument, "no SIP session associated with participant")
+	case s.Transfer != nil:
+		return &emptypb.Empty{}, s.Transfer(ctx, q)
+	}
+	return &emptypb.Empty{}, nil
 }
 
 // conflictingTrunks refuses two inbound trunks for one number, whatever their

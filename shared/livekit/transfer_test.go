@@ -1,0 +1,235 @@
+package livekit
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	lk "github.com/livekit/protocol/livekit"
+	"github.com/twitchtv/twirp"
+
+	"github.com/krosai/telephony/shared/livekit/livekittest"
+)
+
+const ringing = 20 * time.Second
+
+func transfer(ctx context.Context, c *Client, ringing time.Duration) error {
+	return c.Transfer(ctx, "call_1", "callee", "+14155550111", ringing)
+}
+
+// reply is what LiveKit answered when it was recorded.
+type reply struct {
+	Status int             `json:"http_status"`
+	Body   json.RawMessage `json:"body"`
+}
+
+// recorded reads every answer to TransferSIPParticipant of a recording.
+func recorded(t *testing.T, file string) []reply {
+	t.Helper()
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var r struct {
+		Timeline []struct {
+			Call, Phase string
+			Response    json.RawMessage
+		}
+	}
+	if err := json.Unmarshal(raw, &r); err != nil {
+		t.Fatal(err)
+	}
+	var answers []reply
+	for _, e := range r.Timeline {
+		if e.Call != "TransferSIPParticipant" || e.Phase != "response" {
+			continue
+		}
+		var a reply
+		if err := json.Unmarshal(e.Response, &a); err != nil {
+			t.Fatal(err)
+		}
+		answers = append(answers, a)
+	}
+	return answers
+}
+
+// What every recorded answer means, in the order of the recording.
+func TestRecordedTransfers(t *testing.T) {
+	t.Parallel()
+	done, unclear := (*TransferError)(nil), &TransferError{}
+	refused := func(sip int) *TransferError { return &TransferError{SIPStatus: sip, Certain: true} }
+	want := map[string][]*TransferError{
+		"outbound-transfer-ok-livekit-bye":             {done},
+		"outbound-transfer-ok-carrier-bye":             {done},
+		"outbound-transfer-refused-603":                {refused(603)},
+		"outbound-transfer-notify-603":                 {refused(603)},
+		"outbound-transfer-notify-486":                 {refused(486)},
+		"outbound-transfer-timeout-no-notify":          {unclear},
+		"outbound-transfer-notify-after-timeout":       {unclear, done},
+		"outbound-transfer-concurrent-second-target":   {{Certain: true, Busy: true}, done},
+		"outbound-transfer-unknown-and-agent-identity": {refused(0), refused(0), refused(0), refused(0)},
+		"outbound-transfer-while-ringing":              {done},
+		"inbound-transfer-ok":                          {done},
+		"inbound-transfer-ok-carrier-bye":              {done},
+		"inbound-transfer-ok-long-1":                   {done},
+	}
+	files, err := filepath.Glob("../../local/bridge/testdata/recordings/*transfer*.json")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	got := map[string][]*TransferError{}
+	for _, file := range files {
+		name := strings.TrimSuffix(filepath.Base(file), ".json")
+		for _, a := range recorded(t, file) {
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Content-Type", "application/json")
+				body := []byte(a.Body)
+				if a.Status == http.StatusOK { // an empty protobuf, as the SDK asks for
+					w.Header().Set("Content-Type", "application/protobuf")
+					body = nil
+				}
+				w.WriteHeader(a.Status)
+				_, _ = w.Write(body)
+			}))
+			err := transfer(t.Context(), Open(config(server.URL)), ringing)
+			server.Close()
+			e, _ := errors.AsType[*TransferError](err)
+			if (err == nil) != (e == nil) {
+				t.Errorf("%s: %v is no TransferError", name, err)
+			}
+			got[name] = append(got[name], e)
+		}
+	}
+	if d := cmp.Diff(want, got, cmpopts.IgnoreFields(TransferError{}, "Err")); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+}
+
+// Answers that were not recorded.
+func TestTransferErrors(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		err     error
+		certain bool
+	}{
+		"our key refused":      {twirp.NewError(twirp.Unauthenticated, "invalid API key"), true},
+		"a quota is spent":     {twirp.NewError(twirp.ResourceExhausted, "rate limit"), true},
+		"the SIP service died": {twirp.NewError(twirp.Unavailable, "twirp error unknown: no response from servers"), true},
+		"not answered yet":     {twirp.NewError(twirp.FailedPrecondition, "twirp error unknown: can't transfer non established call"), true},
+		"hung up meanwhile":    {twirp.NewError(twirp.FailedPrecondition, "twirp error unknown: call has ended"), true},
+		"time-out, the race":   {twirp.NewError(twirp.Canceled, "twirp error unknown: request canceled"), false},
+		"time-out":             {twirp.NewError(twirp.DeadlineExceeded, "twirp error unknown: request timed out"), false},
+		"REFER unanswered":     {twirp.NewError(twirp.Canceled, "twirp error unknown: transaction failed to complete"), false},
+		"REFER unsent perhaps": {twirp.NewError(twirp.FailedPrecondition, "twirp error unknown: transport<TCP> write"), false},
+		"internal":             {twirp.NewError(twirp.Internal, "internal"), false},
+		"busy elsewhere":       {twirp.NewError(twirp.Unavailable, "draining"), false},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := livekittest.New(t)
+			server.Join("call_1", &lk.ParticipantInfo{Identity: "callee", Kind: lk.ParticipantInfo_SIP})
+			server.Transfer = func(context.Context, *lk.TransferSIPParticipantRequest) error { return tt.err }
+			err := transfer(t.Context(), Open(config(server.URL)), ringing)
+			want := &TransferError{Certain: tt.certain}
+			if e, _ := errors.AsType[*TransferError](err); !cmp.Equal(want, e, cmpopts.IgnoreFields(TransferError{}, "Err")) {
+				t.Errorf("%v, want certain %t", err, tt.certain)
+			}
+		})
+	}
+}
+
+func TestTransferRequest(t *testing.T) {
+	t.Parallel()
+	server := livekittest.New(t)
+	server.Join("call_1", &lk.ParticipantInfo{Identity: "callee", Kind: lk.ParticipantInfo_SIP})
+	var got *lk.TransferSIPParticipantRequest
+	server.Transfer = func(_ context.Context, q *lk.TransferSIPParticipantRequest) error { got = q; return nil }
+	client := Open(config(server.URL))
+	if err := transfer(t.Context(), client, ringing); err != nil {
+		t.Fatal(err)
+	}
+	have := []any{got.RoomName, got.ParticipantIdentity, got.TransferTo, got.RingingTimeout.AsDuration(), len(got.Headers), got.PlayDialtone}
+	if d := cmp.Diff([]any{"call_1", "callee", "tel:+14155550111", ringing, 0, false}, have); d != "" {
+		t.Error(d)
+	}
+	for _, to := range []string{"", "sip:eve@example.com", "tel:+14155550111", "+14155550111;isub=1", "+1415555\r\nX: y", "<+14155550111>", "eve@example.com"} {
+		if err := client.Transfer(t.Context(), "call_1", "callee", to, ringing); err == nil || len(server.Requests()) != 1 {
+			t.Errorf("to %q: %v, %d requests", to, err, len(server.Requests()))
+		}
+	}
+}
+
+// A transfer whose answer is lost is sent once, on LiveKit Cloud's hosts too, and
+// nobody says that it failed.
+func TestTransferIsSentOnce(t *testing.T) {
+	t.Parallel()
+	for _, fault := range []livekittest.Fault{livekittest.ErrorBefore, livekittest.ErrorAfter, livekittest.ResetBefore, livekittest.ResetAfter, livekittest.HangAfter} {
+		server := livekittest.New(t)
+		server.Join("call_1", &lk.ParticipantInfo{Identity: "callee", Kind: lk.ParticipantInfo_SIP})
+		server.Fail("TransferSIPParticipant", fault)
+		client := Open(config("http://" + strings.TrimPrefix(server.URL, "http://127.0.0.1:") + cloud))
+		started := time.Now()
+		err := transfer(t.Context(), client, 100*time.Millisecond)
+		e, ok := errors.AsType[*TransferError](err)
+		if !ok || e.Certain || e.SIPStatus != 0 || e.Busy {
+			t.Errorf("fault %d: %v", fault, err)
+		}
+		if took := time.Since(started); took > 100*time.Millisecond+transferMargin+500*time.Millisecond {
+			t.Errorf("fault %d: took %v", fault, took)
+		}
+		if n := len(server.Requests()); n != 1 {
+			t.Errorf("fault %d: %d requests", fault, n)
+		}
+	}
+}
+
+// A transfer ends with its context, whether that is cancelled or runs out.
+func TestTransferEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	server := livekittest.New(t)
+	server.Join("call_1", &lk.ParticipantInfo{Identity: "callee", Kind: lk.ParticipantInfo_SIP})
+	server.Fail("TransferSIPParticipant", livekittest.HangAfter)
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	started := time.Now()
+	err := transfer(ctx, Open(config(server.URL)), ringing)
+	if e, ok := errors.AsType[*TransferError](err); !ok || e.Certain || time.Since(started) > 2*time.Second {
+		t.Errorf("%v after %v", err, time.Since(started))
+	}
+}
+
+func TestTransferNotSent(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.NotFoundHandler())
+	server.Close()
+	err := transfer(t.Context(), Open(config(server.URL)), ringing)
+	if e, ok := errors.AsType[*TransferError](err); !ok || !e.Certain || e.SIPStatus != 0 {
+		t.Errorf("%v", err)
+	}
+}
+
+// What is not LiveKit's answer says nothing about the transfer.
+func TestTransferIntermediary(t *testing.T) {
+	t.Parallel()
+	for _, status := range []int{301, 400, 401, 403, 404, 429, 500, 502, 503, 504} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Location", "http://example.com/")
+			w.WriteHeader(status)
+		}))
+		err := transfer(t.Context(), Open(config(server.URL)), ringing)
+		server.Close()
+		if e, ok := errors.AsType[*TransferError](err); !ok || e.Certain {
+			t.Errorf("%d: %v", status, err)
+		}
+	}
+}
