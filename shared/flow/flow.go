@@ -13,12 +13,14 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
 
 	"github.com/krosai/telephony/shared/fault"
+	"github.com/krosai/telephony/shared/webhook"
 )
 
 // Config names the state machines.
 type Config struct {
 	CallMachine     string `env:"CALL_STATE_MACHINE_ARN"`
 	ApprovalMachine string `env:"APPROVAL_STATE_MACHINE_ARN"`
+	WebhookMachine  string `env:"WEBHOOK_STATE_MACHINE_ARN"`
 }
 
 // Client speaks to Step Functions.
@@ -41,17 +43,24 @@ func (c *Client) StartCall(ctx context.Context, callID string) error {
 // StartApproval starts the workflow of a number request, named after it, so
 // that starting it again changes nothing.
 func (c *Client) StartApproval(ctx context.Context, requestID string) error {
-	return c.start(ctx, "the approval workflow", c.machines.ApprovalMachine, "request_id", requestID)
+	return c.start(ctx, "the approval workflow", c.machines.ApprovalMachine, requestID, map[string]string{"request_id": requestID})
+}
+
+// StartDelivery starts the workflow of a delivery, named after it, so that
+// starting it again changes nothing.
+func (c *Client) StartDelivery(ctx context.Context, d webhook.Delivery) error {
+	return c.start(ctx, "the webhook workflow", c.machines.WebhookMachine, d.ID,
+		map[string]string{"user_id": d.Event.UserID, "endpoint_id": d.EndpointID, "delivery_id": d.ID})
 }
 
 // start begins an execution that is named after what it is about. Its input is
-// the id alone: history is kept for 90 days and must hold no prompt.
-func (c *Client) start(ctx context.Context, what, machine, name, id string) error {
-	input, err := json.Marshal(map[string]string{name: id})
+// ids alone: history is kept for 90 days and must hold no prompt and no secret.
+func (c *Client) start(ctx context.Context, what, machine, name string, ids map[string]string) error {
+	input, err := json.Marshal(ids)
 	if err != nil {
 		return fmt.Errorf("encode workflow input: %w", err)
 	}
-	_, err = c.sfn.StartExecution(ctx, &sfn.StartExecutionInput{StateMachineArn: &machine, Name: &id, Input: aws.String(string(input))})
+	_, err = c.sfn.StartExecution(ctx, &sfn.StartExecutionInput{StateMachineArn: &machine, Name: &name, Input: aws.String(string(input))})
 	if _, exists := errors.AsType[*types.ExecutionAlreadyExists](err); err == nil || exists {
 		return nil
 	}

@@ -31,6 +31,7 @@ type Config struct {
 	Keys     string `env:"KEYS_TABLE"`
 	Limits   string `env:"LIMITS_TABLE"`
 	Audit    string `env:"AUDIT_TABLE"`
+	Webhooks string `env:"WEBHOOKS_TABLE"`
 }
 
 // DB is the database. It is safe for concurrent use.

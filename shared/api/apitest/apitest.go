@@ -230,5 +230,5 @@ func (w *Workflows) client() *flow.Client {
 	return flow.Open(aws.Config{Region: "us-east-1", HTTPClient: &http.Client{Transport: w},
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 			return aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}, nil
-		})}, flow.Config{CallMachine: machine + "call", ApprovalMachine: machine + "approval"})
+		})}, flow.Config{CallMachine: machine + "call", ApprovalMachine: machine + "approval", WebhookMachine: machine + "webhook"})
 }

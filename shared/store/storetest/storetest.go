@@ -74,7 +74,7 @@ func Open(t testing.TB, now func() time.Time) *Database {
 	}
 	w.trips.Store(0)
 	return &Database{wire: w, admin: admin, tables: tmpl.Tables(), DB: store.Open(cfg, store.Config{Numbers: stack + "-numbers", Requests: stack + "-requests", Calls: stack + "-calls",
-		Stats: stack + "-stats", Keys: stack + "-keys", Limits: stack + "-limits", Audit: stack + "-audit"}, now)}
+		Stats: stack + "-stats", Keys: stack + "-keys", Limits: stack + "-limits", Audit: stack + "-audit", Webhooks: stack + "-webhooks"}, now)}
 }
 
 // Trips counts the requests sent to DynamoDB since the last call of Trips.
