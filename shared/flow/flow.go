@@ -37,7 +37,7 @@ func Open(cfg aws.Config, c Config) *Client {
 // StartCall starts the workflow of a call. The execution is named after the
 // call, so that starting it again changes nothing.
 func (c *Client) StartCall(ctx context.Context, callID string) error {
-	return c.start(ctx, "the call workflow", c.machines.CallMachine, "call_id", callID)
+	return c.start(ctx, "the call workflow", c.machines.CallMachine, callID, map[string]string{"call_id": callID})
 }
 
 // StartApproval starts the workflow of a number request, named after it, so
