@@ -60,6 +60,21 @@ func (r policyRow) policy() account.Policy {
 type Permit struct {
 	Home  string
 	Calls account.Limit
+	own   account.Policy
+}
+
+// Allow says whether the user may call a country, as far as was known when the
+// permit was read. It is fault.Forbidden CALLS_DISABLED or DESTINATION_NOT_ALLOWED.
+func (p Permit) Allow(country string) error { return allow(p.own, country, p.Home) }
+
+func allow(p account.Policy, country, home string) error {
+	switch {
+	case !p.CallsEnabled:
+		return callsDisabled()
+	case country != home && !slices.Contains(p.AllowedCountries, country):
+		return fault.New(fault.Forbidden, "DESTINATION_NOT_ALLOWED", "calls to %s are not allowed for this account", country)
+	}
+	return nil
 }
 
 // CallPermit reads, at once, what a user may do with calls at this moment, and
@@ -90,7 +105,7 @@ func (db *DB) CallPermit(ctx context.Context, userID, numberID string) (number.N
 		return number.Number{}, permit, err
 	}
 	n, err := db.numberFrom(found[numberID])
-	permit.Home = n.Country
+	permit.Home, permit.own = n.Country, own.policy()
 	switch {
 	case err != nil:
 		return number.Number{}, permit, err
@@ -160,17 +175,15 @@ func (db *DB) leaseCall(userID, callID, country, home string) types.TransactWrit
 // refuseCall is the error for the policy in row, which did not let leaseCall be.
 func refuseCall(row item, country, home string) error {
 	r, err := decode[policyRow](row)
-	switch p := r.policy(); {
-	case err != nil:
+	if err != nil {
 		return err
-	case !p.CallsEnabled:
-		return callsDisabled()
-	case country != home && !slices.Contains(p.AllowedCountries, country):
-		return fault.New(fault.Forbidden, "DESTINATION_NOT_ALLOWED", "calls to %s are not allowed for this account", country)
-	default:
-		return &fault.Error{Kind: fault.Limited, Code: "CONCURRENT_LIMIT_EXCEEDED", RetryAfter: 10 * time.Second,
-			Detail: fmt.Sprintf("you can have %d calls at a time: one must end first", p.MaxConcurrentCalls)}
 	}
+	p := r.policy()
+	if err := allow(p, country, home); err != nil {
+		return err
+	}
+	return &fault.Error{Kind: fault.Limited, Code: "CONCURRENT_LIMIT_EXCEEDED", RetryAfter: 10 * time.Second,
+		Detail: fmt.Sprintf("you can have %d calls at a time: one must end first", p.MaxConcurrentCalls)}
 }
 
 // endLease is the write that takes a call out of those its user has going.
