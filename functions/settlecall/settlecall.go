@@ -47,7 +47,9 @@ func (t *Task) Run(ctx context.Context, in Input) (Output, error) {
 	case in.Reason != "unclear" && in.Reason != "failed" && in.Reason != "expired":
 		err = fmt.Errorf("unknown reason %q", in.Reason)
 	case in.Reason != "expired" && c.DialedAt.IsZero():
-		_, err = t.Settle.End(ctx, c, t.neverDialed)
+		if c, err = t.Settle.End(ctx, c, t.neverDialed); err == nil {
+			_ = t.Settle.Rooms.DeleteRoom(ctx, c.RoomName) // if LiveKit is down: a room nobody has called from closes by itself
+		}
 	case in.Reason == "unclear" && c.HangupRequested.IsZero():
 		return t.resolve(ctx, c)
 	default:

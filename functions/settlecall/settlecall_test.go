@@ -119,9 +119,9 @@ func TestRun(t *testing.T) {
 		deleted int
 		looks   int
 	}{
-		{name: "not placed, never dialled", reason: "failed", before: created, outcome: "ended", status: call.Failed, cause: call.NetworkError},
+		{name: "not placed, never dialled", reason: "failed", before: created, outcome: "ended", status: call.Failed, cause: call.NetworkError, deleted: 1},
 		{name: "not placed, LiveKit down", reason: "failed", before: created, rooms: rooms{err: down}, outcome: "ended", status: call.Failed, cause: call.NetworkError},
-		{name: "not placed and not wanted", reason: "failed", before: unwanted(created), outcome: "ended", status: call.Canceled, cause: call.APIHangup},
+		{name: "not placed and not wanted", reason: "failed", before: unwanted(created), outcome: "ended", status: call.Canceled, cause: call.APIHangup, deleted: 1},
 		{name: "given up after the dial", reason: "failed", before: dialed, outcome: "ended", status: call.Failed, cause: call.Unknown, deleted: 1},
 		{name: "given up after the dial, LiveKit down", reason: "failed", before: dialed, rooms: rooms{err: down}, status: call.Dialing},
 
@@ -149,7 +149,7 @@ func TestRun(t *testing.T) {
 		{name: "unclear, LiveKit down at the second look", reason: "unclear", before: dialed, rooms: rooms{err: down, errAfter: 1}, status: call.Dialing, looks: 2},
 		{name: "unclear and not wanted, ringing", reason: "unclear", before: unwanted(dialed), rooms: rooms{readings: []call.Room{phone("ringing")}},
 			outcome: "ended", status: call.Canceled, cause: call.APIHangup, deleted: 1},
-		{name: "unclear, never dialled", reason: "unclear", before: created, outcome: "ended", status: call.Failed, cause: call.NetworkError},
+		{name: "unclear, never dialled", reason: "unclear", before: created, outcome: "ended", status: call.Failed, cause: call.NetworkError, deleted: 1},
 
 		{name: "talk time spent", reason: "expired", before: answered, after: 10 * time.Minute, rooms: rooms{readings: []call.Room{phone("active")}},
 			outcome: "ended", status: call.Completed, cause: call.MaxDuration, deleted: 1},

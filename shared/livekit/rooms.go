@@ -19,6 +19,12 @@ type Room struct {
 	DepartureTimeout time.Duration // until the room goes once the last person left; agents do not count
 }
 
+// DepartureTimeout is how long the room of a call outlives its phone if nobody
+// deletes it, which who ends the call does at once. It is longer than a sweep's
+// period with its patience: when no webhook came, a room without its phone is
+// still there to tell that the phone hung up and nobody deleted the room.
+const DepartureTimeout = 90 * time.Second
+
 // CreateRoom makes the room and calls the agent in, in one request. Repeating
 // it is harmless: a room that exists stays, and its agent is not called twice.
 // Success does not mean that an agent comes; ReadRoom shows whether one did.
@@ -34,8 +40,11 @@ func (c *Client) CreateRoom(ctx context.Context, r Room) error {
 	return err
 }
 
-// callStatus is the attribute LiveKit keeps a phone's state in.
-const callStatus = "sip.callStatus"
+// Attributes of a phone: its state, and the rule that let it in if it has come in.
+const (
+	callStatus = "sip.callStatus"
+	ruleID     = "sip.ruleID"
+)
 
 // ReadRoom says who is in a room. A room that does not exist is an empty one.
 func (c *Client) ReadRoom(ctx context.Context, name string) (call.Room, error) {
@@ -53,7 +62,7 @@ func (c *Client) ReadRoom(ctx context.Context, name string) (call.Room, error) {
 		case p.State == livekit.ParticipantInfo_DISCONNECTED:
 		case p.Kind == livekit.ParticipantInfo_AGENT:
 			room.Agent = true
-		case p.Identity == call.CalleeIdentity, p.Kind == livekit.ParticipantInfo_SIP && room.Callee == nil:
+		case p.Identity == call.CalleeIdentity, p.Attributes[ruleID] != "", p.Kind == livekit.ParticipantInfo_SIP && room.Callee == nil:
 			room.Others = room.Others || room.Callee != nil
 			room.Callee = phoneOf(p)
 		case p.Kind != livekit.ParticipantInfo_INGRESS && p.Kind != livekit.ParticipantInfo_EGRESS && !p.GetPermission().GetHidden():
@@ -68,7 +77,7 @@ func (c *Client) ReadRoom(ctx context.Context, name string) (call.Room, error) {
 func phoneOf(p *livekit.ParticipantInfo) *call.Phone {
 	a := p.GetAttributes()
 	return &call.Phone{ID: p.GetSid(), Identity: p.GetIdentity(), Status: a[callStatus],
-		TrunkID: a["sip.trunkID"], RuleID: a["sip.ruleID"], Caller: a["sip.phoneNumber"], Called: a["sip.trunkPhoneNumber"]}
+		TrunkID: a["sip.trunkID"], RuleID: a[ruleID], Caller: a["sip.phoneNumber"], Called: a["sip.trunkPhoneNumber"]}
 }
 
 // UpdateRoomMetadata replaces what everybody in a room can read about it. A room
