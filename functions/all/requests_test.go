@@ -349,7 +349,7 @@ func TestReleasedNumberGoesToWhoWaits(t *testing.T) {
 		next := o.submit("bea")
 		o.decide(next, request.Decision{Approve: true})
 		o.is(next, request.Approved)
-		released, err := o.db.Unassign(o.Context(), n.ID, "root")
+		released, err := o.db.Unassign(o.Context(), n.ID, "ada", "root")
 		if err != nil {
 			o.Fatal(err)
 		}

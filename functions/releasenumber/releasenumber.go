@@ -18,11 +18,11 @@ import (
 )
 
 // Numbers keeps the inventory. NumberByID fails with fault.NotFound. Unassign
-// takes a number from its owner; it fails with fault.Conflict when it has none,
+// takes a number from owner; it fails with fault.Conflict when it is not theirs,
 // and while it is configured or being configured.
 type Numbers interface {
 	NumberByID(ctx context.Context, id string) (number.Number, error)
-	Unassign(ctx context.Context, id, by string) (number.Number, error)
+	Unassign(ctx context.Context, id, owner, by string) (number.Number, error)
 }
 
 // Endpoint takes a number back into the inventory, its configuration first, and
@@ -65,7 +65,7 @@ func (e *Endpoint) release(ctx context.Context, in *Input) (*Output, error) {
 			return nil, err
 		}
 	}
-	if n, err = e.Numbers.Unassign(ctx, n.ID, api.CallerOf(ctx).UserID); err != nil {
+	if n, err = e.Numbers.Unassign(ctx, n.ID, n.UserID, api.CallerOf(ctx).UserID); err != nil {
 		return nil, err
 	}
 	if err := stock.Offer(ctx, e.Requests, e.Flow, n); err != nil {

@@ -251,18 +251,18 @@ func (db *DB) take(ctx context.Context, r request.Request, n number.Number) (_ r
 	return r, false, broken("assign number", err)
 }
 
-// Unassign takes a number from its owner and makes it available, by an
-// administrator. While it is leased or configured in LiveKit, or when it has no
-// owner, it is fault.Conflict.
-func (db *DB) Unassign(ctx context.Context, id, by string) (number.Number, error) {
+// Unassign takes a number from owner and makes it available, by an
+// administrator. While it is leased or configured in LiveKit, or when its owner is
+// nobody or somebody else, it is fault.Conflict.
+func (db *DB) Unassign(ctx context.Context, id, owner, by string) (number.Number, error) {
 	n, err := db.NumberByID(ctx, id)
 	if err != nil {
 		return n, err
 	}
-	if n.UserID == "" {
-		return n, fault.New(fault.Conflict, "CONFLICT", "the phone number is not assigned")
+	if owner == "" || n.UserID != owner {
+		return n, notOwned(n.UserID != "")
 	}
-	now, owner := db.now(), n.UserID
+	now := db.now()
 	n.UserID, n.AssignedAt, n.UpdatedAt = "", time.Time{}, now
 	entry, err := db.note(id, request.Entry{At: now, Actor: by, Action: "released", From: Owned, To: Available, Note: "from " + owner})
 	if err != nil {
@@ -278,12 +278,19 @@ func (db *DB) Unassign(ctx context.Context, id, by string) (number.Number, error
 				":no": &types.AttributeValueMemberBOOL{Value: false}},
 			ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}}, entry)
 	if rows, no := refusedIn(err); no {
-		if rows[0]["user_id"] == nil {
-			return n, fault.New(fault.Conflict, "CONFLICT", "the phone number is not assigned")
+		if holder, _ := rows[0]["user_id"].(*types.AttributeValueMemberS); holder == nil || holder.Value != owner {
+			return n, notOwned(rows[0]["user_id"] != nil)
 		}
 		return n, fault.New(fault.Conflict, "CONFLICT", "the phone number is configured, or being configured: remove its configuration first")
 	}
 	return n, broken("release number", err)
+}
+
+func notOwned(assigned bool) error {
+	if assigned {
+		return fault.New(fault.Conflict, "CONFLICT", "the phone number has changed hands")
+	}
+	return fault.New(fault.Conflict, "CONFLICT", "the phone number is not assigned")
 }
 
 // Lease is a number's lease that ran out without being given back.

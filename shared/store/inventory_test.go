@@ -193,10 +193,10 @@ func TestOneNumberForManyRequests(t *testing.T) {
 		if won != 1 || !cmp.Equal(d.owned(waiting[winner].UserID), []string{spare(1).E164}) {
 			t.Fatalf("round %d: %d winners", round, won)
 		}
-		waiting = slices.Delete(waiting, winner, winner+1)
-		if _, err := d.Unassign(t.Context(), spare(1).ID, "root"); err != nil {
+		if _, err := d.Unassign(t.Context(), spare(1).ID, waiting[winner].UserID, "root"); err != nil {
 			t.Fatal(err)
 		}
+		waiting = slices.Delete(waiting, winner, winner+1)
 	}
 	if lines := d.actions(spare(1).ID); len(lines) != 1+2*rounds {
 		t.Errorf("audit: %d lines", len(lines))
@@ -261,6 +261,7 @@ func TestUnassign(t *testing.T) {
 		{"with a rule", func(_ desk, n *number.Number) { n.Rule = &number.Rule{Name: "r"} }, "CONFLICT"},
 		{"half configured", func(_ desk, n *number.Number) { n.Fault = true }, "CONFLICT"},
 		{"available", func(_ desk, n *number.Number) { n.UserID = "" }, "CONFLICT"},
+		{"somebody else's by now", func(_ desk, n *number.Number) { n.UserID = "bob" }, "CONFLICT"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -269,7 +270,7 @@ func TestUnassign(t *testing.T) {
 			n.UserID, n.AssignedAt = "ada", t0
 			tt.change(d, &n)
 			d.add(n)
-			got, err := d.Unassign(t.Context(), n.ID, "root")
+			got, err := d.Unassign(t.Context(), n.ID, "ada", "root")
 			if code(err) != tt.want {
 				t.Errorf("%v, want %s", err, tt.want)
 			}
@@ -282,7 +283,7 @@ func TestUnassign(t *testing.T) {
 			}
 		})
 	}
-	if _, err := openDesk(t).Unassign(t.Context(), "pn_none", "root"); !fault.Is(err, fault.NotFound) {
+	if _, err := openDesk(t).Unassign(t.Context(), "pn_none", "ada", "root"); !fault.Is(err, fault.NotFound) {
 		t.Error(err)
 	}
 }
@@ -299,7 +300,7 @@ func TestUnassignOrConfigure(t *testing.T) {
 		won := together(2, func(i int) bool {
 			var err error
 			if i == 0 {
-				_, err = d.Unassign(context.Background(), n.ID, "root")
+				_, err = d.Unassign(context.Background(), n.ID, "ada", "root")
 			} else {
 				_, err = d.LeaseNumber(context.Background(), "ada", n.ID, "lease", time.Minute)
 			}
@@ -328,7 +329,11 @@ func TestReleaseDuringAssignment(t *testing.T) {
 		released := 0
 		won := together(20, func(i int) bool {
 			if i >= 10 {
-				if _, err := d.Unassign(context.Background(), n.ID, "root"); err == nil {
+				seen, err := d.NumberByID(context.Background(), n.ID)
+				if err == nil {
+					_, err = d.Unassign(context.Background(), n.ID, seen.UserID, "root")
+				}
+				if err == nil {
 					mu.Lock()
 					released++
 					mu.Unlock()

@@ -540,7 +540,7 @@ func TestLostReplies(t *testing.T) {
 			first, err := d.NotifyRequest(d.t.Context(), r.ID, t0)
 			return errors.Join(err, sure(first))
 		},
-		func(d desk) error { _, err := d.Unassign(d.t.Context(), spare(1).ID, "root"); return err },
+		func(d desk) error { _, err := d.Unassign(d.t.Context(), spare(1).ID, "ada", "root"); return err },
 	}
 	const requests = 3 // no step makes more
 	for unlucky := range steps {
