@@ -14,7 +14,7 @@ import (
 
 // Calls reads a user's call with its timeline; another's is fault.NotFound.
 type Calls interface {
-	CallStory(ctx context.Context, userID, id string) (call.Call, []call.Event, error)
+	CallStory(ctx context.Context, userID, id string, withTurns bool) (call.Story, error)
 }
 
 // Endpoint shows calls.
@@ -69,12 +69,12 @@ func (e *Endpoint) show(ctx context.Context, in *Input) (*Output, error) {
 		return nil, err
 	}
 
-	c, events, err := e.Calls.CallStory(ctx, api.CallerOf(ctx).UserID, in.CallID)
+	s, err := e.Calls.CallStory(ctx, api.CallerOf(ctx).UserID, in.CallID, false)
 	if err != nil {
 		return nil, err
 	}
 
-	return &Output{view(c, events)}, nil
+	return &Output{view(s.Call, s.Events)}, nil
 }
 
 func view(c call.Call, events []call.Event) View {

@@ -152,9 +152,9 @@ func (b bench) ends(status call.Status, cause call.Cause, sip int) {
 
 func (b bench) timeline() (names []string) {
 	b.Helper()
-	_, events, err := b.db.CallStory(b.Context(), "ada", id)
+	story, err := b.db.CallStory(b.Context(), "ada", id, false)
 	b.must(err)
-	for _, e := range events {
+	for _, e := range story.Events {
 		names = append(names, e.Name)
 	}
 	return names

@@ -104,15 +104,15 @@ func (b *bench) joinPhone(status string) {
 // call is the call and how often its timeline says that it ended.
 func (b *bench) call() (call.Call, int) {
 	b.Helper()
-	c, events, err := b.db.CallStory(b.Context(), "ada", id)
+	story, err := b.db.CallStory(b.Context(), "ada", id, false)
 	b.must(err)
 	ends := 0
-	for _, e := range events {
+	for _, e := range story.Events {
 		if e.Name == "ended" {
 			ends++
 		}
 	}
-	return c, ends
+	return story.Call, ends
 }
 
 // sampleEvent is the event of API Gateway and what it carries.

@@ -197,9 +197,9 @@ func TestRepeatIsHarmless(t *testing.T) {
 		if d := cmp.Diff([]livekit.Room{want, want}, r.made); d != "" {
 			t.Errorf("rooms (-want +got):\n%s", d)
 		}
-		_, events, err := db.CallStory(t.Context(), "ada", id)
-		if err != nil || len(events) != 1 || events[0].Name != "dialing" {
-			t.Errorf("timeline %v, %v", events, err)
+		story, err := db.CallStory(t.Context(), "ada", id, false)
+		if err != nil || len(story.Events) != 1 || story.Events[0].Name != "dialing" {
+			t.Errorf("timeline %v, %v", story.Events, err)
 		}
 	})
 }

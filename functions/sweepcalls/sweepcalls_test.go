@@ -293,7 +293,8 @@ func TestTwoAtOnce(t *testing.T) {
 		sweeps.Wait()
 		for i := range 20 {
 			id := fmt.Sprintf("call_01KAMPJ5V0SAMPMECA000000%02d", i)
-			c, events, err := db.CallStory(t.Context(), "user of "+id, id)
+			story, err := db.CallStory(t.Context(), "user of "+id, id, false)
+			c, events := story.Call, story.Events
 			if err != nil || c.Status.Ended() != (i%2 == 1) || c.Status.Ended() != slices.Contains(w.deleted, id) || len(events) > 1 {
 				t.Errorf("%s: %s %s, events %v, %v", id, c.Status, c.Cause, events, err)
 			}

@@ -1,12 +1,9 @@
 package store
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"hash/fnv"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -127,48 +124,6 @@ func (db *DB) Call(ctx context.Context, id string) (call.Call, error) {
 	}
 	return callFrom(out.Item)
 }
-
-// CallStory reads a user's call with its timeline in one query. Another user's
-// call is fault.NotFound, as one that never was.
-func (db *DB) CallStory(ctx context.Context, userID, id string) (call.Call, []call.Event, error) {
-	var found call.Call
-	var events []call.Event
-	pages := dynamodb.NewQueryPaginator(db.client, &dynamodb.QueryInput{TableName: &db.table.Calls,
-		KeyConditionExpression:    aws.String("call_id = :id"),
-		ExpressionAttributeValues: item{":id": text(id)}, ConsistentRead: aws.Bool(true)})
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
-		if err != nil {
-			return found, nil, broken("read call story", err)
-		}
-		for _, row := range page.Items {
-			sk, _ := row["sk"].(*types.AttributeValueMemberS)
-			switch {
-			case sk == nil:
-			case sk.Value == recordKey:
-				if found, err = callFrom(row); err != nil {
-					return found, nil, err
-				}
-			case strings.HasPrefix(sk.Value, eventKey):
-				e, err := decode[eventRow](row)
-				if err != nil {
-					return found, nil, err
-				}
-				events = append(events, call.Event{At: e.At.Time, Name: e.Name, Detail: e.Detail})
-			}
-		}
-	}
-	if found.ID == "" || found.UserID != userID {
-		return call.Call{}, nil, fault.Missing("call")
-	}
-	slices.SortStableFunc(events, func(a, b call.Event) int {
-		return cmp.Or(a.At.Compare(b.At), cmp.Compare(order[a.Name], order[b.Name]))
-	})
-	return found, events, nil
-}
-
-// order breaks ties between events of one millisecond.
-var order = map[string]int{"dialing": 1, "ringing": 2, "answered": 3, "transfer": 4, "ended": 5}
 
 // CreateCall records a new call, its idempotency key, the lease on its user's
 // concurrent calls and its count in the user's hour and statistics in one

@@ -52,10 +52,11 @@ func TestCallLifeIsRecordedOnce(t *testing.T) {
 	if err != nil || second.Cause != call.CalleeHangup {
 		t.Errorf("second end: %v, %v; the first must stand", second.Cause, err)
 	}
-	got, events, err := db.CallStory(ctx, "ada", want.ID)
+	story, err := db.CallStory(ctx, "ada", want.ID, false)
 	if err != nil {
 		t.Fatal(err)
 	}
+	got, events := story.Call, story.Events
 	want.Status, want.Cause, want.SIPStatus = call.Completed, call.CalleeHangup, 200
 	want.AnsweredAt, want.EndedAt = t0.Add(4*time.Second), end.At
 	if d := cmp.Diff(want, got); d != "" {
@@ -75,8 +76,8 @@ func TestAnotherUsersCallDoesNotExist(t *testing.T) {
 	t.Parallel()
 	db, ctx := storetest.Open(t, nil), t.Context()
 	create(t, db, newCall("1"))
-	_, _, absent := db.CallStory(ctx, "ada", "call_2")
-	_, _, foreign := db.CallStory(ctx, "eve", "call_1")
+	_, absent := db.CallStory(ctx, "ada", "call_2", true)
+	_, foreign := db.CallStory(ctx, "eve", "call_1", true)
 	if d := cmp.Diff(absent.Error(), foreign.Error()); d != "" || !fault.Is(foreign, fault.NotFound) {
 		t.Errorf("foreign call told apart: %s", d)
 	}
@@ -244,11 +245,13 @@ func TestRoundTrips(t *testing.T) {
 	if n := db.Trips(); n != 1 {
 		t.Errorf("create: %d round trips, want 1", n)
 	}
-	if _, _, err := db.CallStory(ctx, "ada", "call_1"); err != nil {
-		t.Fatal(err)
-	}
-	if n := db.Trips(); n != 1 {
-		t.Errorf("story: %d round trips, want 1", n)
+	for _, withTurns := range []bool{false, true} {
+		if _, err := db.CallStory(ctx, "ada", "call_1", withTurns); err != nil {
+			t.Fatal(err)
+		}
+		if n := db.Trips(); n != 1 {
+			t.Errorf("story: %d round trips, want 1", n)
+		}
 	}
 }
 

@@ -60,12 +60,12 @@ func TestTransferIsRecorded(t *testing.T) {
 	if c, err = db.FinishTransfer(ctx, "call_1", outcome(second, call.TransferFailed, 486, t0.Add(5*time.Second))); err != nil || c.Transfer != second {
 		t.Errorf("a second outcome: %v, %v", c.Transfer, err)
 	}
-	got, events, err := db.CallStory(ctx, "ada", "call_1")
-	if d := cmp.Diff(c, got); err != nil || d != "" {
+	got, err := db.CallStory(ctx, "ada", "call_1", false)
+	if d := cmp.Diff(c, got.Call); err != nil || d != "" {
 		t.Error(err, d)
 	}
 	want := []call.Event{{At: t0, Name: "answered"}, {At: first.At, Name: "transfer", Detail: "failed"}, {At: second.At, Name: "transfer", Detail: "completed"}}
-	if d := cmp.Diff(want, events); d != "" {
+	if d := cmp.Diff(want, got.Events); d != "" {
 		t.Errorf("timeline (-want +got):\n%s", d)
 	}
 }
@@ -179,7 +179,8 @@ func TestHangUpDuringTransfer(t *testing.T) {
 		c.Transfer.Status != call.TransferUnknown || c.Cause != call.MaxDuration {
 		t.Errorf("ended meanwhile: %+v, %s, %v", c.Transfer, c.Cause, err)
 	}
-	_, events, err := db.CallStory(ctx, "ada", "call_2")
+	story, err := db.CallStory(ctx, "ada", "call_2", false)
+	events := story.Events
 	if err != nil || events[len(events)-1] != (call.Event{At: t0.Add(2 * time.Second), Name: "transfer", Detail: "unknown"}) {
 		t.Errorf("timeline %v, %v", events, err)
 	}
