@@ -140,7 +140,7 @@ func TestMediaBothWays(t *testing.T) {
 	if string(digits) != "12#" || loud < 10 {
 		t.Errorf("heard digits %q and %d packets of voice", digits, loud)
 	}
-	if call.DTMFReceived != "9*" || call.RTPReceived < 20 || call.State != "talking" {
+	if call.DTMFReceived != "9*" || call.RTPReceived < 20 || call.VoiceReceived != 10 || call.State != "talking" {
 		t.Errorf("%+v", call)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -96,7 +97,13 @@ func (k *call) wait(d time.Duration, dead <-chan struct{}) bool {
 func (k *call) startMedia(remote netip.AddrPort) {
 	k.media.SetRemote(remote)
 	k.carrier.work.Go(func() {
-		err := k.media.Read(nil, func(digit byte) {
+		err := k.media.Read(func(payload []byte) {
+			if slices.ContainsFunc(payload, audible) {
+				k.mu.Lock()
+				k.info.VoiceReceived++
+				k.mu.Unlock()
+			}
+		}, func(digit byte) {
 			k.mu.Lock()
 			k.info.DTMFReceived += string(digit)
 			k.mu.Unlock()
@@ -114,6 +121,9 @@ func (k *call) startMedia(remote netip.AddrPort) {
 		k.speak()
 	})
 }
+
+// audible tells PCMU from silence and the faintest hiss: the bits say how far from zero, the sign apart (ITU-T G.711).
+func audible(sample byte) bool { return ^sample&0x7f >= 0x20 }
 
 // speak repeats the voice, a frame each 20 ms.
 func (k *call) speak() {

@@ -43,6 +43,7 @@ type CallInfo struct {
 	EndedBy        string // "cancel", "bye-in" (the other side hung up), "bye-out", "status" (refused or failed)
 	Status         int    // the final answer to the INVITE; 0 while there is none
 	RTPReceived    int    // packets
+	VoiceReceived  int    // of them, those in which something can be heard
 	DTMFReceived   string
 	Refers         []string // Refer-To of each transfer asked for
 }
