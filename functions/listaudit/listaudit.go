@@ -9,7 +9,6 @@ import (
 
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
-	"github.com/krosai/telephony/shared/fault"
 	"github.com/krosai/telephony/shared/request"
 )
 
@@ -30,14 +29,7 @@ type Input struct {
 }
 
 // Output is the page.
-type Output struct{ Body Page }
-
-// Page is a part of the list; next_cursor is null at its end. A subject nothing
-// was done to has an empty list.
-type Page struct {
-	Data       []View  `json:"data"`
-	NextCursor *string `json:"next_cursor"`
-}
+type Output struct{ Body api.Page[View] }
 
 // View is one entry.
 type View struct {
@@ -57,39 +49,13 @@ func (e *Endpoint) Register(a huma.API) {
 		Tags: []string{"Review"}, Security: api.Needs(account.Admin)}, e.list)
 }
 
-// position is where a page ends.
-type position struct {
-	Subject string `json:"s"`
-	After   string `json:"a"`
-}
-
 func (e *Endpoint) list(ctx context.Context, in *Input) (*Output, error) {
-	at := position{Subject: in.Subject}
-	if in.Cursor != "" {
-		if err := api.OpenCursor(ctx, in.Cursor, &at); err != nil {
-			return nil, err
-		}
-		if at.Subject != in.Subject {
-			return nil, fault.InvalidField("cursor", "mismatch", "belongs to a list of another subject")
-		}
+	view := func(entry request.Entry) View {
+		return View{Subject: in.Subject, At: api.Time(entry.At), Actor: entry.Actor, Action: entry.Action,
+			From: api.TextOrNull(entry.From), To: api.TextOrNull(entry.To), Note: api.TextOrNull(entry.Note)}
 	}
-
-	entries, next, err := e.Entries.Audit(ctx, at.Subject, in.Limit, at.After)
-	if err != nil {
-		return nil, err
-	}
-
-	page := Page{Data: make([]View, 0, len(entries))}
-	for _, entry := range entries {
-		page.Data = append(page.Data, View{Subject: at.Subject, At: api.Time(entry.At), Actor: entry.Actor, Action: entry.Action,
-			From: api.TextOrNull(entry.From), To: api.TextOrNull(entry.To), Note: api.TextOrNull(entry.Note)})
-	}
-	if next != "" {
-		cursor, err := api.SealCursor(ctx, position{at.Subject, next})
-		if err != nil {
-			return nil, err
-		}
-		page.NextCursor = &cursor
-	}
-	return &Output{page}, nil
+	page, err := api.List(ctx, in.Cursor, in.Subject, view, func(after string) ([]request.Entry, string, error) {
+		return e.Entries.Audit(ctx, in.Subject, in.Limit, after)
+	})
+	return &Output{page}, err
 }

@@ -9,7 +9,6 @@ import (
 
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
-	"github.com/krosai/telephony/shared/fault"
 	"github.com/krosai/telephony/shared/inventory"
 	"github.com/krosai/telephony/shared/number"
 )
@@ -31,13 +30,7 @@ type Input struct {
 }
 
 // Output is the page.
-type Output struct{ Body Page }
-
-// Page is a part of the list; next_cursor is null at its end.
-type Page struct {
-	Data       []inventory.View `json:"data"`
-	NextCursor *string          `json:"next_cursor"`
-}
+type Output struct{ Body api.Page[inventory.View] }
 
 // Register adds the operation to the API.
 func (e *Endpoint) Register(a huma.API) {
@@ -45,38 +38,9 @@ func (e *Endpoint) Register(a huma.API) {
 		Summary: "List the inventory of phone numbers", Tags: []string{"Review"}, Security: api.Needs(account.Admin)}, e.list)
 }
 
-// position is where a page ends.
-type position struct {
-	Status string `json:"s"`
-	After  string `json:"a"`
-}
-
 func (e *Endpoint) list(ctx context.Context, in *Input) (*Output, error) {
-	at := position{Status: in.Status}
-	if in.Cursor != "" {
-		if err := api.OpenCursor(ctx, in.Cursor, &at); err != nil {
-			return nil, err
-		}
-		if at.Status != in.Status {
-			return nil, fault.InvalidField("cursor", "mismatch", "belongs to a list with another status")
-		}
-	}
-
-	numbers, next, err := e.Numbers.Inventory(ctx, at.Status, in.Limit, at.After)
-	if err != nil {
-		return nil, err
-	}
-
-	page := Page{Data: make([]inventory.View, 0, len(numbers))}
-	for _, n := range numbers {
-		page.Data = append(page.Data, inventory.Of(n))
-	}
-	if next != "" {
-		cursor, err := api.SealCursor(ctx, position{at.Status, next})
-		if err != nil {
-			return nil, err
-		}
-		page.NextCursor = &cursor
-	}
-	return &Output{page}, nil
+	page, err := api.List(ctx, in.Cursor, in.Status, inventory.Of, func(after string) ([]number.Number, string, error) {
+		return e.Numbers.Inventory(ctx, in.Status, in.Limit, after)
+	})
+	return &Output{page}, err
 }

@@ -27,13 +27,7 @@ type Input struct {
 }
 
 // Output is the page.
-type Output struct{ Body Page }
-
-// Page is a part of the list; next_cursor is null at its end.
-type Page struct {
-	Data       []apikey.View `json:"data"`
-	NextCursor *string       `json:"next_cursor"`
-}
+type Output struct{ Body api.Page[apikey.View] }
 
 // Register adds the operation to the API.
 func (e *Endpoint) Register(a huma.API) {
@@ -44,28 +38,8 @@ func (e *Endpoint) Register(a huma.API) {
 }
 
 func (e *Endpoint) list(ctx context.Context, in *Input) (*Output, error) {
-	after := ""
-	if in.Cursor != "" {
-		if err := api.OpenCursor(ctx, in.Cursor, &after); err != nil {
-			return nil, err
-		}
-	}
-
-	keys, next, err := e.Keys.KeysOf(ctx, api.CallerOf(ctx).UserID, in.Limit, after)
-	if err != nil {
-		return nil, err
-	}
-
-	page := Page{Data: make([]apikey.View, 0, len(keys))}
-	for _, k := range keys {
-		page.Data = append(page.Data, apikey.Of(k))
-	}
-	if next != "" {
-		cursor, err := api.SealCursor(ctx, next)
-		if err != nil {
-			return nil, err
-		}
-		page.NextCursor = &cursor
-	}
-	return &Output{page}, nil
+	page, err := api.List(ctx, in.Cursor, "", apikey.Of, func(after string) ([]account.Key, string, error) {
+		return e.Keys.KeysOf(ctx, api.CallerOf(ctx).UserID, in.Limit, after)
+	})
+	return &Output{page}, err
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/krosai/telephony/functions/listkeys"
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
+	"github.com/krosai/telephony/shared/apikey"
 	"github.com/krosai/telephony/shared/secret"
 	"github.com/krosai/telephony/shared/store/storetest"
 )
@@ -55,13 +56,13 @@ func (b *bench) key(n int, user string, change func(*account.Key)) string {
 	return text
 }
 
-func (b *bench) list(key, query string) (int, listkeys.Page, string) {
+func (b *bench) list(key, query string) (int, api.Page[apikey.View], string) {
 	b.t.Helper()
 	r := httptest.NewRequestWithContext(b.t.Context(), http.MethodGet, "/api-keys"+query, nil)
 	r.Header.Set("Authorization", "Bearer "+key)
 	w := httptest.NewRecorder()
 	b.handler.ServeHTTP(w, r)
-	var page listkeys.Page
+	var page api.Page[apikey.View]
 	if w.Code == http.StatusOK {
 		if err := json.Unmarshal(w.Body.Bytes(), &page); err != nil {
 			b.t.Fatal(err)

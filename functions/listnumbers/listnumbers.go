@@ -27,13 +27,7 @@ type Input struct {
 }
 
 // Output is the page.
-type Output struct{ Body Page }
-
-// Page is a part of the list; next_cursor is null at its end.
-type Page struct {
-	Data       []View  `json:"data"`
-	NextCursor *string `json:"next_cursor"`
-}
+type Output struct{ Body api.Page[View] }
 
 // View is a phone number.
 type View struct {
@@ -56,30 +50,10 @@ func (e *Endpoint) Register(a huma.API) {
 }
 
 func (e *Endpoint) list(ctx context.Context, in *Input) (*Output, error) {
-	after := ""
-	if in.Cursor != "" {
-		if err := api.OpenCursor(ctx, in.Cursor, &after); err != nil {
-			return nil, err
-		}
-	}
-
-	numbers, next, err := e.Numbers.NumbersOf(ctx, api.CallerOf(ctx).UserID, in.Limit, after)
-	if err != nil {
-		return nil, err
-	}
-
-	page := Page{Data: make([]View, 0, len(numbers))}
-	for _, n := range numbers {
-		page.Data = append(page.Data, view(n))
-	}
-	if next != "" {
-		cursor, err := api.SealCursor(ctx, next)
-		if err != nil {
-			return nil, err
-		}
-		page.NextCursor = &cursor
-	}
-	return &Output{page}, nil
+	page, err := api.List(ctx, in.Cursor, "", view, func(after string) ([]number.Number, string, error) {
+		return e.Numbers.NumbersOf(ctx, api.CallerOf(ctx).UserID, in.Limit, after)
+	})
+	return &Output{page}, err
 }
 
 func view(n number.Number) View {

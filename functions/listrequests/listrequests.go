@@ -29,13 +29,7 @@ type Input struct {
 }
 
 // Output is the page.
-type Output struct{ Body Page }
-
-// Page is a part of the list; next_cursor is null at its end.
-type Page struct {
-	Data       []numberrequest.View `json:"data"`
-	NextCursor *string              `json:"next_cursor"`
-}
+type Output struct{ Body api.Page[numberrequest.View] }
 
 // Register adds the operation to the API.
 func (e *Endpoint) Register(a huma.API) {
@@ -45,28 +39,8 @@ func (e *Endpoint) Register(a huma.API) {
 }
 
 func (e *Endpoint) list(ctx context.Context, in *Input) (*Output, error) {
-	after := ""
-	if in.Cursor != "" {
-		if err := api.OpenCursor(ctx, in.Cursor, &after); err != nil {
-			return nil, err
-		}
-	}
-
-	requests, next, err := e.Requests.RequestsOf(ctx, api.CallerOf(ctx).UserID, in.Limit, after)
-	if err != nil {
-		return nil, err
-	}
-
-	page := Page{Data: make([]numberrequest.View, 0, len(requests))}
-	for _, r := range requests {
-		page.Data = append(page.Data, numberrequest.Of(r))
-	}
-	if next != "" {
-		cursor, err := api.SealCursor(ctx, next)
-		if err != nil {
-			return nil, err
-		}
-		page.NextCursor = &cursor
-	}
-	return &Output{page}, nil
+	page, err := api.List(ctx, in.Cursor, "", numberrequest.Of, func(after string) ([]request.Request, string, error) {
+		return e.Requests.RequestsOf(ctx, api.CallerOf(ctx).UserID, in.Limit, after)
+	})
+	return &Output{page}, err
 }

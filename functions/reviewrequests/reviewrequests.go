@@ -9,7 +9,6 @@ import (
 
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
-	"github.com/krosai/telephony/shared/fault"
 	"github.com/krosai/telephony/shared/numberrequest"
 	"github.com/krosai/telephony/shared/request"
 )
@@ -31,13 +30,7 @@ type Input struct {
 }
 
 // Output is the page.
-type Output struct{ Body Page }
-
-// Page is a part of the list; next_cursor is null at its end.
-type Page struct {
-	Data       []View  `json:"data"`
-	NextCursor *string `json:"next_cursor"`
-}
+type Output struct{ Body api.Page[View] }
 
 // View is a request with what its owner does not see: who asked and who decided.
 type View struct {
@@ -54,39 +47,13 @@ func (e *Endpoint) Register(a huma.API) {
 		Tags: []string{"Review"}, Security: api.Needs(account.Admin)}, e.list)
 }
 
-// position is where a page ends.
-type position struct {
-	Status request.Status `json:"s"`
-	After  string         `json:"a"`
+func (e *Endpoint) list(ctx context.Context, in *Input) (*Output, error) {
+	page, err := api.List(ctx, in.Cursor, string(in.Status), view, func(after string) ([]request.Request, string, error) {
+		return e.Requests.RequestsWith(ctx, in.Status, in.Limit, after)
+	})
+	return &Output{page}, err
 }
 
-func (e *Endpoint) list(ctx context.Context, in *Input) (*Output, error) {
-	at := position{Status: in.Status}
-	if in.Cursor != "" {
-		if err := api.OpenCursor(ctx, in.Cursor, &at); err != nil {
-			return nil, err
-		}
-		if at.Status != in.Status {
-			return nil, fault.InvalidField("cursor", "mismatch", "belongs to a list with another status")
-		}
-	}
-
-	requests, next, err := e.Requests.RequestsWith(ctx, at.Status, in.Limit, at.After)
-	if err != nil {
-		return nil, err
-	}
-
-	page := Page{Data: make([]View, 0, len(requests))}
-	for _, r := range requests {
-		page.Data = append(page.Data, View{View: numberrequest.Of(r), UserID: r.UserID,
-			DecidedBy: api.TextOrNull(r.DecidedBy), DecidedAt: api.OrNull(r.DecidedAt)})
-	}
-	if next != "" {
-		cursor, err := api.SealCursor(ctx, position{at.Status, next})
-		if err != nil {
-			return nil, err
-		}
-		page.NextCursor = &cursor
-	}
-	return &Output{page}, nil
+func view(r request.Request) View {
+	return View{View: numberrequest.Of(r), UserID: r.UserID, DecidedBy: api.TextOrNull(r.DecidedBy), DecidedAt: api.OrNull(r.DecidedAt)}
 }

@@ -82,10 +82,11 @@ type listInput struct {
 
 type listOutput struct {
 	Body struct {
-		Limit      int    `json:"limit"`
-		Open       bool   `json:"open"`
-		After      string `json:"after"`
-		NextCursor string `json:"next_cursor"`
+		Limit      int      `json:"limit"`
+		Open       bool     `json:"open"`
+		After      string   `json:"after"`
+		Data       []string `json:"data"`
+		NextCursor string   `json:"next_cursor"`
 	}
 }
 
@@ -147,14 +148,15 @@ func makeThing(ctx context.Context, in *makeInput) (*makeOutput, error) {
 func listThings(ctx context.Context, in *listInput) (*listOutput, error) {
 	out := &listOutput{}
 	out.Body.Limit, out.Body.Open = in.Limit, in.Open
-	if in.Cursor != "" {
-		if err := api.OpenCursor(ctx, in.Cursor, &out.Body.After); err != nil {
-			return nil, err
-		}
+	page, err := api.List(ctx, in.Cursor, in.Kind, strings.ToUpper, func(after string) ([]string, string, error) {
+		out.Body.After = after
+		return []string{after + "x"}, after + "x", nil
+	})
+	if err != nil {
+		return nil, err
 	}
-	next, err := api.SealCursor(ctx, out.Body.After+"x")
-	out.Body.NextCursor = next
-	return out, err
+	out.Body.Data, out.Body.NextCursor = page.Data, *page.NextCursor
+	return out, nil
 }
 
 func failAs(ctx context.Context, in *failInput) (*textOutput, error) {

@@ -17,24 +17,24 @@ import (
 // maxCursor is the longest cursor that is looked at, in characters.
 const maxCursor = 2048
 
-// SealCursor makes the next_cursor of a list from a position in it. The cursor
+// sealCursor makes the next_cursor of a list from a position in it. The cursor
 // is sealed with AES-256-GCM and good only for this caller and this operation.
-func SealCursor(ctx context.Context, position any) (string, error) {
+func sealCursor(ctx context.Context, at position) (string, error) {
 	aead, bound, err := cursorCipher(ctx)
 	if err != nil {
 		return "", err
 	}
-	plain, err := json.Marshal(position)
+	plain, err := json.Marshal(at)
 	if err != nil {
 		return "", fmt.Errorf("encode cursor: %w", err)
 	}
 	return base64.RawURLEncoding.EncodeToString(aead.Seal(nil, nil, plain, bound)), nil
 }
 
-// OpenCursor reads a cursor that SealCursor made into position, a pointer. A
-// cursor that is not one, or belongs to another caller or operation, is a
-// fault.Invalid about the field cursor.
-func OpenCursor(ctx context.Context, cursor string, position any) error {
+// openCursor reads a cursor that sealCursor made into at. A cursor that is not
+// one, or belongs to another caller or operation, is a fault.Invalid about the
+// field cursor.
+func openCursor(ctx context.Context, cursor string, at *position) error {
 	aead, bound, err := cursorCipher(ctx)
 	if err != nil {
 		return err
@@ -44,7 +44,7 @@ func OpenCursor(ctx context.Context, cursor string, position any) error {
 		return badCursor()
 	}
 	plain, err := aead.Open(nil, nil, sealed, bound)
-	if err != nil || json.Unmarshal(plain, position) != nil {
+	if err != nil || json.Unmarshal(plain, at) != nil {
 		return badCursor()
 	}
 	return nil

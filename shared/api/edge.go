@@ -147,7 +147,7 @@ func required(op *huma.Operation) (credential bool, scope string) {
 // schemaNames names the schemas of the document after their Go types, with the
 // package in front, so that two endpoints may both have a View. The unnamed
 // Body of an endpoint's Input and Output becomes <Endpoint>Request and
-// <Endpoint>Response.
+// <Endpoint>Response, its Page of a list <Endpoint>Page.
 type schemaNames struct{ endpoint string }
 
 func (n *schemaNames) enter(ep Endpoint) { n.endpoint = title(packageOf(reflect.TypeOf(ep))) }
@@ -162,6 +162,9 @@ func (n *schemaNames) of(t reflect.Type, hint string) string {
 		pkg = n.endpoint
 		name = strings.Replace(name, "InputBody", "Request", 1)
 		name = strings.Replace(name, "OutputBody", "Response", 1)
+	}
+	if pkg == "Api" && strings.HasPrefix(name, "Page") {
+		return n.endpoint + "Page"
 	}
 	if pkg == "" || pkg == "Api" || strings.HasPrefix(name, pkg) {
 		return name

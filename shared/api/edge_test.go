@@ -401,6 +401,9 @@ func TestCursor(t *testing.T) {
 	if got, _, _ := list("/others", b.reader, cursor); got.status != 400 {
 		t.Errorf("another operation's cursor: %d, want 400", got.status)
 	}
+	if got, _, _ := list("/things", b.reader, cursor+"&kind=local"); got.status != 400 || !strings.Contains(string(got.body), `"code":"mismatch"`) {
+		t.Errorf("another filter's cursor: %d %s, want 400", got.status, got.body)
+	}
 	for i := range len(cursor) {
 		c := byte('A')
 		if cursor[i] == c {
@@ -425,7 +428,8 @@ func TestCursorNeedsAKey(t *testing.T) {
 	if got := overLambda(t, edge.Handler(things{}), ask{method: "GET", target: "/things", key: b.reader}); got.status != 500 {
 		t.Errorf("status = %d, want 500", got.status)
 	}
-	if _, err := api.SealCursor(t.Context(), "x"); err == nil {
+	one := func(string) ([]string, string, error) { return []string{"x"}, "x", nil }
+	if _, err := api.List(t.Context(), "", "", strings.ToUpper, one); err == nil {
 		t.Error("a cursor was sealed outside a request")
 	}
 }
