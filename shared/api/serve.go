@@ -114,10 +114,9 @@ func (s *server) route(rq *request, r *http.Request) {
 			rq.fail(internal())
 		}
 	}()
-	if !PlainPath(r.URL.EscapedPath()) {
-		rq.fail(fault.Missing("path"))
-		return
-	}
+	target := *r.URL
+	target.Path, target.RawPath = PlainPath(r.URL.EscapedPath()), ""
+	r.URL = &target
 	if h, pattern := s.mux.Handler(r); pattern == "" {
 		refusal := &answer{header: http.Header{}}
 		h.ServeHTTP(refusal, r)
@@ -132,22 +131,30 @@ func (s *server) route(rq *request, r *http.Request) {
 	s.mux.ServeHTTP(rq.answer, r)
 }
 
-// PlainPath reports whether an escaped path is spelled the one way the API
-// spells its paths: no escapes, no empty, "." or ".." segments, no slash at
-// the end. Every other spelling is a path that does not exist.
-func PlainPath(path string) bool {
-	if !strings.HasPrefix(path, "/") {
-		return false
-	}
-	for segment := range strings.SplitSeq(path[1:], "/") {
-		if segment == "" || segment == "." || segment == ".." {
-			return false
+// PlainPath is an escaped or decoded path spelled the one way the API spells its
+// paths. A segment with escapes or other characters than an id has becomes "~",
+// which names nothing, so that it is answered like an id that does not exist. A
+// path with empty, "." or ".." segments, or a slash at the end, becomes "/", which
+// does not exist.
+func PlainPath(path string) string {
+	path, rooted := strings.CutPrefix(path, "/")
+	segments := strings.Split(path, "/")
+	for i, segment := range segments {
+		if !rooted || segment == "" || segment == "." || segment == ".." {
+			return "/"
 		}
-		for i := range len(segment) {
-			c := segment[i]
-			if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("-_.~", c) >= 0) {
-				return false
-			}
+		if !plain(segment) {
+			segments[i] = "~"
+		}
+	}
+	return "/" + strings.Join(segments, "/")
+}
+
+func plain(segment string) bool {
+	for i := range len(segment) {
+		c := segment[i]
+		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("-_.~", c) >= 0) {
+			return false
 		}
 	}
 	return true

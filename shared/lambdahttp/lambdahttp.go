@@ -94,19 +94,14 @@ func requestID(ctx context.Context, event events.APIGatewayV2HTTPRequest) string
 	return ""
 }
 
-// plainPath is the path of the event when it is one the API can have. API
-// Gateway decodes paths, so what arrives may hold a "#" or "?" that would change
-// the meaning of the URL the adapter builds; such a path becomes "/", which no
-// endpoint has.
+// plainPath is the path of the event as the API can have it. API Gateway decodes
+// paths, so what arrives may hold a "#" or "?" that would change the meaning of
+// the URL the adapter builds.
 func plainPath(event events.APIGatewayV2HTTPRequest) string {
-	path := event.RawPath
-	if path == "" {
-		path = event.RequestContext.HTTP.Path
+	if event.RawPath != "" {
+		return api.PlainPath(event.RawPath)
 	}
-	if !api.PlainPath(path) {
-		return "/"
-	}
-	return path
+	return api.PlainPath(event.RequestContext.HTTP.Path)
 }
 
 type headersKey struct{}
