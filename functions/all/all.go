@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/krosai/telephony/functions/addnumber"
+	"github.com/krosai/telephony/functions/addtranscript"
 	"github.com/krosai/telephony/functions/approverequest"
 	"github.com/krosai/telephony/functions/assignnumber"
 	"github.com/krosai/telephony/functions/awaitcall"
@@ -75,6 +76,7 @@ func (d Deps) unwirer() *unwire.Unwirer {
 func HTTP(d Deps) map[string]api.Endpoint {
 	return map[string]api.Endpoint{
 		"addnumber":           &addnumber.Endpoint{Numbers: d.DB, Requests: d.DB, Flow: d.Flow, Now: d.Now, Log: d.Log},
+		"addtranscript":       &addtranscript.Endpoint{Calls: d.DB, TokenKey: d.Agents.TokenKey, Now: d.Now},
 		"approverequest":      &approverequest.Endpoint{Requests: d.DB, Numbers: d.DB, Flow: d.Flow, Now: d.Now, Log: d.Log},
 		"calldetails":         &calldetails.Endpoint{Calls: d.DB},
 		"configurenumber":     &configurenumber.Endpoint{Numbers: d.DB, Limits: d.DB, LiveKit: d.LiveKit, Now: d.Now, AllowLoopback: d.AllowLoopback},

@@ -1,0 +1,74 @@
+// Package addtranscript serves POST /outbound-calls/{call_id}/transcript, where
+// the agent of a call tells what is said.
+package addtranscript
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/krosai/telephony/shared/api"
+	"github.com/krosai/telephony/shared/call"
+	"github.com/krosai/telephony/shared/calltoken"
+	"github.com/krosai/telephony/shared/fault"
+	"github.com/krosai/telephony/shared/secret"
+)
+
+// Calls keeps transcripts. AddTurns ignores turns whose id is known, and fails
+// with fault.Conflict when the transcript is closed or full, with fault.NotFound
+// when there is no such call.
+type Calls interface {
+	AddTurns(ctx context.Context, callID string, turns []call.Turn, now time.Time) error
+}
+
+// Endpoint takes transcripts.
+type Endpoint struct {
+	Calls    Calls
+	TokenKey secret.Secret // of the call tokens that preparecall hands out
+	Now      func() time.Time
+}
+
+// Input is what was said. A post has at most 50 turns, which are kept all or not
+// at all.
+type Input struct {
+	CallID        string `path:"call_id" doc:"The call that the agent is on"`
+	Authorization string `header:"Authorization" doc:"Bearer and the call_token of the agent's metadata"`
+	Body          struct {
+		Turns []Turn `json:"turns" minItems:"1" maxItems:"50"`
+	}
+}
+
+// Turn is what one side said in one go.
+type Turn struct {
+	TurnID  string    `json:"turn_id" pattern:"^[!-~]{1,64}$" doc:"Unique within the call, visible ASCII: a turn whose id is known is ignored, so a post may be repeated"`
+	Role    call.Role `json:"role" enum:"agent,callee" doc:"The callee is whoever is on the phone, in calls of both directions"`
+	Content string    `json:"content" minLength:"1" maxLength:"8000" pattern:"^[^\\x00-\\x08\\x0B\\x0C\\x0E-\\x1F\\x7F]*$" doc:"Text without control characters other than tab and line ends"`
+	At      api.Time  `json:"at" doc:"When it was said, by the agent's clock: the transcript is in this order"`
+}
+
+// Register adds the operation to the API.
+func (e *Endpoint) Register(a huma.API) {
+	huma.Register(a, huma.Operation{OperationID: "add-transcript", Method: http.MethodPost, Path: "/outbound-calls/{call_id}/transcript",
+		DefaultStatus: http.StatusAccepted, Summary: "Add to a call's transcript", Tags: []string{"Agents"},
+		Description: "For the agent of the call, with the call token of its metadata instead of a credential. Turns are taken until five minutes after the call's end. " +
+			"A transcript holds 2,000 turns and 900 KB, of which each turn takes its content, its id and 160 bytes.",
+		Security: api.Public(), Errors: []int{http.StatusUnauthorized, http.StatusConflict, http.StatusServiceUnavailable}}, e.add)
+}
+
+// add answers 401 to whoever has not the call's own token, whether there is such
+// a call or not, before anything is read.
+func (e *Endpoint) add(ctx context.Context, in *Input) (*struct{}, error) {
+	scheme, token, _ := strings.Cut(in.Authorization, " ")
+	if !strings.EqualFold(scheme, "Bearer") || !calltoken.Valid(e.TokenKey, in.CallID, token) {
+		return nil, fault.New(fault.Unauthenticated, "UNAUTHENTICATED", "the call's own token is needed: Authorization: Bearer <call_token>")
+	}
+
+	turns := make([]call.Turn, len(in.Body.Turns))
+	for i, t := range in.Body.Turns {
+		turns[i] = call.Turn{ID: t.TurnID, Role: t.Role, Content: t.Content, At: time.Time(t.At)}
+	}
+	return nil, e.Calls.AddTurns(ctx, in.CallID, turns, e.Now())
+}
