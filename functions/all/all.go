@@ -46,6 +46,7 @@ import (
 	"github.com/krosai/telephony/functions/sweepnumbers"
 	"github.com/krosai/telephony/shared/api"
 	"github.com/krosai/telephony/shared/flow"
+	"github.com/krosai/telephony/shared/inbound"
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/settle"
 	"github.com/krosai/telephony/shared/store"
@@ -66,6 +67,10 @@ type Deps struct {
 
 func (d Deps) settler() *settle.Settler {
 	return &settle.Settler{Calls: d.DB, Rooms: d.LiveKit, Flow: d.Flow, Now: d.Now}
+}
+
+func (d Deps) adopter() *inbound.Adopter {
+	return &inbound.Adopter{Numbers: d.DB, Calls: d.DB, Flow: d.Flow}
 }
 
 func (d Deps) unwirer() *unwire.Unwirer {
@@ -92,7 +97,7 @@ func HTTP(d Deps) map[string]api.Endpoint {
 		"listkeys":            &listkeys.Endpoint{Keys: d.DB},
 		"listnumbers":         &listnumbers.Endpoint{Numbers: d.DB},
 		"listrequests":        &listrequests.Endpoint{Requests: d.DB},
-		"livekitwebhook":      &livekitwebhook.Endpoint{LiveKit: d.LiveKit, Settle: d.settler(), Now: d.Now},
+		"livekitwebhook":      &livekitwebhook.Endpoint{LiveKit: d.LiveKit, Inbound: d.adopter(), Settle: d.settler(), Now: d.Now},
 		"rejectrequest":       &rejectrequest.Endpoint{Requests: d.DB, Flow: d.Flow, Now: d.Now, Log: d.Log},
 		"releasenumber":       &releasenumber.Endpoint{Numbers: d.DB, Unwire: d.unwirer(), Requests: d.DB, Flow: d.Flow, Log: d.Log},
 		"removeconfiguration": &removeconfiguration.Endpoint{Unwire: d.unwirer()},
@@ -118,7 +123,7 @@ func Tasks(d Deps) map[string]any {
 		"notifyrequest": (&notifyrequest.Task{Requests: d.DB, Now: d.Now, Log: d.Log}).Run,
 		"preparecall":   (&preparecall.Task{Rooms: d.LiveKit, Settle: s, Agents: d.Agents, Now: d.Now}).Run,
 		"settlecall":    (&settlecall.Task{Settle: s, Now: d.Now}).Run,
-		"sweepcalls":    (&sweepcalls.Task{Calls: d.DB, Rooms: d.LiveKit, Flow: d.Flow, Settle: s, Now: d.Now, Log: d.Log}).Run,
+		"sweepcalls":    (&sweepcalls.Task{Calls: d.DB, Rooms: d.LiveKit, Flow: d.Flow, Inbound: d.adopter(), Settle: s, Now: d.Now, Log: d.Log}).Run,
 		"sweepnumbers":  (&sweepnumbers.Task{Requests: d.DB, Numbers: d.DB, Flow: d.Flow, Now: d.Now, Log: d.Log}).Run,
 	}
 }

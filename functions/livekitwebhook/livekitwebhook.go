@@ -14,6 +14,7 @@ import (
 	"github.com/krosai/telephony/shared/call"
 	"github.com/krosai/telephony/shared/fault"
 	"github.com/krosai/telephony/shared/livekit"
+	"github.com/krosai/telephony/shared/number"
 	"github.com/krosai/telephony/shared/settle"
 )
 
@@ -23,9 +24,16 @@ type Verifier interface {
 	ReceiveWebhook(raw []byte, authorization string) (livekit.Event, error)
 }
 
+// Inbound makes calls of what comes in; ours is false for what is not for a
+// number of the platform.
+type Inbound interface {
+	Adopt(ctx context.Context, in call.Arrival) (c call.Call, ours bool, err error)
+}
+
 // Endpoint takes LiveKit's events.
 type Endpoint struct {
 	LiveKit Verifier
+	Inbound Inbound
 	Settle  *settle.Settler
 	Now     func() time.Time
 }
@@ -64,6 +72,9 @@ func (e *Endpoint) receive(ctx context.Context, in *Input) (*struct{}, error) {
 // dialled its dial knows more than any event, so only answered calls are looked
 // at.
 func (e *Endpoint) apply(ctx context.Context, event livekit.Event) error {
+	if number.InboundRoom(event.Room) {
+		return e.applyInbound(ctx, event)
+	}
 	left := event.Name == "participant_left"
 	phoneLeft, agentLeft := left && event.Identity == call.CalleeIdentity, left && event.Agent
 	if !phoneLeft && !agentLeft && event.Name != "room_finished" {
@@ -76,14 +87,24 @@ func (e *Endpoint) apply(ctx context.Context, event livekit.Event) error {
 	if err != nil || c.Status != call.InProgress {
 		return err
 	}
-	if agentLeft {
-		_, err = e.Settle.Deserted(ctx, c)
+	return e.left(ctx, c, event)
+}
+
+// left looks whether an answered call is over.
+func (e *Endpoint) left(ctx context.Context, c call.Call, event livekit.Event) error {
+	if event.Agent {
+		_, err := e.Settle.Deserted(ctx, c)
 		return err
 	}
-	at := e.Now()
-	if at.Sub(event.CreatedAt) > 3*time.Second { // LiveKit gives whole seconds: closer than that our own clock is better
-		at = event.CreatedAt
-	}
-	_, err = e.Settle.Gone(ctx, c, event.Leave, at)
+	_, err := e.Settle.Gone(ctx, c, event.Leave, e.when(event))
 	return err
+}
+
+// when is the moment of an event. LiveKit gives whole seconds: closer than that
+// our own clock is better.
+func (e *Endpoint) when(event livekit.Event) time.Time {
+	if now := e.Now(); now.Sub(event.CreatedAt) <= 3*time.Second {
+		return now
+	}
+	return event.CreatedAt
 }

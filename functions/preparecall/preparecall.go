@@ -1,6 +1,7 @@
 // Package preparecall is the first task of a call's workflow: it makes the
 // room, calls the agent in and waits until it is there, so that nobody's phone
-// rings for a conversation that cannot take place.
+// rings for a conversation that cannot take place. Of a call that has come in it
+// sees the answer.
 package preparecall
 
 import (
@@ -13,10 +14,12 @@ import (
 	"github.com/krosai/telephony/shared/settle"
 )
 
-// Rooms makes and reads LiveKit rooms.
+// Rooms makes and reads LiveKit rooms, and says something about them to those
+// who are in them.
 type Rooms interface {
 	settle.Rooms
 	CreateRoom(ctx context.Context, r livekit.Room) error
+	UpdateRoomMetadata(ctx context.Context, room, metadata string) error
 }
 
 // Task prepares calls.
@@ -32,8 +35,10 @@ type Input struct {
 	CallID string `json:"call_id"`
 }
 
-// Output says whether the call may be dialled ("ready") or is over ("ended"),
-// and how long, in seconds, the dial may take and the talk may last.
+// Output says whether the call may be dialled ("ready") or is over ("ended");
+// of one that has come in, whether it was answered ("answered", or "unclear" when
+// LiveKit does not say); and how long, in seconds, the dial may take and the talk
+// may last.
 type Output struct {
 	Outcome     string `json:"outcome"`
 	DialSeconds int    `json:"dial_seconds"`
@@ -47,16 +52,18 @@ const (
 	firstPause    = 250 * time.Millisecond
 )
 
-// Room life times: a room nobody joins goes after a minute; one that the phone
-// has left goes soon after, whether the agent is in it or not.
-const (
-	emptyTimeout     = time.Minute
-	departureTimeout = 20 * time.Second
-)
+// emptyTimeout is how long a room stays that nobody joins.
+const emptyTimeout = time.Minute
 
 // Run may be repeated: the room is an upsert and the states only move forward.
 func (t *Task) Run(ctx context.Context, in Input) (Output, error) {
-	c, err := t.Settle.Calls.Advance(ctx, in.CallID, call.Dialing, t.Now())
+	c, err := t.Settle.Calls.Call(ctx, in.CallID)
+	if err == nil && c.Direction == call.Inbound {
+		return t.inbound(ctx, c)
+	}
+	if err == nil {
+		c, err = t.Settle.Calls.Advance(ctx, in.CallID, call.Dialing, t.Now())
+	}
 	if err != nil || c.Status.Ended() {
 		return Output{Outcome: "ended"}, err
 	}
@@ -65,7 +72,7 @@ func (t *Task) Run(ctx context.Context, in Input) (Output, error) {
 		return Output{}, err
 	}
 	err = t.Rooms.CreateRoom(ctx, livekit.Room{Name: c.RoomName, AgentName: c.AgentName, Metadata: metadata,
-		EmptyTimeout: emptyTimeout, DepartureTimeout: departureTimeout})
+		EmptyTimeout: emptyTimeout, DepartureTimeout: livekit.DepartureTimeout})
 	if err != nil {
 		return Output{}, fmt.Errorf("create room: %w", err)
 	}

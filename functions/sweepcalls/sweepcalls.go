@@ -17,6 +17,7 @@ import (
 	"github.com/krosai/telephony/shared/call"
 	"github.com/krosai/telephony/shared/fault"
 	"github.com/krosai/telephony/shared/livekit"
+	"github.com/krosai/telephony/shared/number"
 	"github.com/krosai/telephony/shared/settle"
 )
 
@@ -39,18 +40,20 @@ type Flow interface {
 
 // Task sweeps.
 type Task struct {
-	Calls  Calls
-	Rooms  Rooms
-	Flow   Flow
-	Settle *settle.Settler
-	Now    func() time.Time
-	Log    *slog.Logger
+	Calls   Calls
+	Rooms   Rooms
+	Flow    Flow
+	Inbound Inbound
+	Settle  *settle.Settler
+	Now     func() time.Time
+	Log     *slog.Logger
 }
 
 // Report counts what one run did.
 type Report struct {
 	Active   int `json:"active"`   // calls not ended
 	Started  int `json:"started"`  // workflows that were missing
+	Adopted  int `json:"adopted"`  // calls that had come in and that nobody had told of
 	Doubtful int `json:"doubtful"` // calls whose own room was read
 	Ended    int `json:"ended"`    // calls settled
 	Orphans  int `json:"orphans"`  // rooms taken down
@@ -85,9 +88,10 @@ func (t *Task) Run(ctx context.Context) (Report, error) {
 	if unlisted != nil {
 		err, r.Failures = fmt.Errorf("list rooms: %w", unlisted), r.Failures+len(doubtful)
 	} else {
+		t.adopt(ctx, rooms, ids, &r)
 		err = errors.Join(t.resolve(ctx, doubtful, byName(rooms), &r), t.orphans(ctx, rooms, ids, &r))
 	}
-	t.Log.InfoContext(ctx, "sweep", "active", r.Active, "started", r.Started, "doubtful", r.Doubtful, "ended", r.Ended,
+	t.Log.InfoContext(ctx, "sweep", "active", r.Active, "started", r.Started, "adopted", r.Adopted, "doubtful", r.Doubtful, "ended", r.Ended,
 		"orphans", r.Orphans, "failures", r.Failures)
 	return r, err
 }
@@ -117,6 +121,14 @@ func (t *Task) visitAll(ctx context.Context, ids []string, rooms map[string]live
 		}
 	}
 	return doubtful
+}
+
+func setOf(ids []string) map[string]bool {
+	set := make(map[string]bool, len(ids))
+	for _, id := range ids {
+		set[id] = true
+	}
+	return set
 }
 
 // count notes what became of a call.
@@ -199,27 +211,28 @@ func (t *Task) resolve(ctx context.Context, doubtful []string, rooms map[string]
 	return nil
 }
 
-// ours reports whether a room is named as this platform names the room of an
-// outbound call.
-func ours(room string) bool {
-	text, ok := strings.CutPrefix(room, "call_")
-	id, err := ulid.ParseStrict(text)
-	return ok && err == nil && id.String() == text // ParseStrict takes small letters too
+// callIn is the id of the call that a room is named as the room of: an outbound
+// call's room is named after it, an inbound call's id follows from its room.
+func callIn(room livekit.RoomInfo) (id string, ok bool) {
+	if number.InboundRoom(room.Name) {
+		return call.InboundID(room.ID, room.CreatedAt), true
+	}
+	text, ok := strings.CutPrefix(room.Name, "call_")
+	parsed, err := ulid.ParseStrict(text)
+	return room.Name, ok && err == nil && parsed.String() == text // ParseStrict takes small letters too
 }
 
 // orphans deletes rooms of calls that have ended. A room of a call that is not
 // in the table belongs to another deployment in the same LiveKit project.
 func (t *Task) orphans(ctx context.Context, rooms []livekit.RoomInfo, active []string, r *Report) error {
-	going := make(map[string]bool, len(active))
-	for _, id := range active {
-		going[id] = true
-	}
+	going := setOf(active)
 	var orphans []string
 	for _, room := range rooms {
-		if !ours(room.Name) || going[room.Name] || t.Now().Sub(room.CreatedAt) < roomGrace {
+		id, named := callIn(room)
+		if !named || going[id] || t.Now().Sub(room.CreatedAt) < roomGrace {
 			continue
 		}
-		c, err := t.Calls.Call(ctx, room.Name)
+		c, err := t.Calls.Call(ctx, id)
 		switch {
 		case err == nil && c.Status.Ended():
 			orphans = append(orphans, room.Name)

@@ -181,8 +181,9 @@ func (c *Client) saveRule(ctx context.Context, have, want *livekit.SIPDispatchRu
 func sameRule(a, b *livekit.SIPDispatchRuleInfo) bool {
 	return a.Name == b.Name && a.Metadata == b.Metadata &&
 		slices.Equal(a.TrunkIds, b.TrunkIds) && slices.Equal(a.Numbers, b.Numbers) && slices.Equal(a.InboundNumbers, b.InboundNumbers) &&
-		proto.Equal(a.Rule, b.Rule) && slices.EqualFunc(a.RoomConfig.GetAgents(), b.RoomConfig.GetAgents(),
-		func(x, y *livekit.RoomAgentDispatch) bool { return x.AgentName == y.AgentName })
+		proto.Equal(a.Rule, b.Rule) && a.RoomConfig.GetDepartureTimeout() == b.RoomConfig.GetDepartureTimeout() &&
+		slices.EqualFunc(a.RoomConfig.GetAgents(), b.RoomConfig.GetAgents(),
+			func(x, y *livekit.RoomAgentDispatch) bool { return x.AgentName == y.AgentName })
 }
 
 func changed[T comparable](have, want T) *T {

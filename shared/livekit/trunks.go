@@ -290,7 +290,8 @@ func (w Wiring) target(want Wanted) Wiring {
 			Name: r.Name, Metadata: tagOf(n), Numbers: []string{n.E164},
 			Rule: &livekit.SIPDispatchRule{Rule: &livekit.SIPDispatchRule_DispatchRuleIndividual{
 				DispatchRuleIndividual: &livekit.SIPDispatchRuleIndividual{RoomPrefix: r.RoomPrefix}}},
-			RoomConfig: &livekit.RoomConfiguration{Agents: []*livekit.RoomAgentDispatch{{AgentName: r.AgentName}}},
+			RoomConfig: &livekit.RoomConfiguration{DepartureTimeout: uint32(DepartureTimeout / time.Second),
+				Agents: []*livekit.RoomAgentDispatch{{AgentName: r.AgentName}}},
 		}}
 	}
 	return t

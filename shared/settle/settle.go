@@ -105,16 +105,34 @@ func (s *Settler) Gone(ctx context.Context, c call.Call, left call.Leave, at tim
 	if left == (call.Leave{}) && (room.Agent || room.Others || room.Callee != nil) {
 		left.Status = "hangup" // the room is still there: it was the phone that went
 	}
-	c, err = s.End(ctx, c, func(c call.Call) call.End {
+	return s.Left(ctx, c, left, at)
+}
+
+// Left is Gone without the reading: the phone is known to have left. The call
+// need not have been answered if it came in.
+func (s *Settler) Left(ctx context.Context, c call.Call, left call.Leave, at time.Time) (call.Call, error) {
+	c, err := s.End(ctx, c, func(c call.Call) call.End {
 		if c.Transferring(s.Now()) {
 			return call.End{}
 		}
-		return c.EndOfTalk(left, at)
+		return c.EndOfLeave(left, at)
 	})
 	if err != nil || !c.Status.Ended() {
 		return c, err
 	}
 	return c, s.Rooms.DeleteRoom(ctx, c.RoomName)
+}
+
+// Missed ends an inbound call that nobody has answered yet, if a reading of its
+// room shows that the phone has left, and takes the room down. Unlike Gone it
+// makes nothing of a room that is still there: whether the caller gave up or the
+// agent never came is for those who saw it.
+func (s *Settler) Missed(ctx context.Context, c call.Call, left call.Leave, at time.Time) (call.Call, error) {
+	room, err := s.Rooms.ReadRoom(ctx, c.RoomName)
+	if err != nil || room.Up() {
+		return c, err
+	}
+	return s.Left(ctx, c, left, at)
 }
 
 // handover is how long an agent that has handed its call over may leave the

@@ -7,6 +7,7 @@ import (
 	"github.com/krosai/telephony/functions/livekitwebhook"
 	"github.com/krosai/telephony/shared/env"
 	"github.com/krosai/telephony/shared/flow"
+	"github.com/krosai/telephony/shared/inbound"
 	"github.com/krosai/telephony/shared/lambdahttp"
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/settle"
@@ -22,6 +23,8 @@ type config struct {
 func main() {
 	cfg, aws := env.Must[config](), env.AWS()
 	db, lk := store.Open(aws, cfg.Tables, time.Now), livekit.Open(cfg.LiveKit)
-	end := &settle.Settler{Calls: db, Rooms: lk, Flow: flow.Open(aws, cfg.Flows), Now: time.Now}
-	lambdahttp.Start(nil, &livekitwebhook.Endpoint{LiveKit: lk, Settle: end, Now: time.Now})
+	flows := flow.Open(aws, cfg.Flows)
+	lambdahttp.Start(nil, &livekitwebhook.Endpoint{LiveKit: lk, Now: time.Now,
+		Inbound: &inbound.Adopter{Numbers: db, Calls: db, Flow: flows},
+		Settle:  &settle.Settler{Calls: db, Rooms: lk, Flow: flows, Now: time.Now}})
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/krosai/telephony/functions/sweepcalls"
 	"github.com/krosai/telephony/shared/env"
 	"github.com/krosai/telephony/shared/flow"
+	"github.com/krosai/telephony/shared/inbound"
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/obs"
 	"github.com/krosai/telephony/shared/settle"
@@ -27,6 +28,7 @@ func main() {
 	db, lk := store.Open(aws, cfg.Tables, time.Now), livekit.Open(cfg.LiveKit)
 	flows := flow.Open(aws, cfg.Flows)
 	task := &sweepcalls.Task{Calls: db, Rooms: lk, Flow: flows, Now: time.Now, Log: obs.Logger(os.Stdout, os.Getenv("LOG_LEVEL")),
-		Settle: &settle.Settler{Calls: db, Rooms: lk, Flow: flows, Now: time.Now}}
+		Inbound: &inbound.Adopter{Numbers: db, Calls: db, Flow: flows},
+		Settle:  &settle.Settler{Calls: db, Rooms: lk, Flow: flows, Now: time.Now}}
 	lambda.Start(task.Run)
 }

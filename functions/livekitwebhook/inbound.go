@@ -1,0 +1,51 @@
+package livekitwebhook
+
+import (
+	"context"
+
+	"github.com/krosai/telephony/shared/call"
+	"github.com/krosai/telephony/shared/fault"
+	"github.com/krosai/telephony/shared/livekit"
+)
+
+// applyInbound makes a call of a phone that has come in, and ends it when the
+// phone or the agent has left. The record is made of the event itself, which
+// LiveKit has signed: the phone may be gone by now, and the call took place. What
+// has become of it is for the workflow to read.
+func (e *Endpoint) applyInbound(ctx context.Context, event livekit.Event) error {
+	var c call.Call
+	var err error
+	switch event.Name {
+	case "participant_joined":
+		if event.Phone {
+			_, _, err = e.Inbound.Adopt(ctx, arrival(event))
+		}
+		return err
+	case "participant_left", "room_finished":
+		c, err = e.callOf(ctx, event)
+	}
+	switch {
+	case err != nil:
+		return err
+	case c.Status == call.InProgress:
+		return e.left(ctx, c, event)
+	case c.ID != "" && !c.Status.Ended() && !event.Agent:
+		_, err = e.Settle.Missed(ctx, c, event.Leave, e.when(event))
+	}
+	return err
+}
+
+// callOf is the call of an inbound room, of which this event may be the first
+// that came; the zero Call when there is none.
+func (e *Endpoint) callOf(ctx context.Context, event livekit.Event) (call.Call, error) {
+	c, err := e.Settle.Calls.Call(ctx, call.InboundID(event.RoomID, event.RoomCreatedAt))
+	if fault.Is(err, fault.NotFound) && event.Phone {
+		c, _, err = e.Inbound.Adopt(ctx, arrival(event))
+	}
+	return c, err
+}
+
+func arrival(e livekit.Event) call.Arrival {
+	return call.Arrival{Room: e.Room, RoomID: e.RoomID, CreatedAt: e.RoomCreatedAt,
+		TrunkID: e.TrunkID, RuleID: e.RuleID, Caller: e.Caller, Called: e.Called}
+}

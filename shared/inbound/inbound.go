@@ -1,0 +1,110 @@
+// Package inbound makes calls of what comes in: of a phone that a number's own
+// dispatch rule has put into a room. LiveKit's webhooks and the sweep both do it
+// this way; whoever is first makes the record, and the others find it.
+package inbound
+
+import (
+	"context"
+	"strings"
+
+	"github.com/nyaruka/phonenumbers"
+
+	"github.com/krosai/telephony/shared/call"
+	"github.com/krosai/telephony/shared/fault"
+	"github.com/krosai/telephony/shared/number"
+)
+
+// Numbers finds a number, whoever owns it; an unknown id is fault.NotFound.
+type Numbers interface {
+	NumberByID(ctx context.Context, id string) (number.Number, error)
+}
+
+// Calls records a call once: what is recorded already stands and is returned.
+type Calls interface {
+	CreateInbound(ctx context.Context, c call.Call) (call.Call, error)
+}
+
+// Flow starts a call's workflow; starting it again changes nothing.
+type Flow interface {
+	StartCall(ctx context.Context, callID string) error
+}
+
+// Adopter makes calls of arrivals.
+type Adopter struct {
+	Numbers Numbers
+	Calls   Calls
+	Flow    Flow
+}
+
+// How long LiveKit lets an inbound call ring and talk, in seconds, as
+// livekit.InboundTrunk sets it.
+const (
+	ringing = 30
+	longest = 4 * 60 * 60
+)
+
+// anonymous is the other party of a call whose caller withholds their number,
+// or has one that is no telephone number.
+const anonymous = "anonymous"
+
+// Adopt records the call that an arrival is and starts its workflow, and
+// returns the call as it stands. It may be repeated. ours is false, and nothing
+// happens, unless the called number is one of the platform's and both the trunk
+// and the rule are that number's own: in the same LiveKit project others may
+// take calls too, and name their rooms as they like.
+func (a *Adopter) Adopt(ctx context.Context, in call.Arrival) (c call.Call, ours bool, err error) {
+	if in.RoomID == "" || in.CreatedAt.IsZero() || in.Called == "" {
+		return c, false, nil
+	}
+	n, err := a.Numbers.NumberByID(ctx, number.ID(e164(in.Called)))
+	if fault.Is(err, fault.NotFound) {
+		return c, false, nil
+	}
+	if err != nil || !takes(n, in) {
+		return c, false, err
+	}
+	c, err = a.Calls.CreateInbound(ctx, record(n, in))
+	if err == nil && c.Status == call.Initiated {
+		err = a.Flow.StartCall(ctx, c.ID)
+	}
+	return c, true, err
+}
+
+// takes reports whether a number's own trunk and rule took the call in.
+func takes(n number.Number, in call.Arrival) bool {
+	return n.UserID != "" && n.Trunk != nil && n.Rule != nil && in.TrunkID != "" && in.RuleID != "" &&
+		n.Trunk.InboundID == in.TrunkID && n.Rule.ID == in.RuleID &&
+		strings.HasPrefix(in.Room, number.RoomPrefix(n.UserID, ""))
+}
+
+func record(n number.Number, in call.Arrival) call.Call {
+	c := call.Call{ID: call.InboundID(in.RoomID, in.CreatedAt), UserID: n.UserID, Direction: call.Inbound,
+		FromNumber: n.E164, NumberID: n.ID, RoomName: in.Room, TrunkID: in.TrunkID, AgentName: n.Rule.AgentName,
+		RingingTimeout: ringing, MaxDuration: longest, Status: call.Initiated, CreatedAt: in.CreatedAt, DialedAt: in.CreatedAt}
+	c.PhoneNumber, c.Country = caller(in.Caller)
+	return c
+}
+
+// e164 gives a number the plus that some carriers leave out, as LiveKit does
+// when it looks for the trunk.
+func e164(s string) string {
+	if s != "" && s[0] >= '1' && s[0] <= '9' {
+		return "+" + s
+	}
+	return s
+}
+
+// caller reads who calls, and from which country (ISO 3166-1 alpha-2; "" when
+// that cannot be told). It is what the carrier says, and proves nothing.
+func caller(said string) (phoneNumber, country string) {
+	said = e164(said)
+	n, err := phonenumbers.Parse(said, "")
+	if err != nil || phonenumbers.Format(n, phonenumbers.E164) != said {
+		return anonymous, ""
+	}
+	country = phonenumbers.GetRegionCodeForNumber(n)
+	if len(country) != 2 || country == "ZZ" {
+		country = "" // a global network, or nobody's
+	}
+	return said, country
+}
