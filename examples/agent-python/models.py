@@ -1,0 +1,102 @@
+"""Which models hear, think and speak, chosen by the environment (README.md lists the variables)."""
+
+import os
+
+from livekit.agents import AgentSession, inference
+
+import scripted
+from instructions import Voice
+
+
+def check() -> None:
+    """Fails at the worker's start, rather than in the first call, when a choice is missing."""
+    if choice() not in SESSIONS:
+        raise SystemExit(f"AGENT_MODELS is {choice()!r}; it may be {', '.join(SESSIONS)}")
+    if choice() == "openai" and not os.environ.get("OPENAI_API_KEY"):
+        raise SystemExit("OPENAI_API_KEY is not set (AGENT_MODELS=scripted needs no key)")
+
+
+def choice() -> str:
+    return os.environ.get("AGENT_MODELS", "openai")
+
+
+def session(voice: Voice) -> AgentSession:
+    return SESSIONS[choice()](voice)
+
+
+def openai_session(voice: Voice) -> AgentSession:
+    """OpenAI, or what OPENAI_BASE_URL names and answers alike."""
+    from livekit.plugins import openai
+
+    language = primary(voice.language)
+    return AgentSession(
+        stt=openai.STT(
+            model=os.environ.get("AGENT_STT", "gpt-4o-mini-transcribe"),
+            language=language or "en",
+            detect_language=not language,
+        ),
+        llm=openai.LLM(model=os.environ.get("AGENT_LLM", "gpt-4.1-mini")),
+        tts=openai.TTS(
+            model=os.environ.get("AGENT_TTS", "gpt-4o-mini-tts"),
+            voice=voice.voice_id or os.environ.get("AGENT_VOICE", "ash"),
+            speed=voice.speed,
+        ),
+        turn_handling=LOCAL_TURNS,
+        session_close_transcript_timeout=CLOSING_SECONDS,
+    )
+
+
+def livekit_session(voice: Voice) -> AgentSession:
+    """LiveKit Inference, which comes with a LiveKit Cloud project and needs no further key."""
+    language = primary(voice.language)
+    tts = {"voice": voice.voice_id or os.environ.get("AGENT_VOICE", "")}
+    if language:
+        tts["language"] = language
+    if voice.speed != 1:
+        tts["extra_kwargs"] = {"speed": voice.speed}
+    return AgentSession(
+        stt=inference.STT(
+            os.environ.get("AGENT_STT", "deepgram/nova-3"), language=language or "multi"
+        ),
+        llm=inference.LLM(os.environ.get("AGENT_LLM", "openai/gpt-4.1-mini")),
+        tts=inference.TTS(
+            os.environ.get("AGENT_TTS", "cartesia/sonic-3"),
+            **{name: value for name, value in tts.items() if value},
+        ),
+        turn_handling=LOCAL_TURNS,
+        session_close_transcript_timeout=CLOSING_SECONDS,
+    )
+
+
+def scripted_session(_: Voice) -> AgentSession:
+    """A play without a network: what a call does can be seen, and tested, without any key."""
+    return AgentSession(
+        stt=scripted.STT(),
+        llm=scripted.LLM(),
+        tts=scripted.TTS(),
+        vad=None,
+        turn_handling={
+            "turn_detection": "stt",
+            "endpointing": {"min_delay": 0.1, "max_delay": 0.1},
+            "interruption": {"enabled": False},  # the carrier's callees hum without listening
+            "preemptive_generation": {"enabled": False},
+        },
+        session_close_transcript_timeout=CLOSING_SECONDS,
+    )
+
+
+SESSIONS = {"openai": openai_session, "livekit": livekit_session, "scripted": scripted_session}
+
+# Who speaks is decided on this machine, by models that livekit-agents brings along.
+LOCAL_TURNS = {
+    "turn_detection": inference.TurnDetector(version="v1-mini"),
+    "interruption": {"mode": "vad"},
+}
+
+# After the agent's goodbye the phone is kept so long for words that are still being recognised.
+CLOSING_SECONDS = 0.5
+
+
+def primary(language: str) -> str:
+    """en of en-NG: speech providers know few regions."""
+    return language.split("-")[0].lower()

@@ -1,0 +1,115 @@
+"""Models that need no network: they go through a script, at the pace of the real call. Speech is
+heard and spoken as loudness only."""
+
+import array
+import math
+
+from livekit import rtc
+from livekit.agents import DEFAULT_API_CONNECT_OPTIONS, llm, stt, tts, utils
+
+# What the callee is understood to say, one line for each HEARD_SECONDS of sound, and what the agent
+# answers. After the last answer it ends the call.
+CALLEE = ["Hello, who is calling?", "Thank you, goodbye."]
+AGENT = ["This is the scripted agent. I hum, and all I say is in the transcript."]
+GOODBYE = "Goodbye!"
+
+HEARD_SECONDS = 0.6
+LOUD = 500  # of 32767, the root mean square of a frame that is no silence
+SAMPLE_RATE = 24000
+
+
+class STT(stt.STT):
+    """Understands the next line of CALLEE whenever it has heard sound for long enough."""
+
+    def __init__(self) -> None:
+        super().__init__(capabilities=stt.STTCapabilities(streaming=True, interim_results=False))
+
+    async def _recognize_impl(self, buffer, *, language=None, conn_options=None):
+        raise NotImplementedError("speech is recognised from a stream only")
+
+    def stream(self, *, language=None, conn_options=DEFAULT_API_CONNECT_OPTIONS):
+        return Hearing(stt=self, conn_options=conn_options)
+
+
+class Hearing(stt.RecognizeStream):
+    async def _run(self) -> None:
+        lines, heard = list(CALLEE), 0.0
+        async for frame in self._input_ch:
+            if not isinstance(frame, rtc.AudioFrame) or not lines:
+                continue
+            if loudness(frame) > LOUD:
+                heard += frame.duration
+            if heard < HEARD_SECONDS:
+                continue
+            heard = 0.0
+            said = stt.SpeechData(language="en", text=lines.pop(0), confidence=1.0)
+            for kind, words in (
+                (stt.SpeechEventType.START_OF_SPEECH, []),
+                (stt.SpeechEventType.FINAL_TRANSCRIPT, [said]),
+                (stt.SpeechEventType.END_OF_SPEECH, []),
+            ):
+                self._event_ch.send_nowait(stt.SpeechEvent(type=kind, alternatives=words))
+
+
+def loudness(frame: rtc.AudioFrame) -> float:
+    samples = array.array("h", bytes(frame.data))
+    return math.sqrt(sum(s * s for s in samples) / max(len(samples), 1))
+
+
+class LLM(llm.LLM):
+    """Answers with the next line of AGENT, and when there is none calls the tool end_call."""
+
+    def chat(self, *, chat_ctx, tools=None, conn_options=DEFAULT_API_CONNECT_OPTIONS, **_):
+        return Answer(self, chat_ctx=chat_ctx, tools=tools or [], conn_options=conn_options)
+
+
+class Answer(llm.LLMStream):
+    async def _run(self) -> None:
+        last = self._chat_ctx.items[-1]
+        asked = sum(i.type == "message" and i.role == "user" for i in self._chat_ctx.items)
+        if last.type == "function_call_output":
+            delta = llm.ChoiceDelta(role="assistant", content=GOODBYE)
+        elif asked <= len(AGENT):
+            delta = llm.ChoiceDelta(role="assistant", content=AGENT[max(asked - 1, 0)])
+        else:
+            call = llm.FunctionToolCall(
+                name="end_call", arguments="{}", call_id=utils.shortuuid("tool_")
+            )
+            delta = llm.ChoiceDelta(role="assistant", tool_calls=[call])
+        self._event_ch.send_nowait(llm.ChatChunk(id=utils.shortuuid("answer_"), delta=delta))
+
+
+class TTS(tts.TTS):
+    """Hums for as long as a text takes to say."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            capabilities=tts.TTSCapabilities(streaming=False),
+            sample_rate=SAMPLE_RATE,
+            num_channels=1,
+        )
+
+    def synthesize(self, text, *, conn_options=DEFAULT_API_CONNECT_OPTIONS):
+        return Hum(tts=self, input_text=text, conn_options=conn_options)
+
+
+class Hum(tts.ChunkedStream):
+    async def _run(self, output_emitter: tts.AudioEmitter) -> None:
+        output_emitter.initialize(
+            request_id=utils.shortuuid("hum_"),
+            sample_rate=SAMPLE_RATE,
+            num_channels=1,
+            mime_type="audio/pcm",
+        )
+        seconds = min(max(0.04 * len(self.input_text), 0.5), 3.0)
+        output_emitter.push(hum(seconds))
+        output_emitter.flush()
+
+
+def hum(seconds: float) -> bytes:
+    """16-bit samples of a voice at 210 Hz that breathes four times a second."""
+    rate = 2 * math.pi / SAMPLE_RATE
+    return array.array("h", (
+        int(8000 * math.sin(210 * rate * i) * abs(math.sin(4 * rate * i)))
+        for i in range(int(seconds * SAMPLE_RATE))
+    )).tobytes()
