@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"sync"
 	"syscall"
@@ -18,7 +19,7 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Real is LiveKit's own SIP service as a child process.
+// Real is LiveKit's own SIP service as a child process. On Linux it ends with its parent, however that ends.
 type Real struct {
 	addr   string
 	dir    string // its configuration
@@ -89,14 +90,19 @@ func (r *Real) run(binary string, o Options) error {
 	r.cmd = exec.Command(binary, "--config", config)
 	out := &lines{log: o.Log}
 	r.cmd.Stdout, r.cmd.Stderr = out, out
-	if err := r.cmd.Start(); err != nil {
-		return err
-	}
+	r.cmd.SysProcAttr = diesWithParent()
+	started := make(chan error, 1)
 	go func() {
-		r.err = r.cmd.Wait()
-		close(r.exited)
+		runtime.LockOSThread() // Linux takes the end of the thread that started it for that of the parent
+		defer runtime.UnlockOSThread()
+		err := r.cmd.Start()
+		started <- err
+		if err == nil {
+			r.err = r.cmd.Wait()
+			close(r.exited)
+		}
 	}()
-	return nil
+	return <-started
 }
 
 func realConfig(host string, port int, o Options) []byte {

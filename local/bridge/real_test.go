@@ -3,9 +3,12 @@ package bridge
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -109,4 +112,61 @@ func TestStartRealReportsFailure(t *testing.T) {
 			t.Errorf("%s: %v after %v", binary, err, time.Since(begin))
 		}
 	}
+}
+
+// killed makes this test binary a parent that starts the program the variable names, as StartReal does, says which
+// process that is, and waits to be killed.
+const killed = "BRIDGE_IS_A_PARENT_OF"
+
+func runKilled() error {
+	r := &Real{addr: "127.0.0.1:5060", dir: os.Getenv("TMPDIR"), exited: make(chan struct{})}
+	if err := r.run(os.Getenv(killed), Options{Log: slog.New(slog.DiscardHandler)}); err != nil {
+		return err
+	}
+	fmt.Println(r.cmd.Process.Pid)
+	<-r.exited
+	return nil
+}
+
+func TestRealDiesWithItsParent(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux tells a child that its parent was killed")
+	}
+	dir := t.TempDir()
+	script := filepath.Join(dir, "livekit-sip")
+	if err := os.WriteFile(script, []byte("#!/bin/sh\nexec sleep 60\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	parent := exec.Command(os.Args[0])
+	parent.Env = append(os.Environ(), killed+"="+script, "TMPDIR="+dir)
+	out, err := parent.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := parent.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var pid int
+	if _, err := fmt.Fscan(out, &pid); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(pid, 0); err != nil {
+		t.Errorf("the child does not run: %v", err)
+	}
+	if err := parent.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = parent.Wait() // "killed"
+	for end := time.Now().Add(5 * time.Second); running(pid); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("process %d outlives its parent", pid)
+		}
+	}
+}
+
+// running reports whether a process exists that is not a zombie nobody has waited for.
+func running(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	return err == nil && !strings.Contains(string(stat), ") Z ")
 }

@@ -37,6 +37,10 @@ func TestMain(m *testing.M) {
 		must(runStandIn())
 		return
 	}
+	if os.Getenv(killed) != "" {
+		must(runKilled())
+		return
+	}
 	flag.Parse()
 	// Calls mostly wait: many at a time, however few processors there are.
 	must(flag.Set("test.parallel", "16"))
