@@ -299,6 +299,41 @@ func TestConversation(t *testing.T) {
 }
 
 // Each way a call can end takes the agent out of the room.
+// TestRoomMetadata: of a call that has come in the agent learns from the room, before it joins or after.
+func TestRoomMetadata(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.agent(Options{Names: []string{"receiver"}, Script: []Line{{"callee", "Hello?"}}})
+	for name, early := range map[string]bool{"inbound-early": true, "inbound-late": false} {
+		b := newBoard(t)
+		tell := func() {
+			metadata := fmt.Sprintf(`{"call_id":"call_1","direction":"inbound","transcript_url":%q,"call_token":"tok"}`, b.URL)
+			_, err := s.rooms.UpdateRoomMetadata(t.Context(), &livekit.UpdateRoomMetadataRequest{Room: name, Metadata: metadata})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		p := s.phone(name, "ringing") // which makes the room
+		if early {
+			tell()
+		}
+		dispatches := lksdk.NewAgentDispatchServiceClient(server.HTTPURL(), key, secret)
+		if _, err := dispatches.CreateDispatch(t.Context(), &livekit.CreateAgentDispatchRequest{Room: name, AgentName: "receiver"}); err != nil {
+			t.Fatal(err)
+		}
+		s.status(name, "active")
+		eventually(t, "welcome", func() bool { return len(p.heard()) == 1 })
+		if !early {
+			tell()
+		}
+		eventually(t, "transcript", func() bool { turns, _ := b.posted(); return len(turns) == 2 })
+		if !b.tokens["Bearer tok"] {
+			t.Errorf("authorization %v", b.tokens)
+		}
+		p.room.Disconnect()
+	}
+}
+
 func TestAgentLeaves(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
@@ -499,7 +534,8 @@ func TestTranscriptRetries(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer a.Close()
-			script := a.newTranscript(b.URL, "tok", "call_1")
+			script := a.newTranscript("call_1")
+			script.sendTo(b.URL, "tok")
 			script.add(Line{"agent", "hello"})
 			script.finish()
 			if turns, posts := b.posted(); len(turns) != c.turns || posts != c.posts {
@@ -522,7 +558,8 @@ func TestTranscriptRetries(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer a.Close()
-		script := a.newTranscript(b.URL, "tok", "call_1")
+		script := a.newTranscript("call_1")
+		script.sendTo(b.URL, "tok")
 		script.add(Line{"agent", "hello"})
 		script.finish()
 		if turns, _ := b.posted(); len(turns) != 1 {
@@ -531,6 +568,36 @@ func TestTranscriptRetries(t *testing.T) {
 		client.CloseIdleConnections()
 		http.DefaultTransport.(*http.Transport).CloseIdleConnections()
 	})
+}
+
+// An agent may speak before it is told where its transcript goes, and may never
+// be told.
+func TestTranscriptToldLate(t *testing.T) {
+	t.Parallel()
+	b, other := newBoard(t), newBoard(t)
+	a, err := Start(t.Context(), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	script := a.newTranscript("RM_1")
+	script.add(Line{"agent", "hello"})
+	script.sendTo("", "tok")
+	script.sendTo(b.URL, "")
+	script.sendTo(b.URL, "tok")
+	script.sendTo(other.URL, "tok")
+	script.add(Line{"agent", "goodbye"})
+	script.finish()
+	if turns, _ := b.posted(); len(turns) != 2 {
+		t.Errorf("%d turns", len(turns))
+	}
+	never := a.newTranscript("RM_2")
+	never.add(Line{"agent", "hello"})
+	never.finish()
+	never.sendTo(other.URL, "tok")
+	if _, posts := other.posted(); posts != 0 {
+		t.Errorf("%d posts to where no transcript was to go", posts)
+	}
 }
 
 type roundTrip func(*http.Request) (*http.Response, error)

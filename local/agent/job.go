@@ -24,8 +24,9 @@ const (
 	maxSpeech = 200
 )
 
-// instructions are what the demo agent uses of a call's dispatch metadata; all of it is optional. What else is there
-// (system_prompt, voice, metadata) is for agents that think.
+// instructions are what the demo agent uses of a call's metadata; all of it is optional. What else is there
+// (system_prompt, voice, metadata) is for agents that think. It comes with the job, or, of a call that has come in, with
+// the room, a moment after the job.
 type instructions struct {
 	CallID         string `json:"call_id"`
 	WelcomeMessage string `json:"welcome_message"`
@@ -54,24 +55,20 @@ type session struct {
 // left or the room is over.
 func (a *Agent) work(ctx context.Context, assignment *livekit.JobAssignment) error {
 	job := assignment.GetJob()
-	var told instructions
-	if md := job.GetMetadata(); md != "" {
-		if err := json.Unmarshal([]byte(md), &told); err != nil {
-			a.log.Warn("dispatch metadata is not JSON", "job_id", job.GetId())
-		}
+	told := a.read(job.GetMetadata())
+	key := told.CallID
+	if key == "" {
+		key = job.GetRoom().GetSid()
 	}
-	s := &session{agent: a, changed: make(chan struct{}, 1), gone: make(chan struct{}), silence: make([]byte, frameLen)}
+	s := &session{agent: a, transcript: a.newTranscript(key), changed: make(chan struct{}, 1), gone: make(chan struct{}), silence: make([]byte, frameLen)}
 	for i := range s.silence {
 		s.silence[i] = rtp.Silence
 	}
 	if err := s.join(ctx, assignment); err != nil {
 		return err
 	}
-	key := told.CallID
-	if key == "" {
-		key = job.GetRoom().GetSid()
-	}
-	s.transcript = a.newTranscript(told.TranscriptURL, told.CallToken, key)
+	s.transcript.sendTo(told.TranscriptURL, told.CallToken)
+	s.roomSays(s.room.Metadata())
 	defer s.transcript.finish()
 	defer s.texts.Wait()
 	defer s.room.Disconnect()
@@ -80,6 +77,23 @@ func (a *Agent) work(ctx context.Context, assignment *livekit.JobAssignment) err
 		s.converse(ctx, s.lines(told))
 	}
 	return nil
+}
+
+// read reads metadata; what is not ours says nothing.
+func (a *Agent) read(metadata string) (told instructions) {
+	if metadata == "" {
+		return told
+	}
+	if err := json.Unmarshal([]byte(metadata), &told); err != nil {
+		a.log.Warn("metadata is not JSON", "error", err)
+	}
+	return told
+}
+
+// roomSays takes the metadata of the room.
+func (s *session) roomSays(metadata string) {
+	told := s.agent.read(metadata)
+	s.transcript.sendTo(told.TranscriptURL, told.CallToken)
 }
 
 // join enters the room and publishes the agent's voice at once: LiveKit SIP answers an inbound call only when an
@@ -104,6 +118,7 @@ func (s *session) join(ctx context.Context, assignment *livekit.JobAssignment) e
 	}
 	callback.OnParticipantDisconnected = func(*lksdk.RemoteParticipant) { changed() }
 	callback.OnAttributesChanged = func(map[string]string, lksdk.Participant) { changed() }
+	callback.OnRoomMetadataChanged = s.roomSays
 	callback.OnDisconnected = func() { s.leave.Do(func() { close(s.gone) }) }
 
 	// The script needs no hearing: without subscriptions a job costs one ticker and what it sends.

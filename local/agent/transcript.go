@@ -40,13 +40,20 @@ type transcript struct {
 	more    chan struct{}
 }
 
-// newTranscript begins a transcript; without a URL and a token it goes nowhere.
-func (a *Agent) newTranscript(url, token, key string) *transcript {
-	t := &transcript{agent: a, url: url, token: token, key: key, more: make(chan struct{}, 1)}
-	if url != "" && token != "" {
-		t.done.Go(t.run)
+// newTranscript begins a transcript, which goes nowhere until it is told where.
+func (a *Agent) newTranscript(key string) *transcript {
+	return &transcript{agent: a, key: key, more: make(chan struct{}, 1)}
+}
+
+// sendTo sends what is and will be added to a URL. The first one stands; nothing is sent without a URL and a token.
+func (t *transcript) sendTo(url, token string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if url == "" || token == "" || t.url != "" || t.ended {
+		return
 	}
-	return t
+	t.url, t.token = url, token
+	t.done.Go(t.run)
 }
 
 func (t *transcript) add(line Line) {
