@@ -90,11 +90,29 @@ func (e *Endpoint) apply(ctx context.Context, event livekit.Event) error {
 	return e.left(ctx, c, event)
 }
 
-// left looks whether an answered call is over.
+// outOfOrder is how much later than the end of its room the leaving of the phone
+// may be told.
+const outOfOrder = 2 * time.Second
+
+// left looks whether an answered call is over. The end of its room alone does
+// not say why: the phone's leaving does, and usually comes before.
 func (e *Endpoint) left(ctx context.Context, c call.Call, event livekit.Event) error {
-	if event.Agent {
+	switch {
+	case event.Agent:
 		_, err := e.Settle.Deserted(ctx, c)
 		return err
+	case event.Name == "room_finished":
+		select {
+		case <-time.After(outOfOrder):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		now, err := e.Settle.Calls.Call(ctx, c.ID)
+		if c = now; err != nil || c.Status.Ended() {
+			return err
+		}
+	case !event.Phone:
+		return nil // a person, whom the phone talked to
 	}
 	_, err := e.Settle.Gone(ctx, c, event.Leave, e.when(event))
 	return err

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -40,6 +41,14 @@ var (
 	sentAt   = time.Date(2026, 11, 22, 9, 30, 8, 0, time.UTC)
 	answered = sentAt.Add(-42 * time.Second)
 )
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", "32"); err != nil { // tests wait more than they compute
+		panic(err)
+	}
+	os.Exit(m.Run())
+}
 
 // tokens are those that were answered.
 type tokens struct {
@@ -311,6 +320,25 @@ func TestEndTime(t *testing.T) {
 		if c, _ := b.call(); c.EndedAt.Sub(c.AnsweredAt) != tt.duration || c.Cause != call.CalleeHangup {
 			t.Errorf("delivered after %s: %s of talk, %s; want %s", tt.delay, c.EndedAt.Sub(c.AnsweredAt), c.Cause, tt.duration)
 		}
+	}
+}
+
+// The end of the room, told before the phone's leaving, waits for it: it alone
+// says who ended the call.
+func TestRoomFinishedFirst(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, call.InProgress)
+	b.must(b.settle.Rooms.DeleteRoom(t.Context(), id))
+	var finished sync.WaitGroup
+	finished.Go(func() { b.send(http.StatusOK, event("room_finished", "", sentAt)) })
+	time.Sleep(500 * time.Millisecond)
+	if c, _ := b.call(); c.Status != call.InProgress {
+		t.Errorf("%s %q before the phone's leaving was told", c.Status, c.Cause)
+	}
+	b.send(http.StatusOK, event("participant_left", phone("active", "ROOM_DELETED"), sentAt))
+	finished.Wait()
+	if c, ends := b.call(); c.Cause != call.AgentHangup || ends != 1 {
+		t.Errorf("%s %q, ended %d times", c.Status, c.Cause, ends)
 	}
 }
 
