@@ -14,6 +14,7 @@ import (
 	"github.com/krosai/telephony/functions/awaitcall"
 	"github.com/krosai/telephony/functions/awaitrequest"
 	"github.com/krosai/telephony/functions/calldetails"
+	"github.com/krosai/telephony/functions/callstats"
 	"github.com/krosai/telephony/functions/configurenumber"
 	"github.com/krosai/telephony/functions/createcall"
 	"github.com/krosai/telephony/functions/createkey"
@@ -25,6 +26,7 @@ import (
 	"github.com/krosai/telephony/functions/hangupcall"
 	"github.com/krosai/telephony/functions/health"
 	"github.com/krosai/telephony/functions/listaudit"
+	"github.com/krosai/telephony/functions/listcalls"
 	"github.com/krosai/telephony/functions/listinventory"
 	"github.com/krosai/telephony/functions/listkeys"
 	"github.com/krosai/telephony/functions/listnumbers"
@@ -84,6 +86,7 @@ func HTTP(d Deps) map[string]api.Endpoint {
 		"addtranscript":       &addtranscript.Endpoint{Calls: d.DB, TokenKey: d.Agents.TokenKey, Now: d.Now},
 		"approverequest":      &approverequest.Endpoint{Requests: d.DB, Numbers: d.DB, Flow: d.Flow, Now: d.Now, Log: d.Log},
 		"calldetails":         &calldetails.Endpoint{Calls: d.DB},
+		"callstats":           &callstats.Endpoint{Stats: d.DB, Now: d.Now},
 		"configurenumber":     &configurenumber.Endpoint{Numbers: d.DB, Limits: d.DB, LiveKit: d.LiveKit, Now: d.Now, AllowLoopback: d.AllowLoopback},
 		"createcall":          &createcall.Endpoint{Calls: d.DB, Numbers: d.DB, Flow: d.Flow, Now: d.Now},
 		"createkey":           &createkey.Endpoint{Keys: d.DB, Now: d.Now, Random: rand.Reader},
@@ -93,6 +96,7 @@ func HTTP(d Deps) map[string]api.Endpoint {
 		"hangupcall":          &hangupcall.Endpoint{Calls: d.DB, Settle: d.settler(), Now: d.Now},
 		"health":              &health.Endpoint{Version: d.Version},
 		"listaudit":           &listaudit.Endpoint{Entries: d.DB},
+		"listcalls":           &listcalls.Endpoint{Calls: d.DB},
 		"listinventory":       &listinventory.Endpoint{Numbers: d.DB},
 		"listkeys":            &listkeys.Endpoint{Keys: d.DB},
 		"listnumbers":         &listnumbers.Endpoint{Numbers: d.DB},

@@ -45,6 +45,8 @@ var samples = map[string]sample{
 	"GET /admin/user-policy":            {query: "user_id=usr_owner"},
 	"PUT /admin/user-policy":            {body: `{"user_id":"usr_owner","allowed_countries":["US"],"calls_enabled":true,"max_concurrent_calls":5}`},
 	"PUT /admin/calls":                  {body: `{"enabled":true}`},
+	"GET /outbound-calls":               {query: "phone_number_id=pn_01ARZ3NDEKTSV4RRFFQ69G5FAV"},
+	"GET /outbound-calls/stats":         {},
 	"GET /outbound-calls/phone-numbers": {},
 	"GET /outbound-calls/phone-numbers/{phone_number_id}/configuration":    {},
 	"GET /outbound-calls/{call_id}/details":                                {},

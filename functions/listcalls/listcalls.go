@@ -1,0 +1,131 @@
+// Package listcalls serves GET /outbound-calls.
+package listcalls
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/krosai/telephony/shared/account"
+	"github.com/krosai/telephony/shared/api"
+	"github.com/krosai/telephony/shared/call"
+	"github.com/krosai/telephony/shared/fault"
+	"github.com/krosai/telephony/shared/store"
+)
+
+// Calls lists a user's calls newest first, at most limit of them, from after on:
+// those that h asks for.
+type Calls interface {
+	CallsOf(ctx context.Context, userID string, h store.History, limit int, after string) (calls []call.Call, next string, err error)
+}
+
+// Endpoint lists the caller's calls, those that came in too.
+type Endpoint struct{ Calls Calls }
+
+// Input is a page of the list.
+type Input struct {
+	Status        call.Status    `query:"status" enum:"initiated,dialing,ringing,in_progress,completed,busy,no_answer,failed,canceled" doc:"Only calls of this status"`
+	Direction     call.Direction `query:"direction" enum:"outbound,inbound" doc:"Only calls of this direction"`
+	PhoneNumberID string         `query:"phone_number_id" pattern:"^pn_[0-9A-HJKMNP-TV-Z]{26}$" doc:"Only calls from or to this number of yours"`
+	From          string         `query:"from" maxLength:"40" doc:"Only calls created then or later: an RFC 3339 time, or a date (UTC)" example:"2026-11-01"`
+	To            string         `query:"to" maxLength:"40" doc:"Only calls created before this RFC 3339 time, or up to the end of this date (UTC)" example:"2026-11-22"`
+	Limit         int            `query:"limit" minimum:"1" maximum:"100" default:"25" doc:"How many calls at most"`
+	Cursor        string         `query:"cursor" doc:"next_cursor of the page before, with the same filters"`
+}
+
+// Output is the page.
+type Output struct{ Body api.Page[View] }
+
+// View is what a list shows of a call. A null time has not happened.
+type View struct {
+	CallID        string            `json:"call_id"`
+	Status        call.Status       `json:"status" enum:"initiated,dialing,ringing,in_progress,completed,busy,no_answer,failed,canceled"`
+	Direction     call.Direction    `json:"direction" enum:"outbound,inbound"`
+	PhoneNumber   string            `json:"phone_number" doc:"The other party"`
+	FromNumber    string            `json:"from_number"`
+	PhoneNumberID string            `json:"phone_number_id"`
+	RoomName      string            `json:"room_name"`
+	AgentName     string            `json:"agent_name"`
+	HangupCause   *call.Cause       `json:"hangup_cause" doc:"Why the call ended; null while it has not"`
+	SIPStatusCode *int              `json:"sip_status_code" doc:"The carrier's last answer to the dial, where SIP gave one"`
+	Metadata      map[string]string `json:"metadata"`
+	CreatedAt     api.Time          `json:"created_at"`
+	AnsweredAt    *api.Time         `json:"answered_at"`
+	EndedAt       *api.Time         `json:"ended_at"`
+	Duration      int               `json:"duration_seconds" doc:"Talk time"`
+}
+
+// Register adds the operation to the API.
+func (e *Endpoint) Register(a huma.API) {
+	huma.Register(a, huma.Operation{OperationID: "list-calls", Method: http.MethodGet, Path: "/outbound-calls",
+		Summary: "List your calls", Tags: []string{"Calls"}, Security: api.Needs(account.CallsRead),
+		Description: "Newest first, without prompt, transcript and summary: read a call's details for these. " +
+			"With status, direction or phone_number_id a page may hold fewer calls than the limit, even none, and still have a next_cursor: follow it.",
+	}, e.list)
+}
+
+func (e *Endpoint) list(ctx context.Context, in *Input) (*Output, error) {
+	h, err := history(in)
+	if err != nil {
+		return nil, err
+	}
+
+	filter := strings.Join([]string{string(in.Status), string(in.Direction), in.PhoneNumberID, in.From, in.To}, " ")
+	page, err := api.List(ctx, in.Cursor, filter, view, func(after string) ([]call.Call, string, error) {
+		return e.Calls.CallsOf(ctx, api.CallerOf(ctx).UserID, h, in.Limit, after)
+	})
+	return &Output{page}, err
+}
+
+func history(in *Input) (h store.History, err error) {
+	h = store.History{Status: in.Status, Direction: in.Direction, NumberID: in.PhoneNumberID}
+	if h.From, err = moment("from", in.From, 0); err != nil {
+		return h, err
+	}
+	if h.To, err = moment("to", in.To, 1); err != nil {
+		return h, err
+	}
+	if !h.To.IsZero() && !h.From.Before(h.To) {
+		return h, fault.InvalidField("to", "range", "must be later than from")
+	}
+	return h, nil
+}
+
+// moment reads a time in whole milliseconds, as calls have them, or a date, which
+// is its first moment and so many days on. Empty text is the zero time.
+func moment(field, text string, days int) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	var at api.Time
+	date, err := time.Parse(time.DateOnly, text)
+	if err == nil {
+		at = api.Time(date.AddDate(0, 0, days))
+	} else {
+		err = at.UnmarshalText([]byte(text))
+	}
+	t := time.Time(at).Truncate(time.Millisecond)
+	if err != nil || t.Year() < 1900 || t.Year() > 9000 {
+		return t, fault.InvalidField(field, "format", "must be an RFC 3339 time or a date, like 2026-11-22T09:30:00Z or 2026-11-22")
+	}
+	return t, nil
+}
+
+func view(c call.Call) View {
+	v := View{CallID: c.ID, Status: c.Status, Direction: c.Direction, PhoneNumber: c.PhoneNumber, FromNumber: c.FromNumber,
+		PhoneNumberID: c.NumberID, RoomName: c.RoomName, AgentName: c.AgentName, Metadata: c.Metadata, CreatedAt: api.Time(c.CreatedAt),
+		AnsweredAt: api.OrNull(c.AnsweredAt), EndedAt: api.OrNull(c.EndedAt), Duration: c.Duration()}
+	if v.Metadata == nil {
+		v.Metadata = map[string]string{}
+	}
+	if c.Cause != "" {
+		v.HangupCause = &c.Cause
+	}
+	if c.SIPStatus != 0 {
+		v.SIPStatusCode = &c.SIPStatus
+	}
+	return v
+}
