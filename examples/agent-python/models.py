@@ -12,8 +12,10 @@ def check() -> None:
     """Fails at the worker's start, rather than in the first call, when a choice is missing."""
     if choice() not in SESSIONS:
         raise SystemExit(f"AGENT_MODELS is {choice()!r}; it may be {', '.join(SESSIONS)}")
-    if choice() == "openai" and not os.environ.get("OPENAI_API_KEY"):
-        raise SystemExit("OPENAI_API_KEY is not set (AGENT_MODELS=scripted needs no key)")
+    if choice() == "openai":
+        if not os.environ.get("OPENAI_API_KEY"):
+            raise SystemExit("OPENAI_API_KEY is not set (AGENT_MODELS=scripted needs no key)")
+        import livekit.plugins.openai  # noqa: F401  takes a second, which a call does not have
 
 
 def choice() -> str:
@@ -41,7 +43,7 @@ def openai_session(voice: Voice) -> AgentSession:
             voice=voice.voice_id or os.environ.get("AGENT_VOICE", "ash"),
             speed=voice.speed,
         ),
-        turn_handling=LOCAL_TURNS,
+        turn_handling=local_turns(),
         session_close_transcript_timeout=CLOSING_SECONDS,
     )
 
@@ -63,7 +65,7 @@ def livekit_session(voice: Voice) -> AgentSession:
             os.environ.get("AGENT_TTS", "cartesia/sonic-3"),
             **{name: value for name, value in tts.items() if value},
         ),
-        turn_handling=LOCAL_TURNS,
+        turn_handling=local_turns(),
         session_close_transcript_timeout=CLOSING_SECONDS,
     )
 
@@ -87,14 +89,16 @@ def scripted_session(_: Voice) -> AgentSession:
 
 SESSIONS = {"openai": openai_session, "livekit": livekit_session, "scripted": scripted_session}
 
-# Who speaks is decided on this machine, by models that livekit-agents brings along.
-LOCAL_TURNS = {
-    "turn_detection": inference.TurnDetector(version="v1-mini"),
-    "interruption": {"mode": "vad"},
-}
-
 # After the agent's goodbye the phone is kept so long for words that are still being recognised.
 CLOSING_SECONDS = 0.5
+
+
+def local_turns() -> dict:
+    """Who has the floor is decided on this machine, by models that livekit-agents brings along."""
+    return {
+        "turn_detection": inference.TurnDetector(version="v1-mini"),
+        "interruption": {"mode": "vad"},
+    }
 
 
 def primary(language: str) -> str:
