@@ -42,13 +42,14 @@ func ulidText(at time.Time, bits [10]byte) string {
 // EndOfRinging decides how an inbound call that was never answered ended, once
 // its phone is known to be gone. LiveKit answers when the agent has published
 // its voice and gives up after RingingTimeout, when the phone's status still is
-// ringing; a caller who gives up before leaves with the status hangup.
+// ringing; a caller who gives up before leaves with the status hangup. So does
+// one who has talked: of a call that nobody saw ringing it says nothing.
 func (c Call) EndOfRinging(l Leave, now time.Time) End {
 	end := End{Status: Failed, Cause: Unknown, At: now}
 	switch {
 	case !c.HangupRequested.IsZero():
 		end.Status, end.Cause = Canceled, APIHangup
-	case l.Status == "hangup":
+	case c.Status == Ringing && l.Status == "hangup":
 		end.Status, end.Cause = NoAnswer, CalleeHangup
 	case l.Reason == "CLIENT_INITIATED" && l.Status == "ringing":
 		end.Cause = AgentUnavailable
