@@ -29,9 +29,14 @@ func (e *Endpoint) applyInbound(ctx context.Context, event livekit.Event) error 
 		return err
 	case c.Status == call.InProgress:
 		return e.left(ctx, c, event)
-	case c.ID != "" && !c.Status.Ended() && !event.Agent:
-		_, err = e.Settle.Missed(ctx, c, event.Leave, e.when(event))
+	case c.ID == "" || c.Status.Ended() || event.Agent:
+		return nil
+	case event.Name == "room_finished":
+		if c, err = e.afterLeaving(ctx, c); err != nil || c.Status.Ended() {
+			return err
+		}
 	}
+	_, err = e.Settle.Missed(ctx, c, event.Leave, e.when(event))
 	return err
 }
 

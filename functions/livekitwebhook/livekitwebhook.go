@@ -102,12 +102,7 @@ func (e *Endpoint) left(ctx context.Context, c call.Call, event livekit.Event) e
 		_, err := e.Settle.Deserted(ctx, c)
 		return err
 	case event.Name == "room_finished":
-		select {
-		case <-time.After(outOfOrder):
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-		now, err := e.Settle.Calls.Call(ctx, c.ID)
+		now, err := e.afterLeaving(ctx, c)
 		if c = now; err != nil || c.Status.Ended() {
 			return err
 		}
@@ -116,6 +111,16 @@ func (e *Endpoint) left(ctx context.Context, c call.Call, event livekit.Event) e
 	}
 	_, err := e.Settle.Gone(ctx, c, event.Leave, e.when(event))
 	return err
+}
+
+// afterLeaving is a call as it stands when the phone's leaving has been told.
+func (e *Endpoint) afterLeaving(ctx context.Context, c call.Call) (call.Call, error) {
+	select {
+	case <-time.After(outOfOrder):
+		return e.Settle.Calls.Call(ctx, c.ID)
+	case <-ctx.Done():
+		return c, ctx.Err()
+	}
 }
 
 // when is the moment of an event. LiveKit gives whole seconds: closer than that
