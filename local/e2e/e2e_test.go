@@ -64,6 +64,9 @@ func run(m *testing.M) int {
 // where E2E_LOG says.
 func settings(dir string) platform.Config {
 	c := platform.Config{Root: "../..", Dir: dir, SweepEvery: time.Second, Script: script, LiveKitSIP: os.Getenv("LIVEKIT_SIP")}
+	if kind := os.Getenv(webhookTrouble); kind != "" {
+		c.LiveKitWebhooks = troubled(kind)
+	}
 	if path := os.Getenv("E2E_LOG"); path != "" {
 		f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 		if err != nil {
@@ -86,6 +89,7 @@ var more = map[string]carrier.Script{
 	"+14155550126": {Status: 200, Auth: carrier.AuthAlways},
 	"+14155550127": {Status: 200, RingFor: 400 * time.Millisecond, HangUpAfter: 50 * time.Millisecond},
 	"+14155550128": {Status: 200, NoRing: true},
+	"+14155550140": {Ring: 300 * time.Millisecond, RingFor: 300 * time.Millisecond, Status: 200}, // TestPythonAgent's
 }
 
 func script(callee string) carrier.Script {

@@ -117,6 +117,7 @@ func TestKilledMidCall(t *testing.T) {
 type process struct {
 	user
 	livekit *livekit.Client
+	access  livekit.Config
 	in      io.Writer
 	out     *bufio.Reader
 	kill    func()
@@ -146,11 +147,11 @@ func child(dir string) int {
 	return 0
 }
 
-// spawn starts such a process.
-func spawn(t *testing.T, dir string) process {
+// spawn starts such a process, with these variables besides this one's own.
+func spawn(t *testing.T, dir string, variables ...string) process {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), childDir+"="+dir)
+	cmd.Env = append(append(os.Environ(), childDir+"="+dir), variables...)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -175,7 +176,7 @@ func spawn(t *testing.T, dir string) process {
 		t.Fatalf("the platform did not come up: %v", err)
 	}
 	c.APISecret = secret.New(apiSecret)
-	p.livekit = livekit.Open(c)
+	p.livekit, p.access = livekit.Open(c), c
 	return p
 }
 

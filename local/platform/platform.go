@@ -49,7 +49,10 @@ type Config struct {
 
 	SweepEvery time.Duration               `env:"SWEEP_EVERY" envDefault:"15s"` // how often schedules run here, whatever template.yaml says
 	Script     func(string) carrier.Script `env:"-"`                            // what callees do; nil is the carrier's own cast
-	Log        *slog.Logger                `env:"-"`
+	// LiveKitWebhooks, for tests, stands between LiveKit's webhooks and the function that
+	// takes them: it may lose, delay, double or shuffle them on their way to next.
+	LiveKitWebhooks func(next http.Handler) http.Handler `env:"-"`
+	Log             *slog.Logger                         `env:"-"`
 }
 
 // Platform is the running platform.
@@ -74,7 +77,7 @@ type Platform struct {
 
 // tables are named as the template names them for a stack called kros.
 var tables = store.Config{Numbers: "kros-numbers", Requests: "kros-requests", Calls: "kros-calls", Stats: "kros-stats",
-	Keys: "kros-keys", Limits: "kros-limits", Audit: "kros-audit"}
+	Keys: "kros-keys", Limits: "kros-limits", Audit: "kros-audit", Webhooks: "kros-webhooks"}
 
 // sipService is the bridge or the real livekit-sip.
 type sipService interface {
@@ -125,7 +128,7 @@ func (p *Platform) start(ctx context.Context) error {
 	}
 	deps := p.dependencies(aws, tables)
 	p.functions = p.build(tmpl, all.HTTP(deps), all.Tasks(deps), deps)
-	p.serve(api, gateway.New(tmpl.Routes(), p.invoke, gateway.Options{Log: p.log}))
+	p.serve(api, p.meddle(gateway.New(tmpl.Routes(), p.invoke, gateway.Options{Log: p.log})))
 	if err := p.startPhones(ctx); err != nil {
 		return err
 	}
@@ -174,6 +177,8 @@ func (p *Platform) startAWS(ctx context.Context, tmpl *template.Template) (clien
 			c.machines.CallMachine = arn
 		case "ApprovalMachine":
 			c.machines.ApprovalMachine = arn
+		case "WebhookMachine":
+			c.machines.WebhookMachine = arn
 		}
 	}
 	return c, createTables(ctx, dynamodbsdk.NewFromConfig(config(c.dynamodb, p.Config.DynamoDB)), tmpl.Tables())
@@ -186,7 +191,7 @@ func (p *Platform) startLiveKit(ctx context.Context) error {
 		return nil
 	}
 	server, err := livekitd.Start(ctx, livekitd.Options{Dir: p.Config.Dir, APIKey: p.Access.LiveKitKey, APISecret: p.Access.LiveKitSecret,
-		WebhookURLs: []string{p.Access.URL + "/webhooks/livekit"}, Port: p.freePort(7880), Opus: p.Config.LiveKitSIP != "", Log: p.log})
+		WebhookURLs: []string{p.Access.URL + webhookPath}, Port: p.freePort(7880), Opus: p.Config.LiveKitSIP != "", Log: p.log})
 	if err != nil {
 		return err
 	}
@@ -194,6 +199,24 @@ func (p *Platform) startLiveKit(ctx context.Context) error {
 	p.onClose(server.Close)
 	p.Access.LiveKitURL, p.Access.redis = server.URL(), server.RedisAddr()
 	return nil
+}
+
+// webhookPath is where LiveKit's webhooks come in.
+const webhookPath = "/webhooks/livekit"
+
+// meddle leads LiveKit's webhooks through Config.LiveKitWebhooks if there is one.
+func (p *Platform) meddle(api http.Handler) http.Handler {
+	if p.Config.LiveKitWebhooks == nil {
+		return api
+	}
+	webhooks := p.Config.LiveKitWebhooks(api)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == webhookPath {
+			webhooks.ServeHTTP(w, r)
+		} else {
+			api.ServeHTTP(w, r)
+		}
+	})
 }
 
 // startPhones starts what makes phone calls possible: the carrier, the SIP
