@@ -46,6 +46,7 @@ import (
 	"github.com/krosai/telephony/functions/settlecall"
 	"github.com/krosai/telephony/functions/sweepcalls"
 	"github.com/krosai/telephony/functions/sweepnumbers"
+	"github.com/krosai/telephony/functions/transfercall"
 	"github.com/krosai/telephony/shared/api"
 	"github.com/krosai/telephony/shared/flow"
 	"github.com/krosai/telephony/shared/inbound"
@@ -111,6 +112,7 @@ func HTTP(d Deps) map[string]api.Endpoint {
 		"rotatekey":           &rotatekey.Endpoint{Keys: d.DB, Now: d.Now, Random: rand.Reader},
 		"setcalls":            &setcalls.Endpoint{Switch: d.DB},
 		"setpolicy":           &setpolicy.Endpoint{Policies: d.DB},
+		"transfercall":        &transfercall.Endpoint{Calls: d.DB, Phone: d.LiveKit, Settle: d.settler(), Now: d.Now, Log: d.Log},
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	lk "github.com/livekit/protocol/livekit"
 	"github.com/oklog/ulid/v2"
 
 	"github.com/krosai/telephony/emulator/template"
@@ -60,6 +61,7 @@ var samples = map[string]sample{
 	"POST /outbound-calls/phone-numbers/{phone_number_id}/configure":       {body: `{"sip_trunk":{"name":"t","address":"a.carrier.net","allowed_addresses":["54.172.60.0/30"]}}`},
 	"DELETE /outbound-calls/phone-numbers/{phone_number_id}/configuration": {query: "config_type=all"},
 	"POST /outbound-calls/{call_id}/hangup":                                {},
+	"POST /outbound-calls/{call_id}/transfer":                              {body: `{"phone_number":"+14155550111"}`},
 	"POST /telephony/phone-number-requests":                                {body: `{"country":"NG","purpose":"p"}`},
 	"GET /api-keys":                                                        {},
 	"POST /api-keys":                                                       {body: `{"name":"n","scopes":["calls:read"]}`},
@@ -86,7 +88,8 @@ var placeholder = regexp.MustCompile(`\{([a-z_]+)\}`)
 // matrix is the platform in front of one route.
 type matrix struct {
 	*apitest.Bench
-	made int
+	livekit *livekittest.Server
+	made    int
 }
 
 // The people: owner calls the user routes, boss administers, and other is
@@ -95,9 +98,9 @@ const owner, other, boss = "usr_owner", "usr_other", "usr_boss"
 
 func newMatrix(t *testing.T, function string) *matrix {
 	t.Helper()
-	m, rooms := &matrix{Bench: apitest.Open(t, nil)}, livekittest.New(t)
+	m := &matrix{Bench: apitest.Open(t, nil), livekit: livekittest.New(t)}
 	m.Serve(all.HTTP(all.Deps{DB: m.DB, Now: time.Now, Log: slog.New(slog.DiscardHandler), Flow: m.Flow,
-		LiveKit: livekit.Open(livekit.Config{URL: rooms.URL, APIKey: livekittest.APIKey, APISecret: secret.New(livekittest.APISecret)})})[function])
+		LiveKit: livekit.Open(livekit.Config{URL: m.livekit.URL, APIKey: livekittest.APIKey, APISecret: secret.New(livekittest.APISecret)})})[function])
 	for _, user := range []string{owner, other} {
 		m.Must(m.AllowCountries(t.Context(), user, "US"))
 	}
@@ -117,12 +120,15 @@ func (m *matrix) number(user string) string {
 	return n.ID
 }
 
+// call is one that people talk on.
 func (m *matrix) call(user string) string {
 	m.Helper()
 	id := "call_" + ulid.Make().String()
 	_, _, _, err := m.DB.CreateCall(m.Context(), call.Call{ID: id, UserID: user, Direction: call.Outbound, PhoneNumber: "+14155550100",
-		FromNumber: "+2348012345678", RoomName: id, Country: "US", Status: call.Initiated, CreatedAt: time.Now()}, store.Permit{Home: "US"}, store.Once{})
+		FromNumber: "+2348012345678", NumberID: m.number(user), RoomName: id, Country: "US", MaxDuration: 600, Status: call.InProgress,
+		CreatedAt: time.Now(), AnsweredAt: time.Now()}, store.Permit{Home: "US"}, store.Once{})
 	m.Must(err)
+	m.livekit.Join(id, &lk.ParticipantInfo{Identity: call.CalleeIdentity, Kind: lk.ParticipantInfo_SIP, Attributes: map[string]string{"sip.callStatus": "active"}})
 	return id
 }
 

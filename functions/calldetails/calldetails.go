@@ -48,14 +48,24 @@ type View struct {
 	AnsweredAt     *api.Time         `json:"answered_at"`
 	EndedAt        *api.Time         `json:"ended_at"`
 	Duration       int               `json:"duration_seconds" doc:"Talk time"`
+	Transfer       *Transfer         `json:"transfer" doc:"The last attempt to connect the phone to another number; null when there was none"`
 	Timeline       []Event           `json:"timeline"`
 }
 
 // Event is one line of the timeline.
 type Event struct {
 	At     api.Time `json:"at"`
-	Event  string   `json:"event" enum:"dialing,ringing,answered,ended"`
-	Detail string   `json:"detail,omitempty" doc:"Of the end: its cause"`
+	Event  string   `json:"event" enum:"dialing,ringing,answered,transfer,ended"`
+	Detail string   `json:"detail,omitempty" doc:"Of the end: its cause; of a transfer: what became of it"`
+}
+
+// Transfer is an attempt to connect the phone to another number.
+type Transfer struct {
+	TransferID    string              `json:"transfer_id"`
+	PhoneNumber   string              `json:"phone_number"`
+	Status        call.TransferStatus `json:"status" enum:"pending,completed,failed,unknown"`
+	SIPStatusCode *int                `json:"sip_status_code" doc:"The carrier's answer, where it gave one"`
+	At            api.Time            `json:"at" doc:"When it came to be what status says"`
 }
 
 // Register adds the operation to the API.
@@ -90,6 +100,12 @@ func view(c call.Call, events []call.Event) View {
 	}
 	if c.SIPStatus != 0 {
 		v.SIPStatusCode = &c.SIPStatus
+	}
+	if t := c.Transfer; t.ID != "" {
+		v.Transfer = &Transfer{TransferID: t.ID, PhoneNumber: t.To, Status: t.Status, At: api.Time(t.At)}
+		if t.SIPStatus != 0 {
+			v.Transfer.SIPStatusCode = &t.SIPStatus
+		}
 	}
 	for _, e := range events {
 		v.Timeline = append(v.Timeline, Event{At: api.Time(e.At), Event: e.Name, Detail: e.Detail})

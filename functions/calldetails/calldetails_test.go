@@ -101,7 +101,7 @@ func TestAnEndedCall(t *testing.T) {
 		`"room_name":"call_01KAMPJ5V0SAMPMECA00000000","agent_name":"support-agent","hangup_cause":"callee_hangup","sip_status_code":200,` +
 		`"system_prompt":"You confirm deliveries.","welcome_message":"Hello <Ada> & all.","voice":{"language":"en-NG","speed":1.5},` +
 		`"metadata":{"order":"A-1001"},"created_at":"2026-11-22T09:30:00.123Z","answered_at":"2026-11-22T09:30:03.000Z",` +
-		`"ended_at":"2026-11-22T09:30:45.000Z","duration_seconds":42,"timeline":[` +
+		`"ended_at":"2026-11-22T09:30:45.000Z","duration_seconds":42,"transfer":null,"timeline":[` +
 		`{"at":"2026-11-22T09:30:01.000Z","event":"dialing"},{"at":"2026-11-22T09:30:02.000Z","event":"ringing"},` +
 		`{"at":"2026-11-22T09:30:03.000Z","event":"answered"},{"at":"2026-11-22T09:30:45.000Z","event":"ended","detail":"callee_hangup"}]}` + "\n"}
 	if d := cmp.Diff(want, got); d != "" {
@@ -117,7 +117,7 @@ func TestANewCall(t *testing.T) {
 	want := reply{http.StatusOK, `{"call_id":"call_01KAMPJ5V0SAMPMECA00000000","status":"initiated","direction":"outbound",` +
 		`"phone_number":"+14155550101","from_number":"+2348012345678","phone_number_id":"pn_1","room_name":"call_01KAMPJ5V0SAMPMECA00000000",` +
 		`"agent_name":"a","hangup_cause":null,"sip_status_code":null,"system_prompt":"","welcome_message":"","metadata":{},` +
-		`"created_at":"2026-11-22T09:30:00.000Z","answered_at":null,"ended_at":null,"duration_seconds":0,"timeline":[]}` + "\n"}
+		`"created_at":"2026-11-22T09:30:00.000Z","answered_at":null,"ended_at":null,"duration_seconds":0,"transfer":null,"timeline":[]}` + "\n"}
 	if d := cmp.Diff(want, details(t, h, id)); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
 	}
@@ -145,5 +145,37 @@ func TestScope(t *testing.T) {
 	create(t, db, call.Call{ID: id, UserID: "ada", Country: "US", Status: call.Initiated, CreatedAt: t0})
 	if r := details(t, h, id); r.StatusCode != http.StatusForbidden {
 		t.Errorf("without %s: %+v", account.CallsRead, r)
+	}
+}
+
+func TestTransfer(t *testing.T) {
+	t.Parallel()
+	db, h := newHandler(t, account.CallsRead)
+	create(t, db, call.Call{ID: id, UserID: "ada", RoomName: id, Country: "US", MaxDuration: 600, Status: call.InProgress, CreatedAt: t0, AnsweredAt: t0})
+	for _, tt := range []struct {
+		status call.TransferStatus
+		sip    int
+		want   string
+	}{
+		{call.TransferFailed, 486, `"status":"failed","sip_status_code":486,"at":"2026-11-22T09:30:02.000Z"},"timeline":[`},
+		{call.TransferUnknown, 0, `"status":"unknown","sip_status_code":null,"at":"2026-11-22T09:30:02.000Z"},"timeline":[`},
+		{call.TransferCompleted, 200, `"status":"completed","sip_status_code":200,"at":"2026-11-22T09:30:02.000Z"},"timeline":[`},
+	} {
+		transfer := call.Transfer{ID: "tr_" + string(tt.status), To: "+14155550111", Status: call.TransferPending, At: t0.Add(time.Second)}
+		if _, err := db.BeginTransfer(t.Context(), "ada", id, transfer); err != nil {
+			t.Fatal(err)
+		}
+		head := `"transfer":{"transfer_id":"tr_` + string(tt.status) + `","phone_number":"+14155550111",`
+		if r := details(t, h, id); !strings.Contains(r.Body, head+`"status":"pending","sip_status_code":null,"at":"2026-11-22T09:30:01.000Z"}`) {
+			t.Errorf("pending: %s", r.Body)
+		}
+		transfer.Status, transfer.SIPStatus, transfer.At = tt.status, tt.sip, t0.Add(2*time.Second)
+		if _, err := db.FinishTransfer(t.Context(), id, transfer); err != nil {
+			t.Fatal(err)
+		}
+		line := `{"at":"2026-11-22T09:30:02.000Z","event":"transfer","detail":"` + string(tt.status) + `"}`
+		if r := details(t, h, id); !strings.Contains(r.Body, head+tt.want) || !strings.Contains(r.Body, line) {
+			t.Errorf("%s: %s", tt.status, r.Body)
+		}
 	}
 }

@@ -1,0 +1,221 @@
+// Package transfercall serves POST /outbound-calls/{call_id}/transfer.
+package transfercall
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/oklog/ulid/v2"
+
+	"github.com/krosai/telephony/shared/account"
+	"github.com/krosai/telephony/shared/api"
+	"github.com/krosai/telephony/shared/call"
+	"github.com/krosai/telephony/shared/fault"
+	"github.com/krosai/telephony/shared/guard/destination"
+	"github.com/krosai/telephony/shared/livekit"
+	"github.com/krosai/telephony/shared/number"
+	"github.com/krosai/telephony/shared/settle"
+	"github.com/krosai/telephony/shared/store"
+)
+
+// Calls is the record of calls. CallPermit reads one of the caller's own numbers
+// (another's is fault.NotFound) and what they may do at this moment.
+// BeginTransfer fails with fault.NotFound for another user's call, and with
+// fault.Conflict for one that cannot be transferred now. FinishTransfer keeps the
+// outcome that was first.
+type Calls interface {
+	Call(ctx context.Context, id string) (call.Call, error)
+	CallPermit(ctx context.Context, userID, numberID string) (number.Number, store.Permit, error)
+	BeginTransfer(ctx context.Context, userID, callID string, t call.Transfer) (call.Call, error)
+	FinishTransfer(ctx context.Context, callID string, t call.Transfer) (call.Call, error)
+}
+
+// Phone is the phone in a call's room. Transfer fails with *livekit.TransferError.
+type Phone interface {
+	ReadRoom(ctx context.Context, room string) (call.Room, error)
+	Transfer(ctx context.Context, room, identity, to string, ringing time.Duration) error
+}
+
+// Endpoint transfers calls.
+type Endpoint struct {
+	Calls  Calls
+	Phone  Phone
+	Settle *settle.Settler
+	Now    func() time.Time
+	Log    *slog.Logger
+}
+
+// Input names the call and the number to connect it to.
+type Input struct {
+	CallID string `path:"call_id" doc:"The call to transfer"`
+	Body   Body
+}
+
+// Body is where to.
+type Body struct {
+	PhoneNumber string `json:"phone_number" pattern:"^\\+[1-9][0-9]{7,14}$" doc:"The number to connect the phone to, E.164" example:"+14155550111"`
+}
+
+// Output is what became of it.
+type Output struct{ Body View }
+
+// View is a call's transfer.
+type View struct {
+	CallID   string   `json:"call_id"`
+	Transfer Transfer `json:"transfer"`
+}
+
+// Transfer is one attempt.
+type Transfer struct {
+	TransferID    string              `json:"transfer_id"`
+	PhoneNumber   string              `json:"phone_number"`
+	Status        call.TransferStatus `json:"status" enum:"completed,failed,unknown" doc:"completed: the phone talks to the new number; failed: it was refused and the call goes on; unknown: nobody can say"`
+	SIPStatusCode *int                `json:"sip_status_code" doc:"The carrier's answer, where it gave one"`
+}
+
+// Register adds the operation to the API.
+func (e *Endpoint) Register(a huma.API) {
+	huma.Register(a, huma.Operation{OperationID: "transfer-call", Method: http.MethodPost, Path: "/outbound-calls/{call_id}/transfer",
+		Summary: "Transfer a call", Tags: []string{"Calls"},
+		Description: "Asks the carrier to connect the phone to another number and waits for the outcome, for up to 25 seconds. " +
+			"The new number must be one that you may call. A call can be transferred while it is in progress, once at a time. " +
+			"After a completed transfer the call ends as `transferred`; after a failed one it goes on.",
+		Security: api.Needs(account.CallsWrite)}, e.transfer)
+}
+
+// How long the target may ring, when LiveKit must have said what became of it,
+// and when that must be written down: an API Gateway gives up after 30 s.
+const (
+	ringing = 20 * time.Second
+	asked   = 22500 * time.Millisecond
+	written = 24500 * time.Millisecond
+)
+
+// transfer is not cut short when the client goes away: what has begun at the
+// carrier cannot be called back, and its outcome is to be written down.
+func (e *Endpoint) transfer(ctx context.Context, in *Input) (*Output, error) {
+	if err := api.ID("call_", in.CallID, "call"); err != nil {
+		return nil, err
+	}
+
+	user := api.CallerOf(ctx).UserID
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), written)
+	defer cancel()
+	asking, cancel := context.WithTimeout(ctx, asked)
+	defer cancel()
+	if err := e.allowed(asking, user, in); err != nil {
+		return nil, err
+	}
+	t := call.Transfer{ID: "tr_" + ulid.MustNewDefault(e.Now()).String(), To: in.Body.PhoneNumber, Status: call.TransferPending, At: e.Now()}
+	c, err := e.Calls.BeginTransfer(asking, user, in.CallID, t)
+	if err != nil {
+		return nil, err
+	}
+	outcome, refusal := e.ask(asking, c, t)
+	if c, err = e.Calls.FinishTransfer(ctx, c.ID, outcome); err != nil {
+		return nil, err
+	}
+	c = e.settle(ctx, c)
+
+	return answer(c, refusal)
+}
+
+// allowed is the gate of a new call: the number must be one that may be called
+// at all, and one that this user may call from the number the call is on.
+func (e *Endpoint) allowed(ctx context.Context, user string, in *Input) error {
+	country, err := destination.Country("phone_number", in.Body.PhoneNumber)
+	if err != nil {
+		return err
+	}
+	c, err := e.Calls.Call(ctx, in.CallID)
+	switch {
+	case err != nil:
+		return err
+	case c.UserID != user:
+		return fault.Missing("call")
+	case c.Status != call.InProgress:
+		return store.CallNotActive()
+	}
+	_, may, err := e.Calls.CallPermit(ctx, user, c.NumberID)
+	if fault.Is(err, fault.NotFound) {
+		return fault.New(fault.Conflict, "NUMBER_NOT_CONFIGURED", "the number that the call is on is no longer yours")
+	}
+	if err != nil {
+		return err
+	}
+	return may.Allow(country)
+}
+
+// ask has the carrier asked and says what became of the transfer. refusal is the
+// error to answer with when it was not the carrier that refused.
+func (e *Endpoint) ask(ctx context.Context, c call.Call, t call.Transfer) (outcome call.Transfer, refusal error) {
+	defer func() { outcome.At = e.Now() }()
+	t.Status = call.TransferFailed
+	room, err := e.Phone.ReadRoom(ctx, c.RoomName)
+	switch {
+	case err != nil:
+		return t, err
+	case !room.Answered(): // LiveKit would wait for the answer and transfer then
+		return t, store.CallNotActive()
+	}
+	err = e.Phone.Transfer(ctx, c.RoomName, room.Callee.Identity, t.To, ringing)
+	failure, refused := errors.AsType[*livekit.TransferError](err)
+	if err != nil {
+		e.Log.WarnContext(ctx, "transfer", "call_id", c.ID, "transfer_id", t.ID, "err", err)
+	}
+	switch {
+	case err == nil:
+		t.Status, t.SIPStatus = call.TransferCompleted, http.StatusOK
+		if e.emptied(ctx, c) {
+			t.Status, t.SIPStatus = call.TransferUnknown, 0
+		}
+	case !refused || !failure.Certain:
+		t.Status = call.TransferUnknown
+	case failure.Busy: // one whose outcome was not known is still under way
+		t.Status, refusal = call.TransferUnknown, store.TransferInProgress()
+	case failure.SIPStatus == 0:
+		refusal = fault.Unavailable("LiveKit", err)
+	default:
+		t.SIPStatus = failure.SIPStatus
+	}
+	return t, refusal
+}
+
+// emptied reports whether nobody at all is left in the room of a call that
+// LiveKit has just reported as transferred. Somebody ended the call meanwhile,
+// which LiveKit reports alike; after a transfer the agent is still there.
+func (e *Endpoint) emptied(ctx context.Context, c call.Call) bool {
+	room, err := e.Phone.ReadRoom(ctx, c.RoomName)
+	return err == nil && room == (call.Room{})
+}
+
+// settle ends the call if its phone has left while nobody could say why. What
+// goes wrong here the sweep puts right.
+func (e *Endpoint) settle(ctx context.Context, c call.Call) call.Call {
+	if c.Status.Ended() {
+		return c
+	}
+	after, err := e.Settle.Gone(ctx, c, call.Leave{}, e.Now())
+	if err != nil {
+		e.Log.WarnContext(ctx, "settle a transferred call", "call_id", c.ID, "err", err)
+	}
+	return after
+}
+
+func answer(c call.Call, refusal error) (*Output, error) {
+	switch {
+	case refusal != nil && (c.Status.Ended() || !c.HangupRequested.IsZero()):
+		return nil, store.CallNotActive()
+	case refusal != nil:
+		return nil, refusal
+	}
+	out := &Output{View{CallID: c.ID, Transfer: Transfer{TransferID: c.Transfer.ID, PhoneNumber: c.Transfer.To, Status: c.Transfer.Status}}}
+	if c.Transfer.SIPStatus != 0 {
+		out.Body.Transfer.SIPStatusCode = &c.Transfer.SIPStatus
+	}
+	return out, nil
+}

@@ -1,0 +1,669 @@
+package transfercall_test
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	lk "github.com/livekit/protocol/livekit"
+	"github.com/oklog/ulid/v2"
+
+	"github.com/krosai/telephony/functions/transfercall"
+	"github.com/krosai/telephony/shared/account"
+	"github.com/krosai/telephony/shared/api"
+	"github.com/krosai/telephony/shared/api/apitest"
+	"github.com/krosai/telephony/shared/call"
+	"github.com/krosai/telephony/shared/fault"
+	"github.com/krosai/telephony/shared/livekit"
+	"github.com/krosai/telephony/shared/livekit/livekittest"
+	"github.com/krosai/telephony/shared/number"
+	"github.com/krosai/telephony/shared/secret"
+	"github.com/krosai/telephony/shared/settle"
+	"github.com/krosai/telephony/shared/store"
+	"github.com/krosai/telephony/shared/store/storetest"
+)
+
+const (
+	id     = "call_01KAMPJ5V0SAMPMECA00000000" // of the sample event
+	target = "+14155550111"
+
+	sampleKey = "kros_live_01KAMPJ5V0SAMPMEKEY0000000_ThisIsTheSampleKeyOfEventsOnly1iVkyP"
+)
+
+var now = time.Date(2026, 11, 22, 9, 31, 0, 0, time.UTC)
+
+// bench is the function behind a real HTTP server. ada's call from a number in
+// NG was answered 42 s ago; she may call the US too.
+type bench struct {
+	*apitest.Bench
+	livekit  *livekittest.Server
+	endpoint *transfercall.Endpoint
+	url, key string
+}
+
+func newBench(t *testing.T) *bench {
+	t.Helper()
+	clock := func() time.Time { return now }
+	b := &bench{Bench: apitest.Open(t, clock), livekit: livekittest.New(t)}
+	b.Must(b.AllowCountries(t.Context(), "ada", "US"))
+	b.Must(b.PutNumber(t.Context(), number.Number{ID: number.ID("+2348012345678"), E164: "+2348012345678", Country: "NG", UserID: "ada", AssignedAt: now}))
+	b.call(id, "ada", call.InProgress)
+	b.livekit.Join(id, phone(call.CalleeIdentity))
+	b.livekit.Join(id, agent)
+	b.serve(b.livekit.URL)
+	return b
+}
+
+// serve puts the function before the LiveKit at a URL.
+func (b *bench) serve(livekitURL string) {
+	lkc := livekit.Open(livekit.Config{URL: livekitURL, APIKey: livekittest.APIKey, APISecret: secret.New(livekittest.APISecret)})
+	b.endpoint = &transfercall.Endpoint{Calls: b.DB, Phone: lkc, Now: b.Now, Log: slog.New(slog.DiscardHandler),
+		Settle: &settle.Settler{Calls: b.DB, Rooms: lkc, Flow: b.Flow, Now: b.Now}}
+	edge := &api.Edge{Keys: b.DB, Answers: b.DB, Now: b.Now, Log: slog.New(slog.DiscardHandler), CursorKey: secret.New("the cursor key of tests")}
+	server := httptest.NewServer(edge.Handler(b.endpoint))
+	b.Cleanup(server.Close)
+	b.url = server.URL
+	_, b.key = b.Key("ada", account.CallsWrite)
+}
+
+var agent = &lk.ParticipantInfo{Identity: "agent", Kind: lk.ParticipantInfo_AGENT, IsPublisher: true}
+
+func phone(identity string) *lk.ParticipantInfo {
+	return &lk.ParticipantInfo{Identity: identity, Kind: lk.ParticipantInfo_SIP, Attributes: map[string]string{"sip.callStatus": "active"}}
+}
+
+// call makes a call.
+func (b *bench) call(id, user string, status call.Status) {
+	b.Helper()
+	c := call.Call{ID: id, UserID: user, Direction: call.Outbound, RoomName: id, NumberID: number.ID("+2348012345678"), Country: "NG",
+		RingingTimeout: 30, MaxDuration: 600, Status: status, CreatedAt: now.Add(-time.Minute), TaskToken: "token"}
+	if status == call.InProgress {
+		c.AnsweredAt = now.Add(-42 * time.Second)
+	}
+	_, _, _, err := b.CreateCall(b.Context(), c, store.Permit{Home: "NG"}, store.Once{})
+	b.Must(err)
+}
+
+// record is the call as it stands.
+func (b *bench) record() call.Call {
+	b.Helper()
+	c, err := b.DB.Call(b.Context(), id)
+	b.Must(err)
+	return c
+}
+
+type answer struct {
+	status int
+	header http.Header
+	text   string
+	body   struct {
+		Code     string
+		Transfer struct {
+			ID        string `json:"transfer_id"`
+			Status    string `json:"status"`
+			SIPStatus *int   `json:"sip_status_code"`
+		}
+	}
+}
+
+// outcome is the status and the code of a problem, or what became of the transfer.
+func (a answer) outcome() string {
+	return strings.TrimSpace(http.StatusText(a.status) + " " + a.body.Code + a.body.Transfer.Status)
+}
+
+// ask sends a request; headers are names and values.
+func (b *bench) ask(callID, body string, headers ...string) (a answer) {
+	b.Helper()
+	r, err := http.NewRequestWithContext(b.Context(), http.MethodPost, b.url+"/outbound-calls/"+callID+"/transfer", strings.NewReader(body))
+	b.Must(err)
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("Authorization", "Bearer "+b.key)
+	for i := 0; i < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	w, err := http.DefaultClient.Do(r)
+	b.Must(err)
+	defer w.Body.Close()
+	text, err := io.ReadAll(w.Body)
+	b.Must(err)
+	b.Must(json.Unmarshal(text, &a.body))
+	a.status, a.header, a.text = w.StatusCode, w.Header, string(text)
+	return a
+}
+
+func (b *bench) transfer() answer {
+	b.Helper()
+	return b.ask(id, `{"phone_number":"`+target+`"}`)
+}
+
+// What the API answers to what LiveKit answered when it was recorded, and what
+// it says of the call then. The call is up each time.
+func TestRecordings(t *testing.T) {
+	t.Parallel()
+	const completed, unclear = "OK completed", "OK unknown"
+	want := map[string][]string{
+		"outbound-transfer-ok-livekit-bye":           {completed},
+		"outbound-transfer-ok-carrier-bye":           {completed},
+		"outbound-transfer-refused-603":              {"OK failed 603"},
+		"outbound-transfer-notify-603":               {"OK failed 603"},
+		"outbound-transfer-notify-486":               {"OK failed 486"},
+		"outbound-transfer-timeout-no-notify":        {unclear},
+		"outbound-transfer-notify-after-timeout":     {unclear, completed},
+		"outbound-transfer-concurrent-second-target": {"Conflict TRANSFER_IN_PROGRESS", completed},
+		// Requests that this platform never makes: nobody's phone, the agent's, to
+		// garbage, in no room. Nothing was asked of the carrier.
+		"outbound-transfer-unknown-and-agent-identity": {"Service Unavailable TELEPHONY_UNAVAILABLE", "Service Unavailable TELEPHONY_UNAVAILABLE",
+			"Service Unavailable TELEPHONY_UNAVAILABLE", "Service Unavailable TELEPHONY_UNAVAILABLE"},
+		"outbound-transfer-while-ringing": {completed}, // the platform asks for none: TestStates
+		"inbound-transfer-ok":             {completed},
+		"inbound-transfer-ok-carrier-bye": {completed},
+		"inbound-transfer-ok-long-1":      {completed},
+	}
+	files, err := filepath.Glob("../../local/bridge/testdata/recordings/*transfer*.json")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	for _, file := range files {
+		name := strings.TrimSuffix(filepath.Base(file), ".json")
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for i, a := range recorded(t, file) {
+				b := newBench(t)
+				b.playBack(a)
+				got := b.transfer()
+				outcome := got.outcome()
+				if sip := got.body.Transfer.SIPStatus; sip != nil && *sip != 200 {
+					outcome += " " + http.StatusText(0) + jsonOf(t, sip)
+				}
+				if i >= len(want[name]) || outcome != want[name][i] {
+					t.Errorf("answer %d: %q, %s; want %q", i, outcome, got.text, want[name])
+				}
+				if c := b.record(); c.Status != call.InProgress {
+					t.Errorf("answer %d: the call is %s", i, c.Status)
+				}
+			}
+		})
+	}
+}
+
+func jsonOf(t *testing.T, v any) string {
+	t.Helper()
+	b, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// reply is one of LiveKit's.
+type reply struct {
+	Status int             `json:"http_status"`
+	Body   json.RawMessage `json:"body"`
+}
+
+// recorded reads every answer to TransferSIPParticipant of a recording.
+func recorded(t *testing.T, file string) (answers []reply) {
+	t.Helper()
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var r struct {
+		Timeline []struct {
+			Call, Phase string
+			Response    json.RawMessage
+		}
+	}
+	if err := json.Unmarshal(raw, &r); err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range r.Timeline {
+		if e.Call == "TransferSIPParticipant" && e.Phase == "response" {
+			var a reply
+			if err := json.Unmarshal(e.Response, &a); err != nil {
+				t.Fatal(err)
+			}
+			answers = append(answers, a)
+		}
+	}
+	return answers
+}
+
+// playBack answers transfers with a recorded reply, and everything else as ever.
+func (b *bench) playBack(a reply) {
+	b.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !strings.HasSuffix(r.URL.Path, "/TransferSIPParticipant") {
+			r.URL.Host, r.URL.Scheme, r.RequestURI = strings.TrimPrefix(b.livekit.URL, "http://"), "http", ""
+			resp, err := http.DefaultTransport.RoundTrip(r)
+			if err != nil {
+				panic(http.ErrAbortHandler)
+			}
+			defer resp.Body.Close()
+			w.Header().Set("Content-Type", resp.Header.Get("Content-Type"))
+			w.WriteHeader(resp.StatusCode)
+			_, _ = io.Copy(w, resp.Body)
+			return
+		}
+		if a.Status == http.StatusOK { // the SDK asks for protobuf, and this is an empty message
+			w.Header().Set("Content-Type", "application/protobuf")
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(a.Status)
+		_, _ = w.Write(a.Body)
+	}))
+	b.Cleanup(server.Close)
+	b.serve(server.URL)
+}
+
+// A number that may not be called never reaches LiveKit.
+func TestGate(t *testing.T) {
+	t.Parallel()
+	bad, no := "Bad Request INVALID_REQUEST", "Forbidden DESTINATION_NOT_ALLOWED"
+	for to, want := range map[string]string{
+		"sip:+14155550111@203.0.113.9": bad, "sips:eve@example.com": bad, "tel:+14155550111": bad, "tel:+14155550111;isub=1": bad,
+		"+14155550111;isub=1": bad, "+14155550111;phone-context=x": bad, "<+14155550111>": bad, "<sip:eve@example.com>": bad,
+		"+14155550111\\r\\nX-Evil: 1": bad, "+14155550111?Replaces=x": bad, "+14155550111@example.com": bad, "+1 415 555 0111": bad,
+		"＋14155550111": bad, "+1４155550111": bad, "14155550111": bad, "+04155550111": bad, "911": bad, "+1911": bad, "": bad,
+		"+14155550111x1": bad, "+999999999999": bad, "+12005550100": bad, "\\u0000+14155550111": bad,
+		"+19115550100": no, "+14154110000": no, "+14159760000": no, "+19005550100": no, "+881612345678": no, "+97912345678": no,
+		"+442079460000": no, "+4915112345678": no, "+18765550123": no, // not among the countries
+	} {
+		t.Run(to, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t)
+			if a := b.ask(id, `{"phone_number":"`+to+`"}`); a.outcome() != want {
+				t.Errorf("%s, want %s", a.text, want)
+			}
+			if c := b.record(); len(b.livekit.Requests()) != 0 || c.Transfer.ID != "" {
+				t.Errorf("asked LiveKit %v, transfer %+v", b.livekit.Requests(), c.Transfer)
+			}
+		})
+	}
+	for name, body := range map[string]string{"none": `{}`, "null": `{"phone_number":null}`, "a number": `{"phone_number":14155550111}`,
+		"a list": `{"phone_number":["+14155550111"]}`, "one too many": `{"phone_number":"+14155550111","headers":{"X":"y"}}`,
+		"twice": `{"phone_number":"+14155550111","phone_number":"+14155550112"}`, "sip": `{"phone_number":"+14155550111","transfer_to":"sip:eve@example.com"}`} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t)
+			if a := b.ask(id, body); a.status != http.StatusBadRequest || len(b.livekit.Requests()) != 0 {
+				t.Errorf("%s, asked LiveKit %v", a.text, b.livekit.Requests())
+			}
+		})
+	}
+}
+
+// The switches of calls and the policy at this moment hold for transfers too.
+func TestPolicy(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		change func(b *bench) error
+		to     string
+		want   string
+	}{
+		"own country": {func(*bench) error { return nil }, "+2348012345679", "OK completed"},
+		"allowed":     {func(*bench) error { return nil }, target, "OK completed"},
+		"no country allowed": {func(b *bench) error { return b.PutPolicy(b.Context(), "ada", account.DefaultPolicy()) },
+			target, "Forbidden DESTINATION_NOT_ALLOWED"},
+		"own country without a list": {func(b *bench) error { return b.PutPolicy(b.Context(), "ada", account.DefaultPolicy()) },
+			"+2348012345679", "OK completed"},
+		"user switched off": {func(b *bench) error {
+			p := account.DefaultPolicy()
+			p.CallsEnabled = false
+			return b.PutPolicy(b.Context(), "ada", p)
+		}, "+2348012345679", "Forbidden CALLS_DISABLED"},
+		"everybody switched off": {func(b *bench) error { return b.SetCalls(b.Context(), false, "boss") }, target, "Forbidden CALLS_DISABLED"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t)
+			b.Must(tt.change(b))
+			a := b.ask(id, `{"phone_number":"`+tt.to+`"}`)
+			if a.outcome() != tt.want {
+				t.Errorf("%s, want %s", a.text, tt.want)
+			}
+			if a.status != http.StatusOK && len(b.livekit.Requests()) != 0 {
+				t.Errorf("asked LiveKit %v", b.livekit.Requests())
+			}
+		})
+	}
+}
+
+// Nobody transfers over a number that has been taken away from them.
+func TestNumberTakenAway(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	eves := number.ID("+2348012345670")
+	b.Must(b.PutNumber(t.Context(), number.Number{ID: eves, E164: "+2348012345670", Country: "NG", UserID: "eve", AssignedAt: now}))
+	other := "call_" + ulid.Make().String()
+	_, _, _, err := b.CreateCall(t.Context(), call.Call{ID: other, UserID: "ada", RoomName: other, NumberID: eves, Country: "NG",
+		Status: call.InProgress, CreatedAt: now, AnsweredAt: now}, store.Permit{Home: "NG"}, store.Once{})
+	b.Must(err)
+	if a := b.ask(other, `{"phone_number":"+2348012345679"}`); a.outcome() != "Conflict NUMBER_NOT_CONFIGURED" || len(b.livekit.Requests()) != 0 {
+		t.Errorf("%s, asked LiveKit %v", a.text, b.livekit.Requests())
+	}
+}
+
+// Only people who talk can be transferred. LiveKit would keep a transfer of a
+// ringing phone until it is answered.
+func TestStates(t *testing.T) {
+	t.Parallel()
+	for _, s := range []call.Status{call.Initiated, call.Dialing, call.Ringing} {
+		b := newBench(t)
+		other := "call_" + ulid.Make().String()
+		b.call(other, "ada", s)
+		b.livekit.Join(other, phone(call.CalleeIdentity))
+		if a := b.ask(other, `{"phone_number":"`+target+`"}`); a.outcome() != "Conflict CALL_NOT_ACTIVE" || len(b.livekit.Requests()) != 0 {
+			t.Errorf("%s: %s, asked LiveKit %v", s, a.text, b.livekit.Requests())
+		}
+	}
+	b := newBench(t)
+	_, err := b.EndCall(t.Context(), b.record(), call.End{Status: call.Completed, Cause: call.CalleeHangup, At: now})
+	b.Must(err)
+	if a := b.transfer(); a.outcome() != "Conflict CALL_NOT_ACTIVE" || len(b.livekit.Requests()) != 0 {
+		t.Errorf("ended: %s", a.text)
+	}
+	b = newBench(t)
+	_, _, err = b.RequestHangup(t.Context(), "ada", id, now)
+	b.Must(err)
+	if a := b.transfer(); a.outcome() != "Conflict CALL_NOT_ACTIVE" || len(b.livekit.Requests()) != 0 {
+		t.Errorf("being hung up: %s", a.text)
+	}
+}
+
+func TestAnothersCallIsNoCall(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	foreign := "call_" + ulid.Make().String()
+	b.call(foreign, "eve", call.InProgress)
+	b.livekit.Join(foreign, phone(call.CalleeIdentity))
+	for _, other := range []string{foreign, "call_" + ulid.Make().String(), "call_1"} {
+		a := b.ask(other, `{"phone_number":"`+target+`"}`)
+		if a.outcome() != "Not Found NOT_FOUND" || len(b.livekit.Requests()) != 0 {
+			t.Errorf("%s: %s, asked LiveKit %v", other, a.text, b.livekit.Requests())
+		}
+	}
+}
+
+// A transfer is asked of the phone that is in the room, whatever it is called
+// there, once, and ends the call once the phone has left.
+func TestTransfer(t *testing.T) {
+	t.Parallel()
+	for _, identity := range []string{call.CalleeIdentity, "sip_+2348000000012"} {
+		b := newBench(t)
+		b.livekit.Leave(id, call.CalleeIdentity)
+		if identity != call.CalleeIdentity {
+			b.livekit.Join(id, phone(identity))
+		} else {
+			b.livekit.Join(id, phone(call.CalleeIdentity))
+		}
+		var asked *lk.TransferSIPParticipantRequest
+		b.livekit.Transfer = func(_ context.Context, q *lk.TransferSIPParticipantRequest) error {
+			asked = q
+			b.livekit.Leave(id, identity) // the carrier hangs up at once
+			return nil
+		}
+		a := b.transfer()
+		c := b.record()
+		want := `{"call_id":"` + id + `","transfer":{"transfer_id":"` + c.Transfer.ID + `","phone_number":"` + target + `","status":"completed","sip_status_code":200}}` + "\n"
+		if d := cmp.Diff(want, a.text); d != "" || !strings.HasPrefix(c.Transfer.ID, "tr_") {
+			t.Error(d)
+		}
+		if asked.TransferTo != "tel:"+target || asked.ParticipantIdentity != identity || asked.RingingTimeout.AsDuration() != 20*time.Second {
+			t.Errorf("asked %v", asked)
+		}
+		if c.Status != call.Completed || c.Cause != call.Transferred || c.Duration() != 42 || b.livekit.Room(id) != nil {
+			t.Errorf("%s %s after %d s", c.Status, c.Cause, c.Duration())
+		}
+		if d := cmp.Diff([]string{"token"}, b.Workflows.Sent()); d != "" {
+			t.Error(d)
+		}
+		if d := cmp.Diff([]string{"ListParticipants", "TransferSIPParticipant", "ListParticipants", "ListParticipants", "DeleteRoom"}, b.livekit.Requests()); d != "" {
+			t.Error(d)
+		}
+	}
+}
+
+// What LiveKit or the network do besides answering.
+func TestTrouble(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		setUp func(b *bench)
+		want  string
+		left  string // status of the transfer and the call's status and cause
+		posts int    // TransferSIPParticipant
+	}{
+		"answer lost":        {fails("TransferSIPParticipant", livekittest.ResetAfter), "OK unknown", "unknown in_progress", 1},
+		"LiveKit stumbles":   {fails("TransferSIPParticipant", livekittest.ErrorAfter), "OK unknown", "unknown in_progress", 1},
+		"room not readable":  {fails("ListParticipants", livekittest.ErrorBefore), "Service Unavailable TELEPHONY_UNAVAILABLE", "failed in_progress", 0},
+		"phone rings, oddly": {rejoins("ringing"), "Conflict CALL_NOT_ACTIVE", "failed in_progress", 0},
+		"phone has hung up":  {rejoins("hangup"), "Conflict CALL_NOT_ACTIVE", "failed completed callee_hangup", 0},
+		"phone has left": {func(b *bench) { b.livekit.Leave(id, call.CalleeIdentity) },
+			"Conflict CALL_NOT_ACTIVE", "failed completed callee_hangup", 0},
+		"room was deleted meanwhile": {meanwhile(func(b *bench) {
+			b.livekit.Leave(id, call.CalleeIdentity)
+			b.livekit.Leave(id, "agent")
+		}), "OK unknown", "unknown completed unknown", 1},
+		"phone left, unclear": {func(b *bench) {
+			fails("TransferSIPParticipant", livekittest.ErrorAfter)(b)
+			meanwhile(func(b *bench) { b.livekit.Leave(id, call.CalleeIdentity) })(b)
+		}, "OK unknown", "unknown completed unknown", 1},
+		"hung up by its user meanwhile": {meanwhile(func(b *bench) {
+			c, _, err := b.RequestHangup(b.Context(), "ada", id, now)
+			b.Must(err)
+			_, err = b.endpoint.Settle.Stop(b.Context(), c, b.endpoint.Settle.Hangup)
+			b.Must(err)
+		}), "OK unknown", "unknown completed api_hangup", 1},
+		"agent leaves when it is done": {meanwhile(func(b *bench) { b.livekit.Leave(id, "agent") }),
+			"OK completed", "completed completed transferred", 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t)
+			tt.setUp(b)
+			a := b.transfer()
+			if a.outcome() != tt.want || (a.body.Transfer.Status != "completed" && a.body.Transfer.SIPStatus != nil) {
+				t.Errorf("%s, want %s", a.text, tt.want)
+			}
+			if a.status == http.StatusServiceUnavailable && a.header.Get("Retry-After") == "" {
+				t.Error("no Retry-After")
+			}
+			c := b.record()
+			if got := strings.TrimSpace(string(c.Transfer.Status) + " " + string(c.Status) + " " + string(c.Cause)); got != tt.left {
+				t.Errorf("left %s, want %s", got, tt.left)
+			}
+			posts := 0
+			for _, r := range b.livekit.Requests() {
+				if r == "TransferSIPParticipant" {
+					posts++
+				}
+			}
+			if posts != tt.posts {
+				t.Errorf("%d transfers asked for, want %d", posts, tt.posts)
+			}
+		})
+	}
+}
+
+func fails(method string, f livekittest.Fault) func(b *bench) {
+	return func(b *bench) { b.livekit.Fail(method, f) }
+}
+
+// rejoins sets the phone's status.
+func rejoins(status string) func(b *bench) {
+	return func(b *bench) {
+		b.livekit.Leave(id, call.CalleeIdentity)
+		p := phone(call.CalleeIdentity)
+		p.Attributes["sip.callStatus"] = status
+		b.livekit.Join(id, p)
+	}
+}
+
+// meanwhile lets something happen while the carrier is being asked, which LiveKit
+// then reports as success.
+func meanwhile(do func(b *bench)) func(b *bench) {
+	return func(b *bench) {
+		b.livekit.Transfer = func(context.Context, *lk.TransferSIPParticipantRequest) error { do(b); return nil }
+	}
+}
+
+// Of many requests at once one transfers; the others are told so.
+func TestOneAtATime(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	release := make(chan struct{})
+	b.livekit.Transfer = func(context.Context, *lk.TransferSIPParticipantRequest) error { <-release; return nil }
+	var race sync.WaitGroup
+	outcomes := make(chan string, 10)
+	for range cap(outcomes) {
+		race.Go(func() { outcomes <- b.transfer().outcome() })
+	}
+	for range cap(outcomes) - 1 {
+		if o := <-outcomes; o != "Conflict TRANSFER_IN_PROGRESS" {
+			t.Error(o)
+		}
+	}
+	close(release)
+	race.Wait()
+	if o := <-outcomes; o != "OK completed" {
+		t.Error(o)
+	}
+}
+
+// The same key asks the carrier once.
+func TestIdempotencyKey(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	var texts []string
+	for range 2 {
+		a := b.ask(id, `{"phone_number":"`+target+`"}`, "Idempotency-Key", "k")
+		texts = append(texts, a.text)
+	}
+	asked := strings.Count(strings.Join(b.livekit.Requests(), " "), "TransferSIPParticipant")
+	if texts[0] != texts[1] || asked != 1 {
+		t.Errorf("%v, asked %d times", texts, asked)
+	}
+	if a := b.ask(id, `{"phone_number":"+14155550112"}`, "Idempotency-Key", "k"); a.status != http.StatusUnprocessableEntity {
+		t.Errorf("another body: %s", a.text)
+	}
+}
+
+// An outcome is written down although the client has gone away.
+func TestClientGoesAway(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	ctx, leave := context.WithCancel(t.Context())
+	b.livekit.Transfer = func(context.Context, *lk.TransferSIPParticipantRequest) error { leave(); return nil }
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, b.url+"/outbound-calls/"+id+"/transfer", strings.NewReader(`{"phone_number":"`+target+`"}`))
+	b.Must(err)
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("Authorization", "Bearer "+b.key)
+	if resp, err := http.DefaultClient.Do(r); err == nil {
+		resp.Body.Close()
+		t.Error("the client stayed")
+	}
+	for end := time.Now().Add(10 * time.Second); b.record().Transfer.Status != call.TransferCompleted; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%+v", b.record().Transfer)
+		}
+	}
+}
+
+// slow is a LiveKit that takes its time, as far as it is let.
+type slow struct{ read, transfer, readAgain time.Duration }
+
+func wait(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return fault.Unavailable("LiveKit", ctx.Err())
+	}
+}
+
+func (s *slow) ReadRoom(ctx context.Context, _ string) (call.Room, error) {
+	d := s.read
+	s.read = s.readAgain
+	return call.Room{Agent: true, Callee: &call.Phone{Identity: "callee", Status: "active"}}, wait(ctx, d)
+}
+
+func (s *slow) DeleteRoom(ctx context.Context, _ string) error { return wait(ctx, s.readAgain) }
+
+func (s *slow) Transfer(ctx context.Context, _, _, _ string, ringing time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, ringing+2*time.Second)
+	defer cancel()
+	if err := wait(ctx, s.transfer); err != nil {
+		return &livekit.TransferError{Err: err}
+	}
+	return nil
+}
+
+// However slow LiveKit is, the answer comes within 25 s and says what is known.
+func TestAnswerComesInTime(t *testing.T) {
+	t.Parallel()
+	const never = time.Hour
+	for name, tt := range map[string]struct {
+		phone   slow
+		outcome string
+		took    time.Duration
+	}{
+		"nobody reads the room": {slow{read: never}, "TELEPHONY_UNAVAILABLE", 22500 * time.Millisecond},
+		"nobody answers":        {slow{transfer: never}, "unknown", 22 * time.Second},
+		"everything is slow":    {slow{read: 4 * time.Second, transfer: never, readAgain: never}, "unknown", 24500 * time.Millisecond},
+		"the target rings long": {slow{transfer: 20 * time.Second, readAgain: 5 * time.Second}, "completed", 24500 * time.Millisecond},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				db := storetest.Open(t, time.Now)
+				c := call.Call{ID: id, UserID: "ada", RoomName: id, NumberID: number.ID("+14155550100"), Country: "US", MaxDuration: 600,
+					Status: call.InProgress, CreatedAt: time.Now(), AnsweredAt: time.Now()}
+				keyID, sum, _ := account.ParseKey(sampleKey)
+				_, _, _, err := db.CreateCall(t.Context(), c, store.Permit{Home: "US"}, store.Once{})
+				for _, err := range []error{err, db.PutKey(t.Context(), account.Key{ID: keyID, UserID: "ada", Hash: sum[:], Scopes: account.Scopes()}),
+					db.PutNumber(t.Context(), number.Number{ID: c.NumberID, E164: "+14155550100", Country: "US", UserID: "ada", AssignedAt: time.Now()})} {
+					if err != nil {
+						t.Fatal(err)
+					}
+				}
+				e := &transfercall.Endpoint{Calls: db, Phone: &tt.phone, Now: time.Now, Log: slog.New(slog.DiscardHandler),
+					Settle: &settle.Settler{Calls: db, Rooms: &tt.phone, Now: time.Now}}
+				h := (&api.Edge{Keys: db, Answers: db, Now: time.Now, Log: slog.New(slog.DiscardHandler), CursorKey: secret.New("k")}).Handler(e)
+				r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/outbound-calls/"+id+"/transfer", strings.NewReader(`{"phone_number":"`+target+`"}`))
+				r.Header.Set("Content-Type", "application/json")
+				r.Header.Set("Authorization", "Bearer "+sampleKey)
+				w, start := httptest.NewRecorder(), time.Now()
+				h.ServeHTTP(w, r)
+				if took := time.Since(start); took != tt.took || !strings.Contains(w.Body.String(), tt.outcome) {
+					t.Errorf("after %s: %s; want %s after %s", took, w.Body, tt.outcome, tt.took)
+				}
+				if c, err := db.Call(t.Context(), id); err != nil || c.Transfer.Status == call.TransferPending {
+					t.Errorf("%+v, %v", c.Transfer, err)
+				}
+			})
+		})
+	}
+}
+
+// The sample event is a request that works.
+func TestSampleEvent(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.SampleKey("ada", account.CallsWrite)
+	b.Serve(b.endpoint)
+	if a := b.Replay("transfercall", ""); a.Status != http.StatusOK {
+		t.Error(a.Text)
+	}
+}
