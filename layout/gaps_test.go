@@ -194,6 +194,7 @@ func TestEveryFunctionHasAnEvent(t *testing.T) {
 			DetailType     string `json:"detail-type"`
 			CallID         string `json:"call_id"`
 			RequestID      string `json:"request_id"`
+			DeliveryID     string `json:"delivery_id"`
 		}
 		if err := json.Unmarshal(data, &e); err != nil {
 			t.Errorf("%s: %v", path, err)
@@ -208,8 +209,8 @@ func TestEveryFunctionHasAnEvent(t *testing.T) {
 			if e.DetailType != "Scheduled Event" {
 				t.Errorf("%s is not a scheduled event", path)
 			}
-		case !strings.HasPrefix(e.CallID, "call_") && !strings.HasPrefix(e.RequestID, "req_"):
-			t.Errorf("%s is not a workflow task's input: it names neither a call nor a request", path)
+		case !strings.HasPrefix(e.CallID, "call_") && !strings.HasPrefix(e.RequestID, "req_") && !strings.HasPrefix(e.DeliveryID, "dlv_"):
+			t.Errorf("%s is not a workflow task's input: it names neither a call nor a request nor a delivery", path)
 		}
 	}
 	same(t, "functions/", folders(t), "events/", names)

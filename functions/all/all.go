@@ -18,6 +18,7 @@ import (
 	"github.com/krosai/telephony/functions/configurenumber"
 	"github.com/krosai/telephony/functions/createcall"
 	"github.com/krosai/telephony/functions/createkey"
+	"github.com/krosai/telephony/functions/deliverwebhook"
 	"github.com/krosai/telephony/functions/dialcall"
 	"github.com/krosai/telephony/functions/expirerequest"
 	"github.com/krosai/telephony/functions/getconfiguration"
@@ -65,7 +66,7 @@ type Deps struct {
 	Now           func() time.Time
 	Log           *slog.Logger
 	Version       string
-	AllowLoopback bool // trunks may point at this machine: for the laptop's carrier
+	AllowLoopback bool // trunks and webhooks may point at this machine: for the laptop
 }
 
 func (d Deps) settler() *settle.Settler {
@@ -121,15 +122,16 @@ func HTTP(d Deps) map[string]api.Endpoint {
 func Tasks(d Deps) map[string]any {
 	s := d.settler()
 	return map[string]any{
-		"assignnumber":  (&assignnumber.Task{Requests: d.DB, Log: d.Log}).Run,
-		"awaitcall":     (&awaitcall.Task{Calls: d.DB, Settle: s, Now: d.Now, Log: d.Log}).Run,
-		"awaitrequest":  (&awaitrequest.Task{Requests: d.DB, Flow: d.Flow}).Run,
-		"dialcall":      (&dialcall.Task{Calls: d.DB, Phone: d.LiveKit, Settle: s, Now: d.Now, Log: d.Log}).Run,
-		"expirerequest": (&expirerequest.Task{Requests: d.DB, Now: d.Now, Log: d.Log}).Run,
-		"notifyrequest": (&notifyrequest.Task{Requests: d.DB, Now: d.Now, Log: d.Log}).Run,
-		"preparecall":   (&preparecall.Task{Rooms: d.LiveKit, Settle: s, Agents: d.Agents, Now: d.Now}).Run,
-		"settlecall":    (&settlecall.Task{Settle: s, Now: d.Now}).Run,
-		"sweepcalls":    (&sweepcalls.Task{Calls: d.DB, Rooms: d.LiveKit, Flow: d.Flow, Inbound: d.adopter(), Settle: s, Now: d.Now, Log: d.Log}).Run,
-		"sweepnumbers":  (&sweepnumbers.Task{Requests: d.DB, Numbers: d.DB, Flow: d.Flow, Now: d.Now, Log: d.Log}).Run,
+		"assignnumber":   (&assignnumber.Task{Requests: d.DB, Log: d.Log}).Run,
+		"awaitcall":      (&awaitcall.Task{Calls: d.DB, Settle: s, Now: d.Now, Log: d.Log}).Run,
+		"awaitrequest":   (&awaitrequest.Task{Requests: d.DB, Flow: d.Flow}).Run,
+		"deliverwebhook": (&deliverwebhook.Task{Webhooks: d.DB, Client: deliverwebhook.NewClient(nil, d.AllowLoopback), Now: d.Now, Log: d.Log}).Run,
+		"dialcall":       (&dialcall.Task{Calls: d.DB, Phone: d.LiveKit, Settle: s, Now: d.Now, Log: d.Log}).Run,
+		"expirerequest":  (&expirerequest.Task{Requests: d.DB, Now: d.Now, Log: d.Log}).Run,
+		"notifyrequest":  (&notifyrequest.Task{Requests: d.DB, Now: d.Now, Log: d.Log}).Run,
+		"preparecall":    (&preparecall.Task{Rooms: d.LiveKit, Settle: s, Agents: d.Agents, Now: d.Now}).Run,
+		"settlecall":     (&settlecall.Task{Settle: s, Now: d.Now}).Run,
+		"sweepcalls":     (&sweepcalls.Task{Calls: d.DB, Rooms: d.LiveKit, Flow: d.Flow, Inbound: d.adopter(), Settle: s, Now: d.Now, Log: d.Log}).Run,
+		"sweepnumbers":   (&sweepnumbers.Task{Requests: d.DB, Numbers: d.DB, Flow: d.Flow, Now: d.Now, Log: d.Log}).Run,
 	}
 }

@@ -1,0 +1,443 @@
+package deliverwebhook_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"os"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
+
+	"github.com/krosai/telephony/functions/deliverwebhook"
+	"github.com/krosai/telephony/shared/secret"
+	"github.com/krosai/telephony/shared/store/storetest"
+	"github.com/krosai/telephony/shared/webhook"
+	"github.com/krosai/telephony/shared/webhook/webhooktest"
+)
+
+// The ids of the sample event, and a secret that must not be seen anywhere.
+const (
+	endpointID = "whe_01KAMPJ5V0SAMPMEWHE0000000"
+	deliveryID = "dlv_01KAMPJ5V0SAMPMEDLV0000000"
+	signing    = "whsec_Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5"
+	body       = `{"type":"call.ended","timestamp":"2026-11-22T09:30:00.000Z","data":{"call_id":"call_1"}}`
+)
+
+type bench struct {
+	*testing.T
+	*storetest.Database
+	task *deliverwebhook.Task
+	log  bytes.Buffer
+}
+
+// newBench is a pending delivery to url.
+func newBench(t *testing.T, url string, client *http.Client) *bench {
+	t.Helper()
+	b := &bench{T: t, Database: storetest.Open(t, nil)}
+	b.task = &deliverwebhook.Task{Webhooks: b.DB, Client: client, Now: time.Now, Log: slog.New(slog.NewTextHandler(&b.log, nil))}
+	b.must(b.AddEndpoint(t.Context(), webhook.Endpoint{ID: endpointID, UserID: "demo", URL: url, Events: []string{webhook.CallEnded},
+		Secret: secret.New(signing), CreatedAt: time.Now()}))
+	_, err := b.AddDelivery(t.Context(), webhook.Delivery{ID: deliveryID, EndpointID: endpointID, Status: webhook.Pending, CreatedAt: time.Now(), NextAt: time.Now(),
+		Event: webhook.Event{ID: "evt_01KAMPJ5V0SAMPMEEVT0000000", UserID: "demo", Type: webhook.CallEnded, At: time.Now(), Body: []byte(body)}})
+	b.must(err)
+	return b
+}
+
+func local() *http.Client { return deliverwebhook.NewClient(nil, true) }
+
+func (b *bench) must(err error) {
+	b.Helper()
+	if err != nil {
+		b.Fatal(err)
+	}
+}
+
+func (b *bench) input() (in deliverwebhook.Input) {
+	b.Helper()
+	event, err := os.ReadFile("../../events/deliverwebhook.json")
+	b.must(err)
+	b.must(json.Unmarshal(event, &in))
+	return in
+}
+
+// run makes an attempt. What it leaves to be read by others holds no secret.
+func (b *bench) run(in deliverwebhook.Input) (webhook.Status, error) {
+	b.Helper()
+	out, err := b.task.Run(b.Context(), in)
+	for _, seen := range []string{b.log.String(), fmt.Sprint(err), fmt.Sprintf("%+v", out)} {
+		if strings.Contains(seen, "canary") || strings.Contains(seen, "Y2FuYXJ5") || strings.Contains(seen, "127.0.0.1") {
+			b.Errorf("it tells a secret: %s", seen)
+		}
+	}
+	return out.Status, err
+}
+
+func (b *bench) delivery() webhook.Delivery {
+	b.Helper()
+	d, _, err := b.DB.Delivery(b.Context(), "demo", endpointID, deliveryID)
+	b.must(err)
+	return d
+}
+
+// TestMessage: what arrives is what was announced, and the library for receivers
+// takes it. It is sent once.
+func TestMessage(t *testing.T) {
+	t.Parallel()
+	r := webhooktest.NewReceiver(t)
+	b := newBench(t, r.URL, local())
+	for range 2 {
+		b.Trips()
+		if status, err := b.run(b.input()); status != webhook.Delivered || err != nil {
+			t.Errorf("%s, %v", status, err)
+		}
+		if trips := b.Trips(); trips > 2 {
+			t.Errorf("%d DynamoDB round trips", trips)
+		}
+	}
+	messages := r.Messages()
+	if len(messages) != 1 {
+		t.Fatalf("%d messages", len(messages))
+	}
+	m := messages[0]
+	verifier, err := standardwebhooks.NewWebhook(signing)
+	b.must(err)
+	if err := verifier.Verify([]byte(m.Body), m.Header); err != nil || m.Body != body {
+		t.Errorf("%v: %s", err, m.Body)
+	}
+	if verifier.Verify([]byte(m.Body+" "), m.Header) == nil {
+		t.Error("another body verifies")
+	}
+	for name, want := range map[string]string{"Content-Type": "application/json", "User-Agent": "KrosAI-Telephony", "Webhook-Id": "evt_01KAMPJ5V0SAMPMEEVT0000000"} {
+		if got := m.Header.Get(name); got != want {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+	d := b.delivery()
+	if d.Attempts != 1 || d.LastStatus != 204 || d.LastError != "" || d.LastAt.IsZero() || !d.NextAt.IsZero() {
+		t.Errorf("%+v", d)
+	}
+}
+
+// TestAnswers: only 2xx is a delivery, and 410 means never again. Where a
+// redirect leads nobody goes.
+func TestAnswers(t *testing.T) {
+	t.Parallel()
+	var elsewhere atomic.Int64
+	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { elsewhere.Add(1) }))
+	t.Cleanup(other.Close)
+	t.Cleanup(func() {
+		if n := elsewhere.Load(); n > 0 {
+			t.Errorf("%d requests came where redirects led", n)
+		}
+	})
+	for code, want := range map[int]webhook.Status{200: webhook.Delivered, 201: webhook.Delivered, 202: webhook.Delivered, 204: webhook.Delivered, 299: webhook.Delivered,
+		300: webhook.Pending, 301: webhook.Pending, 302: webhook.Pending, 303: webhook.Pending, 304: webhook.Pending, 307: webhook.Pending, 308: webhook.Pending,
+		400: webhook.Pending, 401: webhook.Pending, 404: webhook.Pending, 408: webhook.Pending, 410: webhook.Dead, 413: webhook.Pending, 429: webhook.Pending,
+		500: webhook.Pending, 502: webhook.Pending, 503: webhook.Pending, 599: webhook.Pending} {
+		t.Run(fmt.Sprint(code), func(t *testing.T) {
+			t.Parallel()
+			r := webhooktest.NewReceiver(t)
+			r.Answer(func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Location", other.URL)
+				w.WriteHeader(code)
+			})
+			b := newBench(t, r.URL, local())
+			status, err := b.run(b.input())
+			if (err != nil) != (want == webhook.Pending) || err == nil && status != want {
+				t.Errorf("%s, %v", status, err)
+			}
+			d := b.delivery()
+			failed := ""
+			if want != webhook.Delivered {
+				failed = "status"
+			}
+			if d.Status != want || d.LastStatus != code || d.LastError != failed || d.Attempts != 1 {
+				t.Errorf("%+v", d)
+			}
+			if want != webhook.Pending {
+				return
+			}
+			if wait := d.NextAt.Sub(d.LastAt); wait < 10*time.Second || wait > 20*time.Second {
+				t.Errorf("the next attempt comes %s after the first", wait)
+			}
+		})
+	}
+}
+
+// TestTrouble: whatever a receiver does, an attempt comes to an end, reads little
+// and says what was wrong in one word.
+func TestTrouble(t *testing.T) {
+	t.Parallel()
+	if got := deliverwebhook.NewClient(nil, false).Timeout; got != 10*time.Second {
+		t.Errorf("an attempt may take %s", got)
+	}
+	hold := make(chan struct{})
+	t.Cleanup(func() { close(hold) })
+	wait := func(q *http.Request) {
+		select {
+		case <-hold:
+		case <-q.Context().Done():
+		}
+	}
+	for name, tt := range map[string]struct {
+		answer http.HandlerFunc
+		status webhook.Status
+		class  string
+	}{
+		"never answers": {func(_ http.ResponseWriter, q *http.Request) { wait(q) }, webhook.Pending, "timeout"},
+		"answers with a body that never ends": {func(w http.ResponseWriter, q *http.Request) {
+			w.WriteHeader(200)
+			for q.Context().Err() == nil {
+				if _, err := w.Write(bytes.Repeat([]byte("a"), 1<<16)); err != nil {
+					return
+				}
+			}
+		}, webhook.Delivered, ""},
+		"answers with a body that never comes": {func(w http.ResponseWriter, q *http.Request) {
+			w.WriteHeader(200)
+			_ = http.NewResponseController(w).Flush()
+			wait(q)
+		}, webhook.Delivered, ""},
+		"answers with headers that never end": {func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("X-Long", strings.Repeat("a", 1<<20))
+		}, webhook.Pending, "connection"},
+		"hangs up":           {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, webhook.Pending, "connection"},
+		"speaks no HTTP":     {raw("SSH-2.0-OpenSSH_9.2\r\n"), webhook.Pending, "connection"},
+		"claims two lengths": {raw("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab"), webhook.Pending, "connection"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := webhooktest.NewReceiver(t)
+			r.Answer(tt.answer)
+			client := local()
+			client.Timeout = time.Second
+			b := newBench(t, r.URL, client)
+			start := time.Now()
+			_, err := b.run(b.input())
+			if took := time.Since(start); took > 8*time.Second {
+				t.Errorf("it took %s", took)
+			}
+			if d := b.delivery(); (err != nil) != (tt.status == webhook.Pending) || d.Status != tt.status || d.LastError != tt.class {
+				t.Errorf("%+v, %v", d, err)
+			}
+		})
+	}
+}
+
+// raw answers with bytes of its own.
+func raw(answer string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			panic(err)
+		}
+		defer conn.Close()
+		_, _ = conn.Write([]byte(answer))
+	}
+}
+
+// TestUnreachable: where nobody listens, where the name does not exist, and
+// where the certificate is nobody's.
+func TestUnreachable(t *testing.T) {
+	t.Parallel()
+	closed := httptest.NewServer(nil)
+	closed.Close()
+	strange := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("somebody without a certificate was told") }))
+	strange.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, 0)
+	strange.StartTLS()
+	t.Cleanup(strange.Close)
+	plain := webhooktest.NewReceiver(t)
+	nowhere := webhooktest.Resolver(t, func(string) []netip.Addr { return nil })
+	for name, tt := range map[string]struct {
+		url      string
+		resolver *net.Resolver
+		class    string
+	}{
+		"nobody listens":      {closed.URL, nil, "connection"},
+		"no such name":        {"https://hooks.acme.co/", nowhere, "dns"},
+		"unknown certificate": {strange.URL, nil, "tls"},
+		"no TLS":              {strings.Replace(plain.URL, "http:", "https:", 1), nil, "tls"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, tt.url, deliverwebhook.NewClient(tt.resolver, true))
+			if _, err := b.run(b.input()); err == nil {
+				t.Error("nothing failed")
+			}
+			if d := b.delivery(); d.LastError != tt.class || d.LastStatus != 0 {
+				t.Errorf("%+v", d)
+			}
+		})
+	}
+}
+
+// specialUse is an address of each block that is not of the public Internet.
+var specialUse = []string{
+	"0.0.0.0", "0.1.2.3", "10.0.0.1", "10.255.255.255", "100.64.0.1", "100.127.255.255", "127.0.0.1", "127.8.8.8", "169.254.0.1", "169.254.169.254", "169.254.170.2", "172.16.0.1", "172.31.255.255",
+	"192.0.0.1", "192.0.0.170", "192.0.2.1", "192.31.196.1", "192.52.193.1", "192.88.99.1", "192.168.0.1", "192.168.255.255", "192.175.48.1", "198.18.0.1", "198.19.255.255",
+	"198.51.100.1", "203.0.113.1", "224.0.0.1", "239.255.255.255", "240.0.0.1", "255.255.255.255",
+	"::", "::1", "::ffff:127.0.0.1", "::ffff:169.254.169.254", "::127.0.0.1", "64:ff9b::7f00:1", "64:ff9b::a9fe:a9fe", "64:ff9b:1::a00:1", "100::1", "100:0:0:1::1", "2001::1", "2001:0:a00:1::1",
+	"2001:2::1", "2001:4:112::1", "2001:10::1", "2001:20::1", "2001:db8::1", "2002:7f00:1::1", "2002:a9fe:a9fe::1", "2620:4f:8000::1", "3fff::1", "5f00::1", "fc00::1", "fd00:ec2::254", "fe80::1",
+	"fec0::1", "ff02::1", "ff0e::1",
+}
+
+// TestSpecialUse: a name that leads to an address of special use, or to such
+// ones only, is not connected to.
+func TestSpecialUse(t *testing.T) {
+	t.Parallel()
+	if len(specialUse) < 40 {
+		t.Fatalf("%d addresses", len(specialUse))
+	}
+	for _, s := range specialUse {
+		t.Run(s, func(t *testing.T) {
+			t.Parallel()
+			resolver := webhooktest.Resolver(t, func(string) []netip.Addr { return []netip.Addr{netip.MustParseAddr(s)} })
+			b := newBench(t, "https://hooks.acme.co/?canary", deliverwebhook.NewClient(resolver, false))
+			_, err := b.run(b.input())
+			d := b.delivery()
+			if netip.MustParseAddr(s).Is6() && d.LastError == "connection" {
+				t.Skip("this machine speaks no IPv6, so the rule was not asked")
+			}
+			if err == nil || d.LastError != "address" || d.Status != webhook.Pending {
+				t.Errorf("%+v, %v", d, err)
+			}
+			_, err = deliverwebhook.NewClient(nil, false).Transport.(*http.Transport).DialContext(t.Context(), "tcp", net.JoinHostPort(s, "443"))
+			if err == nil || !strings.Contains(err.Error(), "special use") {
+				t.Errorf("dialled: %v", err)
+			}
+		})
+	}
+}
+
+// TestRebinding: a name that led to the public Internet when it was looked at
+// leads into this machine when it counts. The server there hears nothing.
+func TestRebinding(t *testing.T) {
+	t.Parallel()
+	var asked atomic.Int64
+	resolver := webhooktest.Resolver(t, func(string) []netip.Addr {
+		if asked.Add(1) <= 2 { // A and AAAA
+			return []netip.Addr{netip.MustParseAddr("8.8.8.8")}
+		}
+		return []netip.Addr{netip.MustParseAddr("127.0.0.1")}
+	})
+	inside := webhooktest.NewReceiver(t)
+	_, port, err := net.SplitHostPort(strings.TrimPrefix(strings.Split(inside.URL, "/hook")[0], "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if found, err := resolver.LookupNetIP(context.Background(), "ip", "hooks.acme.co"); err != nil || cmp.Diff("8.8.8.8", found[0].Unmap().String()) != "" {
+		t.Fatalf("%v %v", found, err)
+	}
+	for _, scheme := range []string{"http", "https"} {
+		b := newBench(t, scheme+"://hooks.acme.co:"+port+"/", deliverwebhook.NewClient(resolver, false))
+		if _, err := b.run(b.input()); err == nil {
+			t.Error("nothing failed")
+		}
+		if d := b.delivery(); d.LastError != "address" {
+			t.Errorf("%+v", d)
+		}
+	}
+	if n := len(inside.Messages()); n > 0 {
+		t.Errorf("%d requests came in", n)
+	}
+	b := newBench(t, "http://hooks.acme.co:"+port+"/", deliverwebhook.NewClient(resolver, true))
+	if status, err := b.run(b.input()); status != webhook.Delivered {
+		t.Errorf("the same on a laptop: %s %v", status, err)
+	}
+}
+
+// TestNoProxy: an HTTP proxy would connect where it likes.
+func TestNoProxy(t *testing.T) {
+	t.Parallel()
+	if tr := deliverwebhook.NewClient(nil, false).Transport.(*http.Transport); tr.Proxy != nil {
+		t.Error("a proxy is asked")
+	}
+}
+
+// TestEnds: what has come to its end, has expired, or has no endpoint any more is
+// not attempted.
+func TestEnds(t *testing.T) {
+	t.Parallel()
+	r := webhooktest.NewReceiver(t)
+	for name, tt := range map[string]struct {
+		before func(*bench)
+		bury   bool
+		status webhook.Status
+	}{
+		"delivered": {func(b *bench) {
+			b.must(b.RecordAttempt(b.Context(), b.delivery(), webhook.Attempt{At: time.Now(), Status: webhook.Delivered, Code: 200}))
+		}, false, webhook.Delivered},
+		"dead":             {func(b *bench) { b.must(b.BuryDelivery(b.Context(), "demo", endpointID, deliveryID)) }, false, webhook.Dead},
+		"endpoint deleted": {func(b *bench) { b.must(b.DeleteEndpoint(b.Context(), "demo", endpointID)) }, false, webhook.Dead},
+		"to be buried":     {func(*bench) {}, true, webhook.Dead},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, r.URL, local())
+			tt.before(b)
+			in := b.input()
+			in.Bury = tt.bury
+			for range 2 {
+				if status, err := b.run(in); status != tt.status || err != nil {
+					t.Errorf("%s, %v", status, err)
+				}
+			}
+			if d := b.delivery(); d.Status != tt.status || !d.NextAt.IsZero() {
+				t.Errorf("%+v", d)
+			}
+		})
+	}
+	t.Cleanup(func() {
+		if n := len(r.Messages()); n > 0 {
+			t.Errorf("%d messages", n)
+		}
+	})
+	b := newBench(t, r.URL, local())
+	in := b.input()
+	in.DeliveryID = "dlv_01KAMPJ5V0SAMPMEDLV0000001"
+	if status, err := b.run(in); status != webhook.Dead || err != nil {
+		t.Errorf("one that is not there: %s, %v", status, err)
+	}
+}
+
+// TestLastAttempt has no next.
+func TestLastAttempt(t *testing.T) {
+	t.Parallel()
+	r := webhooktest.NewReceiver(t)
+	r.Answer(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) })
+	b := newBench(t, r.URL, local())
+	for n := 1; n <= 12; n++ {
+		if _, err := b.run(b.input()); err == nil || !strings.Contains(err.Error(), "status 500") {
+			t.Errorf("attempt %d: %v", n, err)
+		}
+		if d := b.delivery(); d.Attempts != n || d.NextAt.IsZero() != (n == 12) || d.Status != webhook.Pending {
+			t.Errorf("attempt %d: %+v", n, d)
+		}
+	}
+}
+
+// TestDatabaseDown is a failure of ours: the workflow tries again.
+func TestDatabaseDown(t *testing.T) {
+	t.Parallel()
+	r := webhooktest.NewReceiver(t)
+	b := newBench(t, r.URL, local())
+	b.LoseReplies(100)
+	if _, err := b.run(b.input()); err == nil {
+		t.Error("nothing failed")
+	}
+	b.LoseReplies(0)
+	if status, err := b.run(b.input()); status != webhook.Delivered || err != nil {
+		t.Errorf("%s, %v", status, err)
+	}
+}

@@ -1,0 +1,25 @@
+// Command lambda is the deliverwebhook function.
+package main
+
+import (
+	"os"
+	"time"
+
+	"github.com/aws/aws-lambda-go/lambda"
+
+	"github.com/krosai/telephony/functions/deliverwebhook"
+	"github.com/krosai/telephony/shared/env"
+	"github.com/krosai/telephony/shared/obs"
+	"github.com/krosai/telephony/shared/store"
+)
+
+type config struct {
+	Tables store.Config
+}
+
+func main() {
+	cfg, aws := env.Must[config](), env.AWS()
+	task := &deliverwebhook.Task{Webhooks: store.Open(aws, cfg.Tables, time.Now), Client: deliverwebhook.NewClient(nil, false), Now: time.Now,
+		Log: obs.Logger(os.Stdout, os.Getenv("LOG_LEVEL"))}
+	lambda.Start(task.Run)
+}
