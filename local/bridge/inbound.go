@@ -135,7 +135,10 @@ func (in *inbound) challenge(realm string) {
 
 // dispatch finds the room. Without a rule for the call, or without a trunk, LiveKit leaves the caller ringing.
 func (in *inbound) dispatch(trunk string) (*rpc.EvaluateSIPDispatchRulesResponse, bool) {
-	d, err := in.b.io.EvaluateSIPDispatchRules(in.b.ctx, &rpc.EvaluateSIPDispatchRulesRequest{SipTrunkId: trunk, Call: in.call()})
+	c := in.call()
+	d, err := in.b.io.EvaluateSIPDispatchRules(in.b.ctx, &rpc.EvaluateSIPDispatchRulesRequest{SipTrunkId: trunk, Call: c,
+		SipCallId: c.LkCallId, CallingNumber: c.From.User, CallingHost: c.From.Host, // a rule's numbers are compared with these
+		CalledNumber: c.To.User, CalledHost: c.To.Host, SrcAddress: c.SourceIp})
 	if err != nil {
 		in.b.log.Error("dispatch rules fail", "call", in.id, "error", err)
 		in.stayQuiet()
