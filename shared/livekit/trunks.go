@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/livekit/protocol/livekit"
@@ -288,7 +287,7 @@ func (w Wiring) target(want Wanted) Wiring {
 	}
 	if r := want.Rule; r != nil && len(t.inbound) > 0 {
 		t.rules = []*livekit.SIPDispatchRuleInfo{{
-			Name: r.Name, Metadata: tagOf(n), Numbers: []string{n.E164, strings.TrimPrefix(n.E164, "+")}, // as some carriers say it: rules compare to the letter
+			Name: r.Name, Metadata: tagOf(n), Numbers: []string{n.E164},
 			Rule: &livekit.SIPDispatchRule{Rule: &livekit.SIPDispatchRule_DispatchRuleIndividual{
 				DispatchRuleIndividual: &livekit.SIPDispatchRuleIndividual{RoomPrefix: r.RoomPrefix}}},
 			RoomConfig: &livekit.RoomConfiguration{DepartureTimeout: uint32(DepartureTimeout / time.Second),
