@@ -44,6 +44,7 @@ type View struct {
 	WelcomeMessage string            `json:"welcome_message"`
 	Voice          *call.Voice       `json:"voice,omitempty"`
 	Metadata       map[string]string `json:"metadata"`
+	DTMF           string            `json:"dtmf,omitempty" doc:"Digits that are sent once the phone is answered"`
 	CreatedAt      api.Time          `json:"created_at"`
 	AnsweredAt     *api.Time         `json:"answered_at"`
 	EndedAt        *api.Time         `json:"ended_at"`
@@ -90,7 +91,7 @@ func (e *Endpoint) show(ctx context.Context, in *Input) (*Output, error) {
 func view(c call.Call, events []call.Event) View {
 	v := View{CallID: c.ID, Status: c.Status, Direction: c.Direction, PhoneNumber: c.PhoneNumber, FromNumber: c.FromNumber,
 		PhoneNumberID: c.NumberID, RoomName: c.RoomName, AgentName: c.AgentName, SystemPrompt: c.SystemPrompt,
-		WelcomeMessage: c.WelcomeMessage, Voice: c.Voice, Metadata: c.Metadata, CreatedAt: api.Time(c.CreatedAt),
+		WelcomeMessage: c.WelcomeMessage, Voice: c.Voice, Metadata: c.Metadata, DTMF: c.DTMF, CreatedAt: api.Time(c.CreatedAt),
 		AnsweredAt: api.OrNull(c.AnsweredAt), EndedAt: api.OrNull(c.EndedAt), Duration: c.Duration(), Timeline: []Event{}}
 	if v.Metadata == nil {
 		v.Metadata = map[string]string{}

@@ -77,7 +77,7 @@ func TestAnEndedCall(t *testing.T) {
 	create(t, db, call.Call{ID: id, UserID: "ada", Direction: call.Outbound, PhoneNumber: "+14155550101", FromNumber: "+2348012345678",
 		NumberID: "pn_3K31FNKK5S011QQF6GKTRG4CAC", RoomName: id, TrunkID: "ST_secret", AgentName: "support-agent", Country: "US",
 		SystemPrompt: "You confirm deliveries.", WelcomeMessage: "Hello <Ada> & all.", Voice: &call.Voice{Language: "en-NG", Speed: 1.5},
-		Metadata: map[string]string{"order": "A-1001"}, RingingTimeout: 30, MaxDuration: 600, Status: call.Initiated,
+		Metadata: map[string]string{"order": "A-1001"}, DTMF: "ww42#", RingingTimeout: 30, MaxDuration: 600, Status: call.Initiated,
 		CreatedAt: t0.Add(123456 * time.Microsecond)})
 	for i, s := range []call.Status{call.Dialing, call.Ringing, call.InProgress} {
 		if _, err := db.Advance(t.Context(), id, s, t0.Add(time.Duration(i+1)*time.Second)); err != nil {
@@ -100,7 +100,7 @@ func TestAnEndedCall(t *testing.T) {
 		`"phone_number":"+14155550101","from_number":"+2348012345678","phone_number_id":"pn_3K31FNKK5S011QQF6GKTRG4CAC",` +
 		`"room_name":"call_01KAMPJ5V0SAMPMECA00000000","agent_name":"support-agent","hangup_cause":"callee_hangup","sip_status_code":200,` +
 		`"system_prompt":"You confirm deliveries.","welcome_message":"Hello <Ada> & all.","voice":{"language":"en-NG","speed":1.5},` +
-		`"metadata":{"order":"A-1001"},"created_at":"2026-11-22T09:30:00.123Z","answered_at":"2026-11-22T09:30:03.000Z",` +
+		`"metadata":{"order":"A-1001"},"dtmf":"ww42#","created_at":"2026-11-22T09:30:00.123Z","answered_at":"2026-11-22T09:30:03.000Z",` +
 		`"ended_at":"2026-11-22T09:30:45.000Z","duration_seconds":42,"transfer":null,"timeline":[` +
 		`{"at":"2026-11-22T09:30:01.000Z","event":"dialing"},{"at":"2026-11-22T09:30:02.000Z","event":"ringing"},` +
 		`{"at":"2026-11-22T09:30:03.000Z","event":"answered"},{"at":"2026-11-22T09:30:45.000Z","event":"ended","detail":"callee_hangup"}]}` + "\n"}

@@ -70,6 +70,7 @@ type Body struct {
 	AgentName      string            `json:"agent_name,omitempty" doc:"The agent to call in; the number's own when left out"`
 	Voice          *call.Voice       `json:"voice,omitempty" doc:"How the agent speaks"`
 	Metadata       map[string]string `json:"metadata,omitempty" doc:"Up to 50 strings of your own, handed to the agent and returned with the call"`
+	DTMF           string            `json:"dtmf,omitempty" pattern:"^[0-9A-D*#w]{1,64}$" doc:"Digits to send once the phone is answered, at most 64; w waits half a second" example:"ww42#"`
 	RingingTimeout int               `json:"ringing_timeout_seconds,omitempty" minimum:"5" maximum:"80" default:"30" doc:"How long the phone may ring, in seconds"`
 	MaxDuration    int               `json:"max_duration_seconds,omitempty" minimum:"10" maximum:"14400" default:"1800" doc:"How long the talk may last, in seconds"`
 }
@@ -146,7 +147,7 @@ func (e *Endpoint) plan(ctx context.Context, user string, b Body) (c call.Call, 
 	id := "call_" + ulid.MustNewDefault(e.Now()).String()
 	return call.Call{ID: id, UserID: user, Direction: call.Outbound, PhoneNumber: b.PhoneNumber, FromNumber: n.E164,
 		NumberID: n.ID, RoomName: id, TrunkID: n.Trunk.OutboundID, AgentName: agent, Country: country,
-		SystemPrompt: b.SystemPrompt, WelcomeMessage: b.WelcomeMessage, Voice: b.Voice, Metadata: b.Metadata,
+		SystemPrompt: b.SystemPrompt, WelcomeMessage: b.WelcomeMessage, Voice: b.Voice, Metadata: b.Metadata, DTMF: b.DTMF,
 		RingingTimeout: b.RingingTimeout, MaxDuration: b.MaxDuration,
 		Status: call.Initiated, CreatedAt: e.Now()}, may, nil
 }

@@ -197,7 +197,7 @@ func TestSampleEvent(t *testing.T) {
 	wantCall := call.Call{ID: id, UserID: "ada", Direction: call.Outbound, PhoneNumber: "+14155550100", FromNumber: lagos,
 		NumberID: "pn_3K31FNKK5S011QQF6GKTRG4CAC", RoomName: id, TrunkID: "ST_" + lagos, AgentName: "support-agent", Country: "US",
 		SystemPrompt: "You confirm deliveries.", WelcomeMessage: "Hello, this is Ada from Acme.", Voice: &call.Voice{Language: "en-NG", Speed: 1},
-		Metadata: map[string]string{"order": "A-1001"}, RingingTimeout: 30, MaxDuration: 600, Status: call.Initiated,
+		Metadata: map[string]string{"order": "A-1001"}, DTMF: "ww42#", RingingTimeout: 30, MaxDuration: 600, Status: call.Initiated,
 		CreatedAt: now.Truncate(time.Millisecond)}
 	if d := cmp.Diff(wantCall, c); d != "" {
 		t.Errorf("record (-want +got):\n%s", d)
@@ -224,7 +224,8 @@ func TestLimitsAreInclusive(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	if r := b.send(`{"phone_number":"+14155550100","system_prompt":"` + strings.Repeat("é", 8192) + `","welcome_message":"` + strings.Repeat("a", 1024) +
-		`","metadata":` + entries(49, `,"`+strings.Repeat("k", 64)+`":"`+strings.Repeat("v", 512)+`"`) + `,"ringing_timeout_seconds":80,"max_duration_seconds":14400}`); r.StatusCode != http.StatusCreated {
+		`","metadata":` + entries(49, `,"`+strings.Repeat("k", 64)+`":"`+strings.Repeat("v", 512)+`"`) +
+		`,"dtmf":"` + strings.Repeat("0123456789ABCD*#", 3) + strings.Repeat("w", 16) + `","ringing_timeout_seconds":80,"max_duration_seconds":14400}`); r.StatusCode != http.StatusCreated {
 		t.Errorf("%+v", r)
 	}
 }
@@ -267,6 +268,11 @@ func TestRefusals(t *testing.T) {
 		{"no agent's name", to(`"agent_name":"two words"`), 400, "INVALID_REQUEST", "agent_name", "malformed"},
 		{"a voice too fast", to(`"voice":{"speed":4.1}`), 400, "INVALID_REQUEST", "voice.speed", "maximum"},
 		{"a voice too slow", to(`"voice":{"speed":0.2}`), 400, "INVALID_REQUEST", "voice.speed", "minimum"},
+		{"a digit there is not", to(`"dtmf":"12E"`), 400, "INVALID_REQUEST", "dtmf", "pattern"},
+		{"a small digit", to(`"dtmf":"12a"`), 400, "INVALID_REQUEST", "dtmf", "pattern"},
+		{"no digits", to(`"dtmf":""`), 400, "INVALID_REQUEST", "dtmf", "pattern"},
+		{"digits on two lines", to(`"dtmf":"12\n"`), 400, "INVALID_REQUEST", "dtmf", "pattern"},
+		{"too many digits", to(`"dtmf":"` + strings.Repeat("1", 65) + `"`), 400, "INVALID_REQUEST", "dtmf", "pattern"},
 		{"an unknown voice option", to(`"voice":{"pitch":1}`), 400, "INVALID_REQUEST", "voice.pitch", "unknown"},
 		{"an unknown option", to(`"caller_id":"+1"`), 400, "INVALID_REQUEST", "caller_id", "unknown"},
 		{"rings too short", to(`"ringing_timeout_seconds":4`), 400, "INVALID_REQUEST", "ringing_timeout_seconds", "minimum"},

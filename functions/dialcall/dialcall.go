@@ -69,12 +69,12 @@ func (t *Task) Run(ctx context.Context, in Input) (Output, error) {
 		return Output{"unclear"}, nil
 	}
 	ringing := time.Duration(c.RingingTimeout) * time.Second
-	dialing, stop := context.WithTimeout(ctx, ringing+10*time.Second)
+	dialing, stop := context.WithTimeout(ctx, ringing+call.KeyingTime(c.DTMF)+10*time.Second)
 	var rang atomic.Bool
 	var watching sync.WaitGroup
 	watching.Go(func() { t.watch(dialing, c, &rang) })
 	_, err = t.Phone.Dial(dialing, livekit.Dial{Room: c.RoomName, TrunkID: c.TrunkID, To: c.PhoneNumber, From: c.FromNumber,
-		RingingTimeout: ringing, MaxDuration: ringing + time.Duration(c.MaxDuration)*time.Second}) // LiveKit counts the ringing in
+		RingingTimeout: ringing, MaxDuration: ringing + time.Duration(c.MaxDuration)*time.Second, DTMF: c.DTMF}) // LiveKit counts the ringing in
 	stop()
 	watching.Wait()
 	return t.outcome(ctx, c, err, rang.Load())
@@ -84,7 +84,7 @@ func (t *Task) outcome(ctx context.Context, c call.Call, dialed error, rang bool
 	failure, refused := errors.AsType[*livekit.DialError](dialed)
 	switch {
 	case dialed == nil:
-		c, err := t.Calls.Advance(ctx, c.ID, call.InProgress, t.Now())
+		c, err := t.Calls.Advance(ctx, c.ID, call.InProgress, t.answeredAt(c))
 		if err == nil && (c.Status.Ended() || !c.HangupRequested.IsZero()) {
 			_, err = t.Settle.Stop(ctx, c, t.Settle.Hangup)
 			return Output{"ended"}, err
@@ -102,6 +102,16 @@ func (t *Task) outcome(ctx context.Context, c call.Call, dialed error, rang bool
 		t.Log.WarnContext(ctx, "room left to its time-out", "call_id", c.ID, "err", err)
 	}
 	return Output{"ended"}, nil
+}
+
+// answeredAt is when the phone was picked up, now that the dial has returned:
+// LiveKit sends the digits before it does.
+func (t *Task) answeredAt(c call.Call) time.Time {
+	at := t.Now().Add(-call.KeyingTime(c.DTMF))
+	if at.Before(c.DialedAt) {
+		return c.DialedAt
+	}
+	return at
 }
 
 // endOf is the end of a call whose dial is certain to have failed.

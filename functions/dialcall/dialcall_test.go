@@ -28,7 +28,8 @@ const (
 // answered so long after the dial. Deleting its room ends it, as it does there.
 type phone struct {
 	joins, rings, answers time.Duration
-	fails                 error // the answer to the dial, at answers
+	keys                  time.Duration // sending the digits takes
+	fails                 error         // the answer to the dial, at answers
 	onLook                func()
 
 	mu      sync.Mutex
@@ -53,6 +54,11 @@ func (p *phone) Dial(ctx context.Context, d livekit.Dial) (string, error) {
 	}
 	if p.fails == nil && p.answers > d.RingingTimeout {
 		return "", &livekit.DialError{Code: livekit.DialNoAnswer, Certain: true}
+	}
+	select {
+	case <-time.After(p.keys):
+	case <-ctx.Done():
+		return "", &livekit.DialError{Code: livekit.DialUnclear, Err: ctx.Err()}
 	}
 	return "PA_1", p.fails
 }
@@ -96,11 +102,14 @@ type bench struct {
 	task *dialcall.Task
 }
 
-func newBench(t *testing.T, p *phone, ringing int) bench {
+func newBench(t *testing.T, p *phone, ringing int, change ...func(*call.Call)) bench {
 	t.Helper()
 	db := storetest.Open(t, nil)
 	c := call.Call{ID: id, UserID: "ada", Direction: call.Outbound, PhoneNumber: "+14155550100", FromNumber: "+2348012345678",
 		RoomName: id, TrunkID: "ST_1", Country: "US", RingingTimeout: ringing, MaxDuration: 600, Status: call.Initiated, CreatedAt: time.Now()}
+	for _, f := range change {
+		f(&c)
+	}
 	b := bench{t, db, &dialcall.Task{Calls: db, Phone: p, Now: time.Now, Log: slog.New(slog.DiscardHandler),
 		Settle: &settle.Settler{Calls: db, Rooms: p, Flow: noFlow{}, Now: time.Now}}}
 	_, _, _, err := db.CreateCall(t.Context(), c, store.Permit{Home: "US"}, store.Once{})
@@ -213,6 +222,24 @@ func TestLooks(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestDigits: LiveKit sends them before it says that the phone was answered, which
+// is when the talk began; the time that it takes is not the ringing's.
+func TestDigits(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const digits, keying = "ww42#", 2560 * time.Millisecond
+		p := &phone{answers: 5 * time.Second, keys: keying}
+		b := newBench(t, p, 5, func(c *call.Call) { c.DTMF = digits })
+		dialed := time.Now()
+		b.dial("answered")
+		c, err := b.db.Call(t.Context(), id)
+		b.must(err)
+		if got := c.AnsweredAt.Sub(dialed); got.Round(time.Millisecond) != 5*time.Second || p.dials[0].DTMF != digits {
+			t.Errorf("answered %v after the dial, which has the digits %q", got, p.dials[0].DTMF)
+		}
+	})
 }
 
 // Once the phone rings, where a hang-up finds it, the dial costs nothing more.

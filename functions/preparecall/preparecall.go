@@ -90,7 +90,7 @@ func (t *Task) Run(ctx context.Context, in Input) (Output, error) {
 		})
 		return Output{Outcome: "ended"}, err
 	}
-	return Output{Outcome: "ready", DialSeconds: c.RingingTimeout + 30, TalkSeconds: c.MaxDuration}, nil
+	return Output{Outcome: "ready", DialSeconds: c.RingingTimeout + int(call.KeyingTime(c.DTMF).Seconds()) + 30, TalkSeconds: c.MaxDuration}, nil
 }
 
 // awaitAgent looks into the room with growing pauses until an agent is in it.

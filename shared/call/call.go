@@ -82,6 +82,7 @@ type Call struct {
 	WelcomeMessage string
 	Voice          *Voice
 	Metadata       map[string]string
+	DTMF           string // sent once the phone is answered: 0-9 A-D * #, and w waits half a second
 
 	RingingTimeout int // seconds
 	MaxDuration    int // seconds of talk

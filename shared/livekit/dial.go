@@ -30,15 +30,15 @@ type Dial struct {
 // may take: LiveKit needs up to 50 ms after it, slow networks seconds.
 const dialMargin = 10 * time.Second
 
-// Dial rings the phone and returns its participant id once it was answered. The
-// request is sent once and bound by ctx and by RingingTimeout + 10 s. Every
-// error is a *DialError. When it is not Certain the phone may ring or be
+// Dial rings the phone and returns its participant id once it was answered and
+// the digits are sent. The request is sent once and bound by ctx and by
+// RingingTimeout + 10 s, and the time that sending the digits takes. Every error is a *DialError. When it is not Certain the phone may ring or be
 // answered: read the room, never dial again.
 func (c *Client) Dial(ctx context.Context, d Dial) (participantID string, err error) {
 	if d.From == "" || d.To == "" || d.TrunkID == "" || d.Room == "" || d.RingingTimeout <= 0 || d.MaxDuration <= d.RingingTimeout {
 		return "", &DialError{Certain: true, Code: DialRefused, Err: errors.New("incomplete dial")}
 	}
-	dialing, cancel := once(ctx, d.RingingTimeout+dialMargin)
+	dialing, cancel := once(ctx, d.RingingTimeout+call.KeyingTime(d.DTMF)+dialMargin)
 	defer cancel()
 	participant, err := c.sip.CreateSIPParticipant(dialing, &livekit.CreateSIPParticipantRequest{
 		RoomName:            d.Room,

@@ -46,7 +46,7 @@ func config(url string) Config {
 
 func aDial() Dial {
 	return Dial{Room: "call_1", TrunkID: "ST_1", To: "+14155550100", From: "+2348012345678",
-		RingingTimeout: 30 * time.Second, MaxDuration: time.Minute}
+		RingingTimeout: 30 * time.Second, MaxDuration: time.Minute, DTMF: "ww42#"}
 }
 
 // The answers of LiveKit SIP 1.10.0 to a dial, as they were recorded.
@@ -119,9 +119,9 @@ func TestDialRequest(t *testing.T) {
 	if err != nil || id != "PA_1" {
 		t.Fatalf("got %q, %v", id, err)
 	}
-	want := []any{"call_1", "ST_1", "+14155550100", "+2348012345678", call.CalleeIdentity, 30 * time.Second, time.Minute, true}
+	want := []any{"call_1", "ST_1", "+14155550100", "+2348012345678", call.CalleeIdentity, 30 * time.Second, time.Minute, true, "ww42#"}
 	have := []any{got.RoomName, got.SipTrunkId, got.SipCallTo, got.SipNumber, got.ParticipantIdentity,
-		got.RingingTimeout.AsDuration(), got.MaxCallDuration.AsDuration(), got.WaitUntilAnswered}
+		got.RingingTimeout.AsDuration(), got.MaxCallDuration.AsDuration(), got.WaitUntilAnswered, got.Dtmf}
 	if diff := cmp.Diff(want, have); diff != "" {
 		t.Error(diff)
 	}

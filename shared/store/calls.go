@@ -41,6 +41,7 @@ type callRow struct {
 	WelcomeMessage string            `dynamodbav:"welcome_message,omitempty"`
 	Voice          *call.Voice       `dynamodbav:"voice,omitempty"`
 	Metadata       map[string]string `dynamodbav:"metadata,omitempty"`
+	DTMF           string            `dynamodbav:"dtmf,omitempty"`
 	RingingTimeout int               `dynamodbav:"ringing_timeout"`
 	MaxDuration    int               `dynamodbav:"max_duration"`
 	Status         string            `dynamodbav:"status"`
@@ -80,7 +81,7 @@ func rowOf(c call.Call) callRow {
 	r := callRow{ID: c.ID, SK: recordKey, UserID: c.UserID, Direction: string(c.Direction),
 		PhoneNumber: c.PhoneNumber, FromNumber: c.FromNumber, NumberID: c.NumberID, RoomName: c.RoomName,
 		TrunkID: c.TrunkID, AgentName: c.AgentName, Country: c.Country, SystemPrompt: c.SystemPrompt,
-		WelcomeMessage: c.WelcomeMessage, Voice: c.Voice, Metadata: c.Metadata,
+		WelcomeMessage: c.WelcomeMessage, Voice: c.Voice, Metadata: c.Metadata, DTMF: c.DTMF,
 		RingingTimeout: c.RingingTimeout, MaxDuration: c.MaxDuration, Status: string(c.Status), Cause: string(c.Cause),
 		SIPStatus: c.SIPStatus, CreatedAt: Time{c.CreatedAt}, DialedAt: Time{c.DialedAt}, AnsweredAt: Time{c.AnsweredAt},
 		EndedAt: Time{c.EndedAt}, HangupAt: Time{c.HangupRequested}, TaskToken: c.TaskToken,
@@ -96,7 +97,7 @@ func (r callRow) call() call.Call {
 	return call.Call{ID: r.ID, UserID: r.UserID, Direction: call.Direction(r.Direction), PhoneNumber: r.PhoneNumber,
 		FromNumber: r.FromNumber, NumberID: r.NumberID, RoomName: r.RoomName, TrunkID: r.TrunkID, AgentName: r.AgentName,
 		Country: r.Country, SystemPrompt: r.SystemPrompt, WelcomeMessage: r.WelcomeMessage, Voice: r.Voice,
-		Metadata: r.Metadata, RingingTimeout: r.RingingTimeout, MaxDuration: r.MaxDuration,
+		Metadata: r.Metadata, DTMF: r.DTMF, RingingTimeout: r.RingingTimeout, MaxDuration: r.MaxDuration,
 		Status: call.Status(r.Status), Cause: call.Cause(r.Cause), SIPStatus: r.SIPStatus, CreatedAt: r.CreatedAt.Time,
 		DialedAt: r.DialedAt.Time, AnsweredAt: r.AnsweredAt.Time, EndedAt: r.EndedAt.Time,
 		HangupRequested: r.HangupAt.Time, TaskToken: r.TaskToken,
