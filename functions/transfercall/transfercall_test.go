@@ -628,24 +628,11 @@ func TestAnswerComesInTime(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				db := storetest.Open(t, time.Now)
-				c := call.Call{ID: id, UserID: "ada", RoomName: id, NumberID: number.ID("+14155550100"), Country: "US", MaxDuration: 600,
-					Status: call.InProgress, CreatedAt: time.Now(), AnsweredAt: time.Now()}
-				keyID, sum, _ := account.ParseKey(sampleKey)
-				_, _, _, err := db.CreateCall(t.Context(), c, store.Permit{Home: "US"}, store.Once{})
-				for _, err := range []error{err, db.PutKey(t.Context(), account.Key{ID: keyID, UserID: "ada", Hash: sum[:], Scopes: account.Scopes()}),
-					db.PutNumber(t.Context(), number.Number{ID: c.NumberID, E164: "+14155550100", Country: "US", UserID: "ada", AssignedAt: time.Now()})} {
-					if err != nil {
-						t.Fatal(err)
-					}
-				}
+				handler := setUp(t, db)
 				e := &transfercall.Endpoint{Calls: db, Phone: &tt.phone, Now: time.Now, Log: slog.New(slog.DiscardHandler),
 					Settle: &settle.Settler{Calls: db, Rooms: &tt.phone, Now: time.Now}}
-				h := (&api.Edge{Keys: db, Answers: db, Now: time.Now, Log: slog.New(slog.DiscardHandler), CursorKey: secret.New("k")}).Handler(e)
-				r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/outbound-calls/"+id+"/transfer", strings.NewReader(`{"phone_number":"`+target+`"}`))
-				r.Header.Set("Content-Type", "application/json")
-				r.Header.Set("Authorization", "Bearer "+sampleKey)
-				w, start := httptest.NewRecorder(), time.Now()
-				h.ServeHTTP(w, r)
+				start := time.Now()
+				w := ask(t, handler(e))
 				if took := time.Since(start); took != tt.took || !strings.Contains(w.Body.String(), tt.outcome) {
 					t.Errorf("after %s: %s; want %s after %s", took, w.Body, tt.outcome, tt.took)
 				}

@@ -1,0 +1,274 @@
+package transfercall_test
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/krosai/telephony/functions/transfercall"
+	"github.com/krosai/telephony/shared/account"
+	"github.com/krosai/telephony/shared/api"
+	"github.com/krosai/telephony/shared/call"
+	"github.com/krosai/telephony/shared/fault"
+	"github.com/krosai/telephony/shared/livekit"
+	"github.com/krosai/telephony/shared/number"
+	"github.com/krosai/telephony/shared/secret"
+	"github.com/krosai/telephony/shared/settle"
+	"github.com/krosai/telephony/shared/store"
+	"github.com/krosai/telephony/shared/store/storetest"
+)
+
+// actor is somebody at work on a call, who takes a step when it is its turn.
+type actor chan struct{}
+
+func (a actor) turn() { <-a }
+
+// step lets the actor take a step, if it has one to take.
+func (a actor) step() bool {
+	synctest.Wait()
+	defer synctest.Wait()
+	select {
+	case a <- struct{}{}:
+		return true
+	default:
+		return false
+	}
+}
+
+// calls is the database as an actor uses it.
+type calls struct {
+	*storetest.Database
+	actor
+}
+
+func (c calls) Call(ctx context.Context, id string) (call.Call, error) {
+	c.turn()
+	return c.Database.Call(ctx, id)
+}
+
+func (c calls) EndCall(ctx context.Context, seen call.Call, end call.End) (call.Call, error) {
+	c.turn()
+	return c.Database.EndCall(ctx, seen, end)
+}
+
+func (c calls) BeginTransfer(ctx context.Context, userID, callID string, t call.Transfer) (call.Call, error) {
+	c.turn()
+	return c.Database.BeginTransfer(ctx, userID, callID, t)
+}
+
+func (c calls) FinishTransfer(ctx context.Context, callID string, t call.Transfer) (call.Call, error) {
+	c.turn()
+	return c.Database.FinishTransfer(ctx, callID, t)
+}
+
+func (c calls) RequestHangup(ctx context.Context, userID, id string, at time.Time) (call.Call, bool, error) {
+	c.turn()
+	return c.Database.RequestHangup(ctx, userID, id, at)
+}
+
+// stage is the room of the call. The phone leaves it at some moment once the
+// carrier was asked; LiveKit answers with outcome at some moment too.
+type stage struct {
+	mu      sync.Mutex
+	gone    bool // the phone
+	deleted bool
+	outcome error
+	asked   chan struct{}
+	left    chan struct{}
+}
+
+func (s *stage) leave() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.gone {
+		s.gone = true
+		close(s.left)
+	}
+}
+
+// rooms is the stage as an actor sees it.
+type rooms struct {
+	*stage
+	actor
+}
+
+func (r rooms) ReadRoom(context.Context, string) (call.Room, error) {
+	r.turn()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	room := call.Room{Agent: !r.deleted}
+	if !r.gone {
+		room.Callee = &call.Phone{Identity: call.CalleeIdentity, Status: "active"}
+	}
+	return room, nil
+}
+
+func (r rooms) DeleteRoom(context.Context, string) error {
+	r.turn()
+	r.leave()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.deleted = true
+	return nil
+}
+
+func (r rooms) Transfer(context.Context, string, string, string, time.Duration) error {
+	r.turn()
+	r.mu.Lock()
+	gone := r.gone
+	r.mu.Unlock()
+	if gone {
+		return &livekit.TransferError{Certain: true, Err: fault.Missing("participant")}
+	}
+	close(r.asked)
+	r.turn()
+	return r.outcome
+}
+
+type nobodyWaits struct{}
+
+func (nobodyWaits) CallEnded(context.Context, string) error { return nil }
+
+// Webhook, sweep, a second sweep and, in some, a hang-up are at the call in every
+// order while it is transferred: its end is what became of the transfer, once.
+func TestEveryOrder(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		outcome error
+		hangUp  bool
+		want    map[string]string // the end by what became of the transfer
+	}{
+		"completed": {nil, false, map[string]string{"completed": "completed transferred"}},
+		"refused":   {&livekit.TransferError{SIPStatus: 603, Certain: true}, false, map[string]string{"failed": "completed callee_hangup"}},
+		"unclear":   {&livekit.TransferError{}, false, map[string]string{"unknown": "completed unknown"}},
+		"completed or hung up": {nil, true, map[string]string{"completed": "completed transferred", "unknown": "completed api_hangup",
+			"failed": "completed api_hangup", "": "completed api_hangup"}},
+		"refused and hung up": {&livekit.TransferError{SIPStatus: 603, Certain: true}, true, map[string]string{
+			"failed": "completed api_hangup|completed callee_hangup", "": "completed api_hangup"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for seed := range uint64(100) {
+				synctest.Test(t, func(t *testing.T) { anOrder(t, seed, tt.outcome, tt.hangUp, tt.want) })
+			}
+		})
+	}
+}
+
+// anOrder plays one order of steps.
+func anOrder(t *testing.T, seed uint64, outcome error, hangUp bool, want map[string]string) {
+	t.Helper()
+	db := storetest.Open(t, time.Now)
+	s := &stage{outcome: outcome, asked: make(chan struct{}), left: make(chan struct{})}
+	settler := func(a actor) *settle.Settler {
+		return &settle.Settler{Calls: calls{db, a}, Rooms: rooms{s, a}, Flow: nobodyWaits{}, Now: time.Now}
+	}
+	look := func(a actor, left call.Leave) {
+		c, err := settler(a).Calls.Call(t.Context(), id)
+		if err == nil && !c.Status.Ended() {
+			_, err = settler(a).Gone(t.Context(), c, left, time.Now())
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	handler := setUp(t, db)
+	var actors []actor
+	act := func(do func(a actor)) {
+		a := make(actor)
+		actors = append(actors, a)
+		go do(a)
+	}
+	act(func(a actor) {
+		e := &transfercall.Endpoint{Calls: calls{db, a}, Phone: rooms{s, a}, Settle: settler(a), Now: time.Now, Log: slog.New(slog.DiscardHandler)}
+		ask(t, handler(e))
+	})
+	act(func(a actor) { // the carrier
+		select {
+		case <-s.asked:
+		case <-s.left: // hung up before anybody was asked
+			return
+		}
+		a.turn()
+		s.leave()
+	})
+	act(func(a actor) { // LiveKit's webhook
+		<-s.left
+		look(a, call.Leave{Reason: "CLIENT_INITIATED", Status: "hangup"})
+	})
+	for range 2 {
+		act(func(a actor) { look(a, call.Leave{}) }) // the sweep
+	}
+	if hangUp {
+		act(func(a actor) {
+			c, open, err := calls{db, a}.RequestHangup(t.Context(), "ada", id, time.Now())
+			if err == nil && open {
+				_, err = settler(a).Stop(t.Context(), c, settler(a).Hangup)
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	play(seed, actors)
+	c, err := db.Call(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := string(c.Status) + " " + string(c.Cause); !strings.Contains(want[string(c.Transfer.Status)], got) || !c.Status.Ended() {
+		t.Errorf("order %d: transfer %s, call %s; want %v", seed, c.Transfer.Status, got, want)
+	}
+}
+
+// play lets the actors take turns in an order of the seed's until none has
+// anything left to do.
+func play(seed uint64, actors []actor) {
+	order := rand.New(rand.NewPCG(seed, 0))
+	for more := true; more; {
+		more = false
+		for _, i := range order.Perm(len(actors)) {
+			for actors[i].step() {
+				more = true
+				if order.IntN(2) == 0 {
+					break
+				}
+			}
+		}
+	}
+}
+
+// setUp makes ada's call, which goes on. handler puts an endpoint behind the edge.
+func setUp(t *testing.T, db *storetest.Database) (handler func(*transfercall.Endpoint) http.Handler) {
+	t.Helper()
+	at := time.Now()
+	c := call.Call{ID: id, UserID: "ada", RoomName: id, NumberID: number.ID("+14155550100"), Country: "US", MaxDuration: 600,
+		Status: call.InProgress, CreatedAt: at, AnsweredAt: at}
+	keyID, sum, _ := account.ParseKey(sampleKey)
+	_, _, _, err := db.CreateCall(t.Context(), c, store.Permit{Home: "US"}, store.Once{})
+	for _, err := range []error{err, db.PutKey(t.Context(), account.Key{ID: keyID, UserID: "ada", Hash: sum[:], Scopes: account.Scopes()}),
+		db.PutNumber(t.Context(), number.Number{ID: c.NumberID, E164: "+14155550100", Country: "US", UserID: "ada", AssignedAt: at})} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return func(e *transfercall.Endpoint) http.Handler {
+		return (&api.Edge{Keys: db, Answers: db, Now: time.Now, Log: slog.New(slog.DiscardHandler), CursorKey: secret.New("k")}).Handler(e)
+	}
+}
+
+// ask asks for the transfer.
+func ask(t *testing.T, h http.Handler) *httptest.ResponseRecorder {
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/outbound-calls/"+id+"/transfer", strings.NewReader(`{"phone_number":"`+target+`"}`))
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("Authorization", "Bearer "+sampleKey)
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w
+}
