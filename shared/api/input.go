@@ -3,6 +3,7 @@ package api
 import (
 	"bytes"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
 	"net/url"
@@ -110,8 +111,9 @@ func (in *input) checkQuery(raw string) (fields []fault.Field) {
 	if err != nil {
 		return []fault.Field{{Field: "query", Code: "malformed", Detail: "is not a valid query string"}}
 	}
-	for name, vs := range values {
+	for _, name := range slices.Sorted(maps.Keys(values)) {
 		schema, known := in.query[name]
+		vs := values[name]
 		var code, detail string
 		switch {
 		case !known:
@@ -131,7 +133,6 @@ func (in *input) checkQuery(raw string) (fields []fault.Field) {
 		}
 		fields = append(fields, fault.Field{Field: shown(name), Code: code, Detail: detail})
 	}
-	slices.SortFunc(fields, func(a, b fault.Field) int { return strings.Compare(a.Field, b.Field) })
 	return fields
 }
 

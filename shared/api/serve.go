@@ -10,11 +10,9 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strings"
-	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
-	"github.com/oklog/ulid/v2"
 
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/fault"
@@ -83,7 +81,7 @@ func requestOf(ctx context.Context) *request {
 // so that a failure half way through becomes a clean 500.
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := s.edge.Now()
-	rq := &request{edge: s.edge, id: s.requestID(r.Context(), start), answer: &answer{header: http.Header{}}}
+	rq := &request{edge: s.edge, id: requestID(r.Context()), answer: &answer{header: http.Header{}}}
 	r = r.WithContext(context.WithValue(r.Context(), requestKey{}, rq))
 	s.route(rq, r)
 	writeLimits(rq.answer.header, rq.limits, start)
@@ -98,11 +96,11 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		slog.String("key_id", rq.caller.KeyID))
 }
 
-func (s *server) requestID(ctx context.Context, now time.Time) string {
+func requestID(ctx context.Context) string {
 	if id, _ := ctx.Value(requestIDKey{}).(string); id != "" {
 		return id
 	}
-	return ulid.MustNew(ulid.Timestamp(now), rand.Reader).String()
+	return rand.Text()
 }
 
 func (s *server) route(rq *request, r *http.Request) {

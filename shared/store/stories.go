@@ -73,14 +73,15 @@ func (db *DB) story(ctx context.Context, id string, withTurns bool) (call.Story,
 		query.ExpressionAttributeValues[":turns"] = text(turnKey)
 	}
 	var s call.Story
-	var turns []turnRow
+	var events []*eventRow
+	var turns []*turnRow
 	for pages := dynamodb.NewQueryPaginator(db.client, query); pages.HasMorePages(); {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
 			return s, broken("read call story", err)
 		}
 		for _, row := range page.Items {
-			if err := addTo(&s, &turns, row); err != nil {
+			if err := sortRow(row, &s, &events, &turns); err != nil {
 				return s, err
 			}
 		}
@@ -88,11 +89,14 @@ func (db *DB) story(ctx context.Context, id string, withTurns bool) (call.Story,
 	if s.Call.ID == "" {
 		return call.Story{}, fault.Missing("call")
 	}
-	slices.SortStableFunc(s.Events, func(a, b call.Event) int {
-		return cmp.Or(a.At.Compare(b.At), cmp.Compare(order[a.Name], order[b.Name]))
+	slices.SortFunc(events, func(a, b *eventRow) int {
+		return cmp.Or(a.At.Compare(b.At.Time), cmp.Compare(order[a.Name], order[b.Name]), cmp.Compare(a.SK, b.SK))
 	})
-	slices.SortStableFunc(turns, func(a, b turnRow) int {
-		return cmp.Or(a.At.Compare(b.At.Time), a.Received.Compare(b.Received.Time), cmp.Compare(a.Place, b.Place))
+	for _, r := range events {
+		s.Events = append(s.Events, call.Event{At: r.At.Time, Name: r.Name, Detail: r.Detail})
+	}
+	slices.SortFunc(turns, func(a, b *turnRow) int {
+		return cmp.Or(a.At.Compare(b.At.Time), a.Received.Compare(b.Received.Time), cmp.Compare(a.Place, b.Place), cmp.Compare(a.SK, b.SK))
 	})
 	for _, r := range turns {
 		s.Turns = append(s.Turns, call.Turn{ID: strings.TrimPrefix(r.SK, turnKey), Role: call.Role(r.Role), Content: r.Content,
@@ -101,8 +105,8 @@ func (db *DB) story(ctx context.Context, id string, withTurns bool) (call.Story,
 	return s, nil
 }
 
-// addTo puts a row of a call's partition where it belongs.
-func addTo(s *call.Story, turns *[]turnRow, row item) (err error) {
+// sortRow puts a row of a call's partition where it belongs.
+func sortRow(row item, s *call.Story, events *[]*eventRow, turns *[]*turnRow) (err error) {
 	sk, ok := row["sk"].(*types.AttributeValueMemberS)
 	switch {
 	case !ok || sk.Value == turnsKey:
@@ -115,11 +119,11 @@ func addTo(s *call.Story, turns *[]turnRow, row item) (err error) {
 	case strings.HasPrefix(sk.Value, eventKey):
 		var r eventRow
 		r, err = decode[eventRow](row)
-		s.Events = append(s.Events, call.Event{At: r.At.Time, Name: r.Name, Detail: r.Detail})
+		*events = append(*events, &r)
 	case strings.HasPrefix(sk.Value, turnKey):
 		var r turnRow
 		r, err = decode[turnRow](row)
-		*turns = append(*turns, r)
+		*turns = append(*turns, &r)
 	}
 	return err
 }
