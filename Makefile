@@ -2,7 +2,7 @@
 # Needs Go and GNU make. Nothing else has to be installed.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-short bench build verify generate lint clean-local
+.PHONY: help run inbound-call test test-short bench build verify generate lint clean-local
 
 # One Lambda function per folder that has a lambda/main.go.
 FUNCTIONS := $(sort $(patsubst functions/%/lambda/main.go,%,$(wildcard functions/*/lambda/main.go)))
@@ -22,6 +22,10 @@ run: ## Run the whole platform here and place a first call (Ctrl-C stops it)
 	@test -x bin/kros || echo "building the platform the first time takes 2–3 minutes (LiveKit server is compiled in)…"
 	@cd local && CGO_ENABLED=0 go build -o ../bin/kros ./cmd/kros
 	@exec bin/kros
+
+inbound-call: ## Call a number of the platform that runs: make inbound-call FROM=+14155550100 TO=+2348012345678
+	@cd local && CGO_ENABLED=0 go build -o ../bin/kros ./cmd/kros
+	@exec bin/kros inbound-call $(if $(FROM),-from '$(FROM)') $(if $(TO),-to '$(TO)')
 
 # The packages whose tests put telephones into LiveKit rooms. They run without
 # the race detector: pion's debug log reads a track while its connection is still

@@ -53,6 +53,7 @@ func (p *Platform) remember() error {
 		"KROS_ADMIN_JWT=" + a.AdminJWT,
 		"KROS_NUMBER_ID=" + a.NumberID,
 		"KROS_ISSUER=" + a.Issuer,
+		"KROS_SIP=" + a.SIP,
 		"LIVEKIT_URL=" + a.LiveKitURL,
 		"LIVEKIT_API_KEY=" + a.LiveKitKey,
 		"LIVEKIT_API_SECRET=" + a.LiveKitSecret,

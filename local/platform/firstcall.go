@@ -34,27 +34,36 @@ func (p *Platform) FirstCall(ctx context.Context, w io.Writer) (string, error) {
 		return "", err
 	}
 	fmt.Fprintf(w, "\nThe first call, %s to %s (%s)\n", demoNumber, firstNumber, c.CallID)
-	start, shown, hungUp := c.CreatedAt, 0, false
-	for c.Status == "initiated" || shown < len(c.Timeline) || c.HangupCause == "" {
+	hangUp := func() error {
+		return p.call(ctx, http.MethodPost, "/outbound-calls/"+c.CallID+"/hangup", nil, nil)
+	}
+	return c.CallID, p.follow(ctx, c, w, 30*time.Second, hangUp)
+}
+
+// follow prints a call's timeline as it grows, to its end, and calls answered
+// once when it is. A call that has not ended after patience is an error.
+func (p *Platform) follow(ctx context.Context, c story, w io.Writer, patience time.Duration, answered func() error) error {
+	start, shown, told := c.CreatedAt, 0, false
+	for until := time.Now().Add(patience); c.HangupCause == "" || shown < len(c.Timeline); {
 		if err := p.call(ctx, http.MethodGet, "/outbound-calls/"+c.CallID+"/details", nil, &c); err != nil {
-			return c.CallID, err
+			return err
 		}
 		for ; shown < len(c.Timeline); shown++ {
 			e := c.Timeline[shown]
 			fmt.Fprintf(w, "  %6.2f s  %-9s %s\n", e.At.Sub(start).Seconds(), e.Event, e.Detail)
 		}
-		if c.Status == "in_progress" && !hungUp {
-			hungUp = true
-			if err := p.call(ctx, http.MethodPost, "/outbound-calls/"+c.CallID+"/hangup", nil, nil); err != nil {
-				return c.CallID, err
+		if c.Status == "in_progress" && !told {
+			told = true
+			if err := answered(); err != nil {
+				return err
 			}
 			continue
 		}
-		if time.Since(start) > 30*time.Second {
-			return c.CallID, fmt.Errorf("the call is still %s after 30 s", c.Status)
+		if time.Now().After(until) {
+			return fmt.Errorf("the call is still %s after %s", c.Status, patience)
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
 	fmt.Fprintf(w, "  %s, %s\n", c.Status, c.HangupCause)
-	return c.CallID, nil
+	return nil
 }

@@ -1,5 +1,5 @@
-// Command kros runs the whole platform on a laptop, and kros token issues JWTs
-// for it: see docs/local.md.
+// Command kros runs the whole platform on a laptop. kros token issues JWTs for
+// it, kros inbound-call calls one of its numbers: see docs/local.md.
 package main
 
 import (
@@ -31,8 +31,10 @@ func run(args []string) error {
 		return err
 	case len(args) > 0 && args[0] == "token":
 		return token(c, args[1:], os.Stdout)
+	case len(args) > 0 && args[0] == "inbound-call":
+		return inboundCall(context.Background(), c, args[1:], os.Stdout)
 	case len(args) > 0:
-		return fmt.Errorf("unknown command %q: kros takes none, or token", args[0])
+		return fmt.Errorf("unknown command %q: kros takes none, token or inbound-call", args[0])
 	}
 	return serve(c)
 }
