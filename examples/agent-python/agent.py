@@ -29,12 +29,15 @@ ROLES = {"assistant": "agent", "user": "callee"}
 # A worker that talks in so many calls at once gets no more from LiveKit.
 MOST_CALLS = int(os.environ.get("AGENT_MOST_CALLS", "10"))
 
+# The load at which LiveKit passes a worker over (target_load of its configuration).
+FULL = 0.7
+
 models.check()
 
 server = AgentServer(
     num_idle_processes=1,  # a phone must not wait for Python to start
-    load_fnc=lambda worker: len(worker.active_jobs) / MOST_CALLS,
-    load_threshold=math.inf,  # LiveKit itself passes over workers whose load is 1
+    load_fnc=lambda worker: FULL * len(worker.active_jobs) / MOST_CALLS,
+    load_threshold=math.inf,  # or two calls at once would be one too many for an idle worker
     shutdown_process_timeout=60,  # the last turns of a transcript may need several attempts
     host=os.environ.get("HEALTH_HOST", "127.0.0.1"),
     port=int(os.environ.get("HEALTH_PORT", "0")),

@@ -8,8 +8,9 @@ from livekit import rtc
 from livekit.agents import DEFAULT_API_CONNECT_OPTIONS, llm, stt, tts, utils
 
 # What the callee is understood to say, one line for each HEARD_SECONDS of sound, and what the agent
-# answers. After the last answer it ends the call.
-CALLEE = ["Hello, who is calling?", "Thank you, goodbye."]
+# answers. After the last answer it ends the call. GREETING is for calls without a welcome message.
+GREETING = "Hello."
+CALLEE = ["Hello, who is it?", "Thank you, goodbye."]
 AGENT = ["This is the scripted agent. I hum, and all I say is in the transcript."]
 GOODBYE = "Goodbye!"
 
@@ -70,7 +71,7 @@ class Answer(llm.LLMStream):
         if last.type == "function_call_output":
             delta = llm.ChoiceDelta(role="assistant", content=GOODBYE)
         elif asked <= len(AGENT):
-            delta = llm.ChoiceDelta(role="assistant", content=AGENT[max(asked - 1, 0)])
+            delta = llm.ChoiceDelta(role="assistant", content=([GREETING] + AGENT)[asked])
         else:
             call = llm.FunctionToolCall(
                 name="end_call", arguments="{}", call_id=utils.shortuuid("tool_")
