@@ -67,6 +67,7 @@ type Report struct {
 const (
 	grace      = 10 * time.Second
 	startGrace = 30 * time.Second
+	dialGrace  = 3 * time.Minute // who asked for a call does not want it placed later
 	doubtGrace = 5 * time.Second
 	roomGrace  = 2 * time.Minute
 	maxOrphans = 20 // a run that wants to delete more has misread something
@@ -83,13 +84,14 @@ func (t *Task) Run(ctx context.Context) (Report, error) {
 		return r, err
 	}
 	r.Active = len(ids)
+	listed := t.Now()
 	rooms, unlisted := t.Rooms.Rooms(ctx)
 	doubtful := t.visitAll(ctx, ids, byName(rooms), &r)
 	if unlisted != nil {
 		err, r.Failures = fmt.Errorf("list rooms: %w", unlisted), r.Failures+len(doubtful)
 	} else {
 		t.adopt(ctx, rooms, ids, &r)
-		err = errors.Join(t.resolve(ctx, doubtful, byName(rooms), &r), t.orphans(ctx, rooms, ids, &r))
+		err = errors.Join(t.resolve(ctx, doubtful, byName(rooms), listed, &r), t.orphans(ctx, rooms, ids, &r))
 	}
 	t.Log.InfoContext(ctx, "sweep", "active", r.Active, "started", r.Started, "adopted", r.Adopted, "doubtful", r.Doubtful, "ended", r.Ended,
 		"orphans", r.Orphans, "failures", r.Failures)
@@ -145,8 +147,9 @@ func (t *Task) count(ctx context.Context, r *Report, id string, c call.Call, err
 func (t *Task) settle(ctx context.Context, c call.Call, r *Report) (call.Call, error) {
 	now := t.Now()
 	ringing := time.Duration(c.RingingTimeout) * time.Second
+	undialed := c.Direction != call.Inbound && c.Status.Before(call.Ringing) && c.DialedAt.IsZero()
 	switch {
-	case now.After(c.Deadline()):
+	case now.After(c.Deadline()), undialed && now.After(c.CreatedAt.Add(dialGrace)):
 		if err := t.Rooms.DeleteRoom(ctx, c.RoomName); err != nil {
 			t.Log.ErrorContext(ctx, "overdue call's room", "call_id", c.ID, "err", err)
 		}
@@ -182,9 +185,9 @@ func (t *Task) stuck(ctx context.Context, c call.Call, r *Report) (call.Call, er
 }
 
 // resolve reads the rooms of doubtful calls, and ends those whose phone has left
-// or is there alone. A room that was there without its phone has not been
-// deleted by anybody: it was the phone that hung up.
-func (t *Task) resolve(ctx context.Context, doubtful []string, rooms map[string]livekit.RoomInfo, r *Report) error {
+// or is there alone. A room that was listed without its phone has not been deleted
+// by anybody: it was the phone that hung up.
+func (t *Task) resolve(ctx context.Context, doubtful []string, rooms map[string]livekit.RoomInfo, listed time.Time, r *Report) error {
 	if len(doubtful) == 0 {
 		return nil
 	}
@@ -200,11 +203,14 @@ func (t *Task) resolve(ctx context.Context, doubtful []string, rooms map[string]
 		}
 		if err == nil {
 			r.Doubtful++
-			var left call.Leave
-			if room, there := rooms[c.RoomName]; there && room.Participants == 0 {
-				left.Status = "hangup"
+			left, at := call.Leave{}, t.Now()
+			if room, there := rooms[c.RoomName]; room.Participants == 0 {
+				at = listed
+				if there {
+					left.Status = "hangup"
+				}
 			}
-			c, err = t.Settle.Gone(ctx, c, left, t.Now())
+			c, err = t.Settle.Gone(ctx, c, left, at)
 		}
 		t.count(ctx, r, id, c, err)
 	}

@@ -1,0 +1,383 @@
+package all_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/google/go-cmp/cmp"
+	"github.com/oklog/ulid/v2"
+
+	"github.com/krosai/telephony/emulator/stepfunctions"
+	"github.com/krosai/telephony/emulator/template"
+	"github.com/krosai/telephony/functions/all"
+	"github.com/krosai/telephony/functions/awaitcall"
+	"github.com/krosai/telephony/functions/dialcall"
+	"github.com/krosai/telephony/functions/preparecall"
+	"github.com/krosai/telephony/functions/settlecall"
+	"github.com/krosai/telephony/functions/sweepcalls"
+	"github.com/krosai/telephony/shared/call"
+	"github.com/krosai/telephony/shared/flow"
+	"github.com/krosai/telephony/shared/livekit"
+	"github.com/krosai/telephony/shared/settle"
+	"github.com/krosai/telephony/shared/store"
+	"github.com/krosai/telephony/shared/store/storetest"
+)
+
+// exchange is a LiveKit with one call in it, as its recordings show it: who is in
+// the room follows from the clock alone. It sends no webhook, ever.
+type exchange struct {
+	callee
+
+	mu        sync.Mutex
+	made      time.Time // the room
+	dialed    time.Time
+	longest   time.Duration // LiveKit's own limit, from the dial
+	departure time.Duration
+	deleted   time.Time
+}
+
+// callee is what the other side does. Times run from the dial; those of the end
+// from the answer. never is for what does not happen.
+type callee struct {
+	rings, answers  time.Duration
+	sip             int           // refuses so at answers
+	hangsUp         time.Duration // the phone
+	agentLeaves     time.Duration
+	nextAgent       time.Duration // another one comes
+	agentDeletes    time.Duration // the room
+	noAgent         bool
+	replyLost       bool // of the dial
+	hangUpRequested time.Duration
+}
+
+const never = 1000 * time.Hour
+
+// over reports whether the room is gone: one without a phone goes by itself.
+func (x *exchange) over(now time.Time) bool {
+	if x.made.IsZero() || !x.deleted.IsZero() && !now.Before(x.deleted) {
+		return true
+	}
+	if x.dialed.IsZero() {
+		return now.Sub(x.made) > time.Minute
+	}
+	answered := x.dialed.Add(x.answers)
+	return !now.Before(answered.Add(x.agentDeletes)) || now.After(x.left().Add(x.departure))
+}
+
+// left is when the phone leaves a room that nobody deletes.
+func (x *exchange) left() time.Time {
+	if x.sip != 0 {
+		return x.dialed.Add(x.answers)
+	}
+	return x.dialed.Add(min(x.answers+x.hangsUp, x.longest))
+}
+
+// end is when the phone was quiet, the zero time when it was never called.
+func (x *exchange) end() time.Time {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.dialed.IsZero() {
+		return time.Time{}
+	}
+	end := x.left()
+	if deletes := x.dialed.Add(x.answers + x.agentDeletes); deletes.Before(end) {
+		end = deletes
+	}
+	if !x.deleted.IsZero() && x.deleted.Before(end) {
+		end = x.deleted
+	}
+	return end
+}
+
+func (x *exchange) CreateRoom(_ context.Context, r livekit.Room) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.made.IsZero() {
+		x.made, x.departure = time.Now(), r.DepartureTimeout
+	}
+	return nil
+}
+
+func (x *exchange) UpdateRoomMetadata(context.Context, string, string) error { return nil }
+
+func (x *exchange) DeleteRoom(context.Context, string) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if !x.over(time.Now()) {
+		x.deleted = time.Now()
+	}
+	return nil
+}
+
+func (x *exchange) ReadRoom(context.Context, string) (call.Room, error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	var room call.Room
+	now := time.Now()
+	if x.over(now) {
+		return room, nil
+	}
+	room.Agent = !x.noAgent && now.Sub(x.made) > 200*time.Millisecond
+	if x.dialed.IsZero() {
+		return room, nil
+	}
+	since := now.Sub(x.dialed)
+	if since >= x.answers+x.agentLeaves {
+		room.Agent = since >= x.answers+x.nextAgent
+	}
+	if now.Before(x.left()) {
+		room.Callee = &call.Phone{Identity: call.CalleeIdentity, Status: "dialing"}
+		if since >= x.rings {
+			room.Callee.Status = "ringing"
+		}
+		if since >= x.answers {
+			room.Callee.Status = "active"
+		}
+	}
+	return room, nil
+}
+
+func (x *exchange) Rooms(ctx context.Context) ([]livekit.RoomInfo, error) {
+	room, err := x.ReadRoom(ctx, "")
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.over(time.Now()) {
+		return nil, err
+	}
+	info := livekit.RoomInfo{Name: theCall, CreatedAt: x.made}
+	if room.Agent {
+		info.Publishers++
+	}
+	if room.Callee != nil {
+		info.Participants, info.Publishers = 1, info.Publishers+1
+	}
+	return []livekit.RoomInfo{info}, err
+}
+
+func (x *exchange) Dial(ctx context.Context, d livekit.Dial) (string, error) {
+	x.mu.Lock()
+	if !x.dialed.IsZero() {
+		panic("dialled twice")
+	}
+	x.dialed, x.longest = time.Now(), d.MaxDuration
+	if x.sip == 0 && x.answers > d.RingingTimeout {
+		x.longest = d.RingingTimeout // until LiveKit gives up
+	}
+	x.mu.Unlock()
+	select {
+	case <-time.After(min(x.answers, d.RingingTimeout)):
+	case <-ctx.Done():
+		return "", &livekit.DialError{Code: livekit.DialUnclear, Err: ctx.Err()}
+	}
+	switch {
+	case x.replyLost:
+		return "", &livekit.DialError{Code: livekit.DialUnclear, Err: errors.New("connection reset")}
+	case x.sip != 0:
+		return "", &livekit.DialError{Code: livekit.DialSIP, SIPStatus: x.sip, Certain: true}
+	case x.answers > d.RingingTimeout:
+		return "", &livekit.DialError{Code: livekit.DialNoAnswer, Certain: true}
+	}
+	return "PA_1", nil
+}
+
+// theCall has an id of the bubble's time, midnight of 2000-01-01 UTC.
+var theCall = "call_" + ulid.MustNew(ulid.Timestamp(time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)), nil).String()
+
+// TestTruthWithoutWebhooks: no webhook ever comes, two sweeps run each minute,
+// and one of the workflow's functions may be dead. Each call still reaches the
+// end it truly had, in time; no phone outlives its call, and no call that goes on
+// is ended.
+func TestTruthWithoutWebhooks(t *testing.T) {
+	t.Parallel()
+	usual := callee{rings: 100 * time.Millisecond, answers: time.Second, hangsUp: never, agentLeaves: never, nextAgent: never, agentDeletes: never, hangUpRequested: never}
+	who := func(change func(*callee)) callee {
+		c := usual
+		change(&c)
+		return c
+	}
+	refuses := func(sip int) callee { return who(func(c *callee) { c.sip = sip }) }
+	for _, tt := range []struct {
+		name   string
+		callee callee
+		want   string // the end when all the functions live
+	}{
+		{"talks until hung up", who(func(c *callee) { c.hangUpRequested = 20 * time.Second }), "completed api_hangup"},
+		{"hangs up after 3 s", who(func(c *callee) { c.hangsUp = 3 * time.Second }), "completed callee_hangup"},
+		{"hangs up after 3 minutes", who(func(c *callee) { c.hangsUp = 3 * time.Minute }), "completed callee_hangup"},
+		{"hangs up at once", who(func(c *callee) { c.hangsUp = 10 * time.Millisecond }), "completed callee_hangup"},
+		{"hangs up, and the agent goes", who(func(c *callee) { c.hangsUp, c.agentLeaves = 3*time.Second, 3100*time.Millisecond }), "completed callee_hangup"},
+		{"busy", refuses(486), "busy busy"},
+		{"declines", refuses(603), "busy declined"},
+		{"never answers", who(func(c *callee) { c.answers = never }), "no_answer no_answer"},
+		{"does not exist", refuses(404), "failed invalid_number"},
+		{"carrier failure", refuses(503), "failed trunk_unreachable"},
+		{"answers after 10 s", who(func(c *callee) { c.answers, c.hangsUp = 10*time.Second, 5*time.Second }), "completed callee_hangup"},
+		{"talk time spent", usual, "completed max_duration"},
+		{"no agent", who(func(c *callee) { c.noAgent = true }), "failed agent_unavailable"},
+		{"agent leaves", who(func(c *callee) { c.agentLeaves = 100 * time.Second }), "completed agent_hangup"},
+		{"agent hands over", who(func(c *callee) {
+			c.agentLeaves, c.nextAgent, c.hangsUp = 58*time.Second, 59*time.Second, 200*time.Second
+		}), "completed callee_hangup"},
+		{"agent deletes the room", who(func(c *callee) { c.agentDeletes = 20 * time.Second }), "completed unknown"},
+		{"the dial's reply is lost", who(func(c *callee) { c.replyLost, c.hangsUp = true, 40*time.Second }), "completed callee_hangup"},
+	} {
+		for _, dead := range []string{"", "preparecall", "dialcall", "awaitcall", "settlecall"} {
+			for _, phase := range []time.Duration{0, 25 * time.Second, 50 * time.Second} {
+				if dead != "" && phase != 0 {
+					continue
+				}
+				t.Run(fmt.Sprintf("%s/%s dead/%s", tt.name, dead, phase), func(t *testing.T) {
+					t.Parallel()
+					synctest.Test(t, func(t *testing.T) {
+						x := &exchange{callee: tt.callee}
+						c := run(t, x, dead, phase)
+						got := string(c.Status) + " " + string(c.Cause)
+						if dead == "" && got != tt.want {
+							t.Errorf("%s, want %s", got, tt.want)
+						}
+						if dead == "preparecall" && got != "failed network_error" || dead == "dialcall" && !x.dialed.IsZero() {
+							t.Errorf("%s, dialled %v", got, x.dialed)
+						}
+						x.check(t, c)
+					})
+				})
+			}
+		}
+	}
+}
+
+// check holds what is true of every end.
+func (x *exchange) check(t *testing.T, c call.Call) {
+	t.Helper()
+	const limit = 2*time.Minute + 5*time.Second // the sweep waits to be sure
+	if took, most := c.EndedAt.Sub(c.CreatedAt), time.Duration(c.MaxDuration+c.RingingTimeout)*time.Second+limit; took > most {
+		t.Errorf("%s %s after %s, want %s", c.Status, c.Cause, took, most)
+	}
+	quiet := x.end()
+	late := time.Second
+	if c.Cause == call.MaxDuration { // LiveKit, who counts the ringing too, ended it: nobody pays for that
+		late = time.Duration(c.RingingTimeout) * time.Second
+	}
+	if quiet.After(c.EndedAt.Add(late)) {
+		t.Errorf("%s %s at %s, and the phone was quiet %s later", c.Status, c.Cause, c.EndedAt, quiet.Sub(c.EndedAt))
+	}
+	if found := c.EndedAt.Sub(quiet); c.Status == call.Completed && found > 70*time.Second {
+		t.Errorf("%s %s, found out after %s", c.Status, c.Cause, found)
+	}
+	if !x.deleted.IsZero() && c.Cause == call.CalleeHangup && x.deleted.Before(x.left()) {
+		t.Error("a call that went on was ended")
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if !x.over(time.Now()) {
+		t.Error("the room is left over")
+	}
+}
+
+// run places the call and lets time pass until well after its end. A function
+// that is dead fails whenever it is called.
+func run(t *testing.T, x *exchange, dead string, phase time.Duration) call.Call {
+	t.Helper()
+	db := storetest.Open(t, nil)
+	tasks := map[string]any{}
+	flows := openCallFlow(t, func(ctx context.Context, folder string, payload []byte) ([]byte, error) {
+		if folder == dead {
+			return nil, errors.New("the function is dead")
+		}
+		return lambda.NewHandler(tasks[folder]).Invoke(ctx, payload)
+	})
+	log := slog.New(slog.DiscardHandler)
+	s := &settle.Settler{Calls: db, Rooms: x, Flow: flows, Now: time.Now}
+	for name, task := range all.Tasks(all.Deps{DB: db.DB, Flow: flows, Now: time.Now, Log: log}) {
+		tasks[name] = task
+	}
+	tasks["preparecall"] = (&preparecall.Task{Rooms: x, Settle: s, Now: time.Now}).Run
+	tasks["dialcall"] = (&dialcall.Task{Calls: db, Phone: x, Settle: s, Now: time.Now, Log: log}).Run
+	tasks["awaitcall"] = (&awaitcall.Task{Calls: db, Settle: s, Now: time.Now, Log: log}).Run
+	tasks["settlecall"] = (&settlecall.Task{Settle: s, Now: time.Now}).Run
+	sweep := &sweepcalls.Task{Calls: db, Rooms: x, Flow: flows, Settle: s, Now: time.Now, Log: log}
+
+	c := call.Call{ID: theCall, UserID: "ada", Direction: call.Outbound, PhoneNumber: "+14155550100", FromNumber: "+2348012345678",
+		RoomName: theCall, TrunkID: "ST_1", AgentName: "a", Country: "US", RingingTimeout: 30, MaxDuration: 300,
+		Status: call.Initiated, CreatedAt: time.Now().UTC()}
+	if _, _, _, err := db.CreateCall(t.Context(), c, store.Permit{Home: "US"}, store.Once{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := flows.StartCall(t.Context(), c.ID); err != nil {
+		t.Fatal(err)
+	}
+	if x.hangUpRequested != never {
+		time.AfterFunc(x.hangUpRequested, func() {
+			if c, open, err := db.RequestHangup(context.Background(), "ada", c.ID, time.Now()); err == nil && open {
+				_, _ = s.Stop(context.Background(), c, s.Hangup) // what fails, the sweep does
+			}
+		})
+	}
+	time.Sleep(phase)
+	for range 10 { // minutes
+		var sweeps sync.WaitGroup
+		for range 2 {
+			sweeps.Go(func() {
+				if _, err := sweep.Run(t.Context()); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		sweeps.Wait()
+		time.Sleep(time.Minute - time.Duration(time.Now().Second())*time.Second + phase)
+	}
+	story, err := db.CallStory(t.Context(), "ada", c.ID, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]int{}
+	for _, e := range story.Events {
+		seen[e.Name]++
+	}
+	if !story.Call.Status.Ended() || seen["ended"] != 1 || seen["answered"] > 1 {
+		t.Errorf("%s %s, timeline %v", story.Call.Status, story.Call.Cause, story.Events)
+	}
+	if d := cmp.Diff(story.Call.AnsweredAt.IsZero(), story.Call.Status != call.Completed); d != "" {
+		t.Errorf("%s, answered %v", story.Call.Status, story.Call.AnsweredAt)
+	}
+	return story.Call
+}
+
+// openCallFlow is the call's workflow with these functions.
+func openCallFlow(t *testing.T, invoke func(ctx context.Context, folder string, payload []byte) ([]byte, error)) *flow.Client {
+	t.Helper()
+	tmpl, err := template.Open("../../template.yaml", template.Values{"LiveKitUrl": "ws://127.0.0.1", "LiveKitApiKey": "k", "LiveKitApiSecret": "s"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	folders := map[string]string{}
+	for _, f := range tmpl.Functions() {
+		folders[f.Name] = f.Folder
+	}
+	flows, err := stepfunctions.Open(stepfunctions.Options{Log: slog.New(slog.DiscardHandler),
+		Invoke: func(ctx context.Context, name string, payload []byte) ([]byte, error) {
+			return invoke(ctx, folders[name], payload)
+		}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := flows.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	arn := load(t, flows, tmpl, "CallMachine")
+	flows.Start()
+	anyone := aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+		return aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}, nil
+	})
+	return flow.Open(aws.Config{Region: "us-east-1", HTTPClient: flows.Client(), Credentials: anyone}, flow.Config{CallMachine: arn})
+}
