@@ -77,6 +77,10 @@ func settings(dir string) platform.Config {
 	return c
 }
 
+// ring is how long the phones of those who can be transferred take to ring, and
+// then to be answered.
+const ring = 600 * time.Millisecond
+
 // more are callees besides the carrier's cast: each behaves as one of the
 // recordings of the real LiveKit SIP.
 var more = map[string]carrier.Script{
@@ -89,6 +93,15 @@ var more = map[string]carrier.Script{
 	"+14155550126": {Status: 200, Auth: carrier.AuthAlways},
 	"+14155550127": {Status: 200, RingFor: 400 * time.Millisecond, HangUpAfter: 50 * time.Millisecond},
 	"+14155550128": {Status: 200, NoRing: true},
+	"+14155550130": {Ring: ring, RingFor: ring, Status: 200, Refer: carrier.Refer{Notify: []int{100, 180, 200}, Bye: true}},
+	"+14155550131": {Ring: ring, RingFor: ring, Status: 200, Refer: carrier.Refer{Notify: []int{100, 180, 200}}},
+	"+14155550132": {Ring: ring, RingFor: ring, Status: 200, Refer: carrier.Refer{Notify: []int{100, 603}}},
+	"+14155550133": {Ring: ring, RingFor: ring, Status: 200, Refer: carrier.Refer{Notify: []int{100, 503}}},
+	"+14155550134": {Ring: ring, RingFor: ring, Status: 200, Refer: carrier.Refer{Notify: []int{}}},
+	"+14155550135": {Ring: ring, RingFor: ring, Status: 200, Refer: carrier.Refer{Notify: []int{100, 200}, NotifyAfter: 21 * time.Second, Bye: true}},
+	"+14155550136": {Ring: ring, RingFor: ring, Status: 200, Refer: carrier.Refer{Notify: []int{100, 180, 200}, NotifyAfter: 3 * time.Second}},
+	"+14155550137": {Ring: ring, RingFor: 5 * time.Second, Status: 200},
+	"+14155550138": {Ring: ring, RingFor: ring, Status: 200},
 	"+14155550140": {Ring: 300 * time.Millisecond, RingFor: 300 * time.Millisecond, Status: 200}, // TestPythonAgent's
 }
 
@@ -190,16 +203,17 @@ func must[T any](u user, method, path string, body any) T {
 
 // details is a call as the API shows it.
 type details struct {
-	CallID      string    `json:"call_id"`
-	Status      string    `json:"status"`
-	Cause       string    `json:"hangup_cause"`
-	SIP         int       `json:"sip_status_code"`
-	RoomName    string    `json:"room_name"`
-	CreatedAt   time.Time `json:"created_at"`
-	AnsweredAt  time.Time `json:"answered_at"`
-	EndedAt     time.Time `json:"ended_at"`
-	Duration    int       `json:"duration_seconds"`
-	PhoneNumber string    `json:"phone_number"`
+	CallID      string      `json:"call_id"`
+	Status      string      `json:"status"`
+	Cause       string      `json:"hangup_cause"`
+	SIP         int         `json:"sip_status_code"`
+	RoomName    string      `json:"room_name"`
+	CreatedAt   time.Time   `json:"created_at"`
+	AnsweredAt  time.Time   `json:"answered_at"`
+	EndedAt     time.Time   `json:"ended_at"`
+	Duration    int         `json:"duration_seconds"`
+	PhoneNumber string      `json:"phone_number"`
+	Transfer    transferred `json:"transfer"`
 	Timeline    []struct {
 		At            time.Time
 		Event, Detail string

@@ -87,7 +87,8 @@ func TestWebhookTrouble(t *testing.T) {
 	for kind := range troubles {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
-			p := spawn(t, t.TempDir(), webhookTrouble+"="+kind)
+			dir := t.TempDir()
+			p := spawn(t, dir, webhookTrouble+"="+kind)
 			// The last of the group's parallel tests to end sees that nothing is left.
 			t.Run("calls", func(t *testing.T) {
 				for _, part := range cast() {
@@ -102,6 +103,15 @@ func TestWebhookTrouble(t *testing.T) {
 							part.most, part.within = part.most+20, part.within+20*time.Second
 						}
 						part.play(t, u)
+					})
+				}
+				p.takeCallsIn(t, dir, kind)
+				for name, callee := range map[string]string{"transferred": "+14155550131", "transferred, the carrier hangs up": "+14155550130"} {
+					t.Run(name, func(t *testing.T) {
+						t.Parallel()
+						u := p.user
+						u.t = t
+						endsTransferred(t, u, callee)
 					})
 				}
 				ended := map[bool]string{true: "unknown", false: "agent_hangup"}

@@ -1,0 +1,226 @@
+package e2e
+
+import (
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/krosai/telephony/local/carrier"
+)
+
+// transferred is what the API says of a transfer.
+type transferred struct {
+	ID     string `json:"transfer_id"`
+	To     string `json:"phone_number"`
+	Status string `json:"status"`
+	SIP    int    `json:"sip_status_code"`
+}
+
+// transfer asks for a transfer and says how long the answer took.
+func (u user) transfer(id, to string) (answer, transferred, time.Duration) {
+	u.t.Helper()
+	asked := time.Now()
+	a := u.do("POST", "/outbound-calls/"+id+"/transfer", request{"phone_number": to})
+	var out struct{ Transfer transferred }
+	if err := json.Unmarshal(a.Body, &out); err != nil {
+		u.t.Fatalf("%d %s: %v", a.Status, a.Body, err)
+	}
+	return a, out.Transfer, time.Since(asked)
+}
+
+// answered places a call and waits until it is answered.
+func (u user) answered(callee string) string {
+	u.t.Helper()
+	id := u.place(callee, nil).CallID
+	u.until(id, 20*time.Second, is("in_progress"))
+	return id
+}
+
+// referred is the carrier's view of the call that was asked to be transferred to
+// a number.
+func referred(to string) (carrier.CallInfo, bool) {
+	for _, c := range shared.Carrier.Calls() {
+		if slices.Contains(c.Refers, "tel:"+to) {
+			return c, true
+		}
+	}
+	return carrier.CallInfo{}, false
+}
+
+// Each thing that a carrier can say to a transfer, as in the recordings of the
+// real LiveKit SIP.
+func TestTransfer(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name, callee string
+		status       string
+		sip          int
+		least, most  time.Duration // until the answer
+		cause        string        // of the end; empty: the call goes on
+		endedBy      string        // as the carrier sees it
+	}{
+		{"LiveKit hangs up", "+14155550131", "completed", 200, 0, 5 * time.Second, "transferred", "bye-in"},
+		{"the carrier hangs up", "+14155550130", "completed", 200, 0, 5 * time.Second, "transferred", "bye-out"},
+		{"refused", "+14155550108", "failed", 603, 0, 5 * time.Second, "", ""},
+		{"target busy", "+14155550109", "failed", 486, 0, 5 * time.Second, "", ""},
+		{"target declines", "+14155550132", "failed", 603, 0, 5 * time.Second, "", ""},
+		{"target unreachable", "+14155550133", "failed", 503, 0, 5 * time.Second, "", ""},
+		{"no word", "+14155550134", "unknown", 0, 19 * time.Second, 25 * time.Second, "", ""},
+		{"the word comes late", "+14155550135", "unknown", 0, 19 * time.Second, 25 * time.Second, "unknown", "bye-out"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			u, to := demo(t, shared), fresh()
+			id := u.answered(tt.callee)
+			a, got, took := u.transfer(id, to)
+			if d := cmp.Diff(transferred{ID: got.ID, To: to, Status: tt.status, SIP: tt.sip}, got); a.Status != http.StatusOK || d != "" {
+				t.Errorf("%s: %s", a.Body, d)
+			}
+			if took < tt.least || took > tt.most {
+				t.Errorf("took %s, want %s to %s", took, tt.least, tt.most)
+			}
+			if c, ok := referred(to); !ok || len(c.Refers) != 1 {
+				t.Errorf("the carrier was asked %v", c.Refers)
+			}
+			if tt.cause == "" {
+				time.Sleep(1500 * time.Millisecond)
+				if d := u.details(id); d.Status != "in_progress" || d.Transfer != got {
+					t.Errorf("after it the call is %s %s, transfer %+v", d.Status, d.Cause, d.Transfer)
+				}
+				if end := u.hangUp(id); end.Status != "completed" || end.Cause != "api_hangup" {
+					t.Errorf("hung up: %s %s", end.Status, end.Cause)
+				}
+				return
+			}
+			d := u.until(id, 15*time.Second, details.over)
+			if d.Status != "completed" || d.Cause != tt.cause || !strings.HasSuffix(d.events(), " answered transfer ended") || d.Transfer != got {
+				t.Errorf("ended as %s %s, %s, transfer %+v", d.Status, d.Cause, d.events(), d.Transfer)
+			}
+			if c, _ := referred(to); c.EndedBy != tt.endedBy {
+				t.Errorf("the carrier saw it end by %q, want %q", c.EndedBy, tt.endedBy)
+			}
+		})
+	}
+}
+
+// endsTransferred transfers a call and waits for its end, which no webhook is
+// needed for.
+func endsTransferred(t *testing.T, u user, callee string) {
+	t.Helper()
+	id := u.answered(callee)
+	if a, got, _ := u.transfer(id, fresh()); got.Status != "completed" {
+		t.Errorf("%d %s", a.Status, a.Body)
+	}
+	if d := u.until(id, 25*time.Second, details.over); d.Status != "completed" || d.Cause != "transferred" {
+		t.Errorf("%s %s", d.Status, d.Cause)
+	}
+}
+
+// A second target is refused while the first is being asked, which is not
+// disturbed.
+func TestSecondTransfer(t *testing.T) {
+	t.Parallel()
+	u, first, second := demo(t, shared), fresh(), fresh()
+	id := u.answered("+14155550136")
+	done := make(chan transferred, 1)
+	go func() {
+		_, got, _ := u.transfer(id, first)
+		done <- got
+	}()
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		if _, asked := referred(first); asked {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal("the carrier was not asked")
+		}
+	}
+	for _, to := range []string{second, first} {
+		if a, _, _ := u.transfer(id, to); a.Status != http.StatusConflict || a.problem(t).Code != "TRANSFER_IN_PROGRESS" {
+			t.Errorf("%d %s", a.Status, a.Body)
+		}
+	}
+	if got := <-done; got.Status != "completed" {
+		t.Errorf("the first: %+v", got)
+	}
+	if d := u.until(id, 5*time.Second, details.over); d.Cause != "transferred" {
+		t.Errorf("ended as %s", d.Cause)
+	}
+	if c, _ := referred(first); len(c.Refers) != 1 {
+		t.Errorf("the carrier was asked %v", c.Refers)
+	}
+}
+
+// LiveKit would keep the transfer of a ringing phone and carry it out on answer.
+func TestTransferWhileRinging(t *testing.T) {
+	t.Parallel()
+	u, to := demo(t, shared), fresh()
+	id := u.place("+14155550137", nil).CallID
+	u.until(id, 10*time.Second, is("ringing"))
+	if a, _, _ := u.transfer(id, to); a.Status != http.StatusConflict || a.problem(t).Code != "CALL_NOT_ACTIVE" {
+		t.Errorf("%d %s", a.Status, a.Body)
+	}
+	u.until(id, 20*time.Second, is("in_progress"))
+	time.Sleep(time.Second)
+	if c, asked := referred(to); asked {
+		t.Errorf("the carrier was asked %v", c.Refers)
+	}
+	u.hangUp(id)
+	if a, _, _ := u.transfer(id, to); a.Status != http.StatusConflict || a.problem(t).Code != "CALL_NOT_ACTIVE" {
+		t.Errorf("over: %d %s", a.Status, a.Body)
+	}
+}
+
+// Nothing but a number that may be called reaches the carrier.
+func TestTransferGate(t *testing.T) {
+	t.Parallel()
+	u := demo(t, shared)
+	id := u.answered("+14155550138")
+	for to, code := range map[string]string{"sip:+14155550111@203.0.113.9": "INVALID_REQUEST", "tel:+14155550111": "INVALID_REQUEST",
+		"+14155550111;isub=1": "INVALID_REQUEST", "+442079460000": "DESTINATION_NOT_ALLOWED", "+19005550100": "DESTINATION_NOT_ALLOWED"} {
+		if a, _, _ := u.transfer(id, to); a.problem(t).Code != code {
+			t.Errorf("%s: %d %s", to, a.Status, a.Body)
+		}
+	}
+	for _, c := range shared.Carrier.Calls() {
+		if c.Callee == "+14155550138" && len(c.Refers) > 0 {
+			t.Errorf("the carrier was asked %v", c.Refers)
+		}
+	}
+	if d := u.details(id); d.Status != "in_progress" || d.Transfer != (transferred{}) || strings.Contains(d.events(), "transfer") {
+		t.Errorf("%s, %+v, %s", d.Status, d.Transfer, d.events())
+	}
+	u.hangUp(id)
+}
+
+// A hang-up during a transfer ends the call at once, and nobody says that the
+// transfer was a success, though LiveKit does.
+func TestHangUpDuringTransfer(t *testing.T) {
+	t.Parallel()
+	u, to := demo(t, shared), fresh()
+	id := u.answered("+14155550134")
+	done := make(chan transferred, 1)
+	go func() {
+		_, got, _ := u.transfer(id, to)
+		done <- got
+	}()
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		if _, asked := referred(to); asked {
+			break
+		}
+	}
+	if end := u.hangUp(id); end.Status != "completed" || end.Cause != "api_hangup" {
+		t.Errorf("%s %s", end.Status, end.Cause)
+	}
+	if got := <-done; got.Status != "unknown" {
+		t.Errorf("%+v", got)
+	}
+	if d := u.details(id); d.Transfer.Status != "unknown" || d.Cause != "api_hangup" {
+		t.Errorf("%+v, %s", d.Transfer, d.Cause)
+	}
+}
