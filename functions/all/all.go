@@ -87,7 +87,7 @@ func HTTP(d Deps) map[string]api.Endpoint {
 		"addnumber":           &addnumber.Endpoint{Numbers: d.DB, Requests: d.DB, Flow: d.Flow, Now: d.Now, Log: d.Log},
 		"addtranscript":       &addtranscript.Endpoint{Calls: d.DB, TokenKey: d.Agents.TokenKey, Now: d.Now},
 		"approverequest":      &approverequest.Endpoint{Requests: d.DB, Numbers: d.DB, Flow: d.Flow, Now: d.Now, Log: d.Log},
-		"calldetails":         &calldetails.Endpoint{Calls: d.DB},
+		"calldetails":         &calldetails.Endpoint{Calls: d.DB, Now: d.Now},
 		"callstats":           &callstats.Endpoint{Stats: d.DB, Now: d.Now},
 		"configurenumber":     &configurenumber.Endpoint{Numbers: d.DB, Limits: d.DB, LiveKit: d.LiveKit, Now: d.Now, AllowLoopback: d.AllowLoopback},
 		"createcall":          &createcall.Endpoint{Calls: d.DB, Numbers: d.DB, Flow: d.Flow, Now: d.Now},

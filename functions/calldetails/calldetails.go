@@ -4,6 +4,7 @@ package calldetails
 import (
 	"context"
 	"net/http"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -12,17 +13,23 @@ import (
 	"github.com/krosai/telephony/shared/call"
 )
 
-// Calls reads a user's call with its timeline; another's is fault.NotFound.
+// Calls reads a user's call with its timeline and its summary, and its transcript
+// if that is wanted; another's is fault.NotFound.
 type Calls interface {
 	CallStory(ctx context.Context, userID, id string, withTurns bool) (call.Story, error)
 }
 
 // Endpoint shows calls.
-type Endpoint struct{ Calls Calls }
+type Endpoint struct {
+	Calls Calls
+	Now   func() time.Time
+}
 
-// Input names the call.
+// Input names the call and what is wanted of it.
 type Input struct {
-	CallID string `path:"call_id" doc:"The call to show"`
+	CallID            string `path:"call_id" doc:"The call to show"`
+	IncludeTranscript bool   `query:"include_transcript" doc:"Show what was said"`
+	IncludeSummary    bool   `query:"include_summary" doc:"Show the summary"`
 }
 
 // Output is the call.
@@ -51,6 +58,8 @@ type View struct {
 	Duration       int               `json:"duration_seconds" doc:"Talk time"`
 	Transfer       *Transfer         `json:"transfer" doc:"The last attempt to connect the phone to another number; null when there was none"`
 	Timeline       []Event           `json:"timeline"`
+	Transcript     []Turn            `json:"transcript,omitzero" required:"false" doc:"If asked for: the turns in the order in which they were spoken"`
+	Summary        *Summary          `json:"summary,omitempty" doc:"If asked for"`
 }
 
 // Event is one line of the timeline.
@@ -80,12 +89,19 @@ func (e *Endpoint) show(ctx context.Context, in *Input) (*Output, error) {
 		return nil, err
 	}
 
-	s, err := e.Calls.CallStory(ctx, api.CallerOf(ctx).UserID, in.CallID, false)
+	s, err := e.Calls.CallStory(ctx, api.CallerOf(ctx).UserID, in.CallID, in.IncludeTranscript)
 	if err != nil {
 		return nil, err
 	}
 
-	return &Output{view(s.Call, s.Events)}, nil
+	v := view(s.Call, s.Events)
+	if in.IncludeTranscript {
+		v.Transcript = transcript(s.Turns)
+	}
+	if in.IncludeSummary {
+		v.Summary = summary(s.SummaryNow(e.Now()))
+	}
+	return &Output{v}, nil
 }
 
 func view(c call.Call, events []call.Event) View {

@@ -38,7 +38,7 @@ func newHandler(t *testing.T, scopes ...string) (*storetest.Database, http.Handl
 		t.Fatal(err)
 	}
 	edge := &api.Edge{Keys: db, Now: time.Now, Log: slog.New(slog.DiscardHandler)}
-	return db, edge.Handler(&calldetails.Endpoint{Calls: db})
+	return db, edge.Handler(&calldetails.Endpoint{Calls: db, Now: time.Now})
 }
 
 func create(t *testing.T, db *storetest.Database, c call.Call) {
@@ -56,11 +56,18 @@ type reply struct {
 // details sends the sample event, asking for another call if id is not its own.
 func details(t *testing.T, h http.Handler, callID string) reply {
 	t.Helper()
+	return detailsWith(t, h, callID, "")
+}
+
+// detailsWith sends the sample event with another call and a query.
+func detailsWith(t *testing.T, h http.Handler, callID, query string) reply {
+	t.Helper()
 	event, err := os.ReadFile("../../events/calldetails.json")
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, err := lambdahttp.Handler(h).Invoke(context.Background(), bytes.ReplaceAll(event, []byte(id), []byte(callID)))
+	out, err := lambdahttp.Handler(h).Invoke(context.Background(), bytes.ReplaceAll(bytes.ReplaceAll(event, []byte(id), []byte(callID)),
+		[]byte(`"rawQueryString": ""`), []byte(`"rawQueryString": "`+query+`"`)))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,28 +24,26 @@ const (
 	turnsKey   = "turns"
 )
 
-type turnRow struct {
+// storyRow is any row of a story but the record. Each kind has the members it
+// needs: those of the timeline are written as eventRow.
+type storyRow struct {
 	ID       string `dynamodbav:"call_id"`
 	SK       string `dynamodbav:"sk"`
-	Role     string `dynamodbav:"role"`
-	Content  string `dynamodbav:"content"`
 	At       Time   `dynamodbav:"at"`
+	Event    string `dynamodbav:"event,omitempty"`
+	Detail   string `dynamodbav:"detail,omitempty"`
+	Role     string `dynamodbav:"role,omitempty"`
+	Content  string `dynamodbav:"content,omitempty"`
 	Received Time   `dynamodbav:"received_at"`
-	Place    int    `dynamodbav:"place"` // among those received together
+	Place    int    `dynamodbav:"place,omitempty"` // among those received together
+	Status   string `dynamodbav:"status,omitempty"`
+	Text     string `dynamodbav:"text,omitempty"`
+	Model    string `dynamodbav:"model,omitempty"`
+	Reason   string `dynamodbav:"reason,omitempty"`
 }
 
-type summaryRow struct {
-	ID        string `dynamodbav:"call_id"`
-	SK        string `dynamodbav:"sk"`
-	Status    string `dynamodbav:"status"`
-	Text      string `dynamodbav:"text,omitempty"`
-	Model     string `dynamodbav:"model,omitempty"`
-	Reason    string `dynamodbav:"reason,omitempty"`
-	CreatedAt Time   `dynamodbav:"created_at"`
-}
-
-func (r summaryRow) summary() call.Summary {
-	return call.Summary{Status: call.SummaryStatus(r.Status), Text: r.Text, Model: r.Model, Reason: r.Reason, CreatedAt: r.CreatedAt.Time}
+func (r *storyRow) summary() call.Summary {
+	return call.Summary{Status: call.SummaryStatus(r.Status), Text: r.Text, Model: r.Model, Reason: r.Reason, CreatedAt: r.At.Time}
 }
 
 // CallStory reads a user's call with its timeline and its summary, and its turns
@@ -73,59 +71,43 @@ func (db *DB) story(ctx context.Context, id string, withTurns bool) (call.Story,
 		query.ExpressionAttributeValues[":turns"] = text(turnKey)
 	}
 	var s call.Story
-	var events []*eventRow
-	var turns []*turnRow
-	for pages := dynamodb.NewQueryPaginator(db.client, query); pages.HasMorePages(); {
-		page, err := pages.NextPage(ctx)
+	var rows []*storyRow
+	for more := true; more; {
+		page, err := db.client.Query(ctx, query)
 		if err != nil {
 			return s, broken("read call story", err)
 		}
 		for _, row := range page.Items {
-			if err := sortRow(row, &s, &events, &turns); err != nil {
+			r, err := decode[storyRow](row)
+			if err == nil && r.SK == recordKey {
+				s.Call, err = callFrom(row)
+			}
+			if err != nil {
 				return s, err
 			}
+			rows = append(rows, &r)
 		}
+		query.ExclusiveStartKey, more = page.LastEvaluatedKey, len(page.LastEvaluatedKey) > 0
 	}
 	if s.Call.ID == "" {
 		return call.Story{}, fault.Missing("call")
 	}
-	slices.SortFunc(events, func(a, b *eventRow) int {
-		return cmp.Or(a.At.Compare(b.At.Time), cmp.Compare(order[a.Name], order[b.Name]), cmp.Compare(a.SK, b.SK))
+	slices.SortFunc(rows, func(a, b *storyRow) int {
+		return cmp.Or(a.At.Compare(b.At.Time), cmp.Compare(order[a.Event], order[b.Event]), a.Received.Compare(b.Received.Time),
+			cmp.Compare(a.Place, b.Place), cmp.Compare(a.SK, b.SK))
 	})
-	for _, r := range events {
-		s.Events = append(s.Events, call.Event{At: r.At.Time, Name: r.Name, Detail: r.Detail})
-	}
-	slices.SortFunc(turns, func(a, b *turnRow) int {
-		return cmp.Or(a.At.Compare(b.At.Time), a.Received.Compare(b.Received.Time), cmp.Compare(a.Place, b.Place), cmp.Compare(a.SK, b.SK))
-	})
-	for _, r := range turns {
-		s.Turns = append(s.Turns, call.Turn{ID: strings.TrimPrefix(r.SK, turnKey), Role: call.Role(r.Role), Content: r.Content,
-			At: r.At.Time, Received: r.Received.Time})
+	for _, r := range rows {
+		switch {
+		case r.SK == summaryKey:
+			s.Summary = r.summary()
+		case strings.HasPrefix(r.SK, eventKey):
+			s.Events = append(s.Events, call.Event{At: r.At.Time, Name: r.Event, Detail: r.Detail})
+		case strings.HasPrefix(r.SK, turnKey):
+			s.Turns = append(s.Turns, call.Turn{ID: strings.TrimPrefix(r.SK, turnKey), Role: call.Role(r.Role), Content: r.Content,
+				At: r.At.Time, Received: r.Received.Time})
+		}
 	}
 	return s, nil
-}
-
-// sortRow puts a row of a call's partition where it belongs.
-func sortRow(row item, s *call.Story, events *[]*eventRow, turns *[]*turnRow) (err error) {
-	sk, ok := row["sk"].(*types.AttributeValueMemberS)
-	switch {
-	case !ok || sk.Value == turnsKey:
-	case sk.Value == recordKey:
-		s.Call, err = callFrom(row)
-	case sk.Value == summaryKey:
-		var r summaryRow
-		r, err = decode[summaryRow](row)
-		s.Summary = r.summary()
-	case strings.HasPrefix(sk.Value, eventKey):
-		var r eventRow
-		r, err = decode[eventRow](row)
-		*events = append(*events, &r)
-	case strings.HasPrefix(sk.Value, turnKey):
-		var r turnRow
-		r, err = decode[turnRow](row)
-		*turns = append(*turns, &r)
-	}
-	return err
 }
 
 // order breaks ties between events of one millisecond.
@@ -147,11 +129,11 @@ func (db *DB) AddTurns(ctx context.Context, callID string, turns []call.Turn, no
 	if !c.TakesTurns(now) {
 		return fault.New(fault.Conflict, "CALL_NOT_ACTIVE", "the call has ended, and its transcript is closed")
 	}
-	var rows []turnRow
+	var rows []storyRow
 	for i, t := range turns {
 		sk := turnKey + t.ID
-		if !slices.ContainsFunc(rows, func(r turnRow) bool { return r.SK == sk }) {
-			rows = append(rows, turnRow{ID: callID, SK: sk, Role: string(t.Role), Content: t.Content, At: Time{t.At}, Received: Time{now}, Place: i})
+		if !slices.ContainsFunc(rows, func(r storyRow) bool { return r.SK == sk }) {
+			rows = append(rows, storyRow{ID: callID, SK: sk, Role: string(t.Role), Content: t.Content, At: Time{t.At}, Received: Time{now}, Place: i})
 		}
 	}
 	for len(rows) > 0 {
@@ -164,7 +146,7 @@ func (db *DB) AddTurns(ctx context.Context, callID string, turns []call.Turn, no
 		case len(known) == 0:
 			return fault.New(fault.Conflict, "TRANSCRIPT_FULL", "a transcript holds at most %d turns and %d bytes", call.MaxTurns, call.MaxTurnBytes)
 		}
-		rows = slices.DeleteFunc(rows, func(r turnRow) bool { return known[r.SK] })
+		rows = slices.DeleteFunc(rows, func(r storyRow) bool { return known[r.SK] })
 	}
 	return nil
 }
@@ -172,7 +154,7 @@ func (db *DB) AddTurns(ctx context.Context, callID string, turns []call.Turn, no
 // putTurns writes turns if none of them is known and there is room for all. If
 // not, it writes nothing and returns those that are known: none means that there
 // is no room.
-func (db *DB) putTurns(ctx context.Context, callID string, rows []turnRow) (known map[string]bool, err error) {
+func (db *DB) putTurns(ctx context.Context, callID string, rows []storyRow) (known map[string]bool, err error) {
 	writes, size := make([]types.TransactWriteItem, 1, len(rows)+1), 0
 	for _, r := range rows {
 		row, err := encode(r)
@@ -205,8 +187,8 @@ func (db *DB) putTurns(ctx context.Context, callID string, rows []turnRow) (know
 // SaveSummary writes the summary of a call, once: the first one stands, and is
 // returned.
 func (db *DB) SaveSummary(ctx context.Context, callID string, s call.Summary) (call.Summary, error) {
-	row, err := encode(summaryRow{ID: callID, SK: summaryKey, Status: string(s.Status), Text: s.Text, Model: s.Model, Reason: s.Reason,
-		CreatedAt: Time{s.CreatedAt}})
+	row, err := encode(storyRow{ID: callID, SK: summaryKey, Status: string(s.Status), Text: s.Text, Model: s.Model, Reason: s.Reason,
+		At: Time{s.CreatedAt}})
 	if err != nil {
 		return s, err
 	}
@@ -214,7 +196,7 @@ func (db *DB) SaveSummary(ctx context.Context, callID string, s call.Summary) (c
 		ConditionExpression:                 aws.String("attribute_not_exists(sk)"),
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld})
 	if first, no := refused(err); no {
-		r, err := decode[summaryRow](first)
+		r, err := decode[storyRow](first)
 		return r.summary(), err
 	}
 	return s, broken("save summary", err)

@@ -12,5 +12,5 @@ import (
 
 func main() {
 	db := store.Open(env.AWS(), env.Must[store.Config](), time.Now)
-	lambdahttp.Start(db, &calldetails.Endpoint{Calls: db})
+	lambdahttp.Start(db, &calldetails.Endpoint{Calls: db, Now: time.Now})
 }
