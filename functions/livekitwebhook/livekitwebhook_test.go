@@ -272,6 +272,15 @@ func TestAgentLeft(t *testing.T) {
 			_, _, err := b.db.RequestHangup(b.Context(), "ada", id, b.now)
 			b.must(err)
 		}, call.APIHangup, 2},
+		{"being transferred", func(b *bench) {
+			b.agentLeaves()
+			_, err := b.db.BeginTransfer(b.Context(), "ada", id, call.Transfer{ID: "tr_1", To: "+14155550109", At: b.now})
+			b.must(err)
+		}, nil, "", 0},
+		{"being transferred meanwhile", (*bench).agentLeaves, func(b *bench) {
+			_, err := b.db.BeginTransfer(b.Context(), "ada", id, call.Transfer{ID: "tr_1", To: "+14155550109", At: b.now})
+			b.must(err)
+		}, "", 1},
 		{"ended meanwhile", (*bench).agentLeaves, func(b *bench) {
 			c, err := b.db.Call(b.Context(), id)
 			b.must(err)
