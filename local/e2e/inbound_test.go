@@ -1,0 +1,346 @@
+package e2e
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	lkproto "github.com/livekit/protocol/livekit"
+	lksdk "github.com/livekit/server-sdk-go/v2"
+
+	"github.com/krosai/telephony/local/carrier"
+	"github.com/krosai/telephony/local/platform"
+	"github.com/krosai/telephony/shared/call"
+	"github.com/krosai/telephony/shared/number"
+)
+
+// line is a number that takes calls in, and its owner, who has no other.
+type line struct {
+	user
+	id, e164, owner string
+}
+
+func newLine(t *testing.T, agent string) line {
+	t.Helper()
+	owner := fmt.Sprintf("owner-%d", last.Add(1))
+	token, err := platform.Token(shared.Config, owner, nil, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := line{user: user{t, shared.Access.URL, token}, owner: owner, e164: fmt.Sprintf("+23482%08d", 10000000+last.Add(1))}
+	l.id = number.ID(l.e164)
+	err = shared.DB.PutNumber(t.Context(), number.Number{ID: l.id, E164: l.e164, Country: "NG", Type: "mobile", UserID: owner,
+		Capabilities: []string{"inbound", "outbound"}, AssignedAt: time.Now(), UpdatedAt: time.Now()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	must[configuration](l.user, "POST", "/outbound-calls/phone-numbers/"+l.id+"/configure",
+		request{"sip_trunk": trunk(shared.Access.Carrier, "let-me-call"), "dispatch_rule": rule(agent)})
+	return l
+}
+
+// ring calls the line from a number.
+func (l line) ring(from string, o carrier.CallOptions) *carrier.OutCall {
+	l.t.Helper()
+	o.From, o.To = from, l.e164
+	phone, err := shared.Carrier.Call(l.t.Context(), shared.Access.SIP, o)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	return phone
+}
+
+// inboundFrom waits for the history to show the call that came in from a number.
+func (u user) inboundFrom(from string, patience time.Duration) details {
+	u.t.Helper()
+	for end := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
+		calls := must[struct{ Data []details }](u, "GET", "/outbound-calls?"+url.Values{"direction": {"inbound"}}.Encode(), nil).Data
+		for _, c := range calls {
+			if c.PhoneNumber == from {
+				return c
+			}
+		}
+		if time.Now().After(end) {
+			u.t.Fatalf("no call of %s came in within %s", from, patience)
+		}
+	}
+}
+
+// refusal is the SIP status a caller got, 0 when they were answered.
+func refusal(t *testing.T, phone *carrier.OutCall) int {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 40*time.Second)
+	defer cancel()
+	err := phone.Answered(ctx)
+	if refused, ok := errors.AsType[*carrier.StatusError](err); ok {
+		return refused.Code
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return 0
+}
+
+// ended waits for the end of the call from a number, and says how it was.
+func (l line) ended(from string) (details, string) {
+	l.t.Helper()
+	d := l.until(l.inboundFrom(from, 10*time.Second).CallID, 50*time.Second, details.over)
+	return d, strings.Join([]string{d.Status, d.Cause, d.events()}, " ")
+}
+
+func TestInbound(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name    string
+		agent   string
+		options carrier.CallOptions
+		act     func(l line, callID string) // once answered, or once ringing when nobody answers
+		sip     int                         // what the caller gets; 0: an answer
+		want    string
+	}{
+		{"the caller hangs up", "demo-agent", carrier.CallOptions{Script: carrier.Script{HangUpAfter: 3 * time.Second}}, nil, 0,
+			"completed callee_hangup ringing answered ended"},
+		{"hung up through the API", "demo-agent", carrier.CallOptions{}, func(l line, id string) { l.hangUp(id) }, 0,
+			"completed api_hangup ringing answered ended"},
+		{"the agent hangs up", "demo-agent", carrier.CallOptions{}, line.deleteRoom, 0,
+			"completed agent_hangup ringing answered ended"},
+		{"the agent leaves", "demo-agent", carrier.CallOptions{}, line.removeAgent, 0,
+			"completed agent_hangup ringing answered ended"},
+		{"transferred", "demo-agent", carrier.CallOptions{}, func(l line, id string) { l.transfer(id, "completed") }, 0,
+			"completed transferred ringing answered transfer ended"},
+		{"transfer refused", "demo-agent", carrier.CallOptions{Script: carrier.Script{HangUpAfter: 4 * time.Second, Refer: carrier.Refer{Status: 603}}},
+			func(l line, id string) { l.transfer(id, "failed") }, 0,
+			"completed callee_hangup ringing answered transfer ended"},
+		{"the caller gives up", "nobody", carrier.CallOptions{RingTimeout: 3 * time.Second}, nil, 487,
+			"no_answer callee_hangup ringing ended"},
+		{"hung up through the API while it rings", "nobody", carrier.CallOptions{}, func(l line, id string) { l.hangUp(id) }, 486,
+			"canceled api_hangup ringing ended"},
+		{"no agent", "nobody", carrier.CallOptions{}, nil, 486,
+			"failed agent_unavailable ringing ended"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			l, from := newLine(t, tt.agent), fresh()
+			phone := l.ring(from, tt.options)
+			c := l.inboundFrom(from, 10*time.Second)
+			wanted := is("in_progress")
+			if tt.sip != 0 {
+				wanted = is("ringing")
+			}
+			if tt.act != nil {
+				l.until(c.CallID, 20*time.Second, wanted)
+				tt.act(l, c.CallID)
+			}
+			if got := refusal(t, phone); got != tt.sip {
+				t.Errorf("the caller got %d, want %d", got, tt.sip)
+			}
+			d, got := l.ended(from)
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+			select {
+			case <-phone.Done():
+			case <-time.After(3 * time.Second):
+				t.Errorf("the caller's phone is %s", phone.Info().State)
+			}
+			l.seen(d, from)
+		})
+	}
+}
+
+// seen checks what the owner of the line sees of its only call.
+func (l line) seen(d details, from string) {
+	l.t.Helper()
+	type view struct {
+		CallID        string `json:"call_id"`
+		Direction     string `json:"direction"`
+		PhoneNumber   string `json:"phone_number"`
+		FromNumber    string `json:"from_number"`
+		PhoneNumberID string `json:"phone_number_id"`
+	}
+	want := []view{{d.CallID, "inbound", from, l.e164, l.id}}
+	for _, path := range []string{"/outbound-calls", "/outbound-calls?direction=inbound&phone_number_id=" + l.id} {
+		if diff := cmp.Diff(want, must[struct{ Data []view }](l.user, "GET", path, nil).Data); diff != "" {
+			l.t.Errorf("%s (-want +got):\n%s", path, diff)
+		}
+	}
+	if diff := cmp.Diff(want[0], must[view](l.user, "GET", "/outbound-calls/"+d.CallID+"/details", nil)); diff != "" {
+		l.t.Errorf("details (-want +got):\n%s", diff)
+	}
+	type stats struct {
+		Total    int            `json:"total_calls"`
+		ByStatus map[string]int `json:"by_status"`
+		Active   int            `json:"active_calls"`
+	}
+	s := must[stats](l.user, "GET", "/outbound-calls/stats", nil)
+	if s.Total != 1 || s.ByStatus[d.Status] != 1 || s.Active != 0 {
+		l.t.Errorf("statistics %+v", s)
+	}
+}
+
+func (l line) deleteRoom(id string) {
+	l.t.Helper()
+	if err := shared.LiveKit.DeleteRoom(l.t.Context(), l.details(id).RoomName); err != nil {
+		l.t.Error(err)
+	}
+}
+
+func (l line) removeAgent(id string) {
+	l.t.Helper()
+	a := shared.Access
+	rooms, room := lksdk.NewRoomServiceClient(a.LiveKitURL, a.LiveKitKey, a.LiveKitSecret), l.details(id).RoomName
+	in, err := rooms.ListParticipants(l.t.Context(), &lkproto.ListParticipantsRequest{Room: room})
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	for _, p := range in.Participants {
+		if p.Kind == lkproto.ParticipantInfo_AGENT {
+			if _, err := rooms.RemoveParticipant(l.t.Context(), &lkproto.RoomParticipantIdentity{Room: room, Identity: p.Identity}); err != nil {
+				l.t.Error(err)
+			}
+		}
+	}
+}
+
+func (l line) transfer(id, want string) {
+	l.t.Helper()
+	got := must[struct {
+		Transfer struct {
+			Status string `json:"status"`
+		} `json:"transfer"`
+	}](l.user, "POST", "/outbound-calls/"+id+"/transfer", request{"phone_number": "+2348012345678"})
+	if got.Transfer.Status != want {
+		l.t.Errorf("the transfer is %s, want %s", got.Transfer.Status, want)
+	}
+}
+
+// TestInboundTranscript: the agent of a call that came in learns from the room
+// where its transcript goes, and both sides are heard.
+func TestInboundTranscript(t *testing.T) {
+	t.Parallel()
+	l, from := newLine(t, "demo-agent"), fresh()
+	phone := l.ring(from, carrier.CallOptions{Script: carrier.Script{HangUpAfter: 6 * time.Second}})
+	d, _ := l.ended(from)
+	if d.Status != "completed" || phone.RTPReceived() < 200 {
+		t.Errorf("%s %s, the caller heard %d packets", d.Status, d.Cause, phone.RTPReceived())
+	}
+	var story call.Story
+	for end := time.Now().Add(10 * time.Second); len(story.Turns) < 2 && time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+		var err error
+		if story, err = shared.DB.CallStory(t.Context(), l.owner, d.CallID, true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(story.Turns) < 2 || story.Turns[0].Role != "agent" || story.Turns[1].Role != "callee" {
+		t.Errorf("transcript %v", story.Turns)
+	}
+}
+
+// TestInboundOfOthers: a caller may withhold their number; a number that is not
+// configured takes no calls, and no record is made of who tried.
+func TestInboundOfOthers(t *testing.T) {
+	t.Parallel()
+	l := newLine(t, "demo-agent")
+	l.ring("anonymous", carrier.CallOptions{Script: carrier.Script{HangUpAfter: time.Second}})
+	if d, got := l.ended("anonymous"); got != "completed callee_hangup ringing answered ended" {
+		t.Errorf("%s: %s", d.CallID, got)
+	}
+	removed := must[configuration](l.user, "DELETE", "/outbound-calls/phone-numbers/"+l.id+"/configuration?config_type=dispatch_rule", nil)
+	phone := l.ring(fresh(), carrier.CallOptions{RingTimeout: 4 * time.Second})
+	if got := refusal(t, phone); got != 487 {
+		t.Errorf("without a rule (%s) the caller got %d", removed.Status, got)
+	}
+	if calls := must[struct{ Data []details }](l.user, "GET", "/outbound-calls", nil).Data; len(calls) != 1 {
+		t.Errorf("%d calls, want the anonymous one", len(calls))
+	}
+}
+
+// TestManyInboundAtOnce: each of the calls that come in at the same moment is one
+// record with its own end.
+func TestManyInboundAtOnce(t *testing.T) {
+	t.Parallel()
+	l := newLine(t, "demo-agent")
+	callers := map[string]*carrier.OutCall{}
+	for range 10 {
+		from := fresh()
+		callers[from] = l.ring(from, carrier.CallOptions{Script: carrier.Script{HangUpAfter: 3 * time.Second}})
+	}
+	for from := range callers {
+		if _, got := l.ended(from); got != "completed callee_hangup ringing answered ended" {
+			t.Errorf("%s: %s", from, got)
+		}
+	}
+	if calls := must[struct{ Data []details }](l.user, "GET", "/outbound-calls", nil).Data; len(calls) != len(callers) {
+		t.Errorf("%d records of %d calls", len(calls), len(callers))
+	}
+}
+
+// takeCallsIn calls the demo number of a platform in another process, whose
+// webhooks are in this kind of trouble.
+func (p process) takeCallsIn(t *testing.T, dir, kind string) {
+	network, err := carrier.Start(carrier.Options{Addr: "127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { network.Close() })
+	u := p.user
+	u.t = t
+	for _, tt := range []struct {
+		name   string
+		script carrier.Script
+		act    func(d details) error
+		cause  string
+	}{
+		{"the caller hangs up", carrier.Script{HangUpAfter: 12 * time.Second}, nil, "callee_hangup"},
+		{"the agent deletes the room", carrier.Script{}, func(d details) error { return p.livekit.DeleteRoom(t.Context(), d.RoomName) },
+			map[bool]string{true: "unknown", false: "agent_hangup"}[kind == "lost"]},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			u, from := u, fresh()
+			u.t = t
+			phone, err := network.Call(t.Context(), sipAddress(t, dir), carrier.CallOptions{From: from, To: "+2348012345678", Script: tt.script})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := refusal(t, phone); got != 0 {
+				t.Fatalf("the caller got %d", got)
+			}
+			d := u.until(u.inboundFrom(from, 10*time.Second).CallID, 10*time.Second, is("in_progress"))
+			if tt.act != nil {
+				if err := tt.act(d); err != nil {
+					t.Fatal(err)
+				}
+			}
+			d = u.until(d.CallID, 50*time.Second, details.over)
+			if d.Status != "completed" || d.Cause != tt.cause || d.events() != "ringing answered ended" {
+				t.Errorf("%s %s, %s; want completed %s", d.Status, d.Cause, d.events(), tt.cause)
+			}
+		})
+	}
+}
+
+// sipAddress is where a platform in another process takes calls.
+func sipAddress(t *testing.T, dir string) string {
+	t.Helper()
+	f, err := os.Open(filepath.Join(dir, "env"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		if address, ok := strings.CutPrefix(lines.Text(), "KROS_SIP="); ok {
+			return address
+		}
+	}
+	t.Fatal("the platform does not say where it takes calls")
+	return ""
+}
