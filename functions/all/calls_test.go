@@ -251,7 +251,11 @@ func TestSweepLeavesLiveCallsAlone(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	w.livekit.Fail("ListParticipants", livekittest.ErrorBefore)
-	if r := w.sweep(); r.Ended != 0 || r.Failures != 1 {
+	if r := w.sweep(); r.Ended != 0 || r.Failures != 0 {
+		t.Errorf("nothing to ask LiveKit: %+v", r)
+	}
+	w.livekit.Leave(w.id, "agent")
+	if r := w.sweep(); r.Ended != 0 || r.Doubtful != 1 || r.Failures != 1 {
 		t.Errorf("LiveKit silent: %+v", r)
 	}
 	w.livekit.Fail("ListRooms", livekittest.ErrorBefore)
@@ -272,9 +276,10 @@ func TestSweepEndsWhatIsOverdue(t *testing.T) {
 	w.until(up)
 	w.livekit.Fail("ListParticipants", livekittest.ErrorBefore)
 	w.livekit.Fail("DeleteRoom", livekittest.ErrorBefore)
+	w.livekit.Fail("ListRooms", livekittest.ErrorBefore)
 	w.deps.Now = func() time.Time { return time.Now().Add(5*time.Second + time.Minute + 2*time.Minute) }
 	if _, err := w.invoke(t.Context(), "sweepcalls", []byte("{}")); err == nil {
-		t.Error("a room was left and nobody was told")
+		t.Error("LiveKit could not be asked and nobody was told")
 	}
 	if c := w.until(ended); c.Cause != call.MaxDuration || c.Duration() != 60 {
 		t.Errorf("%s after %d s", c.Cause, c.Duration())
