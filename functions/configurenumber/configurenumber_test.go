@@ -194,7 +194,7 @@ func TestConfigure(t *testing.T) {
 		t.Errorf("inbound trunk %v", in)
 	}
 	prefix := r.Rule.GetDispatchRuleIndividual().GetRoomPrefix()
-	if prefix != number.RoomPrefix(user, "support-") || len(prefix) != 8+1+len("support-") || r.RoomConfig.Agents[0].AgentName != "support-agent" {
+	if prefix != number.RoomPrefix(user, "support-") || len(prefix) != 8+1+len("support-") || r.RoomConfig.DepartureTimeout != 90 || r.RoomConfig.Agents[0].AgentName != "support-agent" {
 		t.Errorf("rule %v", r)
 	}
 

@@ -2,12 +2,14 @@ package e2e
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -241,6 +243,24 @@ func TestInboundTranscript(t *testing.T) {
 	}
 	if len(story.Turns) < 2 || story.Turns[0].Role != "agent" || story.Turns[1].Role != "callee" {
 		t.Errorf("transcript %v", story.Turns)
+	}
+}
+
+// TestInboundCallCommand is make inbound-call, which shows the timeline.
+func TestInboundCallCommand(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	from := fresh()
+	if err := platform.InboundCall(t.Context(), shared.Config, from, "+2348012345678", &out); err != nil {
+		t.Fatalf("%v: %s", err, &out)
+	}
+	shown := regexp.MustCompile(`^An inbound call, \+1415560\d{4} to \+2348012345678 \(call_[0-9A-Z]{26}\)\n` +
+		` +0\.\d\d s  ringing +\n +\d\.\d\d s  answered +\n +\d+\.\d\d s  ended +callee_hangup\n  completed, callee_hangup\n$`)
+	if !shown.MatchString(out.String()) {
+		t.Errorf("shown:\n%s", &out)
+	}
+	if err := platform.InboundCall(t.Context(), shared.Config, fresh(), "+2348099999999", &out); err == nil || !strings.Contains(err.Error(), "no call has come in") {
+		t.Errorf("a number nobody has: %v", err)
 	}
 }
 

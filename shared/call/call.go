@@ -60,8 +60,9 @@ const (
 	Inbound  Direction = "inbound"
 )
 
-// CalleeIdentity is the identity of the phone's participant in the room. It is
-// the same for every call, so a room can hold one phone and never two.
+// CalleeIdentity is the identity of the phone's participant in the room of an
+// outbound call. It is the same for every call, so a dial that was repeated could
+// not put a second phone there. Who calls in has an identity of LiveKit's choice.
 const CalleeIdentity = "callee"
 
 // Call is one phone call. Durations are whole seconds. A zero time means "has

@@ -129,3 +129,21 @@ func TestUpdateKeepsForeignFields(t *testing.T) {
 		t.Errorf("%v", out)
 	}
 }
+
+// A rule of an older version, whose rooms go sooner, is brought up to date.
+func TestRuleOfAnOlderVersion(t *testing.T) {
+	t.Parallel()
+	server := livekittest.New(t)
+	client, ctx := Open(config(server.URL)), t.Context()
+	have, err := client.Apply(ctx, Wiring{number: aNumber}, aWish())
+	if err != nil {
+		t.Fatal(err)
+	}
+	have.rules[0].RoomConfig.DepartureTimeout = 0
+	if _, err := client.saveRule(ctx, have.rules[0], have.rules[0], have.InboundID()); err != nil {
+		t.Fatal(err)
+	}
+	if have, err = client.Apply(ctx, have, aWish()); err != nil || have.rules[0].RoomConfig.DepartureTimeout != 90 {
+		t.Errorf("%v, %v", have.rules, err)
+	}
+}
