@@ -5,6 +5,7 @@ package all
 import (
 	"crypto/rand"
 	"log/slog"
+	"net"
 	"time"
 
 	"github.com/krosai/telephony/functions/addnumber"
@@ -18,6 +19,8 @@ import (
 	"github.com/krosai/telephony/functions/configurenumber"
 	"github.com/krosai/telephony/functions/createcall"
 	"github.com/krosai/telephony/functions/createkey"
+	"github.com/krosai/telephony/functions/createwebhook"
+	"github.com/krosai/telephony/functions/deletewebhook"
 	"github.com/krosai/telephony/functions/deliverwebhook"
 	"github.com/krosai/telephony/functions/dialcall"
 	"github.com/krosai/telephony/functions/expirerequest"
@@ -28,16 +31,19 @@ import (
 	"github.com/krosai/telephony/functions/health"
 	"github.com/krosai/telephony/functions/listaudit"
 	"github.com/krosai/telephony/functions/listcalls"
+	"github.com/krosai/telephony/functions/listdeliveries"
 	"github.com/krosai/telephony/functions/listinventory"
 	"github.com/krosai/telephony/functions/listkeys"
 	"github.com/krosai/telephony/functions/listnumbers"
 	"github.com/krosai/telephony/functions/listrequests"
+	"github.com/krosai/telephony/functions/listwebhooks"
 	"github.com/krosai/telephony/functions/livekitwebhook"
 	"github.com/krosai/telephony/functions/notifyrequest"
 	"github.com/krosai/telephony/functions/preparecall"
 	"github.com/krosai/telephony/functions/rejectrequest"
 	"github.com/krosai/telephony/functions/releasenumber"
 	"github.com/krosai/telephony/functions/removeconfiguration"
+	"github.com/krosai/telephony/functions/replaydelivery"
 	"github.com/krosai/telephony/functions/requestnumber"
 	"github.com/krosai/telephony/functions/reviewrequests"
 	"github.com/krosai/telephony/functions/revokekey"
@@ -92,6 +98,8 @@ func HTTP(d Deps) map[string]api.Endpoint {
 		"configurenumber":     &configurenumber.Endpoint{Numbers: d.DB, Limits: d.DB, LiveKit: d.LiveKit, Now: d.Now, AllowLoopback: d.AllowLoopback},
 		"createcall":          &createcall.Endpoint{Calls: d.DB, Numbers: d.DB, Flow: d.Flow, Now: d.Now},
 		"createkey":           &createkey.Endpoint{Keys: d.DB, Now: d.Now, Random: rand.Reader},
+		"createwebhook":       &createwebhook.Endpoint{Endpoints: d.DB, Resolver: net.DefaultResolver, Now: d.Now, Random: rand.Reader, AllowLoopback: d.AllowLoopback},
+		"deletewebhook":       &deletewebhook.Endpoint{Endpoints: d.DB},
 		"getconfiguration":    &getconfiguration.Endpoint{Numbers: d.DB},
 		"getpolicy":           &getpolicy.Endpoint{Policies: d.DB},
 		"getrequest":          &getrequest.Endpoint{Requests: d.DB},
@@ -99,14 +107,17 @@ func HTTP(d Deps) map[string]api.Endpoint {
 		"health":              &health.Endpoint{Version: d.Version},
 		"listaudit":           &listaudit.Endpoint{Entries: d.DB},
 		"listcalls":           &listcalls.Endpoint{Calls: d.DB},
+		"listdeliveries":      &listdeliveries.Endpoint{Deliveries: d.DB},
 		"listinventory":       &listinventory.Endpoint{Numbers: d.DB},
 		"listkeys":            &listkeys.Endpoint{Keys: d.DB},
 		"listnumbers":         &listnumbers.Endpoint{Numbers: d.DB},
 		"listrequests":        &listrequests.Endpoint{Requests: d.DB},
+		"listwebhooks":        &listwebhooks.Endpoint{Endpoints: d.DB},
 		"livekitwebhook":      &livekitwebhook.Endpoint{LiveKit: d.LiveKit, Inbound: d.adopter(), Settle: d.settler(), Now: d.Now},
 		"rejectrequest":       &rejectrequest.Endpoint{Requests: d.DB, Flow: d.Flow, Now: d.Now, Log: d.Log},
 		"releasenumber":       &releasenumber.Endpoint{Numbers: d.DB, Unwire: d.unwirer(), Requests: d.DB, Flow: d.Flow, Log: d.Log},
 		"removeconfiguration": &removeconfiguration.Endpoint{Unwire: d.unwirer()},
+		"replaydelivery":      &replaydelivery.Endpoint{Deliveries: d.DB, Flow: d.Flow, Now: d.Now},
 		"requestnumber":       &requestnumber.Endpoint{Requests: d.DB, Flow: d.Flow, Now: d.Now, Log: d.Log},
 		"reviewrequests":      &reviewrequests.Endpoint{Requests: d.DB},
 		"revokekey":           &revokekey.Endpoint{Keys: d.DB},

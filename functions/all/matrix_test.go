@@ -27,6 +27,7 @@ import (
 	"github.com/krosai/telephony/shared/request"
 	"github.com/krosai/telephony/shared/secret"
 	"github.com/krosai/telephony/shared/store"
+	"github.com/krosai/telephony/shared/webhook"
 )
 
 // The authorisation matrix: every route of the template with every caller who
@@ -49,38 +50,55 @@ var samples = map[string]sample{
 	"GET /outbound-calls":               {query: "phone_number_id=pn_01ARZ3NDEKTSV4RRFFQ69G5FAV"},
 	"GET /outbound-calls/stats":         {},
 	"GET /outbound-calls/phone-numbers": {},
-	"GET /outbound-calls/phone-numbers/{phone_number_id}/configuration":    {},
-	"GET /outbound-calls/{call_id}/details":                                {},
-	"GET /telephony/phone-number-requests":                                 {},
-	"GET /telephony/phone-number-requests/{request_id}":                    {},
-	"POST /admin/phone-number-requests/{request_id}/approve":               {body: `{"phone_number_id":"{free_number_id}"}`},
-	"POST /admin/phone-number-requests/{request_id}/reject":                {body: `{"reason":"no"}`},
-	"POST /admin/phone-numbers":                                            {body: `{"phone_number":"+2348039999999","country":"NG","number_type":"mobile","capabilities":["inbound"],"provider":"p"}`},
-	"POST /admin/phone-numbers/{phone_number_id}/release":                  {},
-	"POST /outbound-calls/create":                                          {body: `{"phone_number":"+14155550100","phone_number_id":"{phone_number_id}","agent_name":"a"}`},
-	"POST /outbound-calls/phone-numbers/{phone_number_id}/configure":       {body: `{"sip_trunk":{"name":"t","address":"a.carrier.net","allowed_addresses":["54.172.60.0/30"]}}`},
-	"DELETE /outbound-calls/phone-numbers/{phone_number_id}/configuration": {query: "config_type=all"},
-	"POST /outbound-calls/{call_id}/hangup":                                {},
-	"POST /outbound-calls/{call_id}/transfer":                              {body: `{"phone_number":"+14155550111"}`},
-	"POST /telephony/phone-number-requests":                                {body: `{"country":"NG","purpose":"p"}`},
-	"GET /api-keys":                                                        {},
-	"POST /api-keys":                                                       {body: `{"name":"n","scopes":["calls:read"]}`},
-	"POST /api-keys/{key_id}/rotate":                                       {},
-	"DELETE /api-keys/{key_id}":                                            {},
+	"GET /outbound-calls/phone-numbers/{phone_number_id}/configuration":     {},
+	"GET /outbound-calls/{call_id}/details":                                 {},
+	"GET /telephony/phone-number-requests":                                  {},
+	"GET /telephony/phone-number-requests/{request_id}":                     {},
+	"POST /admin/phone-number-requests/{request_id}/approve":                {body: `{"phone_number_id":"{free_number_id}"}`},
+	"POST /admin/phone-number-requests/{request_id}/reject":                 {body: `{"reason":"no"}`},
+	"POST /admin/phone-numbers":                                             {body: `{"phone_number":"+2348039999999","country":"NG","number_type":"mobile","capabilities":["inbound"],"provider":"p"}`},
+	"POST /admin/phone-numbers/{phone_number_id}/release":                   {},
+	"POST /outbound-calls/create":                                           {body: `{"phone_number":"+14155550100","phone_number_id":"{phone_number_id}","agent_name":"a"}`},
+	"POST /outbound-calls/phone-numbers/{phone_number_id}/configure":        {body: `{"sip_trunk":{"name":"t","address":"a.carrier.net","allowed_addresses":["54.172.60.0/30"]}}`},
+	"DELETE /outbound-calls/phone-numbers/{phone_number_id}/configuration":  {query: "config_type=all"},
+	"POST /outbound-calls/{call_id}/hangup":                                 {},
+	"POST /outbound-calls/{call_id}/transfer":                               {body: `{"phone_number":"+14155550111"}`},
+	"POST /telephony/phone-number-requests":                                 {body: `{"country":"NG","purpose":"p"}`},
+	"GET /api-keys":                                                         {},
+	"POST /api-keys":                                                        {body: `{"name":"n","scopes":["calls:read"]}`},
+	"POST /api-keys/{key_id}/rotate":                                        {},
+	"DELETE /api-keys/{key_id}":                                             {},
+	"GET /webhook-endpoints":                                                {},
+	"POST /webhook-endpoints":                                               {body: `{"url":"http://127.0.0.1:8099/","events":["call.ended"]}`},
+	"DELETE /webhook-endpoints/{endpoint_id}":                               {},
+	"GET /webhook-endpoints/{endpoint_id}/deliveries":                       {},
+	"POST /webhook-endpoints/{endpoint_id}/deliveries/{delivery_id}/replay": {},
 }
 
 // position makes a record that an id names.
 type position struct {
 	table string // of the record, for deleting it
 	make  func(m *matrix, user string) string
+	key   func(m *matrix, user, id string) []string // of the record; nil: the id
+}
+
+// forget deletes what an id of user's names.
+func (p position) forget(m *matrix, user, id string) {
+	key := []string{id}
+	if p.key != nil {
+		key = p.key(m, user, id)
+	}
+	m.Forget(m, p.table, key...)
 }
 
 var positions = map[string]position{
-	"call_id":         {"calls", (*matrix).call},
-	"phone_number_id": {"numbers", (*matrix).number},
-	"free_number_id":  {"numbers", func(m *matrix, _ string) string { return m.number("") }},
-	"request_id":      {"requests", (*matrix).request},
-	"key_id":          {"keys", func(m *matrix, user string) string { id, _ := m.Key(user, account.CallsRead); return id }},
+	"call_id":         {table: "calls", make: (*matrix).call},
+	"phone_number_id": {table: "numbers", make: (*matrix).number},
+	"free_number_id":  {table: "numbers", make: func(m *matrix, _ string) string { return m.number("") }},
+	"request_id":      {table: "requests", make: (*matrix).request},
+	"key_id":          {table: "keys", make: func(m *matrix, user string) string { id, _ := m.Key(user, account.CallsRead); return id }},
+	"endpoint_id":     {table: "webhooks", make: (*matrix).endpoint, key: func(_ *matrix, user, id string) []string { return []string{user, "e#" + id} }},
+	"delivery_id":     {table: "webhooks", make: (*matrix).delivery, key: func(m *matrix, user, id string) []string { return []string{user, "d#" + m.endpoints[user] + "#" + id} }},
 }
 
 var placeholder = regexp.MustCompile(`\{([a-z_]+)\}`)
@@ -88,8 +106,9 @@ var placeholder = regexp.MustCompile(`\{([a-z_]+)\}`)
 // matrix is the platform in front of one route.
 type matrix struct {
 	*apitest.Bench
-	livekit *livekittest.Server
-	made    int
+	livekit   *livekittest.Server
+	made      int
+	endpoints map[string]string // the last webhook endpoint of a user, where their deliveries go
 }
 
 // The people: owner calls the user routes, boss administers, and other is
@@ -98,8 +117,8 @@ const owner, other, boss = "usr_owner", "usr_other", "usr_boss"
 
 func newMatrix(t *testing.T, function string) *matrix {
 	t.Helper()
-	m := &matrix{Bench: apitest.Open(t, nil), livekit: livekittest.New(t)}
-	m.Serve(all.HTTP(all.Deps{DB: m.DB, Now: time.Now, Log: slog.New(slog.DiscardHandler), Flow: m.Flow,
+	m := &matrix{Bench: apitest.Open(t, nil), livekit: livekittest.New(t), endpoints: map[string]string{}}
+	m.Serve(all.HTTP(all.Deps{DB: m.DB, Now: time.Now, Log: slog.New(slog.DiscardHandler), Flow: m.Flow, AllowLoopback: true,
 		LiveKit: livekit.Open(livekit.Config{URL: m.livekit.URL, APIKey: livekittest.APIKey, APISecret: secret.New(livekittest.APISecret)})})[function])
 	for _, user := range []string{owner, other} {
 		m.Must(m.AllowCountries(t.Context(), user, "US"))
@@ -140,6 +159,28 @@ func (m *matrix) request(user string) string {
 		Capabilities: []string{"inbound"}, Purpose: "p", CreatedAt: time.Now()})
 	m.Must(err)
 	return id
+}
+
+func (m *matrix) endpoint(user string) string {
+	m.Helper()
+	id := "whe_" + ulid.Make().String()
+	m.Must(m.AddEndpoint(m.Context(), webhook.Endpoint{ID: id, UserID: user, URL: "https://hooks.acme.co/", Events: []string{webhook.CallEnded},
+		Secret: secret.New("whsec_c2VjcmV0"), CreatedAt: time.Now()}))
+	m.endpoints[user] = id
+	return id
+}
+
+// delivery is one to the endpoint of the user's that was made last.
+func (m *matrix) delivery(user string) string {
+	m.Helper()
+	if m.endpoints[user] == "" {
+		m.endpoint(user)
+	}
+	d := webhook.Delivery{ID: "dlv_" + ulid.Make().String(), EndpointID: m.endpoints[user], Status: webhook.Pending, CreatedAt: time.Now(),
+		Event: webhook.Event{ID: "evt_" + ulid.Make().String(), UserID: user, Type: webhook.CallEnded, At: time.Now()}}
+	_, err := m.AddDelivery(m.Context(), d)
+	m.Must(err)
+	return d.ID
 }
 
 // ask sends the sample with ids in its positions. An empty credential is none.
@@ -256,7 +297,7 @@ func (m *matrix) kinds(r route, name string, mine string) map[string]string {
 	p := positions[name]
 	prefix, _, _ := strings.Cut(mine, "_")
 	deleted := p.make(m, owner)
-	m.Forget(m, p.table, deleted)
+	p.forget(m, owner, deleted)
 	names := slices.Sorted(maps.Keys(positions))
 	next := names[(slices.Index(names, name)+1)%len(names)]
 	for positions[next].table == p.table {

@@ -29,7 +29,7 @@ import (
 // The ids of the sample event, and a secret that must not be seen anywhere.
 const (
 	endpointID = "whe_01KAMPJ5V0SAMPMEWHE0000000"
-	deliveryID = "dlv_01KAMPJ5V0SAMPMEDLV0000000"
+	deliveryID = "dlv_01KAMPJ5V0SAMPMEDEV0000000"
 	signing    = "whsec_Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5"
 	body       = `{"type":"call.ended","timestamp":"2026-11-22T09:30:00.000Z","data":{"call_id":"call_1"}}`
 )
@@ -405,7 +405,7 @@ func TestEnds(t *testing.T) {
 	})
 	b := newBench(t, r.URL, local())
 	in := b.input()
-	in.DeliveryID = "dlv_01KAMPJ5V0SAMPMEDLV0000001"
+	in.DeliveryID = "dlv_01KAMPJ5V0SAMPMEDEV0000001"
 	if status, err := b.run(in); status != webhook.Dead || err != nil {
 		t.Errorf("one that is not there: %s, %v", status, err)
 	}

@@ -23,7 +23,7 @@ func WebhookURL(field, s string, allowLoopback bool) (host string, err error) {
 		return refuse("must be a URL of at most 2048 visible ASCII characters")
 	}
 	host = strings.ToLower(u.Hostname())
-	loopback := allowLoopback && (host == "127.0.0.1" || host == "::1" || host == "localhost")
+	loopback := allowLoopback && LoopbackName(host)
 	switch {
 	case u.Scheme != "https" && (u.Scheme != "http" || !loopback):
 		return refuse("must begin with https://")
@@ -37,6 +37,11 @@ func WebhookURL(field, s string, allowLoopback bool) (host string, err error) {
 		return refuse("the host must be a name of the public Internet; IP addresses are refused")
 	}
 	return host, nil
+}
+
+// LoopbackName reports whether the name of a URL's host is one of this machine's.
+func LoopbackName(host string) bool {
+	return host == "127.0.0.1" || host == "::1" || host == "localhost"
 }
 
 // SIPAddress checks where a trunk leads: a public host name, with a port if

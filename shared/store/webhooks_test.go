@@ -24,7 +24,7 @@ func endpoint(n int, user string) webhook.Endpoint {
 }
 
 func delivery(n int, user, endpointID string) webhook.Delivery {
-	return webhook.Delivery{ID: fmt.Sprintf("dlv_01KAMPJ5V0SAMPMEDLV0000%03d", n), EndpointID: endpointID, Status: webhook.Pending,
+	return webhook.Delivery{ID: fmt.Sprintf("dlv_01KAMPJ5V0SAMPMEDEV0000%03d", n), EndpointID: endpointID, Status: webhook.Pending,
 		CreatedAt: hookMorning, NextAt: hookMorning,
 		Event: webhook.Event{ID: "evt_01KAMPJ5V0SAMPMEEVT0000000", UserID: user, Type: webhook.CallEnded, At: hookMorning.Add(-time.Second), Body: []byte(`{"a":1}`)}}
 }
@@ -196,7 +196,7 @@ func TestDeliveries(t *testing.T) {
 			trips = max(trips, db.Trips())
 			for _, d := range page {
 				var n int
-				_, err := fmt.Sscanf(d.ID, "dlv_01KAMPJ5V0SAMPMEDLV0000%03d", &n)
+				_, err := fmt.Sscanf(d.ID, "dlv_01KAMPJ5V0SAMPMEDEV0000%03d", &n)
 				ok(t, err)
 				want := delivery(n, "ada", mine.ID)
 				want.Event.Body = nil

@@ -1,0 +1,55 @@
+// Package listdeliveries serves GET /webhook-endpoints/{endpoint_id}/deliveries.
+package listdeliveries
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/krosai/telephony/shared/account"
+	"github.com/krosai/telephony/shared/api"
+	"github.com/krosai/telephony/shared/hook"
+	"github.com/krosai/telephony/shared/webhook"
+)
+
+// Deliveries lists what was and is to be sent to a user's endpoint, newest first
+// and with a status only what has it: at most limit of them, from after on. A
+// page may be short and have a next all the same. An endpoint that is not there,
+// or another's, is fault.NotFound.
+type Deliveries interface {
+	DeliveriesOf(ctx context.Context, userID, endpointID string, status webhook.Status, limit int, after string) (deliveries []webhook.Delivery, next string, err error)
+}
+
+// Endpoint lists deliveries.
+type Endpoint struct{ Deliveries Deliveries }
+
+// Input is a page of the list.
+type Input struct {
+	EndpointID string         `path:"endpoint_id" doc:"Where they were sent"`
+	Status     webhook.Status `query:"status" enum:"pending,delivered,dead" doc:"Only those that have it"`
+	Limit      int            `query:"limit" minimum:"1" maximum:"100" default:"25" doc:"How many deliveries at most"`
+	Cursor     string         `query:"cursor" doc:"next_cursor of the page before"`
+}
+
+// Output is the page.
+type Output struct{ Body api.Page[hook.Delivery] }
+
+// Register adds the operation to the API.
+func (e *Endpoint) Register(a huma.API) {
+	huma.Register(a, huma.Operation{OperationID: "list-webhook-deliveries", Method: http.MethodGet, Path: "/webhook-endpoints/{endpoint_id}/deliveries",
+		Summary: "Show what was sent to a webhook endpoint", Tags: []string{"Webhooks"},
+		Description: "Newest first, of the last 30 days. With a status, a page may be short or empty and have a next_cursor all the same.",
+		Security:    api.Needs(account.WebhooksRead)}, e.list)
+}
+
+func (e *Endpoint) list(ctx context.Context, in *Input) (*Output, error) {
+	if err := api.ID("whe_", in.EndpointID, "webhook endpoint"); err != nil {
+		return nil, err
+	}
+	asked := in.EndpointID + " " + string(in.Status)
+	page, err := api.List(ctx, in.Cursor, asked, hook.DeliveryOf, func(after string) ([]webhook.Delivery, string, error) {
+		return e.Deliveries.DeliveriesOf(ctx, api.CallerOf(ctx).UserID, in.EndpointID, in.Status, in.Limit, after)
+	})
+	return &Output{page}, err
+}

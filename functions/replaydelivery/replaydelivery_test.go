@@ -1,0 +1,121 @@
+package replaydelivery_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/krosai/telephony/functions/replaydelivery"
+	"github.com/krosai/telephony/shared/account"
+	"github.com/krosai/telephony/shared/api"
+	"github.com/krosai/telephony/shared/api/apitest"
+	"github.com/krosai/telephony/shared/secret"
+	"github.com/krosai/telephony/shared/webhook"
+)
+
+const (
+	endpointID = "whe_01KAMPJ5V0SAMPMEWHE0000000"
+	deliveryID = "dlv_01KAMPJ5V0SAMPMEDEV0000000"
+)
+
+var morning = time.Date(2026, 11, 22, 9, 30, 0, 123e6, time.UTC)
+
+// open is a bench with a delivery of ada's that has come to an end.
+func open(t *testing.T, end webhook.Status) *apitest.Bench {
+	t.Helper()
+	b := apitest.Open(t, func() time.Time { return morning })
+	b.Serve(&replaydelivery.Endpoint{Deliveries: b.DB, Flow: b.Flow, Now: b.Now})
+	b.Must(b.AddEndpoint(t.Context(), webhook.Endpoint{ID: endpointID, UserID: "ada", URL: "https://hooks.acme.co/", Events: []string{webhook.CallEnded},
+		Secret: secret.New("whsec_canary"), CreatedAt: morning}))
+	d := webhook.Delivery{ID: deliveryID, EndpointID: endpointID, Status: webhook.Pending, CreatedAt: morning.Add(-time.Hour), NextAt: morning,
+		Event: webhook.Event{ID: "evt_01KAMPJ5V0SAMPMEEVT0000000", UserID: "ada", Type: webhook.CallEnded, At: morning.Add(-time.Hour), Body: []byte(`{"a":1}`)}}
+	_, err := b.AddDelivery(t.Context(), d)
+	b.Must(err)
+	b.Must(b.RecordAttempt(t.Context(), d, webhook.Attempt{At: morning, Status: end, Code: 500, Error: "status"}))
+	return b
+}
+
+func all(b *apitest.Bench) []webhook.Delivery {
+	b.Helper()
+	list, _, err := b.DeliveriesOf(b.Context(), "ada", endpointID, "", 100, "")
+	b.Must(err)
+	return list
+}
+
+// TestReplay: what was dead, delivered or is on its way goes out once more, as
+// the same event.
+func TestReplay(t *testing.T) {
+	t.Parallel()
+	for _, end := range []webhook.Status{webhook.Dead, webhook.Delivered, webhook.Pending} {
+		t.Run(string(end), func(t *testing.T) {
+			t.Parallel()
+			b := open(t, end)
+			b.SampleKey("ada", account.WebhooksWrite)
+			a := b.Replay("replaydelivery", "")
+			id, _ := a.Body["delivery_id"].(string)
+			delete(a.Body, "delivery_id")
+			want := map[string]any{"endpoint_id": endpointID, "event_id": "evt_01KAMPJ5V0SAMPMEEVT0000000", "event_type": "call.ended", "happened_at": "2026-11-22T08:30:00.123Z",
+				"status": "pending", "attempts": 0.0, "last_status_code": nil, "last_error": nil, "last_attempt_at": nil, "next_attempt_at": "2026-11-22T09:30:00.123Z",
+				"replay_of": deliveryID, "created_at": "2026-11-22T09:30:00.123Z"}
+			if diff := cmp.Diff(want, a.Body); a.Status != 202 || diff != "" || api.ID("dlv_", id, "") != nil || id == deliveryID {
+				t.Errorf("%d %s %s", a.Status, id, diff)
+			}
+			if diff := cmp.Diff([]string{id}, b.Workflows.Started()); diff != "" {
+				t.Error(diff)
+			}
+			old, _, err := b.DB.Delivery(t.Context(), "ada", endpointID, deliveryID)
+			b.Must(err)
+			again, _, err := b.DB.Delivery(t.Context(), "ada", endpointID, id)
+			b.Must(err)
+			if diff := cmp.Diff(old.Event, again.Event); diff != "" || old.Status != end {
+				t.Errorf("%s is now %s; %s", end, old.Status, diff)
+			}
+			if a := b.Replay("replaydelivery", ""); a.Header.Get("Idempotency-Replayed") != "true" || len(all(b)) != 2 {
+				t.Errorf("the same once more: %d %s, %d deliveries", a.Status, a.Text, len(all(b)))
+			}
+		})
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	t.Parallel()
+	b := open(t, webhook.Dead)
+	for name, c := range map[string]struct{ user, endpoint, delivery string }{
+		"another user's":    {"bob", endpointID, deliveryID},
+		"another endpoint":  {"ada", "whe_01KAMPJ5V0SAMPMEWHE0000001", deliveryID},
+		"no such delivery":  {"ada", endpointID, "dlv_01KAMPJ5V0SAMPMEDEV0000001"},
+		"an endpoint twice": {"ada", endpointID, endpointID},
+		"no endpoint":       {"ada", "x", deliveryID},
+	} {
+		if a := b.Ask(b.User(c.user), "POST", "/webhook-endpoints/"+c.endpoint+"/deliveries/"+c.delivery+"/replay", ""); a.Status != 404 || a.Body["detail"] != "no such webhook delivery" {
+			t.Errorf("%s: %d %s", name, a.Status, a.Text)
+		}
+	}
+	b.Must(b.DeleteEndpoint(t.Context(), "ada", endpointID))
+	if a := b.Replay("replaydelivery", b.User("ada")); a.Status != 404 {
+		t.Errorf("of a deleted endpoint: %d %s", a.Status, a.Text)
+	}
+	if n := len(all(b)); n != 1 || len(b.Workflows.Started()) > 0 {
+		t.Errorf("%d deliveries, started %v", n, b.Workflows.Started())
+	}
+}
+
+// TestWorkflowsAreDown: nothing is left that nobody will carry out.
+func TestWorkflowsAreDown(t *testing.T) {
+	t.Parallel()
+	b := open(t, webhook.Dead)
+	b.Workflows.Down(true)
+	if a := b.Replay("replaydelivery", b.User("ada")); a.Status != 503 {
+		t.Errorf("%d %s", a.Status, a.Text)
+	}
+	for _, d := range all(b) {
+		if d.Status != webhook.Dead {
+			t.Errorf("%+v", d)
+		}
+	}
+	b.Workflows.Down(false)
+	if a := b.Replay("replaydelivery", b.User("ada")); a.Status != 202 {
+		t.Errorf("%d %s", a.Status, a.Text)
+	}
+}
