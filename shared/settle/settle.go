@@ -98,7 +98,7 @@ func (s *Settler) Gone(ctx context.Context, c call.Call, left call.Leave, at tim
 	case err != nil:
 		return c, err
 	case room.Alone():
-		return s.Stop(ctx, c, s.agentLeft)
+		return s.Left(ctx, c, agentLeft(), s.Now())
 	case room.Up():
 		return c, nil
 	}
@@ -158,7 +158,7 @@ func (s *Settler) Deserted(ctx context.Context, c call.Call) (call.Call, error) 
 	if alone, err = s.alone(ctx, c); err != nil || !alone {
 		return c, err
 	}
-	return s.Stop(ctx, c, s.agentLeft)
+	return s.Left(ctx, c, agentLeft(), s.Now())
 }
 
 // alone reads whether a call goes on with nobody but the phone in its room.
@@ -170,11 +170,7 @@ func (s *Settler) alone(ctx context.Context, c call.Call) (bool, error) {
 	return room.Alone(), err
 }
 
-// agentLeft is the end of a call whose phone was left alone: what LiveKit says
-// of a phone whose agent deletes the room.
-func (s *Settler) agentLeft(c call.Call) call.End {
-	if c.Transferring(s.Now()) {
-		return call.End{}
-	}
-	return c.EndOfTalk(call.Leave{Reason: "ROOM_DELETED"}, s.Now())
-}
+// agentLeft is what LiveKit says of a phone whose agent deletes the room. A phone
+// that its agent has left alone ends its call as if it had: first the record, for
+// who finds the room gone before would not know why.
+func agentLeft() call.Leave { return call.Leave{Reason: "ROOM_DELETED"} }
