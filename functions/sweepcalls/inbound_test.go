@@ -51,7 +51,7 @@ func TestAdopt(t *testing.T) {
 		name     string
 		room     call.Room
 		age      int
-		world    world
+		stuck    bool // the workflows are down
 		adopted  bool
 		failures int
 	}{
@@ -61,11 +61,11 @@ func TestAdopt(t *testing.T) {
 		{name: "the phone has left and lingers", room: phoneIn("hangup"), age: 50},
 		{name: "somebody else's trunk", room: foreign, age: 50},
 		{name: "hidden numbers", room: hidden, age: 50},
-		{name: "the workflows are down", room: phoneIn("ringing"), age: 1, world: world{stuck: true}, failures: 1},
+		{name: "the workflows are down", room: phoneIn("ringing"), age: 1, stuck: true, failures: 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			db, w := storetest.Open(t, nil), &tt.world
+			db, w := storetest.Open(t, nil), &world{stuck: tt.stuck}
 			addNumber(t, db)
 			w.room, w.rooms = tt.room, []livekit.RoomInfo{came(tt.age), {Name: "support-_+14155550100_x", ID: "RM_2", CreatedAt: ago(50)}}
 			task := withInbound(w.task(db), db, w)
