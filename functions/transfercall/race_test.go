@@ -2,6 +2,7 @@ package transfercall_test
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
@@ -155,17 +156,19 @@ func TestEveryOrder(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			db := storetest.Open(t, time.Now)
+			admit(t, db)
 			for seed := range uint64(100) {
-				synctest.Test(t, func(t *testing.T) { anOrder(t, seed, tt.outcome, tt.hangUp, tt.want) })
+				synctest.Test(t, func(t *testing.T) { anOrder(t, db, seed, tt.outcome, tt.hangUp, tt.want) })
 			}
 		})
 	}
 }
 
 // anOrder plays one order of steps.
-func anOrder(t *testing.T, seed uint64, outcome error, hangUp bool, want map[string]string) {
+func anOrder(t *testing.T, db *storetest.Database, seed uint64, outcome error, hangUp bool, want map[string]string) {
 	t.Helper()
-	db := storetest.Open(t, time.Now)
+	id := fmt.Sprintf("call_01KAMPJ5V0SAMPMECA%08d", seed)
 	s := &stage{outcome: outcome, asked: make(chan struct{}), left: make(chan struct{})}
 	settler := func(a actor) *settle.Settler {
 		return &settle.Settler{Calls: calls{db, a}, Rooms: rooms{s, a}, Flow: nobodyWaits{}, Now: time.Now}
@@ -179,7 +182,7 @@ func anOrder(t *testing.T, seed uint64, outcome error, hangUp bool, want map[str
 			t.Error(err)
 		}
 	}
-	handler := setUp(t, db)
+	talk(t, db, id)
 	var actors []actor
 	act := func(do func(a actor)) {
 		a := make(actor)
@@ -188,7 +191,7 @@ func anOrder(t *testing.T, seed uint64, outcome error, hangUp bool, want map[str
 	}
 	act(func(a actor) {
 		e := &transfercall.Endpoint{Calls: calls{db, a}, Phone: rooms{s, a}, Settle: settler(a), Now: time.Now, Log: slog.New(slog.DiscardHandler)}
-		ask(t, handler(e))
+		ask(t, db, e, id)
 	})
 	act(func(a actor) { // the carrier
 		select {
@@ -244,31 +247,36 @@ func play(seed uint64, actors []actor) {
 	}
 }
 
-// setUp makes ada's call, which goes on. handler puts an endpoint behind the edge.
-func setUp(t *testing.T, db *storetest.Database) (handler func(*transfercall.Endpoint) http.Handler) {
+// admit gives ada the sample key and a number to call from.
+func admit(t *testing.T, db *storetest.Database) {
 	t.Helper()
-	at := time.Now()
-	c := call.Call{ID: id, UserID: "ada", RoomName: id, NumberID: number.ID("+14155550100"), Country: "US", MaxDuration: 600,
-		Status: call.InProgress, CreatedAt: at, AnsweredAt: at}
 	keyID, sum, _ := account.ParseKey(sampleKey)
-	_, _, _, err := db.CreateCall(t.Context(), c, store.Permit{Home: "US"}, store.Once{})
-	for _, err := range []error{err, db.PutKey(t.Context(), account.Key{ID: keyID, UserID: "ada", Hash: sum[:], Scopes: account.Scopes()}),
-		db.PutNumber(t.Context(), number.Number{ID: c.NumberID, E164: "+14155550100", Country: "US", UserID: "ada", AssignedAt: at})} {
+	for _, err := range []error{db.PutKey(t.Context(), account.Key{ID: keyID, UserID: "ada", Hash: sum[:], Scopes: account.Scopes()}),
+		db.PutNumber(t.Context(), number.Number{ID: number.ID("+14155550100"), E164: "+14155550100", Country: "US", UserID: "ada", AssignedAt: now})} {
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	return func(e *transfercall.Endpoint) http.Handler {
-		return (&api.Edge{Keys: db, Answers: db, Now: time.Now, Log: slog.New(slog.DiscardHandler), CursorKey: secret.New("k")}).Handler(e)
+}
+
+// talk makes a call of ada's that goes on.
+func talk(t *testing.T, db *storetest.Database, id string) {
+	t.Helper()
+	c := call.Call{ID: id, UserID: "ada", Direction: call.Outbound, RoomName: id, NumberID: number.ID("+14155550100"), Country: "US", MaxDuration: 600,
+		Status: call.InProgress, CreatedAt: time.Now(), AnsweredAt: time.Now()}
+	if _, _, _, err := db.CreateCall(t.Context(), c, store.Permit{Home: "US"}, store.Once{}); err != nil {
+		t.Fatal(err)
 	}
 }
 
-// ask asks for the transfer.
-func ask(t *testing.T, h http.Handler) *httptest.ResponseRecorder {
+// ask asks an endpoint behind the edge for the transfer of a call.
+func ask(t *testing.T, db *storetest.Database, e *transfercall.Endpoint, id string) *httptest.ResponseRecorder {
+	t.Helper()
+	edge := &api.Edge{Keys: db, Answers: db, Now: time.Now, Log: slog.New(slog.DiscardHandler), CursorKey: secret.New("k")}
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/outbound-calls/"+id+"/transfer", strings.NewReader(`{"phone_number":"`+target+`"}`))
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("Authorization", "Bearer "+sampleKey)
 	w := httptest.NewRecorder()
-	h.ServeHTTP(w, r)
+	edge.Handler(e).ServeHTTP(w, r)
 	return w
 }

@@ -628,11 +628,12 @@ func TestAnswerComesInTime(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				db := storetest.Open(t, time.Now)
-				handler := setUp(t, db)
+				admit(t, db)
+				talk(t, db, id)
 				e := &transfercall.Endpoint{Calls: db, Phone: &tt.phone, Now: time.Now, Log: slog.New(slog.DiscardHandler),
 					Settle: &settle.Settler{Calls: db, Rooms: &tt.phone, Now: time.Now}}
 				start := time.Now()
-				w := ask(t, handler(e))
+				w := ask(t, db, e, id)
 				if took := time.Since(start); took != tt.took || !strings.Contains(w.Body.String(), tt.outcome) {
 					t.Errorf("after %s: %s; want %s after %s", took, w.Body, tt.outcome, tt.took)
 				}
