@@ -41,6 +41,9 @@ func TestBinariesLinkWhatTheyNeed(t *testing.T) {
 		if got := links(p, "github.com/livekit/"); got != wanted[name] {
 			t.Errorf("%s: links LiveKit: %v, the template gives it LIVEKIT_URL: %v", name, got, wanted[name])
 		}
+		if got := links(p, "github.com/aws/aws-sdk-go-v2/service/bedrockruntime"); got != (name == "summarisecall") {
+			t.Errorf("%s: links Bedrock: %v", name, got)
+		}
 		for _, dead := range []string{
 			module + "/emulator", module + "/functions/all", module + "/shared/store/storetest", "github.com/getkin/kin-openapi", "go.etcd.io/bbolt",
 			"github.com/aws/aws-sdk-go-v2/config", "testing",

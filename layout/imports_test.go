@@ -76,6 +76,8 @@ var sole = []struct {
 	{"github.com/aws/aws-sdk-go-v2/service/dynamodb", []string{"shared/store", "emulator/template", "local/platform"}}, // the template's tables, which the laptop creates
 	{"github.com/aws/aws-sdk-go-v2/feature/dynamodb", []string{"shared/store"}},
 	{"github.com/aws/aws-sdk-go-v2/service/sfn", []string{"shared/flow"}},
+	{"github.com/aws/aws-sdk-go-v2/service/bedrockruntime", []string{"shared/summary"}},
+	{"github.com/DavidBelicza/TextRank", []string{"shared/summary"}},
 	{"github.com/aws/aws-sdk-go-v2/config", nil}, // 2 MB and 5 ms of start
 	{"github.com/livekit/", []string{"shared/livekit", "local"}},
 	{"github.com/aws/aws-lambda-go", []string{"shared/lambdahttp", "functions/*/lambda", "local/platform"}}, // the laptop is the Lambda service

@@ -51,6 +51,7 @@ import (
 	"github.com/krosai/telephony/functions/setcalls"
 	"github.com/krosai/telephony/functions/setpolicy"
 	"github.com/krosai/telephony/functions/settlecall"
+	"github.com/krosai/telephony/functions/summarisecall"
 	"github.com/krosai/telephony/functions/sweepcalls"
 	"github.com/krosai/telephony/functions/sweepnumbers"
 	"github.com/krosai/telephony/functions/transfercall"
@@ -60,6 +61,7 @@ import (
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/settle"
 	"github.com/krosai/telephony/shared/store"
+	"github.com/krosai/telephony/shared/summary"
 	"github.com/krosai/telephony/shared/unwire"
 )
 
@@ -69,6 +71,7 @@ type Deps struct {
 	LiveKit       *livekit.Client
 	Flow          *flow.Client
 	Agents        preparecall.Agents // what the calls' agents are told
+	Summary       *summary.Summarizer
 	Now           func() time.Time
 	Log           *slog.Logger
 	Version       string
@@ -142,6 +145,7 @@ func Tasks(d Deps) map[string]any {
 		"notifyrequest":  (&notifyrequest.Task{Requests: d.DB, Now: d.Now, Log: d.Log}).Run,
 		"preparecall":    (&preparecall.Task{Rooms: d.LiveKit, Settle: s, Agents: d.Agents, Now: d.Now}).Run,
 		"settlecall":     (&settlecall.Task{Settle: s, Now: d.Now}).Run,
+		"summarisecall":  (&summarisecall.Task{Stories: d.DB, Summarizer: d.Summary, Now: d.Now, Log: d.Log}).Run,
 		"sweepcalls":     (&sweepcalls.Task{Calls: d.DB, Rooms: d.LiveKit, Flow: d.Flow, Inbound: d.adopter(), Settle: s, Now: d.Now, Log: d.Log}).Run,
 		"sweepnumbers":   (&sweepnumbers.Task{Requests: d.DB, Numbers: d.DB, Flow: d.Flow, Now: d.Now, Log: d.Log}).Run,
 	}

@@ -26,6 +26,7 @@ import (
 	"github.com/krosai/telephony/shared/settle"
 	"github.com/krosai/telephony/shared/store"
 	"github.com/krosai/telephony/shared/store/storetest"
+	"github.com/krosai/telephony/shared/summary"
 )
 
 // world is the call workflow with all its functions, a database, and a LiveKit
@@ -67,7 +68,7 @@ func newWorld(t *testing.T) *world {
 	anyone := aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 		return aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}, nil
 	})
-	w.deps = all.Deps{DB: w.db.DB, Now: time.Now, Log: slog.New(slog.DiscardHandler),
+	w.deps = all.Deps{DB: w.db.DB, Now: time.Now, Log: slog.New(slog.DiscardHandler), Summary: summary.Open(aws.Config{}, summary.Config{}),
 		LiveKit: livekit.Open(livekit.Config{URL: w.livekit.URL, APIKey: livekittest.APIKey, APISecret: secret.New(livekittest.APISecret)}),
 		Flow:    flow.Open(aws.Config{Region: "us-east-1", HTTPClient: flows.Client(), Credentials: anyone}, flow.Config{CallMachine: arn})}
 	w.livekit.Dial = w.answer

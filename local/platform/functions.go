@@ -18,11 +18,13 @@ import (
 	"github.com/krosai/telephony/functions/all"
 	"github.com/krosai/telephony/functions/preparecall"
 	"github.com/krosai/telephony/shared/api"
+	"github.com/krosai/telephony/shared/env"
 	"github.com/krosai/telephony/shared/flow"
 	"github.com/krosai/telephony/shared/lambdahttp"
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/secret"
 	"github.com/krosai/telephony/shared/store"
+	"github.com/krosai/telephony/shared/summary"
 )
 
 // function is a Lambda function as this process runs it. Each invocation gets a
@@ -61,8 +63,9 @@ func (p *Platform) dependencies(c clients, tables store.Config) all.Deps {
 	p.DB = store.Open(config(c.dynamodb, p.Config.DynamoDB), tables, time.Now)
 	p.LiveKit = livekit.Open(livekit.Config{URL: p.Access.LiveKitURL, APIKey: p.Access.LiveKitKey, APISecret: secret.New(p.Access.LiveKitSecret)})
 	return all.Deps{DB: p.DB, LiveKit: p.LiveKit, Flow: flow.Open(config(c.sfn, ""), c.machines),
-		Agents: preparecall.Agents{APIURL: p.Access.URL, TokenKey: secret.New(p.Access.LiveKitSecret)},
-		Now:    time.Now, Log: p.log, AllowLoopback: true, Version: "local"}
+		Agents:  preparecall.Agents{APIURL: p.Access.URL, TokenKey: secret.New(p.Access.LiveKitSecret)},
+		Summary: summary.Open(env.AWS(), p.Config.Summary),
+		Now:     time.Now, Log: p.log, AllowLoopback: true, Version: "local"}
 }
 
 // build makes each function of the template with the handler Lambda would run.

@@ -32,6 +32,7 @@ import (
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/oidc"
 	"github.com/krosai/telephony/shared/store"
+	"github.com/krosai/telephony/shared/summary"
 )
 
 // Config is how the platform is run. The zero value of each field but Root and
@@ -46,6 +47,8 @@ type Config struct {
 	LiveKitSecret string `env:"LIVEKIT_API_SECRET"`
 	LiveKitSIP    string `env:"LIVEKIT_SIP"` // the livekit-sip binary to run instead of the bridge
 	DynamoDB      string `env:"AWS_ENDPOINT_URL_DYNAMODB"`
+
+	Summary summary.Config // who sums calls up
 
 	SweepEvery time.Duration               `env:"SWEEP_EVERY" envDefault:"15s"` // how often schedules run here, whatever template.yaml says
 	Script     func(string) carrier.Script `env:"-"`                            // what callees do; nil is the carrier's own cast

@@ -1,0 +1,27 @@
+// Command lambda is the summarisecall function.
+package main
+
+import (
+	"os"
+	"time"
+
+	"github.com/aws/aws-lambda-go/lambda"
+
+	"github.com/krosai/telephony/functions/summarisecall"
+	"github.com/krosai/telephony/shared/env"
+	"github.com/krosai/telephony/shared/obs"
+	"github.com/krosai/telephony/shared/store"
+	"github.com/krosai/telephony/shared/summary"
+)
+
+type config struct {
+	Tables  store.Config
+	Summary summary.Config
+}
+
+func main() {
+	cfg, aws := env.Must[config](), env.AWS()
+	task := &summarisecall.Task{Stories: store.Open(aws, cfg.Tables, time.Now), Summarizer: summary.Open(aws, cfg.Summary), Now: time.Now,
+		Log: obs.Logger(os.Stdout, os.Getenv("LOG_LEVEL"))}
+	lambda.Start(task.Run)
+}

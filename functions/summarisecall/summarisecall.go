@@ -1,0 +1,136 @@
+// Package summarisecall is the task of a call's workflow that sums an ended call
+// up, once all that was said in it has been told.
+package summarisecall
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/krosai/telephony/shared/call"
+	"github.com/krosai/telephony/shared/summary"
+)
+
+// Stories reads calls and keeps summaries: the first of a call stands, and is
+// returned.
+type Stories interface {
+	WholeStory(ctx context.Context, id string) (call.Story, error)
+	SaveSummary(ctx context.Context, callID string, s call.Summary) (call.Summary, error)
+}
+
+// Summarizer sums up what was said. Its errors are of type *summary.Error.
+type Summarizer interface {
+	Summarize(ctx context.Context, turns []call.Turn) (text, model string, err error)
+}
+
+// Task sums calls up.
+type Task struct {
+	Stories    Stories
+	Summarizer Summarizer
+	Now        func() time.Time
+	Log        *slog.Logger
+}
+
+// Input names the call. Failed is the name of the error after which the workflow
+// gives up; empty when it has not.
+type Input struct {
+	CallID string `json:"call_id"`
+	Failed string `json:"failed"`
+}
+
+// Output is where the summary stands: "waiting" (turns may still come), "ready",
+// "failed" or "none" (nothing was said).
+type Output struct {
+	Outcome string `json:"outcome"`
+}
+
+// How long after the end of a call, or after its last turn came, it is quiet
+// enough to sum up; how long a first turn is waited for; and how long at most
+// turns that keep coming are. The workflow waits 5 s between two looks.
+const (
+	quiet      = 4 * time.Second
+	firstTurn  = 18 * time.Second
+	longestLag = time.Minute
+)
+
+// timeout and unavailable name errors for the workflow, which repeats the task
+// and, when it gives up, hands the name back as Failed.
+type (
+	timeout     struct{ error }
+	unavailable struct{ error }
+)
+
+// Run may be repeated: the first summary stands.
+func (t *Task) Run(ctx context.Context, in Input) (Output, error) {
+	s, err := t.Stories.WholeStory(ctx, in.CallID)
+	switch {
+	case err != nil:
+		return Output{}, err
+	case s.Summary.Status != "":
+		return Output{string(s.Summary.Status)}, nil
+	case !s.Call.Status.Ended():
+		return Output{}, errors.New("the call has not ended")
+	case s.Call.AnsweredAt.IsZero():
+		return Output{string(call.SummaryNone)}, nil // its details say so without a row
+	case in.Failed != "":
+		return t.save(ctx, s.Call, call.Summary{Status: call.SummaryFailed, Reason: reasonOf(in.Failed)})
+	case t.turnsMayCome(s):
+		return Output{"waiting"}, nil
+	case len(s.Turns) == 0:
+		return t.save(ctx, s.Call, call.Summary{Status: call.SummaryNone})
+	}
+
+	text, model, err := t.Summarizer.Summarize(ctx, s.Turns)
+	if err == nil {
+		return t.save(ctx, s.Call, call.Summary{Status: call.SummaryReady, Text: text, Model: model})
+	}
+	t.Log.WarnContext(ctx, "no summary", "call_id", s.Call.ID, "model", model, "err", err)
+	why, ok := errors.AsType[*summary.Error](err)
+	switch {
+	case ok && why.Final:
+		return t.save(ctx, s.Call, call.Summary{Status: call.SummaryFailed, Model: model, Reason: why.Reason})
+	case ok && why.Reason == summary.Timeout:
+		return Output{}, timeout{err}
+	}
+	return Output{}, unavailable{err}
+}
+
+// turnsMayCome reports whether the agent seems to be still telling what was said.
+func (t *Task) turnsMayCome(s call.Story) bool {
+	now := t.Now()
+	if now.Sub(s.Call.EndedAt) >= longestLag {
+		return false
+	}
+	if len(s.Turns) == 0 {
+		return now.Sub(s.Call.EndedAt) < firstTurn
+	}
+	last := s.Call.EndedAt
+	for _, turn := range s.Turns {
+		if turn.Received.After(last) {
+			last = turn.Received
+		}
+	}
+	return now.Sub(last) < quiet
+}
+
+func (t *Task) save(ctx context.Context, c call.Call, s call.Summary) (Output, error) {
+	s.CreatedAt = t.Now()
+	s, err := t.Stories.SaveSummary(ctx, c.ID, s)
+	if err != nil {
+		return Output{}, fmt.Errorf("save a summary: %w", err)
+	}
+	return Output{string(s.Status)}, nil
+}
+
+// reasonOf reads the name of the error after which the workflow gave up: one of
+// this task's own, States.Timeout, or what Lambda calls a function that was cut
+// off.
+func reasonOf(name string) string {
+	if name = strings.ToLower(name); strings.Contains(name, "timeout") || strings.Contains(name, "timedout") {
+		return summary.Timeout
+	}
+	return summary.Unavailable
+}
