@@ -102,15 +102,18 @@ class Hum(tts.ChunkedStream):
             num_channels=1,
             mime_type="audio/pcm",
         )
-        seconds = min(max(0.04 * len(self.input_text), 0.5), 3.0)
-        output_emitter.push(hum(seconds))
+        seconds = min(max(0.04 * len(self.input_text), 0.5), 3)
+        output_emitter.push((HUM * 3)[: 2 * int(seconds * SAMPLE_RATE)])
         output_emitter.flush()
 
 
-def hum(seconds: float) -> bytes:
-    """16-bit samples of a voice at 210 Hz that breathes four times a second."""
+def hum() -> bytes:
+    """A second of a voice at 210 Hz that breathes four times, in 16-bit samples."""
     rate = 2 * math.pi / SAMPLE_RATE
     return array.array("h", (
-        int(8000 * math.sin(210 * rate * i) * abs(math.sin(4 * rate * i)))
-        for i in range(int(seconds * SAMPLE_RATE))
+        int(8000 * math.sin(210 * rate * i) * abs(math.sin(2 * rate * i)))
+        for i in range(SAMPLE_RATE)
     )).tobytes()
+
+
+HUM = hum()
