@@ -36,25 +36,25 @@ func (t *Task) inbound(ctx context.Context, c call.Call) (Output, error) {
 		return Output{}, err
 	}
 	told, seen := false, false
+	tell := func() { told = told || t.Rooms.UpdateRoomMetadata(ctx, c.RoomName, metadata) == nil }
 	until := t.Now().Add(time.Duration(c.RingingTimeout)*time.Second + answerMargin)
-	for pause := firstPause; t.Now().Before(until); pause = min(pause*3/2, longestPause) {
-		if !told {
-			told = t.Rooms.UpdateRoomMetadata(ctx, c.RoomName, metadata) == nil
+	for pause := firstPause; t.Now().Before(until); pause = min(2*pause, longestPause) {
+		tell()
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return Output{}, ctx.Err()
 		}
 		room, err := t.Rooms.ReadRoom(ctx, c.RoomName)
 		seen = seen || err == nil && room.Up()
 		switch {
 		case err != nil:
 		case room.Answered():
+			tell()
 			return t.answered(ctx, c)
 		case !room.Up() && (seen || t.Now().Sub(c.CreatedAt) > arriving):
 			_, err := t.Settle.Left(ctx, c, t.rangUntil(c, seen), t.Now())
 			return Output{Outcome: "ended"}, err
-		}
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
-			return Output{}, ctx.Err()
 		}
 	}
 	return Output{Outcome: "unclear", TalkSeconds: c.MaxDuration}, nil

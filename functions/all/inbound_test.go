@@ -1,0 +1,104 @@
+package all_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	lk "github.com/livekit/protocol/livekit"
+
+	"github.com/krosai/telephony/shared/call"
+	"github.com/krosai/telephony/shared/inbound"
+	"github.com/krosai/telephony/shared/livekit/livekittest"
+	"github.com/krosai/telephony/shared/number"
+	"github.com/krosai/telephony/shared/settle"
+)
+
+const caller = "sip_+14155550100"
+
+// ring lets a call come in for ada's number: its phone rings in its room, and is
+// answered after a while; never if that is zero.
+func (w *world) ring(answer time.Duration) {
+	w.t.Helper()
+	const e164 = "+2348012345678"
+	err := w.db.PutNumber(w.t.Context(), number.Number{ID: number.ID(e164), E164: e164, Country: "NG", Type: "mobile", UserID: "ada",
+		Trunk: &number.Trunk{InboundID: "ST_in"}, Rule: &number.Rule{RoomPrefix: "support-", AgentName: "a", ID: "SDR_1"}})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	room := number.RoomPrefix("ada", "support-") + "_+14155550100_x"
+	phone := func(status string) {
+		w.livekit.Leave(room, caller)
+		w.livekit.Join(room, &lk.ParticipantInfo{Identity: caller, Kind: lk.ParticipantInfo_SIP, State: lk.ParticipantInfo_ACTIVE,
+			Attributes: map[string]string{"sip.callStatus": status, "sip.ruleID": "SDR_1"}})
+	}
+	phone("ringing")
+	if answer > 0 {
+		time.AfterFunc(answer, func() {
+			w.livekit.Join(room, &lk.ParticipantInfo{Identity: "agent", Kind: lk.ParticipantInfo_AGENT, State: lk.ParticipantInfo_ACTIVE})
+			phone("active")
+		})
+	}
+	adopter := inbound.Adopter{Numbers: w.db, Calls: w.db, Flow: w.deps.Flow}
+	c, ours, err := adopter.Adopt(w.t.Context(), call.Arrival{Room: room, RoomID: "RM_1", CreatedAt: time.Now().UTC().Truncate(time.Millisecond),
+		TrunkID: "ST_in", RuleID: "SDR_1", Caller: "+14155550100", Called: e164})
+	if err != nil || !ours {
+		w.t.Fatal(ours, err)
+	}
+	w.id = c.ID
+}
+
+// leave lets the caller hang up and LiveKit say so.
+func (w *world) leave() {
+	w.t.Helper()
+	c, err := w.db.Call(w.t.Context(), w.id)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.livekit.Leave(c.RoomName, caller)
+	s := &settle.Settler{Calls: w.db, Rooms: w.deps.LiveKit, Flow: w.deps.Flow, Now: time.Now}
+	if _, err := s.Gone(w.t.Context(), c, call.Leave{Reason: "CLIENT_INITIATED", Status: "hangup"}, time.Now()); err != nil { // as the webhook does
+		w.t.Fatal(err)
+	}
+}
+
+func TestOrdinaryInboundCallAsksLittleOfLiveKit(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.ring(1500 * time.Millisecond)
+	w.until(up)
+	time.Sleep(100 * time.Millisecond)
+	w.leave()
+	if c := w.until(ended); c.Cause != call.CalleeHangup {
+		t.Errorf("%s %s", c.Status, c.Cause)
+	}
+	if asked := w.livekit.Requests(); len(asked) > 8 {
+		t.Errorf("%d requests, want at most 8: %v", len(asked), asked)
+	}
+}
+
+// TestOneFaultOfAnInboundCall fails each request to LiveKit in turn, and lets the
+// function that watches the phone die once: the call is answered all the same,
+// and its end is true.
+func TestOneFaultOfAnInboundCall(t *testing.T) {
+	t.Parallel()
+	for n := range 4 { // UpdateRoomMetadata, and looks at the phone
+		for _, f := range livekittest.Faults {
+			t.Run(fmt.Sprintf("request %d fault %d", n, f), func(t *testing.T) {
+				t.Parallel()
+				w := newWorld(t)
+				w.livekit.FailAt(n, f)
+				w.crash["preparecall"] = n % 2
+				w.ring(600 * time.Millisecond)
+				c := w.until(up)
+				if room := w.livekit.Room(c.RoomName); room == nil || room.Metadata == "" {
+					t.Error("the agent was told nothing")
+				}
+				w.leave()
+				if c := w.until(ended); c.Status != call.Completed || c.Cause != call.CalleeHangup {
+					t.Errorf("%s %s", c.Status, c.Cause)
+				}
+			})
+		}
+	}
+}
