@@ -1,0 +1,277 @@
+package all_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sfn"
+	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/krosai/telephony/emulator/stepfunctions"
+	"github.com/krosai/telephony/emulator/template"
+	"github.com/krosai/telephony/functions/summarisecall"
+	"github.com/krosai/telephony/shared/call"
+	"github.com/krosai/telephony/shared/store"
+	"github.com/krosai/telephony/shared/store/storetest"
+	"github.com/krosai/telephony/shared/summary"
+)
+
+// What becomes of a call's story after its end, with every state of the workflow
+// that deals with it, every retry and every catch, in a bubble of fake time.
+
+// aftermath is the workflow of a call that has just ended.
+type aftermath struct {
+	*testing.T
+	db      *storetest.Database
+	flows   *stepfunctions.Service
+	sfn     *sfn.Client
+	arn     string // of the execution
+	writer  writer
+	crashes map[string]int // "Summarise" or "SummaryFailed": how many of its runs die; -1 is all
+	runs    map[string]int
+	mu      sync.Mutex
+}
+
+// writer is the model. It answers with the errors of its list one after the other,
+// the last one for ever, and counts.
+type writer struct {
+	errs  []error // nil writes
+	hangs bool
+	asked int
+	saw   int // turns, when it last wrote
+}
+
+func (w *writer) Summarize(ctx context.Context, turns []call.Turn) (string, string, error) {
+	w.asked++
+	if w.hangs {
+		<-ctx.Done()
+		return "", "m", &summary.Error{Reason: summary.Timeout, Err: ctx.Err()}
+	}
+	if n := len(w.errs); n > 0 {
+		if err := w.errs[min(w.asked, n)-1]; err != nil {
+			return "", "m", err
+		}
+	}
+	w.saw = len(turns)
+	return "SUMMARY-TEXT", "m", nil
+}
+
+// follow starts the workflow of a call that ends at once, answered or not. It
+// must run in a bubble.
+func follow(t *testing.T, answered bool) *aftermath {
+	t.Helper()
+	a := &aftermath{T: t, db: storetest.Open(t, nil), crashes: map[string]int{}, runs: map[string]int{}}
+	tmpl, err := template.Open("../../template.yaml", template.Values{"LiveKitUrl": "ws://127.0.0.1", "LiveKitApiKey": "k", "LiveKitApiSecret": "s"})
+	a.must(err)
+	functions := map[string]template.Function{}
+	for _, f := range tmpl.Functions() {
+		functions[f.Name] = f
+	}
+	a.flows, err = stepfunctions.Open(stepfunctions.Options{Log: slog.New(slog.DiscardHandler), Rand: func() float64 { return 0.99 },
+		Invoke: func(ctx context.Context, name string, payload []byte) ([]byte, error) {
+			ctx, cancel := context.WithTimeout(ctx, functions[name].Timeout) // as Lambda does
+			defer cancel()
+			return a.invoke(ctx, functions[name].Folder, payload, answered)
+		}})
+	a.must(err)
+	t.Cleanup(func() {
+		if err := a.flows.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	machine := load(t, a.flows, tmpl, "CallMachine")
+	a.flows.Start()
+	a.sfn = sfn.NewFromConfig(aws.Config{Region: "us-east-1", HTTPClient: a.flows.Client(), Credentials: aws.AnonymousCredentials{}})
+	a.record(answered)
+	out, err := a.sfn.StartExecution(t.Context(), &sfn.StartExecutionInput{StateMachineArn: &machine, Name: aws.String(theCall), Input: aws.String(`{"call_id":"` + theCall + `"}`)})
+	a.must(err)
+	a.arn = *out.ExecutionArn
+	return a
+}
+
+func (a *aftermath) must(err error) {
+	a.Helper()
+	if err != nil {
+		a.Fatal(err)
+	}
+}
+
+// record writes the call down, with its end.
+func (a *aftermath) record(answered bool) {
+	a.Helper()
+	now := time.Now()
+	c := call.Call{ID: theCall, UserID: "ada", Direction: call.Outbound, Country: "US", MaxDuration: 600, Status: call.Ringing, CreatedAt: now.Add(-time.Minute)}
+	end := call.End{Status: call.Busy, Cause: call.CalleeBusy, SIPStatus: 486, At: now}
+	if answered {
+		c.Status, c.AnsweredAt = call.InProgress, now.Add(-30*time.Second)
+		end = call.End{Status: call.Completed, Cause: call.CalleeHangup, SIPStatus: 200, At: now}
+	}
+	_, _, _, err := a.db.CreateCall(a.Context(), c, store.Permit{Home: "US"}, store.Once{})
+	a.must(err)
+	_, err = a.db.EndCall(a.Context(), c, end)
+	a.must(err)
+}
+
+// invoke runs summarisecall as it is; all that the other functions say is that the
+// call is over.
+func (a *aftermath) invoke(ctx context.Context, folder string, payload []byte, answered bool) ([]byte, error) {
+	if folder != "summarisecall" {
+		return fmt.Appendf(nil, `{"outcome":"ended","dial_seconds":60,"talk_seconds":600,"answered":%t}`, answered), nil
+	}
+	var in summarisecall.Input
+	a.must(json.Unmarshal(payload, &in))
+	state := "Summarise"
+	if in.Failed != "" {
+		state = "SummaryFailed"
+	}
+	a.mu.Lock()
+	a.runs[state]++
+	dies := a.crashes[state] < 0 || a.runs[state] <= a.crashes[state]
+	a.mu.Unlock()
+	if dies {
+		return nil, errors.New("the sandbox died")
+	}
+	task := &summarisecall.Task{Stories: a.db, Summarizer: &a.writer, Now: time.Now, Log: slog.New(slog.DiscardHandler)}
+	out, err := lambda.NewHandler(task.Run).Invoke(ctx, payload)
+	if err != nil { // Lambda names an error by its type, without the package
+		name := fmt.Sprintf("%T", err)
+		return nil, &stepfunctions.FunctionError{Type: name[strings.LastIndexByte(name, '.')+1:], Message: err.Error()}
+	}
+	return out, nil
+}
+
+// say has the agent tell of a turn.
+func (a *aftermath) say(id string) {
+	a.must(a.db.AddTurns(a.Context(), theCall, []call.Turn{{ID: id, Role: call.RoleCallee, Content: "TURN-" + id, At: time.Now()}}, time.Now()))
+}
+
+// states are those that the execution went through, and its history as text.
+func (a *aftermath) states() (names map[string]int, history string) {
+	a.Helper()
+	names = map[string]int{}
+	pages := sfn.NewGetExecutionHistoryPaginator(a.sfn, &sfn.GetExecutionHistoryInput{ExecutionArn: &a.arn, IncludeExecutionData: aws.Bool(true)})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(a.Context())
+		a.must(err)
+		for _, e := range page.Events {
+			if d := e.StateEnteredEventDetails; d != nil {
+				names[aws.ToString(d.Name)]++
+			}
+		}
+		text, err := json.Marshal(page.Events)
+		a.must(err)
+		history += string(text)
+	}
+	return names, history
+}
+
+func TestFollowUp(t *testing.T) {
+	t.Parallel()
+	throttled := &summary.Error{Reason: summary.Unavailable, Err: errors.New("throttled")}
+	refused := &summary.Error{Reason: summary.Refused, Final: true, Err: errors.New("no access")}
+	ready := call.Summary{Status: call.SummaryReady, Text: "SUMMARY-TEXT", Model: "m"}
+	failed := func(model, reason string) call.Summary {
+		return call.Summary{Status: call.SummaryFailed, Model: model, Reason: reason}
+	}
+	var mu sync.Mutex
+	visited := map[string]bool{}
+	t.Run("cases", func(t *testing.T) {
+		for _, tt := range []struct {
+			name       string
+			unanswered bool
+			turns      []float64 // seconds after the end at which they come
+			writer     writer
+			crashes    map[string]int
+			want       call.Summary
+			asked, saw int
+			within     time.Duration // of the end, the workflow is done
+		}{
+			{name: "ordinary", turns: []float64{0}, want: ready, asked: 1, saw: 1, within: 6 * time.Second},
+			{name: "late turns", turns: []float64{0, 4, 9, 14}, want: ready, asked: 1, saw: 4, within: 21 * time.Second},
+			{name: "the first turn is late", turns: []float64{13}, want: ready, asked: 1, saw: 1, within: 21 * time.Second},
+			{name: "turns without end", turns: []float64{0, 3, 6, 9, 12, 15.1, 18, 21, 24, 27, 30.1, 33, 36, 39, 42, 45.1, 48, 51, 54, 57, 61}, want: ready, asked: 1, saw: 20, within: 66 * time.Second},
+			{name: "nothing was said", want: call.Summary{Status: call.SummaryNone}, within: 21 * time.Second},
+			{name: "nobody answered", unanswered: true, within: time.Second},
+			{name: "throttled twice", turns: []float64{0}, writer: writer{errs: []error{throttled, throttled, nil}}, want: ready, asked: 3, saw: 1, within: 20 * time.Second},
+			{name: "throttled for ever", turns: []float64{0}, writer: writer{errs: []error{throttled}}, want: failed("", "unavailable"), asked: 4, within: 2 * time.Minute},
+			{name: "refused", turns: []float64{0}, writer: writer{errs: []error{refused}}, want: failed("m", "refused"), asked: 1, within: 6 * time.Second},
+			{name: "the model hangs", turns: []float64{0}, writer: writer{hangs: true}, want: failed("", "timeout"), asked: 4, within: 5 * time.Minute},
+			{name: "the function dies once", turns: []float64{0}, crashes: map[string]int{"Summarise": 1}, want: ready, asked: 1, saw: 1, within: 10 * time.Second},
+			{name: "the function dies for ever", turns: []float64{0}, crashes: map[string]int{"Summarise": -1}, want: failed("", "unavailable"), within: 2 * time.Minute},
+			{name: "and when it is to say so, too", turns: []float64{0}, crashes: map[string]int{"Summarise": -1, "SummaryFailed": 4}, want: failed("", "unavailable"), within: 6 * time.Minute},
+			{name: "and does so for ever", turns: []float64{0}, crashes: map[string]int{"Summarise": -1, "SummaryFailed": -1}, within: 12 * time.Minute},
+		} {
+			t.Run(tt.name, func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					a := follow(t, !tt.unanswered)
+					a.writer = tt.writer
+					maps.Copy(a.crashes, tt.crashes)
+					before, err := a.db.Call(t.Context(), theCall)
+					a.must(err)
+					for _, second := range tt.turns {
+						time.Sleep(time.Until(before.EndedAt.Add(time.Duration(second * float64(time.Second)))))
+						a.say(fmt.Sprint(second))
+					}
+					time.Sleep(time.Until(before.EndedAt.Add(tt.within)))
+					a.check(before, tt.want, tt.asked, tt.saw)
+					names, _ := a.states()
+					mu.Lock()
+					defer mu.Unlock()
+					for name := range names {
+						visited[name] = true
+					}
+				})
+			})
+		}
+	})
+	for _, state := range []string{"Summarise", "Summarised", "WaitForTurns", "SummaryFailed", "Done"} {
+		if !visited[state] {
+			t.Errorf("no case comes to %s, only to %v", state, slices.Sorted(maps.Keys(visited)))
+		}
+	}
+}
+
+// check holds what is to be true when the workflow is done: it has succeeded, the
+// end is what it was, the summary is as wanted, and nothing of what was said is in
+// the workflow's history, which AWS keeps for 90 days.
+func (a *aftermath) check(before call.Call, want call.Summary, asked, saw int) {
+	a.Helper()
+	out, err := a.sfn.DescribeExecution(a.Context(), &sfn.DescribeExecutionInput{ExecutionArn: &a.arn})
+	a.must(err)
+	names, history := a.states()
+	if out.Status != types.ExecutionStatusSucceeded {
+		a.Errorf("the workflow is %s after %v", out.Status, names)
+	}
+	if strings.Contains(history, "TURN-") || strings.Contains(history, "SUMMARY-TEXT") {
+		a.Errorf("the workflow's history tells what was said: %s", history)
+	}
+	s, err := a.db.WholeStory(a.Context(), theCall)
+	a.must(err)
+	if d := cmp.Diff(before, s.Call); d != "" {
+		a.Errorf("the end has changed (-was +is):\n%s", d)
+	}
+	if s.Summary.Status != "" && s.Summary.CreatedAt.IsZero() {
+		a.Error("the summary has no time")
+	}
+	s.Summary.CreatedAt = time.Time{}
+	if d := cmp.Diff(want, s.Summary); d != "" {
+		a.Errorf("summary (-want +got):\n%s", d)
+	}
+	if a.writer.asked != asked || a.writer.saw != saw {
+		a.Errorf("the model was asked %d times and saw %d turns, want %d and %d", a.writer.asked, a.writer.saw, asked, saw)
+	}
+}
