@@ -72,7 +72,7 @@ func TestPythonAgent(t *testing.T) {
 	t.Run("the callee hangs up", func(t *testing.T) {
 		t.Parallel()
 		u := demo(t, shared)
-		d := u.until(u.place("+14155550101", extra).CallID, 40*time.Second, details.over)
+		d := u.until(u.place(fresh(), extra).CallID, 40*time.Second, details.over)
 		if got := d.Status + " " + d.Cause; got != "completed callee_hangup" {
 			t.Errorf("%s, timeline %s", got, d.events())
 		}
@@ -128,7 +128,7 @@ func (u user) transcript(d details, least int) []string {
 		}
 	}
 	var s story
-	for end := time.Now().Add(10 * time.Second); len(s.Transcript) < least; time.Sleep(100 * time.Millisecond) {
+	for end := time.Now().Add(20 * time.Second); len(s.Transcript) < least; time.Sleep(100 * time.Millisecond) {
 		if time.Now().After(end) {
 			u.t.Fatalf("the transcript has %d turns", len(s.Transcript))
 		}
