@@ -1,0 +1,114 @@
+package e2e
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/krosai/telephony/local/agent"
+)
+
+// told is what a call's details tell of what was said.
+type told struct {
+	details
+	Transcript []struct {
+		Role, Content string
+		At            time.Time
+	} `json:"transcript"`
+	Summary *struct {
+		Status, Text, Model, Reason string
+		CreatedAt                   time.Time `json:"created_at"`
+	} `json:"summary"`
+}
+
+func (u user) story(id string) told {
+	u.t.Helper()
+	return must[told](u, "GET", "/outbound-calls/"+id+"/details?include_transcript=true&include_summary=true", nil)
+}
+
+// summed waits for a call's summary.
+func (u user) summed(id string) told {
+	u.t.Helper()
+	for end := time.Now().Add(40 * time.Second); ; time.Sleep(200 * time.Millisecond) {
+		if s := u.story(id); s.Summary.Status != "pending" || time.Now().After(end) {
+			return s
+		}
+	}
+}
+
+// TestStory: the scripted conversation of the demo agent is in the transcript, in
+// its order, while the call goes on, and in the summary afterwards.
+func TestStory(t *testing.T) {
+	t.Parallel()
+	u := demo(t, shared)
+	id := u.place("+14155550100", request{"welcome_message": "Hello, this is Ada from Acme."}).CallID
+	script := append([]agent.Line{{Role: "agent", Text: "Hello, this is Ada from Acme."}}, agent.DefaultScript()...)
+	for end := time.Now().Add(60 * time.Second); len(u.story(id).Transcript) < len(script); time.Sleep(200 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("only %+v was told", u.story(id).Transcript)
+		}
+	}
+	live := u.story(id)
+	if live.Status != "in_progress" || live.Summary.Status != "pending" {
+		t.Errorf("%s, summary %+v", live.Status, live.Summary)
+	}
+	u.hangUp(id)
+
+	s := u.summed(id)
+	for i, line := range script {
+		if i >= len(s.Transcript) || s.Transcript[i].Role != line.Role || s.Transcript[i].Content != line.Text {
+			t.Fatalf("turn %d: %+v, want %+v", i, s.Transcript, line)
+		}
+		if at := s.Transcript[i].At; at.Before(s.AnsweredAt.Add(-time.Second)) || at.After(s.EndedAt.Add(time.Second)) {
+			t.Errorf("turn %d at %s, the call was up from %s to %s", i, at, s.AnsweredAt, s.EndedAt)
+		}
+	}
+	if s.Status != "completed" || s.Cause != "api_hangup" {
+		t.Errorf("%s %s", s.Status, s.Cause)
+	}
+	if s.Summary.Status != "ready" || s.Summary.Model != "extractive-textrank" || !strings.Contains(s.Summary.Text, "the demo agent") {
+		t.Errorf("summary %+v", s.Summary)
+	}
+	if after := s.Summary.CreatedAt.Sub(s.EndedAt); after < 4*time.Second || after > 30*time.Second {
+		t.Errorf("summed up %s after the end", after)
+	}
+
+	// Details without asking tell nothing of it.
+	a := u.do("GET", "/outbound-calls/"+id+"/details", nil)
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(a.Body, &members); err != nil || members["transcript"] != nil || members["summary"] != nil {
+		t.Errorf("%v: %s", err, a.Body)
+	}
+}
+
+// TestNothingToTell: nobody answered.
+func TestNothingToTell(t *testing.T) {
+	t.Parallel()
+	u := demo(t, shared)
+	id := u.place("+14155550102", nil).CallID
+	u.until(id, 20*time.Second, details.over)
+	if s := u.summed(id); s.Summary.Status != "none" || len(s.Transcript) != 0 {
+		t.Errorf("%+v %+v", s.Summary, s.Transcript)
+	}
+}
+
+// TestTranscriptIsTheAgents: nobody without the call's own token writes it, not
+// even the call's owner.
+func TestTranscriptIsTheAgents(t *testing.T) {
+	t.Parallel()
+	u := demo(t, shared)
+	id := u.place("+14155550102", nil).CallID
+	turn := request{"turns": []request{{"turn_id": "x", "role": "agent", "content": "forged", "at": time.Now().UTC()}}}
+	for _, key := range []string{"", u.key, shared.Access.UserJWT, "kct_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"} {
+		as := user{t, u.url, key}
+		if a := as.do("POST", "/outbound-calls/"+id+"/transcript", turn); a.Status != http.StatusUnauthorized || a.problem(t).Code != "UNAUTHENTICATED" {
+			t.Errorf("%.10s…: %d %s", key, a.Status, a.Body)
+		}
+	}
+	u.until(id, 20*time.Second, details.over)
+	if s := u.story(id); len(s.Transcript) != 0 {
+		t.Errorf("%+v", s.Transcript)
+	}
+}
