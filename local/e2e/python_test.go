@@ -194,6 +194,11 @@ func TestPythonClient(t *testing.T) {
 		exit      int
 		want      []string // in this order
 	}{
+		{"answered", []string{"+14155550101", "--welcome", "Hello, this is Ada.", "--max-seconds", "60"}, shared.Access.APIKey, "", 0,
+			[]string{"call_", "initiated|dialing", "in_progress", "completed, callee_hangup, [23] s", "ringing", "answered", "ended *callee_hangup",
+				"agent   Hello, this is Ada.", `Summary \(ready, .+\)`}},
+		{"hung up with Ctrl-C", []string{"+14155550100"}, shared.Access.APIKey, "in_progress", 0,
+			[]string{"in_progress", "hanging up", "completed, api_hangup"}},
 		{"busy", []string{"+14155550102"}, shared.Access.APIKey, "", 3, []string{"busy, busy, 0 s", "none", `Summary \(none\)`}},
 		{"does not exist", []string{"+14155550105"}, shared.Access.APIKey, "", 4, []string{"failed, invalid_number"}},
 		{"not a number", []string{"0044"}, shared.Access.APIKey, "", 1, []string{"call.py: POST /outbound-calls/create answered 400 INVALID_REQUEST: phone_number"}},
