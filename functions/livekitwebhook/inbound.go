@@ -32,7 +32,7 @@ func (e *Endpoint) applyInbound(ctx context.Context, event livekit.Event) error 
 	case c.ID == "" || c.Status.Ended() || event.Agent:
 		return nil
 	case event.Name == "room_finished":
-		if c, err = e.afterLeaving(ctx, c); err != nil || c.Status.Ended() {
+		if c, err = e.later(ctx, c, outOfOrder); err != nil || c.Status.Ended() {
 			return err
 		}
 	}

@@ -70,7 +70,7 @@ func (e *Endpoint) receive(ctx context.Context, in *Input) (*struct{}, error) {
 
 // apply ends the call whose phone or whose agent has left. While a call is being
 // dialled its dial knows more than any event, so only answered calls are looked
-// at.
+// at; an answer that the dial has not written down yet is waited for.
 func (e *Endpoint) apply(ctx context.Context, event livekit.Event) error {
 	if number.InboundRoom(event.Room) {
 		return e.applyInbound(ctx, event)
@@ -84,11 +84,24 @@ func (e *Endpoint) apply(ctx context.Context, event livekit.Event) error {
 		return err // a room of somebody else's: nothing to look up
 	}
 	c, err := e.Settle.Calls.Call(ctx, event.Room)
+	for range answerLooks {
+		if err != nil || !event.Answered || !c.Status.Before(call.InProgress) {
+			break
+		}
+		c, err = e.later(ctx, c, answerPause)
+	}
 	if err != nil || c.Status != call.InProgress {
 		return err
 	}
 	return e.left(ctx, c, event)
 }
+
+// How long, and how often, the record of a call is looked at whose phone was
+// answered and has left before its dial could say so.
+const (
+	answerLooks = 10
+	answerPause = 300 * time.Millisecond
+)
 
 // outOfOrder is how much later than the end of its room the leaving of the phone
 // may be told.
@@ -102,7 +115,7 @@ func (e *Endpoint) left(ctx context.Context, c call.Call, event livekit.Event) e
 		_, err := e.Settle.Deserted(ctx, c)
 		return err
 	case event.Name == "room_finished":
-		now, err := e.afterLeaving(ctx, c)
+		now, err := e.later(ctx, c, outOfOrder)
 		if c = now; err != nil || c.Status.Ended() {
 			return err
 		}
@@ -113,10 +126,10 @@ func (e *Endpoint) left(ctx context.Context, c call.Call, event livekit.Event) e
 	return err
 }
 
-// afterLeaving is a call as it stands when the phone's leaving has been told.
-func (e *Endpoint) afterLeaving(ctx context.Context, c call.Call) (call.Call, error) {
+// later is a call as it stands after a pause.
+func (e *Endpoint) later(ctx context.Context, c call.Call, pause time.Duration) (call.Call, error) {
 	select {
-	case <-time.After(outOfOrder):
+	case <-time.After(pause):
 		return e.Settle.Calls.Call(ctx, c.ID)
 	case <-ctx.Done():
 		return c, ctx.Err()

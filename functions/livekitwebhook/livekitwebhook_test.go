@@ -351,6 +351,40 @@ func TestRoomFinishedFirst(t *testing.T) {
 	}
 }
 
+// A phone that was answered and has left before its dial could write the answer
+// down.
+func TestLeftBeforeTheAnswerIsWritten(t *testing.T) {
+	t.Parallel()
+	left := event("participant_left", `,"participant":{"sid":"PA_1","identity":"callee","kind":"SIP","attributes":{"sip.callStatus":"hangup","sip.callTag":"x","sip.callIDFull":"y"}}`, sentAt)
+	for _, tt := range []struct {
+		name   string
+		moment func(*bench) // half a second later
+		want   string
+	}{
+		{"it is written", func(b *bench) {
+			_, err := b.db.Advance(b.Context(), id, call.InProgress, answered)
+			b.must(err)
+		}, "completed callee_hangup"},
+		{"the call ends", func(b *bench) {
+			c, err := b.db.Call(b.Context(), id)
+			b.must(err)
+			_, err = b.settle.Stop(b.Context(), c, b.settle.Hangup)
+			b.must(err)
+		}, "failed unknown"},
+		{"it never is", func(*bench) {}, "ringing "},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, call.Ringing)
+			time.AfterFunc(500*time.Millisecond, func() { tt.moment(b) })
+			b.send(http.StatusOK, left)
+			if c, _ := b.call(); string(c.Status)+" "+string(c.Cause) != tt.want {
+				t.Errorf("%s %s, want %s", c.Status, c.Cause, tt.want)
+			}
+		})
+	}
+}
+
 // Doubled and in any order: the call ends once, and its end never changes.
 func TestDoubledAndShuffled(t *testing.T) {
 	t.Parallel()

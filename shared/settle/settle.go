@@ -94,15 +94,32 @@ func (s *Settler) Gone(ctx context.Context, c call.Call, left call.Leave, at tim
 		return c, nil
 	}
 	room, err := s.Rooms.ReadRoom(ctx, c.RoomName)
-	switch {
-	case err != nil:
+	if err != nil {
 		return c, err
+	}
+	return s.decide(ctx, c, room, left, at)
+}
+
+// Look is Gone for who has been told nothing. It makes nothing of a room in which
+// nobody is: LiveKit's word of the phone, or the sweep's list, says more.
+func (s *Settler) Look(ctx context.Context, c call.Call, at time.Time) (call.Call, error) {
+	if c.Transferring(s.Now()) {
+		return c, nil
+	}
+	room, err := s.Rooms.ReadRoom(ctx, c.RoomName)
+	if err != nil || room == (call.Room{}) {
+		return c, err
+	}
+	return s.decide(ctx, c, room, call.Leave{}, at)
+}
+
+func (s *Settler) decide(ctx context.Context, c call.Call, room call.Room, left call.Leave, at time.Time) (call.Call, error) {
+	switch {
 	case room.Alone():
 		return s.Left(ctx, c, agentLeft(), s.Now())
 	case room.Up():
 		return c, nil
-	}
-	if left == (call.Leave{}) && (room.Agent || room.Others || room.Callee != nil) {
+	case left == (call.Leave{}) && room != (call.Room{}):
 		left.Status = "hangup" // the room is still there: it was the phone that went
 	}
 	return s.Left(ctx, c, left, at)
