@@ -146,7 +146,7 @@ func day(field, text string) (time.Time, error) {
 
 func view(days []call.Day) View {
 	v := View{ByDay: []Day{}}
-	countries, durations := map[string]Country{}, map[int]int{}
+	countries, durations := map[string]Country{}, call.Histogram{}
 	for _, d := range days {
 		v.ActiveCalls += d.Active()
 		if d.Total() == 0 {
@@ -163,7 +163,7 @@ func view(days []call.Day) View {
 	}
 	v.SuccessRate = math.Round(1e4*ratio(v.ByStatus.Completed, v.TotalCalls)) / 1e4
 	v.AverageDuration = int(math.Round(ratio(v.TotalDuration, v.ByStatus.Completed)))
-	v.Percentiles = Percentiles{call.Percentile(durations, 50), call.Percentile(durations, 90), call.Percentile(durations, 95)}
+	v.Percentiles = Percentiles{durations.Percentile(50), durations.Percentile(90), durations.Percentile(95)}
 	v.ByCountry = make([]Country, 0, len(countries))
 	for _, c := range countries {
 		v.ByCountry = append(v.ByCountry, c)

@@ -10,13 +10,20 @@ const (
 	step  = 1.08
 )
 
+// Histogram counts calls by DurationBucket of their talk time.
+type Histogram [DurationBuckets]int
+
+// DurationBuckets is how many there are. The last one holds what talks longer
+// than five hours, which no call may.
+const DurationBuckets = 114
+
 // DurationBucket is the bucket of the duration histogram that a talk time of
-// so many seconds falls into.
+// so many seconds falls into: 0 to DurationBuckets - 1.
 func DurationBucket(seconds int) int {
 	if seconds < exact {
 		return max(seconds, 0)
 	}
-	return exact + int(math.Log(float64(seconds)/exact)/math.Log(step))
+	return min(exact+int(math.Log(float64(seconds)/exact)/math.Log(step)), DurationBuckets-1)
 }
 
 // middle is the duration, in seconds, that a bucket is read back as.
@@ -37,18 +44,17 @@ func lowest(bucket int) int {
 	return int(math.Ceil(exact * math.Pow(step, float64(bucket-exact))))
 }
 
-// Percentile is the duration, in whole seconds, that percent of the calls in a
-// histogram did not exceed: the smallest such (the nearest rank). The histogram
-// counts calls by DurationBucket; the percentile of none is 0. It is exact below
-// 28 s, and at most 4 % off from there on.
-func Percentile(histogram map[int]int, percent int) int {
-	last, total := 0, 0
-	for bucket, n := range histogram {
-		last, total = max(last, bucket), total+n
+// Percentile is the duration, in whole seconds, that percent of the calls did not
+// exceed: the smallest such (the nearest rank). That of no calls is 0. It is
+// exact below 28 s, and at most 4 % off from there on.
+func (h *Histogram) Percentile(percent int) int {
+	total, seen := 0, 0
+	for _, n := range h {
+		total += n
 	}
 	rank := (total*percent + 99) / 100
-	for bucket, seen := 0, 0; bucket <= last; bucket++ {
-		if seen += histogram[bucket]; seen >= rank && seen > 0 {
+	for bucket, n := range h {
+		if seen += n; seen >= rank && seen > 0 {
 			return middle(bucket)
 		}
 	}

@@ -8,7 +8,7 @@ type Day struct {
 	Ended       map[Status]int     // calls that have ended, by their end
 	TalkSeconds int                // of the completed ones, together
 	Countries   map[string]Country // calls that have ended, by the other party's country
-	Durations   map[int]int        // completed calls by DurationBucket of their talk time
+	Durations   Histogram          // of the completed ones
 }
 
 // Country is what became of the calls with one country.

@@ -315,7 +315,7 @@ func (db *DB) endCall(ctx context.Context, c call.Call, end call.End, more ...ty
 	writes := append([]types.TransactWriteItem{
 		{Update: &types.Update{TableName: &db.table.Calls, Key: recordOf(c.ID),
 			UpdateExpression:                    aws.String("SET #status = :to, cause = :cause, sip_status = :sip, ended_at = :at REMOVE active_shard"),
-			ConditionExpression:                 aws.String("#status = :seen AND " + seenHangup(c) + " AND " + seenTransfer(c, values)),
+			ConditionExpression:                 aws.String(alive + " AND #status = :seen AND " + seenHangup(c) + " AND " + seenTransfer(c, values)),
 			ExpressionAttributeNames:            map[string]string{"#status": "status"},
 			ExpressionAttributeValues:           values,
 			ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}},

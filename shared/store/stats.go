@@ -3,6 +3,7 @@ package store
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -19,10 +20,19 @@ import (
 // the transaction of what it counts, so that statistics cost the same however
 // many calls there are. started counts the calls that were created, total and
 // status_<status> those that have ended, talk_seconds and the duration histogram
-// hist_<bucket> those that were completed, country_<cc> and
-// country_<cc>_completed both kinds by country. A day is the UTC date on which a
-// call was created.
-const dayForm = "2006-01-02"
+// those that were completed, country_<cc> and country_<cc>_completed both kinds
+// by country. A day is the UTC date on which a call was created.
+//
+// The histogram is what a row would be full of, and what reading it would spend
+// its time on. So its 114 buckets are in 19 numbers, hist_0 to hist_18, six in
+// each: bucket b is six decimal digits of hist_<b mod 19>, the lowest for the
+// lowest b. DynamoDB reckons with 38 digits. A bucket overflows at a million calls
+// of one user and day, which are twelve each second.
+const (
+	dayForm     = "2006-01-02"
+	histNumbers = 19
+	histDigits  = 6
+)
 
 // noCountry is where calls are counted whose country nobody knows: of a caller
 // who hides their number, say. ISO 3166 leaves ZZ to its users.
@@ -46,9 +56,11 @@ func (db *DB) count(c call.Call) *types.Update {
 		ExpressionAttributeNames:  map[string]string{"#total": "total", "#status": "status_" + string(c.Status), "#country": country},
 		ExpressionAttributeValues: item{":one": integer(1)}}
 	if c.Status == call.Completed {
-		u.UpdateExpression = aws.String("ADD #total :one, #status :one, #country :one, #completed :one, #bucket :one, #talk :talk")
+		u.UpdateExpression = aws.String("ADD #total :one, #status :one, #country :one, #completed :one, #bucket :unit, #talk :talk")
 		u.ExpressionAttributeNames["#completed"] = country + "_completed"
-		u.ExpressionAttributeNames["#bucket"] = fmt.Sprintf("hist_%d", call.DurationBucket(c.Duration()))
+		bucket := call.DurationBucket(c.Duration())
+		u.ExpressionAttributeNames["#bucket"] = fmt.Sprintf("hist_%d", bucket%histNumbers)
+		u.ExpressionAttributeValues[":unit"] = &types.AttributeValueMemberN{Value: "1" + strings.Repeat("0", histDigits*(bucket/histNumbers))}
 		u.ExpressionAttributeNames["#talk"] = "talk_seconds"
 		u.ExpressionAttributeValues[":talk"] = integer(int64(c.Duration()))
 	}
@@ -82,7 +94,7 @@ func (db *DB) StatsOf(ctx context.Context, userID string, from, to time.Time) ([
 }
 
 func dayFrom(row item) (call.Day, error) {
-	d := call.Day{Ended: map[call.Status]int{}, Countries: map[string]call.Country{}, Durations: map[int]int{}}
+	d := call.Day{Ended: map[call.Status]int{}, Countries: map[string]call.Country{}}
 	for name, value := range row {
 		number, ok := value.(*types.AttributeValueMemberN)
 		if date, isText := value.(*types.AttributeValueMemberS); isText && name == "day" {
@@ -91,20 +103,20 @@ func dayFrom(row item) (call.Day, error) {
 		if !ok {
 			continue
 		}
-		n, err := strconv.Atoi(number.Value)
-		if err != nil {
+		if err := add(&d, name, number.Value); err != nil {
 			return d, fmt.Errorf("decode statistics: %s: %w", name, err)
-		}
-		if err := add(&d, name, n); err != nil {
-			return d, err
 		}
 	}
 	return d, nil
 }
 
-// add puts one counter of a row where it belongs.
-func add(d *call.Day, name string, n int) error {
+// add puts one number of a row where it belongs.
+func add(d *call.Day, name, number string) error {
 	kind, of, _ := strings.Cut(name, "_")
+	if kind == "hist" {
+		return unpack(&d.Durations, of, number)
+	}
+	n, err := strconv.Atoi(number)
 	switch kind {
 	case "started":
 		d.Started = n
@@ -121,12 +133,20 @@ func add(d *call.Day, name string, n int) error {
 			tally.Total = n
 		}
 		d.Countries[country] = tally
-	case "hist":
-		bucket, err := strconv.Atoi(of)
-		if err != nil {
-			return fmt.Errorf("decode statistics: %s: %w", name, err)
-		}
-		d.Durations[bucket] = n
 	}
-	return nil
+	return err
+}
+
+// unpack takes the number hist_<of> apart into the buckets it holds.
+func unpack(h *call.Histogram, of, number string) error {
+	bucket, err := strconv.Atoi(of)
+	for ; number != "" && err == nil; bucket += histNumbers {
+		if bucket < 0 || bucket >= len(h) {
+			return errors.New("there is no such bucket")
+		}
+		cut := max(0, len(number)-histDigits)
+		h[bucket], err = strconv.Atoi(number[cut:])
+		number = number[:cut]
+	}
+	return err
 }

@@ -2,9 +2,12 @@ package store_test
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/krosai/telephony/shared/call"
@@ -61,10 +64,10 @@ func TestStatsCountEachCallOnce(t *testing.T) {
 	}
 	want := []call.Day{
 		{Date: "2026-11-22", Started: 1, TalkSeconds: 90, Ended: map[call.Status]int{call.Completed: 1},
-			Countries: map[string]call.Country{"US": {Total: 1, Completed: 1}}, Durations: map[int]int{call.DurationBucket(90): 1}},
+			Countries: map[string]call.Country{"US": {Total: 1, Completed: 1}}, Durations: histogram(90)},
 		{Date: "2026-11-23", Started: 5, TalkSeconds: 6, Ended: map[call.Status]int{call.Completed: 2, call.Busy: 1, call.NoAnswer: 1},
 			Countries: map[string]call.Country{"US": {Total: 1, Completed: 1}, "NG": {Total: 2, Completed: 1}, "ZZ": {Total: 1}},
-			Durations: map[int]int{6: 1, 0: 1}},
+			Durations: histogram(6, 0)},
 	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
@@ -110,4 +113,48 @@ func TestRefusedRequestsAreNotCounted(t *testing.T) {
 func place(ctx context.Context, db *storetest.Database, c call.Call) error {
 	_, _, _, err := db.CreateCall(ctx, c, store.Permit{Home: c.Country}, store.Once{})
 	return err
+}
+
+func histogram(seconds ...int) (h call.Histogram) {
+	for _, s := range seconds {
+		h[call.DurationBucket(s)]++
+	}
+	return h
+}
+
+// TestAYearIsOneQuery: of days on which calls of every length went to fifty
+// countries.
+func TestAYearIsOneQuery(t *testing.T) {
+	t.Parallel()
+	db, ctx := storetest.Open(t, nil), t.Context()
+	c := newCall("1")
+	if err := place(ctx, db, c); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.EndCall(ctx, c, call.End{Status: call.Busy, Cause: call.CalleeBusy, At: t0}); err != nil {
+		t.Fatal(err)
+	}
+	many := func(digits int) types.AttributeValue {
+		return &types.AttributeValueMemberN{Value: strings.Repeat("9", digits)}
+	}
+	db.Fill(t, "stats", 366, db.Rows(t, "stats", "ada")[0], func(i int, row storetest.Row) {
+		row["day"] = &types.AttributeValueMemberS{Value: t0.AddDate(0, 0, i).Format(time.DateOnly)}
+		for n := range 19 {
+			row[fmt.Sprintf("hist_%d", n)] = many(36)
+		}
+		for n := range 50 {
+			country := fmt.Sprintf("country_%c%c", 'A'+n/26, 'A'+n%26)
+			row[country], row[country+"_completed"] = many(5), many(5)
+		}
+	})
+	db.Trips()
+	days, err := db.StatsOf(ctx, "ada", t0, t0.AddDate(0, 0, 365))
+	if err != nil || len(days) != 366 || db.Trips() != 1 {
+		t.Fatalf("%d days, %v", len(days), err)
+	}
+	for bucket, n := range days[365].Durations {
+		if n != 999_999 {
+			t.Errorf("bucket %d has %d calls", bucket, n)
+		}
+	}
 }
