@@ -10,6 +10,7 @@ import (
 
 	"github.com/krosai/telephony/functions/addnumber"
 	"github.com/krosai/telephony/functions/addtranscript"
+	"github.com/krosai/telephony/functions/announcecall"
 	"github.com/krosai/telephony/functions/approverequest"
 	"github.com/krosai/telephony/functions/assignnumber"
 	"github.com/krosai/telephony/functions/awaitcall"
@@ -55,6 +56,7 @@ import (
 	"github.com/krosai/telephony/functions/sweepcalls"
 	"github.com/krosai/telephony/functions/sweepnumbers"
 	"github.com/krosai/telephony/functions/transfercall"
+	"github.com/krosai/telephony/shared/announce"
 	"github.com/krosai/telephony/shared/api"
 	"github.com/krosai/telephony/shared/flow"
 	"github.com/krosai/telephony/shared/inbound"
@@ -84,6 +86,10 @@ func (d Deps) settler() *settle.Settler {
 
 func (d Deps) adopter() *inbound.Adopter {
 	return &inbound.Adopter{Numbers: d.DB, Calls: d.DB, Flow: d.Flow}
+}
+
+func (d Deps) announcer() *announce.Announcer {
+	return &announce.Announcer{Webhooks: d.DB, Flow: d.Flow, Now: d.Now}
 }
 
 func (d Deps) unwirer() *unwire.Unwirer {
@@ -136,13 +142,14 @@ func HTTP(d Deps) map[string]api.Endpoint {
 func Tasks(d Deps) map[string]any {
 	s := d.settler()
 	return map[string]any{
+		"announcecall":   (&announcecall.Task{Stories: d.DB, Announce: d.announcer()}).Run,
 		"assignnumber":   (&assignnumber.Task{Requests: d.DB, Log: d.Log}).Run,
-		"awaitcall":      (&awaitcall.Task{Calls: d.DB, Settle: s, Now: d.Now, Log: d.Log}).Run,
+		"awaitcall":      (&awaitcall.Task{Calls: d.DB, Settle: s, Announce: d.announcer(), Now: d.Now, Log: d.Log}).Run,
 		"awaitrequest":   (&awaitrequest.Task{Requests: d.DB, Flow: d.Flow}).Run,
 		"deliverwebhook": (&deliverwebhook.Task{Webhooks: d.DB, Client: deliverwebhook.NewClient(nil, d.AllowLoopback), Now: d.Now, Log: d.Log}).Run,
 		"dialcall":       (&dialcall.Task{Calls: d.DB, Phone: d.LiveKit, Settle: s, Now: d.Now, Log: d.Log}).Run,
 		"expirerequest":  (&expirerequest.Task{Requests: d.DB, Now: d.Now, Log: d.Log}).Run,
-		"notifyrequest":  (&notifyrequest.Task{Requests: d.DB, Now: d.Now, Log: d.Log}).Run,
+		"notifyrequest":  (&notifyrequest.Task{Requests: d.DB, Announce: d.announcer(), Now: d.Now, Log: d.Log}).Run,
 		"preparecall":    (&preparecall.Task{Rooms: d.LiveKit, Settle: s, Agents: d.Agents, Now: d.Now}).Run,
 		"settlecall":     (&settlecall.Task{Settle: s, Now: d.Now}).Run,
 		"summarisecall":  (&summarisecall.Task{Stories: d.DB, Summarizer: d.Summary, Now: d.Now, Log: d.Log}).Run,

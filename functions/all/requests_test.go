@@ -75,7 +75,7 @@ func openOffice(t *testing.T) *office {
 		return aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}, nil
 	})}
 	o.history = sfn.NewFromConfig(cfg)
-	o.deps = all.Deps{DB: o.db.DB, Now: time.Now, Log: slog.New(slog.DiscardHandler), Flow: flow.Open(cfg, flow.Config{ApprovalMachine: o.machine})}
+	o.deps = all.Deps{DB: o.db.DB, Now: time.Now, Log: slog.New(slog.DiscardHandler), Flow: flow.Open(cfg, flow.Config{ApprovalMachine: o.machine, WebhookMachine: load(t, flows, tmpl, "WebhookMachine")})}
 	return o
 }
 
@@ -269,7 +269,7 @@ func TestApprovedRequestIsAssigned(t *testing.T) {
 			o.Error(err)
 		}
 		o.sameAudit(r, "submitted", "approved", "assigned", "notified")
-		o.sameStates(r, "Review", "Reviewed", "WaitForDecision", "Review", "Reviewed", "AssignNumber", "Assigned", "Notify", "Done")
+		o.sameStates(r, "Review", "Reviewed", "WaitForDecision", "Review", "Reviewed", "TellDecision", "AssignNumber", "Assigned", "Notify", "Done")
 	})
 }
 
@@ -377,7 +377,7 @@ func TestNumberForAnotherWakesNobodyInVain(t *testing.T) {
 			o.Errorf("%+v", report)
 		}
 		o.is(r, request.Approved)
-		if names, _ := o.states(r); len(names) > 8 {
+		if names, _ := o.states(r); len(names) > 9 {
 			o.Errorf("it went around: %v", names)
 		}
 		o.decide(named, request.Decision{Approve: true})

@@ -23,6 +23,7 @@ import (
 	"github.com/krosai/telephony/functions/preparecall"
 	"github.com/krosai/telephony/functions/settlecall"
 	"github.com/krosai/telephony/functions/sweepcalls"
+	"github.com/krosai/telephony/shared/announce"
 	"github.com/krosai/telephony/shared/call"
 	"github.com/krosai/telephony/shared/flow"
 	"github.com/krosai/telephony/shared/livekit"
@@ -301,7 +302,7 @@ func run(t *testing.T, x *exchange, dead string, phase time.Duration) call.Call 
 	}
 	tasks["preparecall"] = (&preparecall.Task{Rooms: x, Settle: s, Now: time.Now}).Run
 	tasks["dialcall"] = (&dialcall.Task{Calls: db, Phone: x, Settle: s, Now: time.Now, Log: log}).Run
-	tasks["awaitcall"] = (&awaitcall.Task{Calls: db, Settle: s, Now: time.Now, Log: log}).Run
+	tasks["awaitcall"] = (&awaitcall.Task{Calls: db, Settle: s, Announce: &announce.Announcer{Webhooks: db, Flow: flows, Now: time.Now}, Now: time.Now, Log: log}).Run
 	tasks["settlecall"] = (&settlecall.Task{Settle: s, Now: time.Now}).Run
 	sweep := &sweepcalls.Task{Calls: db, Rooms: x, Flow: flows, Settle: s, Now: time.Now, Log: log}
 

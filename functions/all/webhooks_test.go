@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -22,6 +23,7 @@ import (
 	"github.com/krosai/telephony/shared/announce"
 	"github.com/krosai/telephony/shared/call"
 	"github.com/krosai/telephony/shared/flow"
+	"github.com/krosai/telephony/shared/request"
 	"github.com/krosai/telephony/shared/secret"
 	"github.com/krosai/telephony/shared/store/storetest"
 	"github.com/krosai/telephony/shared/webhook"
@@ -121,7 +123,7 @@ func (p *post) announce() {
 	p.Helper()
 	now := time.Now().UTC().Truncate(time.Millisecond)
 	c := call.Call{ID: "call_01KAMPJ5V0SAMPMECA00000000", UserID: "ada", Status: call.Busy, Cause: call.CalleeBusy, CreatedAt: now, EndedAt: now}
-	p.must(p.announcer.Call(p.Context(), c))
+	p.must(p.announcer.Call(p.Context(), c, call.Summary{}))
 }
 
 // delivery is the only one, after a pause that time passes over.
@@ -253,10 +255,57 @@ func (p *post) again() {
 	var wg sync.WaitGroup
 	for range 10 {
 		wg.Go(func() {
-			if err := p.announcer.Call(p.Context(), c); err != nil {
+			if err := p.announcer.Call(p.Context(), c, call.Summary{}); err != nil {
 				p.Error(err)
 			}
 		})
 	}
 	wg.Wait()
+}
+
+// TestOwnerIsTold of the approval when it is given, or when the function that
+// tells of it works again, and of the number when it is there.
+func TestOwnerIsTold(t *testing.T) {
+	for name, tt := range map[string]struct {
+		deaths int // of the function that tells
+		soon   []string
+	}{
+		"at once": {0, []string{webhook.RequestDecided}},
+		"later":   {4, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inOffice(t, func(o *office) {
+				e := webhook.Endpoint{ID: "whe_01KAMPJ5V0SAMPMEWHE0000000", UserID: "ada", URL: "https://127.0.0.1/", Secret: secret.New(hookSecret), CreatedAt: time.Now(),
+					Events: []string{webhook.RequestDecided, webhook.RequestAssigned}}
+				if err := o.db.AddEndpoint(o.Context(), e); err != nil {
+					o.Fatal(err)
+				}
+				r := o.submit("ada")
+				o.crash["notifyrequest"] = crash{before: tt.deaths}
+				o.decide(r, request.Decision{Approve: true})
+				time.Sleep(time.Minute)
+				o.is(r, request.Approved)
+				o.told(e, tt.soon...)
+				o.offer(o.stock(1))
+				o.is(r, request.Assigned)
+				o.told(e, webhook.RequestDecided, webhook.RequestAssigned)
+			})
+		})
+	}
+}
+
+// told compares what an endpoint of ada's gets with what it should.
+func (o *office) told(e webhook.Endpoint, want ...string) {
+	o.Helper()
+	list, _, err := o.db.DeliveriesOf(o.Context(), "ada", e.ID, "", 100, "")
+	if err != nil {
+		o.Fatal(err)
+	}
+	var types []string
+	for _, d := range slices.Backward(list) {
+		types = append(types, d.Event.Type)
+	}
+	if diff := cmp.Diff(want, types); diff != "" {
+		o.Error(diff)
+	}
 }

@@ -1,5 +1,5 @@
 // Package notifyrequest is the task of an approval workflow that tells the owner
-// of a request that it is assigned or rejected.
+// of a request that it was decided on, and that it is assigned or rejected.
 package notifyrequest
 
 import (
@@ -16,9 +16,16 @@ type Requests interface {
 	NotifyRequest(ctx context.Context, id string, now time.Time) (first bool, err error)
 }
 
+// Announcer tells the owner's webhook endpoints what is due of a request. What it
+// was told before it tells nobody again.
+type Announcer interface {
+	Request(ctx context.Context, r request.Request) error
+}
+
 // Task notifies owners.
 type Task struct {
 	Requests Requests
+	Announce Announcer
 	Now      func() time.Time
 	Log      *slog.Logger
 }
@@ -28,10 +35,14 @@ type Input struct {
 	RequestID string `json:"request_id"`
 }
 
-// Run may be repeated: an owner is told once, by a log line and in the audit.
+// Run may be repeated: an owner is told once, by their webhook endpoints. The end
+// of a request is in the log and in the audit, too.
 func (t *Task) Run(ctx context.Context, in Input) error {
 	r, err := t.Requests.RequestByID(ctx, in.RequestID)
 	if err != nil {
+		return err
+	}
+	if err := t.Announce.Request(ctx, r); err != nil {
 		return err
 	}
 	first, err := t.Requests.NotifyRequest(ctx, r.ID, t.Now())

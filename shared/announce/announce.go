@@ -38,15 +38,18 @@ type Announcer struct {
 	Now      func() time.Time
 }
 
-// Call announces what is due of a call as its record stands: that it was
-// answered, and that it has ended.
-func (a *Announcer) Call(ctx context.Context, c call.Call) error {
+// Call announces what is due of a call as it stands: that it was answered, that
+// it has ended, and that its summary is there. The zero Summary is none.
+func (a *Announcer) Call(ctx context.Context, c call.Call, s call.Summary) error {
 	var events []webhook.Event
 	if !c.AnsweredAt.IsZero() {
 		events = append(events, event(c.UserID, webhook.CallAnswered, c.ID, c.AnsweredAt, callOf(asAnswered(c))))
 	}
 	if c.Status.Ended() {
 		events = append(events, event(c.UserID, webhook.CallEnded, c.ID, c.EndedAt, callOf(c)))
+	}
+	if s.Status == call.SummaryReady {
+		events = append(events, event(c.UserID, webhook.CallSummaryReady, c.ID, s.CreatedAt, summaryOf(c, s)))
 	}
 	return a.tell(ctx, c.UserID, events)
 }

@@ -118,7 +118,7 @@ func TestCall(t *testing.T) {
 			b := open(t)
 			e := b.endpoint(1, "ada", t0, webhook.CallAnswered, webhook.CallEnded, webhook.RequestAssigned)
 			for _, c := range tt.calls {
-				b.Must(b.Call(t.Context(), c))
+				b.Must(b.Call(t.Context(), c, call.Summary{}))
 			}
 			if diff := cmp.Diff(tt.want, b.bodies("ada", e)); diff != "" {
 				t.Error(diff)
@@ -134,6 +134,26 @@ func TestCall(t *testing.T) {
 	}
 }
 
+func TestSummary(t *testing.T) {
+	t.Parallel()
+	b := open(t)
+	e := b.endpoint(1, "ada", t0, webhook.CallSummaryReady)
+	for status, want := range map[call.SummaryStatus]int{call.SummaryPending: 0, call.SummaryFailed: 0, call.SummaryNone: 0, "": 0} {
+		b.Must(b.Call(t.Context(), endedCall(), call.Summary{Status: status, Reason: "canary", CreatedAt: t0.Add(time.Minute)}))
+		if n := len(b.bodies("ada", e)); n != want {
+			t.Errorf("%q: %d events", status, n)
+		}
+	}
+	for range 2 {
+		b.Must(b.Call(t.Context(), endedCall(), call.Summary{Status: call.SummaryReady, Text: "Delivery <b>on Monday</b>.", Model: "m", CreatedAt: t0.Add(time.Minute)}))
+	}
+	want := `{"type":"call.summary_ready","timestamp":"2026-11-22T09:31:00.123Z","data":{"call_id":"call_01KAMPJ5V0SAMPMECA00000000","metadata":{"order":"A-1001"},` +
+		`"summary":{"text":"Delivery \u003cb\u003eon Monday\u003c/b\u003e.","model":"m","created_at":"2026-11-22T09:31:00.123Z"}}}`
+	if diff := cmp.Diff([]string{want}, b.bodies("ada", e)); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // TestWho: an endpoint gets the events it asked for, of its user, that happened
 // since it was registered.
 func TestWho(t *testing.T) {
@@ -144,7 +164,7 @@ func TestWho(t *testing.T) {
 	late := b.endpoint(3, "ada", t0.Add(3*time.Second), webhook.CallAnswered, webhook.CallEnded)
 	others := b.endpoint(4, "bob", t0, webhook.CallAnswered, webhook.CallEnded)
 	b.Trips()
-	b.Must(b.Call(t.Context(), endedCall()))
+	b.Must(b.Call(t.Context(), endedCall(), call.Summary{}))
 	if trips := b.Trips(); trips != 1+4 {
 		t.Errorf("%d DynamoDB round trips", trips)
 	}
@@ -170,7 +190,7 @@ func TestAtOnce(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 20 {
 		wg.Go(func() {
-			if err := b.Call(t.Context(), endedCall()); err != nil {
+			if err := b.Call(t.Context(), endedCall(), call.Summary{}); err != nil {
 				t.Error(err)
 			}
 		})
@@ -191,12 +211,12 @@ func TestTrouble(t *testing.T) {
 	b := open(t)
 	first, second := b.endpoint(1, "ada", t0, webhook.CallEnded), b.endpoint(2, "ada", t0, webhook.CallEnded)
 	b.Workflows.Down(true)
-	if err := b.Call(t.Context(), endedCall()); err == nil {
+	if err := b.Call(t.Context(), endedCall(), call.Summary{}); err == nil {
 		t.Error("nothing failed")
 	}
 	b.Workflows.Down(false)
 	b.LoseReplies(2)
-	b.Must(b.Call(t.Context(), endedCall()))
+	b.Must(b.Call(t.Context(), endedCall(), call.Summary{}))
 	for _, e := range []string{first, second} {
 		if diff := cmp.Diff([]string{ended}, b.bodies("ada", e)); diff != "" {
 			t.Error(diff)
@@ -205,7 +225,7 @@ func TestTrouble(t *testing.T) {
 			b.Must(b.RecordAttempt(t.Context(), d, webhook.Attempt{At: t0, Status: webhook.Pending, Error: "timeout", NextAt: t0}))
 		}
 	}
-	b.Must(b.Call(t.Context(), endedCall()))
+	b.Must(b.Call(t.Context(), endedCall(), call.Summary{}))
 	if n := len(b.Workflows.Started()); n != 2 {
 		t.Errorf("%d started", n)
 	}

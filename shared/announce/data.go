@@ -66,6 +66,23 @@ func asAnswered(c call.Call) call.Call {
 	return c
 }
 
+// summaryData is what an event says of a summary.
+type summaryData struct {
+	CallID   string            `json:"call_id"`
+	Metadata map[string]string `json:"metadata"`
+	Summary  summaryText       `json:"summary"`
+}
+
+type summaryText struct {
+	Text      string   `json:"text"`
+	Model     string   `json:"model"`
+	CreatedAt api.Time `json:"created_at"`
+}
+
+func summaryOf(c call.Call, s call.Summary) summaryData {
+	return summaryData{CallID: c.ID, Metadata: metadataOf(c), Summary: summaryText{s.Text, s.Model, api.Time(s.CreatedAt)}}
+}
+
 // asDecided is the request as it stood when it was decided on.
 func asDecided(r request.Request) request.Request {
 	if r.Status == request.Assigned {

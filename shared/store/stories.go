@@ -63,6 +63,11 @@ func (db *DB) WholeStory(ctx context.Context, id string) (call.Story, error) {
 	return db.story(ctx, id, true)
 }
 
+// ShortStory is WholeStory without the transcript.
+func (db *DB) ShortStory(ctx context.Context, id string) (call.Story, error) {
+	return db.story(ctx, id, false)
+}
+
 func (db *DB) story(ctx context.Context, id string, withTurns bool) (call.Story, error) {
 	query := &dynamodb.QueryInput{TableName: &db.table.Calls, KeyConditionExpression: aws.String("call_id = :id"),
 		ExpressionAttributeValues: item{":id": text(id)}, ConsistentRead: aws.Bool(true)}
