@@ -1,63 +1,29 @@
 package setcalls_test
 
 import (
-	"context"
-	"encoding/json"
 	"errors"
-	"log/slog"
-	"os"
-	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/krosai/telephony/functions/setcalls"
-	"github.com/krosai/telephony/shared/account"
-	"github.com/krosai/telephony/shared/api"
+	"github.com/krosai/telephony/shared/api/apitest"
 	"github.com/krosai/telephony/shared/fault"
-	"github.com/krosai/telephony/shared/lambdahttp"
 	"github.com/krosai/telephony/shared/request"
-	"github.com/krosai/telephony/shared/store/storetest"
 )
 
-// carol is an administrator, or not, whatever token she comes with.
-type carol bool
-
-func (admin carol) Verify(context.Context, string) (account.Caller, error) {
-	return account.Caller{UserID: "carol", Admin: bool(admin)}, nil
-}
-
-type reply struct {
-	StatusCode int
-	Body       string
-}
-
-// send sends the sample event, which switches off, with another position.
-func send(t *testing.T, db *storetest.Database, admin carol, position string) reply {
+func setup(t *testing.T) *apitest.Bench {
 	t.Helper()
-	text, err := os.ReadFile("../../events/setcalls.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	edge := &api.Edge{Keys: db, Tokens: admin, Now: time.Now, Log: slog.New(slog.DiscardHandler)}
-	event := strings.Replace(string(text), "false", position, 1)
-	out, err := lambdahttp.Handler(edge.Handler(&setcalls.Endpoint{Switch: db})).Invoke(t.Context(), []byte(event))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var r reply
-	if err := json.Unmarshal(out, &r); err != nil {
-		t.Fatal(err)
-	}
-	return r
+	b := apitest.Open(t, nil)
+	b.Serve(&setcalls.Endpoint{Switch: b.DB})
+	return b
 }
 
 func TestSwitch(t *testing.T) {
 	t.Parallel()
-	db := storetest.Open(t, nil)
+	b := setup(t)
 	on := func() bool {
-		_, _, err := db.CallPermit(t.Context(), "anybody", "")
+		_, _, err := b.CallPermit(t.Context(), "anybody", "")
 		if f, ok := errors.AsType[*fault.Error](err); err != nil && (!ok || f.Code != "CALLS_DISABLED") {
 			t.Error(err)
 		}
@@ -66,15 +32,17 @@ func TestSwitch(t *testing.T) {
 	if !on() {
 		t.Error("off before anybody switched")
 	}
-	for _, position := range []string{"false", "false", "true"} {
-		if r := send(t, db, true, position); r.StatusCode != 200 || r.Body != `{"enabled":`+position+"}\n" || on() != (position == "true") {
-			t.Errorf("%s: %+v, calls are on: %t", position, r, on())
+	if a := b.Replay("setcalls", b.Admin("carol")); a.Status != 200 || a.Text != `{"enabled":false}`+"\n" || on() {
+		t.Errorf("%d %s, calls are on: %t", a.Status, a.Text, on())
+	}
+	for _, position := range []string{"false", "true"} {
+		a := b.Ask(b.Admin("carol"), "PUT", "/admin/calls", `{"enabled":`+position+`}`)
+		if a.Status != 200 || a.Text != `{"enabled":`+position+"}\n" || on() != (position == "true") {
+			t.Errorf("%s: %d %s, calls are on: %t", position, a.Status, a.Text, on())
 		}
 	}
-	entries, _, err := db.Audit(t.Context(), "calls", 10, "")
-	if err != nil {
-		t.Fatal(err)
-	}
+	entries, _, err := b.Audit(t.Context(), "calls", 10, "")
+	b.Must(err)
 	var want []request.Entry
 	for i, e := range [][2]string{{"on", "off"}, {"off", "off"}, {"off", "on"}} {
 		want = append(want, request.Entry{At: entries[min(i, len(entries)-1)].At, Actor: "carol", Action: "calls_switched", From: e[0], To: e[1]})
@@ -86,14 +54,14 @@ func TestSwitch(t *testing.T) {
 
 func TestOthersCannot(t *testing.T) {
 	t.Parallel()
-	db := storetest.Open(t, nil)
-	if r := send(t, db, false, "false"); r.StatusCode != 403 {
-		t.Errorf("%+v", r)
+	b := setup(t)
+	if a := b.Replay("setcalls", b.User("carol")); a.Status != 403 {
+		t.Errorf("%d %s", a.Status, a.Text)
 	}
-	if r := send(t, db, true, "null"); r.StatusCode != 400 {
-		t.Errorf("%+v", r)
+	if a := b.Ask(b.Admin("carol"), "PUT", "/admin/calls", `{"enabled":null}`); a.Status != 400 {
+		t.Errorf("%d %s", a.Status, a.Text)
 	}
-	if _, _, err := db.CallPermit(t.Context(), "anybody", ""); err != nil {
+	if _, _, err := b.CallPermit(t.Context(), "anybody", ""); err != nil {
 		t.Error(err)
 	}
 }
