@@ -250,72 +250,6 @@ func TestEffect(t *testing.T) {
 	}
 }
 
-// An agent that leaves ends the call only if it leaves the phone alone.
-func TestAgentLeft(t *testing.T) {
-	t.Parallel()
-	for _, tt := range []struct {
-		name  string
-		now   func(*bench) // what the room is like when the event comes
-		soon  func(*bench) // and a moment later
-		cause call.Cause   // "" when it goes on
-		looks int
-	}{
-		{"the phone is alone", (*bench).agentLeaves, nil, call.AgentHangup, 2},
-		{"another agent is there", func(*bench) {}, nil, "", 1},
-		{"another agent comes", (*bench).agentLeaves, func(b *bench) {
-			b.livekit.Join(id, &lk.ParticipantInfo{Identity: "second", Kind: lk.ParticipantInfo_AGENT})
-		}, "", 2},
-		{"a person is there", func(b *bench) { b.agentLeaves(); b.livekit.Join(id, &lk.ParticipantInfo{Identity: "ada"}) }, nil, "", 1},
-		{"the phone left before", func(b *bench) { b.agentLeaves(); b.livekit.Leave(id, call.CalleeIdentity) }, nil, "", 1},
-		{"the phone leaves too", (*bench).agentLeaves, func(b *bench) { b.livekit.Leave(id, call.CalleeIdentity) }, "", 2},
-		{"hung up by its user meanwhile", (*bench).agentLeaves, func(b *bench) {
-			_, _, err := b.db.RequestHangup(b.Context(), "ada", id, b.now)
-			b.must(err)
-		}, call.APIHangup, 2},
-		{"being transferred", func(b *bench) {
-			b.agentLeaves()
-			_, err := b.db.BeginTransfer(b.Context(), "ada", id, call.Transfer{ID: "tr_1", To: "+14155550109", At: b.now})
-			b.must(err)
-		}, nil, "", 0},
-		{"being transferred meanwhile", (*bench).agentLeaves, func(b *bench) {
-			_, err := b.db.BeginTransfer(b.Context(), "ada", id, call.Transfer{ID: "tr_1", To: "+14155550109", At: b.now})
-			b.must(err)
-		}, "", 1},
-		{"ended meanwhile", (*bench).agentLeaves, func(b *bench) {
-			c, err := b.db.Call(b.Context(), id)
-			b.must(err)
-			_, err = b.settle.Stop(b.Context(), c, b.settle.Hangup)
-			b.must(err)
-		}, call.Unknown, 1},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			b := newBench(t, call.InProgress)
-			b.joinPhone("active")
-			tt.now(b)
-			if tt.soon != nil {
-				time.AfterFunc(time.Second, func() { tt.soon(b) })
-			}
-			b.send(http.StatusOK, event("participant_left", agent, sentAt))
-			c, _ := b.call()
-			if c.Cause != tt.cause || c.Status.Ended() != (tt.cause != "") || c.Status.Ended() != (b.livekit.Room(id) == nil) {
-				t.Errorf("%s %q, room %v; want %q", c.Status, c.Cause, b.livekit.Room(id), tt.cause)
-			}
-			looks := 0
-			for _, method := range b.livekit.Requests() {
-				if method == "ListParticipants" {
-					looks++
-				}
-			}
-			if looks != tt.looks {
-				t.Errorf("looked %d times, want %d", looks, tt.looks)
-			}
-		})
-	}
-}
-
-func (b *bench) agentLeaves() { b.livekit.Leave(id, "agent") }
-
 // LiveKit's whole seconds count only when they are nearer than our clock.
 func TestEndTime(t *testing.T) {
 	t.Parallel()
@@ -329,59 +263,6 @@ func TestEndTime(t *testing.T) {
 		if c, _ := b.call(); c.EndedAt.Sub(c.AnsweredAt) != tt.duration || c.Cause != call.CalleeHangup {
 			t.Errorf("delivered after %s: %s of talk, %s; want %s", tt.delay, c.EndedAt.Sub(c.AnsweredAt), c.Cause, tt.duration)
 		}
-	}
-}
-
-// The end of the room, told before the phone's leaving, waits for it: it alone
-// says who ended the call.
-func TestRoomFinishedFirst(t *testing.T) {
-	t.Parallel()
-	b := newBench(t, call.InProgress)
-	b.must(b.settle.Rooms.DeleteRoom(t.Context(), id))
-	var finished sync.WaitGroup
-	finished.Go(func() { b.send(http.StatusOK, event("room_finished", "", sentAt)) })
-	time.Sleep(500 * time.Millisecond)
-	if c, _ := b.call(); c.Status != call.InProgress {
-		t.Errorf("%s %q before the phone's leaving was told", c.Status, c.Cause)
-	}
-	b.send(http.StatusOK, event("participant_left", phone("active", "ROOM_DELETED"), sentAt))
-	finished.Wait()
-	if c, ends := b.call(); c.Cause != call.AgentHangup || ends != 1 {
-		t.Errorf("%s %q, ended %d times", c.Status, c.Cause, ends)
-	}
-}
-
-// A phone that was answered and has left before its dial could write the answer
-// down.
-func TestLeftBeforeTheAnswerIsWritten(t *testing.T) {
-	t.Parallel()
-	left := event("participant_left", `,"participant":{"sid":"PA_1","identity":"callee","kind":"SIP","attributes":{"sip.callStatus":"hangup","sip.callTag":"x","sip.callIDFull":"y"}}`, sentAt)
-	for _, tt := range []struct {
-		name   string
-		moment func(*bench) // half a second later
-		want   string
-	}{
-		{"it is written", func(b *bench) {
-			_, err := b.db.Advance(b.Context(), id, call.InProgress, answered)
-			b.must(err)
-		}, "completed callee_hangup"},
-		{"the call ends", func(b *bench) {
-			c, err := b.db.Call(b.Context(), id)
-			b.must(err)
-			_, err = b.settle.Stop(b.Context(), c, b.settle.Hangup)
-			b.must(err)
-		}, "failed unknown"},
-		{"it never is", func(*bench) {}, "ringing "},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			b := newBench(t, call.Ringing)
-			time.AfterFunc(500*time.Millisecond, func() { tt.moment(b) })
-			b.send(http.StatusOK, left)
-			if c, _ := b.call(); string(c.Status)+" "+string(c.Cause) != tt.want {
-				t.Errorf("%s %s, want %s", c.Status, c.Cause, tt.want)
-			}
-		})
 	}
 }
 

@@ -100,6 +100,10 @@ func (s *Settler) Gone(ctx context.Context, c call.Call, left call.Leave, at tim
 	return s.decide(ctx, c, room, left, at)
 }
 
+// closing is more than LiveKit takes to close a room, one participant after the
+// other: meanwhile the phone may be gone and the agent seem to be there.
+const closing = time.Second
+
 // Look is Gone for who has been told nothing. It makes nothing of a room in which
 // nobody is: LiveKit's word of the phone, or the sweep's list, says more.
 func (s *Settler) Look(ctx context.Context, c call.Call, at time.Time) (call.Call, error) {
@@ -107,10 +111,28 @@ func (s *Settler) Look(ctx context.Context, c call.Call, at time.Time) (call.Cal
 		return c, nil
 	}
 	room, err := s.Rooms.ReadRoom(ctx, c.RoomName)
+	if err == nil && !room.Up() && room != (call.Room{}) {
+		c, room, err = s.again(ctx, c, closing)
+	}
 	if err != nil || room == (call.Room{}) {
 		return c, err
 	}
 	return s.decide(ctx, c, room, call.Leave{}, at)
+}
+
+// again reads a call and its room after a pause.
+func (s *Settler) again(ctx context.Context, c call.Call, pause time.Duration) (call.Call, call.Room, error) {
+	select {
+	case <-time.After(pause):
+	case <-ctx.Done():
+		return c, call.Room{}, ctx.Err()
+	}
+	c, err := s.Calls.Call(ctx, c.ID)
+	if err != nil {
+		return c, call.Room{}, err
+	}
+	room, err := s.Rooms.ReadRoom(ctx, c.RoomName)
+	return c, room, err
 }
 
 func (s *Settler) decide(ctx context.Context, c call.Call, room call.Room, left call.Leave, at time.Time) (call.Call, error) {
@@ -160,31 +182,17 @@ const handover = 2 * time.Second
 // still is after a moment, and takes the room down. Unlike Gone it decides
 // nothing when the phone has left too: whoever learns that knows more about it.
 func (s *Settler) Deserted(ctx context.Context, c call.Call) (call.Call, error) {
-	alone, err := s.alone(ctx, c)
-	if err != nil || !alone {
-		return c, err
+	if c.Transferring(s.Now()) {
+		return c, nil
 	}
-	select {
-	case <-time.After(handover):
-	case <-ctx.Done():
-		return c, ctx.Err()
+	room, err := s.Rooms.ReadRoom(ctx, c.RoomName)
+	if err == nil && room.Alone() {
+		c, room, err = s.again(ctx, c, handover)
 	}
-	if c, err = s.Calls.Call(ctx, c.ID); err != nil {
-		return c, err
-	}
-	if alone, err = s.alone(ctx, c); err != nil || !alone {
+	if err != nil || !room.Alone() || c.Status != call.InProgress {
 		return c, err
 	}
 	return s.Left(ctx, c, agentLeft(), s.Now())
-}
-
-// alone reads whether a call goes on with nobody but the phone in its room.
-func (s *Settler) alone(ctx context.Context, c call.Call) (bool, error) {
-	if c.Status != call.InProgress || c.Transferring(s.Now()) {
-		return false, nil
-	}
-	room, err := s.Rooms.ReadRoom(ctx, c.RoomName)
-	return room.Alone(), err
 }
 
 // agentLeft is what LiveKit says of a phone whose agent deletes the room. A phone

@@ -1,0 +1,228 @@
+package livekitwebhook_test
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/krosai/telephony/functions/livekitwebhook"
+	"github.com/krosai/telephony/shared/api"
+	"github.com/krosai/telephony/shared/call"
+	"github.com/krosai/telephony/shared/livekit"
+	"github.com/krosai/telephony/shared/settle"
+	"github.com/krosai/telephony/shared/store"
+	"github.com/krosai/telephony/shared/store/storetest"
+)
+
+// bubble is the function in a bubble of synctest, with a LiveKit of one room that
+// signs nothing.
+type bubble struct {
+	*testing.T
+	db      *storetest.Database
+	settle  *settle.Settler
+	handler http.Handler
+
+	mu      sync.Mutex
+	room    call.Room
+	looks   int
+	deleted bool
+}
+
+var (
+	onTheLine = &call.Phone{Identity: call.CalleeIdentity, Status: "active"}
+	both      = call.Room{Agent: true, Callee: onTheLine}
+	alone     = call.Room{Callee: onTheLine}
+)
+
+func inBubble(t *testing.T, status call.Status, room call.Room, f func(*bubble)) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := &bubble{T: t, db: storetest.Open(t, nil), room: room}
+		c := call.Call{ID: id, UserID: "ada", RoomName: id, Country: "US", RingingTimeout: 30, MaxDuration: 600, Status: status, CreatedAt: time.Now(), DialedAt: time.Now()}
+		if status == call.InProgress {
+			c.AnsweredAt = time.Now()
+		}
+		_, _, _, err := b.db.CreateCall(t.Context(), c, store.Permit{Home: "US"}, store.Once{})
+		b.must(err)
+		b.settle = &settle.Settler{Calls: b.db, Rooms: b, Flow: &tokens{}, Now: time.Now}
+		edge := &api.Edge{Now: time.Now, Log: slog.New(slog.DiscardHandler)}
+		b.handler = edge.Handler(&livekitwebhook.Endpoint{LiveKit: b, Settle: b.settle, Now: time.Now})
+		f(b)
+	})
+}
+
+func (b *bubble) must(err error) {
+	b.Helper()
+	if err != nil {
+		b.Error(err)
+	}
+}
+
+func (b *bubble) ReceiveWebhook(raw []byte, _ string) (e livekit.Event, err error) {
+	return e, json.Unmarshal(raw, &e)
+}
+
+func (b *bubble) ReadRoom(context.Context, string) (call.Room, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.looks++
+	return b.room, nil
+}
+
+func (b *bubble) DeleteRoom(context.Context, string) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.deleted, b.room = true, call.Room{}
+	return nil
+}
+
+func (b *bubble) becomes(room call.Room) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.room = room
+}
+
+// send delivers an event of the call's room.
+func (b *bubble) send(e livekit.Event) {
+	b.Helper()
+	e.Room, e.CreatedAt = id, time.Now()
+	body, err := json.Marshal(e)
+	b.must(err)
+	r := httptest.NewRequest("POST", "/webhooks/livekit", strings.NewReader(string(body)))
+	r.Header.Set("Content-Type", "application/webhook+json")
+	w := httptest.NewRecorder()
+	b.handler.ServeHTTP(w, r)
+	if w.Code != http.StatusOK {
+		b.Errorf("%s: %d %s", e.Name, w.Code, w.Body)
+	}
+}
+
+// is checks how the call stands.
+func (b *bubble) is(want string) {
+	b.Helper()
+	c, err := b.db.Call(b.Context(), id)
+	b.must(err)
+	if got := string(c.Status) + " " + string(c.Cause); got != want {
+		b.Errorf("%s, want %s", got, want)
+	}
+}
+
+func (b *bubble) hangUp() {
+	c, open, err := b.db.RequestHangup(b.Context(), "ada", id, time.Now())
+	b.must(err)
+	if open {
+		_, err = b.settle.Stop(b.Context(), c, b.settle.Hangup)
+		b.must(err)
+	}
+}
+
+func (b *bubble) transfer() {
+	_, err := b.db.BeginTransfer(b.Context(), "ada", id, call.Transfer{ID: "tr_1", To: "+14155550109", At: time.Now()})
+	b.must(err)
+}
+
+// An agent that leaves ends the call only if it leaves the phone alone.
+func TestAgentLeft(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name  string
+		room  call.Room     // when the event comes
+		soon  func(*bubble) // a second later
+		want  string
+		looks int
+	}{
+		{"the phone is alone", alone, nil, "completed agent_hangup", 2},
+		{"another agent is there", both, nil, "in_progress ", 1},
+		{"another agent comes", alone, func(b *bubble) { b.becomes(both) }, "in_progress ", 2},
+		{"a person is there", call.Room{Callee: onTheLine, Others: true}, nil, "in_progress ", 1},
+		{"the phone left before", call.Room{}, nil, "in_progress ", 1},
+		{"the phone leaves too", alone, func(b *bubble) { b.becomes(call.Room{}) }, "in_progress ", 2},
+		{"hung up by its user meanwhile", alone, (*bubble).hangUp, "completed api_hangup", 2},
+		{"being transferred", alone, (*bubble).transfer, "in_progress ", 2},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			inBubble(t, call.InProgress, tt.room, func(b *bubble) {
+				if tt.soon != nil {
+					time.AfterFunc(time.Second, func() { tt.soon(b) })
+				}
+				b.send(livekit.Event{Name: "participant_left", Identity: "agent", Agent: true})
+				b.is(tt.want)
+				if b.looks != tt.looks || b.deleted != strings.HasPrefix(tt.want, "completed") {
+					b.Errorf("looked %d times, deleted %t", b.looks, b.deleted)
+				}
+			})
+		})
+	}
+}
+
+// While a call is transferred its agent may go at once.
+func TestAgentLeftATransfer(t *testing.T) {
+	inBubble(t, call.InProgress, alone, func(b *bubble) {
+		b.transfer()
+		b.send(livekit.Event{Name: "participant_left", Identity: "agent", Agent: true})
+		if b.is("in_progress "); b.looks != 0 || b.deleted {
+			b.Errorf("looked %d times, deleted %t", b.looks, b.deleted)
+		}
+	})
+}
+
+// The end of the room, told before the phone's leaving, waits for it: it alone
+// says who ended the call.
+func TestRoomFinishedFirst(t *testing.T) {
+	inBubble(t, call.InProgress, call.Room{}, func(b *bubble) {
+		time.AfterFunc(time.Second, func() {
+			b.is("in_progress ")
+			b.send(livekit.Event{Name: "participant_left", Identity: call.CalleeIdentity, Phone: true, Leave: call.Leave{Reason: "ROOM_DELETED", Status: "active"}})
+		})
+		b.send(livekit.Event{Name: "room_finished"})
+		b.is("completed agent_hangup")
+	})
+}
+
+func TestRoomFinishedAlone(t *testing.T) {
+	inBubble(t, call.InProgress, call.Room{}, func(b *bubble) {
+		b.send(livekit.Event{Name: "room_finished"})
+		b.is("completed unknown")
+	})
+}
+
+// A phone that was answered and has left before its dial could write the answer
+// down.
+func TestLeftBeforeTheAnswerIsWritten(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name     string
+		answered bool          // as LiveKit says
+		soon     func(*bubble) // half a second later
+		want     string
+	}{
+		{"it is written", true, func(b *bubble) {
+			_, err := b.db.Advance(b.Context(), id, call.InProgress, time.Now())
+			b.must(err)
+		}, "completed callee_hangup"},
+		{"the call ends", true, (*bubble).hangUp, "canceled api_hangup"},
+		{"it never is", true, func(*bubble) {}, "ringing "},
+		{"it was not answered", false, func(*bubble) {}, "ringing "},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			inBubble(t, call.Ringing, call.Room{Agent: true}, func(b *bubble) {
+				time.AfterFunc(500*time.Millisecond, func() { tt.soon(b) })
+				start := time.Now()
+				b.send(livekit.Event{Name: "participant_left", Identity: call.CalleeIdentity, Phone: true, Answered: tt.answered,
+					Leave: call.Leave{Reason: "CLIENT_INITIATED", Status: "hangup"}})
+				if waited := time.Since(start); waited > 3*time.Second || !tt.answered && waited > 0 {
+					b.Errorf("waited %s", waited)
+				}
+				b.is(tt.want)
+				time.Sleep(time.Second) // for what comes half a second later
+			})
+		})
+	}
+}
