@@ -40,7 +40,7 @@ type aftermath struct {
 	sfn     *sfn.Client
 	arn     string // of the execution
 	writer  writer
-	crashes map[string]int // "Summarise" or "SummaryFailed": how many of its runs die; -1 is all
+	crashes map[string]int // "TellEnd", "Summarise" or "SummaryFailed": how many of its runs die; -1 is all
 	runs    map[string]int
 	mu      sync.Mutex
 }
@@ -128,6 +128,9 @@ func (a *aftermath) record(answered bool) {
 // invoke runs summarisecall as it is; all that the other functions say is that the
 // call is over.
 func (a *aftermath) invoke(ctx context.Context, folder string, payload []byte, answered bool) ([]byte, error) {
+	if folder == "announcecall" && a.dies("TellEnd") {
+		return nil, errors.New("the sandbox died")
+	}
 	if folder != "summarisecall" {
 		return fmt.Appendf(nil, `{"outcome":"ended","dial_seconds":60,"talk_seconds":600,"answered":%t}`, answered), nil
 	}
@@ -137,11 +140,7 @@ func (a *aftermath) invoke(ctx context.Context, folder string, payload []byte, a
 	if in.Failed != "" {
 		state = "SummaryFailed"
 	}
-	a.mu.Lock()
-	a.runs[state]++
-	dies := a.crashes[state] < 0 || a.runs[state] <= a.crashes[state]
-	a.mu.Unlock()
-	if dies {
+	if a.dies(state) {
 		return nil, errors.New("the sandbox died")
 	}
 	task := &summarisecall.Task{Stories: a.db, Summarizer: &a.writer, Now: time.Now, Log: slog.New(slog.DiscardHandler)}
@@ -151,6 +150,14 @@ func (a *aftermath) invoke(ctx context.Context, folder string, payload []byte, a
 		return nil, &stepfunctions.FunctionError{Type: name[strings.LastIndexByte(name, '.')+1:], Message: err.Error()}
 	}
 	return out, nil
+}
+
+// dies reports whether this run in a state is one of those that are to die.
+func (a *aftermath) dies(state string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.runs[state]++
+	return a.crashes[state] < 0 || a.runs[state] <= a.crashes[state]
 }
 
 // say has the agent tell of a turn.
@@ -209,6 +216,7 @@ func TestFollowUp(t *testing.T) {
 			{name: "throttled for ever", turns: []float64{0}, writer: writer{errs: []error{throttled}}, want: failed("", "unavailable"), asked: 4, within: 2 * time.Minute},
 			{name: "refused", turns: []float64{0}, writer: writer{errs: []error{refused}}, want: failed("m", "refused"), asked: 1, within: 6 * time.Second},
 			{name: "the model hangs", turns: []float64{0}, writer: writer{hangs: true}, want: failed("", "timeout"), asked: 4, within: 5 * time.Minute},
+			{name: "nobody can be told of the end", turns: []float64{0}, crashes: map[string]int{"TellEnd": 4}, want: ready, asked: 1, saw: 1, within: 30 * time.Second},
 			{name: "the function dies once", turns: []float64{0}, crashes: map[string]int{"Summarise": 1}, want: ready, asked: 1, saw: 1, within: 10 * time.Second},
 			{name: "the function dies for ever", turns: []float64{0}, crashes: map[string]int{"Summarise": -1}, want: failed("", "unavailable"), within: 2 * time.Minute},
 			{name: "and when it is to say so, too", turns: []float64{0}, crashes: map[string]int{"Summarise": -1, "SummaryFailed": 4}, want: failed("", "unavailable"), within: 6 * time.Minute},
@@ -238,7 +246,7 @@ func TestFollowUp(t *testing.T) {
 			})
 		}
 	})
-	for _, state := range []string{"Summarise", "Summarised", "WaitForTurns", "SummaryFailed", "Done"} {
+	for _, state := range []string{"TellEnd", "Summarise", "Summarised", "WaitForTurns", "SummaryFailed", "Done"} {
 		if !visited[state] {
 			t.Errorf("no case comes to %s, only to %v", state, slices.Sorted(maps.Keys(visited)))
 		}
