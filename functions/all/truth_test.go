@@ -214,6 +214,7 @@ func TestTruthWithoutWebhooks(t *testing.T) {
 		{"hangs up after 3 s", who(func(c *callee) { c.hangsUp = 3 * time.Second }), "completed callee_hangup"},
 		{"hangs up after 3 minutes", who(func(c *callee) { c.hangsUp = 3 * time.Minute }), "completed callee_hangup"},
 		{"hangs up at once", who(func(c *callee) { c.hangsUp = 10 * time.Millisecond }), "completed callee_hangup"},
+		{"hangs up at once, and the agent goes", who(func(c *callee) { c.hangsUp, c.agentLeaves = time.Millisecond, 2*time.Millisecond }), "completed callee_hangup"},
 		{"hangs up, and the agent goes", who(func(c *callee) { c.hangsUp, c.agentLeaves = 3*time.Second, 3100*time.Millisecond }), "completed callee_hangup"},
 		{"busy", refuses(486), "busy busy"},
 		{"declines", refuses(603), "busy declined"},

@@ -50,7 +50,7 @@ func (t *Task) Run(ctx context.Context, in Input) error {
 	if !open {
 		return t.Settle.Flow.CallEnded(ctx, in.TaskToken)
 	}
-	c, err = t.Settle.Gone(ctx, c, call.Leave{}, t.Now())
+	c, err = t.Settle.Look(ctx, c, t.Now())
 	if err := t.Announce.Call(ctx, c, call.Summary{}); err != nil {
 		t.Log.WarnContext(ctx, "announce an answered call", "call_id", c.ID, "err", err)
 	}

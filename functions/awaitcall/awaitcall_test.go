@@ -88,7 +88,7 @@ func TestRun(t *testing.T) {
 		{name: "ended already", room: room{Room: up}, ended: true, told: tokens{"token"}, want: "completed agent_hangup"},
 		{name: "the phone has left", room: room{Room: call.Room{Agent: true}}, kept: "token", told: tokens{"token"}, want: "completed callee_hangup", said: []call.Status{call.Completed}},
 		{name: "the phone hangs up and lingers", room: room{Room: call.Room{Callee: &call.Phone{Status: "hangup"}}}, kept: "token", told: tokens{"token"}, want: "completed callee_hangup", said: []call.Status{call.Completed}},
-		{name: "the room is gone", kept: "token", told: tokens{"token"}, want: "completed unknown", said: []call.Status{call.Completed}},
+		{name: "nobody is there, and who left is for others to say", kept: "token", want: "in_progress ", said: []call.Status{call.InProgress}},
 		{name: "LiveKit is silent: the call goes on", room: room{err: fault.Unavailable("LiveKit", nil)}, kept: "token", want: "in_progress ", said: []call.Status{call.InProgress}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
