@@ -290,7 +290,7 @@ func TestManyInboundAtOnce(t *testing.T) {
 	t.Parallel()
 	l := newLine(t, "demo-agent")
 	callers := map[string]*carrier.OutCall{}
-	for range 10 {
+	for range 5 {
 		from := fresh()
 		callers[from] = l.ring(from, carrier.CallOptions{Script: carrier.Script{HangUpAfter: 3 * time.Second}})
 	}
