@@ -231,7 +231,7 @@ func TestInboundTranscript(t *testing.T) {
 	l, from := newLine(t, "demo-agent"), fresh()
 	phone := l.ring(from, carrier.CallOptions{Script: carrier.Script{HangUpAfter: 6 * time.Second}})
 	d, _ := l.ended(from)
-	if d.Status != "completed" || phone.RTPReceived() < 200 {
+	if d.Status != "completed" || phone.RTPReceived() < 100 {
 		t.Errorf("%s %s, the caller heard %d packets", d.Status, d.Cause, phone.RTPReceived())
 	}
 	var story call.Story
