@@ -14,52 +14,7 @@
 set -euo pipefail
 
 . "${1:-${BASH_SOURCE[0]%/*}/../../.local/env}"
-
-step() { printf '\n\n== %s\n' "$*"; }
-
-fail() {
-	printf '\n\nFAILED: %s\n' "$*" >&2
-	exit 1
-}
-
-# ask STATUS CREDENTIAL METHOD PATH [BODY] sends a request, prints the answer,
-# keeps it in $answer, and fails unless it has the status.
-ask() {
-	local body=()
-	[ $# -lt 5 ] || body=(--header 'Content-Type: application/json' --data "$5")
-	answer=$(curl --silent --show-error --max-time 30 --request "$3" "$KROS_URL$4" \
-		--header "Authorization: Bearer $2" ${body[@]+"${body[@]}"} --write-out '\n%{http_code}')
-	local status=${answer##*$'\n'}
-	answer=${answer%$'\n'*}
-	printf '%s %s: %s\n%s' "$3" "$4" "$status" "$answer"
-	[ "$status" = "$1" ] || fail "$3 $4 answered $status instead of $1"
-}
-
-# field NAME is the text that the answer has under a name.
-field() { sed -n 's/.*"'"$1"'":"\([^"]*\)".*/\1/p' <<<"$answer"; }
-
-# expect NAME VALUE fails unless the answer has the value under the name.
-expect() { [ "$(field "$1")" = "$2" ] || fail "$1 is not $2"; }
-
-# wait_for NAME VALUE PATH reads a path until the answer has the value under the
-# name, for ten seconds.
-wait_for() {
-	local all
-	for ((i = 0; i < 50; i++)); do
-		all=$(ask 200 "$KROS_API_KEY" GET "$3") || {
-			printf '%s' "$all"
-			exit 1
-		}
-		answer=${all#*$'\n'}
-		if [ "$(field "$1")" = "$2" ]; then
-			printf '%s' "$all"
-			return
-		fi
-		sleep 0.2
-	done
-	printf '%s' "$all"
-	fail "$1 does not become $2"
-}
+. "${BASH_SOURCE[0]%/*}/ask.sh"
 
 # Whatever stops the script, no request stays open and no number assigned.
 undo=()

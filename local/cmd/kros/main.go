@@ -1,5 +1,6 @@
 // Command kros runs the whole platform on a laptop. kros token issues JWTs for
-// it, kros inbound-call calls one of its numbers: see docs/local.md.
+// it, kros inbound-call calls one of its numbers, kros listen receives its
+// webhooks: see docs/local.md.
 package main
 
 import (
@@ -33,8 +34,12 @@ func run(args []string) error {
 		return token(c, args[1:], os.Stdout)
 	case len(args) > 0 && args[0] == "inbound-call":
 		return inboundCall(context.Background(), c, args[1:], os.Stdout)
+	case len(args) > 0 && args[0] == "listen":
+		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+		defer stop()
+		return listen(ctx, args[1:], os.Stdout)
 	case len(args) > 0:
-		return fmt.Errorf("unknown command %q: kros takes none, token or inbound-call", args[0])
+		return fmt.Errorf("unknown command %q: kros takes none, token, inbound-call or listen", args[0])
 	}
 	return serve(c)
 }
