@@ -13,8 +13,8 @@ type Secret struct{ value string }
 // New wraps a secret value.
 func New(value string) Secret { return Secret{value} }
 
-// Reveal returns the value. It is called where the value leaves for LiveKit
-// and nowhere else.
+// Reveal returns the value. It is called where the value is checked, stored, sent
+// to LiveKit or signed with, and nowhere else.
 func (s Secret) Reveal() string { return s.value }
 
 // IsZero reports whether there is no value.
