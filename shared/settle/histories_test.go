@@ -13,7 +13,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/call"
 	"github.com/krosai/telephony/shared/fault"
 	"github.com/krosai/telephony/shared/settle"
@@ -89,9 +88,6 @@ var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 func newHistory(t *testing.T, db *storetest.Database, seed int) *history {
 	t.Helper()
 	h := &history{T: t, db: db, user: fmt.Sprintf("user-%d", seed), random: rand.New(rand.NewPCG(2026, uint64(seed)))}
-	if err := db.PutPolicy(t.Context(), h.user, account.Policy{CallsEnabled: true, MaxConcurrentCalls: 10}); err != nil {
-		t.Fatal(err)
-	}
 	for i := range 1 + h.random.IntN(2) {
 		c := call.Call{ID: fmt.Sprintf("call_%d_%d", seed, i), UserID: h.user, Direction: call.Outbound, PhoneNumber: "+14155550100", FromNumber: "+2348012345678",
 			Country: []string{"US", "NG", ""}[h.random.IntN(3)], RingingTimeout: 30, MaxDuration: 10 + h.random.IntN(600), Status: call.Initiated,
