@@ -129,7 +129,7 @@ func TestWhereItLeads(t *testing.T) {
 				mu.Lock()
 				defer mu.Unlock()
 				asked = name
-				for _, s := range strings.Fields(addresses) {
+				for s := range strings.FieldsSeq(addresses) {
 					found = append(found, netip.MustParseAddr(s))
 				}
 				return found

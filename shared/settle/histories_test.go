@@ -131,7 +131,7 @@ func (h *history) happens(c call.Call) (events []event) {
 		{"ringing", advance(call.Ringing)},
 		{"answered", advance(call.InProgress)},
 		{"answered", advance(call.InProgress)},
-		{"await", func(a *actor) error { _, _, err := h.db.AwaitEnd(ctx, id, "token"); return err }},
+		{"await", func(*actor) error { _, _, err := h.db.AwaitEnd(ctx, id, "token"); return err }},
 		{"hang up", func(a *actor) error {
 			c, _, err := h.db.RequestHangup(ctx, h.user, id, a.now)
 			if err == nil && a.random.IntN(2) == 0 {

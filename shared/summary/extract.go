@@ -7,7 +7,7 @@ import (
 	"strings"
 	"unicode"
 
-	"github.com/DavidBelicza/TextRank/v2"
+	textrank "github.com/DavidBelicza/TextRank/v2"
 
 	"github.com/krosai/telephony/shared/call"
 )
