@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"bytes"
 	"encoding/json"
 	"net/http"
 	"os"
@@ -110,7 +109,7 @@ func TestDeliveries(t *testing.T) {
 			t.Fatalf("told %v, want %v", told, want)
 		}
 	}
-	if m := r.Messages()[0]; bytes.Contains([]byte(m.Body), []byte("system_prompt")) || m.Header.Get("User-Agent") != "KrosAI-Telephony" {
+	if m := r.Messages()[0]; strings.Contains(m.Body, "system_prompt") || m.Header.Get("User-Agent") != "KrosAI-Telephony" {
 		t.Errorf("%+v", m)
 	}
 	if a := u.do(http.MethodGet, "/webhook-endpoints/"+made.EndpointID+"/deliveries?status=delivered", nil); a.Status != 200 || strings.Contains(string(a.Body), made.SigningSecret) {

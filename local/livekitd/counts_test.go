@@ -51,12 +51,18 @@ func TestWhatRoomsCount(t *testing.T) {
 				return
 			}
 			in := map[string]*lksdk.Room{}
+			defer func() {
+				for _, room := range in {
+					room.Disconnect()
+				}
+			}()
 			for _, who := range tt.come {
-				if in[who], err = enter(s, tt.name, who); err != nil {
+				room, err := enter(s, tt.name, who)
+				if err != nil {
 					t.Errorf("%s: %s: %v", tt.name, who, err)
 					return
 				}
-				defer in[who].Disconnect()
+				in[who] = room
 			}
 			for _, who := range tt.leave {
 				in[who].Disconnect()
