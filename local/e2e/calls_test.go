@@ -51,7 +51,8 @@ func TestFiftyCallsAtOnce(t *testing.T) {
 }
 
 // nothingLeft waits until no goroutine is left that was not there before, but
-// for connections kept open for the next call and what LiveKit's server keeps.
+// for connections kept open for the next call and what LiveKit's server keeps. A
+// call's workflow may wait 20 s for a first turn of the transcript.
 func nothingLeft(t *testing.T, before goleak.Option) {
 	t.Helper()
 	ignored := []goleak.Option{before}
@@ -63,7 +64,7 @@ func nothingLeft(t *testing.T, before goleak.Option) {
 		ignored = append(ignored, goleak.IgnoreAnyFunction(function))
 	}
 	var err error
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+	for end := time.Now().Add(45 * time.Second); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
 		if err = retried(func() error { return goleak.Find(ignored...) }); err == nil {
 			return
 		}
