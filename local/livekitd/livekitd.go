@@ -37,6 +37,8 @@ type Options struct {
 	WebhookURLs []string
 	// Port is that of HTTP and WebSocket on 127.0.0.1; 0 takes a free one. Media ports are always free ones.
 	Port int
+	// ListenAlso is an IP address besides 127.0.0.1 for HTTP and WebSocket; empty is none.
+	ListenAlso string
 	// RedisAddr is where the bus listens; empty takes a free port on 127.0.0.1.
 	RedisAddr string
 	// Opus lets rooms speak Opus besides PCMU: LiveKit's own SIP service publishes nothing else.
@@ -137,7 +139,7 @@ func (s *Server) untilReady(ctx context.Context) error {
 	}
 }
 
-// config is LiveKit's configuration: loopback only, no STUN server of others, rooms that speak PCMU.
+// config is LiveKit's configuration: media on loopback only, no STUN server of others, rooms that speak PCMU.
 func (s *Server) config(o Options) (*config.Config, error) {
 	ports, err := freePorts(3)
 	if err != nil {
@@ -156,9 +158,13 @@ func (s *Server) config(o Options) (*config.Config, error) {
 	if o.Opus {
 		codecs = append(codecs, map[string]string{"mime": "audio/opus"})
 	}
+	addresses := []string{"127.0.0.1"}
+	if o.ListenAlso != "" {
+		addresses = append(addresses, o.ListenAlso)
+	}
 	text, err := yaml.Marshal(map[string]any{
 		"port":           ports[0],
-		"bind_addresses": []string{"127.0.0.1"},
+		"bind_addresses": addresses,
 		"rtc": map[string]any{
 			"udp_port": ports[1], "tcp_port": ports[2], "node_ip": "127.0.0.1", "use_external_ip": false,
 			"enable_loopback_candidate": true,

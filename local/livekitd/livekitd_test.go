@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -69,6 +70,30 @@ func TestStartReportsPortInUse(t *testing.T) {
 	if s, err := Start(t.Context(), o); err == nil {
 		s.Close()
 		t.Error("two servers listen on one port")
+	}
+}
+
+func TestListensElsewhereToo(t *testing.T) {
+	const also = "127.0.0.2" // on Linux all of 127.0.0.0/8 is this machine
+	l, err := net.Listen("tcp", also+":0")
+	if err != nil {
+		t.Skipf("skipped: %v", err)
+	}
+	l.Close()
+	s := mustStart(t, Options{ListenAlso: also})
+	for _, url := range []string{s.HTTPURL(), strings.Replace(s.HTTPURL(), "127.0.0.1", also, 1)} {
+		res, err := http.Get(url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if res.StatusCode != http.StatusOK {
+			t.Errorf("%s: %s", url, res.Status)
+		}
+	}
+	if res, err := http.Get(strings.Replace(s.HTTPURL(), "127.0.0.1", "127.0.0.3", 1)); err == nil {
+		res.Body.Close()
+		t.Error("it listens at an address that nobody named")
 	}
 }
 

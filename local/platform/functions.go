@@ -1,10 +1,12 @@
 package platform
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"time"
@@ -31,8 +33,9 @@ import (
 // handler of its own, as each sandbox has: aws-lambda-go's handlers keep their
 // answer in a buffer that the next invocation overwrites.
 type function struct {
-	handler func() lambda.Handler
-	timeout time.Duration
+	logicalID string
+	handler   func() lambda.Handler
+	timeout   time.Duration
 }
 
 // clients are the ways to the emulators: nil for dynamodb means another
@@ -73,7 +76,7 @@ func (p *Platform) build(tmpl *template.Template, endpoints map[string]api.Endpo
 	edge := &api.Edge{Keys: d.DB, Answers: d.DB, Tokens: p.users, Now: d.Now, Log: p.log, Version: d.Version, CursorKey: secret.New(p.Access.LiveKitSecret)}
 	built := map[string]function{}
 	for _, f := range tmpl.Functions() {
-		made := function{timeout: f.Timeout}
+		made := function{logicalID: f.LogicalID, timeout: f.Timeout}
 		if ep, ok := endpoints[f.Folder]; ok {
 			served := edge.Handler(ep)
 			made.handler = func() lambda.Handler { return lambdahttp.Handler(served) }
@@ -105,7 +108,11 @@ func (p *Platform) invoke(ctx context.Context, name string, payload []byte) ([]b
 // invokeTask runs a function for a workflow: what it returns as an error is
 // known by its type there.
 func (p *Platform) invokeTask(ctx context.Context, name string, payload []byte) ([]byte, error) {
-	out, err := p.invoke(ctx, name, payload)
+	invoke := p.invoke
+	if p.Config.Lambda != "" {
+		invoke = p.invokeElsewhere
+	}
+	out, err := invoke(ctx, name, payload)
 	if err == nil {
 		return out, nil
 	}
@@ -114,6 +121,38 @@ func (p *Platform) invokeTask(ctx context.Context, name string, payload []byte) 
 		return nil, &stepfunctions.FunctionError{Type: e.Type, Message: e.Message}
 	}
 	return nil, &stepfunctions.FunctionError{Type: fmt.Sprintf("%T", err), Message: err.Error()}
+}
+
+// invokeElsewhere runs a function at Config.Lambda. It is known there by its
+// logical id: SAM gives the stack, and so the functions, another name.
+func (p *Platform) invokeElsewhere(ctx context.Context, name string, payload []byte) ([]byte, error) {
+	f, ok := p.functions[name]
+	if !ok {
+		return nil, fmt.Errorf("no function %s", name)
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.Config.Lambda+"/2015-03-31/functions/"+f.logicalID+"/invocations", bytes.NewReader(payload))
+	if err != nil {
+		return nil, err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	out, err := io.ReadAll(resp.Body)
+	switch {
+	case err != nil:
+		return nil, err
+	case resp.StatusCode != http.StatusOK:
+		return nil, fmt.Errorf("invoke %s: %s: %s", f.logicalID, resp.Status, out)
+	case resp.Header.Get("X-Amz-Function-Error") == "":
+		return out, nil
+	}
+	var failed messages.InvokeResponse_Error
+	if err := json.Unmarshal(out, &failed); err != nil {
+		return nil, fmt.Errorf("invoke %s: %s", f.logicalID, out)
+	}
+	return nil, failed
 }
 
 // schedule runs the scheduled functions, once at the start and then over and

@@ -47,6 +47,8 @@ type Config struct {
 	LiveKitSecret string `env:"LIVEKIT_API_SECRET"`
 	LiveKitSIP    string `env:"LIVEKIT_SIP"` // the livekit-sip binary to run instead of the bridge
 	DynamoDB      string `env:"AWS_ENDPOINT_URL_DYNAMODB"`
+	Lambda        string `env:"AWS_ENDPOINT_URL_LAMBDA"` // sam local start-lambda, to run the workflows' tasks instead of this process
+	ListenAlso    string `env:"LISTEN_ALSO"`             // an IP address besides 127.0.0.1 for the emulators and LiveKit, so that containers reach them
 
 	Summary summary.Config // who sums calls up
 
@@ -194,7 +196,7 @@ func (p *Platform) startLiveKit(ctx context.Context) error {
 		return nil
 	}
 	server, err := livekitd.Start(ctx, livekitd.Options{Dir: p.Config.Dir, APIKey: p.Access.LiveKitKey, APISecret: p.Access.LiveKitSecret,
-		WebhookURLs: []string{p.Access.URL + webhookPath}, Port: p.freePort(7880), Opus: p.Config.LiveKitSIP != "", Log: p.log})
+		WebhookURLs: []string{p.Access.URL + webhookPath}, Port: p.freePort(7880), ListenAlso: p.Config.ListenAlso, Opus: p.Config.LiveKitSIP != "", Log: p.log})
 	if err != nil {
 		return err
 	}
@@ -310,13 +312,21 @@ func (p *Platform) freePort(port int) int {
 }
 
 // serveOn serves h on a port, or on a free one if that is taken, and returns
-// its URL.
+// its URL. Where the platform also listens elsewhere, h is there on that port.
 func (p *Platform) serveOn(port int, h http.Handler) (string, error) {
 	l, err := p.listenOn(port)
 	if err != nil {
 		return "", err
 	}
 	p.serve(l, h)
+	if p.Config.ListenAlso != "" {
+		_, number, _ := net.SplitHostPort(l.Addr().String())
+		also, err := net.Listen("tcp", net.JoinHostPort(p.Config.ListenAlso, number))
+		if err != nil {
+			return "", fmt.Errorf("%w (LISTEN_ALSO is an address of this machine)", err)
+		}
+		p.serve(also, h)
+	}
 	return "http://" + l.Addr().String(), nil
 }
 
