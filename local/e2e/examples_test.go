@@ -16,18 +16,9 @@ import (
 // left.
 func TestNumbersExample(t *testing.T) {
 	t.Parallel()
-	tools := t.TempDir()
-	for _, name := range []string{"bash", "curl", "sed", "sleep"} {
-		path, err := exec.LookPath(name)
-		if err != nil {
-			t.Skipf("the example needs %s, which is not here", name)
-		}
-		if err := os.Symlink(path, filepath.Join(tools, name)); err != nil {
-			t.Fatal(err)
-		}
-	}
+	tools := exampleTools(t)
 	for range 2 {
-		out := runExample(t, tools)
+		out := runExample(t, tools, "numbers.sh")
 		steps := regexp.MustCompile(`(?m)^== .+$`).FindAllString(out, -1)
 		if len(steps) != 14 || !strings.HasSuffix(out, "Done.\n") {
 			t.Errorf("%d steps: %s", len(steps), out)
@@ -53,6 +44,16 @@ func TestNumbersExample(t *testing.T) {
 	}
 }
 
+// TestFirstCallExample runs the shortest example, and looks at the call's end.
+func TestFirstCallExample(t *testing.T) {
+	t.Parallel()
+	out := runExample(t, exampleTools(t), "first-call.sh")
+	steps := regexp.MustCompile(`(?m)^== .+$`).FindAllString(out, -1)
+	if len(steps) != 7 || !strings.HasSuffix(out, "Done.\n") || strings.Contains(out, shared.Access.APIKey) {
+		t.Errorf("%d steps: %s", len(steps), out)
+	}
+}
+
 // TestNumbersExampleFails: what is not as it should be stops the example.
 func TestNumbersExampleFails(t *testing.T) {
 	t.Parallel()
@@ -71,10 +72,26 @@ func TestNumbersExampleFails(t *testing.T) {
 	}
 }
 
-// runExample runs the example with a PATH of its own.
-func runExample(t *testing.T, path string) string {
+// exampleTools is a folder of nothing but what the examples say they need.
+func exampleTools(t *testing.T) string {
 	t.Helper()
-	cmd := exec.Command(filepath.Join(path, "bash"), "../../examples/curl/numbers.sh", filepath.Join(shared.Config.Dir, "env"))
+	tools := t.TempDir()
+	for _, name := range []string{"bash", "curl", "sed", "sleep"} {
+		path, err := exec.LookPath(name)
+		if err != nil {
+			t.Skipf("the example needs %s, which is not here", name)
+		}
+		if err := os.Symlink(path, filepath.Join(tools, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return tools
+}
+
+// runExample runs the example with a PATH of its own.
+func runExample(t *testing.T, path, name string) string {
+	t.Helper()
+	cmd := exec.Command(filepath.Join(path, "bash"), "../../examples/curl/"+name, filepath.Join(shared.Config.Dir, "env"))
 	cmd.Env = []string{"PATH=" + path}
 	out, err := cmd.CombinedOutput()
 	if err != nil {
