@@ -2,14 +2,16 @@
 # Needs Go and GNU make. Nothing else has to be installed.
 
 .DEFAULT_GOAL := help
-.PHONY: help run inbound-call test test-short bench build verify generate lint clean-local
+.PHONY: help run inbound-call test test-short test-sam bench build verify generate lint clean-local
 
 # One Lambda function per folder that has a lambda/main.go.
 FUNCTIONS := $(sort $(patsubst functions/%/lambda/main.go,%,$(wildcard functions/*/lambda/main.go)))
 
 # How Lambda wants its binaries: static, for Graviton, without symbols and
-# without the RPC mode that only the retired go1.x runtime spoke.
-LAMBDA := GOOS=linux GOARCH=arm64 CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -tags lambda.norpc
+# without the RPC mode that only the retired go1.x runtime spoke. Only where they
+# are to run on this machine is LAMBDA_GOARCH another: see scripts/test-sam.sh.
+LAMBDA_GOARCH ?= arm64
+LAMBDA := GOOS=linux GOARCH=$(LAMBDA_GOARCH) CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -tags lambda.norpc
 
 # The race detector needs a C compiler; everything else does without.
 GO_CC = $(shell command -v "$$(go env CC)" 2>/dev/null)
@@ -46,6 +48,9 @@ test: ## Run every test, with the race detector where a C compiler is there
 test-short: ## Run the quick tests only, without the race detector
 	@CGO_ENABLED=0 go test -short ./...
 	@cd local && CGO_ENABLED=0 go test -short ./...
+
+test-sam: ## Build with the SAM CLI and place a call through the functions in its containers
+	@scripts/test-sam.sh
 
 bench: ## Run the benchmarks (one of them stores a million calls first: minutes)
 	@CGO_ENABLED=0 go test -timeout 30m -run '^$$' -bench . -benchmem ./...
