@@ -71,9 +71,9 @@ func (w *writer) Summarize(ctx context.Context, turns []call.Turn) (string, stri
 
 // follow starts the workflow of a call that ends at once, answered or not. It
 // must run in a bubble.
-func follow(t *testing.T, answered bool) *aftermath {
+func follow(t *testing.T, answered bool, model writer, crashes map[string]int) *aftermath {
 	t.Helper()
-	a := &aftermath{T: t, db: storetest.Open(t, nil), crashes: map[string]int{}, runs: map[string]int{}}
+	a := &aftermath{T: t, db: storetest.Open(t, nil), writer: model, crashes: crashes, runs: map[string]int{}}
 	tmpl, err := template.Open("../../template.yaml", template.Values{"LiveKitUrl": "ws://127.0.0.1", "LiveKitApiKey": "k", "LiveKitApiSecret": "s"})
 	a.must(err)
 	functions := map[string]template.Function{}
@@ -225,9 +225,7 @@ func TestFollowUp(t *testing.T) {
 			t.Run(tt.name, func(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
-					a := follow(t, !tt.unanswered)
-					a.writer = tt.writer
-					maps.Copy(a.crashes, tt.crashes)
+					a := follow(t, !tt.unanswered, tt.writer, tt.crashes)
 					before, err := a.db.Call(t.Context(), theCall)
 					a.must(err)
 					for _, second := range tt.turns {
