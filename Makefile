@@ -33,7 +33,7 @@ inbound-call: ## Call a number of the platform that runs: make inbound-call FROM
 # the race detector: pion's debug log reads a track while its connection is still
 # writing it, which the detector reports whatever our code does; and one after the
 # other, because they check times.
-CALLS := ./agent ./bridge ./e2e
+CALLS := ./agent ./bridge ./e2e ./livekitd
 
 test: ## Run every test, with the race detector where a C compiler is there
 	@if [ -n "$(RACE)" ]; then echo "testing with the race detector ($(GO_CC) found)"; \
@@ -41,7 +41,7 @@ test: ## Run every test, with the race detector where a C compiler is there
 	@echo "1/3 the functions and what they share"
 	@CGO_ENABLED=$(if $(RACE),1,0) go test $(RACE) ./...
 	@echo "2/3 the laptop platform (a first build takes some minutes: LiveKit server is compiled in)"
-	@cd local && CGO_ENABLED=$(if $(RACE),1,0) go test $(RACE) $$(go list ./... | grep -vE '/(agent|bridge|e2e)$$')
+	@cd local && CGO_ENABLED=$(if $(RACE),1,0) go test $(RACE) $$(go list ./... | grep -vE '/(agent|bridge|e2e|livekitd)$$')
 	@echo "3/3 telephone calls, against the recordings and through the whole platform (about 3 minutes; without the race detector, see the Makefile)"
 	@cd local && CGO_ENABLED=0 go test -p 1 $(CALLS)
 
