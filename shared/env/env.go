@@ -10,11 +10,18 @@ import (
 	"github.com/caarlos0/env/v11"
 )
 
-// Must reads a T by its env tags (github.com/caarlos0/env). When a variable is
-// missing or has no valid value it says which on standard error and ends the
-// process with status 1. It never prints a value.
+// Must reads a T by its env tags (github.com/caarlos0/env). A variable whose value
+// is the ARN of a secret of AWS Secrets Manager stands for that secret. When a
+// variable is missing or has no valid value, or a secret cannot be read, it says
+// which on standard error and ends the process with status 1. It never prints a
+// value.
 func Must[T any]() T {
-	cfg, err := env.ParseAs[T]()
+	values, err := resolved()
+	if err != nil {
+		explain(os.Stderr, err)
+		os.Exit(1)
+	}
+	cfg, err := env.ParseAsWithOptions[T](env.Options{Environment: values})
 	if err != nil {
 		explain(os.Stderr, err)
 		os.Exit(1)

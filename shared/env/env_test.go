@@ -3,13 +3,16 @@ package env_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
@@ -77,6 +80,58 @@ func TestMust(t *testing.T) {
 			}
 			if c.never != "" && strings.Contains(stderr.String(), c.never) {
 				t.Errorf("stderr %q holds a value", stderr.String())
+			}
+		})
+	}
+}
+
+// A variable that holds the ARN of a secret stands for the secret.
+func TestSecrets(t *testing.T) {
+	t.Parallel()
+	const arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:kros/livekit-AbCdEf"
+	for _, c := range []struct {
+		name     string
+		answers  []string // the last one is repeated
+		out      string
+		requests int
+		says     string // on standard error
+	}{
+		{"a secret", []string{`200 {"ARN":"x","SecretString":"s3cr3t"}`}, "calls *** s3cr3t", 1, ""},
+		{"the second time", []string{`500 {"__type":"InternalServiceError"}`, `200 {"SecretString":"s3cr3t"}`}, "calls *** s3cr3t", 2, ""},
+		{"no right", []string{`400 {"__type":"AccessDeniedException","Message":"not authorized"}`}, "", 3,
+			"configuration: LIVEKIT_API_SECRET: answer of Secrets Manager: 400 AccessDeniedException not authorized\n"},
+		{"bytes", []string{`200 {"SecretBinary":"czNjcjN0"}`}, "", 3, "configuration: LIVEKIT_API_SECRET: the secret is no text\n"},
+		{"no JSON", []string{`200 s3cr3t`}, "", 3, "configuration: LIVEKIT_API_SECRET: the secret is no text\n"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			requests := 0
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				body, _ := io.ReadAll(r.Body)
+				got := fmt.Sprint(r.Method, " ", r.Header.Get("X-Amz-Target"), " ", r.Header.Get("Content-Type"), " ", string(body), " ",
+					strings.Split(r.Header.Get("Authorization"), ",")[0], " ", r.Header.Get("X-Amz-Security-Token"))
+				day := time.Now().UTC().Format("20060102")
+				want := `POST secretsmanager.GetSecretValue application/x-amz-json-1.1 {"SecretId":"` + arn + `"} ` +
+					"AWS4-HMAC-SHA256 Credential=AKID/" + day + "/eu-west-1/secretsmanager/aws4_request token"
+				if got != want {
+					t.Errorf("request\n%s\nwant\n%s", got, want)
+				}
+				answer := c.answers[min(requests, len(c.answers)-1)]
+				requests++
+				status, text, _ := strings.Cut(answer, " ")
+				code, _ := strconv.Atoi(status)
+				w.WriteHeader(code)
+				_, _ = io.WriteString(w, text)
+			}))
+			defer server.Close()
+			child := exec.Command(os.Args[0])
+			child.Env = []string{"CHILD=1", "TABLE=calls", "LIVEKIT_API_SECRET=" + arn, "AWS_ENDPOINT_URL_SECRETS_MANAGER=" + server.URL,
+				"AWS_REGION=eu-west-1", "AWS_ACCESS_KEY_ID=AKID", "AWS_SECRET_ACCESS_KEY=secret", "AWS_SESSION_TOKEN=token"}
+			var stderr strings.Builder
+			child.Stderr = &stderr
+			out, err := child.Output()
+			if string(out) != c.out || (err == nil) != (c.says == "") || stderr.String() != c.says || requests != c.requests {
+				t.Errorf("output %q, %v, stderr %q, %d requests", out, err, stderr.String(), requests)
 			}
 		})
 	}
