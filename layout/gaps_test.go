@@ -21,7 +21,7 @@ func readTemplate(t *testing.T) *template.Template {
 	t.Helper()
 	tpl, err := template.Open("../template.yaml", template.Values{
 		"LiveKitUrl": "wss://livekit.example", "LiveKitApiKey": "key", "LiveKitApiSecret": "secret",
-		"CursorKey": "key", "CallTokenKey": "key", "OidcIssuer": "https://issuer.example", "OidcAudience": "kros", "OidcJwksUrl": "https://issuer.example/keys", "OidcRolesClaim": "roles",
+		"OidcIssuer": "https://issuer.example", "OidcAudience": "kros", "OidcJwksUrl": "https://issuer.example/keys", "OidcRolesClaim": "roles",
 	})
 	if err != nil {
 		t.Fatal(err)
