@@ -15,6 +15,7 @@ import (
 
 	"github.com/krosai/telephony/shared/call"
 	"github.com/krosai/telephony/shared/livekit"
+	"github.com/krosai/telephony/shared/obs"
 	"github.com/krosai/telephony/shared/settle"
 )
 
@@ -73,6 +74,7 @@ func (t *Task) Run(ctx context.Context, in Input) (Output, error) {
 	var rang atomic.Bool
 	var watching sync.WaitGroup
 	watching.Go(func() { t.watch(dialing, c, &rang) })
+	obs.Count(ctx, "Dials", 1)
 	_, err = t.Phone.Dial(dialing, livekit.Dial{Room: c.RoomName, TrunkID: c.TrunkID, To: c.PhoneNumber, From: c.FromNumber,
 		RingingTimeout: ringing, MaxDuration: ringing + time.Duration(c.MaxDuration)*time.Second, DTMF: c.DTMF}) // LiveKit counts the ringing in
 	stop()

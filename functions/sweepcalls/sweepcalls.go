@@ -18,6 +18,7 @@ import (
 	"github.com/krosai/telephony/shared/fault"
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/number"
+	"github.com/krosai/telephony/shared/obs"
 	"github.com/krosai/telephony/shared/settle"
 )
 
@@ -95,6 +96,9 @@ func (t *Task) Run(ctx context.Context) (Report, error) {
 	}
 	t.Log.InfoContext(ctx, "sweep", "active", r.Active, "started", r.Started, "adopted", r.Adopted, "doubtful", r.Doubtful, "ended", r.Ended,
 		"orphans", r.Orphans, "failures", r.Failures)
+	if err == nil {
+		obs.Count(ctx, "Sweeps", 1, "Of", "calls")
+	}
 	return r, err
 }
 

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/krosai/telephony/shared/obs"
 	"github.com/krosai/telephony/shared/request"
 	"github.com/krosai/telephony/shared/store"
 )
@@ -70,7 +71,11 @@ func (t *Task) Run(ctx context.Context) (Report, error) {
 	leasesErr := t.leases(ctx, &r)
 	t.Log.InfoContext(ctx, "sweep numbers", "open", r.Open, "started", r.Started, "told", r.Told, "offered", r.Offered,
 		"leases", r.Leases, "failures", r.Failures)
-	return r, errors.Join(openErr, leasesErr)
+	err := errors.Join(openErr, leasesErr)
+	if err == nil {
+		obs.Count(ctx, "Sweeps", 1, "Of", "numbers")
+	}
+	return r, err
 }
 
 func (t *Task) visit(ctx context.Context, q request.Request, r *Report) error {

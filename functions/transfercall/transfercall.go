@@ -18,6 +18,7 @@ import (
 	"github.com/krosai/telephony/shared/guard/destination"
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/number"
+	"github.com/krosai/telephony/shared/obs"
 	"github.com/krosai/telephony/shared/settle"
 	"github.com/krosai/telephony/shared/store"
 )
@@ -118,6 +119,9 @@ func (e *Endpoint) transfer(ctx context.Context, in *Input) (*Output, error) {
 	outcome, refusal := e.ask(asking, c, t)
 	if c, err = e.Calls.FinishTransfer(ctx, c.ID, outcome); err != nil {
 		return nil, err
+	}
+	if outcome.Status == call.TransferUnknown {
+		obs.Count(ctx, "TransfersUnknown", 1)
 	}
 	c = e.settle(ctx, c)
 

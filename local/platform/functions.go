@@ -24,6 +24,7 @@ import (
 	"github.com/krosai/telephony/shared/flow"
 	"github.com/krosai/telephony/shared/lambdahttp"
 	"github.com/krosai/telephony/shared/livekit"
+	"github.com/krosai/telephony/shared/obs"
 	"github.com/krosai/telephony/shared/secret"
 	"github.com/krosai/telephony/shared/store"
 	"github.com/krosai/telephony/shared/summary"
@@ -98,7 +99,7 @@ func (p *Platform) invoke(ctx context.Context, name string, payload []byte) ([]b
 	}
 	ctx, cancel := context.WithTimeout(ctx, f.timeout)
 	defer cancel()
-	out, err := f.handler().Invoke(ctx, payload)
+	out, err := f.handler().Invoke(obs.WithOutput(ctx, io.Discard), payload)
 	if err == nil && name == "configurenumber" {
 		p.callAgents(ctx)
 	}

@@ -3,6 +3,7 @@
 package obs
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"io"
@@ -21,8 +22,11 @@ func Logger(w io.Writer, level string) *slog.Logger {
 	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: l}))
 }
 
-// Namespace is the CloudWatch namespace of every metric.
-const Namespace = "KrosTelephony"
+// namespace is the CloudWatch namespace of every metric: METRICS_NAMESPACE, which
+// keeps the stacks of one account apart.
+func namespace() string {
+	return cmp.Or(os.Getenv("METRICS_NAMESPACE"), "KrosTelephony")
+}
 
 type outputKey struct{}
 
@@ -58,7 +62,7 @@ func countLine(now time.Time, name string, value float64, dims []string) []byte 
 	}
 	line["_aws"] = map[string]any{
 		"Timestamp":         now.UnixMilli(),
-		"CloudWatchMetrics": []directive{{Namespace, [][]string{names}, []metric{{name, "Count"}}}},
+		"CloudWatchMetrics": []directive{{namespace(), [][]string{names}, []metric{{name, "Count"}}}},
 	}
 	text, err := json.Marshal(line)
 	if err != nil {

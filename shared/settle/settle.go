@@ -9,6 +9,7 @@ import (
 
 	"github.com/krosai/telephony/shared/call"
 	"github.com/krosai/telephony/shared/fault"
+	"github.com/krosai/telephony/shared/obs"
 )
 
 // Calls is the record of calls.
@@ -54,6 +55,12 @@ func (s *Settler) End(ctx context.Context, c call.Call, judge Judge) (call.Call,
 				return c, nil
 			}
 			c, err = s.Calls.EndCall(ctx, c, end)
+			if err == nil && c.EndedAt.Equal(end.At) { // no other end was first
+				obs.Count(ctx, "CallsEnded", 1, "Status", string(c.Status))
+				if c.Cause == call.Unknown {
+					obs.Count(ctx, "OutcomesUnknown", 1)
+				}
+			}
 		}
 		if fault.Is(err, fault.Conflict) {
 			continue // c is the call as it moved on: by a state, a hang-up, a transfer or its outcome
