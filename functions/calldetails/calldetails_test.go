@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net/http"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +15,7 @@ import (
 	"github.com/krosai/telephony/functions/calldetails"
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
+	"github.com/krosai/telephony/shared/api/apitest"
 	"github.com/krosai/telephony/shared/call"
 	"github.com/krosai/telephony/shared/lambdahttp"
 	"github.com/krosai/telephony/shared/store"
@@ -62,10 +62,7 @@ func details(t *testing.T, h http.Handler, callID string) reply {
 // detailsWith sends the sample event with another call and a query.
 func detailsWith(t *testing.T, h http.Handler, callID, query string) reply {
 	t.Helper()
-	event, err := os.ReadFile("../../events/calldetails.json")
-	if err != nil {
-		t.Fatal(err)
-	}
+	event := apitest.Event(t, "calldetails", nil)
 	out, err := lambdahttp.Handler(h).Invoke(context.Background(), bytes.ReplaceAll(bytes.ReplaceAll(event, []byte(id), []byte(callID)),
 		[]byte(`"rawQueryString": ""`), []byte(`"rawQueryString": "`+query+`"`)))
 	if err != nil {

@@ -8,7 +8,6 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -21,6 +20,7 @@ import (
 	"github.com/krosai/telephony/functions/createcall"
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
+	"github.com/krosai/telephony/shared/api/apitest"
 	"github.com/krosai/telephony/shared/call"
 	"github.com/krosai/telephony/shared/flow"
 	"github.com/krosai/telephony/shared/lambdahttp"
@@ -138,8 +138,7 @@ func (r reply) view(b *bench) (v struct {
 // send posts a body as the sample event does, with other headers where given.
 func (b *bench) send(body string, headers ...string) reply {
 	b.Helper()
-	text, err := os.ReadFile("../../events/createcall.json")
-	b.must(err)
+	text := apitest.Event(b, "createcall", nil)
 	var event map[string]any
 	b.must(json.Unmarshal(text, &event))
 	h := event["headers"].(map[string]any)

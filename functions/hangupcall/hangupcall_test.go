@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net/http"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -19,6 +18,7 @@ import (
 	"github.com/krosai/telephony/functions/hangupcall"
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
+	"github.com/krosai/telephony/shared/api/apitest"
 	"github.com/krosai/telephony/shared/call"
 	"github.com/krosai/telephony/shared/lambdahttp"
 	"github.com/krosai/telephony/shared/livekit"
@@ -110,8 +110,7 @@ type reply struct {
 // hangUp sends the sample event, about another call if callID is not its own.
 func (b *bench) hangUp(callID string) reply {
 	b.Helper()
-	event, err := os.ReadFile("../../events/hangupcall.json")
-	b.must(err)
+	event := apitest.Event(b, "hangupcall", nil)
 	out, err := lambdahttp.Handler(b.handler).Invoke(context.Background(), bytes.ReplaceAll(event, []byte(id), []byte(callID)))
 	b.must(err)
 	var r reply

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"log/slog"
-	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -16,6 +15,7 @@ import (
 	"github.com/krosai/telephony/functions/revokekey"
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
+	"github.com/krosai/telephony/shared/api/apitest"
 	"github.com/krosai/telephony/shared/lambdahttp"
 	"github.com/krosai/telephony/shared/secret"
 	"github.com/krosai/telephony/shared/store/storetest"
@@ -75,8 +75,7 @@ type reply struct {
 // revoke sends the sample event about another key.
 func (b *bench) revoke(id string) reply {
 	b.Helper()
-	event, err := os.ReadFile("../../events/revokekey.json")
-	b.must(err)
+	event := apitest.Event(b, "revokekey", nil)
 	out, err := b.lambda.Invoke(b.Context(), []byte(strings.ReplaceAll(string(event), sampleID, id)))
 	b.must(err)
 	var r reply

@@ -26,6 +26,7 @@ import (
 	"github.com/krosai/telephony/shared/api"
 	"github.com/krosai/telephony/shared/flow"
 	"github.com/krosai/telephony/shared/lambdahttp"
+	"github.com/krosai/telephony/shared/number"
 	"github.com/krosai/telephony/shared/oidc"
 	"github.com/krosai/telephony/shared/secret"
 	"github.com/krosai/telephony/shared/store/storetest"
@@ -84,7 +85,7 @@ func (b *Bench) Key(user string, scopes ...string) (id, text string) {
 // SampleKey gives a user the API key of the sample events.
 func (b *Bench) SampleKey(user string, scopes ...string) {
 	b.Helper()
-	b.keep("kros_live_01KAMPJ5V0SAMPMEKEY0000000_ThisIsTheSampleKeyOfEventsOnly1iVkyP", user, scopes)
+	b.keep(samples["KROS_API_KEY"], user, scopes)
 }
 
 func (b *Bench) keep(text, user string, scopes []string) {
@@ -140,24 +141,56 @@ func (b *Bench) Ask(credential, method, target, body string) Answer {
 	return b.answer(w.Code, w.Header(), w.Body.String())
 }
 
+// samples are what sample events are replayed with in place of $KROS_… variables.
+var samples = map[string]string{
+	"KROS_API_KEY":   "kros_live_01KAMPJ5V0SAMPMEKEY0000000_ThisIsTheSampleKeyOfEventsOnly1iVkyP",
+	"KROS_NUMBER_ID": number.ID("+2348012345678"),
+}
+
+// Event reads the sample event of a function. Variables $KROS_… in it have the
+// values given, or else those of the samples.
+func Event(t testing.TB, function string, values map[string]string) []byte {
+	t.Helper()
+	_, file, _, _ := runtime.Caller(0)
+	text, err := os.ReadFile(filepath.Join(filepath.Dir(file), "../../../events", function+".json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return []byte(os.Expand(string(text), func(name string) string {
+		switch {
+		case !strings.HasPrefix(name, "KROS_"):
+			return "$" + name // $default is the name of a stage
+		case values[name] != "":
+			return values[name]
+		case samples[name] == "":
+			t.Fatalf("events/%s.json: nobody knows $%s", function, name)
+		}
+		return samples[name]
+	}))
+}
+
+// Invoke gives an event of API Gateway to the endpoints as Lambda does, and
+// returns what API Gateway gets.
+func (b *Bench) Invoke(event []byte) []byte {
+	b.Helper()
+	out, err := lambdahttp.Handler(b.handler).Invoke(b.Context(), event)
+	b.Must(err)
+	return out
+}
+
 // Replay sends a sample event of API Gateway. A credential takes the place of
 // the event's own.
 func (b *Bench) Replay(event, credential string) Answer {
 	b.Helper()
-	_, file, _, _ := runtime.Caller(0)
-	text, err := os.ReadFile(filepath.Join(filepath.Dir(file), "../../../events", event+".json"))
-	b.Must(err)
 	var e events.APIGatewayV2HTTPRequest
-	b.Must(json.Unmarshal(text, &e))
+	b.Must(json.Unmarshal(Event(b, event, map[string]string{"KROS_ADMIN_JWT": credential}), &e))
 	if credential != "" {
 		e.Headers["authorization"] = "Bearer " + credential
 	}
 	payload, err := json.Marshal(e)
 	b.Must(err)
-	out, err := lambdahttp.Handler(b.handler).Invoke(b.Context(), payload)
-	b.Must(err)
 	var w events.APIGatewayV2HTTPResponse
-	b.Must(json.Unmarshal(out, &w))
+	b.Must(json.Unmarshal(b.Invoke(payload), &w))
 	header := http.Header{}
 	for name, value := range w.Headers {
 		header.Set(name, value)
