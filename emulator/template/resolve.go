@@ -13,24 +13,31 @@ const (
 	typeFunction     = "AWS::Serverless::Function"
 	typeStateMachine = "AWS::Serverless::StateMachine"
 	typeTable        = "AWS::DynamoDB::Table"
+	typeSecret       = "AWS::SecretsManager::Secret"
 )
 
 type resource struct {
 	Type       string
+	Condition  string
 	Metadata   struct{ Public string }
 	Properties map[string]any
 }
 
 // resolver answers what CloudFormation would put in place of references.
 type resolver struct {
-	resources map[string]resource
-	globals   map[string]any // of functions
-	values    Values         // parameters and pseudo parameters
+	resources  map[string]resource // without those whose condition is false
+	conditions map[string]any
+	globals    map[string]any // of functions
+	values     Values         // parameters and pseudo parameters
 }
+
+// noValue is what AWS::NoValue resolves to: whatever has it is left out.
+type noValue struct{}
 
 func newResolver(doc any, given Values) (*resolver, error) {
 	var t struct {
 		Parameters map[string]struct{ Default any }
+		Conditions map[string]any
 		Globals    struct{ Function map[string]any }
 		Resources  map[string]resource
 	}
@@ -47,7 +54,25 @@ func newResolver(doc any, given Values) (*resolver, error) {
 		}
 	}
 	maps.Copy(values, given)
-	return &resolver{resources: t.Resources, globals: t.Globals.Function, values: values}, nil
+	r := &resolver{resources: t.Resources, conditions: t.Conditions, globals: t.Globals.Function, values: values}
+	return r, r.leaveOut()
+}
+
+// leaveOut forgets the resources that are not made under these parameters.
+func (r *resolver) leaveOut() error {
+	for id, res := range r.resources {
+		if res.Condition == "" {
+			continue
+		}
+		made, err := r.condition(res.Condition)
+		if err != nil {
+			return fmt.Errorf("resource %s: %w", id, err)
+		}
+		if !made {
+			delete(r.resources, id)
+		}
+	}
+	return nil
 }
 
 // convert moves a decoded tree into a struct by way of JSON.
@@ -78,7 +103,9 @@ func (r *resolver) properties(id string, out any, names ...string) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
-		picked[name] = resolved
+		if resolved != (noValue{}) {
+			picked[name] = resolved
+		}
 	}
 	return convert(picked, out)
 }
@@ -92,7 +119,7 @@ func (r *resolver) environment(id string) map[string]string {
 	}
 	known := make(map[string]string, len(e.Variables))
 	for name, v := range e.Variables {
-		if resolved, err := r.resolve(v); err == nil {
+		if resolved, err := r.resolve(v); err == nil && resolved != (noValue{}) {
 			known[name] = fmt.Sprint(resolved)
 		}
 	}
@@ -120,11 +147,14 @@ func inherit(global, own any) any {
 func (r *resolver) resolve(v any) (any, error) {
 	switch v := v.(type) {
 	case []any:
-		out := make([]any, len(v))
-		for i := range v {
-			var err error
-			if out[i], err = r.resolve(v[i]); err != nil {
+		out := make([]any, 0, len(v))
+		for _, item := range v {
+			resolved, err := r.resolve(item)
+			if err != nil {
 				return nil, err
+			}
+			if resolved != (noValue{}) {
+				out = append(out, resolved)
 			}
 		}
 		return out, nil
@@ -138,9 +168,12 @@ func (r *resolver) resolve(v any) (any, error) {
 		}
 		out := make(map[string]any, len(v))
 		for k, item := range v {
-			var err error
-			if out[k], err = r.resolve(item); err != nil {
+			resolved, err := r.resolve(item)
+			if err != nil {
 				return nil, err
+			}
+			if resolved != (noValue{}) {
+				out[k] = resolved
 			}
 		}
 		return out, nil
@@ -148,11 +181,16 @@ func (r *resolver) resolve(v any) (any, error) {
 	return v, nil
 }
 
-func (r *resolver) intrinsic(name string, arg any) (string, error) {
+func (r *resolver) intrinsic(name string, arg any) (any, error) {
 	switch name {
 	case "Ref":
 		id, _ := arg.(string)
+		if id == "AWS::NoValue" {
+			return noValue{}, nil
+		}
 		return r.ref(id)
+	case "Fn::If":
+		return r.choose(arg)
 	case "Fn::GetAtt":
 		if list, ok := arg.([]any); ok && len(list) == 2 {
 			return r.attribute(fmt.Sprint(list[0]), fmt.Sprint(list[1]))
@@ -164,7 +202,60 @@ func (r *resolver) intrinsic(name string, arg any) (string, error) {
 	case "Fn::Join":
 		return r.join(arg)
 	}
-	return "", fmt.Errorf("%s of %v is not supported", name, arg)
+	return nil, fmt.Errorf("%s of %v is not supported", name, arg)
+}
+
+// choose is Fn::If: a condition's name, what it gives when true and when false.
+func (r *resolver) choose(arg any) (any, error) {
+	list, ok := arg.([]any)
+	if !ok || len(list) != 3 {
+		return nil, errors.New("Fn::If takes a condition and two values")
+	}
+	name, _ := list[0].(string)
+	met, err := r.condition(name)
+	switch {
+	case err != nil:
+		return nil, err
+	case met:
+		return r.resolve(list[1])
+	}
+	return r.resolve(list[2])
+}
+
+func (r *resolver) condition(name string) (bool, error) {
+	expression, ok := r.conditions[name]
+	if !ok {
+		return false, fmt.Errorf("%q is no condition", name)
+	}
+	met, err := r.holds(expression)
+	if err != nil {
+		return false, fmt.Errorf("condition %s: %w", name, err)
+	}
+	return met, nil
+}
+
+// holds evaluates Fn::Equals, Fn::Not, and Condition, which names another one.
+func (r *resolver) holds(expression any) (bool, error) {
+	m, _ := expression.(map[string]any)
+	name, named := m["Condition"].(string)
+	not, negated := m["Fn::Not"].([]any)
+	equals, compared := m["Fn::Equals"].([]any)
+	switch {
+	case len(m) != 1:
+	case named:
+		return r.condition(name)
+	case negated && len(not) == 1:
+		met, err := r.holds(not[0])
+		return !met, err
+	case compared && len(equals) == 2:
+		both, err := r.resolve(equals)
+		if err != nil {
+			return false, err
+		}
+		sides := both.([]any)
+		return len(sides) == 2 && fmt.Sprint(sides[0]) == fmt.Sprint(sides[1]), nil
+	}
+	return false, fmt.Errorf("%v is not supported", expression)
 }
 
 func (r *resolver) join(arg any) (string, error) {
@@ -218,7 +309,7 @@ func (r *resolver) ref(id string) (string, error) {
 	switch res, ok := r.resources[id]; {
 	case !ok:
 		return "", fmt.Errorf("%q is neither a resource nor a parameter with a value", id)
-	case res.Type == typeStateMachine:
+	case res.Type == typeStateMachine || res.Type == typeSecret:
 		return r.arn(id)
 	case res.Type == typeTable || res.Type == typeFunction:
 		return r.name(id)
@@ -237,7 +328,7 @@ func (r *resolver) attribute(id, attribute string) (string, error) {
 // that only deployment knows.
 func (r *resolver) name(id string) (string, error) {
 	res := r.resources[id]
-	property := map[string]string{typeFunction: "FunctionName", typeTable: "TableName", typeStateMachine: "Name"}[res.Type]
+	property := map[string]string{typeFunction: "FunctionName", typeTable: "TableName", typeStateMachine: "Name", typeSecret: "Name"}[res.Type]
 	v, err := r.resolve(res.Properties[property])
 	if err != nil {
 		return "", fmt.Errorf("%s of %s: %w", property, id, err)
@@ -249,12 +340,15 @@ func (r *resolver) name(id string) (string, error) {
 	return name, nil
 }
 
+// arn is the resource's ARN; a secret's is without the six characters that
+// deployment appends.
 func (r *resolver) arn(id string) (string, error) {
 	kind := r.resources[id].Type
 	service, ok := map[string]string{
 		typeFunction:     "lambda:${AWS::Region}:${AWS::AccountId}:function:",
 		typeTable:        "dynamodb:${AWS::Region}:${AWS::AccountId}:table/",
 		typeStateMachine: "states:${AWS::Region}:${AWS::AccountId}:stateMachine:",
+		typeSecret:       "secretsmanager:${AWS::Region}:${AWS::AccountId}:secret:",
 	}[kind]
 	if !ok {
 		return "", fmt.Errorf("the ARN of %s, a %s, is not known before deployment", id, kind)

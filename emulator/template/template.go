@@ -2,8 +2,9 @@
 // laptop platform and the tests run the routes, tables, functions, workflows
 // and schedules that are deployed, and no second list of them exists.
 //
-// It resolves Ref, Fn::GetAtt, Fn::Sub and Fn::Join in their long and short
-// forms. Anything else that it would have to guess is an error.
+// It resolves Ref, Fn::GetAtt, Fn::Sub, Fn::Join and Fn::If in their long and
+// short forms, and conditions made of Fn::Equals and Fn::Not. Anything else that
+// it would have to guess is an error.
 package template
 
 import (
@@ -57,6 +58,14 @@ type Function struct {
 	MemoryMB    int               // of which Lambda derives the CPU share
 	Environment map[string]string // without what only deployment knows
 	Public      string            // why it answers without a credential; empty when it does not
+	Rights      []Right           // of its role, in the template's order
+}
+
+// Right is one action that a role may do to one resource. Neither is checked
+// for wildcards.
+type Right struct {
+	Action   string // dynamodb:PutItem
+	Resource string // an ARN
 }
 
 // StateMachine is one Step Functions state machine.
@@ -110,7 +119,7 @@ func (t *Template) StateMachines() []StateMachine { return slices.Clone(t.machin
 func (t *Template) Schedules() []Schedule { return slices.Clone(t.schedules) }
 
 func parse(data []byte, dir string, values Values) (*Template, error) {
-	doc, err := decode(data)
+	doc, err := Decode(data)
 	if err != nil {
 		return nil, err
 	}
@@ -175,6 +184,7 @@ type functionProperties struct {
 		Type       string
 		Properties struct{ Method, Path, Schedule string }
 	}
+	Policies []policy
 }
 
 func (t *Template) addFunction(r *resolver, id string) error {
@@ -183,7 +193,7 @@ func (t *Template) addFunction(r *resolver, id string) error {
 		return errors.New("the logical id of a function ends in Function")
 	}
 	var p functionProperties
-	err := r.properties(id, &p, "FunctionName", "Timeout", "MemorySize", "Events")
+	err := r.properties(id, &p, "FunctionName", "Timeout", "MemorySize", "Events", "Policies")
 	if err != nil {
 		return err
 	}
@@ -191,10 +201,15 @@ func (t *Template) addFunction(r *resolver, id string) error {
 	if err != nil {
 		return err
 	}
+	rights, err := rightsOf(p.Policies)
+	if err != nil {
+		return err
+	}
 	fn := Function{
 		LogicalID: id, Folder: folder, Name: p.FunctionName, ARN: arn,
 		Timeout: time.Duration(p.Timeout) * time.Second, MemoryMB: p.MemorySize,
 		Environment: r.environment(id), Public: r.resources[id].Metadata.Public,
+		Rights: rights,
 	}
 	t.functions = append(t.functions, fn)
 	for _, name := range slices.Sorted(maps.Keys(p.Events)) {

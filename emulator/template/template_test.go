@@ -17,6 +17,10 @@ const small = `
 Parameters:
   Stage: {Type: String, Default: test}
   Secret: {Type: String, NoEcho: true}
+  Model: {Type: String, Default: ""}
+Conditions:
+  HasModel: !Not [!Equals [!Ref Model, ""]]
+  HasNone: !Not [!Condition HasModel]
 Globals:
   Function:
     MemorySize: 256
@@ -39,10 +43,29 @@ Resources:
           LITERAL: !Sub "${!Stage} is ${Stage} for ${Things.Arn}"
           MACHINE: !Ref Flow
           SECRET: !Ref Secret
+          KEPT: !Ref Kept
+          MODEL: !If [HasModel, !Ref Model, !Ref AWS::NoValue]
+      Policies:
+        - Version: "2012-10-17"
+          Statement:
+            - Effect: Allow
+              Action: [dynamodb:GetItem, dynamodb:PutItem]
+              Resource: !GetAtt Things.Arn
+            - Effect: Allow
+              Action: dynamodb:Query
+              Resource: [!Sub "${Things.Arn}/index/by_n"]
+            - !If [HasModel, {Effect: Allow, Action: bedrock:InvokeModel, Resource: "*"}, !Ref AWS::NoValue]
       Events:
         Two: {Type: HttpApi, Properties: {ApiId: !Ref Api, Method: get, Path: "/things/{id}"}}
         One: {Type: HttpApi, Properties: {ApiId: !Ref Api, Method: POST, Path: /things}}
         Clock: {Type: Schedule, Properties: {Schedule: rate(5 minutes)}}
+  Kept:
+    Type: AWS::SecretsManager::Secret
+    Properties: {Name: !Sub "${AWS::StackName}/kept", SecretString: !Ref Secret}
+  Spare:
+    Type: AWS::DynamoDB::Table
+    Condition: HasModel
+    Properties: {TableName: spare, TimeToLiveSpecification: !If [HasNone, {Enabled: true, AttributeName: never}, !Ref AWS::NoValue]}
   Things:
     Type: AWS::DynamoDB::Table
     Properties:
@@ -83,8 +106,9 @@ func TestReadsWhatWouldBeDeployed(t *testing.T) {
 		Timeout: 3 * time.Second, MemoryMB: 256, Public: "it is a test",
 		Environment: map[string]string{
 			"STAGE": "test", "LEVEL": "debug", "THINGS": "s-things", "THINGS_ARN": things,
-			"LONG": "a/test/" + things, "LITERAL": "${Stage} is test for " + things, "MACHINE": machine,
+			"LONG": "a/test/" + things, "LITERAL": "${Stage} is test for " + things, "MACHINE": machine, "KEPT": "arn:aws:secretsmanager:eu-west-1:000000000000:secret:s/kept",
 		}, // SECRET has no value before deployment
+		Rights: []Right{{"dynamodb:GetItem", things}, {"dynamodb:PutItem", things}, {"dynamodb:Query", things + "/index/by_n"}},
 	}})
 	diff(t, "tables", got.Tables(), []Table{{
 		TTLAttribute: "expires_at",
@@ -110,6 +134,21 @@ func TestReadsWhatWouldBeDeployed(t *testing.T) {
 	}
 }
 
+// TestConditions: what a condition brings is there when it is met.
+func TestConditions(t *testing.T) {
+	t.Parallel()
+	got, err := parse([]byte(small), ".", Values{"Model": "m"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := got.Functions()[0]
+	diff(t, "variable", f.Environment["MODEL"], "m")
+	diff(t, "right", f.Rights[len(f.Rights)-1], Right{"bedrock:InvokeModel", "*"})
+	if tables := got.Tables(); len(tables) != 2 || tables[0].TTLAttribute != "" {
+		t.Errorf("tables: %+v", tables)
+	}
+}
+
 func TestRefusesWhatItWouldHaveToGuess(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct{ old, new, want string }{
@@ -125,6 +164,18 @@ func TestRefusesWhatItWouldHaveToGuess(t *testing.T) {
 		"function with other name": {"ReadThingFunction", "ReadingOfThings", "ends in Function"},
 		"key twice":                {"Api: {", "Things: {}\n  Api: {", "Things"},
 		"anchor":                   {"Stage: {Type", "Stage: &a {Type", "not supported"},
+		"unknown condition":        {"- !If [HasModel", "- !If [HasOther", "HasOther"},
+		"condition of a resource":  {"Condition: HasModel\n", "Condition: HasOther\n", "HasOther"},
+		"condition it cannot tell": {"!Not [!Equals", "!And [!Equals", "not supported"},
+		"condition without value":  {"!Equals [!Ref Model", "!Equals [!Ref Secret", "Secret"},
+		"made conditionally":       {"TableName: !Sub \"${AWS::StackName}-things\"", "TableName: !Ref Spare", "Spare"},
+		"secret without a name":    {"Name: !Sub \"${AWS::StackName}/kept\", SecretString: !Ref Secret", "SecretString: !Ref Secret}\n  Other: {Type: AWS::DynamoDB::Table, Properties: {TableName: !Ref Kept}", "no Name"},
+		"managed policy":           {"        - Version: \"2012-10-17\"\n", "        - AWSLambdaExecute\n        - Version: \"2012-10-17\"\n", "a policy is a document"},
+		"policy template":          {"        - Version: \"2012-10-17\"\n", "        - DynamoDBReadPolicy: {TableName: !Ref Things}\n        - Version: \"2012-10-17\"\n", "DynamoDBReadPolicy"},
+		"older version":            {"2012-10-17", "2008-10-17", "2008-10-17"},
+		"statement that denies":    {"Effect: Allow\n              Action: dynamodb:Query", "Effect: Deny\n              Action: dynamodb:Query", "allows"},
+		"action that is not":       {"Action: dynamodb:Query", "NotAction: dynamodb:Query", "NotAction"},
+		"condition of a statement": {"Action: dynamodb:Query", "Condition: {}\n              Action: dynamodb:Query", "Condition"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -8,10 +8,11 @@ import (
 	"github.com/goccy/go-yaml/parser"
 )
 
-// decode reads YAML into maps, slices and scalars. CloudFormation's short tags
+// Decode reads a template's YAML into maps, slices and scalars. CloudFormation's short tags
 // become their long form: !Sub x is {"Fn::Sub": x}, !Ref x is {"Ref": x}.
+// Nothing is resolved.
 // Anchors, merge keys and duplicate keys are refused: CloudFormation has none.
-func decode(data []byte) (any, error) {
+func Decode(data []byte) (any, error) {
 	file, err := parser.ParseBytes(data, 0)
 	if err != nil {
 		return nil, err
