@@ -1,0 +1,397 @@
+package all_test
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"log/slog"
+	"maps"
+	"math/rand/v2"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/google/go-cmp/cmp"
+	"github.com/livekit/protocol/auth"
+	lk "github.com/livekit/protocol/livekit"
+
+	"github.com/krosai/telephony/functions/all"
+	"github.com/krosai/telephony/functions/createwebhook"
+	"github.com/krosai/telephony/functions/preparecall"
+	"github.com/krosai/telephony/shared/account"
+	"github.com/krosai/telephony/shared/api"
+	"github.com/krosai/telephony/shared/api/apitest"
+	"github.com/krosai/telephony/shared/call"
+	"github.com/krosai/telephony/shared/livekit"
+	"github.com/krosai/telephony/shared/livekit/livekittest"
+	"github.com/krosai/telephony/shared/number"
+	"github.com/krosai/telephony/shared/request"
+	"github.com/krosai/telephony/shared/secret"
+	"github.com/krosai/telephony/shared/store"
+	"github.com/krosai/telephony/shared/summary"
+	"github.com/krosai/telephony/shared/webhook"
+	"github.com/krosai/telephony/shared/webhook/webhooktest"
+)
+
+// What the sample events name, and the moment at which they are replayed.
+const (
+	sampleUser     = "demo"
+	sampleE164     = "+2348012345678"
+	sampleCall     = "call_01KAMPJ5V0SAMPMECA00000000"
+	sampleRequest  = "req_01KAMPJ5V0SAMP0REQ00000000"
+	sampleEndpoint = "whe_01KAMPJ5V0SAMPMEWHE0000000"
+	sampleDelivery = "dlv_01KAMPJ5V0SAMPMEDEV0000000"
+)
+
+var sampleTime = time.Date(2026, 11, 22, 9, 31, 0, 0, time.UTC)
+
+// prepare makes, for each function, the world in which its sample event
+// succeeds. Where the user's key and policy do, there is nothing to make.
+var prepare = map[string]func(*stage){
+	"addnumber":           nil,
+	"addtranscript":       (*stage).talk,
+	"announcecall":        func(s *stage) { s.hangUp(); s.subscribe("https://hooks.acme.co/") },
+	"approverequest":      func(s *stage) { s.stock(); s.request() },
+	"assignnumber":        func(s *stage) { s.stock(); s.request(); s.decide(true) },
+	"awaitcall":           (*stage).talk,
+	"awaitrequest":        (*stage).request,
+	"calldetails":         func(s *stage) { s.hangUp(); s.sumUp() },
+	"callstats":           (*stage).hangUp,
+	"configurenumber":     func(s *stage) { s.own(false) },
+	"createcall":          func(s *stage) { s.own(true) },
+	"createkey":           nil,
+	"createwebhook":       nil,
+	"deletewebhook":       func(s *stage) { s.subscribe("https://hooks.acme.co/") },
+	"deliverwebhook":      func(s *stage) { s.subscribe(s.receiver()); s.deliver(webhook.Pending) },
+	"dialcall":            func(s *stage) { s.call(call.Dialing, time.Second); s.livekit.Dial = s.pickUp },
+	"expirerequest":       (*stage).request,
+	"getconfiguration":    func(s *stage) { s.own(true) },
+	"getpolicy":           nil,
+	"getrequest":          (*stage).request,
+	"hangupcall":          (*stage).talk,
+	"health":              nil,
+	"listaudit":           func(s *stage) { s.request(); s.decide(true) },
+	"listcalls":           (*stage).hangUp,
+	"listdeliveries":      func(s *stage) { s.subscribe("https://hooks.acme.co/"); s.deliver(webhook.Dead) },
+	"listinventory":       (*stage).stock,
+	"listkeys":            nil,
+	"listnumbers":         func(s *stage) { s.own(true) },
+	"listrequests":        (*stage).request,
+	"listwebhooks":        func(s *stage) { s.subscribe("https://hooks.acme.co/") },
+	"livekitwebhook":      func(s *stage) { s.talk(); s.livekit.Leave(sampleCall, call.CalleeIdentity) },
+	"notifyrequest":       func(s *stage) { s.request(); s.decide(false) },
+	"preparecall":         func(s *stage) { s.call(call.Initiated, time.Second) },
+	"rejectrequest":       (*stage).request,
+	"releasenumber":       func(s *stage) { s.own(true) },
+	"removeconfiguration": func(s *stage) { s.own(true) },
+	"replaydelivery":      func(s *stage) { s.subscribe("https://hooks.acme.co/"); s.deliver(webhook.Dead) },
+	"requestnumber":       nil,
+	"reviewrequests":      (*stage).request,
+	"revokekey":           nil,
+	"rotatekey":           nil,
+	"setcalls":            nil,
+	"setpolicy":           nil,
+	"settlecall":          func(s *stage) { s.talkSince(11 * time.Minute) },
+	"summarisecall":       (*stage).hangUp,
+	"sweepcalls":          (*stage).talk,
+	"sweepnumbers":        (*stage).request,
+	"transfercall":        (*stage).talk,
+}
+
+// stage is one function as Lambda runs it, in the world of the samples.
+type stage struct {
+	*apitest.Bench
+	function string
+	route    bool
+	livekit  *livekittest.Server
+	task     lambda.Handler
+}
+
+func newStage(t *testing.T, function string) *stage {
+	t.Helper()
+	s := &stage{Bench: apitest.Open(t, func() time.Time { return sampleTime }), function: function, livekit: livekittest.New(t)}
+	d := all.Deps{DB: s.DB, Flow: s.Flow, Now: s.Now, Log: slog.New(slog.DiscardHandler), Version: "1.0.0", AllowLoopback: true,
+		Summary: summary.Open(aws.Config{}, summary.Config{}),
+		Agents:  preparecall.Agents{APIURL: "https://api.example.com", TokenKey: secret.New("a call token key for the sample events")},
+		LiveKit: livekit.Open(livekit.Config{URL: s.livekit.URL, APIKey: livekittest.APIKey, APISecret: secret.New(livekittest.APISecret)})}
+	ep, route := all.HTTP(d)[function]
+	s.route = route
+	if route {
+		foresee(t, ep)
+		s.Serve(ep)
+	} else {
+		s.task = lambda.NewHandler(all.Tasks(d)[function])
+	}
+	s.SampleKey(sampleUser, account.Scopes()...)
+	s.Must(s.AllowCountries(t.Context(), sampleUser, "US"))
+	if f := prepare[function]; f != nil {
+		f(s)
+	}
+	return s
+}
+
+// foresee answers the endpoint that draws a secret and asks the Internet for an
+// address, each time the same.
+func foresee(t *testing.T, ep api.Endpoint) {
+	if e, ok := ep.(*createwebhook.Endpoint); ok {
+		e.Random = rand.NewChaCha8([32]byte{})
+		e.Resolver = webhooktest.Resolver(t, func(string) []netip.Addr { return []netip.Addr{netip.MustParseAddr("93.184.216.34")} })
+	}
+}
+
+// send gives the function an event and returns what it answers.
+func (s *stage) send(event []byte) []byte {
+	s.Helper()
+	if s.route {
+		return s.Invoke(event)
+	}
+	out, err := s.task.Invoke(s.Context(), event)
+	s.Must(err)
+	return out
+}
+
+// event is the function's sample, as the user or the administrator sends it.
+// LiveKit's signatures are good for five minutes, so it signs anew.
+func (s *stage) event() []byte {
+	s.Helper()
+	event := apitest.Event(s, s.function, map[string]string{"KROS_USER_JWT": s.User(sampleUser), "KROS_ADMIN_JWT": s.Admin("carol")})
+	if s.function != "livekitwebhook" {
+		return event
+	}
+	e := readEvent(s, event)
+	token, err := auth.NewAccessToken(livekittest.APIKey, livekittest.APISecret).SetValidFor(5 * time.Minute).SetSha256(digest(s, e)).ToJWT()
+	s.Must(err)
+	return bytes.Replace(event, []byte(e.Headers["authorization"]), []byte(token), 1)
+}
+
+// stock puts the sample's number into the inventory.
+func (s *stage) stock() {
+	s.Must(s.AddNumber(s.Context(), number.Number{ID: number.ID(sampleE164), E164: sampleE164, Country: "NG", Type: "mobile",
+		Capabilities: []string{"inbound", "outbound"}, Provider: "Twilio", UpdatedAt: sampleTime.Add(-24 * time.Hour)}, "carol"))
+}
+
+// own gives the user the sample's number.
+func (s *stage) own(configured bool) {
+	n := number.Number{ID: number.ID(sampleE164), E164: sampleE164, Country: "NG", Type: "mobile", Provider: "Twilio", UserID: sampleUser,
+		Capabilities: []string{"inbound", "outbound"}, AssignedAt: sampleTime.Add(-time.Hour), UpdatedAt: sampleTime.Add(-time.Hour)}
+	if configured {
+		n.Trunk = &number.Trunk{Name: "Sample carrier", Address: "sample.pstn.twilio.com", Numbers: []string{sampleE164}, AuthUsername: "kros",
+			HasAuthPassword: true, DestinationCountry: "NG", Transport: "tls", Directions: []string{"outbound", "inbound"},
+			AllowedAddresses: []string{"54.172.60.0/30"}, OutboundID: "ST_out", InboundID: "ST_in"}
+		n.Rule = &number.Rule{Name: "Support line", RoomPrefix: "support-", AgentName: "support-agent", ID: "SDR_1"}
+	}
+	s.Must(s.PutNumber(s.Context(), n))
+}
+
+// call places the sample's call some time before the event; its agent is there.
+func (s *stage) call(status call.Status, ago time.Duration) call.Call {
+	placed := sampleTime.Add(-ago)
+	c := call.Call{ID: sampleCall, UserID: sampleUser, Direction: call.Outbound, PhoneNumber: "+14155550100", FromNumber: sampleE164,
+		NumberID: number.ID(sampleE164), RoomName: sampleCall, TrunkID: "ST_out", AgentName: "support-agent", Country: "US",
+		SystemPrompt: "You confirm deliveries.", WelcomeMessage: "Hello, this is Ada from Acme.", Metadata: map[string]string{"order": "A-1001"},
+		RingingTimeout: 30, MaxDuration: 600, Status: status, CreatedAt: placed}
+	if status == call.InProgress {
+		c.DialedAt, c.AnsweredAt = placed.Add(time.Second), placed.Add(10*time.Second)
+	}
+	_, _, _, err := s.CreateCall(s.Context(), c, store.Permit{Home: "US"}, store.Once{})
+	s.Must(err)
+	s.livekit.Join(sampleCall, &lk.ParticipantInfo{Identity: "agent", Kind: lk.ParticipantInfo_AGENT, State: lk.ParticipantInfo_ACTIVE})
+	return c
+}
+
+// talk has people talk since a minute, on a number of the user's.
+func (s *stage) talk() { s.talkSince(time.Minute) }
+
+func (s *stage) talkSince(ago time.Duration) {
+	s.own(true)
+	s.call(call.InProgress, ago)
+	_, _ = s.pickUp(nil)
+}
+
+// pickUp puts the phone into the room, as the answer to a dial.
+func (s *stage) pickUp(*lk.CreateSIPParticipantRequest) (*lk.SIPParticipantInfo, error) {
+	s.livekit.Join(sampleCall, &lk.ParticipantInfo{Sid: "PA_1", Identity: call.CalleeIdentity, Kind: lk.ParticipantInfo_SIP,
+		State: lk.ParticipantInfo_ACTIVE, Attributes: map[string]string{"sip.callStatus": "active"}})
+	return &lk.SIPParticipantInfo{ParticipantId: "PA_1", ParticipantIdentity: call.CalleeIdentity, RoomName: sampleCall}, nil
+}
+
+// hangUp ends the call half a minute before the event, with all said.
+func (s *stage) hangUp() {
+	c := s.call(call.InProgress, time.Minute)
+	at := sampleTime.Add(-45 * time.Second)
+	s.Must(s.AddTurns(s.Context(), sampleCall, []call.Turn{
+		{ID: "1", Role: call.RoleAgent, Content: "Hello, this is Ada from Acme. Your order arrives tomorrow.", At: at},
+		{ID: "2", Role: call.RoleCallee, Content: "Thank you, tomorrow is fine.", At: at.Add(5 * time.Second)}}, at))
+	_, err := s.EndCall(s.Context(), c, call.End{Status: call.Completed, Cause: call.CalleeHangup, SIPStatus: 200, At: sampleTime.Add(-30 * time.Second)})
+	s.Must(err)
+}
+
+func (s *stage) sumUp() {
+	_, err := s.SaveSummary(s.Context(), sampleCall, call.Summary{Status: call.SummaryReady, Text: "The order arrives tomorrow.", Model: "sample", CreatedAt: sampleTime})
+	s.Must(err)
+}
+
+// request asks for a number; its workflow waits for the decision.
+func (s *stage) request() {
+	_, _, err := s.CreateRequest(s.Context(), request.Request{ID: sampleRequest, UserID: sampleUser, Country: "NG", Type: "mobile",
+		Capabilities: []string{"outbound"}, Purpose: "Order follow-up calls", CreatedAt: sampleTime.Add(-time.Hour)})
+	s.Must(err)
+	_, _, err = s.AwaitRequest(s.Context(), sampleRequest, "a task token", request.AwaitsDecision)
+	s.Must(err)
+}
+
+func (s *stage) decide(approve bool) {
+	_, err := s.Decide(s.Context(), sampleRequest, request.Decision{Approve: approve, By: "carol", Reason: "Not now", Note: "Known customer"}, sampleTime.Add(-time.Minute))
+	s.Must(err)
+}
+
+// receiver is a user's server that takes whatever comes.
+func (s *stage) receiver() string { return webhooktest.NewReceiver(s).URL }
+
+func (s *stage) subscribe(url string) {
+	s.Must(s.AddEndpoint(s.Context(), webhook.Endpoint{ID: sampleEndpoint, UserID: sampleUser, URL: url, Secret: secret.New("whsec_c2VjcmV0"),
+		Events: []string{webhook.CallAnswered, webhook.CallEnded, webhook.CallSummaryReady}, CreatedAt: sampleTime.Add(-time.Hour)}))
+}
+
+// deliver tells the endpoint of the end of a call, once in vain if it is dead.
+func (s *stage) deliver(end webhook.Status) {
+	at := sampleTime.Add(-time.Minute)
+	d := webhook.Delivery{ID: sampleDelivery, EndpointID: sampleEndpoint, Status: webhook.Pending, CreatedAt: at, NextAt: at,
+		Event: webhook.Event{ID: "evt_01KAMPJ5V0SAMPMEEVT0000000", UserID: sampleUser, Type: webhook.CallEnded, At: at, Body: []byte(`{"type":"call.ended"}`)}}
+	_, err := s.AddDelivery(s.Context(), d)
+	s.Must(err)
+	if end != webhook.Pending {
+		s.Must(s.RecordAttempt(s.Context(), d, webhook.Attempt{At: at.Add(time.Second), Status: end, Code: 410, Error: "status"}))
+	}
+}
+
+// Ids that the functions make anew hold 80 random bits, and so do the keys that
+// are made of them, to their last four characters. The samples' own ids have SAMP
+// in them.
+var (
+	lastFour = regexp.MustCompile(`(\\"last_four\\":\\")\w{4}\\"`)
+	madeKey  = regexp.MustCompile(`kros_live_[0-9A-Z]{26}_\w+`)
+	madeID   = regexp.MustCompile(`\b(call|dlv|key|req|tr|whe)_[0-9A-HJKMNP-TV-Z]{26}`)
+)
+
+// fixed is an answer as it is each time.
+func fixed(t *testing.T, answer []byte) string {
+	t.Helper()
+	text := madeKey.ReplaceAllString(string(answer), "kros_live_MADE")
+	text = lastFour.ReplaceAllString(text, `${1}MADE\"`)
+	text = madeID.ReplaceAllStringFunc(text, func(id string) string {
+		if strings.Contains(id, "SAMP") {
+			return id
+		}
+		return strings.SplitAfter(id, "_")[0] + "MADE"
+	})
+	var out bytes.Buffer
+	if err := json.Indent(&out, []byte(text), "", "  "); err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(out.String()) + "\n"
+}
+
+func golden(function string) string { return filepath.Join("../../events/golden", function+".json") }
+
+// TestEvents gives each function its sample event as Lambda does, and compares
+// every byte that it answers with what is kept in events/golden. After a change:
+//
+//	go test ./functions/all -run TestEvents -update
+func TestEvents(t *testing.T) {
+	t.Parallel()
+	functions := slices.Concat(sortedKeys(all.HTTP(all.Deps{})), sortedKeys(all.Tasks(all.Deps{})))
+	for _, function := range functions {
+		t.Run(function, func(t *testing.T) {
+			t.Parallel()
+			if _, ok := prepare[function]; !ok {
+				t.Fatal("add it to prepare: what must there be for its sample event to succeed?")
+			}
+			s := newStage(t, function)
+			got := fixed(t, s.send(s.event()))
+			if status := statusOf(t, got); s.route && status/100 != 2 {
+				t.Errorf("status %d: %s", status, got)
+			}
+			if *update {
+				s.Must(os.WriteFile(golden(function), []byte(got), 0o644))
+				return
+			}
+			want, err := os.ReadFile(golden(function))
+			s.Must(err)
+			if diff := cmp.Diff(string(want), got); diff != "" {
+				t.Errorf("the answer is not that of %s; go test ./functions/all -run TestEvents -update\n%s", golden(function), diff)
+			}
+		})
+	}
+	same := func(what string, got []string) {
+		slices.Sort(got)
+		if diff := cmp.Diff(slices.Sorted(slices.Values(functions)), got); diff != "" {
+			t.Errorf("-functions/ +%s:\n%s", what, diff)
+		}
+	}
+	same("prepare", slices.Collect(maps.Keys(prepare)))
+	if !*update {
+		same("events/golden/", fileNames(t, "../../events/golden"))
+	}
+}
+
+func statusOf(t *testing.T, answer string) int {
+	t.Helper()
+	var a struct{ StatusCode int }
+	if err := json.Unmarshal([]byte(answer), &a); err != nil {
+		t.Fatal(err)
+	}
+	return a.StatusCode
+}
+
+// TestEventsWithoutCredentials: whoever sends a sample event without its
+// credential is told so, and nothing else.
+func TestEventsWithoutCredentials(t *testing.T) {
+	t.Parallel()
+	for _, function := range sortedKeys(all.HTTP(all.Deps{})) {
+		if function == "health" {
+			continue // which has none to leave out
+		}
+		t.Run(function, func(t *testing.T) {
+			t.Parallel()
+			s := newStage(t, function)
+			var e map[string]any
+			s.Must(json.Unmarshal(s.event(), &e))
+			delete(e["headers"].(map[string]any), "authorization")
+			event, err := json.Marshal(e)
+			s.Must(err)
+			answer := string(s.send(event))
+			if statusOf(t, answer) != 401 || !strings.Contains(answer, `\"code\":\"UNAUTHENTICATED\"`) {
+				t.Error(answer)
+			}
+		})
+	}
+}
+
+// fileNames are the names of the JSON files of a folder, without .json.
+func fileNames(t testing.TB, folder string) (names []string) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(folder, "*.json"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no files in %s, %v", folder, err)
+	}
+	for _, f := range files {
+		names = append(names, strings.TrimSuffix(filepath.Base(f), ".json"))
+	}
+	return names
+}
+
+// digest is what LiveKit signs of an event's body.
+func digest(t testing.TB, e gatewayEvent) string {
+	t.Helper()
+	sum := sha256.Sum256(e.body(t))
+	return base64.StdEncoding.EncodeToString(sum[:])
+}
