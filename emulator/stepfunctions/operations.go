@@ -336,6 +336,21 @@ func (s *Service) answerTask(token *string, apply func(c *change, b *branch, st 
 	return nil, apiErrorf("TaskTimedOut", "Task Timed Out: 'Provided task does not exist anymore'")
 }
 
+// MachineOf is the ARN of the state machine whose execution was given a task
+// token, or "" where none was.
+func (s *Service) MachineOf(token string) string {
+	arn, err := s.store.owner(token)
+	if err != nil {
+		return ""
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r := s.runs[arn]; r != nil {
+		return s.machineARN(r.rec.Machine)
+	}
+	return ""
+}
+
 type listStateMachinesInput struct {
 	MaxResults int    `json:"maxResults"`
 	NextToken  string `json:"nextToken"`

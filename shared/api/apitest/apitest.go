@@ -22,6 +22,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/oklog/ulid/v2"
 
+	"github.com/krosai/telephony/emulator/iam"
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
 	"github.com/krosai/telephony/shared/flow"
@@ -41,6 +42,7 @@ type Bench struct {
 	Workflows *Workflows
 	Flow      *flow.Client
 	Now       func() time.Time
+	Function  string // whose rights requests have once the bench obeys roles
 	handler   http.Handler
 }
 
@@ -51,8 +53,15 @@ func Open(t testing.TB, now func() time.Time) *Bench {
 		now = time.Now
 	}
 	b := &Bench{TB: t, Database: storetest.Open(t, now), Issuer: NewIssuer(t), Workflows: &Workflows{}, Now: now}
-	b.Flow = b.Workflows.client()
+	b.Flow = b.client(b.Workflows)
 	return b
+}
+
+// Obey holds Function to the rights of its role from now on. It comes before
+// Flow is used.
+func (b *Bench) Obey(roles *iam.Roles) {
+	b.Database.Obey(roles)
+	b.Flow = b.client(roles.Guard(b.Workflows, nil))
 }
 
 // Serve puts endpoints behind the edge. Ask reaches them from then on.
@@ -129,7 +138,7 @@ func (a Answer) Fields() map[string]string {
 // Ask sends a request. An empty credential is none, an empty body too.
 func (b *Bench) Ask(credential, method, target, body string) Answer {
 	b.Helper()
-	r := httptest.NewRequestWithContext(b.Context(), method, target, strings.NewReader(body))
+	r := httptest.NewRequestWithContext(iam.As(b.Context(), b.Function), method, target, strings.NewReader(body))
 	if body != "" {
 		r.Header.Set("Content-Type", "application/json")
 	}
@@ -258,10 +267,13 @@ func (w *Workflows) RoundTrip(r *http.Request) (*http.Response, error) {
 		Body: io.NopCloser(strings.NewReader(answer)), Request: r}, nil
 }
 
-func (w *Workflows) client() *flow.Client {
-	const machine = "arn:aws:states:us-east-1:000000000000:stateMachine:"
-	return flow.Open(aws.Config{Region: "us-east-1", HTTPClient: &http.Client{Transport: w},
+func (b *Bench) client(workflows http.RoundTripper) *flow.Client {
+	machines := map[string]string{}
+	for _, m := range b.Template.StateMachines() {
+		machines[m.LogicalID] = m.ARN
+	}
+	return flow.Open(aws.Config{Region: "us-east-1", HTTPClient: &http.Client{Transport: workflows},
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 			return aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}, nil
-		})}, flow.Config{CallMachine: machine + "call", ApprovalMachine: machine + "approval", WebhookMachine: machine + "webhook"})
+		})}, flow.Config{CallMachine: machines["CallMachine"], ApprovalMachine: machines["ApprovalMachine"], WebhookMachine: machines["WebhookMachine"]})
 }

@@ -16,7 +16,7 @@ type Row = map[string]types.AttributeValue
 // table finds a table by the end of its name ("calls").
 func (d *Database) table(t testing.TB, name string) *dynamodbsdk.CreateTableInput {
 	t.Helper()
-	for _, tbl := range d.tables {
+	for _, tbl := range d.Template.Tables() {
 		if strings.HasSuffix(aws.ToString(tbl.Create.TableName), "-"+name) {
 			return tbl.Create
 		}

@@ -22,6 +22,7 @@ import (
 	dynamodbsdk "github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"github.com/krosai/telephony/emulator/dynamodb"
+	"github.com/krosai/telephony/emulator/iam"
 	"github.com/krosai/telephony/emulator/template"
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/store"
@@ -30,9 +31,10 @@ import (
 // Database is a database for one test.
 type Database struct {
 	*store.DB
-	wire   *wire
-	admin  *dynamodbsdk.Client
-	tables []template.Table
+	Template *template.Template // with a stack of the test's own, whose tables these are
+
+	wire  *wire
+	admin *dynamodbsdk.Client
 }
 
 // Open makes the tables anew. now is the database's clock; nil is time.Now.
@@ -73,9 +75,13 @@ func Open(t testing.TB, now func() time.Time) *Database {
 		}
 	}
 	w.trips.Store(0)
-	return &Database{wire: w, admin: admin, tables: tmpl.Tables(), DB: store.Open(cfg, store.Config{Numbers: stack + "-numbers", Requests: stack + "-requests", Calls: stack + "-calls",
+	return &Database{Template: tmpl, wire: w, admin: admin, DB: store.Open(cfg, store.Config{Numbers: stack + "-numbers", Requests: stack + "-requests", Calls: stack + "-calls",
 		Stats: stack + "-stats", Keys: stack + "-keys", Limits: stack + "-limits", Audit: stack + "-audit", Webhooks: stack + "-webhooks"}, now)}
 }
+
+// Obey holds functions to the rights of their roles from now on: iam.As says for
+// which function the database is asked.
+func (d *Database) Obey(roles *iam.Roles) { d.wire.next = roles.Guard(d.wire.next, nil) }
 
 // Trips counts the requests sent to DynamoDB since the last call of Trips.
 func (d *Database) Trips() int { return int(d.wire.trips.Swap(0)) }
