@@ -234,11 +234,12 @@ func (r *resolver) condition(name string) (bool, error) {
 	return met, nil
 }
 
-// holds evaluates Fn::Equals, Fn::Not, and Condition, which names another one.
+// holds evaluates Fn::Equals, Fn::Not, Fn::And, and Condition, which names another one.
 func (r *resolver) holds(expression any) (bool, error) {
 	m, _ := expression.(map[string]any)
 	name, named := m["Condition"].(string)
 	not, negated := m["Fn::Not"].([]any)
+	and, joined := m["Fn::And"].([]any)
 	equals, compared := m["Fn::Equals"].([]any)
 	switch {
 	case len(m) != 1:
@@ -247,6 +248,13 @@ func (r *resolver) holds(expression any) (bool, error) {
 	case negated && len(not) == 1:
 		met, err := r.holds(not[0])
 		return !met, err
+	case joined:
+		for _, one := range and {
+			if met, err := r.holds(one); !met || err != nil {
+				return false, err
+			}
+		}
+		return true, nil
 	case compared && len(equals) == 2:
 		both, err := r.resolve(equals)
 		if err != nil {

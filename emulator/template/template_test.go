@@ -166,7 +166,7 @@ func TestRefusesWhatItWouldHaveToGuess(t *testing.T) {
 		"anchor":                   {"Stage: {Type", "Stage: &a {Type", "not supported"},
 		"unknown condition":        {"- !If [HasModel", "- !If [HasOther", "HasOther"},
 		"condition of a resource":  {"Condition: HasModel\n", "Condition: HasOther\n", "HasOther"},
-		"condition it cannot tell": {"!Not [!Equals", "!And [!Equals", "not supported"},
+		"condition it cannot tell": {"!Not [!Equals", "!Or [!Equals", "not supported"},
 		"condition without value":  {"!Equals [!Ref Model", "!Equals [!Ref Secret", "Secret"},
 		"made conditionally":       {"TableName: !Sub \"${AWS::StackName}-things\"", "TableName: !Ref Spare", "Spare"},
 		"secret without a name":    {"Name: !Sub \"${AWS::StackName}/kept\", SecretString: !Ref Secret", "SecretString: !Ref Secret}\n  Other: {Type: AWS::DynamoDB::Table, Properties: {TableName: !Ref Kept}", "no Name"},
