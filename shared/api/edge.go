@@ -59,7 +59,8 @@ const schemaPrefix = "#/components/schemas/"
 // function must not start with it.
 func (e *Edge) Handler(endpoints ...Endpoint) http.Handler {
 	s := &server{edge: e, mux: http.NewServeMux()}
-	e.register(s, nil, endpoints)
+	names := &schemaNames{}
+	e.register(s, names, inputSchemas{huma.NewMapRegistry(schemaPrefix, names.of)}, nil, endpoints)
 	return s
 }
 
@@ -67,7 +68,9 @@ func (e *Edge) Handler(endpoints ...Endpoint) http.Handler {
 // the same declarations.
 func (e *Edge) OpenAPI(endpoints ...Endpoint) ([]byte, error) {
 	doc := &Edge{Keys: undialled{}, Now: e.Now, Log: e.Log, Version: e.Version}
-	api := doc.register(&server{edge: doc, mux: http.NewServeMux()}, []huma.AddOpFunc{documentErrors}, endpoints)
+	names := &schemaNames{}
+	api := doc.register(&server{edge: doc, mux: http.NewServeMux()}, names, huma.NewMapRegistry(schemaPrefix, names.of),
+		[]huma.AddOpFunc{documentErrors}, endpoints)
 	text, err := json.MarshalIndent(api.OpenAPI(), "", "  ")
 	if err != nil {
 		return nil, fmt.Errorf("encode openapi document: %w", err)
@@ -78,15 +81,14 @@ func (e *Edge) OpenAPI(endpoints ...Endpoint) ([]byte, error) {
 // undialled stands where no request is ever served.
 type undialled struct{ Keys }
 
-func (e *Edge) register(s *server, onAdd []huma.AddOpFunc, endpoints []Endpoint) huma.API {
+func (e *Edge) register(s *server, names *schemaNames, schemas huma.Registry, onAdd []huma.AddOpFunc, endpoints []Endpoint) huma.API {
 	configureHuma()
-	names := &schemaNames{}
 	config := huma.Config{
 		OpenAPI: &huma.OpenAPI{
 			OpenAPI: "3.1.0",
 			Info:    &huma.Info{Title: "KrosAI Telephony", Version: e.Version},
 			Components: &huma.Components{
-				Schemas:   huma.NewMapRegistry(schemaPrefix, names.of),
+				Schemas:   schemas,
 				Responses: map[string]*huma.Response{},
 				SecuritySchemes: map[string]*huma.SecurityScheme{bearer: {
 					Type: "http", Scheme: "bearer", Description: "An API key (kros_live_…) or a user's JWT."}},
@@ -99,7 +101,7 @@ func (e *Edge) register(s *server, onAdd []huma.AddOpFunc, endpoints []Endpoint)
 		Transformers:  []huma.Transformer{stampProblem},
 	}
 	api := huma.NewAPI(config, s)
-	s.schemas = config.Components.Schemas
+	s.schemas = schemas
 	for _, ep := range endpoints {
 		names.enter(ep)
 		ep.Register(api)
@@ -142,6 +144,18 @@ func required(op *huma.Operation) (credential bool, scope string) {
 		}
 	}
 	return len(op.Security) > 0, ""
+}
+
+// inputSchemas are the schemas that requests are checked against. Those of answers
+// only the document shows, and to make them takes a function a good part of its
+// start: huma asks for the body of an Output, and for the problem of each operation.
+type inputSchemas struct{ huma.Registry }
+
+func (s inputSchemas) Schema(t reflect.Type, allowRef bool, hint string) *huma.Schema {
+	if hint == "OutputBody" || t == reflect.TypeFor[Problem]() {
+		return &huma.Schema{}
+	}
+	return s.Registry.Schema(t, allowRef, hint)
 }
 
 // schemaNames names the schemas of the document after their Go types, with the
