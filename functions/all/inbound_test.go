@@ -102,3 +102,17 @@ func TestOneFaultOfAnInboundCall(t *testing.T) {
 		}
 	}
 }
+
+// TestInboundCallOutlivesItsPreparation: the function that watches the phone dies
+// each time, and the call goes on to its own end.
+func TestInboundCallOutlivesItsPreparation(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.crash["preparecall"] = 3
+	w.ring(600 * time.Millisecond)
+	w.until(up)
+	w.leave()
+	if c := w.until(ended); c.Status != call.Completed || c.Cause != call.CalleeHangup {
+		t.Errorf("%s %s", c.Status, c.Cause)
+	}
+}
