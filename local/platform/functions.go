@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-lambda-go/lambda/messages"
 	"github.com/aws/aws-sdk-go-v2/aws"
 
+	"github.com/krosai/telephony/emulator/iam"
 	"github.com/krosai/telephony/emulator/stepfunctions"
 	"github.com/krosai/telephony/emulator/template"
 	"github.com/krosai/telephony/functions/all"
@@ -35,12 +36,13 @@ import (
 // answer in a buffer that the next invocation overwrites.
 type function struct {
 	logicalID string
+	folder    string
 	handler   func() lambda.Handler
 	timeout   time.Duration
 }
 
-// clients are the ways to the emulators: nil for dynamodb means another
-// DynamoDB over the network.
+// clients are the ways to DynamoDB and to the emulated Step Functions, which hold
+// functions to the rights of their roles.
 type clients struct {
 	dynamodb, sfn *http.Client
 	machines      flow.Config
@@ -48,11 +50,9 @@ type clients struct {
 
 // config reaches an emulator in this process, or what endpoint names.
 func config(client *http.Client, endpoint string) aws.Config {
-	c := aws.Config{Region: "us-east-1", Credentials: aws.CredentialsProviderFunc(anyone)}
+	c := aws.Config{Region: "us-east-1", Credentials: aws.CredentialsProviderFunc(anyone), HTTPClient: client}
 	if endpoint != "" {
 		c.BaseEndpoint = &endpoint
-	} else {
-		c.HTTPClient = client
 	}
 	return c
 }
@@ -77,7 +77,7 @@ func (p *Platform) build(tmpl *template.Template, endpoints map[string]api.Endpo
 	edge := &api.Edge{Keys: d.DB, Answers: d.DB, Tokens: p.users, Now: d.Now, Log: p.log, Version: d.Version, CursorKey: secret.New(p.Access.LiveKitSecret)}
 	built := map[string]function{}
 	for _, f := range tmpl.Functions() {
-		made := function{logicalID: f.LogicalID, timeout: f.Timeout}
+		made := function{logicalID: f.LogicalID, folder: f.Folder, timeout: f.Timeout}
 		if ep, ok := endpoints[f.Folder]; ok {
 			served := edge.Handler(ep)
 			made.handler = func() lambda.Handler { return lambdahttp.Handler(served) }
@@ -99,7 +99,7 @@ func (p *Platform) invoke(ctx context.Context, name string, payload []byte) ([]b
 	}
 	ctx, cancel := context.WithTimeout(ctx, f.timeout)
 	defer cancel()
-	out, err := f.handler().Invoke(obs.WithOutput(ctx, io.Discard), payload)
+	out, err := f.handler().Invoke(iam.As(obs.WithOutput(ctx, io.Discard), f.folder), payload)
 	if err == nil && name == "configurenumber" {
 		p.callAgents(ctx)
 	}

@@ -1,16 +1,58 @@
 package platform
 
 import (
+	"context"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
+	"time"
 
+	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/krosai/telephony/emulator/stepfunctions"
+	"github.com/krosai/telephony/emulator/template"
+	"github.com/krosai/telephony/shared/store"
 )
+
+// TestFunctionsHaveTheirRights: the same code may do as one function what it may
+// not do as another.
+func TestFunctionsHaveTheirRights(t *testing.T) {
+	t.Parallel()
+	tmpl, err := template.Open("../../template.yaml", template.Values{"LiveKitUrl": "ws://127.0.0.1", "LiveKitApiKey": "k", "LiveKitApiSecret": "s"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &Platform{Config: Config{Dir: t.TempDir()}, log: slog.New(slog.DiscardHandler)}
+	t.Cleanup(func() {
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	c, err := p.startAWS(t.Context(), tmpl)
+	if err != nil {
+		t.Fatal(err)
+	}
+	db := store.Open(config(c.dynamodb, ""), tables, time.Now)
+	list := func(ctx context.Context) error {
+		_, _, err := db.NumbersOf(ctx, "ada", 1, "")
+		return err
+	}
+	p.functions = map[string]function{}
+	for _, name := range []string{"listnumbers", "health"} {
+		p.functions[name] = function{folder: name, timeout: time.Minute, handler: func() lambda.Handler { return lambda.NewHandler(list) }}
+	}
+	if _, err := p.invoke(t.Context(), "listnumbers", []byte("{}")); err != nil {
+		t.Errorf("listnumbers: %v", err)
+	}
+	const want = "not authorized to perform: dynamodb:Query on resource: arn:aws:dynamodb:us-east-1:000000000000:table/kros-numbers/index/by_user"
+	if _, err := p.invoke(t.Context(), "health", []byte("{}")); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("health: %v", err)
+	}
+}
 
 // TestTasksElsewhere: a workflow's task runs where Config.Lambda says, and its
 // error has the same name as if it had run here.

@@ -20,6 +20,7 @@ import (
 	dynamodbsdk "github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"github.com/krosai/telephony/emulator/dynamodb"
+	"github.com/krosai/telephony/emulator/iam"
 	"github.com/krosai/telephony/emulator/stepfunctions"
 	"github.com/krosai/telephony/emulator/template"
 	"github.com/krosai/telephony/functions/all"
@@ -149,18 +150,23 @@ func (p *Platform) start(ctx context.Context) error {
 // startAWS opens the emulators, makes the tables and loads the workflows.
 func (p *Platform) startAWS(ctx context.Context, tmpl *template.Template) (clients, error) {
 	var c clients
+	roles, err := iam.New(tmpl.Functions(), nil)
+	if err != nil {
+		return c, err
+	}
 	if p.Config.DynamoDB == "" {
 		db, err := dynamodb.Open(filepath.Join(p.Config.Dir, "dynamodb.bolt"), dynamodb.Options{})
 		if err != nil {
 			return c, fmt.Errorf("open the database in %s (does another platform use it?): %w", p.Config.Dir, err)
 		}
 		p.onClose(db.Close)
-		c.dynamodb = db.Client()
+		c.dynamodb = &http.Client{Transport: roles.Guard(db.Client().Transport, nil)}
 		if p.Access.DynamoDB, err = p.serveOn(p.port(1), db); err != nil {
 			return c, err
 		}
 	} else {
 		p.Access.DynamoDB = p.Config.DynamoDB
+		c.dynamodb = &http.Client{Transport: roles.Guard(http.DefaultTransport, nil)}
 	}
 	flows, err := stepfunctions.Open(stepfunctions.Options{Path: filepath.Join(p.Config.Dir, "stepfunctions.bolt"),
 		Invoke: p.invokeTask, Log: p.log})
@@ -168,7 +174,7 @@ func (p *Platform) startAWS(ctx context.Context, tmpl *template.Template) (clien
 		return c, fmt.Errorf("open the workflows in %s: %w", p.Config.Dir, err)
 	}
 	p.onClose(flows.Close)
-	p.Flows, c.sfn = flows, flows.Client()
+	p.Flows, c.sfn = flows, &http.Client{Transport: roles.Guard(flows.Client().Transport, flows.MachineOf)}
 	if p.Access.StepFunctions, err = p.serveOn(p.port(2), flows); err != nil {
 		return c, err
 	}
