@@ -203,6 +203,9 @@ cat >"$work/env.json" <<END
 	"CALL_TOKEN_KEY": "$LIVEKIT_API_SECRET",
 	"API_URL": "$api",
 	"VERSION": "sam-local",
+	"OIDC_ISSUER": "",
+	"OIDC_AUDIENCE": "",
+	"OIDC_JWKS_URL": "",
 $(for table in numbers requests calls stats keys limits audit webhooks; do
 	printf '\t"%s_TABLE": "kros-%s",\n' "$(echo $table | tr a-z A-Z)" $table
 done)
