@@ -2,7 +2,7 @@
 # Needs Go and GNU make. Nothing else has to be installed.
 
 .DEFAULT_GOAL := help
-.PHONY: help run inbound-call test test-short test-sam bench build verify generate lint clean-local
+.PHONY: help run inbound-call invoke test test-short test-sam bench build verify generate lint clean-local
 
 # One Lambda function per folder that has a lambda/main.go.
 FUNCTIONS := $(sort $(patsubst functions/%/lambda/main.go,%,$(wildcard functions/*/lambda/main.go)))
@@ -30,6 +30,10 @@ run: ## Run the whole platform here and place a first call (Ctrl-C stops it)
 inbound-call: ## Call a number of the platform that runs: make inbound-call FROM=+14155550100 TO=+2348012345678
 	@cd local && CGO_ENABLED=0 go build -o ../bin/kros ./cmd/kros
 	@exec bin/kros inbound-call $(if $(FROM),-from '$(FROM)') $(if $(TO),-to '$(TO)')
+
+invoke: ## Run one function on the platform that runs: make invoke FN=createcall EVENT=events/createcall.json
+	@cd local && CGO_ENABLED=0 go build -o ../bin/kros ./cmd/kros
+	@exec bin/kros invoke $(if $(EVENT),-event '$(EVENT)') $(if $(FN),'$(FN)')
 
 # The packages whose tests put telephones into LiveKit rooms. They run without
 # the race detector: pion's debug log reads a track while its connection is still

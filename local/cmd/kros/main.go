@@ -1,6 +1,6 @@
 // Command kros runs the whole platform on a laptop. kros token issues JWTs for
-// it, kros inbound-call calls one of its numbers, kros listen receives its
-// webhooks: see docs/local.md.
+// it, kros inbound-call calls one of its numbers, kros invoke runs one of its
+// functions, kros listen receives its webhooks: see docs/local.md.
 package main
 
 import (
@@ -34,12 +34,14 @@ func run(args []string) error {
 		return token(c, args[1:], os.Stdout)
 	case len(args) > 0 && args[0] == "inbound-call":
 		return inboundCall(context.Background(), c, args[1:], os.Stdout)
+	case len(args) > 0 && args[0] == "invoke":
+		return invoke(context.Background(), c, args[1:], os.Stdout)
 	case len(args) > 0 && args[0] == "listen":
 		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 		defer stop()
 		return listen(ctx, args[1:], os.Stdout)
 	case len(args) > 0:
-		return fmt.Errorf("unknown command %q: kros takes none, token, inbound-call or listen", args[0])
+		return fmt.Errorf("unknown command %q: kros takes none, token, inbound-call, invoke or listen", args[0])
 	}
 	return serve(c)
 }
