@@ -2,7 +2,7 @@
 # Needs Go and GNU make. Nothing else has to be installed.
 
 .DEFAULT_GOAL := help
-.PHONY: help run inbound-call invoke test test-short test-sam bench build verify generate lint clean-local
+.PHONY: help run inbound-call invoke test test-short test-sam test-asl bench build verify generate lint clean-local
 
 # One Lambda function per folder that has a lambda/main.go.
 FUNCTIONS := $(sort $(patsubst functions/%/lambda/main.go,%,$(wildcard functions/*/lambda/main.go)))
@@ -58,6 +58,9 @@ test-short: ## Run the quick tests only, without the race detector
 test-sam: ## Build with the SAM CLI and place a call through the functions in its containers
 	@scripts/test-sam.sh
 
+test-asl: ## Have asl-validator judge the state machines (it needs Node, or root on Debian)
+	@scripts/test-asl.sh
+
 bench: ## Run the benchmarks (one of them stores a million calls first: minutes)
 	@CGO_ENABLED=0 go test -timeout 30m -run '^$$' -bench . -benchmem ./...
 
@@ -83,10 +86,12 @@ verify: ## Check formatting, vet, layout, and that generated files are up to dat
 	@echo "gofmt"; unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "run gofmt -w on:"; echo "$$unformatted"; exit 1; }
 	@echo "go vet"; CGO_ENABLED=0 go vet ./... && cd local && CGO_ENABLED=0 go vet ./...
 	@echo "openapi.json"; CGO_ENABLED=0 go test -count=1 -run TestOpenAPI ./functions/all
+	@echo "docs/workflows.md"; CGO_ENABLED=0 go test -count=1 -run TestDrawings ./statemachines
 	@echo "layout"; CGO_ENABLED=0 go test -count=1 ./layout ./emulator/template
 
-generate: ## Write openapi.json anew from the endpoints
+generate: ## Write openapi.json anew from the endpoints, and the drawings of docs/workflows.md
 	@CGO_ENABLED=0 go test -count=1 -run TestOpenAPI ./functions/all -update
+	@CGO_ENABLED=0 go test -count=1 -run TestDrawings ./statemachines -update
 
 lint: ## Run golangci-lint, where it is installed
 	@command -v golangci-lint >/dev/null || { echo "golangci-lint is not installed: https://golangci-lint.run/docs/welcome/install/"; exit 1; }
