@@ -1,6 +1,12 @@
 package statemachines
 
-import "testing"
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
+)
 
 var calls = machine{
 	file:  "call.asl.json",
@@ -78,8 +84,8 @@ func callRows(t *testing.T) []row {
 		{name: "GiveUp fails", script: script{"Dial": dead, "Resolve": times(7, fails(broken)), "GiveUp": times(13, fails(broken))},
 			path: "Prepare Prepared Dial " + d.again("Resolve", 0) + " " + d.again("GiveUp", 0), failed: true},
 
-		{name: "AwaitEnd fails", script: script{"AwaitEnd": times(4, fails(broken))},
-			path: dialed + "AwaitEnd +1s AwaitEnd +2s AwaitEnd +4s AwaitEnd WaitToResolve:2s Resolve Dialed" + talkedAnd},
+		{name: "AwaitEnd fails", script: script{"AwaitEnd": times(7, fails(broken))},
+			path: dialed + "AwaitEnd +1s AwaitEnd +2s AwaitEnd +4s AwaitEnd +8s AwaitEnd +16s AwaitEnd +32s AwaitEnd WaitToResolve:2s Resolve Dialed" + talkedAnd},
 		{name: "AwaitEnd hangs", script: script{"AwaitEnd": {{hangs: true}}}, path: expired + "Settle " + told},
 		{name: "the end is told as an error", script: script{"AwaitEnd": {denies(custom)}}, path: dialed + "AwaitEnd:1m0s +1s AwaitEnd:1m0s " + told},
 		{name: "Settle fails twice", script: script{"AwaitEnd": {{silent: true}}, "Settle": {{hangs: true}, fails(broken)}}, path: expired + "Settle:30s +1s Settle +2s Settle " + told},
@@ -133,4 +139,29 @@ func TestOnlyAThrottledDialIsRepeated(t *testing.T) {
 	if seconds != 155 {
 		t.Errorf("a throttled dial is repeated for %d s, which its Comment does not say", seconds)
 	}
+}
+
+// TestHistoryOutlastsTheLongestCall: while awaitcall is down the workflow goes round
+// and round, and AWS ends an execution after 25,000 events; one that ended so could
+// not even be redriven. Ten rounds with pauses of half their longest, as jitter
+// makes them on average, tell how many there are in four hours.
+func TestHistoryOutlastsTheLongestCall(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const rounds = 10
+		d, _ := read(t, calls.file)
+		attempts := d.States["AwaitEnd"].Retry[0].MaxAttempts + 1
+		x := calls.open(t, row{jitter: 0.5, script: map[string][]answer{"AwaitEnd": times(rounds*attempts, fails(broken)),
+			"Resolve": append(times(rounds-1, says(`{"outcome":"answered"}`)), says(`{"outcome":"ended"}`))}})
+		if status := x.await(); status != types.ExecutionStatusSucceeded {
+			t.Fatal(status)
+		}
+		events := x.history()
+		took := events[len(events)-1].Timestamp.Sub(*events[0].Timestamp)
+		if n := len(events) * int(4*time.Hour/took); n > 20_000 {
+			t.Errorf("%d events in %v: four hours would take %d", len(events), took, n)
+		} else {
+			t.Logf("%d events in %v: four hours take %d", len(events), took, n)
+		}
+	})
 }

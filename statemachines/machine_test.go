@@ -50,6 +50,8 @@ type row struct {
 	// had timed out. Jittered pauses are at their longest here.
 	path   string
 	failed bool // the execution, by the error of its last attempt
+
+	jitter float64 // what jittered pauses are of their longest; 0 is the longest
 }
 
 // An answer is what becomes of one attempt.
@@ -170,8 +172,11 @@ func (m machine) open(t *testing.T, r row) *execution {
 	t.Helper()
 	d, text := read(t, m.file)
 	x := &execution{T: t, machine: m, states: d.States, row: r, script: maps.Clone(r.script)}
-	flows, err := stepfunctions.Open(stepfunctions.Options{Log: slog.New(slog.DiscardHandler), Invoke: x.invoke,
-		Rand: func() float64 { return math.Nextafter(1, 0) }}) // the longest pause that jitter allows
+	jitter := r.jitter
+	if jitter == 0 {
+		jitter = math.Nextafter(1, 0)
+	}
+	flows, err := stepfunctions.Open(stepfunctions.Options{Log: slog.New(slog.DiscardHandler), Invoke: x.invoke, Rand: func() float64 { return jitter }})
 	x.must(err)
 	t.Cleanup(func() {
 		if err := flows.Close(); err != nil {
