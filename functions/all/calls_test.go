@@ -43,13 +43,10 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{t: t, db: storetest.Open(t, nil), livekit: livekittest.New(t), id: "call_01ARZ3NDEKTSV4RRFFQ69G5FAV", crash: map[string]int{}}
-	tmpl, err := template.Open("../../template.yaml", template.Values{"LiveKitUrl": "ws://127.0.0.1", "LiveKitApiKey": "k", "LiveKitApiSecret": "s"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	db, roles := obedient(t)
+	w := &world{t: t, db: db, livekit: livekittest.New(t), id: "call_01ARZ3NDEKTSV4RRFFQ69G5FAV", crash: map[string]int{}}
 	folders := map[string]string{}
-	for _, f := range tmpl.Functions() {
+	for _, f := range db.Template.Functions() {
 		folders[f.Name] = f.Folder
 	}
 	flows, err := stepfunctions.Open(stepfunctions.Options{Invoke: func(ctx context.Context, name string, payload []byte) ([]byte, error) {
@@ -63,14 +60,14 @@ func newWorld(t *testing.T) *world {
 			t.Error(err)
 		}
 	})
-	arn := load(t, flows, tmpl, "CallMachine")
+	arn := load(t, flows, db.Template, "CallMachine")
 	flows.Start()
 	anyone := aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 		return aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}, nil
 	})
 	w.deps = all.Deps{DB: w.db.DB, Now: time.Now, Log: slog.New(slog.DiscardHandler), Summary: summary.Open(aws.Config{}, summary.Config{}),
 		LiveKit: livekit.Open(livekit.Config{URL: w.livekit.URL, APIKey: livekittest.APIKey, APISecret: secret.New(livekittest.APISecret)}),
-		Flow:    flow.Open(aws.Config{Region: "us-east-1", HTTPClient: flows.Client(), Credentials: anyone}, flow.Config{CallMachine: arn})}
+		Flow:    flow.Open(aws.Config{Region: "us-east-1", HTTPClient: workflows(roles, flows), Credentials: anyone}, flow.Config{CallMachine: arn})}
 	w.livekit.Dial = w.answer
 	return w
 }
@@ -93,7 +90,7 @@ func load(t *testing.T, flows *stepfunctions.Service, tmpl *template.Template, i
 }
 
 func (w *world) invoke(ctx context.Context, folder string, payload []byte) ([]byte, error) {
-	out, err := lambda.NewHandler(all.Tasks(w.deps)[folder]).Invoke(ctx, payload)
+	out, err := lambda.NewHandler(all.Tasks(w.deps)[folder]).Invoke(as(ctx, folder), payload)
 	if w.crash[folder] > 0 {
 		w.crash[folder]--
 		return nil, errors.New("the sandbox died")

@@ -117,7 +117,20 @@ type stage struct {
 
 func newStage(t *testing.T, function string) *stage {
 	t.Helper()
+	s := openStage(t, function)
+	if f := prepare[function]; f != nil {
+		f(s)
+	}
+	return s
+}
+
+// openStage has nothing in it but the user's key and policy. The function's role
+// is without the rights to some actions.
+func openStage(t *testing.T, function string, without ...string) *stage {
+	t.Helper()
 	s := &stage{Bench: apitest.Open(t, func() time.Time { return sampleTime }), function: function, livekit: livekittest.New(t)}
+	s.Obey(roles(t, deprive(s.Template.Functions(), function, without)))
+	s.Function = function
 	d := all.Deps{DB: s.DB, Flow: s.Flow, Now: s.Now, Log: slog.New(slog.DiscardHandler), Version: "1.0.0", AllowLoopback: true,
 		Summary: summary.Open(aws.Config{}, summary.Config{}),
 		Agents:  preparecall.Agents{APIURL: "https://api.example.com", TokenKey: secret.New("a call token key for the sample events")},
@@ -132,9 +145,6 @@ func newStage(t *testing.T, function string) *stage {
 	}
 	s.SampleKey(sampleUser, account.Scopes()...)
 	s.Must(s.AllowCountries(t.Context(), sampleUser, "US"))
-	if f := prepare[function]; f != nil {
-		f(s)
-	}
 	return s
 }
 
@@ -150,10 +160,11 @@ func foresee(t *testing.T, ep api.Endpoint) {
 // send gives the function an event and returns what it answers.
 func (s *stage) send(event []byte) []byte {
 	s.Helper()
+	ctx := as(s.Context(), s.function)
 	if s.route {
 		return s.Invoke(event)
 	}
-	out, err := s.task.Invoke(s.Context(), event)
+	out, err := s.task.Invoke(ctx, event)
 	s.Must(err)
 	return out
 }
@@ -163,9 +174,15 @@ func (s *stage) send(event []byte) []byte {
 func (s *stage) event() []byte {
 	s.Helper()
 	event := apitest.Event(s, s.function, map[string]string{"KROS_USER_JWT": s.User(sampleUser), "KROS_ADMIN_JWT": s.Admin("carol")})
-	if s.function != "livekitwebhook" {
-		return event
+	if s.function == "livekitwebhook" {
+		return s.signed(event)
 	}
+	return event
+}
+
+// signed is an event with a signature of LiveKit's over its body.
+func (s *stage) signed(event []byte) []byte {
+	s.Helper()
 	e := readEvent(s, event)
 	token, err := auth.NewAccessToken(livekittest.APIKey, livekittest.APISecret).SetValidFor(5 * time.Minute).SetSha256(digest(s, e)).ToJWT()
 	s.Must(err)

@@ -73,11 +73,11 @@ func (w *writer) Summarize(ctx context.Context, turns []call.Turn) (string, stri
 // must run in a bubble.
 func follow(t *testing.T, answered bool, model writer, crashes map[string]int) *aftermath {
 	t.Helper()
-	a := &aftermath{T: t, db: storetest.Open(t, nil), writer: model, crashes: crashes, runs: map[string]int{}}
-	tmpl, err := template.Open("../../template.yaml", template.Values{"LiveKitUrl": "ws://127.0.0.1", "LiveKitApiKey": "k", "LiveKitApiSecret": "s"})
-	a.must(err)
+	db, _ := obedient(t)
+	a := &aftermath{T: t, db: db, writer: model, crashes: crashes, runs: map[string]int{}}
+	var err error
 	functions := map[string]template.Function{}
-	for _, f := range tmpl.Functions() {
+	for _, f := range db.Template.Functions() {
 		functions[f.Name] = f
 	}
 	a.flows, err = stepfunctions.Open(stepfunctions.Options{Log: slog.New(slog.DiscardHandler), Rand: func() float64 { return 0.99 },
@@ -92,7 +92,7 @@ func follow(t *testing.T, answered bool, model writer, crashes map[string]int) *
 			t.Error(err)
 		}
 	})
-	machine := load(t, a.flows, tmpl, "CallMachine")
+	machine := load(t, a.flows, db.Template, "CallMachine")
 	a.flows.Start()
 	a.sfn = sfn.NewFromConfig(aws.Config{Region: "us-east-1", HTTPClient: a.flows.Client(), Credentials: aws.AnonymousCredentials{}})
 	a.record(answered)
@@ -144,7 +144,7 @@ func (a *aftermath) invoke(ctx context.Context, folder string, payload []byte, a
 		return nil, errors.New("the sandbox died")
 	}
 	task := &summarisecall.Task{Stories: a.db, Summarizer: &a.writer, Now: time.Now, Log: slog.New(slog.DiscardHandler)}
-	out, err := lambda.NewHandler(task.Run).Invoke(ctx, payload)
+	out, err := lambda.NewHandler(task.Run).Invoke(as(ctx, folder), payload)
 	if err != nil { // Lambda names an error by its type, without the package
 		name := fmt.Sprintf("%T", err)
 		return nil, &stepfunctions.FunctionError{Type: name[strings.LastIndexByte(name, '.')+1:], Message: err.Error()}

@@ -118,6 +118,8 @@ const owner, other, boss = "usr_owner", "usr_other", "usr_boss"
 func newMatrix(t *testing.T, function string) *matrix {
 	t.Helper()
 	m := &matrix{Bench: apitest.Open(t, nil), livekit: livekittest.New(t), endpoints: map[string]string{}}
+	m.Obey(roles(t, m.Template.Functions()))
+	m.Function = function
 	m.Serve(all.HTTP(all.Deps{DB: m.DB, Now: time.Now, Log: slog.New(slog.DiscardHandler), Flow: m.Flow, AllowLoopback: true,
 		LiveKit: livekit.Open(livekit.Config{URL: m.livekit.URL, APIKey: livekittest.APIKey, APISecret: secret.New(livekittest.APISecret)})})[function])
 	for _, user := range []string{owner, other} {
@@ -194,6 +196,7 @@ func (m *matrix) ask(r route, ids map[string]string, credential string) apitest.
 	if r.sample.query != "" {
 		target += "?" + r.sample.query
 	}
+	as(m.Context(), r.Function)
 	a := m.Ask(credential, r.Method, target, fill(r.sample.body))
 	delete(a.Body, "request_id")
 	return a

@@ -19,7 +19,6 @@ import (
 	"github.com/oklog/ulid/v2"
 
 	"github.com/krosai/telephony/emulator/stepfunctions"
-	"github.com/krosai/telephony/emulator/template"
 	"github.com/krosai/telephony/functions/all"
 	"github.com/krosai/telephony/functions/sweepnumbers"
 	"github.com/krosai/telephony/shared/flow"
@@ -48,13 +47,10 @@ var errDied = errors.New("the sandbox died")
 
 func openOffice(t *testing.T) *office {
 	t.Helper()
-	o := &office{T: t, db: storetest.Open(t, nil), crash: map[string]crash{}}
-	tmpl, err := template.Open("../../template.yaml", template.Values{"LiveKitUrl": "ws://127.0.0.1", "LiveKitApiKey": "k", "LiveKitApiSecret": "s"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	db, roles := obedient(t)
+	o := &office{T: t, db: db, crash: map[string]crash{}}
 	folders := map[string]string{}
-	for _, f := range tmpl.Functions() {
+	for _, f := range db.Template.Functions() {
 		folders[f.Name] = f.Folder
 	}
 	flows, err := stepfunctions.Open(stepfunctions.Options{Log: slog.New(slog.DiscardHandler),
@@ -69,13 +65,13 @@ func openOffice(t *testing.T) *office {
 			t.Error(err)
 		}
 	})
-	o.machine = load(t, flows, tmpl, "ApprovalMachine")
+	o.machine = load(t, flows, db.Template, "ApprovalMachine")
 	flows.Start()
-	cfg := aws.Config{Region: "us-east-1", HTTPClient: flows.Client(), Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+	cfg := aws.Config{Region: "us-east-1", HTTPClient: workflows(roles, flows), Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 		return aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}, nil
 	})}
 	o.history = sfn.NewFromConfig(cfg)
-	o.deps = all.Deps{DB: o.db.DB, Now: time.Now, Log: slog.New(slog.DiscardHandler), Flow: flow.Open(cfg, flow.Config{ApprovalMachine: o.machine, WebhookMachine: load(t, flows, tmpl, "WebhookMachine")})}
+	o.deps = all.Deps{DB: o.db.DB, Now: time.Now, Log: slog.New(slog.DiscardHandler), Flow: flow.Open(cfg, flow.Config{ApprovalMachine: o.machine, WebhookMachine: load(t, flows, db.Template, "WebhookMachine")})}
 	return o
 }
 
@@ -84,7 +80,7 @@ func (o *office) invoke(ctx context.Context, folder string, payload []byte) ([]b
 	if o.dies(folder, func(c *crash) *int { return &c.before }) {
 		return nil, errDied
 	}
-	out, err := lambda.NewHandler(all.Tasks(o.deps)[folder]).Invoke(ctx, payload)
+	out, err := lambda.NewHandler(all.Tasks(o.deps)[folder]).Invoke(as(ctx, folder), payload)
 	if o.dies(folder, func(c *crash) *int { return &c.after }) {
 		return nil, errDied
 	}
@@ -178,7 +174,7 @@ func (o *office) sweep() sweepnumbers.Report {
 
 func (o *office) sweepOnly() sweepnumbers.Report {
 	o.Helper()
-	r, err := (&sweepnumbers.Task{Requests: o.db, Numbers: o.db, Flow: o.deps.Flow, Now: time.Now, Log: o.deps.Log}).Run(o.Context())
+	r, err := (&sweepnumbers.Task{Requests: o.db, Numbers: o.db, Flow: o.deps.Flow, Now: time.Now, Log: o.deps.Log}).Run(as(o.Context(), "sweepnumbers"))
 	if err != nil {
 		o.Error(err)
 	}

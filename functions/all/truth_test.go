@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/oklog/ulid/v2"
 
+	"github.com/krosai/telephony/emulator/iam"
 	"github.com/krosai/telephony/emulator/stepfunctions"
 	"github.com/krosai/telephony/emulator/template"
 	"github.com/krosai/telephony/functions/all"
@@ -30,7 +31,6 @@ import (
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/settle"
 	"github.com/krosai/telephony/shared/store"
-	"github.com/krosai/telephony/shared/store/storetest"
 )
 
 // exchange is a LiveKit with one call in it, as its recordings show it: who is in
@@ -289,13 +289,13 @@ func (x *exchange) check(t *testing.T, c call.Call) {
 // that is dead fails whenever it is called.
 func run(t *testing.T, x *exchange, dead string, phase time.Duration) call.Call {
 	t.Helper()
-	db := storetest.Open(t, nil)
+	db, roles := obedient(t)
 	tasks := map[string]any{}
-	flows := openCallFlow(t, func(ctx context.Context, folder string, payload []byte) ([]byte, error) {
+	flows := openCallFlow(t, db.Template, roles, func(ctx context.Context, folder string, payload []byte) ([]byte, error) {
 		if folder == dead {
 			return nil, errors.New("the function is dead")
 		}
-		return lambda.NewHandler(tasks[folder]).Invoke(ctx, payload)
+		return lambda.NewHandler(tasks[folder]).Invoke(as(ctx, folder), payload)
 	})
 	log := slog.New(slog.DiscardHandler)
 	s := &settle.Settler{Calls: db, Rooms: x, Flow: flows, Now: time.Now}
@@ -317,8 +317,9 @@ func run(t *testing.T, x *exchange, dead string, phase time.Duration) call.Call 
 	}
 	if x.hangUpRequested != never {
 		time.AfterFunc(x.hangUpRequested, func() {
-			if c, open, err := db.RequestHangup(context.Background(), "ada", c.ID, time.Now()); err == nil && open {
-				_, _ = s.Stop(context.Background(), c, s.Hangup) // what fails, the sweep does
+			ctx := as(context.Background(), "hangupcall")
+			if c, open, err := db.RequestHangup(ctx, "ada", c.ID, time.Now()); err == nil && open {
+				_, _ = s.Stop(ctx, c, s.Hangup) // what fails, the sweep does
 			}
 		})
 	}
@@ -327,7 +328,7 @@ func run(t *testing.T, x *exchange, dead string, phase time.Duration) call.Call 
 		var sweeps sync.WaitGroup
 		for range 2 {
 			sweeps.Go(func() {
-				if _, err := sweep.Run(t.Context()); err != nil {
+				if _, err := sweep.Run(as(t.Context(), "sweepcalls")); err != nil {
 					t.Error(err)
 				}
 			})
@@ -353,12 +354,8 @@ func run(t *testing.T, x *exchange, dead string, phase time.Duration) call.Call 
 }
 
 // openCallFlow is the call's workflow with these functions.
-func openCallFlow(t *testing.T, invoke func(ctx context.Context, folder string, payload []byte) ([]byte, error)) *flow.Client {
+func openCallFlow(t *testing.T, tmpl *template.Template, roles *iam.Roles, invoke func(ctx context.Context, folder string, payload []byte) ([]byte, error)) *flow.Client {
 	t.Helper()
-	tmpl, err := template.Open("../../template.yaml", template.Values{"LiveKitUrl": "ws://127.0.0.1", "LiveKitApiKey": "k", "LiveKitApiSecret": "s"})
-	if err != nil {
-		t.Fatal(err)
-	}
 	folders := map[string]string{}
 	for _, f := range tmpl.Functions() {
 		folders[f.Name] = f.Folder
@@ -380,5 +377,5 @@ func openCallFlow(t *testing.T, invoke func(ctx context.Context, folder string, 
 	anyone := aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 		return aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}, nil
 	})
-	return flow.Open(aws.Config{Region: "us-east-1", HTTPClient: flows.Client(), Credentials: anyone}, flow.Config{CallMachine: arn})
+	return flow.Open(aws.Config{Region: "us-east-1", HTTPClient: workflows(roles, flows), Credentials: anyone}, flow.Config{CallMachine: arn})
 }

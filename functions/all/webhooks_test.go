@@ -18,7 +18,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/krosai/telephony/emulator/stepfunctions"
-	"github.com/krosai/telephony/emulator/template"
 	"github.com/krosai/telephony/functions/all"
 	"github.com/krosai/telephony/shared/announce"
 	"github.com/krosai/telephony/shared/call"
@@ -71,15 +70,14 @@ func from(n, first, then int) func(int) int {
 
 func openPost(t *testing.T, r *webhooktest.Receiver) *post {
 	t.Helper()
-	p := &post{T: t, db: storetest.Open(t, nil), receiver: r}
-	tmpl, err := template.Open("../../template.yaml", template.Values{"LiveKitUrl": "ws://127.0.0.1", "LiveKitApiKey": "k", "LiveKitApiSecret": "s"})
-	p.must(err)
+	db, roles := obedient(t)
+	p := &post{T: t, db: db, receiver: r}
 	flows, err := stepfunctions.Open(stepfunctions.Options{Log: slog.New(slog.DiscardHandler), Invoke: p.invoke})
 	p.must(err)
 	t.Cleanup(func() { p.must(flows.Close()) })
-	p.machine = load(t, flows, tmpl, "WebhookMachine")
+	p.machine = load(t, flows, db.Template, "WebhookMachine")
 	flows.Start()
-	cfg := aws.Config{Region: "us-east-1", HTTPClient: flows.Client(), Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+	cfg := aws.Config{Region: "us-east-1", HTTPClient: workflows(roles, flows), Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 		return aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}, nil
 	})}
 	p.history = sfn.NewFromConfig(cfg)
@@ -108,7 +106,7 @@ func (p *post) Write(line []byte) (int, error) {
 
 func (p *post) invoke(ctx context.Context, _ string, payload []byte) ([]byte, error) {
 	_, _ = p.Write(payload)
-	out, err := lambda.NewHandler(all.Tasks(p.deps)["deliverwebhook"]).Invoke(ctx, payload)
+	out, err := lambda.NewHandler(all.Tasks(p.deps)["deliverwebhook"]).Invoke(as(ctx, "deliverwebhook"), payload)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.crash > 0 {

@@ -182,7 +182,7 @@ func Event(t testing.TB, function string, values map[string]string) []byte {
 // returns what API Gateway gets.
 func (b *Bench) Invoke(event []byte) []byte {
 	b.Helper()
-	out, err := lambdahttp.Handler(b.handler).Invoke(b.Context(), event)
+	out, err := lambdahttp.Handler(b.handler).Invoke(iam.As(b.Context(), b.Function), event)
 	b.Must(err)
 	return out
 }
