@@ -2,7 +2,7 @@
 # Needs Go and GNU make. Nothing else has to be installed.
 
 .DEFAULT_GOAL := help
-.PHONY: help run inbound-call invoke test test-short test-sam test-asl bench build verify generate lint clean-local
+.PHONY: help run inbound-call invoke test test-short test-sam test-asl bench build sizes verify generate lint clean-local
 
 # One Lambda function per folder that has a lambda/main.go.
 FUNCTIONS := $(sort $(patsubst functions/%/lambda/main.go,%,$(wildcard functions/*/lambda/main.go)))
@@ -74,6 +74,13 @@ bin/functions/%/bootstrap: FORCE
 # The same function for the machine at hand, for `make invoke` and `make sizes`.
 bin/here/%/bootstrap: FORCE
 	@$(LAMBDA_BUILD) -o $@ ./functions/$*/lambda
+
+bin/here/hello/bootstrap: FORCE
+	@$(LAMBDA_BUILD) -o $@ ./layout/testdata/hello
+
+sizes: ## Build every function, print sizes and starts, and check those of the reads (minutes the first time)
+	@$(MAKE) --no-print-directory -j $$(getconf _NPROCESSORS_ONLN) build $(FUNCTIONS:%=bin/here/%/bootstrap) bin/here/hello/bootstrap
+	@CGO_ENABLED=0 go test -count=1 -v -run '^TestSizes$$' ./layout -sizes
 
 FORCE:
 

@@ -64,7 +64,6 @@ func TestSizeOfARead(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds a Lambda: not with -short")
 	}
-	const limit = 9_000_000 // bytes
 	binary := filepath.Join(t.TempDir(), "bootstrap")
 	cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-tags", "lambda.norpc,nethttpomithttp2", "-o", binary, "./functions/calldetails/lambda")
 	cmd.Dir = ".."
@@ -77,7 +76,7 @@ func TestSizeOfARead(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Logf("calldetails: %d bytes", info.Size())
-	if info.Size() > limit {
-		t.Errorf("calldetails has %d bytes, more than %d", info.Size(), limit)
+	if info.Size() > sizeOfARead {
+		t.Errorf("calldetails has %d bytes, more than %d", info.Size(), sizeOfARead)
 	}
 }

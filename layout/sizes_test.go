@@ -1,0 +1,177 @@
+package layout
+
+import (
+	"archive/zip"
+	"bytes"
+	"context"
+	"flag"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"text/tabwriter"
+	"time"
+
+	"github.com/krosai/telephony/emulator/lambda"
+	"github.com/krosai/telephony/emulator/template"
+)
+
+var sizes = flag.Bool("sizes", false, "measure the binaries that make sizes builds")
+
+// A read is a function whose route is a GET.
+const (
+	sizeOfARead  = 9_000_000 // bytes of its binary
+	startOfARead = 2.0       // hello worlds
+)
+
+// A start takes longer while the machine does something else. So starts are
+// compared by the medians of 25, each right after one of hello world, which meets
+// the same machine; and a read is too slow only if three such comparisons, made one
+// after the other, agree.
+const (
+	starts = 25
+	rounds = 3
+)
+
+// TestSizes prints what each function weighs as it is deployed and how long it
+// takes to start on this machine, from the start of its process to its first
+// request for an event, beside a hello world made with the same tools. It is run
+// by make sizes, which builds the binaries.
+func TestSizes(t *testing.T) {
+	if !*sizes {
+		t.Skip("run by make sizes")
+	}
+	tpl := readTemplate(t)
+	functions := tpl.Functions()
+	kinds := kindsOf(tpl)
+	slices.SortFunc(functions, func(a, b template.Function) int {
+		return strings.Compare(kinds[a.Folder]+" "+a.Folder, kinds[b.Folder]+" "+b.Folder)
+	})
+	hello := lambda.Config{Binary: "../bin/here/hello/bootstrap", ARN: "arn:aws:lambda:eu-west-1:000000000000:function:hello", MemoryMB: 256}
+
+	measured := measure(t, hello, functions)
+	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(table, "function\tkind\tbinary\tzip\tstart\thello worlds\t")
+	var slow []template.Function
+	for _, fn := range functions {
+		kind, start := kinds[fn.Folder], measured[fn.Folder]
+		binary, err := os.ReadFile("../bin/functions/" + fn.Folder + "/bootstrap")
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(table, "%s\t%s\t%d\t%d\t%.1f ms\t%.2f\t\n", fn.Folder, kind, len(binary), zipped(t, binary), milliseconds(start.own), start.ratio())
+		if kind == "read" && len(binary) > sizeOfARead {
+			t.Errorf("%s has %d bytes, more than %d", fn.Folder, len(binary), sizeOfARead)
+		}
+		if kind == "read" && start.ratio() > startOfARead {
+			slow = append(slow, fn)
+		}
+	}
+	fmt.Fprintf(table, "hello world\t\t\t\t%.1f ms\t1.00\t\n", milliseconds(measured["calldetails"].hello))
+	if err := table.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	for range rounds - 1 {
+		again := measure(t, hello, slow)
+		slow = slices.DeleteFunc(slow, func(fn template.Function) bool {
+			fmt.Printf("once more %s: %.2f hello worlds\n", fn.Folder, again[fn.Folder].ratio())
+			return again[fn.Folder].ratio() <= startOfARead
+		})
+	}
+	for _, fn := range slow {
+		t.Errorf("%s takes more than %g times as long to start as a hello world", fn.Folder, startOfARead)
+	}
+}
+
+// kindsOf is what calls each function, and whether it carries LiveKit's client.
+func kindsOf(tpl *template.Template) map[string]string {
+	kinds := map[string]string{}
+	for _, fn := range tpl.Functions() {
+		kinds[fn.Folder] = "task"
+	}
+	for _, r := range tpl.Routes() {
+		kinds[r.Function] = "write"
+		if r.Method == "GET" {
+			kinds[r.Function] = "read"
+		}
+	}
+	for _, s := range tpl.Schedules() {
+		kinds[s.Function] = "schedule"
+	}
+	for _, fn := range tpl.Functions() {
+		if fn.Environment["LIVEKIT_URL"] != "" {
+			kinds[fn.Folder] += ", LiveKit"
+		}
+	}
+	return kinds
+}
+
+// start is how long a function, and the hello world beside it, took to start:
+// medians.
+type start struct{ own, hello time.Duration }
+
+func (s start) ratio() float64 { return float64(s.own) / float64(s.hello) }
+
+// measure starts one function after the other, again and again, and hello world
+// right before each time. The first time is not counted: it reads the binary from
+// the disk.
+func measure(t *testing.T, hello lambda.Config, functions []template.Function) map[string]start {
+	t.Helper()
+	medians := map[string]start{}
+	for _, fn := range functions {
+		c := lambda.Config{Binary: "../bin/here/" + fn.Folder + "/bootstrap", ARN: fn.ARN, MemoryMB: fn.MemoryMB, Environment: secretsInside(fn.Environment)}
+		var own, others []time.Duration
+		for range starts + 1 {
+			others = append(others, startOnce(t, hello))
+			own = append(own, startOnce(t, c))
+		}
+		medians[fn.Folder] = start{median(own[1:]), median(others[1:])}
+	}
+	return medians
+}
+
+// secretsInside puts secrets in place of their names, so that no function asks
+// Secrets Manager for one when it starts.
+func secretsInside(environment map[string]string) map[string]string {
+	values := maps.Clone(environment)
+	for name, value := range values {
+		if strings.HasPrefix(value, "arn:aws:secretsmanager:") {
+			values[name] = "any long random text will do here"
+		}
+	}
+	return values
+}
+
+func startOnce(t *testing.T, c lambda.Config) time.Duration {
+	t.Helper()
+	f, err := lambda.Start(context.Background(), c)
+	if err != nil {
+		t.Fatalf("%s: %v", c.Binary, err)
+	}
+	f.Stop()
+	return f.Init
+}
+
+func median(d []time.Duration) time.Duration { return slices.Sorted(slices.Values(d))[len(d)/2] }
+
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+// zipped is the size of the archive in which a binary is uploaded.
+func zipped(t *testing.T, binary []byte) int {
+	t.Helper()
+	var archive bytes.Buffer
+	w := zip.NewWriter(&archive)
+	f, err := w.Create("bootstrap")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Write(binary); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return archive.Len()
+}
