@@ -11,10 +11,12 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/krosai/telephony/emulator/template"
 	"github.com/krosai/telephony/functions/all"
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
@@ -47,12 +49,29 @@ func newKeyBench(t *testing.T) *keyBench {
 	b := &keyBench{T: t, at: time.Date(2026, 11, 22, 9, 30, 0, 123e6, time.UTC)}
 	now := func() time.Time { return b.at }
 	b.db = storetest.Open(t, now)
+	b.db.Obey(roles(t, b.db.Template.Functions()))
 	b.db.Watch(func(body []byte) { b.sent.Write(body) })
 	table := all.HTTP(all.Deps{DB: b.db.DB, Now: now})
 	edge := &api.Edge{Keys: b.db, Tokens: anyJWT{}, Now: now, CursorKey: secret.New("a cursor key for the tests of keys"),
 		Log: slog.New(slog.NewJSONHandler(&b.log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
-	b.handler = edge.Handler(table["createkey"], table["listkeys"], table["rotatekey"], table["revokekey"], table["listnumbers"])
+	b.handler = apart(b.db.Template.Routes(), func(function string) http.Handler { return edge.Handler(table[function]) },
+		"createkey", "listkeys", "rotatekey", "revokekey", "listnumbers")
 	return b
+}
+
+// apart serves functions by their routes, each with its own rights.
+func apart(routes []template.Route, serve func(function string) http.Handler, functions ...string) http.Handler {
+	mux := http.NewServeMux()
+	for _, r := range routes {
+		if !slices.Contains(functions, r.Function) {
+			continue
+		}
+		handler := serve(r.Function)
+		mux.HandleFunc(r.Key(), func(w http.ResponseWriter, req *http.Request) {
+			handler.ServeHTTP(w, req.WithContext(as(req.Context(), r.Function)))
+		})
+	}
+	return mux
 }
 
 // ask sends a request and returns the answer's body, which must have the

@@ -123,6 +123,9 @@ func TestRarePaths(t *testing.T) {
 			s.talk()
 			s.subscribe("https://hooks.acme.co/")
 		}},
+		"a hang-up":               {function: "hangupcall", status: 200, told: true, prepare: func(s *stage) { s.talk(); s.await() }},
+		"a talk whose time is up": {function: "settlecall", told: true, prepare: func(s *stage) { s.talkSince(11 * time.Minute); s.await() }},
+		"a talk that nobody ends": {function: "sweepcalls", told: true, answer: `"ended":1`, prepare: func(s *stage) { s.talkSince(15 * time.Minute); s.await() }},
 		// Step Functions gives an attempt up that it hears nothing of, and goes on;
 		// the attempt may still be at work when the workflow waits for the end.
 		"a preparation that was given up": {function: "preparecall", told: true, prepare: func(s *stage) {
