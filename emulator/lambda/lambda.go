@@ -114,14 +114,14 @@ func Start(ctx context.Context, c Config) (*Function, error) {
 	}
 	f := &Function{config: c, work: make(chan *invocation, 1), ready: make(chan struct{}), ended: make(chan struct{})}
 	f.api = &http.Server{Handler: f.runtimeAPI(), ReadHeaderTimeout: initLimit}
-	go func() { _ = f.api.Serve(listener) }() // ends with ErrServerClosed
 	f.cmd = &exec.Cmd{Path: path, Args: []string{path}, Dir: filepath.Dir(path), Env: variables,
 		Stdout: &f.output, Stderr: &f.output, WaitDelay: time.Second}
 
 	began := time.Now()
 	if err := f.cmd.Start(); err != nil {
-		return nil, errors.Join(err, f.api.Close())
+		return nil, errors.Join(err, listener.Close())
 	}
+	go func() { _ = f.api.Serve(listener) }() // ends with ErrServerClosed
 	go func() {
 		f.exit = f.cmd.Wait()
 		close(f.ended)
