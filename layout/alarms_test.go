@@ -1,6 +1,7 @@
 package layout
 
 import (
+	"encoding/json"
 	"fmt"
 	"io/fs"
 	"os"
@@ -189,6 +190,23 @@ func taskAlarms(s stack) (complaints []string) {
 	for id := range silent {
 		if s.Resources[id].Type == "" {
 			complaints = append(complaints, id+" is not there")
+		}
+	}
+	return complaints
+}
+
+// dashboard: it is JSON, and shows every alarm.
+func dashboard(s stack) (complaints []string) {
+	for id, res := range s.of("AWS::CloudWatch::Dashboard") {
+		body := written(res.Properties["DashboardBody"])
+		var page struct{ Widgets []any }
+		if err := json.Unmarshal([]byte(body), &page); err != nil || len(page.Widgets) == 0 {
+			complaints = append(complaints, fmt.Sprintf("%s has %d widgets, %v", id, len(page.Widgets), err))
+		}
+		for name := range s.of(alarm) {
+			if !strings.Contains(body, `"${`+name+`.Arn}"`) {
+				complaints = append(complaints, id+" does not show "+name)
+			}
 		}
 	}
 	return complaints

@@ -33,6 +33,7 @@ var rules = map[string]func(stack) []string{
 	"alarms know the metrics that the code counts":  countedMetrics,
 	"state machines have alarms":                    machineAlarms,
 	"tasks have alarms":                             taskAlarms,
+	"the dashboard shows every alarm":               dashboard,
 }
 
 func TestPolicy(t *testing.T) {

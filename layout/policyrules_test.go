@@ -101,6 +101,9 @@ func TestPolicyRules(t *testing.T) {
 		{"state machines have alarms", "another's", "MetricName: ExecutionsAborted, Dimensions: [{Name: StateMachineArn, Value: !Ref WebhookMachine}]", "MetricName: ExecutionsAborted, Dimensions: [{Name: StateMachineArn, Value: !Ref CallMachine}]", "ExecutionsAborted of WebhookMachine"},
 		{"tasks have alarms", "not watched", "MetricName: Errors, Dimensions: [{Name: FunctionName, Value: !Ref DialCallFunction}]", "MetricName: Errors, Dimensions: [{Name: FunctionName, Value: !Ref HealthFunction}]", "errors of DialCallFunction"},
 		{"tasks have alarms", "watched all the same", "MetricName: Errors, Dimensions: [{Name: FunctionName, Value: !Ref DialCallFunction}]", "MetricName: Errors, Dimensions: [{Name: FunctionName, Value: !Ref DeliverWebhookFunction}]", "errors of DeliverWebhookFunction"},
+
+		{"the dashboard shows every alarm", "one alarm less", `, "${DialsAlarm.Arn}"]}}`, `]}}`, "does not show DialsAlarm"},
+		{"the dashboard shows every alarm", "no JSON", `, "${DialsAlarm.Arn}"]}}`, `, "${DialsAlarm.Arn}",]}}`, "has 0 widgets"},
 	} {
 		tested[tc.rule] = true
 		t.Run(tc.rule+"/"+tc.name, func(t *testing.T) {
