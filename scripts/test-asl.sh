@@ -33,7 +33,7 @@ if ! command -v npm >/dev/null; then
 		{ tail "$work/apt.log" >&2 && fail 'Node could not be installed'; }
 fi
 if [ "$(cat "$work/version" 2>/dev/null)" != "$version" ]; then
-	npm install --silent --no-audit --no-fund --ignore-scripts --prefix "$work" "asl-validator@$version"
+	npm install --loglevel=error --no-audit --no-fund --ignore-scripts --prefix "$work" "asl-validator@$version"
 	echo "$version" >"$work/version"
 fi
 
