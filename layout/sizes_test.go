@@ -28,11 +28,11 @@ const (
 
 // A start takes longer while the machine does something else. So starts are
 // compared by the medians of 25, each right after one of hello world, which meets
-// the same machine; and a read is too slow only if three such comparisons, made one
-// after the other, agree.
+// the same machine; and a read is too slow only if two more comparisons, of 75
+// starts each, made one after the other, say so too.
 const (
-	starts = 25
-	rounds = 3
+	starts     = 25
+	moreStarts = 75
 )
 
 // TestSizes prints what each function weighs as it is deployed and how long it
@@ -51,7 +51,7 @@ func TestSizes(t *testing.T) {
 	})
 	hello := lambda.Config{Binary: "../bin/here/hello/bootstrap", ARN: "arn:aws:lambda:eu-west-1:000000000000:function:hello", MemoryMB: 256}
 
-	measured := measure(t, hello, functions)
+	measured := measure(t, hello, functions, starts)
 	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(table, "function\tkind\tbinary\tzip\tstart\thello worlds\t")
 	var slow []template.Function
@@ -73,8 +73,8 @@ func TestSizes(t *testing.T) {
 	if err := table.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	for range rounds - 1 {
-		again := measure(t, hello, slow)
+	for range 2 {
+		again := measure(t, hello, slow, moreStarts)
 		slow = slices.DeleteFunc(slow, func(fn template.Function) bool {
 			fmt.Printf("once more %s: %.2f hello worlds\n", fn.Folder, again[fn.Folder].ratio())
 			return again[fn.Folder].ratio() <= startOfARead
@@ -117,13 +117,13 @@ func (s start) ratio() float64 { return float64(s.own) / float64(s.hello) }
 // measure starts one function after the other, again and again, and hello world
 // right before each time. The first time is not counted: it reads the binary from
 // the disk.
-func measure(t *testing.T, hello lambda.Config, functions []template.Function) map[string]start {
+func measure(t *testing.T, hello lambda.Config, functions []template.Function, times int) map[string]start {
 	t.Helper()
 	medians := map[string]start{}
 	for _, fn := range functions {
 		c := lambda.Config{Binary: "../bin/here/" + fn.Folder + "/bootstrap", ARN: fn.ARN, MemoryMB: fn.MemoryMB, Environment: secretsInside(fn.Environment)}
 		var own, others []time.Duration
-		for range starts + 1 {
+		for range times + 1 {
 			others = append(others, startOnce(t, hello))
 			own = append(own, startOnce(t, c))
 		}
