@@ -177,6 +177,11 @@ func (l *ledger) unused(functions []template.Function) (problems []string) {
 
 func TestMain(m *testing.M) {
 	flag.Parse()
+	given := map[string]bool{}
+	flag.Visit(func(f *flag.Flag) { given[f.Name] = true })
+	if !given["test.parallel"] {
+		_ = flag.Set("test.parallel", "12") // most of them wait most of the time
+	}
 	code := m.Run()
 	whole := !testing.Short() && code == 0
 	for _, name := range []string{"test.run", "test.skip", "test.list"} {
