@@ -92,12 +92,12 @@ build-%Function: FORCE
 verify: ## Check formatting, vet, layout, and that generated files are up to date
 	@echo "gofmt"; unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "run gofmt -w on:"; echo "$$unformatted"; exit 1; }
 	@echo "go vet"; CGO_ENABLED=0 go vet ./... && cd local && CGO_ENABLED=0 go vet ./...
-	@echo "openapi.json"; CGO_ENABLED=0 go test -count=1 -run TestOpenAPI ./functions/all
+	@echo "openapi.json, events/golden, docs/cost.md"; CGO_ENABLED=0 go test -count=1 -run '^Test(OpenAPI|Events|Cost)$$' ./functions/all
 	@echo "docs/workflows.md"; CGO_ENABLED=0 go test -count=1 -run TestDrawings ./statemachines
 	@echo "layout"; CGO_ENABLED=0 go test -count=1 ./layout ./emulator/template
 
-generate: ## Write openapi.json anew from the endpoints, and the drawings of docs/workflows.md
-	@CGO_ENABLED=0 go test -count=1 -run TestOpenAPI ./functions/all -update
+generate: ## Write anew openapi.json, the answers of events/golden, what docs/cost.md counts and docs/workflows.md draws
+	@CGO_ENABLED=0 go test -count=1 -run '^Test(OpenAPI|Events|Cost)$$' ./functions/all -update
 	@CGO_ENABLED=0 go test -count=1 -run TestDrawings ./statemachines -update
 
 lint: ## Run golangci-lint, where it is installed
