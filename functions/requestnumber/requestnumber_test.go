@@ -36,7 +36,7 @@ func TestRequest(t *testing.T) {
 	}
 	id, _ := a.Body["request_id"].(string)
 	want := map[string]any{"request_id": id, "status": "pending", "country": "NG", "number_type": "mobile", "area_code": nil,
-		"phone_number": "+2348012345678", "capabilities": []any{"inbound", "outbound"}, "purpose": "Order follow-up calls", "reason": nil,
+		"phone_number": "+2348012345680", "capabilities": []any{"inbound", "outbound"}, "purpose": "Order follow-up calls", "reason": nil,
 		"phone_number_id": nil, "created_at": "2026-11-22T09:30:00.123Z", "updated_at": "2026-11-22T09:30:00.123Z"}
 	if diff := cmp.Diff(want, a.Body); diff != "" || !strings.HasPrefix(id, "req_") {
 		t.Errorf("%s %s", id, diff)
@@ -94,7 +94,7 @@ func TestInvalid(t *testing.T) {
 		`{"phone_number":"+99999999999","purpose":"p"}`:                       "phone_number",
 		`{"phone_number":"+19005550100","purpose":"p"}`:                       "phone_number",
 		`{"phone_number":"+881612345678","purpose":"p"}`:                      "phone_number",
-		`{"phone_number":"+2348012345678","country":"GH","purpose":"p"}`:      "country",
+		`{"phone_number":"+2348012345680","country":"GH","purpose":"p"}`:      "country",
 		`{"phone_number":"+18765550123","country":"US","purpose":"p"}`:        "country",
 		`{"country":"NG","purpose":"p","colour":"red"}`:                       "colour",
 		`{"country":"NG","purpose":"p","status":"approved"}`:                  "status",
