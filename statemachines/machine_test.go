@@ -383,10 +383,10 @@ func touched(t *testing.T, d definition, events []types.HistoryEvent) map[string
 			continue
 		}
 		retrying = rule(err)
-		switch next := events[i+1]; {
-		case next.Type == types.HistoryEventTypeTaskScheduled:
+		switch events[i+1].Type {
+		case types.HistoryEventTypeTaskScheduled:
 			continue
-		case next.Type == types.HistoryEventTypeExecutionFailed:
+		case types.HistoryEventTypeExecutionFailed:
 			seen[uncaught(state)] = true
 		default:
 			k := slices.IndexFunc(d.States[state].Catch, func(c catcher) bool { return covers(c.ErrorEquals, err) })
@@ -405,7 +405,7 @@ func touched(t *testing.T, d definition, events []types.HistoryEvent) map[string
 
 // TestMissingRows proves that rows which leave something out are found out: of
 // the webhook workflow one ordinary delivery exercises two states.
-func TestMissingRows(t *testing.T) {
+func TestMissingRows(t *testing.T) { //nolint:tparallel // what the rows have seen is read when all are done
 	t.Parallel()
 	want := []string{
 		"Bury", "Bury.Retry[0] succeeds", "Bury.Retry[0] is exhausted", "Bury times out", "Bury fails the execution",

@@ -159,12 +159,8 @@ func (r *resolver) resolve(v any) (any, error) {
 		}
 		return out, nil
 	case map[string]any:
-		if len(v) == 1 {
-			for name, arg := range v {
-				if name == "Ref" || name == "Condition" || strings.HasPrefix(name, "Fn::") {
-					return r.intrinsic(name, arg)
-				}
-			}
+		if name, arg, ok := function(v); ok {
+			return r.intrinsic(name, arg)
 		}
 		out := make(map[string]any, len(v))
 		for k, item := range v {
@@ -179,6 +175,16 @@ func (r *resolver) resolve(v any) (any, error) {
 		return out, nil
 	}
 	return v, nil
+}
+
+// function tells a reference or another intrinsic function from a map of data.
+func function(m map[string]any) (name string, arg any, ok bool) {
+	for name, arg := range m {
+		if len(m) == 1 && (name == "Ref" || name == "Condition" || strings.HasPrefix(name, "Fn::")) {
+			return name, arg, true
+		}
+	}
+	return "", nil, false
 }
 
 func (r *resolver) intrinsic(name string, arg any) (any, error) {

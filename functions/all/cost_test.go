@@ -545,7 +545,7 @@ func (c *counter) talk(id string) {
 		c.wait(6 * time.Second)
 		role := []string{"agent", "callee"}[i%2]
 		c.send("addtranscript", http.MethodPost, "/outbound-calls/"+id+"/transcript", "Bearer "+told.Token, "application/json",
-			fmt.Sprintf(`{"turns":[{"turn_id":"%d","role":"%s","content":"Your order will arrive tomorrow before noon, if that suits you.","at":%q}]}`,
+			fmt.Sprintf(`{"turns":[{"turn_id":"%d","role":%q,"content":"Your order will arrive tomorrow before noon, if that suits you.","at":%q}]}`,
 				i, role, c.clock().Format(time.RFC3339)))
 	}
 }
