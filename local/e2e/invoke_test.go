@@ -15,7 +15,7 @@ import (
 
 // TestInvoke: functions run as binaries beside the platform, as `make invoke`
 // runs them, and work on its tables.
-func TestInvoke(t *testing.T) {
+func TestInvoke(t *testing.T) { //nolint:tparallel // two of them build the same binary
 	t.Parallel()
 	u := demo(t, shared)
 	id := u.place(fresh(), nil).CallID
@@ -38,7 +38,7 @@ func TestInvoke(t *testing.T) {
 		{"a task that fails", "settlecall", "", "the function failed", []string{"ms\n\nError: NOT_FOUND: no such call\n\nIts log:\n"}},
 		{"no such function", "makecoffee", "", `there is no function "makecoffee"`, nil},
 	} {
-		t.Run(c.name, func(t *testing.T) { // one after the other: two of them build the same binary
+		t.Run(c.name, func(t *testing.T) {
 			printed := invoke(t, c.function, c.event, c.fails)
 			for _, want := range c.prints {
 				if !strings.Contains(printed, want) {

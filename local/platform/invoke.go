@@ -60,7 +60,7 @@ func Invoke(ctx context.Context, c Config, name, event string, w io.Writer) erro
 		return fmt.Errorf("no platform runs in %s: make run, in another terminal (%w)", c.Dir, err)
 	}
 	binary := filepath.Join("bin", "here", name, "bootstrap")
-	build := exec.CommandContext(ctx, "make", "--no-print-directory", binary)
+	build := exec.CommandContext(ctx, "make", "--no-print-directory", binary) //nolint:gosec // the name is that of a function of the template
 	build.Dir = c.Root
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("build %s: %w\n%s", name, err, out)
