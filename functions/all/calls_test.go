@@ -216,7 +216,7 @@ func TestOrdinaryCallAsksLittleOfLiveKit(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.livekit.Dial = func(q *lk.CreateSIPParticipantRequest) (*lk.SIPParticipantInfo, error) {
-		time.Sleep(1200 * time.Millisecond) // it rings
+		time.Sleep(900 * time.Millisecond) // it rings
 		return w.answer(q)
 	}
 	w.place()
