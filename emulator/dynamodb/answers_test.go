@@ -17,7 +17,7 @@ import (
 )
 
 // answer is a line of testdata/answers.jsonl: a request and what Amazon's DynamoDB Local
-// (version 2.5.2) answered when the lines were sent to it in their order. Where the
+// (version 2.6.1) answered when the lines were sent to it in their order. Where the
 // emulator means to differ, Ours holds its answer and the reason.
 type answer struct {
 	Op      string

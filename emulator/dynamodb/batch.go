@@ -69,7 +69,8 @@ func (db *DB) batchGet(in *batchGetInput) (*batchGetOutput, error) {
 	return out, err
 }
 
-// batchLookups checks a BatchGetItem.
+// batchLookups checks a BatchGetItem: what can be said without the tables, then tables
+// and keys, then projections.
 func (db *DB) batchLookups(in *batchGetInput) (map[string][]*lookup, error) {
 	if err := checkCapacityDetail(in.ReturnConsumedCapacity); err != nil {
 		return nil, err
@@ -77,34 +78,82 @@ func (db *DB) batchLookups(in *batchGetInput) (map[string][]*lookup, error) {
 	if len(in.RequestItems) == 0 {
 		return nil, invalid("BatchGetItem must have some requests set")
 	}
-	lookups := map[string][]*lookup{}
+	names := slices.Sorted(maps.Keys(in.RequestItems))
 	count := 0
-	for _, name := range slices.Sorted(maps.Keys(in.RequestItems)) {
-		request := in.RequestItems[name]
-		if request == nil || len(request.Keys) == 0 {
-			return nil, invalid("The list of keys in RequestItems for BatchGetItem is required: %s has empty list", name)
+	for _, name := range names {
+		if err := in.RequestItems[name].check(name, maxBatchGet-count); err != nil {
+			return nil, err
 		}
-		if count += len(request.Keys); count > maxBatchGet {
-			return nil, invalid("Too many items requested for the BatchGetItem call")
+		count += len(in.RequestItems[name].Keys)
+	}
+	lookups := map[string][]*lookup{}
+	for _, name := range names {
+		t, err := db.table(&name)
+		if err != nil {
+			return nil, err
 		}
-		get := getItemInput{TableName: name, ProjectionExpression: request.ProjectionExpression, ExpressionAttributeNames: request.ExpressionAttributeNames}
-		seen := map[string]bool{}
-		for _, given := range request.Keys {
-			l, err := get.lookup(db)
+		for _, given := range in.RequestItems[name].Keys {
+			key, err := t.key(given)
 			if err != nil {
 				return nil, err
 			}
-			if l.key, err = l.t.key(given); err != nil {
-				return nil, err
-			}
-			if seen[string(l.key)] {
-				return nil, invalid("Provided list of item keys contains duplicates")
-			}
-			seen[string(l.key)] = true
-			lookups[name] = append(lookups[name], l)
+			lookups[name] = append(lookups[name], &lookup{t: t, key: key})
+		}
+	}
+	for _, name := range names {
+		if err := in.RequestItems[name].project(lookups[name]); err != nil {
+			return nil, err
 		}
 	}
 	return lookups, nil
+}
+
+// check checks the part of the request that is about the table of this name, with at most
+// so many keys.
+func (k *keysAndAttributes) check(name string, most int) error {
+	if k != nil {
+		if err := k.names().needExpressions(k.ProjectionExpression, ""); err != nil {
+			return err
+		}
+	}
+	if k == nil || len(k.Keys) == 0 {
+		return invalid("The list of keys in RequestItems for BatchGetItem is required: %s has empty list", name)
+	}
+	for i, key := range k.Keys {
+		if i == most {
+			return invalid("Too many items requested for the BatchGetItem call")
+		}
+		if key == nil {
+			return invalid("The list of keys in RequestItems for BatchGetItem may not contain null or empty values: %s has one or more empty keys", name)
+		}
+		if err := key.check(); err != nil {
+			return err
+		}
+		if slices.ContainsFunc(k.Keys[:i], func(other item) bool { return maps.EqualFunc(key, other, value.equal) }) {
+			return invalid("Provided list of item keys contains duplicates")
+		}
+	}
+	return nil
+}
+
+func (k *keysAndAttributes) names() expressionInput {
+	return expressionInput{ExpressionAttributeNames: k.ExpressionAttributeNames}
+}
+
+// project sets what lookups keep of their items.
+func (k *keysAndAttributes) project(lookups []*lookup) error {
+	s, err := newScope(k.names())
+	if err != nil {
+		return err
+	}
+	paths, err := s.projection(k.ProjectionExpression)
+	for _, l := range lookups {
+		l.paths = paths
+	}
+	if err != nil {
+		return err
+	}
+	return s.checkUsed()
 }
 
 type (
@@ -171,21 +220,30 @@ func (db *DB) batchMutations(in *batchWriteInput) ([]*mutation, error) {
 	if len(in.RequestItems) == 0 {
 		return nil, invalid("BatchWriteItem cannot have a null or no requests set")
 	}
-	var mutations []*mutation
-	for _, name := range slices.Sorted(maps.Keys(in.RequestItems)) {
+	names := slices.Sorted(maps.Keys(in.RequestItems))
+	count := 0
+	for _, name := range names {
 		requests := in.RequestItems[name]
 		if len(requests) == 0 {
 			return nil, invalid("The batch write request list for a table cannot be null or empty: %s", name)
 		}
-		if len(mutations)+len(requests) > maxBatchWrite {
-			return nil, invalid("Too many items requested for the BatchWriteItem call")
+		for _, request := range requests {
+			if count++; count > maxBatchWrite {
+				return nil, invalid("Too many items requested for the BatchWriteItem call")
+			}
+			if err := request.check(); err != nil {
+				return nil, err
+			}
 		}
-		t, err := db.table(name)
+	}
+	var mutations []*mutation
+	for _, name := range names {
+		t, err := db.table(&name)
 		if err != nil {
 			return nil, err
 		}
 		seen := map[string]bool{}
-		for _, request := range requests {
+		for _, request := range in.RequestItems[name] {
 			m, err := request.mutation(t)
 			if err != nil {
 				return nil, err
@@ -200,14 +258,26 @@ func (db *DB) batchMutations(in *batchWriteInput) ([]*mutation, error) {
 	return mutations, nil
 }
 
-func (r writeRequest) mutation(t *table) (*mutation, error) {
+// check checks what can be said without the table.
+func (r writeRequest) check() error {
 	switch {
 	case (r.PutRequest == nil) == (r.DeleteRequest == nil):
-		return nil, invalid("Supplied AttributeValue has more than one datatypes set, must contain exactly one of the supported datatypes")
+		return invalid("Supplied AttributeValue has more than one datatypes set, must contain exactly one of the supported datatypes")
 	case r.PutRequest != nil && r.PutRequest.Item == nil, r.DeleteRequest != nil && r.DeleteRequest.Key == nil:
-		return nil, invalid("The supplied Item contains a null AttributeValue")
-	case r.PutRequest != nil:
-		return (&writeInput{Item: r.PutRequest.Item}).put(t)
+		return invalid("The supplied Item contains a null AttributeValue")
+	case r.DeleteRequest != nil:
+		return r.DeleteRequest.Key.check()
 	}
-	return (&writeInput{Key: r.DeleteRequest.Key}).delete(t)
+	if err := r.PutRequest.Item.check(); err != nil {
+		return err
+	}
+	return checkSize(r.PutRequest.Item)
+}
+
+func (r writeRequest) mutation(t *table) (*mutation, error) {
+	m := &mutation{t: t}
+	if r.PutRequest != nil {
+		return m, m.put(&writeInput{Item: r.PutRequest.Item})
+	}
+	return m, m.delete(&writeInput{Key: r.DeleteRequest.Key})
 }

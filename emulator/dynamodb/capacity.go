@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"maps"
 	"slices"
+	"strings"
 )
 
 // consumedCapacity counts units as the Developer Guide does ("DynamoDB read and write
@@ -108,7 +109,11 @@ func checkEnum(member, given string, allowed ...string) error {
 	if given == "" || slices.Contains(allowed, given) {
 		return nil
 	}
-	return invalid("1 validation error detected: Value '%s' at '%s' failed to satisfy constraint: Member must satisfy enum value set: %v", given, member, allowed)
+	return notIn(member, given, allowed...)
+}
+
+func notIn(member, given string, allowed ...string) error {
+	return invalid("1 validation error detected: Value '%s' at '%s' failed to satisfy constraint: Member must satisfy enum value set: [%s]", given, member, strings.Join(allowed, ", "))
 }
 
 func checkCapacityDetail(given string) error {

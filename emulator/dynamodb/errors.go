@@ -15,6 +15,7 @@ type Error struct {
 	Status  int // HTTP status; 400 if 0
 
 	item    item     // ConditionalCheckFailedException with ReturnValuesOnConditionCheckFailure
+	late    bool     // does not fit the table: in a transaction, the reason of its item
 	reasons []reason // TransactionCanceledException
 }
 
@@ -29,6 +30,13 @@ func (e *Error) Error() string { return e.Type + ": " + e.Message }
 
 func invalid(format string, args ...any) *Error {
 	return &Error{Type: "ValidationException", Message: fmt.Sprintf(format, args...)}
+}
+
+// unfit is an invalid key that the table's definition does not allow.
+func unfit(format string, args ...any) *Error {
+	e := invalid(format, args...)
+	e.late = true
+	return e
 }
 
 func serialization(format string, args ...any) *Error {

@@ -1,19 +1,77 @@
 package dynamodb
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 const (
 	maxOperators = 300
 	maxInList    = 100
 )
 
-// checkCondition refuses a condition that no item could make sense of. The messages and
-// their order are DynamoDB's.
-func checkCondition(parameter string, n *node) error {
-	if operators(n) > maxOperators {
-		return refuse(parameter, "The expression contains too many operators; operator count: %d", maxOperators+1)
+// place is where in an expression a node stands, which decides what functions may.
+type place int
+
+const (
+	asCondition place = iota // must be true or false
+	asOperand                // must have a value
+	assigned                 // behind the = of a SET
+	inAssigned               // deeper inside
+)
+
+// checkWords refuses, in the order of the text, list indexes that are too large, attribute
+// names that are reserved words and functions that must not stand where they do. All
+// further checks come behind it.
+func checkWords(parameter string, n *node, at place) error {
+	for _, part := range n.path {
+		if strings.HasPrefix(part.name, "[") {
+			return refuse(parameter, "List index is not within the allowable range; index: %s", part.name)
+		}
+		if part.name != "" && part.name[0] != '#' && reserved(part.name) {
+			return refuse(parameter, "Attribute name is a reserved keyword; reserved keyword: %s", part.name)
+		}
 	}
-	return checkTruth(parameter, n)
+	if n.call {
+		if err := checkFunctionName(parameter, n, at); err != nil {
+			return err
+		}
+	}
+	switch {
+	case at >= assigned:
+		at = inAssigned
+	case n.op != "AND" && n.op != "OR" && n.op != "NOT":
+		at = asOperand
+	}
+	for _, arg := range n.args {
+		if err := checkWords(parameter, arg, at); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkFunctionName(parameter string, n *node, at place) error {
+	ofUpdates := at >= assigned
+	switch n.op {
+	case "attribute_exists", "attribute_not_exists", "attribute_type", "begins_with", "contains", "size":
+		switch {
+		case ofUpdates:
+			return refuse(parameter, "The function is not allowed in an update expression; function: %s", n.op)
+		case (n.op == "size") != (at == asOperand):
+			return misused(parameter, n)
+		}
+		return nil
+	case "if_not_exists", "list_append":
+		switch {
+		case !ofUpdates:
+			return refuse(parameter, "The function is not allowed in a condition expression; function: %s", n.op)
+		case n.op == "list_append" && at == inAssigned:
+			return misused(parameter, n)
+		}
+		return nil
+	}
+	return refuse(parameter, "Invalid function name; function: %s", n.op)
 }
 
 func operators(n *node) int {
@@ -26,16 +84,20 @@ func operators(n *node) int {
 	return count
 }
 
-// checkTruth checks a node that must be true or false.
-func checkTruth(parameter string, n *node) error {
+// checkTruth resolves the placeholders of a node that must be true or false and refuses
+// what no item could make sense of, one comparison behind the other.
+func (s *scope) checkTruth(parameter string, n *node) error {
 	switch n.op {
 	case "AND", "OR", "NOT":
 		for _, arg := range n.args {
-			if err := checkTruth(parameter, arg); err != nil {
+			if err := s.checkTruth(parameter, arg); err != nil {
 				return err
 			}
 		}
 		return nil
+	}
+	if err := s.resolve(parameter, n); err != nil {
+		return err
 	}
 	if n.call {
 		return checkFunction(parameter, n)
@@ -45,21 +107,20 @@ func checkTruth(parameter string, n *node) error {
 			return err
 		}
 	}
-	if err := checkDistinct(parameter, n); err != nil {
-		return err
-	}
 	switch n.op {
-	case "<", "<=", ">", ">=":
-		return checkKinds(parameter, n, kindS, kindN, kindB)
-	case "BETWEEN":
+	case "<", "<=", ">", ">=", "BETWEEN":
 		if err := checkKinds(parameter, n, kindS, kindN, kindB); err != nil {
 			return err
 		}
+	}
+	if err := checkDistinct(parameter, n); err != nil {
+		return err
+	}
+	switch {
+	case n.op == "BETWEEN":
 		return checkBounds(parameter, n.args[1], n.args[2])
-	case "IN":
-		if len(n.args)-1 > maxInList {
-			return refuse(parameter, "The IN operator is provided with too many operands; number of operands: %d", len(n.args)-1)
-		}
+	case n.op == "IN" && len(n.args)-1 > maxInList:
+		return refuse(parameter, "The IN operator is provided with too many operands; number of operands: %d", len(n.args)-1)
 	}
 	return nil
 }
@@ -68,12 +129,6 @@ func checkTruth(parameter string, n *node) error {
 func checkOperand(parameter string, n *node) error {
 	if !n.call {
 		return nil
-	}
-	if n.op != "size" {
-		if err := checkFunctionName(parameter, n); err != nil {
-			return err
-		}
-		return misused(parameter, n)
 	}
 	if err := checkCount(parameter, n, 1); err != nil {
 		return err
@@ -88,24 +143,8 @@ func misused(parameter string, n *node) error {
 	return refuse(parameter, "The function is not allowed to be used this way in an expression; function: %s", n.op)
 }
 
-func checkFunctionName(parameter string, n *node) error {
-	switch n.op {
-	case "attribute_exists", "attribute_not_exists", "attribute_type", "begins_with", "contains", "size":
-		return nil
-	case "if_not_exists", "list_append":
-		return refuse(parameter, "The function is not allowed in a condition expression; function: %s", n.op)
-	}
-	return refuse(parameter, "Invalid function name; function: %s", n.op)
-}
-
 func checkFunction(parameter string, n *node) error {
-	if err := checkFunctionName(parameter, n); err != nil {
-		return err
-	}
-	switch n.op {
-	case "size":
-		return misused(parameter, n)
-	case "attribute_exists", "attribute_not_exists":
+	if n.op == "attribute_exists" || n.op == "attribute_not_exists" {
 		if err := checkCount(parameter, n, 1); err != nil {
 			return err
 		}

@@ -1,6 +1,9 @@
 package dynamodb
 
-import "strconv"
+import (
+	"slices"
+	"strconv"
+)
 
 const maxExpression = 4096 // bytes (Developer Guide, "Expression parameters" quotas)
 
@@ -27,7 +30,7 @@ func parse[T any](parameter, text string, grammar func(*parser) T) (result T, er
 		}
 	}()
 	p.tokens = lex(text)
-	if len(p.tokens) == 1 {
+	if text == "" {
 		p.failf("The expression can not be empty;")
 	}
 	if len(text) > maxExpression {
@@ -73,14 +76,12 @@ func (p *parser) expect(text string) {
 // unexpected refuses the next token, showing it with its neighbours.
 func (p *parser) unexpected() {
 	t := p.peek()
-	from, to := t.start, len(p.text)
+	from, to := 0, len(p.text)
 	if p.at > 0 {
 		from = p.tokens[p.at-1].start
 	}
 	if p.at+1 < len(p.tokens) && p.tokens[p.at+1].kind != tokenEnd {
 		to = p.tokens[p.at+1].end
-	} else if t.kind != tokenEnd {
-		to = t.end
 	}
 	p.failf(`Syntax error; token: "%s", near: "%s"`, t.text, p.text[from:to])
 }
@@ -109,20 +110,15 @@ func (p *parser) negation() *node {
 	return p.predicate()
 }
 
-// predicate reads a comparison, a function, or a condition in parentheses. What an opening
-// parenthesis begins is known only behind its end: (a) = :b or (a = :b).
+// predicate reads a comparison, a function, or a condition in parentheses.
 func (p *parser) predicate() *node {
-	var left *node
-	if p.accept("(") {
-		left = p.close(p.condition())
-		if left.isCondition() {
-			return left
-		}
-	} else {
-		left = p.operand()
+	if p.peek().is("(") && !p.operandInParentheses() {
+		p.at++
+		return p.close(p.condition())
 	}
+	left := p.comparand()
 	switch t := p.peek(); {
-	case t.is("="), t.is("<>"), t.is("<"), t.is("<="), t.is(">"), t.is(">="):
+	case t.isComparator():
 		p.at++
 		return &node{op: t.text, args: []*node{left, p.comparand()}}
 	case p.accept("BETWEEN"):
@@ -134,33 +130,37 @@ func (p *parser) predicate() *node {
 		in := &node{op: "IN", args: append([]*node{left}, p.list(p.comparand)...)}
 		p.expect(")")
 		return in
-	case left.call, p.peek().is(")") && p.depth() > 0:
-		return left // a function may be the whole condition; (a) is decided by the caller
+	case left.call && !left.group:
+		return left // a function may be the whole condition
 	}
 	p.unexpected()
 	return nil
 }
 
-// depth counts the parentheses open before the next token.
-func (p *parser) depth() int {
-	depth := 0
-	for _, t := range p.tokens[:p.at] {
-		if t.is("(") {
+// operandInParentheses reports what the next token, an opening parenthesis, begins: a path or
+// value, or a condition. A function may be either; then what comes behind the end says so.
+func (p *parser) operandInParentheses() bool {
+	depth, calls := 0, false
+	for i, t := range p.tokens[p.at:] {
+		switch {
+		case t.is("("):
 			depth++
-		} else if t.is(")") {
+			calls = calls || i > 0 && p.tokens[p.at+i-1].kind == tokenWord
+		case t.is(")"):
 			depth--
+		case t.kind == tokenEnd, !calls && (t.isKeyword() || t.isComparator() || t.is(",")):
+			return false
+		}
+		if depth == 0 {
+			behind := p.tokens[p.at+i+1]
+			return !calls || behind.isComparator() || behind.is("BETWEEN") || behind.is("IN")
 		}
 	}
-	return depth
+	return false
 }
 
-// isCondition reports whether n is true or false, not an operand.
-func (n *node) isCondition() bool {
-	switch n.op {
-	case "path", "value", "size":
-		return false
-	}
-	return true
+func (t token) isComparator() bool {
+	return t.kind == tokenMark && slices.Contains([]string{"=", "<>", "<", "<=", ">", ">="}, t.text)
 }
 
 func (p *parser) comparand() *node {
@@ -185,6 +185,9 @@ func (p *parser) operand() *node {
 		p.at++
 		return &node{op: "value", name: t.text}
 	case tokenWord:
+		if t.isKeyword() {
+			p.unexpected()
+		}
 		if p.tokens[p.at+1].is("(") {
 			p.at += 2
 			call := &node{op: t.text, call: true, args: p.list(p.comparand)}
@@ -220,11 +223,12 @@ func (p *parser) path() path {
 				p.unexpected()
 			}
 			digits := p.next().text
+			p.expect("]")
 			index, err := strconv.ParseInt(digits, 10, 32)
 			if err != nil {
-				p.failf("List index is not within the allowable range; index: [%s]", digits)
+				result = append(result, step{name: "[" + digits + "]"}) // refused with the words
+				continue
 			}
-			p.expect("]")
 			result = append(result, step{index: int(index)})
 		default:
 			return result

@@ -1,8 +1,6 @@
 package dynamodb
 
 import (
-	"encoding/json"
-	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -11,34 +9,7 @@ import (
 // expressionInput are the members that requests with expressions share.
 type expressionInput struct {
 	ExpressionAttributeNames  map[string]string
-	ExpressionAttributeValues expressionValues
-}
-
-// expressionValues are attribute values by placeholder.
-type expressionValues map[string]value
-
-// UnmarshalJSON says in its errors which placeholder's value is refused.
-func (e *expressionValues) UnmarshalJSON(data []byte) error {
-	var raw map[string]json.RawMessage
-	if err := json.Unmarshal(data, &raw); err != nil {
-		return decodeError(err)
-	}
-	if raw == nil {
-		return nil
-	}
-	*e = expressionValues{}
-	for _, name := range slices.Sorted(maps.Keys(raw)) {
-		var v value
-		if err := v.UnmarshalJSON(raw[name]); err != nil {
-			refused, ok := errors.AsType[*Error](err)
-			if ok && refused.Type == "ValidationException" {
-				return invalid("ExpressionAttributeValues contains invalid value: %s for key %s", refused.Message, name)
-			}
-			return err
-		}
-		(*e)[name] = v
-	}
-	return nil
+	ExpressionAttributeValues map[string]value
 }
 
 // scope resolves the placeholders of a request's expressions and keeps account of those
@@ -55,46 +26,60 @@ const (
 	maxAttributeName = 64<<10 - 1 // bytes
 )
 
-// newScope checks the placeholders' own form. expressions are those of the request that
-// may use values, nil where it has not; absent says so if it has none.
-func newScope(in expressionInput, projection *string, absent string, expressions ...*string) (*scope, error) {
+// needExpressions refuses placeholders in a request without the expressions, of those
+// given, that could use them; nil are those it has not. absent says that of the values.
+func (in expressionInput) needExpressions(projection *string, absent string, expressions ...*string) error {
 	used := slices.ContainsFunc(expressions, func(e *string) bool { return e != nil })
 	switch {
 	case in.ExpressionAttributeNames != nil && !used && projection == nil:
-		return nil, invalid("ExpressionAttributeNames can only be specified when using expressions")
+		return invalid("ExpressionAttributeNames can only be specified when using expressions")
 	case in.ExpressionAttributeValues != nil && !used:
-		return nil, invalid("ExpressionAttributeValues can only be specified when using expressions: %s", absent)
-	case in.ExpressionAttributeNames != nil && len(in.ExpressionAttributeNames) == 0:
-		return nil, invalid("ExpressionAttributeNames must not be empty")
-	case in.ExpressionAttributeValues != nil && len(in.ExpressionAttributeValues) == 0:
-		return nil, invalid("ExpressionAttributeValues must not be empty")
+		return invalid("ExpressionAttributeValues can only be specified when using expressions: %s", absent)
 	}
-	for name, attribute := range in.ExpressionAttributeNames {
-		if !isPlaceholder(name, tokenName) {
-			return nil, invalid(`ExpressionAttributeNames contains invalid key: Syntax error; key: "%s"`, name)
+	return nil
+}
+
+// newScope checks the placeholders' own form.
+func newScope(in expressionInput) (*scope, error) {
+	if err := checkPlaceholders("ExpressionAttributeNames", in.ExpressionAttributeNames, tokenName); err != nil {
+		return nil, err
+	}
+	if err := checkPlaceholders("ExpressionAttributeValues", in.ExpressionAttributeValues, tokenValue); err != nil {
+		return nil, err
+	}
+	for _, name := range slices.Sorted(maps.Keys(in.ExpressionAttributeValues)) {
+		if problem := in.ExpressionAttributeValues[name].problem; problem != nil {
+			return nil, invalid("ExpressionAttributeValues contains invalid value: %s for key %s", problem.Message, name)
 		}
-		if attribute == "" {
+	}
+	for _, name := range slices.Sorted(maps.Keys(in.ExpressionAttributeNames)) {
+		switch attribute := in.ExpressionAttributeNames[name]; {
+		case attribute == "":
 			return nil, invalid("ExpressionAttributeNames contains invalid value: Empty attribute name for key %s", name)
-		}
-		if len(attribute) > maxAttributeName {
+		case len(attribute) > maxAttributeName:
 			return nil, invalid("ExpressionAttributeNames contains invalid value: Attribute name is too large, must be less than 65536 bytes for key %s", name)
-		}
-		if len(name) > maxPlaceholder {
-			return nil, invalid("ExpressionAttributeNames contains invalid key: The expression attribute map contains a key that is too long; size of key: %d", len(name))
-		}
-	}
-	for name := range in.ExpressionAttributeValues {
-		if !isPlaceholder(name, tokenValue) {
-			return nil, invalid(`ExpressionAttributeValues contains invalid key: Syntax error; key: "%s"`, name)
-		}
-		if len(name) > maxPlaceholder {
-			return nil, invalid("ExpressionAttributeValues contains invalid key: The expression attribute map contains a key that is too long; size of key: %d", len(name))
 		}
 	}
 	return &scope{
 		names: in.ExpressionAttributeNames, values: in.ExpressionAttributeValues,
 		usedNames: map[string]bool{}, usedValues: map[string]bool{},
 	}, nil
+}
+
+// checkPlaceholders checks the placeholders that member defines, which are of kind k.
+func checkPlaceholders[V any](member string, defined map[string]V, k tokenKind) error {
+	if defined != nil && len(defined) == 0 {
+		return invalid("%s must not be empty", member)
+	}
+	for _, name := range slices.Sorted(maps.Keys(defined)) {
+		if !isPlaceholder(name, k) {
+			return invalid(`%s contains invalid key: Syntax error; key: "%s"`, member, name)
+		}
+		if len(name) > maxPlaceholder {
+			return invalid("%s contains invalid key: The expression attribute map contains a key that is too long; size of key: %d", member, len(name))
+		}
+	}
+	return nil
 }
 
 func isPlaceholder(text string, k tokenKind) bool {
@@ -147,17 +132,30 @@ func (s *scope) resolve(parameter string, n *node) error {
 
 func (s *scope) resolvePath(parameter string, p path) error {
 	for i, part := range p {
-		switch {
-		case part.name == "":
-		case part.name[0] == '#':
-			attribute, found := s.names[part.name]
-			if !found {
-				return refuse(parameter, "An expression attribute name used in the document path is not defined; attribute name: %s", part.name)
+		if part.name == "" || part.name[0] != '#' {
+			continue
+		}
+		attribute, found := s.names[part.name]
+		if !found {
+			return refuse(parameter, "An expression attribute name used in the document path is not defined; attribute name: %s", part.name)
+		}
+		s.usedNames[part.name] = true
+		p[i].name = attribute
+	}
+	return nil
+}
+
+// resolvePaths resolves paths, the last first, and refuses those of which one contains
+// another, or that need one value to be both a list and a map.
+func (s *scope) resolvePaths(parameter string, paths []path) error {
+	for i, a := range slices.Backward(paths) {
+		if err := s.resolvePath(parameter, a); err != nil {
+			return err
+		}
+		for _, b := range slices.Backward(paths[i+1:]) {
+			if err := overlap(parameter, a, b); err != nil {
+				return err
 			}
-			s.usedNames[part.name] = true
-			p[i].name = attribute
-		case reserved(part.name):
-			return refuse(parameter, "Attribute name is a reserved keyword; reserved keyword: %s", part.name)
 		}
 	}
 	return nil
@@ -172,10 +170,13 @@ func (s *scope) condition(parameter string, text *string) (*node, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.resolve(parameter, n); err != nil {
+	if err := checkWords(parameter, n, asCondition); err != nil {
 		return nil, err
 	}
-	return n, checkCondition(parameter, n)
+	if operators(n) > maxOperators {
+		return nil, refuse(parameter, "The expression contains too many operators; operator count: %d", maxOperators+1)
+	}
+	return n, s.checkTruth(parameter, n)
 }
 
 // projection parses and checks a ProjectionExpression; nil text is no projection.
@@ -190,25 +191,12 @@ func (s *scope) projection(text *string) ([]path, error) {
 	}
 	var paths []path
 	for _, n := range nodes {
-		if err := s.resolve(parameter, n); err != nil {
+		if err := checkWords(parameter, n, asOperand); err != nil {
 			return nil, err
 		}
 		paths = append(paths, n.path)
 	}
-	return paths, checkOverlap(parameter, paths)
-}
-
-// checkOverlap refuses paths of which one contains another, or that need one value to be
-// both a list and a map.
-func checkOverlap(parameter string, paths []path) error {
-	for i, b := range paths {
-		for _, a := range paths[:i] {
-			if err := overlap(parameter, a, b); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
+	return paths, s.resolvePaths(parameter, paths)
 }
 
 func overlap(parameter string, a, b path) error {

@@ -12,34 +12,50 @@ type keyTerm struct {
 }
 
 // keyCondition returns the span of stored keys that a checked KeyConditionExpression
-// selects from a table or index with the given keys.
-func keyCondition(keys keySchema, n *node) (keySpan, error) {
-	terms, err := keyTerms(n)
-	if err != nil {
-		return keySpan{}, err
+// selects from the page's table or index.
+func (p *page) keyCondition(n *node) (keySpan, error) {
+	keys := p.keys
+	for _, q := range n.paths() {
+		if len(q) > 1 {
+			return keySpan{}, notScalar(q)
+		}
 	}
 	byName := map[string]keyTerm{}
-	for _, term := range terms {
-		if _, twice := byName[term.attribute]; twice {
-			return keySpan{}, invalid("KeyConditionExpressions must only contain one condition per key")
-		}
-		byName[term.attribute] = term
+	if err := keyTerms(n, byName); err != nil {
+		return keySpan{}, err
 	}
-	if len(terms) > 2 {
+	if len(byName) > 2 {
 		return keySpan{}, invalid("Conditions can be of length 1 or 2 only")
 	}
 	hash, found := byName[keys.Hash.Name]
+	if len(byName) == 2 && keys.Range.Name == "" {
+		return keySpan{}, unsupportedKey()
+	}
+	if !found {
+		return keySpan{}, missedKey()
+	}
+	if err := hash.checkKind(keys.Hash); err != nil {
+		return keySpan{}, err
+	}
+	if hash.op != "=" {
+		return keySpan{}, unsupportedKey()
+	}
 	sort, sorted := byName[keys.Range.Name]
-	if !found || len(terms) == 2 && !sorted && keys.Range.Name != "" {
-		return keySpan{}, invalid("Query condition missed key schema element")
-	}
-	if hash.op != "=" || len(terms) == 2 && !sorted {
-		return keySpan{}, invalid("Query key condition not supported")
-	}
-	for _, key := range keys.attributes() {
-		if err := byName[key.Name].check(key); err != nil {
+	switch {
+	case len(byName) == 2 && !sorted:
+		return keySpan{}, missedKey()
+	case sorted:
+		if err := sort.checkKind(keys.Range); err != nil {
 			return keySpan{}, err
 		}
+	}
+	for _, key := range keys.attributes() {
+		if slices.ContainsFunc(byName[key.Name].values, func(v value) bool { return v.text == "" }) {
+			return keySpan{}, invalid("%s", p.emptyKey(key))
+		}
+	}
+	if slices.ContainsFunc(sort.values, func(v value) bool { return len(v.text) > maxRangeSize }) {
+		return keySpan{}, invalid("One or more parameter values were invalid: Aggregated size of all range keys has exceeded the size limit of 1024 bytes")
 	}
 	prefix := appendKey(nil, hash.values[0])
 	if !sorted {
@@ -48,19 +64,34 @@ func keyCondition(keys keySchema, n *node) (keySpan, error) {
 	return sort.span(prefix), nil
 }
 
+func missedKey() error { return invalid("Query condition missed key schema element") }
+
+func unsupportedKey() error { return invalid("Query key condition not supported") }
+
 // keyTerms takes a condition apart at its ANDs.
-func keyTerms(n *node) ([]keyTerm, error) {
-	switch n.op {
-	case "AND":
-		left, err := keyTerms(n.args[0])
-		if err != nil {
-			return nil, err
+func keyTerms(n *node, byName map[string]keyTerm) error {
+	if n.op == "AND" {
+		if err := keyTerms(n.args[0], byName); err != nil {
+			return err
 		}
-		right, err := keyTerms(n.args[1])
-		return append(left, right...), err
+		return keyTerms(n.args[1], byName)
+	}
+	term, err := n.keyTerm()
+	if err != nil {
+		return err
+	}
+	if _, twice := byName[term.attribute]; twice {
+		return invalid("KeyConditionExpressions must only contain one condition per key")
+	}
+	byName[term.attribute] = term
+	return nil
+}
+
+func (n *node) keyTerm() (keyTerm, error) {
+	switch n.op {
 	case "=", "<", "<=", ">", ">=", "BETWEEN", "begins_with":
 	default:
-		return nil, invalid("Invalid operator used in KeyConditionExpression: %s", n.op)
+		return keyTerm{}, invalid("Invalid operator used in KeyConditionExpression: %s", n.op)
 	}
 	args, op := n.args, n.op
 	if mirrored, can := map[string]string{"=": "=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}[op]; can && args[0].isValue() && args[1].isPath() {
@@ -68,38 +99,32 @@ func keyTerms(n *node) ([]keyTerm, error) {
 	}
 	for _, arg := range args {
 		if arg.call {
-			return nil, invalid("KeyConditionExpressions cannot contain nested operations")
+			return keyTerm{}, invalid("KeyConditionExpressions cannot contain nested operations")
 		}
 	}
 	hasPath := slices.ContainsFunc(args, (*node).isPath)
 	switch {
 	case !hasPath:
-		return nil, invalid("Invalid condition in KeyConditionExpression: No key attribute specified")
+		return keyTerm{}, invalid("Invalid condition in KeyConditionExpression: No key attribute specified")
 	case !args[0].isPath():
-		return nil, invalid("Invalid condition in KeyConditionExpression: %s operator must have the key attribute as its first operand", op)
+		return keyTerm{}, invalid("Invalid condition in KeyConditionExpression: %s operator must have the key attribute as its first operand", op)
 	case !args[1].isValue() || !args[len(args)-1].isValue():
-		return nil, invalid("Invalid condition in KeyConditionExpression: Multiple attribute names used in one condition")
-	}
-	if len(args[0].path) > 1 {
-		return nil, notScalar(args[0].path)
+		return keyTerm{}, invalid("Invalid condition in KeyConditionExpression: Multiple attribute names used in one condition")
 	}
 	term := keyTerm{attribute: args[0].path[0].name, op: op}
 	for _, arg := range args[1:] {
 		term.values = append(term.values, arg.value)
 	}
-	return []keyTerm{term}, nil
+	return term, nil
 }
 
 func notScalar(p path) error {
 	return invalid("Key attributes must be scalars; list random access '[]' and map lookup '.' are not allowed: Key: %s", p[0].name)
 }
 
-func (k keyTerm) check(key keyAttribute) error {
+func (k keyTerm) checkKind(key keyAttribute) error {
 	if slices.ContainsFunc(k.values, func(v value) bool { return v.kind != key.Kind }) {
 		return invalid("One or more parameter values were invalid: Condition parameter type does not match schema type")
-	}
-	if slices.ContainsFunc(k.values, func(v value) bool { return v.text == "" }) {
-		return invalid("One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an empty %s value. Key: %s", emptyKind(key.Kind), key.Name)
 	}
 	return nil
 }

@@ -2,8 +2,10 @@ package dynamodb
 
 import (
 	"bytes"
+	"fmt"
 	"hash/fnv"
 	"slices"
+	"strings"
 
 	"go.etcd.io/bbolt"
 )
@@ -13,7 +15,7 @@ const maxPage = 1 << 20 // bytes of items that one Query or Scan evaluates
 // scanInput is the request of Query and of Scan.
 type scanInput struct {
 	expressionInput
-	TableName              string
+	TableName              *string
 	IndexName              *string
 	ConsistentRead         bool
 	KeyConditionExpression *string
@@ -58,35 +60,44 @@ func (s keySpan) contains(key []byte) bool {
 	return bytes.Compare(key, s.low) >= 0 && (s.high == nil || bytes.Compare(key, s.high) < 0)
 }
 
+// query checks in the order in which DynamoDB does; scan has another.
 func (db *DB) query(in *scanInput) (*scanOutput, error) {
-	p, err := db.page(in, "querying")
+	p, err := db.page(in)
 	if err != nil {
 		return nil, err
 	}
-	s, err := newScope(in.expressionInput, in.ProjectionExpression, "FilterExpression and KeyConditionExpression are null", in.KeyConditionExpression, in.FilterExpression)
+	if err := p.setLimit(in.Limit); err != nil {
+		return nil, err
+	}
+	if err := p.setIndex(in.IndexName); err != nil {
+		return nil, err
+	}
+	if err := in.needExpressions(in.ProjectionExpression, "FilterExpression and KeyConditionExpression are null", in.KeyConditionExpression, in.FilterExpression); err != nil {
+		return nil, err
+	}
+	condition, err := p.parse(in)
 	if err != nil {
 		return nil, err
 	}
-	if in.KeyConditionExpression == nil {
+	if condition == nil {
 		return nil, invalid("Either the KeyConditions or KeyConditionExpression parameter must be specified in the request.")
 	}
-	if err := p.expressions(s, in); err != nil {
+	if err := p.checkScalarKeys(); err != nil {
 		return nil, err
 	}
-	condition, err := s.condition(keyParameter, in.KeyConditionExpression)
-	if err != nil {
-		return nil, err
+	if p.index != nil && in.ConsistentRead {
+		return nil, invalid("Consistent read cannot be true when querying a GSI")
 	}
-	if err := s.checkUsed(); err != nil {
-		return nil, err
-	}
-	if p.span, err = keyCondition(p.keys, condition); err != nil {
-		return nil, err
-	}
-	if err := p.checkFilterKeys(); err != nil {
+	if p.span, err = p.keyCondition(condition); err != nil {
 		return nil, err
 	}
 	if err := p.startAfter(in.ExclusiveStartKey); err != nil {
+		return nil, err
+	}
+	if err := p.checkFilter(); err != nil {
+		return nil, err
+	}
+	if err := p.checkSelect(in); err != nil {
 		return nil, err
 	}
 	p.reverse = in.ScanIndexForward != nil && !*in.ScanIndexForward
@@ -94,31 +105,42 @@ func (db *DB) query(in *scanInput) (*scanOutput, error) {
 }
 
 func (db *DB) scan(in *scanInput) (*scanOutput, error) {
-	p, err := db.page(in, "scanning")
+	p, err := db.page(in)
 	if err != nil {
 		return nil, err
 	}
-	if err := p.segment(in.Segment, in.TotalSegments); err != nil {
+	if err := p.setIndex(in.IndexName); err != nil {
 		return nil, err
 	}
-	s, err := newScope(in.expressionInput, in.ProjectionExpression, "FilterExpression is null", in.FilterExpression)
-	if err != nil {
+	if p.index != nil && in.ConsistentRead {
+		return nil, invalid("Consistent read cannot be true when scanning a GSI")
+	}
+	if err := in.needExpressions(in.ProjectionExpression, "FilterExpression is null", in.FilterExpression); err != nil {
 		return nil, err
 	}
-	if err := p.expressions(s, in); err != nil {
+	if err := p.setLimit(in.Limit); err != nil {
 		return nil, err
 	}
-	if err := s.checkUsed(); err != nil {
+	if _, err := p.parse(in); err != nil {
 		return nil, err
 	}
 	if err := p.startAfter(in.ExclusiveStartKey); err != nil {
 		return nil, err
 	}
+	if err := p.checkSelect(in); err != nil {
+		return nil, err
+	}
+	if err := p.segment(in.Segment, in.TotalSegments); err != nil {
+		return nil, err
+	}
+	if err := p.checkScalarKeys(); err != nil {
+		return nil, err
+	}
 	return db.readPage(p, in)
 }
 
-// page checks what Query and Scan have in common, all but the expressions.
-func (db *DB) page(in *scanInput, doing string) (*page, error) {
+// page begins a page of the request's table.
+func (db *DB) page(in *scanInput) (*page, error) {
 	if err := checkCapacityDetail(in.ReturnConsumedCapacity); err != nil {
 		return nil, err
 	}
@@ -126,25 +148,48 @@ func (db *DB) page(in *scanInput, doing string) (*page, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &page{t: t, keys: t.Keys, count: in.Select == "COUNT"}
-	if in.IndexName != nil {
-		ix, err := t.index(*in.IndexName)
-		if err != nil {
-			return nil, err
-		}
-		p.index, p.keys = &ix, ix.Keys
-		if in.ConsistentRead {
-			return nil, invalid("Consistent read cannot be true when %s a GSI", doing)
-		}
-	}
-	if in.Limit != nil {
-		if p.limit = *in.Limit; p.limit < 1 {
-			return nil, invalid("Limit must be greater than or equal to 1")
-		}
-	}
-	return p, p.checkSelect(in)
+	return &page{t: t, keys: t.Keys, count: in.Select == "COUNT"}, nil
 }
 
+func (p *page) setLimit(limit *int) error {
+	if limit == nil {
+		return nil
+	}
+	if p.limit = *limit; p.limit < 1 {
+		return invalid("Limit must be greater than or equal to 1")
+	}
+	return nil
+}
+
+func (p *page) setIndex(name *string) error {
+	if name == nil {
+		return nil
+	}
+	ix, err := p.t.index(*name)
+	p.index, p.keys = &ix, ix.Keys
+	return err
+}
+
+// parse resolves the expressions and returns the key condition, nil if there is none.
+func (p *page) parse(in *scanInput) (*node, error) {
+	s, err := newScope(in.expressionInput)
+	if err != nil {
+		return nil, err
+	}
+	if p.filter, err = s.condition("FilterExpression", in.FilterExpression); err != nil {
+		return nil, err
+	}
+	if p.paths, err = s.projection(in.ProjectionExpression); err != nil {
+		return nil, err
+	}
+	condition, err := s.condition(keyParameter, in.KeyConditionExpression)
+	if err != nil {
+		return nil, err
+	}
+	return condition, s.checkUsed()
+}
+
+// checkSelect refuses what the request selects and the table or index does not hold.
 func (p *page) checkSelect(in *scanInput) error {
 	projected := in.ProjectionExpression != nil
 	switch in.Select {
@@ -170,26 +215,8 @@ func (p *page) checkSelect(in *scanInput) error {
 	default:
 		return invalid("Select must be ALL_ATTRIBUTES, ALL_PROJECTED_ATTRIBUTES, COUNT, or SPECIFIC_ATTRIBUTES")
 	}
-	return nil
-}
-
-// expressions resolves filter and projection, and refuses what an index does not hold.
-func (p *page) expressions(s *scope, in *scanInput) error {
-	var err error
-	if p.filter, err = s.condition("FilterExpression", in.FilterExpression); err != nil {
-		return err
-	}
-	if p.paths, err = s.projection(in.ProjectionExpression); err != nil {
-		return err
-	}
-	if p.index == nil {
-		return nil
-	}
 	if absent := p.absent(p.paths); absent != nil {
 		return invalid("One or more parameter values were invalid: Global secondary index %s does not project %s", p.index.Name, absent)
-	}
-	if absent := p.absent(p.filter.paths()); absent != nil && in.KeyConditionExpression != nil {
-		return invalid("One or more parameter values were invalid: Secondary index %s does not project one or more filter attributes: %s", p.index.Name, absent)
 	}
 	return nil
 }
@@ -198,10 +225,11 @@ func (p *page) expressions(s *scope, in *scanInput) error {
 func (p *page) absent(paths []path) path {
 	var names path
 	for _, q := range paths {
-		if !p.t.projects(*p.index, q[0].name) {
+		if p.index != nil && !p.t.projects(*p.index, q[0].name) && !slices.Contains(names, q[0]) {
 			names = append(names, q[0])
 		}
 	}
+	slices.SortFunc(names, func(a, b step) int { return strings.Compare(a.name, b.name) })
 	return names
 }
 
@@ -218,14 +246,25 @@ func (n *node) paths() []path {
 	return all
 }
 
-func (p *page) checkFilterKeys() error {
+// checkScalarKeys refuses a filter that looks for something inside a key attribute.
+func (p *page) checkScalarKeys() error {
 	for _, q := range p.filter.paths() {
-		if p.keys.has(q[0].name) && len(q) > 1 {
+		if len(q) > 1 && (p.keys.has(q[0].name) || p.t.Keys.has(q[0].name)) {
 			return notScalar(q)
 		}
+	}
+	return nil
+}
+
+// checkFilter refuses a filter of a Query that names its keys, or what the index does not hold.
+func (p *page) checkFilter() error {
+	for _, q := range p.filter.paths() {
 		if p.keys.has(q[0].name) {
 			return invalid("Filter Expression can only contain non-primary key attributes: Primary key attribute: %s", q[0].name)
 		}
+	}
+	if absent := p.absent(p.filter.paths()); absent != nil {
+		return invalid("One or more parameter values were invalid: Secondary index %s does not project one or more filter attributes: %s", p.index.Name, absent)
 	}
 	return nil
 }
@@ -261,6 +300,9 @@ func (p *page) startAfter(given item) error {
 	if given == nil {
 		return nil
 	}
+	if err := given.check(); err != nil {
+		return err
+	}
 	needed := p.t.Keys.attributes()
 	if p.index != nil {
 		for _, key := range p.index.Keys.attributes() {
@@ -279,7 +321,7 @@ func (p *page) startAfter(given item) error {
 		case v.kind != key.Kind:
 			return invalid("Type mismatch for attribute to update")
 		case v.text == "":
-			return invalid("The query can return at most one row and cannot be restarted. The provided starting key is invalid: One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an empty %s value. Key: %s", emptyKind(v.kind), key.Name)
+			return p.emptyStart(key)
 		}
 	}
 	p.start = p.keys.encode(given)
@@ -290,6 +332,24 @@ func (p *page) startAfter(given item) error {
 		return invalid("The provided starting key does not match the range key predicate")
 	}
 	return nil
+}
+
+// emptyStart refuses a starting key because of an empty value.
+func (p *page) emptyStart(key keyAttribute) error {
+	beginning := "The provided starting key is invalid: "
+	if key.Name == p.t.Keys.Hash.Name || key.Name == p.keys.Hash.Name {
+		beginning = "The query can return at most one row and cannot be restarted. " + beginning
+	}
+	return invalid("%s%s", beginning, p.emptyKey(key))
+}
+
+// emptyKey says that the value given for a key of the table or index is empty.
+func (p *page) emptyKey(key keyAttribute) string {
+	empty := fmt.Sprintf("The AttributeValue for a key attribute cannot contain an empty %s value.", emptyKind(key.Kind))
+	if p.index != nil && p.keys.has(key.Name) {
+		return fmt.Sprintf("One or more parameter values are not valid. A value specified for a secondary index key is not supported. %s IndexName: %s, IndexKey: %s", empty, p.index.Name, key.Name)
+	}
+	return fmt.Sprintf("One or more parameter values are not valid. %s Key: %s", empty, key.Name)
 }
 
 func (db *DB) readPage(p *page, in *scanInput) (*scanOutput, error) {
@@ -322,6 +382,7 @@ func (db *DB) readPage(p *page, in *scanInput) (*scanOutput, error) {
 func (p *page) read(c *bbolt.Cursor) (out *scanOutput, size int, err error) {
 	items := []item{}
 	out = &scanOutput{}
+	single := p.index == nil && p.keys.Range.Name == "" && p.span.low != nil // one item, and no page behind it
 	for key, encoded := p.first(c); key != nil && p.span.contains(key); key, encoded = p.next(c) {
 		it, err := decodeItem(encoded)
 		if err != nil {
@@ -336,7 +397,7 @@ func (p *page) read(c *bbolt.Cursor) (out *scanOutput, size int, err error) {
 			out.Count++
 			items = append(items, keep(it, p.paths))
 		}
-		if out.ScannedCount == p.limit || size > maxPage {
+		if (out.ScannedCount == p.limit || size > maxPage) && !single {
 			out.LastEvaluatedKey = p.lastKey(it)
 			break
 		}

@@ -4,7 +4,7 @@ import "go.etcd.io/bbolt"
 
 type getItemInput struct {
 	ExpressionAttributeNames map[string]string
-	TableName                string
+	TableName                *string
 	Key                      item
 	ConsistentRead           bool
 	ProjectionExpression     *string
@@ -25,25 +25,26 @@ type lookup struct {
 
 // lookup checks the request, all but its key.
 func (in *getItemInput) lookup(db *DB) (*lookup, error) {
+	if err := checkTableName(in.TableName); err != nil {
+		return nil, err
+	}
+	names := expressionInput{ExpressionAttributeNames: in.ExpressionAttributeNames}
+	if err := names.needExpressions(in.ProjectionExpression, ""); err != nil {
+		return nil, err
+	}
 	t, err := db.table(in.TableName)
 	if err != nil {
 		return nil, err
 	}
-	paths, err := onlyProjection(in.ExpressionAttributeNames, in.ProjectionExpression)
-	return &lookup{t: t, paths: paths}, err
-}
-
-// onlyProjection resolves the projection of a request that has no other expression.
-func onlyProjection(names map[string]string, text *string) ([]path, error) {
-	s, err := newScope(expressionInput{ExpressionAttributeNames: names}, text, "")
+	s, err := newScope(names)
 	if err != nil {
 		return nil, err
 	}
-	paths, err := s.projection(text)
+	paths, err := s.projection(in.ProjectionExpression)
 	if err != nil {
 		return nil, err
 	}
-	return paths, s.checkUsed()
+	return &lookup{t: t, paths: paths}, s.checkUsed()
 }
 
 func (db *DB) getItem(in *getItemInput) (*getItemOutput, error) {

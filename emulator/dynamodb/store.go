@@ -116,6 +116,9 @@ func (t *table) key(given item) ([]byte, error) {
 	if given == nil {
 		return nil, invalid("Cannot have null key for GetItem, DeleteItem, or UpdateItem")
 	}
+	if err := given.check(); err != nil {
+		return nil, err
+	}
 	if len(given) != len(t.Keys.attributes()) {
 		return nil, invalid("The number of conditions on the keys is invalid")
 	}
@@ -135,11 +138,11 @@ func (t *table) checkKeys(it item) error {
 		case !v.isKey():
 			return invalid("Invalid attribute value type")
 		case v.kind != key.Kind:
-			return invalid("One or more parameter values were invalid: Type mismatch for key")
+			return unfit("One or more parameter values were invalid: Type mismatch for key")
 		case v.text == "":
 			return invalid("One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an empty %s value. Key: %s", emptyKind(v.kind), key.Name)
 		case len(v.text) > keyLimit(t.Keys, key):
-			return invalid("Hash primary key values must be under 2048 bytes, and range primary key values must be under 1024 bytes")
+			return unfit("Hash primary key values must be under 2048 bytes, and range primary key values must be under 1024 bytes")
 		}
 	}
 	return nil
@@ -173,7 +176,7 @@ func (t *table) checkIndexKeys(it item, byUpdate bool) error {
 			case !v.isKey():
 				return invalid("Invalid attribute value type")
 			case v.kind != key.Kind:
-				return invalid("One or more parameter values were invalid: Type mismatch for Index Key")
+				return unfit("One or more parameter values were invalid: Type mismatch for Index Key")
 			case v.text == "" && byUpdate:
 				return invalid("One or more parameter values are not valid. The update expression attempted to update a secondary index key to a value that is not supported. The AttributeValue for a key attribute cannot contain an empty %s value.", emptyKind(v.kind))
 			case v.text == "":
@@ -191,19 +194,21 @@ func (t *table) checkItem(it item) error {
 	if it == nil {
 		return invalid("Item to put in PutItem cannot be null")
 	}
+	if err := it.check(); err != nil {
+		return err
+	}
 	if err := t.checkKeys(it); err != nil {
 		return err
 	}
-	for name, v := range it {
-		switch {
-		case name == "":
-			return invalid("Empty attribute name")
-		case len(name) > maxAttributeName:
-			return invalid("Attribute name is too large, must be less than 65536 bytes")
-		case v.depth() >= maxDepth:
+	for _, v := range it {
+		if v.depth() >= maxDepth {
 			return invalid("Nesting Levels have exceeded supported limits: Attributes in the item have nested levels beyond supported limit")
 		}
 	}
+	return checkSize(it)
+}
+
+func checkSize(it item) error {
 	if it.size() > maxItemSize {
 		return invalid("Item size has exceeded the maximum allowed size")
 	}

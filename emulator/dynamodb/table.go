@@ -282,12 +282,19 @@ func checkProjection(p projection) error {
 	return nil
 }
 
+func checkTableName(name *string) error {
+	if name == nil {
+		return invalid("Value null at 'tableName' failed to satisfy constraint: Member must not be null")
+	}
+	return checkName(*name)
+}
+
 // table finds a table by the name in a request.
-func (db *DB) table(name string) (*table, error) {
-	if err := checkName(name); err != nil {
+func (db *DB) table(name *string) (*table, error) {
+	if err := checkTableName(name); err != nil {
 		return nil, err
 	}
-	t, found := db.tables[name]
+	t, found := db.tables[*name]
 	if !found {
 		return nil, noTable()
 	}

@@ -104,7 +104,7 @@ func (t *table) count(tx *bbolt.Tx) (contents, error) {
 	})
 }
 
-type tableNameInput struct{ TableName string }
+type tableNameInput struct{ TableName *string }
 
 func (db *DB) describeTable(in *tableNameInput) (*tableOutput, error) {
 	t, err := db.table(in.TableName)
@@ -143,7 +143,7 @@ func (db *DB) deleteTable(in *tableNameInput) (*tableOutput, error) {
 }
 
 type updateTableInput struct {
-	TableName                 string
+	TableName                 *string
 	DeletionProtectionEnabled *bool
 }
 
@@ -210,7 +210,7 @@ type (
 		Enabled       bool
 	}
 	updateTimeToLive struct {
-		TableName               string                   `json:",omitempty"`
+		TableName               *string                  `json:",omitempty"`
 		TimeToLiveSpecification *timeToLiveSpecification `json:",omitempty"`
 	}
 	timeToLiveDescription struct {

@@ -27,13 +27,17 @@ type (
 	transactWriteItem struct {
 		ConditionCheck, Put, Update, Delete *writeInput
 	}
+	transactWrite struct {
+		kind writeKind
+		in   *writeInput
+	}
 	transactWriteOutput struct {
 		ConsumedCapacity []*consumedCapacity `json:",omitempty"`
 	}
 )
 
 func (db *DB) transactWrite(in *transactWriteInput) (*transactWriteOutput, error) {
-	mutations, err := db.transaction(in)
+	writes, mutations, err := in.parse()
 	if err != nil {
 		return nil, err
 	}
@@ -42,10 +46,17 @@ func (db *DB) transactWrite(in *transactWriteInput) (*transactWriteOutput, error
 		return nil, err
 	}
 	var spent map[string]usage
+	var repeated bool
 	err = db.update(func(tx *bbolt.Tx) error {
-		spent = nil
-		done, err := db.alreadyDone(tx, in.ClientRequestToken, asked)
-		if done || err != nil {
+		var err error
+		if repeated, err = db.alreadyDone(tx, in.ClientRequestToken, asked); err != nil {
+			return err
+		}
+		if err := db.placeAll(writes, mutations); err != nil {
+			return err
+		}
+		if repeated {
+			spent, err = readAll(tx, mutations)
 			return err
 		}
 		if err := checkAll(tx, mutations); err != nil {
@@ -59,12 +70,45 @@ func (db *DB) transactWrite(in *transactWriteInput) (*transactWriteOutput, error
 	if err != nil {
 		return nil, err
 	}
+	if repeated {
+		return &transactWriteOutput{transactionReads(spent, in.ReturnConsumedCapacity)}, nil
+	}
 	out := &transactWriteOutput{ConsumedCapacity: reports(spent, in.ReturnConsumedCapacity)}
 	for _, c := range out.ConsumedCapacity {
 		c.double(func(u *capacityUnits) *float64 { return &u.WriteCapacityUnits })
 		c.WriteCapacityUnits = c.CapacityUnits
 	}
 	return out, nil
+}
+
+// readAll counts what a repeated transaction consumes: it only reads its items.
+func readAll(tx *bbolt.Tx, mutations []*mutation) (map[string]usage, error) {
+	spent := map[string]usage{}
+	for _, m := range mutations {
+		found, err := m.t.open(tx).get(m.key)
+		if err != nil {
+			return nil, err
+		}
+		addRead(spent, m.t, found)
+	}
+	return spent, nil
+}
+
+func addRead(spent map[string]usage, t *table, found item) {
+	if spent[t.Name] == nil {
+		spent[t.Name] = usage{}
+	}
+	spent[t.Name].add(usage{"": readUnits(found.size(), true)})
+}
+
+// transactionReads reports what the reads of a transaction consumed.
+func transactionReads(spent map[string]usage, detail string) []*consumedCapacity {
+	all := reports(spent, detail)
+	for _, c := range all {
+		c.double(func(u *capacityUnits) *float64 { return &u.ReadCapacityUnits })
+		c.ReadCapacityUnits = c.CapacityUnits
+	}
+	return all
 }
 
 // double turns capacity into that of a transaction, which works in two phases; kind
@@ -84,42 +128,86 @@ func (c *consumedCapacity) double(kind func(*capacityUnits) *float64) {
 	}
 }
 
-// transaction checks a TransactWriteItems as far as it does not depend on items.
-func (db *DB) transaction(in *transactWriteInput) ([]*mutation, error) {
+// parse checks a TransactWriteItems as far as it depends on nothing that is stored.
+func (in *transactWriteInput) parse() ([]transactWrite, []*mutation, error) {
 	common := writeInput{ReturnConsumedCapacity: in.ReturnConsumedCapacity, ReturnItemCollectionMetrics: in.ReturnItemCollectionMetrics}
 	if err := common.checkEnums(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	switch {
+	case in.TransactItems == nil:
+		return nil, nil, invalid("Value null at 'transactItems' failed to satisfy constraint: Member must not be null")
 	case len(in.TransactItems) == 0:
-		return nil, invalid("Value [] at 'transactItems' failed to satisfy constraint: Member must have length greater than or equal to 1")
+		return nil, nil, invalid("Value [] at 'transactItems' failed to satisfy constraint: Member must have length greater than or equal to 1")
 	case len(in.TransactItems) > maxTransaction:
-		return nil, invalid("Member must have length less than or equal to 100")
+		return nil, nil, invalid("Member must have length less than or equal to 100")
 	case len(in.ClientRequestToken) > maxToken:
-		return nil, invalid("Value %s at 'clientRequestToken' failed to satisfy constraint: Member must have length less than or equal to 36", in.ClientRequestToken)
+		return nil, nil, invalid("Value %s at 'clientRequestToken' failed to satisfy constraint: Member must have length less than or equal to 36", in.ClientRequestToken)
 	}
-	var mutations []*mutation
-	seen := map[string]bool{}
+	writes, mutations := make([]transactWrite, len(in.TransactItems)), make([]*mutation, len(in.TransactItems))
 	for i, raw := range in.TransactItems {
-		var entry transactWriteItem
-		if err := strict(raw, &entry, map[string]string{
-			"ConditionCheck": "Key" + transactMembers, "Put": "Item" + transactMembers,
-			"Update": "Key UpdateExpression" + transactMembers, "Delete": "Key" + transactMembers,
-		}); err != nil {
+		var err error
+		if writes[i], err = decodeWrite(raw); err != nil {
+			return nil, nil, err
+		}
+		if mutations[i], err = writes[i].parse(); err != nil {
+			return nil, nil, err
+		}
+	}
+	return writes, mutations, nil
+}
+
+// parse checks the expressions of a write and the values of its item or key.
+func (w transactWrite) parse() (*mutation, error) {
+	if err := w.in.checkEnums(); err != nil {
+		return nil, err
+	}
+	m := &mutation{}
+	if w.in.ConditionExpression != nil || w.in.UpdateExpression != nil {
+		if err := m.parse(w.in); err != nil {
 			return nil, err
 		}
-		m, err := entry.mutation(db, i)
+	}
+	if err := w.in.Item.check(); err != nil {
+		return nil, err
+	}
+	return m, w.in.Key.check()
+}
+
+// placeAll finds the tables and keys of a transaction's writes.
+func (db *DB) placeAll(writes []transactWrite, mutations []*mutation) error {
+	seen := map[string]bool{}
+	for i, w := range writes {
+		m := mutations[i]
+		m.refused = nil
+		if w.in.TableName == nil {
+			return absentMember(i, w.kind.name+".tableName")
+		}
+		var err error
+		if m.t, err = db.table(w.in.TableName); err != nil {
+			return err
+		}
+		if err := w.checkMembers(i); err != nil {
+			return err
+		}
+		err = w.kind.place(m, w.in)
+		if unfit, ok := errors.AsType[*Error](err); ok && unfit.late {
+			m.refused = err
+			continue
+		}
 		if err != nil {
-			return nil, err
+			return err
+		}
+		if w.kind.name == "conditionCheck" && w.in.ConditionExpression == nil {
+			return absentMember(i, "conditionCheck.conditionExpression")
 		}
 		at := m.t.Name + "/" + string(m.key)
 		if seen[at] {
-			return nil, invalid("Transaction request cannot include multiple operations on one item")
+			return invalid("Transaction request cannot include multiple operations on one item")
 		}
 		seen[at] = true
-		mutations = append(mutations, m)
 	}
-	return mutations, nil
+	return nil
 }
 
 const transactMembers = " TableName ConditionExpression ExpressionAttributeNames ExpressionAttributeValues ReturnValuesOnConditionCheckFailure"
@@ -146,46 +234,48 @@ func strict(raw []byte, entry any, supported map[string]string) error {
 	return nil
 }
 
-// mutation checks the entry at position i of a transaction.
-func (e transactWriteItem) mutation(db *DB, i int) (*mutation, error) {
-	var in *writeInput
-	var prepare func(*writeInput, *table) (*mutation, error)
-	name, count := "", 0
-	for _, action := range []struct {
-		name    string
-		in      *writeInput
-		prepare func(*writeInput, *table) (*mutation, error)
-	}{
-		{"conditionCheck", e.ConditionCheck, (*writeInput).checked},
-		{"put", e.Put, (*writeInput).put},
-		{"update", e.Update, (*writeInput).updated},
-		{"delete", e.Delete, (*writeInput).delete},
-	} {
+// decodeWrite reads one entry of a transaction, which has exactly one action.
+func decodeWrite(raw []byte) (transactWrite, error) {
+	var entry transactWriteItem
+	if err := strict(raw, &entry, map[string]string{
+		"ConditionCheck": "Key" + transactMembers, "Put": "Item" + transactMembers,
+		"Update": "Key UpdateExpression" + transactMembers, "Delete": "Key" + transactMembers,
+	}); err != nil {
+		return transactWrite{}, err
+	}
+	var actions []transactWrite
+	for _, action := range []transactWrite{{checkKind(), entry.ConditionCheck}, {putKind(), entry.Put}, {updateKind(), entry.Update}, {deleteKind(), entry.Delete}} {
 		if action.in != nil {
-			name, in, prepare = action.name, action.in, action.prepare
-			count++
+			actions = append(actions, action)
+		}
+	}
+	switch len(actions) {
+	case 0:
+		return transactWrite{}, invalid("Invalid Request: TransactWriteRequest should contain Delete or Put or Update request")
+	case 1:
+		return actions[0], nil
+	}
+	return transactWrite{}, invalid("TransactItems can only contain one of Check, Put, Update or Delete")
+}
+
+// checkMembers checks that the write at position i has the members it needs, and none
+// that only expressions need.
+func (w transactWrite) checkMembers(i int) error {
+	switch {
+	case w.kind.name == "update" && w.in.UpdateExpression == nil:
+		return absentMember(i, "update.updateExpression")
+	case w.kind.name != "conditionCheck":
+		if err := w.in.needExpressions(nil, w.kind.absent, w.in.ConditionExpression, w.in.UpdateExpression); err != nil {
+			return err
 		}
 	}
 	switch {
-	case count == 0:
-		return nil, invalid("Invalid Request: TransactWriteRequest should contain Delete or Put or Update request")
-	case count > 1:
-		return nil, invalid("TransactItems can only contain one of Check, Put, Update or Delete")
-	case in.TableName == "":
-		return nil, absentMember(i, name+".tableName")
-	case e.Put != nil && in.Item == nil:
-		return nil, absentMember(i, "put.item")
-	case e.ConditionCheck != nil && in.ConditionExpression == nil:
-		return nil, absentMember(i, "conditionCheck.conditionExpression")
+	case w.kind.name == "put" && w.in.Item == nil:
+		return absentMember(i, "put.item")
+	case w.kind.name != "put" && w.in.Key == nil:
+		return absentMember(i, w.kind.name+".key")
 	}
-	if err := in.checkEnums(); err != nil {
-		return nil, err
-	}
-	t, err := db.table(in.TableName)
-	if err != nil {
-		return nil, err
-	}
-	return prepare(in, t)
+	return nil
 }
 
 func absentMember(i int, member string) error {
@@ -329,10 +419,7 @@ func (db *DB) transactGet(in *transactGetInput) (*transactGetOutput, error) {
 			if size += found.size(); size > maxTransacted {
 				return tooLarge()
 			}
-			if spent[l.t.Name] == nil {
-				spent[l.t.Name] = usage{}
-			}
-			spent[l.t.Name].add(usage{"": readUnits(found.size(), true)})
+			addRead(spent, l.t, found)
 			out.Responses = append(out.Responses, getItemOutput{Item: keep(found, l.paths)})
 		}
 		return nil
@@ -340,11 +427,7 @@ func (db *DB) transactGet(in *transactGetInput) (*transactGetOutput, error) {
 	if err != nil {
 		return nil, err
 	}
-	out.ConsumedCapacity = reports(spent, in.ReturnConsumedCapacity)
-	for _, c := range out.ConsumedCapacity {
-		c.double(func(u *capacityUnits) *float64 { return &u.ReadCapacityUnits })
-		c.ReadCapacityUnits = c.CapacityUnits
-	}
+	out.ConsumedCapacity = transactionReads(spent, in.ReturnConsumedCapacity)
 	return out, nil
 }
 

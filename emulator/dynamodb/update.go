@@ -92,26 +92,26 @@ func (s *scope) update(text *string) (*update, error) {
 	}
 	var paths []path
 	for _, a := range u.actions {
-		if err := s.resolve(updateParameter, &node{op: "path", path: a.path}); err != nil {
+		if err := checkWords(updateParameter, &node{op: "path", path: a.path}, asOperand); err != nil {
 			return nil, err
 		}
+		if a.arg != nil {
+			if err := checkWords(updateParameter, a.arg, assigned); err != nil {
+				return nil, err
+			}
+		}
 		paths = append(paths, a.path)
+	}
+	if err := s.resolvePaths(updateParameter, paths); err != nil {
+		return nil, err
+	}
+	for _, a := range slices.Backward(u.actions) {
 		if a.arg == nil {
 			continue
 		}
 		if err := s.resolve(updateParameter, a.arg); err != nil {
 			return nil, err
 		}
-		if a.section == "SET" {
-			if err := checkAssigned(a.arg); err != nil {
-				return nil, err
-			}
-		}
-	}
-	if err := checkOverlap(updateParameter, paths); err != nil {
-		return nil, err
-	}
-	for _, a := range u.actions {
 		if err := checkAction(a); err != nil {
 			return nil, err
 		}
@@ -121,17 +121,19 @@ func (s *scope) update(text *string) (*update, error) {
 
 // keyChange refuses to change the primary key.
 func (u *update) keyChange(t *table) error {
-	for _, a := range u.actions {
-		if t.Keys.has(a.path[0].name) {
-			return invalid("One or more parameter values were invalid: Cannot update attribute %s. This attribute is part of the key", a.path[0].name)
+	for _, key := range t.Keys.attributes() {
+		if slices.ContainsFunc(u.actions, func(a action) bool { return a.path[0].name == key.Name }) {
+			return invalid("One or more parameter values were invalid: Cannot update attribute %s. This attribute is part of the key", key.Name)
 		}
 	}
 	return nil
 }
 
-// checkAction checks the type of what ADD and DELETE take.
+// checkAction checks what an action takes, as far as it does not depend on the item.
 func checkAction(a action) error {
 	switch a.section {
+	case "SET":
+		return checkAssigned(a.arg)
 	case "ADD":
 		if v := a.arg.value; v.kind != kindN && !v.isSet() {
 			return refuse(updateParameter, "Incorrect operand type for operator or function; operator: ADD, operand type: %s, typeSet: ALLOWED_FOR_ADD_OPERAND", longName(v.kind))
@@ -149,35 +151,30 @@ func longName(k kind) string {
 	return map[kind]string{kindS: "STRING", kindN: "NUMBER", kindB: "BINARY", kindBOOL: "BOOLEAN", kindNULL: "NULL", kindM: "MAP", kindL: "LIST"}[k]
 }
 
-// checkAssigned checks what SET assigns, as far as it does not depend on the item.
+// checkAssigned checks what SET assigns.
 func checkAssigned(n *node) error {
 	for _, arg := range n.args {
 		if err := checkAssigned(arg); err != nil {
 			return err
 		}
-		if arg.op == "list_append" {
-			return misused(updateParameter, arg)
+	}
+	if n.call {
+		if err := checkCount(updateParameter, n, 2); err != nil {
+			return err
 		}
 	}
 	switch n.op {
-	case "path", "value":
-		return nil
 	case "+", "-":
 		return checkKinds(updateParameter, n, kindN)
 	case "if_not_exists":
-		if err := checkCount(updateParameter, n, 2); err != nil {
+		if err := checkPath(updateParameter, n); err != nil {
 			return err
 		}
-		return checkPath(updateParameter, n)
+		return checkDistinct(updateParameter, n)
 	case "list_append":
-		if err := checkCount(updateParameter, n, 2); err != nil {
-			return err
-		}
 		return checkKinds(updateParameter, n, kindL)
-	case "attribute_exists", "attribute_not_exists", "attribute_type", "begins_with", "contains", "size":
-		return refuse(updateParameter, "The function is not allowed in an update expression; function: %s", n.op)
 	}
-	return refuse(updateParameter, "Invalid function name; function: %s", n.op)
+	return nil
 }
 
 func badPath() error {
@@ -189,12 +186,17 @@ func badOperand() error {
 }
 
 // apply returns old as the update leaves it; old itself stays. All operands are read
-// from old. Elements that SET puts behind the end of a list are appended in the order of
-// their indexes, and elements are removed by their place in old.
+// from old. Elements are removed by their place in old, and those that SET puts behind
+// the end of a list are then appended in the order of their indexes.
 func (u *update) apply(old item) (item, error) {
 	type assignment struct {
 		action
 		value value
+	}
+	for _, a := range u.actions { // every path must lead somewhere before any operand is read
+		if _, err := a.path[1:].put(old[a.path[0].name], value{kind: kindNULL}); err != nil {
+			return nil, err
+		}
 	}
 	var todo []assignment
 	for _, a := range u.actions {
@@ -205,7 +207,7 @@ func (u *update) apply(old item) (item, error) {
 		todo = append(todo, assignment{a, v})
 	}
 	slices.SortStableFunc(todo, func(a, b assignment) int {
-		return cmpInt(a.rank(), b.rank())
+		return cmpInt(a.rank(old), b.rank(old))
 	})
 	updated := maps.Clone(old)
 	for _, a := range todo {
@@ -222,13 +224,17 @@ func (u *update) apply(old item) (item, error) {
 	return updated, nil
 }
 
-// rank orders actions: what sets first, by last index; what removes then, from the back.
-func (a action) rank() int {
-	last := a.path[len(a.path)-1].index
-	if a.section == "REMOVE" {
-		return 1<<32 - last
+// rank orders actions: what sets first, what removes then, from the back, and last what
+// appends to a list.
+func (a action) rank(old item) int {
+	last := a.path[len(a.path)-1]
+	switch {
+	case a.section == "REMOVE":
+		return 1<<32 - last.index
+	case last.name == "" && last.index >= len(a.path[:len(a.path)-1].find(old).l):
+		return 1<<33 + last.index
 	}
-	return last
+	return 0
 }
 
 // result computes the new value for the action's path; no kind removes what is there.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -28,12 +29,13 @@ const (
 // value is one AttributeValue in its normal form. The kind says which other field
 // is used; the zero value (no kind) stands for "no attribute".
 type value struct {
-	kind kind
-	text string   // S; N in canonical form; B as raw bytes
-	bool bool     // BOOL
-	m    item     // M
-	l    []value  // L
-	set  []string // SS, NS, BS: like text, sorted
+	kind    kind
+	text    string   // S; N in canonical form; B as raw bytes
+	bool    bool     // BOOL
+	m       item     // M
+	l       []value  // L
+	set     []string // SS, NS, BS: like text, sorted
+	problem *Error   // of a request: why this is no AttributeValue, or what is inside is none
 }
 
 // item maps attribute names to values. Values are never changed in place.
@@ -91,8 +93,18 @@ func (v value) compare(o value) (order int, ok bool) {
 	return 0, false
 }
 
-// UnmarshalJSON reads the API's form and fails with an *Error for what DynamoDB refuses.
+// UnmarshalJSON reads the API's form. It fails where JSON types are wrong; what DynamoDB
+// refuses otherwise it keeps as the value's problem, for requests are checked in an order.
 func (v *value) UnmarshalJSON(data []byte) error {
+	err := v.unmarshal(data)
+	if refused, ok := errors.AsType[*Error](err); ok && refused.Type == "ValidationException" {
+		v.problem = refused
+		return nil
+	}
+	return err
+}
+
+func (v *value) unmarshal(data []byte) error {
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(data, &members); err != nil || members == nil {
 		return serialization("Start of structure or map found where not expected")
@@ -139,22 +151,37 @@ func (v *value) unmarshalMember(k kind, raw json.RawMessage) error {
 		}
 		return nil
 	case kindM:
-		err := nested(json.Unmarshal(raw, &v.m))
-		if _, unnamed := v.m[""]; unnamed && err == nil {
-			return invalid("Empty attribute name")
+		if err := json.Unmarshal(raw, &v.m); err != nil {
+			return decodeError(err)
 		}
-		return err
+		return v.m.check()
 	case kindL:
-		return nested(json.Unmarshal(raw, &v.l))
+		if err := json.Unmarshal(raw, &v.l); err != nil {
+			return decodeError(err)
+		}
+		for _, element := range v.l {
+			if element.problem != nil {
+				return element.problem
+			}
+		}
+		return nil
 	}
 	return invalid("Supplied AttributeValue is empty, must contain exactly one of the supported datatypes")
 }
 
-func nested(err error) error {
-	if err == nil {
-		return nil
+// check refuses what cannot be attributes: their names and values.
+func (it item) check() error {
+	for _, name := range slices.Sorted(maps.Keys(it)) {
+		switch {
+		case name == "":
+			return invalid("Empty attribute name")
+		case len(name) > maxAttributeName:
+			return invalid("Attribute name is too large, must be less than 65536 bytes")
+		case it[name].problem != nil:
+			return it[name].problem
+		}
 	}
-	return decodeError(err)
+	return nil
 }
 
 // scalar brings the text of an S, N or B to its normal form.

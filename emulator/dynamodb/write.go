@@ -10,13 +10,13 @@ import (
 // counterparts within a transaction.
 type writeInput struct {
 	expressionInput
-	TableName                           string
+	TableName                           *string
 	Item                                item
 	Key                                 item
 	ConditionExpression                 *string
 	UpdateExpression                    *string
-	ReturnValues                        string
-	ReturnValuesOnConditionCheckFailure string
+	ReturnValues                        *string // "" is not the same as none
+	ReturnValuesOnConditionCheckFailure *string
 	ReturnConsumedCapacity              string
 	ReturnItemCollectionMetrics         string
 }
@@ -34,21 +34,38 @@ type mutation struct {
 	showItem  bool // a failed condition shows the item
 	change    func(old item) (item, error)
 	update    *update // of an UpdateItem
+	refused   error   // of a transaction: why the item cannot be written at all
 }
 
-func (db *DB) putItem(in *writeInput) (*writeOutput, error) {
-	return db.writeOne(in, (*writeInput).put, "NONE", "ALL_OLD")
+// writeKind is PutItem, UpdateItem, DeleteItem or ConditionCheck.
+type writeKind struct {
+	name    string                                  // as a member of a transaction
+	absent  string                                  // says which expressions are missing if none is there
+	place   func(m *mutation, in *writeInput) error // checks key or item and sets what the write does
+	returns []string                                // ReturnValues that are allowed
 }
 
-func (db *DB) deleteItem(in *writeInput) (*writeOutput, error) {
-	return db.writeOne(in, (*writeInput).delete, "NONE", "ALL_OLD")
+func putKind() writeKind {
+	return writeKind{"put", "ConditionExpression is null", (*mutation).put, []string{"NONE", "ALL_OLD"}}
 }
 
-func (db *DB) updateItem(in *writeInput) (*writeOutput, error) {
-	return db.writeOne(in, (*writeInput).updated, "NONE", "ALL_OLD", "ALL_NEW", "UPDATED_OLD", "UPDATED_NEW")
+func deleteKind() writeKind {
+	return writeKind{"delete", "ConditionExpression is null", (*mutation).delete, []string{"NONE", "ALL_OLD"}}
 }
 
-func (db *DB) writeOne(in *writeInput, prepare func(*writeInput, *table) (*mutation, error), returns ...string) (*writeOutput, error) {
+func updateKind() writeKind {
+	return writeKind{"update", "UpdateExpression and ConditionExpression are null", (*mutation).modify, []string{"NONE", "ALL_OLD", "ALL_NEW", "UPDATED_OLD", "UPDATED_NEW"}}
+}
+
+func checkKind() writeKind {
+	return writeKind{"conditionCheck", "ConditionExpression is null", (*mutation).look, nil}
+}
+
+func (db *DB) putItem(in *writeInput) (*writeOutput, error)    { return db.writeOne(in, putKind()) }
+func (db *DB) deleteItem(in *writeInput) (*writeOutput, error) { return db.writeOne(in, deleteKind()) }
+func (db *DB) updateItem(in *writeInput) (*writeOutput, error) { return db.writeOne(in, updateKind()) }
+
+func (db *DB) writeOne(in *writeInput, kind writeKind) (*writeOutput, error) {
 	if err := in.checkEnums(); err != nil {
 		return nil, err
 	}
@@ -56,10 +73,14 @@ func (db *DB) writeOne(in *writeInput, prepare func(*writeInput, *table) (*mutat
 	if err != nil {
 		return nil, err
 	}
-	if in.ReturnValues != "" && !slices.Contains(returns, in.ReturnValues) {
+	asked := "NONE"
+	if in.ReturnValues != nil {
+		asked = *in.ReturnValues
+	}
+	if !slices.Contains(kind.returns, asked) {
 		return nil, invalid("Return values set to invalid value")
 	}
-	m, err := prepare(in, t)
+	m, err := in.mutation(t, kind)
 	if err != nil {
 		return nil, err
 	}
@@ -76,14 +97,14 @@ func (db *DB) writeOne(in *writeInput, prepare func(*writeInput, *table) (*mutat
 		return nil, err
 	}
 	return &writeOutput{
-		Attributes:       m.returned(in.ReturnValues, old, updated),
+		Attributes:       m.returned(asked, old, updated),
 		ConsumedCapacity: t.written(old, updated).report(t.Name, in.ReturnConsumedCapacity),
 	}, nil
 }
 
 func (in *writeInput) checkEnums() error {
-	if err := checkEnum("returnValuesOnConditionCheckFailure", in.ReturnValuesOnConditionCheckFailure, "ALL_OLD", "NONE"); err != nil {
-		return err
+	if onFailure := in.ReturnValuesOnConditionCheckFailure; onFailure != nil && *onFailure != "ALL_OLD" && *onFailure != "NONE" {
+		return notIn("returnValuesOnConditionCheckFailure", *onFailure, "ALL_OLD", "NONE")
 	}
 	// Metrics exist only for local secondary indexes, so that SIZE too returns none.
 	if err := checkEnum("returnItemCollectionMetrics", in.ReturnItemCollectionMetrics, "SIZE", "NONE"); err != nil {
@@ -92,85 +113,73 @@ func (in *writeInput) checkEnums() error {
 	return checkCapacityDetail(in.ReturnConsumedCapacity)
 }
 
-// put checks a PutItem, all but its condition.
-func (in *writeInput) put(t *table) (*mutation, error) {
-	if err := t.checkItem(in.Item); err != nil {
+// mutation checks a write to t, its expressions last.
+func (in *writeInput) mutation(t *table, kind writeKind) (*mutation, error) {
+	if err := in.needExpressions(nil, kind.absent, in.ConditionExpression, in.UpdateExpression); err != nil {
 		return nil, err
 	}
-	m, err := in.mutation(t, "ConditionExpression is null")
-	if err != nil {
+	m := &mutation{t: t}
+	if err := kind.place(m, in); err != nil {
 		return nil, err
 	}
-	m.key = t.Keys.encode(in.Item)
-	m.change = func(item) (item, error) { return in.Item, t.checkIndexKeys(in.Item, false) }
-	return m, nil
+	return m, m.parse(in)
 }
 
-func (in *writeInput) delete(t *table) (*mutation, error) {
-	at, err := t.key(in.Key)
+// parse checks the expressions of a write.
+func (m *mutation) parse(in *writeInput) error {
+	m.showItem = in.ReturnValuesOnConditionCheckFailure != nil && *in.ReturnValuesOnConditionCheckFailure == "ALL_OLD"
+	s, err := newScope(in.expressionInput)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	m, err := in.mutation(t, "ConditionExpression is null")
-	if err != nil {
-		return nil, err
+	if m.update, err = s.update(in.UpdateExpression); err != nil {
+		return err
 	}
-	m.key = at
+	if m.condition, err = s.condition("ConditionExpression", in.ConditionExpression); err != nil {
+		return err
+	}
+	return s.checkUsed()
+}
+
+func (m *mutation) put(in *writeInput) error {
+	if err := m.t.checkItem(in.Item); err != nil {
+		return err
+	}
+	m.key = m.t.Keys.encode(in.Item)
+	m.change = func(item) (item, error) { return in.Item, nil }
+	return m.t.checkIndexKeys(in.Item, false)
+}
+
+func (m *mutation) delete(in *writeInput) error {
 	m.change = func(item) (item, error) { return nil, nil }
-	return m, nil
+	var err error
+	m.key, err = m.t.key(in.Key)
+	return err
 }
 
-// checked is a ConditionCheck: a write that changes nothing.
-func (in *writeInput) checked(t *table) (*mutation, error) {
-	m, err := in.delete(t)
-	if err != nil {
-		return nil, err
-	}
+// look is a ConditionCheck: a write that changes nothing.
+func (m *mutation) look(in *writeInput) error {
+	err := m.delete(in)
 	m.change = func(old item) (item, error) { return old, nil }
-	return m, nil
+	return err
 }
 
-func (in *writeInput) updated(t *table) (*mutation, error) {
-	at, err := t.key(in.Key)
-	if err != nil {
-		return nil, err
-	}
-	m, err := in.mutation(t, "UpdateExpression and ConditionExpression are null")
-	if err != nil {
-		return nil, err
-	}
-	m.key = at
+func (m *mutation) modify(in *writeInput) error {
+	err := m.delete(in)
 	m.change = func(old item) (item, error) {
 		if old == nil {
 			old = in.Key
 		}
-		if err := m.update.keyChange(t); err != nil {
+		if err := m.update.keyChange(m.t); err != nil {
 			return nil, err
 		}
 		updated, err := m.update.apply(old)
 		if err != nil {
 			return nil, err
 		}
-		return updated, t.checkUpdated(updated)
+		return updated, m.t.checkUpdated(updated)
 	}
-	return m, nil
-}
-
-// mutation checks the expressions of a write. absent says which are missing if none is
-// there.
-func (in *writeInput) mutation(t *table, absent string) (*mutation, error) {
-	s, err := newScope(in.expressionInput, nil, absent, in.ConditionExpression, in.UpdateExpression)
-	if err != nil {
-		return nil, err
-	}
-	m := &mutation{t: t, showItem: in.ReturnValuesOnConditionCheckFailure == "ALL_OLD"}
-	if m.update, err = s.update(in.UpdateExpression); err != nil {
-		return nil, err
-	}
-	if m.condition, err = s.condition("ConditionExpression", in.ConditionExpression); err != nil {
-		return nil, err
-	}
-	return m, s.checkUsed()
+	return err
 }
 
 // checkUpdated checks an item that an update expression made.
@@ -189,6 +198,9 @@ func (t *table) checkUpdated(it item) error {
 // check reads the item, tests the condition and returns the item before and after. It
 // writes nothing.
 func (m *mutation) check(s store) (old, updated item, err error) {
+	if m.refused != nil {
+		return nil, nil, m.refused
+	}
 	if old, err = s.get(m.key); err != nil {
 		return nil, nil, err
 	}
