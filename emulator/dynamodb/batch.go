@@ -101,7 +101,7 @@ func (db *DB) batchLookups(in *batchGetInput) (map[string][]*lookup, error) {
 		}
 	}
 	for _, name := range names {
-		if err := in.RequestItems[name].project(lookups[name]); err != nil {
+		if err := in.RequestItems[name].project(db.tables[name], lookups[name]); err != nil {
 			return nil, err
 		}
 	}
@@ -141,7 +141,7 @@ func (k *keysAndAttributes) names() expressionInput {
 }
 
 // project sets what lookups keep of their items.
-func (k *keysAndAttributes) project(lookups []*lookup) error {
+func (k *keysAndAttributes) project(t *table, lookups []*lookup) error {
 	s, err := newScope(k.names())
 	if err != nil {
 		return err
@@ -153,7 +153,10 @@ func (k *keysAndAttributes) project(lookups []*lookup) error {
 	if err != nil {
 		return err
 	}
-	return s.checkUsed()
+	if err := s.checkUsed(); err != nil {
+		return err
+	}
+	return t.checkScalars(paths)
 }
 
 type (

@@ -14,7 +14,7 @@ type parser struct {
 	text      string
 	tokens    []token
 	at        int
-	redundant bool // there were needless parentheses
+	late      error // a mistake that counts if the grammar holds: needless parentheses, a section twice
 }
 
 // parse runs grammar over all of text.
@@ -40,10 +40,7 @@ func parse[T any](parameter, text string, grammar func(*parser) T) (result T, er
 	if p.peek().kind != tokenEnd {
 		p.unexpected()
 	}
-	if p.redundant {
-		p.failf("The expression has redundant parentheses;")
-	}
-	return result, nil
+	return result, p.late
 }
 
 func (p *parser) failf(format string, args ...any) { panic(refuse(p.parameter, format, args...)) }
@@ -137,23 +134,27 @@ func (p *parser) predicate() *node {
 	return nil
 }
 
-// operandInParentheses reports what the next token, an opening parenthesis, begins: a path or
-// value, or a condition. A function may be either; then what comes behind the end says so.
+// operandInParentheses reports whether the next token, an opening parenthesis, begins an
+// operand, as in (a) = :b, or a condition, as in (a = :b). A function may be either; then
+// what comes behind the end says so.
 func (p *parser) operandInParentheses() bool {
-	depth, calls := 0, false
-	for i, t := range p.tokens[p.at:] {
-		switch {
+	rest, depth := p.tokens[p.at:], 0
+	for ; rest[0].is("("); rest = rest[1:] {
+		depth++
+	}
+	function := rest[0].kind == tokenWord && rest[1].is("(")
+	for inside := 0; rest[0].kind != tokenEnd; rest = rest[1:] {
+		switch t := rest[0]; {
 		case t.is("("):
-			depth++
-			calls = calls || i > 0 && p.tokens[p.at+i-1].kind == tokenWord
+			inside++
+		case t.is(")") && inside == 0:
+			if depth--; depth == 0 {
+				return !function || rest[1].isComparator() || rest[1].is("BETWEEN") || rest[1].is("IN")
+			}
 		case t.is(")"):
-			depth--
-		case t.kind == tokenEnd, !calls && (t.isKeyword() || t.isComparator() || t.is(",")):
+			inside--
+		case inside == 0 && (t.isKeyword() || t.isComparator()):
 			return false
-		}
-		if depth == 0 {
-			behind := p.tokens[p.at+i+1]
-			return !calls || behind.isComparator() || behind.is("BETWEEN") || behind.is("IN")
 		}
 	}
 	return false
@@ -173,7 +174,9 @@ func (p *parser) comparand() *node {
 // close ends the parentheses around n.
 func (p *parser) close(n *node) *node {
 	p.expect(")")
-	p.redundant = p.redundant || n.group
+	if n.group && p.late == nil {
+		p.late = refuse(p.parameter, "The expression has redundant parentheses;")
+	}
 	n.group = true
 	return n
 }

@@ -15,11 +15,6 @@ type keyTerm struct {
 // selects from the page's table or index.
 func (p *page) keyCondition(n *node) (keySpan, error) {
 	keys := p.keys
-	for _, q := range n.paths() {
-		if len(q) > 1 {
-			return keySpan{}, notScalar(q)
-		}
-	}
 	byName := map[string]keyTerm{}
 	if err := keyTerms(n, byName); err != nil {
 		return keySpan{}, err
@@ -111,15 +106,14 @@ func (n *node) keyTerm() (keyTerm, error) {
 	case !args[1].isValue() || !args[len(args)-1].isValue():
 		return keyTerm{}, invalid("Invalid condition in KeyConditionExpression: Multiple attribute names used in one condition")
 	}
+	if len(args[0].path) > 1 {
+		return keyTerm{}, invalid("KeyConditionExpressions cannot have conditions on nested attributes")
+	}
 	term := keyTerm{attribute: args[0].path[0].name, op: op}
 	for _, arg := range args[1:] {
 		term.values = append(term.values, arg.value)
 	}
 	return term, nil
-}
-
-func notScalar(p path) error {
-	return invalid("Key attributes must be scalars; list random access '[]' and map lookup '.' are not allowed: Key: %s", p[0].name)
 }
 
 func (k keyTerm) checkKind(key keyAttribute) error {

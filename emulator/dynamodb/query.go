@@ -82,8 +82,10 @@ func (db *DB) query(in *scanInput) (*scanOutput, error) {
 	if condition == nil {
 		return nil, invalid("Either the KeyConditions or KeyConditionExpression parameter must be specified in the request.")
 	}
-	if err := p.checkScalarKeys(); err != nil {
-		return nil, err
+	for _, paths := range [][]path{p.filter.paths(), p.paths, condition.paths()} {
+		if err := p.t.checkScalars(paths); err != nil {
+			return nil, err
+		}
 	}
 	if p.index != nil && in.ConsistentRead {
 		return nil, invalid("Consistent read cannot be true when querying a GSI")
@@ -98,6 +100,9 @@ func (db *DB) query(in *scanInput) (*scanOutput, error) {
 		return nil, err
 	}
 	if err := p.checkSelect(in); err != nil {
+		return nil, err
+	}
+	if err := p.checkProjection(); err != nil {
 		return nil, err
 	}
 	p.reverse = in.ScanIndexForward != nil && !*in.ScanIndexForward
@@ -133,7 +138,12 @@ func (db *DB) scan(in *scanInput) (*scanOutput, error) {
 	if err := p.segment(in.Segment, in.TotalSegments); err != nil {
 		return nil, err
 	}
-	if err := p.checkScalarKeys(); err != nil {
+	for _, paths := range [][]path{p.filter.paths(), p.paths} {
+		if err := p.t.checkScalars(paths); err != nil {
+			return nil, err
+		}
+	}
+	if err := p.checkProjection(); err != nil {
 		return nil, err
 	}
 	return db.readPage(p, in)
@@ -215,6 +225,11 @@ func (p *page) checkSelect(in *scanInput) error {
 	default:
 		return invalid("Select must be ALL_ATTRIBUTES, ALL_PROJECTED_ATTRIBUTES, COUNT, or SPECIFIC_ATTRIBUTES")
 	}
+	return nil
+}
+
+// checkProjection refuses a projection to what the index does not hold.
+func (p *page) checkProjection() error {
 	if absent := p.absent(p.paths); absent != nil {
 		return invalid("One or more parameter values were invalid: Global secondary index %s does not project %s", p.index.Name, absent)
 	}
@@ -246,21 +261,11 @@ func (n *node) paths() []path {
 	return all
 }
 
-// checkScalarKeys refuses a filter that looks for something inside a key attribute.
-func (p *page) checkScalarKeys() error {
-	for _, q := range p.filter.paths() {
-		if len(q) > 1 && (p.keys.has(q[0].name) || p.t.Keys.has(q[0].name)) {
-			return notScalar(q)
-		}
-	}
-	return nil
-}
-
 // checkFilter refuses a filter of a Query that names its keys, or what the index does not hold.
 func (p *page) checkFilter() error {
-	for _, q := range p.filter.paths() {
-		if p.keys.has(q[0].name) {
-			return invalid("Filter Expression can only contain non-primary key attributes: Primary key attribute: %s", q[0].name)
+	for _, key := range p.keys.attributes() {
+		if slices.ContainsFunc(p.filter.paths(), func(q path) bool { return q[0].name == key.Name }) {
+			return invalid("Filter Expression can only contain non-primary key attributes: Primary key attribute: %s", key.Name)
 		}
 	}
 	if absent := p.absent(p.filter.paths()); absent != nil {

@@ -44,7 +44,10 @@ func (in *getItemInput) lookup(db *DB) (*lookup, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &lookup{t: t, paths: paths}, s.checkUsed()
+	if err := s.checkUsed(); err != nil {
+		return nil, err
+	}
+	return &lookup{t: t, paths: paths}, t.checkScalars(paths)
 }
 
 func (db *DB) getItem(in *getItemInput) (*getItemOutput, error) {

@@ -189,6 +189,27 @@ func (t *table) checkIndexKeys(it item, byUpdate bool) error {
 	return nil
 }
 
+// checkScalars refuses paths that lead into a key attribute, of the table or an index.
+func (t *table) checkScalars(paths []path) error {
+	into := func(key keyAttribute) bool {
+		return slices.ContainsFunc(paths, func(p path) bool { return len(p) > 1 && p[0].name == key.Name })
+	}
+	const refusal = "Key attributes must be scalars; list random access '[]' and map lookup '.' are not allowed: "
+	for _, key := range t.Keys.attributes() {
+		if into(key) {
+			return invalid(refusal+"Key: %s", key.Name)
+		}
+	}
+	for _, ix := range t.Indexes {
+		for _, key := range ix.Keys.attributes() {
+			if into(key) {
+				return invalid(refusal+"IndexKey: %s", key.Name)
+			}
+		}
+	}
+	return nil
+}
+
 // checkItem checks all of an item that a request gives but its index keys.
 func (t *table) checkItem(it item) error {
 	if it == nil {

@@ -20,7 +20,7 @@ const (
 type (
 	transactWriteInput struct {
 		TransactItems               []json.RawMessage
-		ClientRequestToken          string
+		ClientRequestToken          *string
 		ReturnConsumedCapacity      string
 		ReturnItemCollectionMetrics string
 	}
@@ -141,8 +141,10 @@ func (in *transactWriteInput) parse() ([]transactWrite, []*mutation, error) {
 		return nil, nil, invalid("Value [] at 'transactItems' failed to satisfy constraint: Member must have length greater than or equal to 1")
 	case len(in.TransactItems) > maxTransaction:
 		return nil, nil, invalid("Member must have length less than or equal to 100")
-	case len(in.ClientRequestToken) > maxToken:
-		return nil, nil, invalid("Value %s at 'clientRequestToken' failed to satisfy constraint: Member must have length less than or equal to 36", in.ClientRequestToken)
+	case in.ClientRequestToken != nil && *in.ClientRequestToken == "":
+		return nil, nil, invalid("Value  at 'clientRequestToken' failed to satisfy constraint: Member must have length greater than or equal to 1")
+	case in.ClientRequestToken != nil && len(*in.ClientRequestToken) > maxToken:
+		return nil, nil, invalid("Value %s at 'clientRequestToken' failed to satisfy constraint: Member must have length less than or equal to 36", *in.ClientRequestToken)
 	}
 	writes, mutations := make([]transactWrite, len(in.TransactItems)), make([]*mutation, len(in.TransactItems))
 	for i, raw := range in.TransactItems {
@@ -196,6 +198,9 @@ func (db *DB) placeAll(writes []transactWrite, mutations []*mutation) error {
 			continue
 		}
 		if err != nil {
+			return err
+		}
+		if err := m.t.checkScalars(m.condition.paths()); err != nil {
 			return err
 		}
 		if w.kind.name == "conditionCheck" && w.in.ConditionExpression == nil {
@@ -343,9 +348,12 @@ func fingerprint(entries []json.RawMessage) ([sha256.Size]byte, error) {
 
 // alreadyDone reports whether the same request succeeded under this token within the last
 // ten minutes, and refuses another request under it.
-func (db *DB) alreadyDone(tx *bbolt.Tx, token string, asked [sha256.Size]byte) (bool, error) {
-	raw := tx.Bucket(tokensBucket).Get([]byte(token))
-	if token == "" || raw == nil {
+func (db *DB) alreadyDone(tx *bbolt.Tx, token *string, asked [sha256.Size]byte) (bool, error) {
+	if token == nil {
+		return false, nil
+	}
+	raw := tx.Bucket(tokensBucket).Get([]byte(*token))
+	if raw == nil {
 		return false, nil
 	}
 	var past doneTransaction
@@ -379,15 +387,15 @@ func (db *DB) forget(tx *bbolt.Tx) error {
 	return err
 }
 
-func (db *DB) remember(tx *bbolt.Tx, token string, asked [sha256.Size]byte) error {
-	if token == "" {
+func (db *DB) remember(tx *bbolt.Tx, token *string, asked [sha256.Size]byte) error {
+	if token == nil {
 		return nil
 	}
 	raw, err := json.Marshal(doneTransaction{asked, db.opts.Now()})
 	if err != nil {
 		return err
 	}
-	return tx.Bucket(tokensBucket).Put([]byte(token), raw)
+	return tx.Bucket(tokensBucket).Put([]byte(*token), raw)
 }
 
 type (

@@ -29,8 +29,8 @@ func (p *parser) update() *update {
 		if p.peek().kind != tokenWord || one == nil {
 			p.unexpected()
 		}
-		if seen[section] {
-			p.failf("The %q section can only be used once in an update expression;", section)
+		if seen[section] && p.late == nil {
+			p.late = refuse(p.parameter, "The %q section can only be used once in an update expression;", section)
 		}
 		seen[section] = true
 		p.next()
@@ -366,6 +366,15 @@ func (p path) put(v, content value) (value, error) {
 		l = slices.Delete(l, first.index, first.index+1)
 	}
 	return value{kind: kindL, l: l}, nil
+}
+
+// paths lists the document paths that the update sets or reads.
+func (u *update) paths() []path {
+	var all []path
+	for _, a := range u.actions {
+		all = append(append(all, a.path), a.arg.paths()...)
+	}
+	return all
 }
 
 // touched keeps those parts of it that the update names.

@@ -122,7 +122,10 @@ func (in *writeInput) mutation(t *table, kind writeKind) (*mutation, error) {
 	if err := kind.place(m, in); err != nil {
 		return nil, err
 	}
-	return m, m.parse(in)
+	if err := m.parse(in); err != nil {
+		return nil, err
+	}
+	return m, t.checkScalars(m.condition.paths())
 }
 
 // parse checks the expressions of a write.
@@ -171,6 +174,9 @@ func (m *mutation) modify(in *writeInput) error {
 			old = in.Key
 		}
 		if err := m.update.keyChange(m.t); err != nil {
+			return nil, err
+		}
+		if err := m.t.checkScalars(m.update.paths()); err != nil {
 			return nil, err
 		}
 		updated, err := m.update.apply(old)
