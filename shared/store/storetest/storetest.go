@@ -51,7 +51,8 @@ func Open(t testing.TB, now func() time.Time) *Database {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &wire{next: http.DefaultTransport}
+	// A connection that is kept would hold the clock of a testing/synctest bubble.
+	w := &wire{next: &http.Transport{DisableKeepAlives: true}}
 	cfg := aws.Config{Region: "us-east-1", HTTPClient: &http.Client{Transport: w},
 		Credentials: aws.CredentialsProviderFunc(anyone)}
 	if url := os.Getenv("AWS_ENDPOINT_URL_DYNAMODB"); url != "" {
@@ -70,9 +71,16 @@ func Open(t testing.TB, now func() time.Time) *Database {
 	}
 	admin := dynamodbsdk.NewFromConfig(cfg)
 	for _, table := range tmpl.Tables() {
+		table.Create.DeletionProtectionEnabled = nil // they go with the test
 		if _, err := admin.CreateTable(context.Background(), table.Create); err != nil {
 			t.Fatal(err)
 		}
+		t.Cleanup(func() {
+			w.lose.Store(0)
+			if _, err := admin.DeleteTable(context.Background(), &dynamodbsdk.DeleteTableInput{TableName: table.Create.TableName}); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 	w.trips.Store(0)
 	return &Database{Template: tmpl, wire: w, admin: admin, DB: store.Open(cfg, store.Config{Numbers: stack + "-numbers", Requests: stack + "-requests", Calls: stack + "-calls",
