@@ -55,7 +55,8 @@ func Open(t testing.TB, now func() time.Time) *Database {
 	w := &wire{next: &http.Transport{DisableKeepAlives: true}}
 	cfg := aws.Config{Region: "us-east-1", HTTPClient: &http.Client{Transport: w},
 		Credentials: aws.CredentialsProviderFunc(anyone)}
-	if url := os.Getenv("AWS_ENDPOINT_URL_DYNAMODB"); url != "" {
+	url := os.Getenv("AWS_ENDPOINT_URL_DYNAMODB")
+	if url != "" {
 		cfg.BaseEndpoint = &url
 	} else {
 		db, err := dynamodb.Open("", dynamodb.Options{})
@@ -71,12 +72,16 @@ func Open(t testing.TB, now func() time.Time) *Database {
 	}
 	admin := dynamodbsdk.NewFromConfig(cfg)
 	for _, table := range tmpl.Tables() {
-		table.Create.DeletionProtectionEnabled = nil // they go with the test
+		table.Create.DeletionProtectionEnabled = nil // the tables go with the test
 		if _, err := admin.CreateTable(context.Background(), table.Create); err != nil {
 			t.Fatal(err)
 		}
+		if url == "" {
+			continue
+		}
 		t.Cleanup(func() {
 			w.lose.Store(0)
+			w.at.Store(0)
 			if _, err := admin.DeleteTable(context.Background(), &dynamodbsdk.DeleteTableInput{TableName: table.Create.TableName}); err != nil {
 				t.Error(err)
 			}
