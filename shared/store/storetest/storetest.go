@@ -6,13 +6,11 @@ package storetest
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
-	"path/filepath"
-	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -37,27 +35,23 @@ type Database struct {
 	admin *dynamodbsdk.Client
 }
 
-// Open makes the tables anew. now is the database's clock; nil is time.Now.
+// Open gives a test tables of its own, each made when a request first names it. now is the
+// database's clock; nil is time.Now.
 func Open(t testing.TB, now func() time.Time) *Database {
 	t.Helper()
 	if now == nil {
 		now = time.Now
 	}
-	_, file, _, _ := runtime.Caller(0)
-	root := filepath.Join(filepath.Dir(file), "..", "..", "..")
-	stack := "t" + rand.Text()[:8] // tests share one DynamoDB when it is not the emulator
-	tmpl, err := template.Open(filepath.Join(root, "template.yaml"), template.Values{"AWS::StackName": stack,
-		"LiveKitUrl": "ws://127.0.0.1", "LiveKitApiKey": "k", "LiveKitApiSecret": "s"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	// A connection that is kept would hold the clock of a testing/synctest bubble.
-	w := &wire{next: &http.Transport{DisableKeepAlives: true}}
+	stack := borrow(t)
+	tables := &tables{missing: stack.Tables()}
+	w := &wire{next: tables}
 	cfg := aws.Config{Region: "us-east-1", HTTPClient: &http.Client{Transport: w},
 		Credentials: aws.CredentialsProviderFunc(anyone)}
-	url := os.Getenv("AWS_ENDPOINT_URL_DYNAMODB")
-	if url != "" {
+	if url := os.Getenv("AWS_ENDPOINT_URL_DYNAMODB"); url != "" {
 		cfg.BaseEndpoint = &url
+		// A connection that is kept would hold the clock of a testing/synctest bubble.
+		tables.next = &http.Transport{DisableKeepAlives: true}
+		t.Cleanup(func() { tables.delete(t) })
 	} else {
 		db, err := dynamodb.Open("", dynamodb.Options{})
 		if err != nil {
@@ -68,28 +62,15 @@ func Open(t testing.TB, now func() time.Time) *Database {
 				t.Error(err)
 			}
 		})
-		w.next = db.Client().Transport
+		tables.next = db.Client().Transport
 	}
-	admin := dynamodbsdk.NewFromConfig(cfg)
-	for _, table := range tmpl.Tables() {
-		table.Create.DeletionProtectionEnabled = nil // the tables go with the test
-		if _, err := admin.CreateTable(context.Background(), table.Create); err != nil {
-			t.Fatal(err)
-		}
-		if url == "" {
-			continue
-		}
-		t.Cleanup(func() {
-			w.lose.Store(0)
-			w.at.Store(0)
-			if _, err := admin.DeleteTable(context.Background(), &dynamodbsdk.DeleteTableInput{TableName: table.Create.TableName}); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	w.trips.Store(0)
-	return &Database{Template: tmpl, wire: w, admin: admin, DB: store.Open(cfg, store.Config{Numbers: stack + "-numbers", Requests: stack + "-requests", Calls: stack + "-calls",
-		Stats: stack + "-stats", Keys: stack + "-keys", Limits: stack + "-limits", Audit: stack + "-audit", Webhooks: stack + "-webhooks"}, now)}
+	direct := cfg // beside the wire, which counts and loses
+	direct.HTTPClient = &http.Client{Transport: tables.next}
+	tables.admin = dynamodbsdk.NewFromConfig(direct)
+	of := func(table string) string { return stack.name + "-" + table }
+	return &Database{Template: stack.Template, wire: w, admin: dynamodbsdk.NewFromConfig(cfg), DB: store.Open(cfg, store.Config{
+		Numbers: of("numbers"), Requests: of("requests"), Calls: of("calls"), Stats: of("stats"),
+		Keys: of("keys"), Limits: of("limits"), Audit: of("audit"), Webhooks: of("webhooks")}, now)}
 }
 
 // Obey holds functions to the rights of their roles from now on: iam.As says for
@@ -162,7 +143,8 @@ func collision(r *http.Request) *http.Response {
 		Body: io.NopCloser(strings.NewReader(body)), Request: r}
 }
 
-// anyone signs requests with credentials that mean nothing.
+// anyone signs requests with credentials that mean nothing, except that DynamoDB Local
+// keeps a database for each: the tests of two packages do not wait for each other.
 func anyone(context.Context) (aws.Credentials, error) {
-	return aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}, nil
+	return aws.Credentials{AccessKeyID: fmt.Sprintf("test%d", os.Getpid()), SecretAccessKey: "test"}, nil
 }
