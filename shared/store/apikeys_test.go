@@ -156,7 +156,7 @@ func TestHourLimitIsExact(t *testing.T) {
 	t.Parallel()
 	db := storetest.Open(t, newClock(morning).now)
 	next := morning.Truncate(time.Hour).Add(time.Hour)
-	for round := range 20 {
+	for round := range rounds {
 		k, sum := aKey(t, "usr_a", func(k *account.Key) { k.HourUsed, k.HourResets = 900, next })
 		must(t, db.PutKey(t.Context(), k))
 		if in := spend(t, db, k.ID, sum, 200); in != 100 {
@@ -184,7 +184,7 @@ func TestHourLimitAtTheTurn(t *testing.T) {
 	db := storetest.Open(t, c.now)
 	k, sum := aKey(t, "usr_a", func(k *account.Key) { k.HourLimit = 60 })
 	must(t, db.PutKey(t.Context(), k))
-	for round := range 20 {
+	for round := range rounds {
 		if in := spend(t, db, k.ID, sum, 200); in != 60 {
 			t.Fatalf("round %d: %d let in", round, in)
 		}
@@ -224,7 +224,7 @@ func TestLostRepliesCountTwice(t *testing.T) {
 	}
 }
 
-var guesses = flag.Int("guesses", 5_000, "how many keys TestRandomKeysAreRefused tries")
+var guesses = flag.Int("guesses", 250*rounds, "how many keys TestRandomKeysAreRefused tries")
 
 // Keys with a right checksum, made by chance: half with ids that exist. To try
 // more of them:

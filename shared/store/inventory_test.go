@@ -160,7 +160,7 @@ func TestManyInStock(t *testing.T) {
 // a hundred requests, and one request ends up with it.
 func TestOneAssignment(t *testing.T) {
 	t.Parallel()
-	for round := range 20 {
+	for round := range rounds {
 		d := openDesk(t)
 		d.add(spare(1))
 		r := d.granted(asked("ada"))
@@ -176,7 +176,6 @@ func TestOneAssignment(t *testing.T) {
 // gets it, and when it is released the next hundred reach for it.
 func TestOneNumberForManyRequests(t *testing.T) {
 	t.Parallel()
-	const rounds = 20
 	d := openDesk(t)
 	d.add(spare(1))
 	var waiting []request.Request
@@ -231,7 +230,7 @@ func TestManyNumbersForManyRequests(t *testing.T) {
 // may; the others are told, and not by whom.
 func TestTwoRequestsForOneNumber(t *testing.T) {
 	t.Parallel()
-	for range 10 {
+	for range rounds / 2 {
 		d := openDesk(t)
 		won := together(20, func(i int) bool {
 			r := asked(fmt.Sprint("user ", i))
@@ -292,7 +291,7 @@ func TestUnassign(t *testing.T) {
 // and one that is configured is not released.
 func TestUnassignOrConfigure(t *testing.T) {
 	t.Parallel()
-	for range 20 {
+	for range rounds {
 		d := openDesk(t)
 		n := spare(1)
 		n.UserID, n.AssignedAt = "ada", t0
@@ -316,7 +315,7 @@ func TestUnassignOrConfigure(t *testing.T) {
 // requests reach for them; each has one owner at a time and a line for every step.
 func TestReleaseDuringAssignment(t *testing.T) {
 	t.Parallel()
-	for range 10 {
+	for range rounds / 2 {
 		d := openDesk(t)
 		n := spare(1)
 		n.UserID, n.AssignedAt = "eve", t0

@@ -183,7 +183,7 @@ func TestLeaseHasOneWinner(t *testing.T) {
 	if err := db.PutNumber(ctx, n); err != nil {
 		t.Fatal(err)
 	}
-	for round := range 20 {
+	for round := range rounds {
 		var won atomic.Int32
 		var winner atomic.Value
 		var all sync.WaitGroup

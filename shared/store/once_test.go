@@ -68,7 +68,7 @@ func testOnce(t *testing.T) {
 func TestOnceHasOneWinner(t *testing.T) {
 	t.Parallel()
 	db := storetest.Open(t, nil)
-	for round := range 20 {
+	for round := range rounds {
 		got := race(50, func(i int) error {
 			_, err := db.BeginOnce(t.Context(), account.Once{UserID: "ada", Route: "r", Key: fmt.Sprint(round), Hash: "h", Owner: fmt.Sprint(i)})
 			return err

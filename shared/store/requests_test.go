@@ -393,7 +393,7 @@ func TestDecide(t *testing.T) {
 // taken, or finds that there is nothing to wait for.
 func TestDecisionHasTheToken(t *testing.T) {
 	t.Parallel()
-	for range 20 {
+	for range rounds {
 		d := openDesk(t)
 		r := d.submit(asked("ada"))
 		var token string
