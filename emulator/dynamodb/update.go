@@ -295,19 +295,29 @@ func (n *node) assigned(old item) (value, error) {
 		}
 		return fallback, err
 	}
-	left, err := n.args[0].assigned(old)
-	if err != nil {
-		return value{}, err
+	for _, arg := range n.args { // what functions miss is found before the operands are looked at
+		if _, err := arg.assigned(old); err != nil && arg.op == "if_not_exists" {
+			return value{}, err
+		}
 	}
-	right, err := n.args[1].assigned(old)
-	if err != nil {
-		return value{}, err
+	kind := kindN
+	if n.op == "list_append" {
+		kind = kindL
 	}
-	switch {
-	case n.op == "list_append" && left.kind == kindL && right.kind == kindL:
+	var operands []value
+	for _, arg := range n.args {
+		v, err := arg.assigned(old)
+		if err == nil && v.kind != kind {
+			err = badOperand()
+		}
+		if err != nil {
+			return value{}, err
+		}
+		operands = append(operands, v)
+	}
+	left, right := operands[0], operands[1]
+	if kind == kindL {
 		return value{kind: kindL, l: slices.Concat(left.l, right.l)}, nil
-	case n.op == "list_append" || left.kind != kindN || right.kind != kindN:
-		return value{}, badOperand()
 	}
 	addend := right.number()
 	if n.op == "-" {
