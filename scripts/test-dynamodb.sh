@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # make test-dynamodb: the DynamoDB emulator beside Amazon's own DynamoDB Local, and
-# the functions' tests with DynamoDB Local in the emulator's place.
+# the product's tests with DynamoDB Local in the emulator's place.
 #
 # The answers that the emulator is held to are asked for again; then thousands of
 # generated operations go to both, and every answer is compared. SEED and
-# OPERATIONS draw other operations, and more of them.
+# OPERATIONS draw other operations, and more of them. At the end the functions, and
+# telephone calls through the whole platform, are tested on DynamoDB Local.
 #
 # It needs Go, Java 17 and Maven. As root on Debian it installs the latter two where
 # they are missing. DynamoDB Local comes from Maven Central, once, into
@@ -36,7 +37,7 @@ fail() {
 finish() {
 	local status=$? failed=$step
 	step ''
-	[ -z "$pid" ] || kill "$pid" 2>/dev/null || true
+	[ -z "$pid" ] || { kill "$pid" && wait "$pid"; } 2>/dev/null || true
 	printf '\n'
 	printf '%s\n' "${took[@]}"
 	if [ $status = 0 ]; then echo "passed after $SECONDS s"; else echo "FAILED after $SECONDS s: $failed"; fi
@@ -77,10 +78,14 @@ if [ ! -d "$lib" ]; then
 		{ tail "$work/mvn.log" >&2 && fail 'DynamoDB Local could not be fetched'; }
 	mv "$work/fetched" "$lib"
 fi
-# The jars include SQLite for the machines that Maven Central has it for.
+! curl --silent --output /dev/null "$url" || fail "something else answers at $url (TEST_DYNAMODB_PORT moves it)"
+# The jars include SQLite for the machines that Maven Central has it for. What the server
+# writes beside them goes where it runs.
+cd "$work"
 java -Xmx1g -Djava.library.path="$lib" -cp "$lib/*" com.amazonaws.services.dynamodbv2.local.main.ServerRunner \
 	-inMemory -port "$port" >"$work/server.log" 2>&1 </dev/null &
 pid=$!
+cd - >/dev/null
 until curl --silent --output /dev/null "$url"; do
 	kill -0 "$pid" 2>/dev/null && [ $((SECONDS - began)) -lt 120 ] || { tail "$work/server.log" >&2 && fail 'DynamoDB Local does not start'; }
 	sleep 0.2
@@ -99,5 +104,16 @@ DYNAMODB_LOCAL=$url go test -count=1 -v -run '^TestReferee$' ./emulator/dynamodb
 
 # --- The product
 
+export AWS_ENDPOINT_URL_DYNAMODB=$url
+
 step 'The tests of the functions and what they share, on DynamoDB Local'
-AWS_ENDPOINT_URL_DYNAMODB=$url go test -count=1 ./functions/... ./shared/... | sed '/no test files/d'
+go test -count=1 ./functions/... ./shared/... | sed '/no test files/d'
+
+step 'Telephone calls through the whole platform, on DynamoDB Local'
+cd local
+go test -count=1 -v ./e2e >"$work/e2e.log" 2>&1 || {
+	grep -E '^ *(--- FAIL|[a-z]+_test\.go:)' "$work/e2e.log" >&2 || tail "$work/e2e.log" >&2
+	fail "some failed: all is in $work/e2e.log"
+}
+grep -E -A 1 '^--- SKIP' "$work/e2e.log" || true
+echo "$(grep -c '^--- PASS' "$work/e2e.log") tests passed"

@@ -41,11 +41,11 @@ func TestReferee(t *testing.T) {
 	count := 0
 	for i := uint64(0); count < *operations; i++ {
 		done := newSession(*seed, i).draw()
-		count += len(done)
 		if at, x := r.play(done); x != nil {
 			done, x = r.shrink(done[:at+1], x)
-			t.Fatalf("seed %d, session %d: the answers differ behind these operations\n%s\n%s", *seed, i, script(done), x)
+			t.Fatalf("seed %d, operation %d: the answers to the last of these operations differ\n%s\n%s", *seed, count+at+1, script(done), x)
 		}
+		count += len(done)
 	}
 	for _, answer := range slices.Sorted(maps.Keys(r.answers)) {
 		t.Logf("%6d %s", r.answers[answer], answer)

@@ -2,7 +2,7 @@
 // looks at the carrier's side for what really happened on the phone.
 //
 // LIVEKIT_SIP=/path/to/livekit-sip runs the same suite with the real SIP
-// service in place of the bridge.
+// service in place of the bridge; AWS_ENDPOINT_URL_DYNAMODB runs it on DynamoDB Local.
 package e2e
 
 import (
@@ -11,10 +11,14 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"hash/fnv"
 	"io"
 	"log/slog"
 	"maps"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -64,6 +68,9 @@ func run(m *testing.M) int {
 // where E2E_LOG says.
 func settings(dir string) platform.Config {
 	c := platform.Config{Root: "../..", Dir: dir, SweepEvery: time.Second, Script: script, LiveKitSIP: os.Getenv("LIVEKIT_SIP")}
+	if address := os.Getenv("AWS_ENDPOINT_URL_DYNAMODB"); address != "" {
+		c.DynamoDB = databaseOf(dir, address)
+	}
 	if kind := os.Getenv(webhookTrouble); kind != "" {
 		c.LiveKitWebhooks = troubled(kind)
 	}
@@ -75,6 +82,22 @@ func settings(dir string) platform.Config {
 		c.Log = slog.New(slog.NewJSONHandler(f, nil))
 	}
 	return c
+}
+
+// databaseOf is the address of a folder's own database in DynamoDB Local, which keeps one
+// for each access key: the platforms of these tests have tables of the same names.
+func databaseOf(dir, address string) string {
+	local, err := url.Parse(address)
+	if err != nil {
+		panic(err)
+	}
+	name := fnv.New64a()
+	name.Write([]byte(dir))
+	key := fmt.Sprintf("Credential=e2e%x/", name.Sum(nil))
+	return httptest.NewServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(local)
+		r.Out.Header.Set("Authorization", strings.Replace(r.In.Header.Get("Authorization"), "Credential=local/", key, 1))
+	}}).URL
 }
 
 // ring is how long the phones of those who can be transferred take to ring, and
