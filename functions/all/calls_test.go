@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -163,25 +162,15 @@ func (w *world) sweep() sweepcalls.Report {
 func ended(c call.Call) bool { return c.Status.Ended() }
 func up(c call.Call) bool    { return c.Status == call.InProgress && c.TaskToken != "" }
 
-// atOnce runs cases all at the same time, for they mostly wait. Parallel ones would be no
-// more than there are processors.
-func atOnce(t *testing.T, cases map[string]func(*testing.T)) {
-	var running sync.WaitGroup
-	for name, one := range cases {
-		running.Go(func() { t.Run(name, one) })
-	}
-	running.Wait()
-}
-
 // TestOneFaultAtEachRequest fails each request to LiveKit in turn, in each way,
 // before and after its effect. Whatever happens the phone is dialled at most
 // once, the call ends once, and no answered call is called unanswered.
 func TestOneFaultAtEachRequest(t *testing.T) {
 	t.Parallel()
-	cases := map[string]func(*testing.T){}
 	for n := range 5 { // CreateRoom, ListParticipants, CreateSIPParticipant, and what follows
 		for _, f := range livekittest.Faults {
-			cases[fmt.Sprintf("request %d fault %d", n, f)] = func(t *testing.T) {
+			t.Run(fmt.Sprintf("request %d fault %d", n, f), func(t *testing.T) {
+				t.Parallel()
 				w := newWorld(t)
 				w.livekit.FailAt(n, f)
 				w.place()
@@ -205,10 +194,9 @@ func TestOneFaultAtEachRequest(t *testing.T) {
 				if dials == 0 && got != "failed unknown" && got != "failed network_error" {
 					t.Errorf("a call that was never dialled ended %s", got)
 				}
-			}
+			})
 		}
 	}
-	atOnce(t, cases)
 }
 
 // TestACrashedDialIsNotRepeated: the function dies after it has dialled.

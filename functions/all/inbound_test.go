@@ -82,10 +82,10 @@ func TestOrdinaryInboundCallAsksLittleOfLiveKit(t *testing.T) {
 // and its end is true.
 func TestOneFaultOfAnInboundCall(t *testing.T) {
 	t.Parallel()
-	cases := map[string]func(*testing.T){}
 	for n := range 4 { // UpdateRoomMetadata, and looks at the phone
 		for _, f := range livekittest.Faults {
-			cases[fmt.Sprintf("request %d fault %d", n, f)] = func(t *testing.T) {
+			t.Run(fmt.Sprintf("request %d fault %d", n, f), func(t *testing.T) {
+				t.Parallel()
 				w := newWorld(t)
 				w.livekit.FailAt(n, f)
 				w.crash["preparecall"] = n % 2
@@ -98,10 +98,9 @@ func TestOneFaultOfAnInboundCall(t *testing.T) {
 				if c := w.until(ended); c.Status != call.Completed || c.Cause != call.CalleeHangup {
 					t.Errorf("%s %s", c.Status, c.Cause)
 				}
-			}
+			})
 		}
 	}
-	atOnce(t, cases)
 }
 
 // TestInboundCallOutlivesItsPreparation: the function that watches the phone dies
