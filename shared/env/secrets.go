@@ -34,18 +34,19 @@ var resolved = sync.OnceValues(func() (map[string]string, error) {
 // Manager, all at the same time. Elsewhere than on AWS variables hold the secrets
 // themselves, and nothing is read.
 func resolve(ctx context.Context, cfg aws.Config, environ []string) (map[string]string, error) {
-	values := make(map[string]string, len(environ))
+	values, secrets := make(map[string]string, len(environ)), map[string]string{}
+	for _, v := range environ {
+		name, value, _ := strings.Cut(v, "=")
+		if values[name] = value; isSecretARN(value) {
+			secrets[name] = value
+		}
+	}
 	var mu sync.Mutex
 	var all sync.WaitGroup
 	var failed []error
-	for _, v := range environ {
-		name, value, _ := strings.Cut(v, "=")
-		if !isSecretARN(value) {
-			values[name] = value
-			continue
-		}
+	for name, arn := range secrets {
 		all.Go(func() {
-			text, err := secretValue(ctx, cfg, value)
+			text, err := secretValue(ctx, cfg, arn)
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {
