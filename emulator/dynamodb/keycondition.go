@@ -35,26 +35,24 @@ func (p *page) keyCondition(n *node) (keySpan, error) {
 	if hash.op != "=" {
 		return keySpan{}, unsupportedKey()
 	}
+	if hash.isEmpty() {
+		return keySpan{}, invalid("%s", p.emptyKey(keys.Hash))
+	}
+	prefix := appendKey(nil, hash.values[0])
 	sort, sorted := byName[keys.Range.Name]
 	switch {
 	case len(byName) == 2 && !sorted:
 		return keySpan{}, missedKey()
-	case sorted:
-		if err := sort.checkKind(keys.Range); err != nil {
-			return keySpan{}, err
-		}
-	}
-	for _, key := range keys.attributes() {
-		if slices.ContainsFunc(byName[key.Name].values, func(v value) bool { return v.text == "" }) {
-			return keySpan{}, invalid("%s", p.emptyKey(key))
-		}
-	}
-	if slices.ContainsFunc(sort.values, func(v value) bool { return len(v.text) > maxRangeSize }) {
+	case !sorted:
+		return keySpan{prefix, after(prefix)}, nil
+	case slices.ContainsFunc(sort.values, func(v value) bool { return len(v.text) > maxRangeSize }):
 		return keySpan{}, invalid("One or more parameter values were invalid: Aggregated size of all range keys has exceeded the size limit of 1024 bytes")
 	}
-	prefix := appendKey(nil, hash.values[0])
-	if !sorted {
-		return keySpan{prefix, after(prefix)}, nil
+	if err := sort.checkKind(keys.Range); err != nil {
+		return keySpan{}, err
+	}
+	if sort.isEmpty() {
+		return keySpan{}, invalid("%s", p.emptyKey(keys.Range))
 	}
 	return sort.span(prefix), nil
 }
@@ -121,6 +119,10 @@ func (k keyTerm) checkKind(key keyAttribute) error {
 		return invalid("One or more parameter values were invalid: Condition parameter type does not match schema type")
 	}
 	return nil
+}
+
+func (k keyTerm) isEmpty() bool {
+	return slices.ContainsFunc(k.values, func(v value) bool { return v.text == "" })
 }
 
 // span is the part of the partition at prefix that the sort key's term selects.
