@@ -7,8 +7,8 @@
 # OPERATIONS draw other operations, and more of them. At the end the functions, and
 # telephone calls through the whole platform, are tested on DynamoDB Local.
 #
-# It needs Go, Java 17 and Maven. As root on Debian it installs the latter two where
-# they are missing. DynamoDB Local comes from Maven Central, once, into
+# It needs Go, curl, Java 17 and Maven. As root on Debian it installs what is missing
+# but Go. DynamoDB Local comes from Maven Central, once, into
 # .local/dynamodb-local; what is started is stopped.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -60,6 +60,7 @@ install() {
 
 step "DynamoDB Local $version in .local/dynamodb-local"
 java_major() { java -version 2>&1 | sed -n 's/.* version "\([0-9]*\).*/\1/p'; }
+command -v curl >/dev/null || install curl curl ca-certificates
 [ "$(java_major)" -ge 17 ] 2>/dev/null || install 'Java 17' openjdk-17-jre-headless
 if [ ! -d "$lib" ]; then
 	command -v mvn >/dev/null || install Maven maven
