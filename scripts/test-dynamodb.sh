@@ -110,11 +110,10 @@ export AWS_ENDPOINT_URL_DYNAMODB=$url
 step 'The tests of the functions and what they share, on DynamoDB Local'
 go test -count=1 ./functions/... ./shared/... | sed '/no test files/d'
 
-step 'Telephone calls through the whole platform, on DynamoDB Local'
+step 'Telephone calls and the examples through the whole platform, on DynamoDB Local'
 cd local
-go test -count=1 -v ./e2e >"$work/e2e.log" 2>&1 || {
+go test -count=1 -v -run '^Test(HistoryAndStatistics|Story|KilledMidCall|Invoke|FirstCallExample|NumbersExample|CallsExample)$' ./e2e >"$work/e2e.log" 2>&1 || {
 	grep -E '^ *(--- FAIL|[a-z]+_test\.go:)' "$work/e2e.log" >&2 || tail "$work/e2e.log" >&2
-	fail "some failed: all is in $work/e2e.log"
+	fail "all is in $work/e2e.log"
 }
-grep -E -A 1 '^--- SKIP' "$work/e2e.log" || true
-echo "$(grep -c '^--- PASS' "$work/e2e.log") tests passed"
+grep '^--- ' "$work/e2e.log"

@@ -20,6 +20,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"os"
+	"regexp"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -94,9 +95,10 @@ func databaseOf(dir, address string) string {
 	name := fnv.New64a()
 	name.Write([]byte(dir))
 	key := fmt.Sprintf("Credential=e2e%x/", name.Sum(nil))
+	signer := regexp.MustCompile("Credential=[^/]*/")
 	return httptest.NewServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
 		r.SetURL(local)
-		r.Out.Header.Set("Authorization", strings.Replace(r.In.Header.Get("Authorization"), "Credential=local/", key, 1))
+		r.Out.Header.Set("Authorization", signer.ReplaceAllString(r.In.Header.Get("Authorization"), key))
 	}}).URL
 }
 
