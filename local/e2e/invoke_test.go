@@ -15,8 +15,9 @@ import (
 
 // TestInvoke: functions run as binaries beside the platform, as `make invoke`
 // runs them, and work on its tables.
-func TestInvoke(t *testing.T) { //nolint:tparallel // two of them build the same binary
-	t.Parallel()
+//
+//nolint:paralleltest // it builds binaries, on which no call that is timed should wait
+func TestInvoke(t *testing.T) {
 	u := demo(t, shared)
 	id := u.place(fresh(), nil).CallID
 	u.hangUp(id)
