@@ -80,10 +80,13 @@ func serve(c platform.Config) error {
 }
 
 func printUp(p *platform.Platform, took time.Duration) {
-	a := p.Access
+	a, database := p.Access, "DynamoDB (emulated)"
+	if p.Config.DynamoDB != "" {
+		database = "DynamoDB"
+	}
 	fmt.Printf("Up in %.1f s\n", took.Seconds())
 	for _, line := range [][2]string{{"API", a.URL}, {"LiveKit", a.LiveKitURL}, {"SIP", a.SIP}, {"carrier (simulated)", a.Carrier},
-		{"DynamoDB (emulated)", a.DynamoDB}, {"Step Functions (emulated)", a.StepFunctions},
+		{database, a.DynamoDB}, {"Step Functions (emulated)", a.StepFunctions},
 		{"log", filepath.Join(p.Config.Dir, "log")}, {"addresses and keys", filepath.Join(p.Config.Dir, "env")}} {
 		fmt.Printf("  %-26s %s\n", line[0], line[1])
 	}
