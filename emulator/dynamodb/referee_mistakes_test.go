@@ -184,9 +184,7 @@ func (s *session) spoilMembers(part object) {
 	case 1:
 		part["ExpressionAttributeNames"] = object{"#unused": "s"}
 	case 2:
-		if _, has := part["Key"]; has {
-			delete(part, "Key")
-		}
+		delete(part, "Key")
 	case 3:
 		if _, has := part["ConditionExpression"]; has {
 			part["ConditionExpression"] = pick(s.dice, "", " ", "pk", "s", ":v0", "attribute_exists(pk", "size(s)", "((s = s))", "s = s", "not", "s IN ()", "s = :v0 :v1")

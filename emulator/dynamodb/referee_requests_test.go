@@ -2,6 +2,7 @@ package dynamodb_test
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -246,9 +247,7 @@ func (s *session) batchWrite() object {
 				continue
 			}
 			it := s.item(t)
-			for name, v := range key {
-				it[name] = v
-			}
+			maps.Copy(it, key)
 			requests = append(requests, object{"PutRequest": object{"Item": it}})
 		}
 		perTable[t.name] = requests

@@ -137,7 +137,7 @@ func (d dice) keyValue(kind string, n int) object {
 func (d dice) item(s shape) object {
 	it := d.key(s)
 	for _, a := range s.attributes() {
-		if d.chance(35) || strings.Contains("n m l", a.name) && d.chance(60) {
+		if d.chance(35) || slices.Contains([]string{"n", "m", "l"}, a.name) && d.chance(60) {
 			it[a.name] = d.value(a.kind, 0)
 		}
 	}
