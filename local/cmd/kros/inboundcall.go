@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -16,9 +15,7 @@ func inboundCall(ctx context.Context, c platform.Config, args []string, out io.W
 	flags := flag.NewFlagSet("kros inbound-call", flag.ContinueOnError)
 	from := flags.String("from", "+14155550100", "the caller's number, as their carrier gives it")
 	to := flags.String("to", "+2348012345678", "the number to call")
-	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
-		return nil
-	} else if err != nil {
+	if err := flags.Parse(args); err != nil {
 		return err
 	}
 	if flags.NArg() > 0 {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -15,9 +14,7 @@ import (
 func invoke(ctx context.Context, c platform.Config, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("kros invoke", flag.ContinueOnError)
 	event := flags.String("event", "", "the file with the event (default events/<function>.json)")
-	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
-		return nil
-	} else if err != nil {
+	if err := flags.Parse(args); err != nil {
 		return err
 	}
 	if flags.NArg() > 1 {

@@ -22,9 +22,7 @@ func listen(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("kros listen", flag.ContinueOnError)
 	secret := flags.String("secret", "", "the signing_secret of the webhook endpoint")
 	port := flags.Int("port", 8099, "the port of this machine to listen at")
-	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
-		return nil
-	} else if err != nil {
+	if err := flags.Parse(args); err != nil {
 		return err
 	}
 	if flags.NArg() > 0 {

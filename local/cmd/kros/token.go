@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -18,9 +17,7 @@ func token(c platform.Config, args []string, out io.Writer) error {
 	sub := flags.String("sub", "demo", "the user's id: letters, digits and ._|:@-")
 	admin := flags.Bool("admin", false, "make the user an administrator")
 	ttl := flags.Duration("ttl", 24*time.Hour, "how long the token is valid, 24h at most")
-	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
-		return nil
-	} else if err != nil {
+	if err := flags.Parse(args); err != nil {
 		return err
 	}
 	switch {
