@@ -2,7 +2,6 @@ package layout
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -64,14 +63,9 @@ func TestSizeOfARead(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds a Lambda: not with -short")
 	}
-	binary := filepath.Join(t.TempDir(), "bootstrap")
-	cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-tags", "lambda.norpc,nethttpomithttp2", "-o", binary, "./functions/calldetails/lambda")
-	cmd.Dir = ".."
-	cmd.Env = append(os.Environ(), "GOOS=linux", "GOARCH=arm64", "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	info, err := os.Stat(binary)
+	dir := t.TempDir()
+	runMake(t, "build-CallDetailsFunction", "ARTIFACTS_DIR="+dir)
+	info, err := os.Stat(filepath.Join(dir, "bootstrap"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -234,14 +234,20 @@ func TestMakeBuildsEveryFunction(t *testing.T) {
 
 func dryRun(t *testing.T, args ...string) string {
 	t.Helper()
-	cmd := exec.Command("make", append([]string{"-n", "--no-print-directory"}, args...)...)
+	return runMake(t, append([]string{"-n"}, args...)...)
+}
+
+// runMake is what a make of this repository prints.
+func runMake(t *testing.T, args ...string) string {
+	t.Helper()
+	cmd := exec.Command("make", append([]string{"--no-print-directory"}, args...)...)
 	cmd.Dir = ".."
 	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { // of the make that runs this test
 		return strings.HasPrefix(v, "MAKEFLAGS=") || strings.HasPrefix(v, "MFLAGS=") || strings.HasPrefix(v, "MAKELEVEL=")
 	})
 	out, err := cmd.CombinedOutput()
 	if err != nil {
-		t.Fatalf("make -n %v: %v\n%s", args, err, out)
+		t.Fatalf("make %v: %v\n%s", args, err, out)
 	}
 	return string(out)
 }
