@@ -150,7 +150,7 @@ func Tasks(d Deps) map[string]any {
 		"dialcall":       (&dialcall.Task{Calls: d.DB, Phone: d.LiveKit, Settle: s, Now: d.Now, Log: d.Log}).Run,
 		"expirerequest":  (&expirerequest.Task{Requests: d.DB, Now: d.Now, Log: d.Log}).Run,
 		"notifyrequest":  (&notifyrequest.Task{Requests: d.DB, Announce: d.announcer(), Now: d.Now, Log: d.Log}).Run,
-		"preparecall":    (&preparecall.Task{Rooms: d.LiveKit, Settle: s, Agents: d.Agents, Now: d.Now}).Run,
+		"preparecall":    (&preparecall.Task{Calls: d.DB, Rooms: d.LiveKit, Settle: s, Agents: d.Agents, Now: d.Now}).Run,
 		"settlecall":     (&settlecall.Task{Settle: s, Now: d.Now}).Run,
 		"summarisecall":  (&summarisecall.Task{Stories: d.DB, Summarizer: d.Summary, Now: d.Now, Log: d.Log}).Run,
 		"sweepcalls":     (&sweepcalls.Task{Calls: d.DB, Rooms: d.LiveKit, Flow: d.Flow, Inbound: d.adopter(), Settle: s, Now: d.Now, Log: d.Log}).Run,

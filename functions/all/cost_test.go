@@ -133,7 +133,7 @@ func newCounter(t *testing.T) *counter {
 		c.must(err)
 	}
 	tables := store.Config{Numbers: "kros-numbers", Requests: "kros-requests", Calls: "kros-calls", Stats: "kros-stats", Keys: "kros-keys",
-		Limits: "kros-limits", Audit: "kros-audit", Webhooks: "kros-webhooks"}
+		Limits: "kros-limits", Audit: "kros-audit", Webhooks: "kros-webhooks", Events: "kros-events"}
 	c.quiet = store.Open(cfg, tables, c.clock)
 	c.dynamodb, cfg.HTTPClient = db.Client().Transport, &http.Client{Transport: c}
 	counted := store.Open(cfg, tables, c.clock)

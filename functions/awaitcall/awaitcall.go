@@ -14,6 +14,7 @@ import (
 // Calls keeps the token with the call.
 type Calls interface {
 	AwaitEnd(ctx context.Context, id, token string) (c call.Call, open bool, err error)
+	CallWithDetails(ctx context.Context, id string) (call.Call, error)
 }
 
 // Announcer announces what is due of a call. What it was told before it tells
@@ -51,8 +52,10 @@ func (t *Task) Run(ctx context.Context, in Input) error {
 		return t.Settle.Flow.CallEnded(ctx, in.TaskToken)
 	}
 	c, err = t.Settle.Look(ctx, c, t.Now())
-	if err := t.Announce.Call(ctx, c, call.Summary{}); err != nil {
-		t.Log.WarnContext(ctx, "announce an answered call", "call_id", c.ID, "err", err)
+	if c, err := t.Calls.CallWithDetails(ctx, in.CallID); err == nil {
+		if err := t.Announce.Call(ctx, c, call.Summary{}); err != nil {
+			t.Log.WarnContext(ctx, "announce an answered call", "call_id", c.ID, "err", err)
+		}
 	}
 	if err != nil && !c.Status.Ended() {
 		t.Log.WarnContext(ctx, "look at an answered call", "call_id", c.ID, "err", err)

@@ -119,7 +119,7 @@ func (e *Endpoint) create(ctx context.Context, in *Input) (*Output, error) {
 	}
 	if made.Status == call.Initiated {
 		if err := e.start(ctx, made, once); err != nil {
-			api.SetLimit(ctx, may.Calls)
+			api.SetLimit(ctx, may.Hour())
 			return nil, err
 		}
 	}
@@ -188,7 +188,7 @@ func (e *Endpoint) from(ctx context.Context, user, id string) (n number.Number, 
 		return n, may, err
 	}
 	named, may, err := e.Calls.CallPermit(ctx, user, id)
-	api.SetLimit(ctx, may.Calls)
+	api.SetLimit(ctx, may.Hour())
 	if id == "" {
 		may.Home = n.Country
 		return n, may, err

@@ -22,8 +22,14 @@ type Rooms interface {
 	UpdateRoomMetadata(ctx context.Context, room, metadata string) error
 }
 
+// Calls reads calls with what their agents are told.
+type Calls interface {
+	CallWithDetails(ctx context.Context, id string) (call.Call, error)
+}
+
 // Task prepares calls.
 type Task struct {
+	Calls  Calls
 	Rooms  Rooms
 	Settle *settle.Settler
 	Agents Agents
@@ -57,12 +63,9 @@ const emptyTimeout = time.Minute
 
 // Run may be repeated: the room is an upsert and the states only move forward.
 func (t *Task) Run(ctx context.Context, in Input) (Output, error) {
-	c, err := t.Settle.Calls.Call(ctx, in.CallID)
+	c, err := t.Calls.CallWithDetails(ctx, in.CallID)
 	if err == nil && c.Direction == call.Inbound {
 		return t.inbound(ctx, c)
-	}
-	if err == nil {
-		c, err = t.Settle.Calls.Advance(ctx, in.CallID, call.Dialing, t.Now())
 	}
 	if err != nil || c.Status.Ended() {
 		return Output{Outcome: "ended"}, err

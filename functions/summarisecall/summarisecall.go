@@ -18,7 +18,7 @@ import (
 // returned.
 type Stories interface {
 	WholeStory(ctx context.Context, id string) (call.Story, error)
-	SaveSummary(ctx context.Context, callID string, s call.Summary) (call.Summary, error)
+	SaveSummary(ctx context.Context, c call.Call, s call.Summary) (call.Summary, error)
 }
 
 // Summarizer sums up what was said. Its errors are of type *summary.Error.
@@ -118,7 +118,7 @@ func (t *Task) turnsMayCome(s call.Story) bool {
 
 func (t *Task) save(ctx context.Context, c call.Call, s call.Summary) (Output, error) {
 	s.CreatedAt = t.Now()
-	s, err := t.Stories.SaveSummary(ctx, c.ID, s)
+	s, err := t.Stories.SaveSummary(ctx, c, s)
 	if err != nil {
 		return Output{}, fmt.Errorf("save a summary: %w", err)
 	}

@@ -25,13 +25,13 @@ import (
 
 // Calls is the record of calls. CallPermit reads one of the caller's own numbers
 // (another's is fault.NotFound) and what they may do at this moment.
-// BeginTransfer fails with fault.NotFound for another user's call, and with
-// fault.Conflict for one that cannot be transferred now. FinishTransfer keeps the
-// outcome that was first.
+// BeginTransfer counts the transfer against their limits, and fails with
+// fault.Conflict for a call that cannot be transferred now and with fault.Limited
+// when a limit is reached. FinishTransfer keeps the outcome that was first.
 type Calls interface {
 	Call(ctx context.Context, id string) (call.Call, error)
 	CallPermit(ctx context.Context, userID, numberID string) (number.Number, store.Permit, error)
-	BeginTransfer(ctx context.Context, userID, callID string, t call.Transfer) (call.Call, error)
+	BeginTransfer(ctx context.Context, c call.Call, may store.Permit, t call.Transfer) (call.Call, account.Limit, error)
 	FinishTransfer(ctx context.Context, callID string, t call.Transfer) (call.Call, error)
 }
 
@@ -108,11 +108,13 @@ func (e *Endpoint) transfer(ctx context.Context, in *Input) (*Output, error) {
 	defer cancel()
 	asking, cancel := context.WithTimeout(ctx, asked)
 	defer cancel()
-	if err := e.allowed(asking, user, in); err != nil {
+	c, may, err := e.allowed(asking, user, in)
+	if err != nil {
 		return nil, err
 	}
 	t := call.Transfer{ID: "tr_" + ulid.MustNewDefault(e.Now()).String(), To: in.Body.PhoneNumber, Status: call.TransferPending, At: e.Now()}
-	c, err := e.Calls.BeginTransfer(asking, user, in.CallID, t)
+	c, hour, err := e.Calls.BeginTransfer(asking, c, may, t)
+	api.SetLimit(ctx, hour)
 	if err != nil {
 		return nil, err
 	}
@@ -130,28 +132,29 @@ func (e *Endpoint) transfer(ctx context.Context, in *Input) (*Output, error) {
 
 // allowed is the gate of a new call: the number must be one that may be called
 // at all, and one that this user may call from the number the call is on.
-func (e *Endpoint) allowed(ctx context.Context, user string, in *Input) error {
+func (e *Endpoint) allowed(ctx context.Context, user string, in *Input) (c call.Call, may store.Permit, err error) {
 	country, err := destination.Country("phone_number", in.Body.PhoneNumber)
 	if err != nil {
-		return err
+		return c, may, err
 	}
-	c, err := e.Calls.Call(ctx, in.CallID)
+	c, err = e.Calls.Call(ctx, in.CallID)
 	switch {
 	case err != nil:
-		return err
+		return c, may, err
 	case c.UserID != user:
-		return fault.Missing("call")
+		return c, may, fault.Missing("call")
 	case c.Status != call.InProgress:
-		return store.CallNotActive()
+		return c, may, store.CallNotActive()
 	}
-	_, may, err := e.Calls.CallPermit(ctx, user, c.NumberID)
+	_, may, err = e.Calls.CallPermit(ctx, user, c.NumberID)
+	api.SetLimit(ctx, may.Hour())
 	if fault.Is(err, fault.NotFound) {
-		return fault.New(fault.Conflict, "NUMBER_NOT_CONFIGURED", "the number that the call is on is no longer yours")
+		err = fault.New(fault.Conflict, "NUMBER_NOT_CONFIGURED", "the number that the call is on is no longer yours")
 	}
-	if err != nil {
-		return err
+	if err == nil {
+		err = may.Allow(country, "")
 	}
-	return may.Allow(country)
+	return c, may, err
 }
 
 // ask has the carrier asked and says what became of the transfer. refusal is the

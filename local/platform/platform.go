@@ -83,7 +83,7 @@ type Platform struct {
 
 // tables are named as the template names them for a stack called kros.
 var tables = store.Config{Numbers: "kros-numbers", Requests: "kros-requests", Calls: "kros-calls", Stats: "kros-stats",
-	Keys: "kros-keys", Limits: "kros-limits", Audit: "kros-audit", Webhooks: "kros-webhooks"}
+	Keys: "kros-keys", Limits: "kros-limits", Audit: "kros-audit", Webhooks: "kros-webhooks", Events: "kros-events"}
 
 // sipService is the bridge or the real livekit-sip.
 type sipService interface {

@@ -2,6 +2,7 @@ package account
 
 import (
 	"math"
+	"slices"
 	"time"
 )
 
@@ -12,6 +13,7 @@ type Limit struct {
 	Quota  int
 	Used   int
 	Resets time.Time // the end of the window, when Used is 0 again
+	Window int       // its length in seconds; 0 is an hour
 }
 
 // Left is how much may still be used, never less than 0.
@@ -20,29 +22,55 @@ func (l Limit) Left() int { return max(0, l.Quota-l.Used) }
 // What a user may do unless their policy says otherwise.
 const (
 	CallsPerHour          = 100
+	CallsPerDestination   = 5 // in an hour, to one number
 	ConfigurationsPerHour = 10
+	NumberRequestsPerHour = 5
+	RequestsPerHour       = 2000 // of all the user's API keys together
+	MinutesPerDay         = 300  // of talk
 	MaxConcurrentCalls    = 5
+	MaxConcurrentInbound  = 20
 )
 
-// Policy is what a user may do with calls, set by administrators.
+// Policy is what a user may do, set by administrators.
 type Policy struct {
-	AllowedCountries   []string // they may call besides the country of the number they call from, ISO 3166-1 alpha-2
-	CallsEnabled       bool
-	MaxConcurrentCalls int // 1 to MaxPolicyCalls
+	AllowedCountries     []string // they may call besides the country of the number they call from, ISO 3166-1 alpha-2
+	AllowedAgents        []string // the agents they may use; none listed allows any
+	CallsEnabled         bool
+	MaxConcurrentCalls   int // 1 to MaxPolicyCalls
+	MaxConcurrentInbound int // 1 to MaxPolicyInbound
 
-	// These are the same for every user but the laptop's demo user: the API
-	// cannot set them.
 	CallsPerHour          int
+	CallsPerDestination   int // in an hour, to one number
 	ConfigurationsPerHour int
+	NumberRequestsPerHour int
+	RequestsPerHour       int // of all API keys together
+	MinutesPerDay         int // of talk, outbound
 }
 
-// MaxPolicyCalls is the most calls a policy can allow at a time.
-const MaxPolicyCalls = 100
+// The most that a policy can allow.
+const (
+	MaxPolicyCalls   = 100
+	MaxPolicyInbound = 1000
+	MaxPolicyPerHour = 100_000
+	MaxPolicyMinutes = 1_000_000
+)
 
 // DefaultPolicy is the policy of a user for whom none was set.
 func DefaultPolicy() Policy {
-	return Policy{CallsEnabled: true, MaxConcurrentCalls: MaxConcurrentCalls, CallsPerHour: CallsPerHour,
-		ConfigurationsPerHour: ConfigurationsPerHour}
+	return Policy{CallsEnabled: true, MaxConcurrentCalls: MaxConcurrentCalls, MaxConcurrentInbound: MaxConcurrentInbound,
+		CallsPerHour: CallsPerHour, CallsPerDestination: CallsPerDestination, ConfigurationsPerHour: ConfigurationsPerHour,
+		NumberRequestsPerHour: NumberRequestsPerHour, RequestsPerHour: RequestsPerHour, MinutesPerDay: MinutesPerDay}
+}
+
+// AllowsAgent reports whether the user may have an agent take calls.
+func (p Policy) AllowsAgent(name string) bool {
+	return len(p.AllowedAgents) == 0 || slices.Contains(p.AllowedAgents, name)
+}
+
+// AllowsCountry reports whether the user may call a country from a number of the
+// country home, which is always allowed.
+func (p Policy) AllowsCountry(country, home string) bool {
+	return country == home || slices.Contains(p.AllowedCountries, country)
 }
 
 // Seconds is the time from now to the end of the window in whole seconds,

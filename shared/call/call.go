@@ -48,6 +48,9 @@ const (
 	TrunkUnreachable Cause = "trunk_unreachable"
 	AgentUnavailable Cause = "agent_unavailable"
 	NetworkError     Cause = "network_error"
+	Capacity         Cause = "capacity"       // it waited too long for a place to be dialed
+	CallsDisabled    Cause = "calls_disabled" // calls were switched off before it was dialed
+	NotAllowed       Cause = "not_allowed"    // its user may not place it any longer
 	Unknown          Cause = "unknown"
 )
 
@@ -79,11 +82,14 @@ type Call struct {
 	AgentName   string
 	Country     string // of PhoneNumber, ISO 3166-1 alpha-2
 
+	// Of these the record of a call only says whether there is metadata.
 	SystemPrompt   string
 	WelcomeMessage string
 	Voice          *Voice
 	Metadata       map[string]string
-	DTMF           string // sent once the phone is answered: 0-9 A-D * #, and w waits half a second
+	HasMetadata    bool
+
+	DTMF string // sent once the phone is answered: 0-9 A-D * #, and w waits half a second
 
 	RingingTimeout int // seconds
 	MaxDuration    int // seconds of talk
@@ -97,9 +103,10 @@ type Call struct {
 	AnsweredAt      time.Time
 	EndedAt         time.Time
 	HangupRequested time.Time // somebody asked through the API
-	TaskToken       string    // of the workflow waiting for the end
+	Timeline        []Event   // in the order of writing
 
-	Transfer Transfer // the last one asked for
+	Transfer  Transfer // the last one asked for
+	Transfers int      // how many were asked for
 }
 
 // Voice is how the agent should speak.
@@ -134,7 +141,12 @@ func (c Call) Duration() int {
 }
 
 // Deadline is when the call must be over whatever happens: two minutes after
-// the longest it may ring and talk.
+// the longest it may ring and talk, counted from the dial, which may have waited
+// for its turn.
 func (c Call) Deadline() time.Time {
-	return c.CreatedAt.Add(time.Duration(c.RingingTimeout+c.MaxDuration)*time.Second + 2*time.Minute)
+	from := c.CreatedAt
+	if c.DialedAt.After(from) {
+		from = c.DialedAt
+	}
+	return from.Add(time.Duration(c.RingingTimeout+c.MaxDuration)*time.Second + 2*time.Minute)
 }

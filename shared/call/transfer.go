@@ -23,6 +23,9 @@ type Transfer struct {
 	At        time.Time // when it came to be what Status says
 }
 
+// MaxTransfers is how often the phone of one call can be transferred.
+const MaxTransfers = 5
+
 // TransferLimit is how long a transfer can be pending: who asked the carrier has
 // written down what it said long before, or is dead.
 const TransferLimit = 40 * time.Second

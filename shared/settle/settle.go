@@ -17,6 +17,7 @@ type Calls interface {
 	Call(ctx context.Context, id string) (call.Call, error)
 	Advance(ctx context.Context, id string, to call.Status, at time.Time) (call.Call, error)
 	EndCall(ctx context.Context, c call.Call, end call.End) (call.Call, error)
+	EndToken(ctx context.Context, id string) (string, error)
 }
 
 // Rooms is LiveKit's view of who is in a call's room.
@@ -68,7 +69,11 @@ func (s *Settler) End(ctx context.Context, c call.Call, judge Judge) (call.Call,
 		if err != nil {
 			return c, err
 		}
-		return c, s.Flow.CallEnded(ctx, c.TaskToken)
+		token, err := s.Calls.EndToken(ctx, c.ID)
+		if err != nil {
+			return c, err
+		}
+		return c, s.Flow.CallEnded(ctx, token)
 	}
 }
 

@@ -2,8 +2,11 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"hash/fnv"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -12,49 +15,54 @@ import (
 
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/call"
+	"github.com/krosai/telephony/shared/event"
 	"github.com/krosai/telephony/shared/fault"
 )
 
-// The Calls table: one partition per call, so that its details are one query.
-// The row "call" is the record; rows "e#…" are the timeline, one per state
-// and one per transfer, so that writing a state twice writes one line.
+// The Calls table: one partition per call, so that all of it is one query.
+//
+//	call      the record, which each state of the call rewrites and the indexes
+//	          copy. It stays below 1 KB, which is one write unit.
+//	details   what the call was asked for with and nothing changes: the prompt,
+//	          the welcome message, the voice and the metadata
+//	token     the task token of the workflow that waits for the end
+//	summary, t#…, turns: see stories.go
 const (
-	recordKey = "call"
-	eventKey  = "e#"
-	shards    = 8 // of the index of calls that have not ended
+	recordKey  = "call"
+	detailsKey = "details"
+	tokenKey   = "token"
+	shards     = 8 // of the index of calls that have not ended
 )
 
 type callRow struct {
-	ID             string            `dynamodbav:"call_id"`
-	SK             string            `dynamodbav:"sk"`
-	UserID         string            `dynamodbav:"user_id"`
-	Active         string            `dynamodbav:"active_shard,omitempty"`
-	Direction      string            `dynamodbav:"direction"`
-	PhoneNumber    string            `dynamodbav:"phone_number"`
-	FromNumber     string            `dynamodbav:"from_number"`
-	NumberID       string            `dynamodbav:"number_id"`
-	RoomName       string            `dynamodbav:"room_name"`
-	TrunkID        string            `dynamodbav:"trunk_id,omitempty"`
-	AgentName      string            `dynamodbav:"agent_name,omitempty"`
-	Country        string            `dynamodbav:"country,omitempty"`
-	SystemPrompt   string            `dynamodbav:"system_prompt,omitempty"`
-	WelcomeMessage string            `dynamodbav:"welcome_message,omitempty"`
-	Voice          *call.Voice       `dynamodbav:"voice,omitempty"`
-	Metadata       map[string]string `dynamodbav:"metadata,omitempty"`
-	DTMF           string            `dynamodbav:"dtmf,omitempty"`
-	RingingTimeout int               `dynamodbav:"ringing_timeout"`
-	MaxDuration    int               `dynamodbav:"max_duration"`
-	Status         string            `dynamodbav:"status"`
-	Cause          string            `dynamodbav:"cause,omitempty"`
-	SIPStatus      int               `dynamodbav:"sip_status,omitempty"`
-	CreatedAt      Time              `dynamodbav:"created_at"`
-	DialedAt       Time              `dynamodbav:"dialed_at"`
-	DialedBy       string            `dynamodbav:"dialed_by,omitempty"`
-	AnsweredAt     Time              `dynamodbav:"answered_at"`
-	EndedAt        Time              `dynamodbav:"ended_at"`
-	HangupAt       Time              `dynamodbav:"hangup_at"`
-	TaskToken      string            `dynamodbav:"task_token,omitempty"`
+	ID             string   `dynamodbav:"call_id"`
+	SK             string   `dynamodbav:"sk"`
+	UserID         string   `dynamodbav:"user_id"`
+	Active         string   `dynamodbav:"active_shard,omitempty"`
+	Direction      string   `dynamodbav:"direction"`
+	PhoneNumber    string   `dynamodbav:"phone_number"`
+	FromNumber     string   `dynamodbav:"from_number"`
+	NumberID       string   `dynamodbav:"number_id"`
+	RoomName       string   `dynamodbav:"room_name"`
+	TrunkID        string   `dynamodbav:"trunk_id,omitempty"`
+	AgentName      string   `dynamodbav:"agent_name,omitempty"`
+	Country        string   `dynamodbav:"country,omitempty"`
+	HasMetadata    bool     `dynamodbav:"has_metadata,omitempty"`
+	DTMF           string   `dynamodbav:"dtmf,omitempty"`
+	RingingTimeout int      `dynamodbav:"ringing_timeout"`
+	MaxDuration    int      `dynamodbav:"max_duration"`
+	Status         string   `dynamodbav:"status"`
+	Cause          string   `dynamodbav:"cause,omitempty"`
+	SIPStatus      int      `dynamodbav:"sip_status,omitempty"`
+	CreatedAt      Time     `dynamodbav:"created_at"`
+	DialedAt       Time     `dynamodbav:"dialed_at"`
+	DialedBy       string   `dynamodbav:"dialed_by,omitempty"`
+	AnsweredAt     Time     `dynamodbav:"answered_at"`
+	EndedAt        Time     `dynamodbav:"ended_at"`
+	HangupAt       Time     `dynamodbav:"hangup_at"`
+	Timeline       []string `dynamodbav:"timeline,omitempty"` // time, event and detail with spaces between
 
+	Transfers      int    `dynamodbav:"transfers,omitempty"` // attempts so far
 	TransferID     string `dynamodbav:"transfer_id,omitempty"`
 	TransferTo     string `dynamodbav:"transfer_to,omitempty"`
 	TransferStatus string `dynamodbav:"transfer_status,omitempty"`
@@ -62,12 +70,13 @@ type callRow struct {
 	TransferAt     Time   `dynamodbav:"transfer_at"`
 }
 
-type eventRow struct {
-	ID     string `dynamodbav:"call_id"`
-	SK     string `dynamodbav:"sk"`
-	At     Time   `dynamodbav:"at"`
-	Name   string `dynamodbav:"event"`
-	Detail string `dynamodbav:"detail,omitempty"`
+type detailsRow struct {
+	ID             string            `dynamodbav:"call_id"`
+	SK             string            `dynamodbav:"sk"`
+	SystemPrompt   string            `dynamodbav:"system_prompt,omitempty"`
+	WelcomeMessage string            `dynamodbav:"welcome_message,omitempty"`
+	Voice          *call.Voice       `dynamodbav:"voice,omitempty"`
+	Metadata       map[string]string `dynamodbav:"metadata,omitempty"`
 }
 
 // shard spreads the calls that have not ended over a few partitions.
@@ -80,13 +89,15 @@ func shard(id string) string {
 func rowOf(c call.Call) callRow {
 	r := callRow{ID: c.ID, SK: recordKey, UserID: c.UserID, Direction: string(c.Direction),
 		PhoneNumber: c.PhoneNumber, FromNumber: c.FromNumber, NumberID: c.NumberID, RoomName: c.RoomName,
-		TrunkID: c.TrunkID, AgentName: c.AgentName, Country: c.Country, SystemPrompt: c.SystemPrompt,
-		WelcomeMessage: c.WelcomeMessage, Voice: c.Voice, Metadata: c.Metadata, DTMF: c.DTMF,
+		TrunkID: c.TrunkID, AgentName: c.AgentName, Country: c.Country, HasMetadata: len(c.Metadata) > 0, DTMF: c.DTMF,
 		RingingTimeout: c.RingingTimeout, MaxDuration: c.MaxDuration, Status: string(c.Status), Cause: string(c.Cause),
 		SIPStatus: c.SIPStatus, CreatedAt: Time{c.CreatedAt}, DialedAt: Time{c.DialedAt}, AnsweredAt: Time{c.AnsweredAt},
-		EndedAt: Time{c.EndedAt}, HangupAt: Time{c.HangupRequested}, TaskToken: c.TaskToken,
+		EndedAt: Time{c.EndedAt}, HangupAt: Time{c.HangupRequested}, Transfers: c.Transfers,
 		TransferID: c.Transfer.ID, TransferTo: c.Transfer.To, TransferStatus: string(c.Transfer.Status),
 		TransferSIP: c.Transfer.SIPStatus, TransferAt: Time{c.Transfer.At}}
+	for _, e := range c.Timeline {
+		r.Timeline = append(r.Timeline, lineOf(e))
+	}
 	if !c.Status.Ended() {
 		r.Active = shard(c.ID)
 	}
@@ -94,15 +105,17 @@ func rowOf(c call.Call) callRow {
 }
 
 func (r callRow) call() call.Call {
-	return call.Call{ID: r.ID, UserID: r.UserID, Direction: call.Direction(r.Direction), PhoneNumber: r.PhoneNumber,
+	c := call.Call{ID: r.ID, UserID: r.UserID, Direction: call.Direction(r.Direction), PhoneNumber: r.PhoneNumber,
 		FromNumber: r.FromNumber, NumberID: r.NumberID, RoomName: r.RoomName, TrunkID: r.TrunkID, AgentName: r.AgentName,
-		Country: r.Country, SystemPrompt: r.SystemPrompt, WelcomeMessage: r.WelcomeMessage, Voice: r.Voice,
-		Metadata: r.Metadata, DTMF: r.DTMF, RingingTimeout: r.RingingTimeout, MaxDuration: r.MaxDuration,
+		Country: r.Country, HasMetadata: r.HasMetadata, DTMF: r.DTMF, RingingTimeout: r.RingingTimeout, MaxDuration: r.MaxDuration,
 		Status: call.Status(r.Status), Cause: call.Cause(r.Cause), SIPStatus: r.SIPStatus, CreatedAt: r.CreatedAt.Time,
-		DialedAt: r.DialedAt.Time, AnsweredAt: r.AnsweredAt.Time, EndedAt: r.EndedAt.Time,
-		HangupRequested: r.HangupAt.Time, TaskToken: r.TaskToken,
-		Transfer: call.Transfer{ID: r.TransferID, To: r.TransferTo, Status: call.TransferStatus(r.TransferStatus),
-			SIPStatus: r.TransferSIP, At: r.TransferAt.Time}}
+		DialedAt: r.DialedAt.Time, AnsweredAt: r.AnsweredAt.Time, EndedAt: r.EndedAt.Time, HangupRequested: r.HangupAt.Time,
+		Transfers: r.Transfers, Transfer: call.Transfer{ID: r.TransferID, To: r.TransferTo,
+			Status: call.TransferStatus(r.TransferStatus), SIPStatus: r.TransferSIP, At: r.TransferAt.Time}}
+	for _, line := range r.Timeline {
+		c.Timeline = append(c.Timeline, eventOf(line))
+	}
+	return c
 }
 
 func callFrom(row item) (call.Call, error) {
@@ -110,10 +123,42 @@ func callFrom(row item) (call.Call, error) {
 	return r.call(), err
 }
 
-func recordOf(id string) item { return item{"call_id": text(id), "sk": text(recordKey)} }
+// lineOf and eventOf turn an event of the timeline into what the record holds
+// and back.
+func lineOf(e call.Event) string {
+	return strings.TrimSpace(e.At.UTC().Format(clock) + " " + e.Name + " " + e.Detail)
+}
 
-// Call reads a call for the platform's own work, whoever owns it. An unknown
-// id is fault.NotFound.
+func eventOf(line string) call.Event {
+	at, rest, _ := strings.Cut(line, " ")
+	name, detail, _ := strings.Cut(rest, " ")
+	when, _ := time.Parse(clock, at) // written by lineOf
+	return call.Event{At: when, Name: name, Detail: detail}
+}
+
+// addLine is the part of an update expression that adds an event to the timeline.
+const addLine = "timeline = list_append(if_not_exists(timeline, :empty), :line)"
+
+// withLine adds the values of addLine to those of an update.
+func withLine(values item, e call.Event) item {
+	values[":empty"] = &types.AttributeValueMemberL{}
+	values[":line"] = &types.AttributeValueMemberL{Value: []types.AttributeValue{text(lineOf(e))}}
+	return values
+}
+
+// addDetails fills in what the row "details" holds; nil is a call without one.
+func addDetails(c *call.Call, row item) error {
+	d, err := decode[detailsRow](row)
+	c.SystemPrompt, c.WelcomeMessage, c.Voice, c.Metadata = d.SystemPrompt, d.WelcomeMessage, d.Voice, d.Metadata
+	return err
+}
+
+func rowKey(callID, sk string) item { return item{"call_id": text(callID), "sk": text(sk)} }
+
+func recordOf(id string) item { return rowKey(id, recordKey) }
+
+// Call reads a call's record for the platform's own work, whoever owns it. An
+// unknown id is fault.NotFound.
 func (db *DB) Call(ctx context.Context, id string) (call.Call, error) {
 	out, err := db.client.GetItem(ctx, &dynamodb.GetItemInput{TableName: &db.table.Calls, Key: recordOf(id),
 		ConsistentRead: aws.Bool(true)})
@@ -126,126 +171,222 @@ func (db *DB) Call(ctx context.Context, id string) (call.Call, error) {
 	return callFrom(out.Item)
 }
 
-// CreateCall records a new call, its idempotency key, the lease on its user's
-// concurrent calls and its count in the user's hour and statistics in one
-// transaction, and returns the hour as it then stands. When the key was used
-// before it returns the call made then and replayed true; with another body,
-// fault.Unprocessable.
-// What the user's policy does not allow is fault.Forbidden (CALLS_DISABLED,
-// DESTINATION_NOT_ALLOWED) or, when they have too many calls going or the hour is
-// spent, fault.Limited. A call that is refused uses up nothing.
+// CallWithDetails is Call with the prompt, the welcome message, the voice and the
+// metadata.
+func (db *DB) CallWithDetails(ctx context.Context, id string) (call.Call, error) {
+	out, err := db.client.Query(ctx, &dynamodb.QueryInput{TableName: &db.table.Calls, ConsistentRead: aws.Bool(true),
+		KeyConditionExpression:    aws.String("call_id = :id AND sk <= :details"),
+		ExpressionAttributeValues: item{":id": text(id), ":details": text(detailsKey)}})
+	switch {
+	case err != nil:
+		return call.Call{}, broken("read call", err)
+	case len(out.Items) == 0:
+		return call.Call{}, fault.Missing("call")
+	}
+	c, err := callFrom(out.Items[0])
+	if err == nil && len(out.Items) > 1 {
+		err = addDetails(&c, out.Items[1])
+	}
+	return c, err
+}
+
+// putDetails is the write of the row "details"; ok is false when there is nothing
+// to write.
+func (db *DB) putDetails(c call.Call) (w types.TransactWriteItem, ok bool, err error) {
+	d := detailsRow{c.ID, detailsKey, c.SystemPrompt, c.WelcomeMessage, c.Voice, c.Metadata}
+	if d.SystemPrompt == "" && d.WelcomeMessage == "" && d.Voice == nil && len(d.Metadata) == 0 {
+		return w, false, nil
+	}
+	row, err := encode(d)
+	return types.TransactWriteItem{Put: &types.Put{TableName: &db.table.Calls, Item: row}}, true, err
+}
+
+// CreateCall records a new call, its idempotency key, and what it takes of its
+// user's limits in one transaction, and returns the hour of calls as it then
+// stands. When the key was used before it returns the call made then and replayed
+// true; with another body, fault.Unprocessable.
+// If the user's policy does not allow the call the error is fault.Forbidden
+// (CALLS_DISABLED, DESTINATION_NOT_ALLOWED, AGENT_NOT_ALLOWED); if a limit is
+// reached, fault.Limited. A call that is refused uses up nothing.
 func (db *DB) CreateCall(ctx context.Context, c call.Call, may Permit, once Once) (made call.Call, replayed bool, hour account.Limit, err error) {
-	kind := callsAnHour.upTo(may.Calls.Quota)
-	hour = account.Limit{Name: kind.name, Quota: kind.quota, Used: may.Calls.Used, Resets: ends(c.CreatedAt)}
+	for range permitReads {
+		if err := may.Allow(c.Country, c.AgentName); err != nil {
+			return c, false, may.Hour(), err
+		}
+		rows, err := db.createCall(ctx, c, may, once)
+		hour = may.Hour()
+		switch {
+		case err == nil:
+			hour.Used++
+			return c, false, hour, nil
+		case rows == nil:
+			return c, false, hour, broken("create call", err)
+		case once.Key != "" && rows[onceAt] != nil:
+			c, replayed, err = db.replay(ctx, rows[onceAt], once)
+			return c, replayed, hour, err
+		case rows[usageAt] == nil:
+			return c, false, hour, broken("create call", err)
+		}
+		if may.usage, err = usageOf(rows[usageAt], may.at); err != nil {
+			return c, false, hour, err
+		}
+		if err := may.refusal(spendingOf(c)); err != nil {
+			return c, false, may.Hour(), err
+		}
+	}
+	return c, false, hour, broken("create call", errors.New("the user's policy keeps changing"))
+}
+
+// permitReads is how often CreateCall tries while the policy changes under it.
+const permitReads = 4
+
+// The places of two of CreateCall's writes.
+const (
+	usageAt = 0
+	onceAt  = 1
+)
+
+// createCall sends CreateCall's transaction. rows are those that did not meet
+// their condition, nil when none is known.
+func (db *DB) createCall(ctx context.Context, c call.Call, may Permit, once Once) (rows []item, err error) {
 	row, err := encode(rowOf(c))
 	if err != nil {
-		return c, false, hour, err
+		return nil, err
 	}
-	writes := []types.TransactWriteItem{{Put: &types.Put{TableName: &db.table.Calls, Item: row,
-		ConditionExpression: aws.String("attribute_not_exists(call_id)")}},
-		db.leaseCall(c.UserID, c.ID, c.Country, may.Home), db.spend(c.UserID, kind, c.CreatedAt)}
+	details, some, err := db.putDetails(c)
+	if err != nil {
+		return nil, err
+	}
+	writes := []types.TransactWriteItem{db.accept(may.usage, spendingOf(c))}
 	if once.Key != "" {
 		writes = append(writes, db.rememberOnce(c, once))
 	}
-	err = db.transact(ctx, append(writes, db.started(c))...)
+	writes = append(writes, db.started(c), types.TransactWriteItem{Put: &types.Put{TableName: &db.table.Calls, Item: row,
+		ConditionExpression: aws.String("attribute_not_exists(call_id)")}})
+	if some {
+		writes = append(writes, details)
+	}
+	err = db.transact(ctx, writes...)
 	rows, no := refusedIn(err)
-	switch {
-	case err == nil:
-		hour.Used++
-		return c, false, hour, nil
-	case !no:
-		return c, false, hour, broken("create call", err)
-	case once.Key != "" && rows[3] != nil:
-		c, replayed, err = db.replay(ctx, rows[3], once)
-		return c, replayed, hour, err
-	case rows[2] != nil:
-		hour.Used = hour.Quota
+	if !no {
+		return nil, err
 	}
-	switch {
-	case rows[1] != nil:
-		return c, false, hour, refuseCall(rows[1], c.Country, may.Home)
-	case rows[2] != nil:
-		return c, false, hour, kind.spent(c.CreatedAt)
-	}
-	return c, false, hour, broken("create call", err)
+	return rows, err
 }
 
-// Advance moves a call forward to dialing, ringing or in_progress and writes
-// the line of its timeline. If the call is already there or further, it
-// changes nothing; either way it returns the call as it now stands.
+// Advance moves a call forward to ringing or in_progress, with a line of its
+// timeline, and with the event of an answer. If the call is already there or
+// further, it changes nothing; either way it returns the call as it now stands.
+// ClaimDial moves a call to dialing.
 func (db *DB) Advance(ctx context.Context, id string, to call.Status, at time.Time) (call.Call, error) {
-	name, set := string(to), "SET #status = :to"
 	if to == call.InProgress {
-		name, set = "answered", "SET #status = :to, answered_at = :at"
+		return db.answer(ctx, id, at)
 	}
-	event, err := encode(eventRow{ID: id, SK: eventKey + name, At: Time{at}, Name: name})
+	values := withLine(item{":to": text(string(to))}, call.Event{At: at, Name: string(to)})
+	out, err := db.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{TableName: &db.table.Calls, Key: recordOf(id),
+		UpdateExpression:                    aws.String("SET #status = :to, " + addLine),
+		ConditionExpression:                 aws.String(earlier(to, values)),
+		ExpressionAttributeNames:            map[string]string{"#status": "status"},
+		ExpressionAttributeValues:           values,
+		ReturnValues:                        types.ReturnValueAllNew,
+		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld})
+	c, _, err := db.updated(out, err, "advance call")
+	return c, err
+}
+
+// answer moves a call to in_progress and writes the event that tells of it.
+func (db *DB) answer(ctx context.Context, id string, at time.Time) (call.Call, error) {
+	c, err := db.Call(ctx, id)
+	if err != nil || !c.Status.Before(call.InProgress) {
+		return c, err
+	}
+	line := call.Event{At: at, Name: "answered"}
+	c.Status, c.AnsweredAt, c.Timeline = call.InProgress, at.UTC().Truncate(time.Millisecond), append(c.Timeline, line)
+	told, err := db.event(event.Answered(c))
 	if err != nil {
-		return call.Call{}, err
+		return c, err
 	}
-	values := item{":to": text(string(to))}
-	if to == call.InProgress {
-		values[":at"] = stamp(at)
-	}
+	values := withLine(item{":to": text(string(call.InProgress)), ":at": stamp(at)}, line)
 	err = db.transact(ctx,
-		types.TransactWriteItem{Update: &types.Update{TableName: &db.table.Calls, Key: recordOf(id), UpdateExpression: &set,
-			ConditionExpression:                 aws.String(earlier(to, values)),
+		types.TransactWriteItem{Update: &types.Update{TableName: &db.table.Calls, Key: recordOf(id),
+			UpdateExpression:                    aws.String("SET #status = :to, answered_at = :at, " + addLine),
+			ConditionExpression:                 aws.String(earlier(call.InProgress, values)),
 			ExpressionAttributeNames:            map[string]string{"#status": "status"},
 			ExpressionAttributeValues:           values,
-			ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}},
-		types.TransactWriteItem{Put: &types.Put{TableName: &db.table.Calls, Item: event}})
-	if rows, ok := refusedIn(err); ok {
-		if len(rows[0]) == 0 {
-			return call.Call{}, fault.Missing("call")
-		}
+			ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}}, told)
+	if rows, ok := refusedIn(err); ok && rows[0] != nil {
 		return callFrom(rows[0])
 	}
-	if err != nil {
-		return call.Call{}, broken("advance call", err)
-	}
-	return db.Call(ctx, id)
+	return c, broken("advance call", err)
 }
 
 // earlier is the condition that a call has not reached a state yet.
 func earlier(to call.Status, values item) string {
-	switch to {
-	case call.Dialing:
-		values[":a"] = text(string(call.Initiated))
-		return "#status = :a"
-	case call.Ringing:
-		values[":a"], values[":b"] = text(string(call.Initiated)), text(string(call.Dialing))
+	values[":a"], values[":b"] = text(string(call.Initiated)), text(string(call.Dialing))
+	if to == call.Ringing {
 		return "#status IN (:a, :b)"
-	default:
-		values[":a"], values[":b"], values[":c"] = text(string(call.Initiated)), text(string(call.Dialing)), text(string(call.Ringing))
-		return "#status IN (:a, :b, :c)"
 	}
+	values[":c"] = text(string(call.Ringing))
+	return "#status IN (:a, :b, :c)"
 }
 
-// alive is the condition that a call exists and has not ended.
-const alive = "attribute_exists(active_shard)"
+// notEnded is the condition that a call exists and has not ended.
+const notEnded = "attribute_exists(active_shard)"
 
-// ClaimDial gives the one right to dial a call to owner. mine is false when
-// the call has ended, or when another owner has claimed it before: then the
-// call may have been dialled and must not be again.
+// ClaimDial gives the one right to dial a call to owner and moves the call to
+// dialing. mine is false when the call has ended or somebody wants its end, or
+// when another owner has claimed it before: then the call may have been dialed
+// and must not be again.
 func (db *DB) ClaimDial(ctx context.Context, id, owner string, at time.Time) (c call.Call, mine bool, err error) {
+	values := withLine(item{":at": stamp(at), ":owner": text(owner), ":dialing": text(string(call.Dialing)), ":initiated": text(string(call.Initiated))},
+		call.Event{At: at, Name: string(call.Dialing)})
 	out, err := db.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{TableName: &db.table.Calls, Key: recordOf(id),
-		UpdateExpression:                    aws.String("SET dialed_at = :at, dialed_by = :owner"),
-		ConditionExpression:                 aws.String(alive + " AND attribute_not_exists(hangup_at) AND (attribute_not_exists(dialed_by) OR dialed_by = :owner)"),
-		ExpressionAttributeValues:           item{":at": stamp(at), ":owner": text(owner)},
+		UpdateExpression:                    aws.String("SET #status = :dialing, dialed_at = :at, dialed_by = :owner, " + addLine),
+		ConditionExpression:                 aws.String("#status = :initiated AND attribute_not_exists(hangup_at) AND attribute_not_exists(dialed_by)"),
+		ExpressionAttributeNames:            map[string]string{"#status": "status"},
+		ExpressionAttributeValues:           values,
 		ReturnValues:                        types.ReturnValueAllNew,
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld})
+	if row, no := refused(err); no && row != nil {
+		there, err := decode[callRow](row)
+		c = there.call() // the claim of the same owner is one whose answer was lost
+		return c, there.DialedBy == owner && !c.Status.Ended() && c.HangupRequested.IsZero(), err
+	}
 	return db.updated(out, err, "claim dial")
+}
+
+type tokenRow struct {
+	ID    string `dynamodbav:"call_id"`
+	SK    string `dynamodbav:"sk"`
+	Token string `dynamodbav:"task_token"`
 }
 
 // AwaitEnd keeps the token of the workflow that waits for the call's end. open
 // is false when the call has ended already: then nobody will send the token.
+// The token is written first and the record is read then, so that an end which
+// is not seen here finds the token (EndToken). It has a row of its own because
+// AWS's tokens are long, and the record is rewritten often.
 func (db *DB) AwaitEnd(ctx context.Context, id, token string) (c call.Call, open bool, err error) {
-	out, err := db.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{TableName: &db.table.Calls, Key: recordOf(id),
-		UpdateExpression:                    aws.String("SET task_token = :token"),
-		ConditionExpression:                 aws.String(alive),
-		ExpressionAttributeValues:           item{":token": text(token)},
-		ReturnValues:                        types.ReturnValueAllNew,
-		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld})
-	return db.updated(out, err, "await end")
+	row, err := encode(tokenRow{id, tokenKey, token})
+	if err != nil {
+		return c, false, err
+	}
+	if _, err = db.client.PutItem(ctx, &dynamodb.PutItemInput{TableName: &db.table.Calls, Item: row}); err != nil {
+		return c, false, broken("await end", err)
+	}
+	c, err = db.Call(ctx, id)
+	return c, err == nil && !c.Status.Ended(), err
+}
+
+// EndToken is the token of the workflow that waits for the end of a call; empty
+// if none does.
+func (db *DB) EndToken(ctx context.Context, id string) (string, error) {
+	out, err := db.client.GetItem(ctx, &dynamodb.GetItemInput{TableName: &db.table.Calls, Key: rowKey(id, tokenKey), ConsistentRead: aws.Bool(true)})
+	if err != nil {
+		return "", broken("read task token", err)
+	}
+	r, err := decode[tokenRow](out.Item)
+	return r.Token, err
 }
 
 // RequestHangup records that a user wants a call to end. open is false when it
@@ -253,7 +394,7 @@ func (db *DB) AwaitEnd(ctx context.Context, id, token string) (c call.Call, open
 func (db *DB) RequestHangup(ctx context.Context, userID, id string, at time.Time) (c call.Call, open bool, err error) {
 	out, err := db.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{TableName: &db.table.Calls, Key: recordOf(id),
 		UpdateExpression:                    aws.String("SET hangup_at = if_not_exists(hangup_at, :at)"),
-		ConditionExpression:                 aws.String(alive + " AND user_id = :user"),
+		ConditionExpression:                 aws.String(notEnded + " AND user_id = :user"),
 		ExpressionAttributeValues:           item{":at": stamp(at), ":user": text(userID)},
 		ReturnValues:                        types.ReturnValueAllNew,
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld})
@@ -281,49 +422,52 @@ func (db *DB) updated(out *dynamodb.UpdateItemOutput, err error, op string) (cal
 	return c, err == nil, err
 }
 
-// EndCall writes the end of a call, its timeline and its statistics in one
-// transaction, once. c is the call as the decision saw it: if it has moved on
-// since, but not ended, the error is fault.Conflict and the decision is to be
+// EndCall writes the end of a call, the event that tells of it and its statistics
+// in one transaction, once. c is the call as the decision saw it: if it has moved
+// on since, but not ended, the error is fault.Conflict and the decision is to be
 // taken again. If it has ended, the end that was first stands and is returned.
 func (db *DB) EndCall(ctx context.Context, c call.Call, end call.End) (call.Call, error) {
-	return db.endCall(ctx, c, end)
+	return db.endCall(ctx, c, end, false)
 }
 
 // RefuseCall ends a call whose workflow could not be started. In the same
-// transaction it gives back what the call used up of its user's hour and forgets
-// its idempotency key, so that the same request may be sent again. Otherwise it
-// is EndCall.
+// transaction it gives back what the call used up of its user's limits and
+// forgets its idempotency key, so that the same request may be sent again.
+// Otherwise it is EndCall.
 func (db *DB) RefuseCall(ctx context.Context, c call.Call, end call.End, once Once) (call.Call, error) {
-	undo := []types.TransactWriteItem{db.giveBack(c.UserID, callsAnHour, c.CreatedAt)}
+	var undo []types.TransactWriteItem
 	if once.Key != "" {
 		undo = append(undo, types.TransactWriteItem{Delete: &types.Delete{TableName: &db.table.Limits,
 			Key: onceKey(c.UserID, once), ConditionExpression: aws.String("attribute_not_exists(pk) OR call_id = :call"),
 			ExpressionAttributeValues: item{":call": text(c.ID)}}})
 	}
-	return db.endCall(ctx, c, end, undo...)
+	return db.endCall(ctx, c, end, true, undo...)
 }
 
-func (db *DB) endCall(ctx context.Context, c call.Call, end call.End, more ...types.TransactWriteItem) (call.Call, error) {
+// endCall ends a call. With refund it gives back all that the call was counted
+// against.
+func (db *DB) endCall(ctx context.Context, c call.Call, end call.End, refund bool, more ...types.TransactWriteItem) (call.Call, error) {
 	ended := c
-	ended.Status, ended.Cause, ended.SIPStatus, ended.EndedAt = end.Status, end.Cause, end.SIPStatus, end.At
-	event, err := encode(eventRow{ID: c.ID, SK: eventKey + "ended", At: Time{end.At}, Name: "ended", Detail: string(end.Cause)})
+	ended.Status, ended.Cause, ended.SIPStatus, ended.EndedAt = end.Status, end.Cause, end.SIPStatus, end.At.UTC().Truncate(time.Millisecond)
+	line := call.Event{At: ended.EndedAt, Name: "ended", Detail: string(end.Cause)}
+	ended.Timeline = append(slices.Clone(c.Timeline), line)
+	told, err := db.event(event.Ended(ended))
 	if err != nil {
 		return c, err
 	}
-	values := item{":to": text(string(end.Status)), ":cause": text(string(end.Cause)),
-		":sip": integer(int64(end.SIPStatus)), ":at": stamp(end.At), ":seen": text(string(c.Status))}
+	values := withLine(item{":to": text(string(end.Status)), ":cause": text(string(end.Cause)),
+		":sip": integer(int64(end.SIPStatus)), ":at": stamp(end.At), ":seen": text(string(c.Status))}, line)
 	writes := append([]types.TransactWriteItem{
 		{Update: &types.Update{TableName: &db.table.Calls, Key: recordOf(c.ID),
-			UpdateExpression:                    aws.String("SET #status = :to, cause = :cause, sip_status = :sip, ended_at = :at REMOVE active_shard"),
-			ConditionExpression:                 aws.String(alive + " AND #status = :seen AND " + seenHangup(c) + " AND " + seenTransfer(c, values)),
+			UpdateExpression:                    aws.String("SET #status = :to, cause = :cause, sip_status = :sip, ended_at = :at, " + addLine + " REMOVE active_shard"),
+			ConditionExpression:                 aws.String(notEnded + " AND #status = :seen AND " + seenHangup(c) + " AND " + seenTransfer(c, values)),
 			ExpressionAttributeNames:            map[string]string{"#status": "status"},
 			ExpressionAttributeValues:           values,
 			ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}},
-		{Put: &types.Put{TableName: &db.table.Calls, Item: event}},
-		{Update: db.count(ended)},
+		told, {Update: db.count(ended)},
 	}, more...)
 	if c.Direction == call.Outbound {
-		writes = append(writes, db.endLease(c.UserID, c.ID))
+		writes = append(writes, db.release(ended, refund))
 	}
 	err = db.transact(ctx, writes...)
 	if rows, ok := refusedIn(err); ok && rows[0] != nil {

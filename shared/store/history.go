@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"time"
 
@@ -24,9 +25,10 @@ type History struct {
 }
 
 // CallsOf lists a user's calls, newest first and without what only their details
-// show (prompts, voice): at most limit of them (1 or more), those behind the
-// position after. next is the after of the rest, empty at the end. It is one
-// query whatever is asked for, so with a status, a direction or a number the list
+// show (prompts, voice, the timeline): at most limit of them (1 to 100), those
+// behind the position after. next is the after of the rest, empty at the end. It
+// is one query whatever is asked for, and one read more if calls have metadata,
+// so with a status, a direction or a number the list
 // may be shorter than limit, even empty, and have a rest. A call that has just
 // changed may be shown as it was.
 func (db *DB) CallsOf(ctx context.Context, userID string, h History, limit int, after string) (calls []call.Call, next string, err error) {
@@ -52,6 +54,9 @@ func (db *DB) CallsOf(ctx context.Context, userID string, h History, limit int, 
 		}
 		calls = append(calls, c)
 	}
+	if err := db.addMetadata(ctx, calls); err != nil {
+		return nil, "", err
+	}
 	switch {
 	case len(out.Items) > limit:
 		next = positionOf(out.Items[limit-1])
@@ -59,6 +64,51 @@ func (db *DB) CallsOf(ctx context.Context, userID string, h History, limit int, 
 		next = positionOf(out.LastEvaluatedKey)
 	}
 	return calls, next, nil
+}
+
+// addMetadata reads the metadata of those of at most 100 calls that have some.
+func (db *DB) addMetadata(ctx context.Context, calls []call.Call) error {
+	var keys []item
+	for _, c := range calls {
+		if c.HasMetadata {
+			keys = append(keys, rowKey(c.ID, detailsKey))
+		}
+	}
+	if keys == nil {
+		return nil
+	}
+	metadata := map[string]map[string]string{}
+	err := db.batchGet(ctx, map[string]types.KeysAndAttributes{db.table.Calls: {Keys: keys, ProjectionExpression: aws.String("call_id, metadata")}},
+		func(row item) error {
+			d, err := decode[detailsRow](row)
+			metadata[d.ID] = d.Metadata
+			return err
+		})
+	for i := range calls {
+		calls[i].Metadata = metadata[calls[i].ID]
+	}
+	return err
+}
+
+// batchGet reads rows and asks again for those that DynamoDB had no capacity for.
+func (db *DB) batchGet(ctx context.Context, ask map[string]types.KeysAndAttributes, read func(item) error) error {
+	for range 8 {
+		out, err := db.client.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{RequestItems: ask})
+		if err != nil {
+			return broken("read rows", err)
+		}
+		for _, rows := range out.Responses {
+			for _, row := range rows {
+				if err := read(row); err != nil {
+					return err
+				}
+			}
+		}
+		if ask = out.UnprocessedKeys; len(ask) == 0 {
+			return nil
+		}
+	}
+	return broken("read rows", errors.New("dynamodb left keys unprocessed"))
 }
 
 // bounds are the first and the last time of creation that belong to h.

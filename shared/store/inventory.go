@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"github.com/krosai/telephony/shared/event"
 	"github.com/krosai/telephony/shared/fault"
 	"github.com/krosai/telephony/shared/number"
 	"github.com/krosai/telephony/shared/request"
@@ -225,6 +226,10 @@ func (db *DB) take(ctx context.Context, r request.Request, n number.Number) (_ r
 	if err != nil {
 		return r, false, err
 	}
+	told, err := db.event(event.Assigned(got))
+	if err != nil {
+		return r, false, err
+	}
 	err = db.transact(ctx,
 		types.TransactWriteItem{Update: &types.Update{TableName: &db.table.Numbers, Key: numberKey(n.ID),
 			UpdateExpression:          aws.String("SET user_id = :user, assigned_at = :at, updated_at = :at, stock = :stock"),
@@ -237,7 +242,7 @@ func (db *DB) take(ctx context.Context, r request.Request, n number.Number) (_ r
 			ExpressionAttributeValues: item{":approved": text(string(request.Approved)), ":assigned": text(string(request.Assigned)),
 				":shard": text(statusShard(request.Assigned, shard(r.ID))), ":number": text(n.ID), ":at": stamp(now)},
 			ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}},
-		db.unclaim(numberClaim(n.ID), r.ID), db.unclaim(kindClaim(r), r.ID), forRequest, forNumber)
+		db.unclaim(numberClaim(n.ID), r.ID), db.unclaim(kindClaim(r), r.ID), forRequest, forNumber, told)
 	rows, no := refusedIn(err)
 	switch {
 	case err == nil:
@@ -268,6 +273,10 @@ func (db *DB) Unassign(ctx context.Context, id, owner, by string) (number.Number
 	if err != nil {
 		return n, err
 	}
+	told, err := db.event(event.Released(n, owner))
+	if err != nil {
+		return n, err
+	}
 	err = db.transact(ctx,
 		types.TransactWriteItem{Update: &types.Update{TableName: &db.table.Numbers, Key: numberKey(id),
 			UpdateExpression: aws.String("SET stock = :stock, updated_at = :at REMOVE user_id, assigned_at, saved_by"),
@@ -276,7 +285,7 @@ func (db *DB) Unassign(ctx context.Context, id, owner, by string) (number.Number
 			ExpressionAttributeNames: map[string]string{"#rule": "rule"},
 			ExpressionAttributeValues: item{":owner": text(owner), ":stock": text(stockOf(n)), ":at": stamp(now), ":null": text("NULL"),
 				":no": &types.AttributeValueMemberBOOL{Value: false}},
-			ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}}, entry)
+			ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}}, entry, told)
 	if rows, no := refusedIn(err); no {
 		if holder, _ := rows[0]["user_id"].(*types.AttributeValueMemberS); holder == nil || holder.Value != owner {
 			return n, notOwned(rows[0]["user_id"] != nil)

@@ -25,9 +25,8 @@ type limitKind struct {
 }
 
 var (
-	numberRequests = limitKind{"number_requests", "number requests", 5}
+	numberRequests = limitKind{"number_requests", "number requests", account.NumberRequestsPerHour}
 	configurations = limitKind{"configurations", "configurations", account.ConfigurationsPerHour}
-	callsAnHour    = limitKind{"calls", "calls", account.CallsPerHour}
 )
 
 func (k limitKind) key(userID string, now time.Time) item {
@@ -49,7 +48,7 @@ func (db *DB) spend(userID string, kind limitKind, now time.Time) types.Transact
 }
 
 // giveBack is the write that takes back what spend counted at the same now. It
-// belongs into a transaction that can happen once.
+// must be part of a transaction that is applied at most once.
 func (db *DB) giveBack(userID string, kind limitKind, now time.Time) types.TransactWriteItem {
 	return types.TransactWriteItem{Update: &types.Update{TableName: &db.table.Limits, Key: kind.key(userID, now),
 		UpdateExpression:          aws.String("SET expires_at = :end ADD used :back"),
@@ -89,7 +88,7 @@ func (db *DB) SpendConfiguration(ctx context.Context, userID string, at time.Tim
 	keys := []item{policyKey(userID), configurations.key(userID, at)}
 	found, err := db.readTogether(ctx, keys, "")
 	if err != nil {
-		return account.Limit{}, broken("read limit", err)
+		return account.Limit{}, err
 	}
 	own, err := decode[policyRow](found[keyOf(keys[0])])
 	if err != nil {

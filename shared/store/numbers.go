@@ -8,6 +8,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"github.com/krosai/telephony/shared/event"
 	"github.com/krosai/telephony/shared/fault"
 	"github.com/krosai/telephony/shared/number"
 )
@@ -175,14 +176,18 @@ func (db *DB) SaveConfiguration(ctx context.Context, n number.Number, owner stri
 	if err != nil {
 		return err
 	}
+	told, err := db.event(event.Configured(n))
+	if err != nil {
+		return err
+	}
 	row[":owner"], row[":at"], row[":user"] = text(owner), stamp(n.UpdatedAt), text(n.UserID)
-	_, err = db.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{TableName: &db.table.Numbers, Key: item{"number_id": text(n.ID)},
+	err = db.transact(ctx, types.TransactWriteItem{Update: &types.Update{TableName: &db.table.Numbers, Key: item{"number_id": text(n.ID)},
 		UpdateExpression:                    aws.String("SET trunk = :trunk, #rule = :rule, fault = :fault, updated_at = :at, saved_by = :owner REMOVE lease_owner, lease_until, lease_shard"),
 		ConditionExpression:                 aws.String("lease_owner = :owner AND user_id = :user"),
 		ExpressionAttributeNames:            map[string]string{"#rule": "rule"},
 		ExpressionAttributeValues:           row,
-		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld})
-	return db.settled(err, owner, "save configuration")
+		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}}, told)
+	return settled(err, owner, "save configuration")
 }
 
 // ReleaseNumber gives the lease back and changes nothing but the fault.
@@ -200,12 +205,12 @@ func (db *DB) ReleaseNumber(ctx context.Context, n number.Number, owner string) 
 
 // settled reads the outcome of a write that gives the lease back: the SDK may
 // have repeated it after its first answer was lost.
-func (db *DB) settled(err error, owner, op string) error {
-	row, no := refused(err)
+func settled(err error, owner, op string) error {
+	rows, no := refusedIn(err)
 	if !no {
 		return broken(op, err)
 	}
-	r, err := decode[numberRow](row)
+	r, err := decode[numberRow](rows[0])
 	if err == nil && r.SavedBy != owner {
 		err = fault.New(fault.Conflict, "CONFLICT", "the phone number was configured by another request meanwhile")
 	}

@@ -108,12 +108,17 @@ func (db *DB) unclaimAll(r request.Request) []types.TransactWriteItem {
 // recorded already, under its id, is success and changes nothing. The limit is
 // the hour as it then stands; it has no name when that could not be read.
 func (db *DB) CreateRequest(ctx context.Context, r request.Request) (request.Request, account.Limit, error) {
-	r, err := db.createRequest(ctx, r)
-	hour, _ := db.limit(ctx, r.UserID, numberRequests, r.CreatedAt)
+	own, err := db.policyRow(ctx, policyKey(r.UserID))
+	if err != nil {
+		return r, account.Limit{}, err
+	}
+	kind := numberRequests.upTo(own.policy().NumberRequestsPerHour)
+	r, err = db.createRequest(ctx, r, kind)
+	hour, _ := db.limit(ctx, r.UserID, kind, r.CreatedAt)
 	return r, hour, err
 }
 
-func (db *DB) createRequest(ctx context.Context, r request.Request) (request.Request, error) {
+func (db *DB) createRequest(ctx context.Context, r request.Request, kind limitKind) (request.Request, error) {
 	r.Status, r.UpdatedAt = request.Pending, r.CreatedAt
 	row, err := encode(requestRowOf(r))
 	if err != nil {
@@ -126,7 +131,7 @@ func (db *DB) createRequest(ctx context.Context, r request.Request) (request.Req
 	writes := []types.TransactWriteItem{
 		{Put: &types.Put{TableName: &db.table.Requests, Item: row, ConditionExpression: aws.String("attribute_not_exists(request_id)"),
 			ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}},
-		entry, db.claim(kindClaim(r), r.ID), db.spend(r.UserID, numberRequests, r.CreatedAt),
+		entry, db.claim(kindClaim(r), r.ID), db.spend(r.UserID, kind, r.CreatedAt),
 	}
 	if r.PhoneNumber != "" {
 		id := number.ID(r.PhoneNumber)
@@ -149,7 +154,7 @@ func (db *DB) createRequest(ctx context.Context, r request.Request) (request.Req
 		return r, fault.New(fault.Conflict, "PHONE_NUMBER_ALREADY_REQUESTED",
 			"the phone number is requested or assigned already")
 	}
-	return r, numberRequests.spent(r.CreatedAt)
+	return r, kind.spent(r.CreatedAt)
 }
 
 // RequestByID reads a request, whoever's it is. An unknown id is fault.NotFound.

@@ -8,6 +8,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"github.com/krosai/telephony/shared/event"
 	"github.com/krosai/telephony/shared/fault"
 	"github.com/krosai/telephony/shared/request"
 )
@@ -64,7 +65,13 @@ func (db *DB) decide(ctx context.Context, r request.Request, d request.Decision,
 	set := "SET #status = :to, status_shard = :shard, decided_by = :by, decided_at = :at, updated_at = :at"
 	values := item{":pending": text(string(request.Pending)), ":to": text(string(to)), ":shard": text(statusShard(to, shard(r.ID))),
 		":by": text(d.By), ":at": stamp(now)}
-	writes := []types.TransactWriteItem{{}, entry}
+	after := r
+	after.Status, after.DecidedAt, after.UpdatedAt, after.Reason = to, now, now, d.Reason
+	told, err := db.event(event.Decided(after))
+	if err != nil {
+		return r, false, err
+	}
+	writes := []types.TransactWriteItem{{}, entry, told}
 	switch {
 	case !d.Approve:
 		set, values[":reason"] = set+", reason = :reason", text(d.Reason)

@@ -32,6 +32,7 @@ type Config struct {
 	Limits   string `env:"LIMITS_TABLE"`
 	Audit    string `env:"AUDIT_TABLE"`
 	Webhooks string `env:"WEBHOOKS_TABLE"`
+	Events   string `env:"EVENTS_TABLE"`
 }
 
 // DB is the database. It is safe for concurrent use.

@@ -12,26 +12,24 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"github.com/krosai/telephony/shared/call"
+	"github.com/krosai/telephony/shared/event"
 	"github.com/krosai/telephony/shared/fault"
 )
 
-// A call's partition of the Calls table besides its record and its timeline: the
-// row "summary", the rows "t#…" of the transcript, and "turns", which counts
-// them. What stands before "t#" is a story without its transcript.
+// A call's partition of the Calls table besides its record, its details and its
+// token: the row "summary", the rows "t#…" of the transcript, and "turns", which
+// counts them. All of it but the transcript stands before "t#".
 const (
 	summaryKey = "summary"
 	turnKey    = "t#"
 	turnsKey   = "turns"
 )
 
-// storyRow is any row of a story but the record. Each kind has the members it
-// needs: those of the timeline are written as eventRow.
+// storyRow is a turn or a summary. Each has the members it needs.
 type storyRow struct {
 	ID       string `dynamodbav:"call_id"`
 	SK       string `dynamodbav:"sk"`
 	At       Time   `dynamodbav:"at"`
-	Event    string `dynamodbav:"event,omitempty"`
-	Detail   string `dynamodbav:"detail,omitempty"`
 	Role     string `dynamodbav:"role,omitempty"`
 	Content  string `dynamodbav:"content,omitempty"`
 	Received Time   `dynamodbav:"received_at"`
@@ -47,12 +45,17 @@ func (r *storyRow) summary() call.Summary {
 }
 
 // CallStory reads a user's call with its timeline and its summary, and its turns
-// if they are wanted, in one query. Another user's call is fault.NotFound, as one
-// that never was.
+// if they are wanted. Another user's call is fault.NotFound, as one that never
+// was, and its turns, which may be many, are not read.
 func (db *DB) CallStory(ctx context.Context, userID, id string, withTurns bool) (call.Story, error) {
-	s, err := db.story(ctx, id, withTurns)
-	if err == nil && s.Call.UserID != userID {
+	s, err := db.ShortStory(ctx, id)
+	switch {
+	case err != nil:
+		return s, err
+	case s.Call.UserID != userID:
 		return call.Story{}, fault.Missing("call")
+	case withTurns:
+		s.Turns, err = db.turns(ctx, id)
 	}
 	return s, err
 }
@@ -60,59 +63,82 @@ func (db *DB) CallStory(ctx context.Context, userID, id string, withTurns bool) 
 // WholeStory reads a call with all that is told of it for the platform's own
 // work, whoever owns it.
 func (db *DB) WholeStory(ctx context.Context, id string) (call.Story, error) {
-	return db.story(ctx, id, true)
+	s, err := db.ShortStory(ctx, id)
+	if err == nil {
+		s.Turns, err = db.turns(ctx, id)
+	}
+	return s, err
 }
 
 // ShortStory is WholeStory without the transcript.
 func (db *DB) ShortStory(ctx context.Context, id string) (call.Story, error) {
-	return db.story(ctx, id, false)
+	var s call.Story
+	err := db.eachRow(ctx, id, "sk < :turns", func(row item) error { return addToStory(&s, row) })
+	if err == nil && s.Call.ID == "" {
+		err = fault.Missing("call")
+	}
+	return s, err
 }
 
-func (db *DB) story(ctx context.Context, id string, withTurns bool) (call.Story, error) {
-	query := &dynamodb.QueryInput{TableName: &db.table.Calls, KeyConditionExpression: aws.String("call_id = :id"),
-		ExpressionAttributeValues: item{":id": text(id)}, ConsistentRead: aws.Bool(true)}
-	if !withTurns {
-		query.KeyConditionExpression = aws.String("call_id = :id AND sk < :turns")
-		query.ExpressionAttributeValues[":turns"] = text(turnKey)
+// turns reads a call's transcript in the order in which it was spoken.
+func (db *DB) turns(ctx context.Context, id string) ([]call.Turn, error) {
+	var rows []storyRow
+	err := db.eachRow(ctx, id, "begins_with(sk, :turns)", func(row item) error {
+		r, err := decode[storyRow](row)
+		rows = append(rows, r)
+		return err
+	})
+	slices.SortFunc(rows, func(a, b storyRow) int {
+		return cmp.Or(a.At.Compare(b.At.Time), a.Received.Compare(b.Received.Time), cmp.Compare(a.Place, b.Place), cmp.Compare(a.SK, b.SK))
+	})
+	var turns []call.Turn
+	for _, r := range rows {
+		turns = append(turns, call.Turn{ID: strings.TrimPrefix(r.SK, turnKey), Role: call.Role(r.Role), Content: r.Content,
+			At: r.At.Time, Received: r.Received.Time})
 	}
-	var s call.Story
-	var rows []*storyRow
-	for more := true; more; {
+	return turns, err
+}
+
+// eachRow reads the rows of a call's partition whose sort key meets a condition
+// on :turns.
+func (db *DB) eachRow(ctx context.Context, id, which string, read func(item) error) error {
+	query := &dynamodb.QueryInput{TableName: &db.table.Calls, KeyConditionExpression: aws.String("call_id = :id AND " + which),
+		ExpressionAttributeValues: item{":id": text(id), ":turns": text(turnKey)}, ConsistentRead: aws.Bool(true)}
+	for {
 		page, err := db.client.Query(ctx, query)
 		if err != nil {
-			return s, broken("read call story", err)
+			return broken("read call story", err)
 		}
 		for _, row := range page.Items {
-			r, err := decode[storyRow](row)
-			if err == nil && r.SK == recordKey {
-				s.Call, err = callFrom(row)
+			if err := read(row); err != nil {
+				return err
 			}
-			if err != nil {
-				return s, err
-			}
-			rows = append(rows, &r)
 		}
-		query.ExclusiveStartKey, more = page.LastEvaluatedKey, len(page.LastEvaluatedKey) > 0
-	}
-	if s.Call.ID == "" {
-		return call.Story{}, fault.Missing("call")
-	}
-	slices.SortFunc(rows, func(a, b *storyRow) int {
-		return cmp.Or(a.At.Compare(b.At.Time), cmp.Compare(order[a.Event], order[b.Event]), a.Received.Compare(b.Received.Time),
-			cmp.Compare(a.Place, b.Place), cmp.Compare(a.SK, b.SK))
-	})
-	for _, r := range rows {
-		switch {
-		case r.SK == summaryKey:
-			s.Summary = r.summary()
-		case strings.HasPrefix(r.SK, eventKey):
-			s.Events = append(s.Events, call.Event{At: r.At.Time, Name: r.Event, Detail: r.Detail})
-		case strings.HasPrefix(r.SK, turnKey):
-			s.Turns = append(s.Turns, call.Turn{ID: strings.TrimPrefix(r.SK, turnKey), Role: call.Role(r.Role), Content: r.Content,
-				At: r.At.Time, Received: r.Received.Time})
+		if query.ExclusiveStartKey = page.LastEvaluatedKey; len(page.LastEvaluatedKey) == 0 {
+			return nil
 		}
 	}
-	return s, nil
+}
+
+// addToStory reads a row of a call's partition into s. The record comes before
+// the details.
+func addToStory(s *call.Story, row item) (err error) {
+	sk, _ := row["sk"].(*types.AttributeValueMemberS)
+	switch sk.Value {
+	case recordKey:
+		s.Call, err = callFrom(row)
+		s.Events = s.Call.Timeline
+		slices.SortStableFunc(s.Events, func(a, b call.Event) int {
+			return cmp.Or(a.At.Compare(b.At), cmp.Compare(order[a.Name], order[b.Name]))
+		})
+	case detailsKey:
+		err = addDetails(&s.Call, row)
+	case summaryKey:
+		var r storyRow
+		r, err = decode[storyRow](row)
+		s.Summary = r.summary()
+	}
+	return err
 }
 
 // order breaks ties between events of one millisecond.
@@ -189,19 +215,27 @@ func (db *DB) putTurns(ctx context.Context, callID string, rows []storyRow) (kno
 	return known, nil
 }
 
-// SaveSummary writes the summary of a call, once: the first one stands, and is
-// returned.
-func (db *DB) SaveSummary(ctx context.Context, callID string, s call.Summary) (call.Summary, error) {
-	row, err := encode(storyRow{ID: callID, SK: summaryKey, Status: string(s.Status), Text: s.Text, Model: s.Model, Reason: s.Reason,
+// SaveSummary writes the summary of a call, once, with the event of one that is
+// ready: the first one stands, and is returned.
+func (db *DB) SaveSummary(ctx context.Context, c call.Call, s call.Summary) (call.Summary, error) {
+	row, err := encode(storyRow{ID: c.ID, SK: summaryKey, Status: string(s.Status), Text: s.Text, Model: s.Model, Reason: s.Reason,
 		At: Time{s.CreatedAt}})
 	if err != nil {
 		return s, err
 	}
-	_, err = db.client.PutItem(ctx, &dynamodb.PutItemInput{TableName: &db.table.Calls, Item: row,
-		ConditionExpression:                 aws.String("attribute_not_exists(sk)"),
-		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld})
-	if first, no := refused(err); no {
-		r, err := decode[storyRow](first)
+	put := &types.Put{TableName: &db.table.Calls, Item: row, ConditionExpression: aws.String("attribute_not_exists(sk)"),
+		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}
+	writes := []types.TransactWriteItem{{Put: put}}
+	if s.Status == call.SummaryReady {
+		told, err := db.event(event.Summarized(c, s))
+		if err != nil {
+			return s, err
+		}
+		writes = append(writes, told)
+	}
+	err = db.transact(ctx, writes...)
+	if rows, no := refusedIn(err); no {
+		r, err := decode[storyRow](rows[0])
 		return r.summary(), err
 	}
 	return s, broken("save summary", err)

@@ -1,41 +1,86 @@
 package store
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/call"
+	"github.com/krosai/telephony/shared/event"
 	"github.com/krosai/telephony/shared/fault"
 )
 
-// BeginTransfer records that a user's call is being transferred, and returns the
-// call. A call that nobody talks on, or whose end somebody has asked for, is
-// fault.Conflict CALL_NOT_ACTIVE; one with another transfer under way is
-// fault.Conflict TRANSFER_IN_PROGRESS; another user's is fault.NotFound.
-func (db *DB) BeginTransfer(ctx context.Context, userID, callID string, t call.Transfer) (call.Call, error) {
-	out, err := db.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{TableName: &db.table.Calls, Key: recordOf(callID),
-		UpdateExpression: aws.String("SET transfer_id = :id, transfer_to = :to, transfer_status = :pending, transfer_at = :at REMOVE transfer_sip"),
-		ConditionExpression: aws.String("user_id = :user AND #status = :talking AND attribute_not_exists(hangup_at) AND (attribute_not_exists(transfer_status)" +
-			" OR transfer_status IN (:failed, :unknown) OR (transfer_status = :pending AND transfer_at <= :expired))"),
+// BeginTransfer records that a user's call is being transferred, with what that
+// takes of the user's hour of calls, and returns the call and the hour as it then
+// stands. c is the call as the caller read it, may what its user may do. A call
+// that nobody talks on, or whose end somebody has asked for, is fault.Conflict
+// CALL_NOT_ACTIVE; one with another transfer under way is fault.Conflict
+// TRANSFER_IN_PROGRESS, one with call.MaxTransfers attempts TRANSFER_LIMIT_REACHED;
+// a spent limit is fault.Limited.
+func (db *DB) BeginTransfer(ctx context.Context, c call.Call, may Permit, t call.Transfer) (call.Call, account.Limit, error) {
+	s := spending{userID: c.UserID, to: t.To, at: t.At}
+	for range permitReads {
+		rows, err := db.beginTransfer(ctx, c.ID, t, db.accept(may.usage, s))
+		hour := may.Hour()
+		switch {
+		case err == nil:
+			hour.Used++
+			c, err = db.Call(ctx, c.ID)
+			return c, hour, err
+		case rows == nil:
+			return c, hour, broken("begin transfer", err)
+		case rows[0] != nil:
+			c, err = db.refuseTransfer(rows[0], t)
+			return c, hour, err
+		}
+		if may.usage, err = usageOf(rows[1], may.at); err != nil {
+			return c, hour, err
+		}
+		if err := cmp.Or(may.Allow(may.Home, ""), may.refusal(s)); err != nil {
+			return c, may.Hour(), err
+		}
+	}
+	return c, may.Hour(), broken("begin transfer", errors.New("the user's policy keeps changing"))
+}
+
+// beginTransfer sends BeginTransfer's transaction. rows are those that did not
+// meet their condition, nil when none is known.
+func (db *DB) beginTransfer(ctx context.Context, callID string, t call.Transfer, spend types.TransactWriteItem) ([]item, error) {
+	err := db.transact(ctx, types.TransactWriteItem{Update: &types.Update{TableName: &db.table.Calls, Key: recordOf(callID),
+		UpdateExpression: aws.String("SET transfer_id = :id, transfer_to = :to, transfer_status = :pending, transfer_at = :at REMOVE transfer_sip ADD transfers :one"),
+		ConditionExpression: aws.String("#status = :talking AND attribute_not_exists(hangup_at) AND (attribute_not_exists(transfer_status)" +
+			" OR transfer_status IN (:failed, :unknown) OR (transfer_status = :pending AND transfer_at <= :expired))" +
+			" AND (attribute_not_exists(transfers) OR transfers < :most)"),
 		ExpressionAttributeNames: map[string]string{"#status": "status"},
-		ExpressionAttributeValues: item{":id": text(t.ID), ":to": text(t.To), ":at": stamp(t.At), ":user": text(userID),
+		ExpressionAttributeValues: item{":id": text(t.ID), ":to": text(t.To), ":at": stamp(t.At), ":one": integer(1), ":most": integer(call.MaxTransfers),
 			":pending": text(string(call.TransferPending)), ":failed": text(string(call.TransferFailed)), ":unknown": text(string(call.TransferUnknown)),
 			":expired": stamp(t.At.Add(-call.TransferLimit)), ":talking": text(string(call.InProgress))},
-		ReturnValues:                        types.ReturnValueAllNew,
-		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld})
-	c, begun, err := db.updated(out, err, "begin transfer")
+		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}}, spend)
+	rows, no := refusedIn(err)
+	if !no {
+		return nil, err
+	}
+	return rows, err
+}
+
+// refuseTransfer says why the call in row could not be transferred.
+func (db *DB) refuseTransfer(row item, t call.Transfer) (call.Call, error) {
+	c, err := callFrom(row)
+	talking := c.Status == call.InProgress && c.HangupRequested.IsZero()
 	switch {
-	case err != nil || begun:
+	case err != nil:
 		return c, err
-	case c.UserID != userID:
-		return call.Call{}, fault.Missing("call")
 	case c.Transfer.ID == t.ID: // the answer to the first attempt was lost
 		return c, nil
-	case c.Status == call.InProgress && c.HangupRequested.IsZero() && c.Transferring(t.At):
+	case talking && c.Transferring(t.At):
 		return c, TransferInProgress()
+	case talking && c.Transfers >= call.MaxTransfers:
+		return c, fault.New(fault.Conflict, "TRANSFER_LIMIT_REACHED", "a call can be transferred %d times", call.MaxTransfers)
 	}
 	return c, CallNotActive()
 }
@@ -56,37 +101,35 @@ func TransferInProgress() error {
 // ended or somebody has asked for its end, because LiveKit reports a call that
 // was hung up meanwhile as transferred: it becomes unknown.
 func (db *DB) FinishTransfer(ctx context.Context, callID string, t call.Transfer) (call.Call, error) {
-	event, err := encode(eventRow{ID: callID, SK: eventKey + "transfer#" + t.ID, At: Time{t.At}, Name: "transfer", Detail: string(t.Status)})
+	c, err := db.Call(ctx, callID)
+	if err != nil || c.Transfer.ID != t.ID || c.Transfer.Status != call.TransferPending {
+		return c, err
+	}
+	if t.Status == call.TransferCompleted && (c.Status.Ended() || !c.HangupRequested.IsZero()) {
+		t.Status, t.SIPStatus = call.TransferUnknown, 0
+	}
+	line := call.Event{At: t.At, Name: "transfer", Detail: string(t.Status)}
+	t.To, t.At = c.Transfer.To, t.At.UTC().Truncate(time.Millisecond)
+	c.Transfer, c.Timeline = t, append(c.Timeline, line)
+	told, err := db.event(event.Transferred(c))
 	if err != nil {
-		return call.Call{}, err
+		return c, err
 	}
 	condition := "transfer_id = :id AND transfer_status = :pending"
 	if t.Status == call.TransferCompleted {
-		condition += " AND " + alive + " AND attribute_not_exists(hangup_at)"
+		condition += " AND " + notEnded + " AND attribute_not_exists(hangup_at)"
 	}
 	err = db.transact(ctx,
 		types.TransactWriteItem{Update: &types.Update{TableName: &db.table.Calls, Key: recordOf(callID),
-			UpdateExpression:    aws.String("SET transfer_status = :to, transfer_sip = :sip, transfer_at = :at"),
+			UpdateExpression:    aws.String("SET transfer_status = :to, transfer_sip = :sip, transfer_at = :at, " + addLine),
 			ConditionExpression: &condition,
-			ExpressionAttributeValues: item{":id": text(t.ID), ":pending": text(string(call.TransferPending)), ":to": text(string(t.Status)),
-				":sip": integer(int64(t.SIPStatus)), ":at": stamp(t.At)},
-			ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}},
-		types.TransactWriteItem{Put: &types.Put{TableName: &db.table.Calls, Item: event}})
-	if rows, no := refusedIn(err); no {
-		if len(rows[0]) == 0 {
-			return call.Call{}, fault.Missing("call")
-		}
-		c, err := callFrom(rows[0])
-		if err == nil && c.Transfer.ID == t.ID && c.Transfer.Status == call.TransferPending {
-			t.Status, t.SIPStatus = call.TransferUnknown, 0
-			return db.FinishTransfer(ctx, callID, t)
-		}
-		return c, err
+			ExpressionAttributeValues: withLine(item{":id": text(t.ID), ":pending": text(string(call.TransferPending)),
+				":to": text(string(t.Status)), ":sip": integer(int64(t.SIPStatus)), ":at": stamp(t.At)}, line),
+			ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}}, told)
+	if rows, no := refusedIn(err); no && rows[0] != nil { // it has moved on since it was read
+		return db.FinishTransfer(ctx, callID, t)
 	}
-	if err != nil {
-		return call.Call{}, broken("finish transfer", err)
-	}
-	return db.Call(ctx, callID)
+	return c, broken("finish transfer", err)
 }
 
 // seenTransfer is the condition that no transfer has begun or come to an outcome

@@ -25,6 +25,6 @@ func main() {
 	cfg, aws := env.Must[config](), env.AWS()
 	db, lk := store.Open(aws, cfg.Tables, time.Now), livekit.Open(cfg.LiveKit)
 	end := &settle.Settler{Calls: db, Rooms: lk, Flow: flow.Open(aws, cfg.Flows), Now: time.Now}
-	task := &preparecall.Task{Rooms: lk, Settle: end, Agents: cfg.Agents, Now: time.Now}
+	task := &preparecall.Task{Calls: db, Rooms: lk, Settle: end, Agents: cfg.Agents, Now: time.Now}
 	lambda.Start(task.Run)
 }

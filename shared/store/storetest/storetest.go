@@ -70,7 +70,7 @@ func Open(t testing.TB, now func() time.Time) *Database {
 	of := func(table string) string { return stack.name + "-" + table }
 	return &Database{Template: stack.Template, wire: w, admin: dynamodbsdk.NewFromConfig(cfg), DB: store.Open(cfg, store.Config{
 		Numbers: of("numbers"), Requests: of("requests"), Calls: of("calls"), Stats: of("stats"),
-		Keys: of("keys"), Limits: of("limits"), Audit: of("audit"), Webhooks: of("webhooks")}, now)}
+		Keys: of("keys"), Limits: of("limits"), Audit: of("audit"), Webhooks: of("webhooks"), Events: of("events")}, now)}
 }
 
 // Obey holds functions to the rights of their roles from now on: iam.As says for

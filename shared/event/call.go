@@ -1,0 +1,84 @@
+package event
+
+import (
+	"time"
+
+	"github.com/krosai/telephony/shared/call"
+)
+
+// callData is what an event says of a call. It leaves out the prompt and the
+// agent's words, which are no business of those who listen to events.
+type callData struct {
+	CallID        string            `json:"call_id"`
+	Status        call.Status       `json:"status"`
+	Direction     call.Direction    `json:"direction"`
+	PhoneNumber   string            `json:"phone_number"`
+	FromNumber    string            `json:"from_number"`
+	PhoneNumberID string            `json:"phone_number_id"`
+	HangupCause   *call.Cause       `json:"hangup_cause"`
+	SIPStatusCode *int              `json:"sip_status_code"`
+	Metadata      map[string]string `json:"metadata"`
+	CreatedAt     Time              `json:"created_at"`
+	AnsweredAt    *Time             `json:"answered_at"`
+	EndedAt       *Time             `json:"ended_at"`
+	Duration      int               `json:"duration_seconds"`
+	Transfer      *transferData     `json:"transfer"`
+}
+
+type transferData struct {
+	TransferID    string              `json:"transfer_id"`
+	PhoneNumber   string              `json:"phone_number"`
+	Status        call.TransferStatus `json:"status"`
+	SIPStatusCode *int                `json:"sip_status_code"`
+}
+
+func ofCall(c call.Call, kind, thing string, at time.Time, data any) Event {
+	e := of(c.UserID, kind, thing, at, data)
+	e.CallID, e.HasMetadata = c.ID, c.HasMetadata
+	return e
+}
+
+func callOf(c call.Call) callData {
+	d := callData{CallID: c.ID, Status: c.Status, Direction: c.Direction, PhoneNumber: c.PhoneNumber, FromNumber: c.FromNumber,
+		PhoneNumberID: c.NumberID, HangupCause: orNull(c.Cause), SIPStatusCode: orNull(c.SIPStatus), Metadata: map[string]string{},
+		CreatedAt: Time(c.CreatedAt), AnsweredAt: timeOrNull(c.AnsweredAt), EndedAt: timeOrNull(c.EndedAt), Duration: c.Duration()}
+	if t := c.Transfer; t.ID != "" {
+		d.Transfer = &transferData{TransferID: t.ID, PhoneNumber: t.To, Status: t.Status, SIPStatusCode: orNull(t.SIPStatus)}
+	}
+	return d
+}
+
+// Answered is the event of a call that was answered. It shows the call as it
+// stood then, however much has happened to it since.
+func Answered(c call.Call) Event {
+	c.Status, c.Cause, c.SIPStatus, c.Transfer = call.InProgress, "", 0, call.Transfer{}
+	c.EndedAt = time.Time{}
+	return ofCall(c, CallAnswered, c.ID, c.AnsweredAt, callOf(c))
+}
+
+// Ended is the event of a call that has ended.
+func Ended(c call.Call) Event { return ofCall(c, CallEnded, c.ID, c.EndedAt, callOf(c)) }
+
+// Transferred is the event of a call's last transfer, which has come to an
+// outcome.
+func Transferred(c call.Call) Event {
+	return ofCall(c, CallTransferFinished, c.Transfer.ID, c.Transfer.At, callOf(c))
+}
+
+type summaryData struct {
+	CallID   string            `json:"call_id"`
+	Metadata map[string]string `json:"metadata"`
+	Summary  summaryText       `json:"summary"`
+}
+
+type summaryText struct {
+	Text      string `json:"text"`
+	Model     string `json:"model"`
+	CreatedAt Time   `json:"created_at"`
+}
+
+// Summarized is the event of a summary that is ready.
+func Summarized(c call.Call, s call.Summary) Event {
+	return ofCall(c, CallSummaryReady, c.ID, s.CreatedAt,
+		summaryData{CallID: c.ID, Metadata: map[string]string{}, Summary: summaryText{s.Text, s.Model, Time(s.CreatedAt)}})
+}

@@ -1,0 +1,145 @@
+// Package event is what has happened to a user's calls, requests, numbers, keys
+// and webhook endpoints. The store writes an event in the transaction that makes
+// it true, so that none is missing and none is told too early; webhook deliveries
+// and GET /events read it.
+package event
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+)
+
+// The types of events.
+const (
+	CallAnswered         = "call.answered"
+	CallEnded            = "call.ended" // calls that were never answered, too
+	CallSummaryReady     = "call.summary_ready"
+	CallTransferFinished = "call.transfer_finished"
+	RequestDecided       = "number_request.decided"
+	RequestAssigned      = "number_request.assigned"
+	NumberConfigured     = "number.configured"
+	NumberReleased       = "number.released"
+	KeyCreated           = "api_key.created"
+	KeyRevoked           = "api_key.revoked"
+	EndpointDisabled     = "webhook_endpoint.disabled"
+)
+
+// Types lists every type of event.
+func Types() []string {
+	return []string{CallAnswered, CallEnded, CallSummaryReady, CallTransferFinished, RequestDecided, RequestAssigned,
+		NumberConfigured, NumberReleased, KeyCreated, KeyRevoked, EndpointDisabled}
+}
+
+// Kept is how long events are kept.
+const Kept = 30 * 24 * time.Hour
+
+// Event is something that happened once. Its id is derived from what happened.
+type Event struct {
+	ID     string // evt_ and a ULID
+	UserID string
+	Type   string
+	At     time.Time // when it happened
+	// Recorded is when it was written down, by the clock of the function that
+	// wrote it. Readers follow it, because At may lie minutes before.
+	Recorded time.Time
+	CallID   string // of an event of a call
+	// Data is the member data of the body, a JSON object. An event of a call that
+	// has metadata is kept without it (HasMetadata): Body adds it.
+	Data        []byte
+	HasMetadata bool
+}
+
+// of makes the event of a type that happened to a thing at a moment. A thing has
+// one event of a type at a moment.
+func of(userID, kind, thing string, at time.Time, data any) Event {
+	return Event{ID: ID(at, kind, thing), UserID: userID, Type: kind, At: at.UTC().Truncate(time.Millisecond), Data: encode(data)}
+}
+
+// encode is the JSON of text, numbers and times, which can always be encoded.
+func encode(data any) []byte {
+	text, err := json.Marshal(data)
+	if err != nil {
+		panic(fmt.Sprintf("encode %T: %v", data, err))
+	}
+	return text
+}
+
+// ID derives the id of an event, a ULID of its moment and its names.
+func ID(at time.Time, names ...string) string { return derived("evt_", at, names...) }
+
+// DeliveryID derives the id of the delivery of an event to an endpoint. Ids of
+// deliveries are in the order of their events' times.
+func DeliveryID(e Event, endpointID string) string { return derived("dlv_", e.At, e.ID, endpointID) }
+
+func derived(prefix string, at time.Time, names ...string) string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%q", names))
+	id := ulid.ULID(slices.Concat(make([]byte, 6), sum[:10]))
+	_ = id.SetTime(ulid.Timestamp(at)) // fails beyond the year 10889
+	return prefix + id.String()
+}
+
+// Body is what is sent to webhook endpoints: JSON with type, timestamp and data.
+// metadata is that of the call, nil if it has none.
+func (e Event) Body(metadata map[string]string) []byte {
+	return encode(struct {
+		Type      string          `json:"type"`
+		Timestamp Time            `json:"timestamp"`
+		Data      json.RawMessage `json:"data"`
+	}{e.Type, Time(e.At), e.DataWith(metadata)})
+}
+
+// DataWith is the member data of the body with the call's metadata.
+func (e Event) DataWith(metadata map[string]string) json.RawMessage {
+	switch {
+	case len(metadata) == 0:
+		return e.Data
+	case e.Type == CallSummaryReady:
+		return with[summaryData](e.Data, func(d *summaryData) { d.Metadata = metadata })
+	case e.CallID != "":
+		return with[callData](e.Data, func(d *callData) { d.Metadata = metadata })
+	}
+	return e.Data
+}
+
+// with is data with a change to it. Data that is not a T, as an older version
+// may have written it, stays as it is.
+func with[T any](data []byte, change func(*T)) []byte {
+	var decoded T
+	if json.Unmarshal(data, &decoded) != nil {
+		return data
+	}
+	change(&decoded)
+	return encode(decoded)
+}
+
+// Time is an instant as the API writes it: RFC 3339, UTC, milliseconds.
+type Time time.Time
+
+// MarshalText writes the instant.
+func (t Time) MarshalText() ([]byte, error) {
+	return time.Time(t).UTC().AppendFormat(nil, "2006-01-02T15:04:05.000Z"), nil
+}
+
+// UnmarshalText reads what MarshalText wrote.
+func (t *Time) UnmarshalText(text []byte) error { return (*time.Time)(t).UnmarshalText(text) }
+
+func timeOrNull(t time.Time) *Time {
+	if t.IsZero() {
+		return nil
+	}
+	return (*Time)(&t)
+}
+
+// orNull is v, or nil when v is the zero value.
+func orNull[T comparable](v T) *T {
+	var zero T
+	if v == zero {
+		return nil
+	}
+	return &v
+}

@@ -1,0 +1,80 @@
+package event
+
+import (
+	"time"
+
+	"github.com/krosai/telephony/shared/account"
+	"github.com/krosai/telephony/shared/number"
+	"github.com/krosai/telephony/shared/request"
+)
+
+// requestData is a number request as the API shows it.
+type requestData struct {
+	RequestID     string         `json:"request_id"`
+	Status        request.Status `json:"status"`
+	Country       string         `json:"country"`
+	NumberType    string         `json:"number_type"`
+	AreaCode      *string        `json:"area_code"`
+	PhoneNumber   *string        `json:"phone_number"`
+	Capabilities  []string       `json:"capabilities"`
+	Purpose       string         `json:"purpose"`
+	Reason        *string        `json:"reason"`
+	PhoneNumberID *string        `json:"phone_number_id"`
+	CreatedAt     Time           `json:"created_at"`
+	UpdatedAt     Time           `json:"updated_at"`
+}
+
+func ofRequest(r request.Request, kind string, at time.Time) Event {
+	return of(r.UserID, kind, r.ID, at, requestData{RequestID: r.ID, Status: r.Status, Country: r.Country, NumberType: r.Type,
+		AreaCode: orNull(r.AreaCode), PhoneNumber: orNull(r.PhoneNumber), Capabilities: r.Capabilities, Purpose: r.Purpose,
+		Reason: orNull(r.Reason), PhoneNumberID: orNull(r.NumberID), CreatedAt: Time(r.CreatedAt), UpdatedAt: Time(r.UpdatedAt)})
+}
+
+// Decided is the event of a number request that was approved or rejected.
+func Decided(r request.Request) Event { return ofRequest(r, RequestDecided, r.DecidedAt) }
+
+// Assigned is the event of a number request that got its number.
+func Assigned(r request.Request) Event { return ofRequest(r, RequestAssigned, r.UpdatedAt) }
+
+type numberData struct {
+	NumberID    string        `json:"phone_number_id"`
+	PhoneNumber string        `json:"phone_number"`
+	Status      number.Status `json:"configuration_status"`
+}
+
+// Configured is the event of a number whose configuration was changed at
+// n.UpdatedAt.
+func Configured(n number.Number) Event {
+	return of(n.UserID, NumberConfigured, n.ID, n.UpdatedAt, numberData{n.ID, n.E164, n.Configuration()})
+}
+
+// Released is the event of a number that owner no longer has, from n.UpdatedAt.
+func Released(n number.Number, owner string) Event {
+	return of(owner, NumberReleased, n.ID, n.UpdatedAt, numberData{n.ID, n.E164, number.Unconfigured})
+}
+
+type keyData struct {
+	KeyID    string   `json:"key_id"`
+	Name     string   `json:"name"`
+	LastFour string   `json:"last_four"`
+	Scopes   []string `json:"scopes"`
+}
+
+func keyOf(k account.Key) keyData { return keyData{k.ID, k.Name, k.LastFour, k.Scopes} }
+
+// KeyMade is the event of a new API key.
+func KeyMade(k account.Key) Event { return of(k.UserID, KeyCreated, k.ID, k.CreatedAt, keyOf(k)) }
+
+// KeyEnded is the event of an API key that was revoked at a moment.
+func KeyEnded(k account.Key, at time.Time) Event { return of(k.UserID, KeyRevoked, k.ID, at, keyOf(k)) }
+
+type endpointData struct {
+	EndpointID string `json:"endpoint_id"`
+	URL        string `json:"url"`
+	Reason     string `json:"reason"`
+}
+
+// Disabled is the event of a webhook endpoint that failed too often.
+func Disabled(userID, endpointID, url string, at time.Time) Event {
+	return of(userID, EndpointDisabled, endpointID, at, endpointData{endpointID, url, "failures"})
+}

@@ -1,0 +1,243 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/krosai/telephony/shared/account"
+	"github.com/krosai/telephony/shared/call"
+	"github.com/krosai/telephony/shared/fault"
+	"github.com/krosai/telephony/shared/number"
+)
+
+// A user's row in the Limits table counts what they use, beside their policy, so
+// that accepting a call is one write whatever it counts against:
+//
+//	active_calls         the ids of outbound calls that have not ended, a set, so
+//	                     that taking a call out twice does nothing
+//	hour_<hour>          calls and transfers that began in a clock hour (UTC)
+//	to_<hour>_<number>   of them those to one number
+//	day_<date>           seconds of talk of a day (UTC): a call reserves the longest
+//	                     it may last and gives back the rest when it ends
+//
+// A window is an attribute of its own, so that no write has to see an old one
+// end. Windows that are over are removed with the next call.
+const (
+	hourPrefix = "hour_"
+	toPrefix   = "to_"
+	dayPrefix  = "day_"
+)
+
+func hourAttribute(at time.Time) string { return hourPrefix + hourOf(at) }
+
+func destinationAttribute(at time.Time, number string) string {
+	return toPrefix + hourOf(at) + "_" + number
+}
+
+func dayAttribute(at time.Time) string { return dayPrefix + at.UTC().Format(dayForm) }
+
+// usage is what a user's row says at a moment.
+type usage struct {
+	policy   account.Policy
+	revision int64
+	active   []string
+	counts   map[string]int
+	stale    []string // windows that are over
+}
+
+// mostStale is how many windows one write removes at most: an update expression
+// has 4 KB.
+const mostStale = 50
+
+func usageOf(row item, now time.Time) (usage, error) {
+	r, err := decode[policyRow](row)
+	u := usage{policy: r.policy(), revision: r.Revision, active: r.Active, counts: map[string]int{}}
+	hour, day := hourOf(now.Add(-time.Hour)), now.Add(-24*time.Hour).UTC().Format(dayForm)
+	for name, v := range row {
+		n, ok := v.(*types.AttributeValueMemberN)
+		if !ok {
+			continue
+		}
+		u.counts[name], _ = strconv.Atoi(n.Value) // what is not a count is never asked for
+		for prefix, oldest := range map[string]string{hourPrefix: hour, toPrefix: hour, dayPrefix: day} {
+			if window, found := strings.CutPrefix(name, prefix); found && window < oldest {
+				u.stale = append(u.stale, name)
+			}
+		}
+	}
+	slices.Sort(u.stale)
+	u.stale = u.stale[:min(mostStale, len(u.stale))]
+	return u, err
+}
+
+// Permit is what a user may do with calls, and has used of it, as it was read.
+type Permit struct {
+	Home string // the country of the number that is called from
+	usage
+	at time.Time
+}
+
+// Hour is the user's hour of calls.
+func (p Permit) Hour() account.Limit {
+	if p.at.IsZero() {
+		return account.Limit{} // never read
+	}
+	return account.Limit{Name: "calls", Quota: p.policy.CallsPerHour, Used: p.counts[hourAttribute(p.at)], Resets: ends(p.at)}
+}
+
+// Allow says whether the user may have an agent call a country, as far as the
+// permit knows. It is fault.Forbidden CALLS_DISABLED, DESTINATION_NOT_ALLOWED or
+// AGENT_NOT_ALLOWED. An empty agent is the one that is on the call already.
+func (p Permit) Allow(country, agent string) error {
+	switch {
+	case !p.policy.CallsEnabled:
+		return callsDisabled()
+	case !p.policy.AllowsCountry(country, p.Home):
+		return fault.New(fault.Forbidden, "DESTINATION_NOT_ALLOWED", "calls to %s are not allowed for this account", country)
+	case agent != "" && !p.policy.AllowsAgent(agent):
+		return fault.New(fault.Forbidden, "AGENT_NOT_ALLOWED", "the agent %s is not allowed for this account", agent)
+	}
+	return nil
+}
+
+// CallPermit reads, at once, what a user may do with calls at this moment, and
+// one of their numbers; with an empty numberID no number. It is fault.Forbidden
+// CALLS_DISABLED, with the permit, when calls are switched off for everybody,
+// and fault.NotFound when the number is not the user's. The rest is decided by
+// CreateCall.
+//
+// The switch of everybody is read here and again before the dial. It is not a
+// condition of the transaction, where all users' calls would meet at its one row
+// and cancel each other.
+func (db *DB) CallPermit(ctx context.Context, userID, numberID string) (number.Number, Permit, error) {
+	now := db.now()
+	keys := []item{policyKey(userID), callsSwitch()}
+	found, err := db.readTogether(ctx, keys, numberID)
+	if err != nil {
+		return number.Number{}, Permit{}, err
+	}
+	permit := Permit{at: now}
+	var everybody policyRow
+	permit.usage, err = usageOf(found[keyOf(keys[0])], now)
+	if err == nil {
+		everybody, err = decode[policyRow](found[keyOf(keys[1])])
+	}
+	if err != nil {
+		return number.Number{}, Permit{}, err
+	}
+	n, err := db.numberFrom(found[numberID])
+	permit.Home = n.Country
+	switch {
+	case err != nil:
+		return number.Number{}, permit, err
+	case everybody.CallsDisabled:
+		return n, permit, callsDisabled()
+	case numberID != "" && (n.UserID == "" || n.UserID != userID):
+		return number.Number{}, permit, fault.Missing("phone number")
+	}
+	return n, permit, nil
+}
+
+func callsDisabled() error {
+	return fault.New(fault.Forbidden, "CALLS_DISABLED", "outbound calls are switched off")
+}
+
+// spending is what a call or a transfer adds to its user's row.
+type spending struct {
+	userID  string
+	to      string // the number called
+	at      time.Time
+	callID  string // joins active_calls; empty for a transfer, whose call is there
+	seconds int    // of talk, to reserve
+}
+
+func spendingOf(c call.Call) spending {
+	return spending{userID: c.UserID, to: c.PhoneNumber, at: c.CreatedAt, callID: c.ID, seconds: c.MaxDuration}
+}
+
+// refusal says which of a user's limits does not allow s, given what u shows:
+// fault.Limited CONCURRENT_LIMIT_EXCEEDED or RATE_LIMIT_EXCEEDED; nil if all do.
+func (u usage) refusal(s spending) error {
+	p := u.policy
+	left := func(d time.Duration, format string, args ...any) error {
+		return &fault.Error{Kind: fault.Limited, Code: "RATE_LIMIT_EXCEEDED", RetryAfter: d, Detail: fmt.Sprintf(format, args...)}
+	}
+	hour := ends(s.at).Sub(s.at)
+	day := s.at.UTC().Truncate(24 * time.Hour).Add(24 * time.Hour).Sub(s.at)
+	switch {
+	case s.callID != "" && len(u.active) >= p.MaxConcurrentCalls:
+		return &fault.Error{Kind: fault.Limited, Code: "CONCURRENT_LIMIT_EXCEEDED", RetryAfter: 10 * time.Second,
+			Detail: fmt.Sprintf("you can have %d calls at a time: one must end first", p.MaxConcurrentCalls)}
+	case u.counts[hourAttribute(s.at)] >= p.CallsPerHour:
+		return left(hour, "a user can make %d calls an hour", p.CallsPerHour)
+	case u.counts[destinationAttribute(s.at, s.to)] >= p.CallsPerDestination:
+		return left(hour, "a user can call one number %d times an hour", p.CallsPerDestination)
+	case u.counts[dayAttribute(s.at)]+s.seconds > 60*p.MinutesPerDay:
+		return left(day, "a user can talk %d minutes a day, and this call may last %d more than are left: ask for a shorter max_duration_seconds, or wait",
+			p.MinutesPerDay, (u.counts[dayAttribute(s.at)]+s.seconds-60*p.MinutesPerDay+59)/60)
+	}
+	return nil
+}
+
+// accept is the write that counts s, if the user's policy is still the one that
+// was read and none of its limits is reached.
+func (db *DB) accept(u usage, s spending) types.TransactWriteItem {
+	p := u.policy
+	names := map[string]string{"#hour": hourAttribute(s.at), "#to": destinationAttribute(s.at, s.to)}
+	values := item{":one": integer(1), ":calls": integer(int64(p.CallsPerHour)), ":same": integer(int64(p.CallsPerDestination))}
+	add := "ADD #hour :one, #to :one"
+	conditions := []string{"(attribute_not_exists(#hour) OR #hour < :calls)", "(attribute_not_exists(#to) OR #to < :same)"}
+	if u.revision == 0 {
+		conditions = append(conditions, "attribute_not_exists(revision)")
+	} else {
+		conditions, values[":revision"] = append(conditions, "revision = :revision"), integer(u.revision)
+	}
+	if s.callID != "" {
+		names["#day"] = dayAttribute(s.at)
+		values[":call"] = &types.AttributeValueMemberSS{Value: []string{s.callID}}
+		values[":most"], values[":seconds"] = integer(int64(p.MaxConcurrentCalls)), integer(int64(s.seconds))
+		values[":rest"] = integer(int64(60*p.MinutesPerDay - s.seconds))
+		add += ", #day :seconds, active_calls :call"
+		conditions = append(conditions, "(attribute_not_exists(active_calls) OR size(active_calls) < :most)",
+			"(attribute_not_exists(#day) OR #day <= :rest)")
+		if s.seconds > 60*p.MinutesPerDay { // too long for a fresh day as well
+			conditions = append(conditions, "attribute_exists(#day)")
+		}
+	}
+	update := add
+	for i, name := range u.stale {
+		names[fmt.Sprintf("#s%d", i)] = name
+		if update += ", "; i == 0 {
+			update = add + " REMOVE "
+		}
+		update += fmt.Sprintf("#s%d", i)
+	}
+	return types.TransactWriteItem{Update: &types.Update{TableName: &db.table.Limits, Key: policyKey(s.userID), UpdateExpression: &update,
+		ConditionExpression: aws.String(strings.Join(conditions, " AND ")), ExpressionAttributeNames: names, ExpressionAttributeValues: values,
+		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}}
+}
+
+// release is the write that takes an ended call out of its user's active calls
+// and gives back the seconds it has not talked. With all it gives back the call
+// itself too, as one that was never accepted.
+func (db *DB) release(c call.Call, all bool) types.TransactWriteItem {
+	u := &types.Update{TableName: &db.table.Limits, Key: policyKey(c.UserID),
+		UpdateExpression:         aws.String("ADD #day :back DELETE active_calls :call"),
+		ExpressionAttributeNames: map[string]string{"#day": dayAttribute(c.CreatedAt)},
+		ExpressionAttributeValues: item{":back": integer(int64(min(0, c.Duration()-c.MaxDuration))),
+			":call": &types.AttributeValueMemberSS{Value: []string{c.ID}}}}
+	if all {
+		u.UpdateExpression = aws.String("ADD #day :back, #hour :less, #to :less DELETE active_calls :call")
+		u.ExpressionAttributeNames["#hour"] = hourAttribute(c.CreatedAt)
+		u.ExpressionAttributeNames["#to"] = destinationAttribute(c.CreatedAt, c.PhoneNumber)
+		u.ExpressionAttributeValues[":less"] = integer(-1)
+	}
+	return types.TransactWriteItem{Update: u}
+}
