@@ -187,7 +187,7 @@ func public(s stack) (complaints []string) {
 }
 
 // expires are the tables with rows that die, which carry expires_at for that.
-var expires = []string{"LimitsTable", "WebhooksTable"}
+var expires = []string{"LimitsTable", "WebhooksTable", "EventsTable"}
 
 func tables(s stack) (complaints []string) {
 	for id, res := range s.of("AWS::DynamoDB::Table") {

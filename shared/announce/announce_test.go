@@ -55,7 +55,7 @@ func (b *bench) deliveries(user, endpoint string) []webhook.Delivery {
 func answeredCall() call.Call {
 	return call.Call{ID: "call_01KAMPJ5V0SAMPMECA00000000", UserID: "ada", Direction: call.Outbound, PhoneNumber: "+14155550100", FromNumber: "+2348012345678",
 		NumberID: "pn_AAAAAAAAAAAAAAAAAAAAAAAAAA", RoomName: "canary", TrunkID: "canary", AgentName: "canary", SystemPrompt: "canary", WelcomeMessage: "canary",
-		TaskToken: "canary", Metadata: map[string]string{"order": "A-1001"}, Status: call.InProgress, CreatedAt: t0, DialedAt: t0, AnsweredAt: t0.Add(2 * time.Second)}
+		Metadata: map[string]string{"order": "A-1001"}, Status: call.InProgress, CreatedAt: t0, DialedAt: t0, AnsweredAt: t0.Add(2 * time.Second)}
 }
 
 func endedCall() call.Call {

@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/krosai/telephony/shared/call"
@@ -94,8 +95,8 @@ func newHistory(t *testing.T, db *storetest.Database, seed int) *history {
 			CreatedAt: noon.Add(time.Duration(h.random.IntN(48*3600)) * time.Second)}
 		if h.random.IntN(3) == 0 {
 			c.Direction = call.Inbound
-		} else if _, _, _, err := db.CreateCall(t.Context(), c, store.Permit{Home: c.Country}, store.Once{}); err != nil {
-			t.Fatal(err)
+		} else {
+			place(t, db, c)
 		}
 		h.events = append(h.events, h.happens(c)...)
 	}
@@ -106,6 +107,19 @@ func newHistory(t *testing.T, db *storetest.Database, seed int) *history {
 	}
 	h.random.Shuffle(len(h.events), func(i, j int) { h.events[i], h.events[j] = h.events[j], h.events[i] })
 	return h
+}
+
+// place has a user place a call from a number of the country called.
+func place(t *testing.T, db *storetest.Database, c call.Call) {
+	t.Helper()
+	_, may, err := db.CallPermit(t.Context(), c.UserID, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	may.Home = c.Country
+	if _, _, _, err := db.CreateCall(t.Context(), c, may, store.Once{}); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // happens is a choice of what may happen to a call.
@@ -127,7 +141,7 @@ func (h *history) happens(c call.Call) (events []event) {
 	var early call.Call // as somebody slow has seen it
 	var mu sync.Mutex
 	all := []event{
-		{"dialing", advance(call.Dialing)},
+		{"dialing", func(a *actor) error { _, _, err := h.db.ClaimDial(ctx, id, fmt.Sprint(a.now), a.now); return err }},
 		{"ringing", advance(call.Ringing)},
 		{"answered", advance(call.InProgress)},
 		{"answered", advance(call.InProgress)},
@@ -161,10 +175,13 @@ func (h *history) happens(c call.Call) (events []event) {
 			_, err := h.db.RefuseCall(ctx, c, call.End{Status: call.Failed, Cause: call.NetworkError, At: a.now}, store.Once{})
 			return err
 		}},
-		{"transfer", func(a *actor) error {
-			_, err := h.db.BeginTransfer(ctx, h.user, id, call.Transfer{ID: "tr_1", To: "+14155550101", Status: call.TransferPending, At: a.now})
+		{"transfer", now(func(a *actor, c call.Call) error {
+			_, may, err := h.db.CallPermit(ctx, h.user, "")
+			if err == nil {
+				_, _, err = h.db.BeginTransfer(ctx, c, may, call.Transfer{ID: "tr_1", To: "+14155550101", Status: call.TransferPending, At: a.now})
+			}
 			return err
-		}},
+		})},
 		{"transferred", func(a *actor) error {
 			status := []call.TransferStatus{call.TransferCompleted, call.TransferFailed, call.TransferUnknown}[a.random.IntN(3)]
 			_, err := h.db.FinishTransfer(ctx, id, call.Transfer{ID: "tr_1", To: "+14155550101", Status: status, At: a.now})
@@ -206,13 +223,51 @@ func (h *history) play() {
 	h.recount("played")
 	sweep := h.actor()
 	sweep.now = noon.Add(72 * time.Hour)
-	for _, c := range h.calls() {
+	for _, listed := range h.calls() { // a list leaves out how long a call may last
+		c, err := h.db.Call(h.Context(), listed.ID)
+		if err != nil {
+			h.Fatal(err)
+		}
 		if _, err := sweep.Stop(h.Context(), c, sweep.Hangup); err != nil {
 			h.Fatal(err)
 		}
 	}
 	if active := h.recount("swept"); active != 0 {
 		h.Fatalf("%s: %d calls are active", h.user, active)
+	}
+	h.recountSeconds()
+}
+
+// recountSeconds compares the seconds of talk counted against the user's limits,
+// now that all calls have ended, with what was talked. A call counts for no more
+// than it reserved.
+func (h *history) recountSeconds() {
+	h.Helper()
+	want, got := map[string]string{}, map[string]string{}
+	days := map[string]int{}
+	for _, c := range h.calls() {
+		c, err := h.db.Call(h.Context(), c.ID)
+		if err != nil {
+			h.Fatal(err)
+		}
+		if day := "day_" + c.CreatedAt.Format(time.DateOnly); c.Direction == call.Outbound {
+			days[day] += min(c.Duration(), c.MaxDuration)
+			want[day] = fmt.Sprint(days[day])
+		}
+	}
+	if len(want) == 0 {
+		return
+	}
+	for name, v := range h.db.Rows(h.T, "limits", "user#"+h.user)[0] {
+		if n, ok := v.(*types.AttributeValueMemberN); ok && strings.HasPrefix(name, "day_") {
+			got[name] = n.Value
+		}
+		if name == "active_calls" {
+			h.Errorf("%s: calls are counted that have ended: %v", h.user, v)
+		}
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		h.Fatalf("%s, %v: seconds of talk (-recount +counted):\n%s", h.user, h.seen, d)
 	}
 }
 

@@ -10,7 +10,6 @@ import (
 
 	"github.com/krosai/telephony/shared/call"
 	"github.com/krosai/telephony/shared/obs"
-	"github.com/krosai/telephony/shared/store"
 	"github.com/krosai/telephony/shared/store/storetest"
 )
 
@@ -22,9 +21,7 @@ func TestAnEndCountsOnce(t *testing.T) {
 		db := storetest.Open(t, nil)
 		c := call.Call{ID: "call_1", UserID: "user", Direction: call.Outbound, PhoneNumber: "+14155550100", FromNumber: "+2348012345678",
 			Country: "US", RingingTimeout: 30, MaxDuration: 60, Status: call.Initiated, CreatedAt: noon}
-		if _, _, _, err := db.CreateCall(t.Context(), c, store.Permit{Home: "US"}, store.Once{}); err != nil {
-			t.Fatal(err)
-		}
+		place(t, db, c)
 		var metrics bytes.Buffer
 		ctx := obs.WithOutput(t.Context(), &metrics)
 		a := (&history{T: t, db: db, random: rand.New(rand.NewPCG(1, 1))}).actor()

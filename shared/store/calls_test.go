@@ -23,22 +23,45 @@ func newCall(id string) call.Call {
 		RingingTimeout: 30, MaxDuration: 600, Status: call.Initiated, CreatedAt: t0}
 }
 
+// open gives a test a database whose clock stands at t0.
+func open(t *testing.T) *storetest.Database {
+	t.Helper()
+	return storetest.Open(t, func() time.Time { return t0 })
+}
+
+// permit reads what a user may do with calls from a number of the country home.
+func permit(t *testing.T, db *storetest.Database, user, home string) store.Permit {
+	t.Helper()
+	_, may, err := db.CallPermit(t.Context(), user, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	may.Home = home
+	return may
+}
+
 func create(t *testing.T, db *storetest.Database, c call.Call) {
 	t.Helper()
-	if _, _, _, err := db.CreateCall(t.Context(), c, store.Permit{Home: "US"}, store.Once{}); err != nil {
+	if _, _, _, err := db.CreateCall(t.Context(), c, permit(t, db, c.UserID, c.Country), store.Once{}); err != nil {
 		t.Fatal(err)
 	}
 }
 
 func TestCallLifeIsRecordedOnce(t *testing.T) {
 	t.Parallel()
-	db, ctx := storetest.Open(t, nil), t.Context()
+	db, ctx := open(t), t.Context()
 	want := newCall("1")
 	create(t, db, want)
-	for i, s := range []call.Status{call.Dialing, call.Ringing, call.Ringing, call.InProgress, call.Ringing, call.Dialing} {
-		if _, err := db.Advance(ctx, want.ID, s, t0.Add(time.Duration(i+1)*time.Second)); err != nil {
+	if _, mine, err := db.ClaimDial(ctx, want.ID, "me", t0.Add(time.Second)); err != nil || !mine {
+		t.Fatal(mine, err)
+	}
+	for i, s := range []call.Status{call.Ringing, call.Ringing, call.InProgress, call.Ringing, call.InProgress} {
+		if _, err := db.Advance(ctx, want.ID, s, t0.Add(time.Duration(i+2)*time.Second)); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if _, mine, err := db.ClaimDial(ctx, want.ID, "another", t0.Add(9*time.Second)); err != nil || mine {
+		t.Errorf("a second dial: %t, %v", mine, err)
 	}
 	now, err := db.Call(ctx, want.ID)
 	if err != nil {
@@ -58,12 +81,13 @@ func TestCallLifeIsRecordedOnce(t *testing.T) {
 	}
 	got, events := story.Call, story.Events
 	want.Status, want.Cause, want.SIPStatus = call.Completed, call.CalleeHangup, 200
-	want.AnsweredAt, want.EndedAt = t0.Add(4*time.Second), end.At
+	want.DialedAt, want.AnsweredAt, want.EndedAt, want.HasMetadata = t0.Add(time.Second), t0.Add(4*time.Second), end.At, true
+	wantEvents := []call.Event{{At: t0.Add(1 * time.Second), Name: "dialing"}, {At: t0.Add(2 * time.Second), Name: "ringing"},
+		{At: t0.Add(4 * time.Second), Name: "answered"}, {At: end.At, Name: "ended", Detail: "callee_hangup"}}
+	want.Timeline = wantEvents
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("call (-want +got):\n%s", d)
 	}
-	wantEvents := []call.Event{{At: t0.Add(1 * time.Second), Name: "dialing"}, {At: t0.Add(2 * time.Second), Name: "ringing"},
-		{At: t0.Add(4 * time.Second), Name: "answered"}, {At: end.At, Name: "ended", Detail: "callee_hangup"}}
 	if d := cmp.Diff(wantEvents, events); d != "" {
 		t.Errorf("timeline (-want +got):\n%s", d)
 	}
@@ -74,7 +98,7 @@ func TestCallLifeIsRecordedOnce(t *testing.T) {
 
 func TestAnotherUsersCallDoesNotExist(t *testing.T) {
 	t.Parallel()
-	db, ctx := storetest.Open(t, nil), t.Context()
+	db, ctx := open(t), t.Context()
 	create(t, db, newCall("1"))
 	_, absent := db.CallStory(ctx, "ada", "call_2", true)
 	_, foreign := db.CallStory(ctx, "eve", "call_1", true)
@@ -91,7 +115,7 @@ func TestAnotherUsersCallDoesNotExist(t *testing.T) {
 
 func TestOneDialOneEndUnderRaces(t *testing.T) {
 	t.Parallel()
-	db, ctx := storetest.Open(t, nil), t.Context()
+	db, ctx := open(t), t.Context()
 	create(t, db, newCall("1"))
 	var mu sync.Mutex
 	var race sync.WaitGroup
@@ -136,10 +160,10 @@ func TestOneDialOneEndUnderRaces(t *testing.T) {
 // recognise what is already written as his own.
 func TestLostRepliesAreNotLostWins(t *testing.T) {
 	t.Parallel()
-	db, ctx := storetest.Open(t, nil), t.Context()
-	once := store.Once{Route: "r", Key: "k", BodyHash: "h"}
+	db, ctx := open(t), t.Context()
+	once, may := store.Once{Route: "r", Key: "k", BodyHash: "h"}, permit(t, db, "ada", "US")
 	db.LoseReplies(1)
-	if c, replayed, _, err := db.CreateCall(ctx, newCall("1"), store.Permit{Home: "US"}, once); err != nil || replayed || c.ID != "call_1" {
+	if c, replayed, _, err := db.CreateCall(ctx, newCall("1"), may, once); err != nil || replayed || c.ID != "call_1" {
 		t.Errorf("create: %v %v %v", c.ID, replayed, err)
 	}
 	db.LoseReplies(1)
@@ -159,7 +183,7 @@ func TestLostRepliesAreNotLostWins(t *testing.T) {
 
 func TestStaleDecisionIsTakenAgain(t *testing.T) {
 	t.Parallel()
-	db, ctx := storetest.Open(t, nil), t.Context()
+	db, ctx := open(t), t.Context()
 	create(t, db, newCall("1"))
 	stale := newCall("1")
 	if _, err := db.Advance(ctx, "call_1", call.InProgress, t0); err != nil {
@@ -175,23 +199,25 @@ func TestIdempotencyKey(t *testing.T) {
 	t.Parallel()
 	clock := t0
 	db, ctx := storetest.Open(t, func() time.Time { return clock }), t.Context()
+	may := permit(t, db, "ada", "US")
 	once := store.Once{Route: "create-call", Key: "k1", BodyHash: "h1"}
-	first, replayed, _, err := db.CreateCall(ctx, newCall("1"), store.Permit{Home: "US"}, once)
+	first, replayed, _, err := db.CreateCall(ctx, newCall("1"), may, once)
 	if err != nil || replayed {
 		t.Fatal(replayed, err)
 	}
-	second, replayed, _, err := db.CreateCall(ctx, newCall("2"), store.Permit{Home: "US"}, once)
+	second, replayed, _, err := db.CreateCall(ctx, newCall("2"), may, once)
 	if err != nil || !replayed || second.ID != first.ID {
 		t.Errorf("same key, same body: %v %v %v", second.ID, replayed, err)
 	}
 	other := once
 	other.BodyHash = "h2"
-	if _, _, _, err := db.CreateCall(ctx, newCall("3"), store.Permit{Home: "US"}, other); !fault.Is(err, fault.Unprocessable) {
+	if _, _, _, err := db.CreateCall(ctx, newCall("3"), may, other); !fault.Is(err, fault.Unprocessable) {
 		t.Errorf("same key, other body: %v", err)
 	}
 	late := newCall("4")
-	late.CreatedAt = t0.Add(24 * time.Hour)
-	if c, replayed, _, err := db.CreateCall(ctx, late, store.Permit{Home: "US"}, other); err != nil || replayed || c.ID != "call_4" {
+	clock = t0.Add(24 * time.Hour)
+	late.CreatedAt = clock
+	if c, replayed, _, err := db.CreateCall(ctx, late, permit(t, db, "ada", "US"), other); err != nil || replayed || c.ID != "call_4" {
 		t.Errorf("a day later: %v %v %v", c.ID, replayed, err)
 	}
 	for _, id := range []string{"call_2", "call_3"} {
@@ -203,12 +229,12 @@ func TestIdempotencyKey(t *testing.T) {
 
 func TestFiftyRequestsWithOneKeyMakeOneCall(t *testing.T) {
 	t.Parallel()
-	db, ctx := storetest.Open(t, nil), t.Context()
+	db, ctx := open(t), t.Context()
 	var race sync.WaitGroup
-	ids := make([]string, 50)
+	ids, may := make([]string, 50), permit(t, db, "ada", "US")
 	for i := range ids {
 		race.Go(func() {
-			c, _, _, err := db.CreateCall(ctx, newCall(string(rune('A'+i))), store.Permit{Home: "US"}, store.Once{Route: "r", Key: "k", BodyHash: "h"})
+			c, _, _, err := db.CreateCall(ctx, newCall(string(rune('A'+i))), may, store.Once{Route: "r", Key: "k", BodyHash: "h"})
 			if err != nil {
 				t.Error(err)
 			}
@@ -225,39 +251,45 @@ func TestFiftyRequestsWithOneKeyMakeOneCall(t *testing.T) {
 
 func TestCountryMustBeAllowed(t *testing.T) {
 	t.Parallel()
-	db, ctx := storetest.Open(t, nil), t.Context()
-	if _, _, _, err := db.CreateCall(ctx, newCall("1"), store.Permit{Home: "NG"}, store.Once{}); !fault.Is(err, fault.Forbidden) {
+	db, ctx := open(t), t.Context()
+	if _, _, _, err := db.CreateCall(ctx, newCall("1"), permit(t, db, "ada", "NG"), store.Once{}); !fault.Is(err, fault.Forbidden) {
 		t.Errorf("no list: %v", err)
 	}
 	if err := db.AllowCountries(ctx, "ada", "GB", "US"); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, _, err := db.CreateCall(ctx, newCall("1"), store.Permit{Home: "NG"}, store.Once{}); err != nil {
+	if _, _, _, err := db.CreateCall(ctx, newCall("1"), permit(t, db, "ada", "NG"), store.Once{}); err != nil {
 		t.Errorf("on the list: %v", err)
 	}
 }
 
 func TestRoundTrips(t *testing.T) {
 	t.Parallel()
-	db := storetest.Open(t, nil)
+	db := open(t)
 	ctx := context.Background()
-	create(t, db, newCall("1"))
+	may := permit(t, db, "ada", "US")
+	if n := db.Trips(); n != 1 {
+		t.Errorf("permit: %d round trips, want 1", n)
+	}
+	if _, _, _, err := db.CreateCall(ctx, newCall("1"), may, store.Once{}); err != nil {
+		t.Fatal(err)
+	}
 	if n := db.Trips(); n != 1 {
 		t.Errorf("create: %d round trips, want 1", n)
 	}
-	for _, withTurns := range []bool{false, true} {
+	for withTurns, want := range map[bool]int{false: 1, true: 2} { // the transcript is read for the call's owner alone
 		if _, err := db.CallStory(ctx, "ada", "call_1", withTurns); err != nil {
 			t.Fatal(err)
 		}
-		if n := db.Trips(); n != 1 {
-			t.Errorf("story: %d round trips, want 1", n)
+		if n := db.Trips(); n != want {
+			t.Errorf("story: %d round trips, want %d", n, want)
 		}
 	}
 }
 
 func TestActiveCallsForgetEndedOnes(t *testing.T) {
 	t.Parallel()
-	db, ctx := storetest.Open(t, nil), t.Context()
+	db, ctx := open(t), t.Context()
 	for _, id := range []string{"1", "2", "3"} {
 		create(t, db, newCall(id))
 	}

@@ -45,9 +45,9 @@ func walk(t *testing.T, db *storetest.Database, user string, h store.History, li
 // first: DynamoDB orders an index by its own keys alone.
 func TestHistoryIsComplete(t *testing.T) {
 	t.Parallel()
-	db, random := storetest.Open(t, nil), rand.New(rand.NewPCG(1, 2))
+	db, random := open(t), rand.New(rand.NewPCG(1, 2))
 	for _, user := range []string{"ada", "bob"} {
-		if err := db.PutPolicy(t.Context(), user, account.Policy{CallsEnabled: true, MaxConcurrentCalls: 100}); err != nil {
+		if err := db.PutPolicy(t.Context(), user, account.Policy{CallsEnabled: true, MaxConcurrentCalls: 100, CallsPerDestination: 100, MinutesPerDay: 1000}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -98,7 +98,7 @@ func TestHistoryIsComplete(t *testing.T) {
 // TestHistoryShowsNoPrompts: what a list shows of a call, and no more.
 func TestHistoryShowsNoPrompts(t *testing.T) {
 	t.Parallel()
-	db := storetest.Open(t, nil)
+	db := open(t)
 	c := newCall("1")
 	create(t, db, c)
 	if _, err := db.EndCall(t.Context(), c, call.End{Status: call.Busy, Cause: call.Declined, SIPStatus: 603, At: t0.Add(time.Second)}); err != nil {
@@ -109,7 +109,7 @@ func TestHistoryShowsNoPrompts(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := call.Call{ID: c.ID, UserID: c.UserID, Direction: c.Direction, PhoneNumber: c.PhoneNumber, FromNumber: c.FromNumber,
-		NumberID: c.NumberID, RoomName: c.RoomName, AgentName: c.AgentName, Country: c.Country, Metadata: c.Metadata,
+		NumberID: c.NumberID, RoomName: c.RoomName, AgentName: c.AgentName, Country: c.Country, Metadata: c.Metadata, HasMetadata: true,
 		Status: call.Busy, Cause: call.Declined, SIPStatus: 603, CreatedAt: c.CreatedAt, EndedAt: t0.Add(time.Second)}
 	if d := cmp.Diff([]call.Call{want}, got); d != "" {
 		t.Errorf("(-want +got):\n%s", d)

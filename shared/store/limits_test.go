@@ -18,18 +18,30 @@ import (
 	"github.com/krosai/telephony/shared/store/storetest"
 )
 
-// allowing is the default policy with these countries.
-func allowing(countries ...string) account.Policy {
-	p := account.DefaultPolicy()
-	p.AllowedCountries = countries
-	return p
-}
-
-// callOf is a call of a user in an hour.
+// callOf is a call of a user at a moment, to the n-th of 10,000 numbers, for a minute
+// at most.
 func callOf(user string, n int, at time.Time) call.Call {
 	c := newCall(fmt.Sprintf("%s-%d-%d", user, at.Unix(), n))
-	c.UserID, c.CreatedAt = user, at
+	c.UserID, c.CreatedAt, c.PhoneNumber, c.MaxDuration = user, at, fmt.Sprintf("+1415555%04d", n), 60
 	return c
+}
+
+// setPolicy gives a user the default policy with a change.
+func setPolicy(t *testing.T, db *storetest.Database, user string, change func(*account.Policy)) {
+	t.Helper()
+	p := account.DefaultPolicy()
+	change(&p)
+	if err := db.PutPolicy(t.Context(), user, p); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// tryCall has a user call from a number of the country home, with what they may do
+// at this moment.
+func tryCall(t *testing.T, db *storetest.Database, c call.Call, home string, once store.Once) (replayed bool, err error) {
+	t.Helper()
+	_, replayed, _, err = db.CreateCall(t.Context(), c, permit(t, db, c.UserID, home), once)
+	return replayed, err
 }
 
 func codeOf(err error) string {
@@ -63,34 +75,43 @@ func race(n int, do func(i int) error) map[string]int {
 	return ends
 }
 
+// plenty is a limit that these tests do not reach.
+const plenty = 1000
+
 // However many ask at once, a limit admits exactly its quota.
 func TestLimitsAreExact(t *testing.T) {
 	t.Parallel()
-	db := storetest.Open(t, nil)
+	db := open(t)
 	for _, tt := range []struct {
 		name             string
 		perHour, atATime int
+		toOne, minutes   int
 		asked            int
 		refusal          string
 		wantActive       int
 	}{
-		{"calls an hour", 100, 1000, 200, "RATE_LIMIT_EXCEEDED", 100},
-		{"as many as number requests", 5, 1000, 50, "RATE_LIMIT_EXCEEDED", 5},
-		{"as many as configurations", 10, 1000, 50, "RATE_LIMIT_EXCEEDED", 10},
-		{"calls at a time", 1000, 5, 50, "CONCURRENT_LIMIT_EXCEEDED", 5},
-		{"one at a time", 1000, 1, 50, "CONCURRENT_LIMIT_EXCEEDED", 1},
+		{"calls an hour", 100, plenty, plenty, plenty, 200, "RATE_LIMIT_EXCEEDED", 100},
+		{"as many as number requests", 5, plenty, plenty, plenty, 50, "RATE_LIMIT_EXCEEDED", 5},
+		{"as many as configurations", 10, plenty, plenty, plenty, 50, "RATE_LIMIT_EXCEEDED", 10},
+		{"calls at a time", plenty, 5, plenty, plenty, 50, "CONCURRENT_LIMIT_EXCEEDED", 5},
+		{"one at a time", plenty, 1, plenty, plenty, 50, "CONCURRENT_LIMIT_EXCEEDED", 1},
+		{"calls to one number", plenty, plenty, 7, plenty, 50, "RATE_LIMIT_EXCEEDED", 7},
+		{"minutes a day", plenty, plenty, plenty, 12, 50, "RATE_LIMIT_EXCEEDED", 12},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			for round := range rounds {
 				user := fmt.Sprintf("%s %d", tt.name, round)
-				policy := allowing()
-				policy.MaxConcurrentCalls = tt.atATime
-				if err := db.PutPolicy(t.Context(), user, policy); err != nil {
-					t.Fatal(err)
-				}
+				setPolicy(t, db, user, func(p *account.Policy) {
+					p.CallsPerHour, p.MaxConcurrentCalls, p.CallsPerDestination, p.MinutesPerDay = tt.perHour, tt.atATime, tt.toOne, tt.minutes
+				})
+				may := permit(t, db, user, "US")
 				got := race(tt.asked, func(i int) error {
-					_, _, _, err := db.CreateCall(t.Context(), callOf(user, i, t0), store.Permit{Home: "US", Calls: account.Limit{Quota: tt.perHour}}, store.Once{})
+					c := callOf(user, i, t0)
+					if tt.toOne < plenty {
+						c.PhoneNumber = "+14155550100"
+					}
+					_, _, _, err := db.CreateCall(t.Context(), c, may, store.Once{})
 					return err
 				})
 				want := map[string]int{"admitted": tt.wantActive, tt.refusal: tt.asked - tt.wantActive}
@@ -109,20 +130,11 @@ func TestHourIsAClockHour(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 11, 22, 9, 59, 59, 999e6, time.UTC)
 	db, ctx := storetest.Open(t, func() time.Time { return now }), t.Context()
-	policy := allowing()
-	policy.CallsPerHour, policy.MaxConcurrentCalls = 2, 100
-	if err := db.PutPolicy(ctx, "ada", policy); err != nil {
-		t.Fatal(err)
-	}
+	setPolicy(t, db, "ada", func(p *account.Policy) { p.CallsPerHour, p.MaxConcurrentCalls = 2, 100 })
 	n := 0
 	admitted := func() (account.Limit, error) {
 		n++
-		_, may, err := db.CallPermit(ctx, "ada", "")
-		if err != nil {
-			t.Fatal(err)
-		}
-		may.Home = "US"
-		_, _, hour, err := db.CreateCall(ctx, callOf("ada", n, now), may, store.Once{})
+		_, _, hour, err := db.CreateCall(ctx, callOf("ada", n, now), permit(t, db, "ada", "US"), store.Once{})
 		return hour, err
 	}
 	ten := time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
@@ -159,38 +171,49 @@ func TestRefusedUsesUpNothing(t *testing.T) {
 		want string
 	}{
 		{"country", func(t *testing.T, db *storetest.Database, _ store.Once) error {
-			_, _, _, err := db.CreateCall(t.Context(), callOf("ada", 9, t0), store.Permit{Home: "NG"}, store.Once{})
+			_, err := tryCall(t, db, callOf("ada", 9, t0), "NG", store.Once{})
 			return err
 		}, "DESTINATION_NOT_ALLOWED"},
+		{"agent", func(t *testing.T, db *storetest.Database, _ store.Once) error {
+			setPolicy(t, db, "ada", func(p *account.Policy) { p.AllowedAgents = []string{"b"} })
+			_, err := tryCall(t, db, callOf("ada", 9, t0), "US", store.Once{})
+			return err
+		}, "AGENT_NOT_ALLOWED"},
 		{"switched off", func(t *testing.T, db *storetest.Database, _ store.Once) error {
-			off := allowing("US")
-			off.CallsEnabled = false
-			if err := db.PutPolicy(t.Context(), "ada", off); err != nil {
-				t.Fatal(err)
-			}
-			_, _, _, err := db.CreateCall(t.Context(), callOf("ada", 9, t0), store.Permit{Home: "US"}, store.Once{})
+			setPolicy(t, db, "ada", func(p *account.Policy) { p.CallsEnabled = false })
+			_, err := tryCall(t, db, callOf("ada", 9, t0), "US", store.Once{})
 			return err
 		}, "CALLS_DISABLED"},
 		{"too many at a time", func(t *testing.T, db *storetest.Database, _ store.Once) error {
-			one := allowing("US")
-			one.MaxConcurrentCalls = 1
-			if err := db.PutPolicy(t.Context(), "ada", one); err != nil {
-				t.Fatal(err)
-			}
-			_, _, _, err := db.CreateCall(t.Context(), callOf("ada", 9, t0), store.Permit{Home: "US"}, store.Once{})
+			setPolicy(t, db, "ada", func(p *account.Policy) { p.MaxConcurrentCalls = 1 })
+			_, err := tryCall(t, db, callOf("ada", 9, t0), "US", store.Once{})
 			return err
 		}, "CONCURRENT_LIMIT_EXCEEDED"},
 		{"spent hour", func(t *testing.T, db *storetest.Database, _ store.Once) error {
-			_, _, _, err := db.CreateCall(t.Context(), callOf("ada", 9, t0), store.Permit{Home: "US", Calls: account.Limit{Quota: 1}}, store.Once{})
+			setPolicy(t, db, "ada", func(p *account.Policy) { p.CallsPerHour = 1 })
+			_, err := tryCall(t, db, callOf("ada", 9, t0), "US", store.Once{})
+			return err
+		}, "RATE_LIMIT_EXCEEDED"},
+		{"spent for a number", func(t *testing.T, db *storetest.Database, _ store.Once) error {
+			setPolicy(t, db, "ada", func(p *account.Policy) { p.CallsPerDestination = 1 })
+			c := callOf("ada", 9, t0)
+			c.PhoneNumber = callOf("ada", 1, t0).PhoneNumber
+			_, err := tryCall(t, db, c, "US", store.Once{})
+			return err
+		}, "RATE_LIMIT_EXCEEDED"},
+		{"spent day", func(t *testing.T, db *storetest.Database, _ store.Once) error {
+			setPolicy(t, db, "ada", func(p *account.Policy) { p.MinutesPerDay = 1 })
+			_, err := tryCall(t, db, callOf("ada", 9, t0), "US", store.Once{})
 			return err
 		}, "RATE_LIMIT_EXCEEDED"},
 		{"key with another body", func(t *testing.T, db *storetest.Database, once store.Once) error {
 			once.BodyHash = "other"
-			_, _, _, err := db.CreateCall(t.Context(), callOf("ada", 9, t0), store.Permit{Home: "US"}, once)
+			_, err := tryCall(t, db, callOf("ada", 9, t0), "US", once)
 			return err
 		}, "IDEMPOTENCY_KEY_REUSED"},
 		{"the same again, though the hour is spent", func(t *testing.T, db *storetest.Database, once store.Once) error {
-			_, replayed, _, err := db.CreateCall(t.Context(), callOf("ada", 9, t0), store.Permit{Home: "US", Calls: account.Limit{Quota: 1}}, once)
+			setPolicy(t, db, "ada", func(p *account.Policy) { p.CallsPerHour = 1 })
+			replayed, err := tryCall(t, db, callOf("ada", 9, t0), "US", once)
 			if !replayed {
 				t.Error("not replayed")
 			}
@@ -199,7 +222,7 @@ func TestRefusedUsesUpNothing(t *testing.T) {
 		{"workflow not started", func(t *testing.T, db *storetest.Database, _ store.Once) error {
 			c := callOf("ada", 9, t0)
 			once := store.Once{Route: "r", Key: "k2", BodyHash: "h"}
-			if _, _, _, err := db.CreateCall(t.Context(), c, store.Permit{Home: "US"}, once); err != nil {
+			if _, err := tryCall(t, db, c, "US", once); err != nil {
 				t.Fatal(err)
 			}
 			_, err := db.RefuseCall(t.Context(), c, call.End{Status: call.Failed, Cause: call.NetworkError, At: t0}, once)
@@ -210,18 +233,18 @@ func TestRefusedUsesUpNothing(t *testing.T) {
 			t.Parallel()
 			db := storetest.Open(t, clock)
 			once := store.Once{Route: "r", Key: "k", BodyHash: "h"}
-			if _, _, _, err := db.CreateCall(t.Context(), callOf("ada", 1, t0), store.Permit{Home: "US"}, once); err != nil {
+			if _, err := tryCall(t, db, callOf("ada", 1, t0), "US", once); err != nil {
 				t.Fatal(err)
 			}
 			if err := tt.do(t, db, once); codeOf(err) != tt.want {
 				t.Errorf("error %v, want %s", err, tt.want)
 			}
-			_, may, err := db.CallPermit(t.Context(), "ada", "")
-			if err != nil {
-				t.Fatal(err)
+			want := map[string]string{"hour_2026-11-22T09": "1", "to_2026-11-22T09_+14155550001": "1", "day_2026-11-22": "60", "active_calls": "1"}
+			if d := cmp.Diff(want, used(t, db, "ada")); d != "" {
+				t.Errorf("used (-want +got):\n%s", d)
 			}
-			if _, active, err := db.Policy(t.Context(), "ada"); may.Calls.Used != 1 || active != 1 || err != nil {
-				t.Errorf("%d calls counted, %d going, want 1 and 1; %v", may.Calls.Used, active, err)
+			if hour := permit(t, db, "ada", "US").Hour(); hour.Used != 1 {
+				t.Errorf("%d calls counted, want 1", hour.Used)
 			}
 		})
 	}
@@ -230,15 +253,15 @@ func TestRefusedUsesUpNothing(t *testing.T) {
 // A lease ends with its call, once, whoever ends it and however often.
 func TestLeaseEndsWithTheCall(t *testing.T) {
 	t.Parallel()
-	db, ctx := storetest.Open(t, nil), t.Context()
+	db, ctx := open(t), t.Context()
 	var calls []call.Call
 	for i := range 5 {
 		calls = append(calls, callOf("ada", i, t0))
-		if _, _, _, err := db.CreateCall(ctx, calls[i], store.Permit{Home: "US"}, store.Once{}); err != nil {
+		if _, err := tryCall(t, db, calls[i], "US", store.Once{}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, _, _, err := db.CreateCall(ctx, callOf("ada", 5, t0), store.Permit{Home: "US"}, store.Once{}); codeOf(err) != "CONCURRENT_LIMIT_EXCEEDED" {
+	if _, err := tryCall(t, db, callOf("ada", 5, t0), "US", store.Once{}); codeOf(err) != "CONCURRENT_LIMIT_EXCEEDED" {
 		t.Fatalf("the sixth: %v", err)
 	}
 	end := call.End{Status: call.Failed, Cause: call.Unknown, At: t0}
@@ -253,8 +276,9 @@ func TestLeaseEndsWithTheCall(t *testing.T) {
 	if _, err := db.EndCall(ctx, calls[2], end); err != nil {
 		t.Fatal(err)
 	}
+	may := permit(t, db, "ada", "US")
 	db.LoseReplies(1)
-	if _, _, _, err := db.CreateCall(ctx, callOf("ada", 6, t0), store.Permit{Home: "US"}, store.Once{}); err != nil {
+	if _, _, _, err := db.CreateCall(ctx, callOf("ada", 6, t0), may, store.Once{}); err != nil {
 		t.Fatal(err)
 	}
 	if _, active, err := db.Policy(ctx, "ada"); active != 3 || err != nil {
@@ -269,13 +293,14 @@ func TestCollisionsAreNotRefusals(t *testing.T) {
 }
 
 func testCollisions(t *testing.T) {
-	db, ctx := storetest.Open(t, nil), t.Context()
+	db, ctx := open(t), t.Context()
+	may := permit(t, db, "ada", "US")
 	db.Collide(3)
-	if _, _, hour, err := db.CreateCall(ctx, newCall("1"), store.Permit{Home: "US"}, store.Once{}); err != nil || hour.Used != 1 {
+	if _, _, hour, err := db.CreateCall(ctx, newCall("1"), may, store.Once{}); err != nil || hour.Used != 1 {
 		t.Fatal(hour, err)
 	}
 	db.Collide(1000)
-	if _, _, _, err := db.CreateCall(ctx, newCall("2"), store.Permit{Home: "US"}, store.Once{}); !fault.Is(err, fault.Upstream) {
+	if _, _, _, err := db.CreateCall(ctx, newCall("2"), may, store.Once{}); !fault.Is(err, fault.Upstream) {
 		t.Errorf("without end: %v", err)
 	}
 }

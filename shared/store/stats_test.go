@@ -1,7 +1,6 @@
 package store_test
 
 import (
-	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -19,7 +18,7 @@ import (
 // created, whenever it ends.
 func TestStatsCountEachCallOnce(t *testing.T) {
 	t.Parallel()
-	db, ctx := storetest.Open(t, nil), t.Context()
+	db, ctx := open(t), t.Context()
 	midnight := time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC)
 	for _, tt := range []struct {
 		id, user, country string
@@ -38,9 +37,7 @@ func TestStatsCountEachCallOnce(t *testing.T) {
 	} {
 		c := newCall(tt.id)
 		c.UserID, c.Country, c.CreatedAt = tt.user, tt.country, tt.created
-		if err := place(ctx, db, c); err != nil {
-			t.Fatal(err)
-		}
+		create(t, db, c)
 		if tt.end == "" {
 			continue
 		}
@@ -84,18 +81,19 @@ func TestStatsCountEachCallOnce(t *testing.T) {
 // the policy forbids; a call whose workflow did not start has failed.
 func TestRefusedRequestsAreNotCounted(t *testing.T) {
 	t.Parallel()
-	db, ctx := storetest.Open(t, nil), t.Context()
+	db, ctx := open(t), t.Context()
 	once := store.Once{Route: "create-call", Key: "k", BodyHash: "h"}
 	for _, id := range []string{"1", "2"} {
-		if _, _, _, err := db.CreateCall(ctx, newCall(id), store.Permit{Home: "US"}, once); err != nil {
+		if _, _, _, err := db.CreateCall(ctx, newCall(id), permit(t, db, "ada", "US"), once); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, _, _, err := db.CreateCall(ctx, newCall("3"), store.Permit{Home: "NG"}, store.Once{}); err == nil {
+	if _, _, _, err := db.CreateCall(ctx, newCall("3"), permit(t, db, "ada", "NG"), store.Once{}); err == nil {
 		t.Fatal("a call abroad was accepted")
 	}
+	may := permit(t, db, "ada", "US")
 	db.LoseReplies(1)
-	if _, _, _, err := db.CreateCall(ctx, newCall("4"), store.Permit{Home: "US"}, store.Once{}); err != nil {
+	if _, _, _, err := db.CreateCall(ctx, newCall("4"), may, store.Once{}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := db.RefuseCall(ctx, newCall("4"), call.End{Status: call.Failed, Cause: call.NetworkError, At: t0}, store.Once{}); err != nil {
@@ -110,11 +108,6 @@ func TestRefusedRequestsAreNotCounted(t *testing.T) {
 	}
 }
 
-func place(ctx context.Context, db *storetest.Database, c call.Call) error {
-	_, _, _, err := db.CreateCall(ctx, c, store.Permit{Home: c.Country}, store.Once{})
-	return err
-}
-
 func histogram(seconds ...int) (h call.Histogram) {
 	for _, s := range seconds {
 		h[call.DurationBucket(s)]++
@@ -126,11 +119,9 @@ func histogram(seconds ...int) (h call.Histogram) {
 // countries.
 func TestAYearIsOneQuery(t *testing.T) {
 	t.Parallel()
-	db, ctx := storetest.Open(t, nil), t.Context()
+	db, ctx := open(t), t.Context()
 	c := newCall("1")
-	if err := place(ctx, db, c); err != nil {
-		t.Fatal(err)
-	}
+	create(t, db, c)
 	if _, err := db.EndCall(ctx, c, call.End{Status: call.Busy, Cause: call.CalleeBusy, At: t0}); err != nil {
 		t.Fatal(err)
 	}

@@ -68,8 +68,12 @@ func (db *DB) beginTransfer(ctx context.Context, callID string, t call.Transfer,
 	return rows, err
 }
 
-// refuseTransfer says why the call in row could not be transferred.
+// refuseTransfer says why the call in row could not be transferred. The empty row
+// is a call that is not there.
 func (db *DB) refuseTransfer(row item, t call.Transfer) (call.Call, error) {
+	if len(row) == 0 {
+		return call.Call{}, fault.Missing("call")
+	}
 	c, err := callFrom(row)
 	talking := c.Status == call.InProgress && c.HangupRequested.IsZero()
 	switch {

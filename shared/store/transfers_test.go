@@ -23,6 +23,17 @@ func talking(t *testing.T, db *storetest.Database, id string) call.Call {
 	return c
 }
 
+// begin has a call's user transfer it, with what they may do at this moment.
+func begin(t *testing.T, db *storetest.Database, callID string, tr call.Transfer) (call.Call, error) {
+	t.Helper()
+	c, err := db.Call(t.Context(), callID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, _, err = db.BeginTransfer(t.Context(), c, permit(t, db, c.UserID, "US"), tr)
+	return c, err
+}
+
 func pending(id string, at time.Time) call.Transfer {
 	return call.Transfer{ID: "tr_" + id, To: "+14155550111", Status: call.TransferPending, At: at}
 }
@@ -35,13 +46,13 @@ func outcome(t call.Transfer, s call.TransferStatus, sip int, at time.Time) call
 // A transfer's whole life, each answer of the database lost once.
 func TestTransferIsRecorded(t *testing.T) {
 	t.Parallel()
-	db, ctx := storetest.Open(t, nil), t.Context()
-	talking(t, db, "1")
+	db, ctx := open(t), t.Context()
+	c, may := talking(t, db, "1"), permit(t, db, "ada", "US")
 	first := pending("1", t0.Add(time.Second))
 	db.LoseReplies(1)
-	c, err := db.BeginTransfer(ctx, "ada", "call_1", first)
-	if d := cmp.Diff(first, c.Transfer); err != nil || d != "" {
-		t.Fatal(err, d)
+	c, hour, err := db.BeginTransfer(ctx, c, may, first)
+	if d := cmp.Diff(first, c.Transfer); err != nil || d != "" || c.Transfers != 1 || hour.Used != 2 {
+		t.Fatal(err, d, c.Transfers, hour)
 	}
 	first = outcome(first, call.TransferFailed, 603, t0.Add(2*time.Second))
 	db.LoseReplies(1)
@@ -50,7 +61,7 @@ func TestTransferIsRecorded(t *testing.T) {
 		t.Fatal(err, d)
 	}
 	second := pending("2", t0.Add(3*time.Second))
-	if c, err = db.BeginTransfer(ctx, "ada", "call_1", second); err != nil || c.Transfer != second {
+	if c, err = begin(t, db, "call_1", second); err != nil || c.Transfer != second {
 		t.Fatal(err, c.Transfer)
 	}
 	second = outcome(second, call.TransferCompleted, 200, t0.Add(4*time.Second))
@@ -76,41 +87,39 @@ func TestWhatCannotBeTransferred(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		setUp func(t *testing.T, db *storetest.Database)
-		user  string
 		at    time.Time
 		code  string
 	}{
-		{"never was", func(*testing.T, *storetest.Database) {}, "ada", began, "NOT_FOUND"},
-		{"another's", func(t *testing.T, db *storetest.Database) { talking(t, db, "1") }, "eve", began, "NOT_FOUND"},
+		{"never was", func(*testing.T, *storetest.Database) {}, began, "NOT_FOUND"},
 		{"ringing", func(t *testing.T, db *storetest.Database) {
 			create(t, db, newCall("1"))
 			if _, err := db.Advance(t.Context(), "call_1", call.Ringing, t0); err != nil {
 				t.Fatal(err)
 			}
-		}, "ada", began, "CALL_NOT_ACTIVE"},
+		}, began, "CALL_NOT_ACTIVE"},
 		{"ended", func(t *testing.T, db *storetest.Database) {
 			if _, err := db.EndCall(t.Context(), talking(t, db, "1"), call.End{Status: call.Completed, Cause: call.CalleeHangup, At: t0}); err != nil {
 				t.Fatal(err)
 			}
-		}, "ada", began, "CALL_NOT_ACTIVE"},
+		}, began, "CALL_NOT_ACTIVE"},
 		{"being hung up", func(t *testing.T, db *storetest.Database) {
 			talking(t, db, "1")
 			if _, _, err := db.RequestHangup(t.Context(), "ada", "call_1", t0); err != nil {
 				t.Fatal(err)
 			}
-		}, "ada", began, "CALL_NOT_ACTIVE"},
-		{"being transferred", transferring(""), "ada", began.Add(call.TransferLimit - time.Millisecond), "TRANSFER_IN_PROGRESS"},
-		{"given up", transferring(""), "ada", began.Add(call.TransferLimit), "<nil>"},
-		{"refused before", transferring(call.TransferFailed), "ada", began, "<nil>"},
-		{"unclear before", transferring(call.TransferUnknown), "ada", began, "<nil>"},
-		{"transferred before", transferring(call.TransferCompleted), "ada", began, "CALL_NOT_ACTIVE"},
+		}, began, "CALL_NOT_ACTIVE"},
+		{"being transferred", transferring(""), began.Add(call.TransferLimit - time.Millisecond), "TRANSFER_IN_PROGRESS"},
+		{"given up", transferring(""), began.Add(call.TransferLimit), "<nil>"},
+		{"refused before", transferring(call.TransferFailed), began, "<nil>"},
+		{"unclear before", transferring(call.TransferUnknown), began, "<nil>"},
+		{"transferred before", transferring(call.TransferCompleted), began, "CALL_NOT_ACTIVE"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			db := storetest.Open(t, nil)
+			db := open(t)
 			tt.setUp(t, db)
 			before, _ := db.Call(t.Context(), "call_1")
-			_, err := db.BeginTransfer(t.Context(), tt.user, "call_1", pending("2", tt.at))
+			_, _, err := db.BeginTransfer(t.Context(), call.Call{ID: "call_1", UserID: "ada"}, permit(t, db, "ada", "US"), pending("2", tt.at))
 			if got := codeOf(err); got != tt.code {
 				t.Errorf("%v, want %s", err, tt.code)
 			}
@@ -128,7 +137,7 @@ func transferring(s call.TransferStatus) func(t *testing.T, db *storetest.Databa
 		t.Helper()
 		talking(t, db, "1")
 		p := pending("1", t0.Add(time.Second))
-		if _, err := db.BeginTransfer(t.Context(), "ada", "call_1", p); err != nil {
+		if _, err := begin(t, db, "call_1", p); err != nil {
 			t.Fatal(err)
 		}
 		if s == "" {
@@ -142,10 +151,10 @@ func transferring(s call.TransferStatus) func(t *testing.T, db *storetest.Databa
 
 func TestOneTransferAtATime(t *testing.T) {
 	t.Parallel()
-	db, ctx := storetest.Open(t, nil), t.Context()
-	talking(t, db, "1")
+	db, ctx := open(t), t.Context()
+	c, may := talking(t, db, "1"), permit(t, db, "ada", "US")
 	codes := race(50, func(i int) error {
-		_, err := db.BeginTransfer(ctx, "ada", "call_1", pending(fmt.Sprint(i), t0.Add(time.Duration(i)*time.Millisecond)))
+		_, _, err := db.BeginTransfer(ctx, c, may, pending(fmt.Sprint(i), t0.Add(time.Duration(i)*time.Millisecond)))
 		return err
 	})
 	if d := cmp.Diff(map[string]int{"admitted": 1, "TRANSFER_IN_PROGRESS": 49}, codes); d != "" {
@@ -156,7 +165,7 @@ func TestOneTransferAtATime(t *testing.T) {
 // LiveKit calls a transfer completed when the call was hung up meanwhile.
 func TestHangUpDuringTransfer(t *testing.T) {
 	t.Parallel()
-	db, ctx := storetest.Open(t, nil), t.Context()
+	db, ctx := open(t), t.Context()
 	transferring("")(t, db)
 	c, _, err := db.RequestHangup(ctx, "ada", "call_1", t0.Add(2*time.Second))
 	if err != nil {
@@ -169,7 +178,7 @@ func TestHangUpDuringTransfer(t *testing.T) {
 
 	talking(t, db, "2")
 	p := pending("2", t0)
-	if c, err = db.BeginTransfer(ctx, "ada", "call_2", p); err != nil {
+	if c, err = begin(t, db, "call_2", p); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := db.EndCall(ctx, c, call.End{Status: call.Completed, Cause: call.MaxDuration, At: t0.Add(time.Second)}); err != nil {
@@ -190,10 +199,10 @@ func TestHangUpDuringTransfer(t *testing.T) {
 // known, is decided again.
 func TestEndOverlooksNoTransfer(t *testing.T) {
 	t.Parallel()
-	db, ctx := storetest.Open(t, nil), t.Context()
+	db, ctx := open(t), t.Context()
 	before := talking(t, db, "1")
 	p := pending("1", t0)
-	during, err := db.BeginTransfer(ctx, "ada", "call_1", p)
+	during, err := begin(t, db, "call_1", p)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,6 +23,7 @@ import (
 	"github.com/krosai/telephony/emulator/iam"
 	"github.com/krosai/telephony/emulator/template"
 	"github.com/krosai/telephony/shared/account"
+	"github.com/krosai/telephony/shared/call"
 	"github.com/krosai/telephony/shared/store"
 )
 
@@ -93,6 +94,27 @@ func (d *Database) AllowCountries(ctx context.Context, userID string, countries 
 	p := account.DefaultPolicy()
 	p.AllowedCountries = countries
 	return d.PutPolicy(ctx, userID, p)
+}
+
+// Place records a new call as CreateCall does, from a number of the country that it calls.
+func (d *Database) Place(ctx context.Context, c call.Call) error {
+	_, may, err := d.CallPermit(ctx, c.UserID, "")
+	if err != nil {
+		return err
+	}
+	may.Home = c.Country
+	_, _, _, err = d.CreateCall(ctx, c, may, store.Once{})
+	return err
+}
+
+// Transfer begins a transfer of a call as BeginTransfer does, within the limits of its user.
+func (d *Database) Transfer(ctx context.Context, c call.Call, t call.Transfer) error {
+	_, may, err := d.CallPermit(ctx, c.UserID, "")
+	if err != nil {
+		return err
+	}
+	_, _, err = d.BeginTransfer(ctx, c, may, t)
+	return err
 }
 
 // Watch shows see the body of every request sent to DynamoDB from now on. It
