@@ -89,7 +89,7 @@ func shard(id string) string {
 func rowOf(c call.Call) callRow {
 	r := callRow{ID: c.ID, SK: recordKey, UserID: c.UserID, Direction: string(c.Direction),
 		PhoneNumber: c.PhoneNumber, FromNumber: c.FromNumber, NumberID: c.NumberID, RoomName: c.RoomName,
-		TrunkID: c.TrunkID, AgentName: c.AgentName, Country: c.Country, HasMetadata: len(c.Metadata) > 0, DTMF: c.DTMF,
+		TrunkID: c.TrunkID, AgentName: c.AgentName, Country: c.Country, HasMetadata: c.HasMetadata, DTMF: c.DTMF,
 		RingingTimeout: c.RingingTimeout, MaxDuration: c.MaxDuration, Status: string(c.Status), Cause: string(c.Cause),
 		SIPStatus: c.SIPStatus, CreatedAt: Time{c.CreatedAt}, DialedAt: Time{c.DialedAt}, AnsweredAt: Time{c.AnsweredAt},
 		EndedAt: Time{c.EndedAt}, HangupAt: Time{c.HangupRequested}, Transfers: c.Transfers,
@@ -209,6 +209,7 @@ func (db *DB) putDetails(c call.Call) (w types.TransactWriteItem, ok bool, err e
 // (CALLS_DISABLED, DESTINATION_NOT_ALLOWED, AGENT_NOT_ALLOWED); if a limit is
 // reached, fault.Limited. A call that is refused uses up nothing.
 func (db *DB) CreateCall(ctx context.Context, c call.Call, may Permit, once Once) (made call.Call, replayed bool, hour account.Limit, err error) {
+	c.HasMetadata = len(c.Metadata) > 0 // as its record says: the event of a call that ends at once tells of it
 	for range permitReads {
 		if err := may.Allow(c.Country, c.AgentName); err != nil {
 			return c, false, may.Hour(), err

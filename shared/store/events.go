@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -49,11 +50,12 @@ func (db *DB) event(e event.Event) (types.TransactWriteItem, error) {
 }
 
 // EventsOf lists a user's events in the order in which they were written down: at
-// most limit of them (1 or more), those at the position from and behind it.
+// most limit of them (1 or more), those at the position from and behind it. The
+// empty position is before all events.
 func (db *DB) EventsOf(ctx context.Context, userID, from string, limit int) ([]event.Event, error) {
 	out, err := db.client.Query(ctx, &dynamodb.QueryInput{TableName: &db.table.Events, Limit: aws.Int32(int32(limit)),
 		ConsistentRead: aws.Bool(true), KeyConditionExpression: aws.String("user_id = :user AND sk >= :from"),
-		ExpressionAttributeValues: item{":user": text(userID), ":from": text(from)}})
+		ExpressionAttributeValues: item{":user": text(userID), ":from": text(cmp.Or(from, "0"))}}) // a key is never empty
 	if err != nil {
 		return nil, broken("list events", err)
 	}

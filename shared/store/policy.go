@@ -107,14 +107,10 @@ func (db *DB) policyRow(ctx context.Context, key item) (policyRow, error) {
 // PutPolicy sets the whole of a user's policy for the platform itself, without a
 // line in the audit. What the user has used of it stays.
 func (db *DB) PutPolicy(ctx context.Context, userID string, p account.Policy) error {
-	old, err := db.policyRow(ctx, policyKey(userID))
-	if err != nil {
-		return err
-	}
 	set, values := policyUpdate(p)
-	values[":next"] = integer(old.Revision + 1)
-	_, err = db.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{TableName: &db.table.Limits, Key: policyKey(userID),
-		UpdateExpression: aws.String(set + ", revision = :next" + policyRemove(p)), ExpressionAttributeValues: values})
+	values[":one"] = integer(1)
+	_, err := db.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{TableName: &db.table.Limits, Key: policyKey(userID),
+		UpdateExpression: aws.String(set + policyRemove(p) + " ADD revision :one"), ExpressionAttributeValues: values})
 	return broken("put policy", err)
 }
 
@@ -138,6 +134,9 @@ func policyUpdate(p account.Policy) (set string, values item) {
 	}
 	if !p.CallsEnabled {
 		assign("calls_disabled", &types.AttributeValueMemberBOOL{Value: true})
+	}
+	if sets == nil {
+		return "", values
 	}
 	return "SET " + strings.Join(sets, ", "), values
 }
