@@ -31,8 +31,10 @@ import (
 	"github.com/krosai/telephony/functions/hangupcall"
 	"github.com/krosai/telephony/functions/health"
 	"github.com/krosai/telephony/functions/listaudit"
+	"github.com/krosai/telephony/functions/listcallevents"
 	"github.com/krosai/telephony/functions/listcalls"
 	"github.com/krosai/telephony/functions/listdeliveries"
+	"github.com/krosai/telephony/functions/listevents"
 	"github.com/krosai/telephony/functions/listinventory"
 	"github.com/krosai/telephony/functions/listkeys"
 	"github.com/krosai/telephony/functions/listnumbers"
@@ -115,8 +117,10 @@ func HTTP(d Deps) map[string]api.Endpoint {
 		"hangupcall":          &hangupcall.Endpoint{Calls: d.DB, Settle: d.settler(), Now: d.Now},
 		"health":              &health.Endpoint{Version: d.Version},
 		"listaudit":           &listaudit.Endpoint{Entries: d.DB},
+		"listcallevents":      &listcallevents.Endpoint{Calls: d.DB, Now: d.Now},
 		"listcalls":           &listcalls.Endpoint{Calls: d.DB},
 		"listdeliveries":      &listdeliveries.Endpoint{Deliveries: d.DB},
+		"listevents":          &listevents.Endpoint{Events: d.DB, Now: d.Now},
 		"listinventory":       &listinventory.Endpoint{Numbers: d.DB},
 		"listkeys":            &listkeys.Endpoint{Keys: d.DB},
 		"listnumbers":         &listnumbers.Endpoint{Numbers: d.DB},

@@ -15,7 +15,7 @@ import (
 )
 
 // maxCursor is the longest cursor that is looked at, in characters.
-const maxCursor = 2048
+const maxCursor = 6144
 
 // sealCursor makes the next_cursor of a list from a position in it. The cursor
 // is sealed with AES-256-GCM and good only for this caller and this operation.

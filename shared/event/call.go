@@ -82,3 +82,21 @@ func Summarized(c call.Call, s call.Summary) Event {
 	return ofCall(c, CallSummaryReady, c.ID, s.CreatedAt,
 		summaryData{CallID: c.ID, Metadata: map[string]string{}, Summary: summaryText{s.Text, s.Model, Time(s.CreatedAt)}})
 }
+
+// CallTurn is the type of what was said in a call. It is in the log of its call
+// only, if the reader wants it, and in no webhook.
+const CallTurn = "call.turn"
+
+type turnData struct {
+	TurnID  string    `json:"turn_id"`
+	Role    call.Role `json:"role"`
+	Content string    `json:"content"`
+	At      Time      `json:"at"`
+}
+
+// Said is a turn of a call as an event.
+func Said(userID, callID string, t call.Turn) Event {
+	e := of(userID, CallTurn, callID+" "+t.ID, t.At, turnData{t.ID, t.Role, t.Content, Time(t.At)})
+	e.CallID, e.Recorded = callID, t.Received
+	return e
+}

@@ -106,6 +106,13 @@ func (e Event) DataWith(metadata map[string]string) json.RawMessage {
 	return e.Data
 }
 
+// Object is DataWith as a JSON object.
+func (e Event) Object(metadata map[string]string) map[string]any {
+	object := map[string]any{}
+	_ = json.Unmarshal(e.DataWith(metadata), &object) // encode wrote it
+	return object
+}
+
 // with is data with a change to it. Data that is not a T, as an older version
 // may have written it, stays as it is.
 func with[T any](data []byte, change func(*T)) []byte {

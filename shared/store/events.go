@@ -1,14 +1,16 @@
 package store
 
 import (
-	"cmp"
 	"context"
+	"fmt"
+	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"github.com/krosai/telephony/shared/call"
 	"github.com/krosai/telephony/shared/event"
 	"github.com/krosai/telephony/shared/fault"
 )
@@ -49,26 +51,115 @@ func (db *DB) event(e event.Event) (types.TransactWriteItem, error) {
 	return types.TransactWriteItem{Put: &types.Put{TableName: &db.table.Events, Item: row}}, err
 }
 
-// EventsOf lists a user's events in the order in which they were written down: at
-// most limit of them (1 or more), those at the position from and behind it. The
-// empty position is before all events.
-func (db *DB) EventsOf(ctx context.Context, userID, from string, limit int) ([]event.Event, error) {
-	out, err := db.client.Query(ctx, &dynamodb.QueryInput{TableName: &db.table.Events, Limit: aws.Int32(int32(limit)),
-		ConsistentRead: aws.Bool(true), KeyConditionExpression: aws.String("user_id = :user AND sk >= :from"),
-		ExpressionAttributeValues: item{":user": text(userID), ":from": text(cmp.Or(from, "0"))}}) // a key is never empty
-	if err != nil {
-		return nil, broken("list events", err)
+// Log says which of a user's events to list: those recorded from From on and
+// before To, where the zero To is no bound, and with a CallID only those of that
+// call.
+type Log struct {
+	From, To time.Time
+	CallID   string
+}
+
+// EventsOf lists a user's events in the order in which they were recorded: at
+// most limit of them (1 or more), those behind the position after, with the
+// metadata of their calls. next is the after of the rest, empty at the end; with a
+// call the list may be shorter than limit, even empty, and have a rest.
+func (db *DB) EventsOf(ctx context.Context, userID string, l Log, limit int, after string) (events []event.Event, next string, err error) {
+	to := text("~") // behind every time
+	if !l.To.IsZero() {
+		to = stamp(l.To)
 	}
-	var events []event.Event
+	in := &dynamodb.QueryInput{TableName: &db.table.Events, Limit: aws.Int32(int32(limit)), ConsistentRead: aws.Bool(true),
+		KeyConditionExpression:    aws.String("user_id = :user AND sk BETWEEN :from AND :to"),
+		ExpressionAttributeValues: item{":user": text(userID), ":from": stamp(l.From), ":to": to}}
+	if l.CallID != "" { // a limit would count those that the filter drops
+		in.Limit, in.FilterExpression = nil, aws.String("call_id = :call")
+		in.ExpressionAttributeValues[":call"] = text(l.CallID)
+	}
+	if after != "" {
+		in.ExclusiveStartKey = item{"user_id": text(userID), "sk": text(after)}
+	}
+	out, err := db.client.Query(ctx, in)
+	if err != nil {
+		return nil, "", broken("list events", err)
+	}
 	for _, row := range out.Items {
 		r, err := decode[eventRow](row)
 		if err != nil {
-			return nil, err
+			return nil, "", err
+		}
+		if len(events) == limit {
+			return events, EventKey(events[limit-1]), nil
 		}
 		events = append(events, r.event())
 	}
-	return events, nil
+	if last, more := out.LastEvaluatedKey["sk"].(*types.AttributeValueMemberS); more {
+		next = last.Value
+	}
+	return events, next, nil
 }
+
+// MetadataOf reads the metadata of the calls of at most 100 events, by call id.
+func (db *DB) MetadataOf(ctx context.Context, events []event.Event) (map[string]map[string]string, error) {
+	var calls []call.Call
+	for _, e := range events {
+		if e.HasMetadata && !slices.ContainsFunc(calls, func(c call.Call) bool { return c.ID == e.CallID }) {
+			calls = append(calls, call.Call{ID: e.CallID, HasMetadata: true})
+		}
+	}
+	err := db.addMetadata(ctx, calls)
+	metadata := map[string]map[string]string{}
+	for _, c := range calls {
+		metadata[c.ID] = c.Metadata
+	}
+	return metadata, err
+}
+
+// TurnsSince reads the turns of a call that were received from a moment on.
+func (db *DB) TurnsSince(ctx context.Context, callID string, from time.Time) ([]call.Turn, error) {
+	turns, err := db.turns(ctx, callID)
+	turns = slices.DeleteFunc(turns, func(t call.Turn) bool { return t.Received.Before(from) })
+	slices.SortStableFunc(turns, func(a, b call.Turn) int { return a.Received.Compare(b.Received) })
+	return turns, err
+}
+
+// MaxWaiters is how many requests of a user may wait for events at a time.
+const MaxWaiters = 5
+
+// Wait takes one of a user's MaxWaiters places until a moment, by which the
+// waiting is over, and returns its number. If all are taken the error is
+// fault.Limited TOO_MANY_WAITERS.
+func (db *DB) Wait(ctx context.Context, userID string, until time.Time) (place int, err error) {
+	for place = range MaxWaiters {
+		_, err := db.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{TableName: &db.table.Limits, Key: waitersKey(userID),
+			UpdateExpression:         aws.String("SET #place = :until, expires_at = :end"),
+			ConditionExpression:      aws.String("attribute_not_exists(#place) OR #place <= :now"),
+			ExpressionAttributeNames: map[string]string{"#place": placeName(place)},
+			ExpressionAttributeValues: item{":until": stamp(until), ":now": stamp(db.now()),
+				":end": integer(until.Add(time.Hour).Unix())}})
+		if _, taken := refused(err); !taken {
+			return place, broken("wait for events", err)
+		}
+	}
+	return 0, &fault.Error{Kind: fault.Limited, Code: "TOO_MANY_WAITERS", RetryAfter: 5 * time.Second,
+		Detail: fmt.Sprintf("%d requests of yours wait for events already", MaxWaiters)}
+}
+
+// StopWaiting gives back the place that Wait took until a moment. A place that is
+// not given back is free when its time is over.
+func (db *DB) StopWaiting(ctx context.Context, userID string, place int, until time.Time) error {
+	_, err := db.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{TableName: &db.table.Limits, Key: waitersKey(userID),
+		UpdateExpression: aws.String("REMOVE #place"), ConditionExpression: aws.String("#place = :until"),
+		ExpressionAttributeNames:  map[string]string{"#place": placeName(place)},
+		ExpressionAttributeValues: item{":until": stamp(until)}})
+	if _, other := refused(err); other {
+		return nil
+	}
+	return broken("stop waiting", err)
+}
+
+func waitersKey(userID string) item { return item{"pk": text("waiters#" + userID)} }
+
+func placeName(place int) string { return fmt.Sprintf("place_%d", place) }
 
 // Event reads an event of a user by its position. One that is not there is
 // fault.NotFound.

@@ -1,0 +1,163 @@
+// Package listevents serves GET /events.
+package listevents
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/krosai/telephony/shared/account"
+	"github.com/krosai/telephony/shared/api"
+	"github.com/krosai/telephony/shared/event"
+	"github.com/krosai/telephony/shared/fault"
+	"github.com/krosai/telephony/shared/hook"
+	"github.com/krosai/telephony/shared/store"
+)
+
+// Events reads a user's log in the order of its writing, and the metadata of the
+// calls it tells of. Wait fails with fault.Limited while too many of the user's
+// requests wait.
+type Events interface {
+	event.Places
+	EventsOf(ctx context.Context, userID string, l store.Log, limit int, after string) (events []event.Event, next string, err error)
+	MetadataOf(ctx context.Context, events []event.Event) (map[string]map[string]string, error)
+}
+
+// Endpoint lists events.
+type Endpoint struct {
+	Events Events
+	Now    func() time.Time
+}
+
+// Input is where to go on and how long to wait.
+type Input struct {
+	After string   `query:"after" doc:"next_after of the answer before; latest begins with what happens from now on; without it the log begins 30 days ago"`
+	Types []string `query:"types" enum:"call.answered,call.ended,call.summary_ready,call.transfer_finished,number_request.decided,number_request.assigned,number.configured,number.released,api_key.created,api_key.revoked,webhook_endpoint.disabled" doc:"Only events of these types, with commas between"`
+	Wait  int      `query:"wait_seconds" minimum:"0" maximum:"20" default:"0" doc:"How long to wait for an event when there is none, in seconds"`
+	Limit int      `query:"limit" minimum:"1" maximum:"100" default:"100" doc:"How many events at most"`
+}
+
+// Output is what has happened.
+type Output struct{ Body Body }
+
+// Body is a part of the log.
+type Body struct {
+	Data      []hook.Event `json:"data"`
+	NextAfter string       `json:"next_after" doc:"The after of the next request, whether or not there are events"`
+}
+
+// Register adds the operation to the API.
+func (e *Endpoint) Register(a huma.API) {
+	huma.Register(a, huma.Operation{OperationID: "list-events", Method: http.MethodGet, Path: "/events",
+		Summary: "Follow what happens", Tags: []string{"Events"}, Errors: []int{http.StatusForbidden, http.StatusTooManyRequests},
+		Description: "Everything that has happened to your calls, requests, numbers, keys and webhook endpoints in the last 30 days, in the " +
+			"order in which it was recorded, with the types and bodies of webhooks. Keep next_after and go on from there: nothing is missed " +
+			"and nothing comes twice. With wait_seconds the answer waits for the next event; at most 5 requests of a user wait at a time. " +
+			"A key sees the events of what its scopes let it read.",
+		Security: api.Needs("")}, e.list)
+}
+
+// latest asks for a log that begins now.
+const latest = "latest"
+
+func (e *Endpoint) list(ctx context.Context, in *Input) (*Output, error) {
+	wanted, err := typesFor(api.CallerOf(ctx), in.Types)
+	if err != nil {
+		return nil, err
+	}
+	filter := strings.Join(in.Types, " ")
+	cursor, err := e.cursor(ctx, in.After, filter)
+	if err != nil {
+		return nil, err
+	}
+
+	user, found := api.CallerOf(ctx).UserID, []event.Event(nil)
+	err = event.Await(ctx, e.Events, user, e.Now, time.Duration(in.Wait)*time.Second, func() (bool, error) {
+		found, cursor, err = e.read(ctx, user, cursor, wanted, in.Limit)
+		return len(found) > 0, err
+	})
+	if err != nil {
+		return nil, err
+	}
+
+	metadata, err := e.Events.MetadataOf(ctx, found)
+	if err != nil {
+		return nil, err
+	}
+	next, err := api.SealAfter(ctx, cursor.String(), filter)
+	return &Output{Body{Data: hook.EventsOf(found, metadata), NextAfter: next}}, err
+}
+
+// scopes are what a key needs to read events, by the beginning of their type.
+var scopes = map[string]string{"call.": account.CallsRead, "number": account.NumbersRead, "api_key.": account.KeysWrite,
+	"webhook_endpoint.": account.WebhooksRead}
+
+// typesFor are the types that the caller may read, of those asked for. It is
+// fault.Forbidden when none is left.
+func typesFor(c account.Caller, asked []string) ([]string, error) {
+	if len(asked) == 0 {
+		asked = event.Types()
+	}
+	may := slices.DeleteFunc(slices.Clone(asked), func(kind string) bool {
+		for start, scope := range scopes {
+			if strings.HasPrefix(kind, start) {
+				return !c.Can(scope)
+			}
+		}
+		return true
+	})
+	if len(may) == 0 {
+		return nil, fault.New(fault.Forbidden, "FORBIDDEN", "the API key has no scope that lets it read such events")
+	}
+	return may, nil
+}
+
+func (e *Endpoint) cursor(ctx context.Context, after, filter string) (event.Cursor, error) {
+	if after == latest {
+		return event.Latest(e.Now()), nil
+	}
+	at, err := api.OpenAfter(ctx, after, filter)
+	if err != nil {
+		return event.Cursor{}, err
+	}
+	return event.ParseCursor(at)
+}
+
+// mostPages is how many pages of the log one request reads at most.
+const mostPages = 10
+
+// read finds up to limit events that the cursor has not met, and moves it behind
+// them and behind those that are not wanted.
+func (e *Endpoint) read(ctx context.Context, user string, at event.Cursor, types []string, limit int) (found []event.Event, _ event.Cursor, err error) {
+	log, after := store.Log{From: at.From}, ""
+	for range mostPages {
+		now := e.Now()
+		page, next, err := e.Events.EventsOf(ctx, user, log, 100, after)
+		if err != nil {
+			return nil, at, err
+		}
+		var met []event.Event
+		for _, one := range page {
+			if at.Met(one) {
+				continue
+			}
+			if len(found) == limit {
+				return found, at.Past(met), nil
+			}
+			met = append(met, one)
+			if slices.Contains(types, one.Type) {
+				found = append(found, one)
+			}
+		}
+		at = at.Past(met)
+		if next == "" {
+			return found, at.End(now), nil
+		}
+		after = next
+	}
+	return found, at, nil
+}

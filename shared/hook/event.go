@@ -1,0 +1,24 @@
+package hook
+
+import (
+	"github.com/krosai/telephony/shared/api"
+	"github.com/krosai/telephony/shared/event"
+)
+
+// Event is an event, as webhook endpoints get it.
+type Event struct {
+	EventID string         `json:"event_id" doc:"Also the webhook-id of its deliveries"`
+	Type    string         `json:"type"`
+	At      api.Time       `json:"at" doc:"When it happened"`
+	CallID  string         `json:"call_id,omitempty" doc:"The call it is about"`
+	Data    map[string]any `json:"data" doc:"The member data of the webhook's body"`
+}
+
+// EventsOf shows events, with the metadata of their calls by call id.
+func EventsOf(events []event.Event, metadata map[string]map[string]string) []Event {
+	views := make([]Event, 0, len(events))
+	for _, e := range events {
+		views = append(views, Event{EventID: e.ID, Type: e.Type, At: api.Time(e.At), CallID: e.CallID, Data: e.Object(metadata[e.CallID])})
+	}
+	return views
+}
