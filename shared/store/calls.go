@@ -59,6 +59,8 @@ type callRow struct {
 	DialedBy       string   `dynamodbav:"dialed_by,omitempty"`
 	AnsweredAt     Time     `dynamodbav:"answered_at"`
 	EndedAt        Time     `dynamodbav:"ended_at"`
+	FinalStatus    string   `dynamodbav:"final_status,omitempty"` // see history.go
+	FinalAnswer    Time     `dynamodbav:"final_answered_at"`
 	HangupAt       Time     `dynamodbav:"hangup_at"`
 	Timeline       []string `dynamodbav:"timeline,omitempty"` // time, event and detail with spaces between
 
@@ -98,7 +100,9 @@ func rowOf(c call.Call) callRow {
 	for _, e := range c.Timeline {
 		r.Timeline = append(r.Timeline, lineOf(e))
 	}
-	if !c.Status.Ended() {
+	if c.Status.Ended() {
+		r.FinalStatus, r.FinalAnswer = r.Status, r.AnsweredAt
+	} else {
 		r.Active = shard(c.ID)
 	}
 	return r
@@ -460,7 +464,7 @@ func (db *DB) endCall(ctx context.Context, c call.Call, end call.End, refund boo
 		":sip": integer(int64(end.SIPStatus)), ":at": stamp(end.At), ":seen": text(string(c.Status))}, line)
 	writes := append([]types.TransactWriteItem{
 		{Update: &types.Update{TableName: &db.table.Calls, Key: recordOf(c.ID),
-			UpdateExpression:                    aws.String("SET #status = :to, cause = :cause, sip_status = :sip, ended_at = :at, " + addLine + " REMOVE active_shard"),
+			UpdateExpression:                    aws.String("SET #status = :to, cause = :cause, sip_status = :sip, ended_at = :at, final_status = :to" + finalAnswer(c, values) + ", " + addLine + " REMOVE active_shard"),
 			ConditionExpression:                 aws.String(notEnded + " AND #status = :seen AND " + seenHangup(c) + " AND " + seenTransfer(c, values)),
 			ExpressionAttributeNames:            map[string]string{"#status": "status"},
 			ExpressionAttributeValues:           values,
@@ -485,6 +489,16 @@ func (db *DB) endCall(ctx context.Context, c call.Call, end call.End, refund boo
 		return c, broken("end call", err)
 	}
 	return ended, nil
+}
+
+// finalAnswer is the part of an update expression that copies the time of the
+// answer, if there was one, to where the index shows it.
+func finalAnswer(c call.Call, values item) string {
+	if c.AnsweredAt.IsZero() {
+		return ""
+	}
+	values[":answer"] = stamp(c.AnsweredAt)
+	return ", final_answered_at = :answer"
 }
 
 // seenHangup is the condition that nobody has asked for the end of a call since

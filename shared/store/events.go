@@ -103,10 +103,10 @@ func (db *DB) MetadataOf(ctx context.Context, events []event.Event) (map[string]
 	var calls []call.Call
 	for _, e := range events {
 		if e.HasMetadata && !slices.ContainsFunc(calls, func(c call.Call) bool { return c.ID == e.CallID }) {
-			calls = append(calls, call.Call{ID: e.CallID, HasMetadata: true})
+			calls = append(calls, call.Call{ID: e.CallID, HasMetadata: true, Status: call.Completed})
 		}
 	}
-	err := db.addMetadata(ctx, calls)
+	err := db.complete(ctx, calls)
 	metadata := map[string]map[string]string{}
 	for _, c := range calls {
 		metadata[c.ID] = c.Metadata

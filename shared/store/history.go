@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,6 +13,11 @@ import (
 
 	"github.com/krosai/telephony/shared/call"
 )
+
+// The index by_user copies a record when it is made and when it ends, and not with
+// each state in between, which would cost as much as the state itself. What it
+// shows of the status is final_status: calls that have none are read from the
+// table.
 
 // History says which of a user's calls to list: those created from From on and
 // before To, where the zero time is no bound, and of these only those of a
@@ -27,8 +33,8 @@ type History struct {
 // CallsOf lists a user's calls, newest first and without what only their details
 // show (prompts, voice, the timeline): at most limit of them (1 to 100), those
 // behind the position after. next is the after of the rest, empty at the end. It
-// is one query whatever is asked for, and one read more if calls have metadata,
-// so with a status, a direction or a number the list
+// is one query whatever is asked for, and one read more if calls have metadata or are
+// going on, so with a status, a direction or a number the list
 // may be shorter than limit, even empty, and have a rest. A call that has just
 // changed may be shown as it was.
 func (db *DB) CallsOf(ctx context.Context, userID string, h History, limit int, after string) (calls []call.Call, next string, err error) {
@@ -48,14 +54,18 @@ func (db *DB) CallsOf(ctx context.Context, userID string, h History, limit int, 
 		return nil, "", broken("list calls", err)
 	}
 	for _, row := range out.Items[:min(limit, len(out.Items))] {
-		c, err := callFrom(row)
+		r, err := decode[callRow](row)
 		if err != nil {
 			return nil, "", err
 		}
-		calls = append(calls, c)
+		r.Status, r.AnsweredAt = r.FinalStatus, r.FinalAnswer
+		calls = append(calls, r.call())
 	}
-	if err := db.addMetadata(ctx, calls); err != nil {
+	if err := db.complete(ctx, calls); err != nil {
 		return nil, "", err
+	}
+	if h.Status != "" { // one that was going on may have another status
+		calls = slices.DeleteFunc(calls, func(c call.Call) bool { return c.Status != h.Status })
 	}
 	switch {
 	case len(out.Items) > limit:
@@ -66,29 +76,45 @@ func (db *DB) CallsOf(ctx context.Context, userID string, h History, limit int, 
 	return calls, next, nil
 }
 
-// addMetadata reads the metadata of those of at most 100 calls that have some.
-func (db *DB) addMetadata(ctx context.Context, calls []call.Call) error {
+// complete reads the metadata of those of at most 100 calls that have some, and
+// the records of those that have not ended.
+func (db *DB) complete(ctx context.Context, calls []call.Call) error {
 	var keys []item
 	for _, c := range calls {
 		if c.HasMetadata {
 			keys = append(keys, rowKey(c.ID, detailsKey))
 		}
+		if c.Status == "" {
+			keys = append(keys, recordOf(c.ID))
+		}
 	}
-	if keys == nil {
-		return nil
-	}
-	metadata := map[string]map[string]string{}
-	err := db.batchGet(ctx, map[string]types.KeysAndAttributes{db.table.Calls: {Keys: keys, ProjectionExpression: aws.String("call_id, metadata")}},
-		func(row item) error {
-			d, err := decode[detailsRow](row)
-			metadata[d.ID] = d.Metadata
+	details, records := map[string]detailsRow{}, map[string]call.Call{}
+	for some := range slices.Chunk(keys, mostKeys) {
+		err := db.batchGet(ctx, map[string]types.KeysAndAttributes{db.table.Calls: {Keys: some}}, func(row item) error {
+			if sk, _ := row["sk"].(*types.AttributeValueMemberS); sk.Value == detailsKey {
+				d, err := decode[detailsRow](row)
+				details[d.ID] = d
+				return err
+			}
+			c, err := callFrom(row)
+			records[c.ID] = c
 			return err
 		})
-	for i := range calls {
-		calls[i].Metadata = metadata[calls[i].ID]
+		if err != nil {
+			return err
+		}
 	}
-	return err
+	for i, c := range calls {
+		if now, read := records[c.ID]; read {
+			calls[i] = now
+		}
+		calls[i].Metadata = details[c.ID].Metadata
+	}
+	return nil
 }
+
+// mostKeys is how many rows DynamoDB reads in one batch.
+const mostKeys = 100
 
 // batchGet reads rows and asks again for those that DynamoDB had no capacity for.
 func (db *DB) batchGet(ctx context.Context, ask map[string]types.KeysAndAttributes, read func(item) error) error {
@@ -123,17 +149,18 @@ func (h History) bounds() (from, to types.AttributeValue) {
 // filter adds to a query what h asks for besides the time; nil when it is nothing.
 func (h History) filter(in *dynamodb.QueryInput) *string {
 	var terms []string
-	for _, wanted := range [][2]string{{"status", string(h.Status)}, {"direction", string(h.Direction)}, {"number_id", h.NumberID}} {
-		name, value := wanted[0], wanted[1]
-		if value == "" {
-			continue
+	for _, wanted := range [][2]string{{"direction", string(h.Direction)}, {"number_id", h.NumberID}} {
+		if name, value := wanted[0], wanted[1]; value != "" {
+			in.ExpressionAttributeValues[":"+name] = text(value)
+			terms = append(terms, name+" = :"+name)
 		}
-		if in.ExpressionAttributeNames == nil {
-			in.ExpressionAttributeNames = map[string]string{}
-		}
-		in.ExpressionAttributeNames["#"+name] = name
-		in.ExpressionAttributeValues[":"+name] = text(value)
-		terms = append(terms, "#"+name+" = :"+name)
+	}
+	switch {
+	case h.Status.Ended():
+		in.ExpressionAttributeValues[":status"] = text(string(h.Status))
+		terms = append(terms, "final_status = :status")
+	case h.Status != "":
+		terms = append(terms, "attribute_not_exists(final_status)")
 	}
 	if terms == nil {
 		return nil

@@ -3,11 +3,14 @@ package store
 import (
 	"cmp"
 	"context"
+	"fmt"
+	"hash/fnv"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/attributevalue"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
@@ -150,15 +153,19 @@ var order = map[string]int{"dialing": 1, "ringing": 2, "answered": 3, "transfer"
 // fault.Conflict (CALL_NOT_ACTIVE), and so is a transcript that would become too
 // long (TRANSCRIPT_FULL). An unknown call is fault.NotFound.
 //
-// The turns are counted in a row of their own. The record may hold a long prompt,
-// which each write of it is paid for, and others write it while people talk.
+// The turns are counted in a row of their own. Most agents send one turn at a time,
+// and counting each would double what it costs: so of turns that come alone, one in
+// eight is counted, for eight. A transcript may then hold some more turns than
+// call.MaxTurns, or some fewer.
 func (db *DB) AddTurns(ctx context.Context, callID string, turns []call.Turn, now time.Time) error {
-	c, err := db.Call(ctx, callID)
-	if err != nil {
+	c, full, err := db.takesTurns(ctx, callID)
+	switch {
+	case err != nil:
 		return err
-	}
-	if !c.TakesTurns(now) {
+	case !c.TakesTurns(now):
 		return fault.New(fault.Conflict, "CALL_NOT_ACTIVE", "the call has ended, and its transcript is closed")
+	case full:
+		return transcriptFull()
 	}
 	var rows []storyRow
 	for i, t := range turns {
@@ -166,6 +173,9 @@ func (db *DB) AddTurns(ctx context.Context, callID string, turns []call.Turn, no
 		if !slices.ContainsFunc(rows, func(r storyRow) bool { return r.SK == sk }) {
 			rows = append(rows, storyRow{ID: callID, SK: sk, Role: string(t.Role), Content: t.Content, At: Time{t.At}, Received: Time{now}, Place: i})
 		}
+	}
+	if len(rows) == 1 {
+		return broken("add a turn", db.putTurn(ctx, rows[0]))
 	}
 	for len(rows) > 0 {
 		known, err := db.putTurns(ctx, callID, rows)
@@ -175,11 +185,62 @@ func (db *DB) AddTurns(ctx context.Context, callID string, turns []call.Turn, no
 		case known == nil:
 			return nil
 		case len(known) == 0:
-			return fault.New(fault.Conflict, "TRANSCRIPT_FULL", "a transcript holds at most %d turns and %d bytes", call.MaxTurns, call.MaxTurnBytes)
+			return transcriptFull()
 		}
 		rows = slices.DeleteFunc(rows, func(r storyRow) bool { return known[r.SK] })
 	}
 	return nil
+}
+
+func transcriptFull() error {
+	return fault.New(fault.Conflict, "TRANSCRIPT_FULL", "a transcript holds at most %d turns and %d bytes", call.MaxTurns, call.MaxTurnBytes)
+}
+
+// takesTurns reads a call's record, and whether its transcript is full.
+func (db *DB) takesTurns(ctx context.Context, callID string) (c call.Call, full bool, err error) {
+	var count struct {
+		Turns int `dynamodbav:"turns"`
+		Bytes int `dynamodbav:"size_bytes"`
+	}
+	ask := types.KeysAndAttributes{ConsistentRead: aws.Bool(true), Keys: []item{recordOf(callID), rowKey(callID, turnsKey)}}
+	err = db.batchGet(ctx, map[string]types.KeysAndAttributes{db.table.Calls: ask}, func(row item) (err error) {
+		if sk, _ := row["sk"].(*types.AttributeValueMemberS); sk.Value == turnsKey {
+			return attributevalue.UnmarshalMap(row, &count)
+		}
+		c, err = callFrom(row)
+		return err
+	})
+	if err == nil && c.ID == "" {
+		err = fault.Missing("call")
+	}
+	return c, count.Turns >= call.MaxTurns || count.Bytes >= call.MaxTurnBytes, err
+}
+
+// countedFor is how many turns that come alone one that is counted stands for.
+const countedFor = 8
+
+// putTurn writes a turn that has come alone, if it is not known. Its id and the
+// moment decide whether it is counted: the agent, who chooses the id, does not.
+func (db *DB) putTurn(ctx context.Context, r storyRow) error {
+	row, err := encode(r)
+	if err != nil {
+		return err
+	}
+	_, err = db.client.PutItem(ctx, &dynamodb.PutItemInput{TableName: &db.table.Calls, Item: row,
+		ConditionExpression: aws.String("attribute_not_exists(sk)")})
+	if _, known := refused(err); known {
+		return nil
+	}
+	h := fnv.New32a()
+	fmt.Fprint(h, r.ID, r.SK, r.Received.UnixNano())
+	if err != nil || h.Sum32()%countedFor != 0 {
+		return err
+	}
+	_, err = db.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{TableName: &db.table.Calls, Key: rowKey(r.ID, turnsKey),
+		UpdateExpression: aws.String("ADD turns :turns, size_bytes :bytes"),
+		ExpressionAttributeValues: item{":turns": integer(countedFor),
+			":bytes": integer(int64(countedFor * (len(r.Content) + len(r.SK) + call.TurnOverhead)))}})
+	return err
 }
 
 // putTurns writes turns if none of them is known and there is room for all. If
