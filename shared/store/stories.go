@@ -158,14 +158,12 @@ var order = map[string]int{"dialing": 1, "ringing": 2, "answered": 3, "transfer"
 // eight is counted, for eight. A transcript may then hold some more turns than
 // call.MaxTurns, or some fewer.
 func (db *DB) AddTurns(ctx context.Context, callID string, turns []call.Turn, now time.Time) error {
-	c, full, err := db.takesTurns(ctx, callID)
-	switch {
-	case err != nil:
+	c, full, err := db.readForTurns(ctx, callID)
+	if err != nil {
 		return err
-	case !c.TakesTurns(now):
+	}
+	if !c.TakesTurns(now) {
 		return fault.New(fault.Conflict, "CALL_NOT_ACTIVE", "the call has ended, and its transcript is closed")
-	case full:
-		return transcriptFull()
 	}
 	var rows []storyRow
 	for i, t := range turns {
@@ -174,7 +172,7 @@ func (db *DB) AddTurns(ctx context.Context, callID string, turns []call.Turn, no
 			rows = append(rows, storyRow{ID: callID, SK: sk, Role: string(t.Role), Content: t.Content, At: Time{t.At}, Received: Time{now}, Place: i})
 		}
 	}
-	if len(rows) == 1 {
+	if len(rows) == 1 && !full {
 		return broken("add a turn", db.putTurn(ctx, rows[0]))
 	}
 	for len(rows) > 0 {
@@ -185,19 +183,15 @@ func (db *DB) AddTurns(ctx context.Context, callID string, turns []call.Turn, no
 		case known == nil:
 			return nil
 		case len(known) == 0:
-			return transcriptFull()
+			return fault.New(fault.Conflict, "TRANSCRIPT_FULL", "a transcript holds at most %d turns and %d bytes", call.MaxTurns, call.MaxTurnBytes)
 		}
 		rows = slices.DeleteFunc(rows, func(r storyRow) bool { return known[r.SK] })
 	}
 	return nil
 }
 
-func transcriptFull() error {
-	return fault.New(fault.Conflict, "TRANSCRIPT_FULL", "a transcript holds at most %d turns and %d bytes", call.MaxTurns, call.MaxTurnBytes)
-}
-
-// takesTurns reads a call's record, and whether its transcript is full.
-func (db *DB) takesTurns(ctx context.Context, callID string) (c call.Call, full bool, err error) {
+// readForTurns reads a call's record, and whether its transcript is full.
+func (db *DB) readForTurns(ctx context.Context, callID string) (c call.Call, full bool, err error) {
 	var count struct {
 		Turns int `dynamodbav:"turns"`
 		Bytes int `dynamodbav:"size_bytes"`
