@@ -10,6 +10,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/krosai/telephony/shared/call"
 	"github.com/krosai/telephony/shared/event"
@@ -237,7 +238,7 @@ func (w eventWrite) test(t *testing.T, trouble func(b *eventBench)) {
 // events are those of ada, in the order in which they were written.
 func (b *eventBench) events() []event.Event {
 	b.t.Helper()
-	events, err := b.EventsOf(b.ctx, "ada", "", 100)
+	events, _, err := b.EventsOf(b.ctx, "ada", store.Log{}, 100, "")
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -259,7 +260,7 @@ func TestEventLog(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	all, err := db.EventsOf(ctx, "ada", "", 100)
+	all, _, err := db.EventsOf(ctx, "ada", store.Log{}, 100, "")
 	if err != nil || len(all) != 4 {
 		t.Fatal(len(all), err)
 	}
@@ -275,13 +276,13 @@ func TestEventLog(t *testing.T) {
 			t.Errorf("eve reads it: %v", err)
 		}
 		for limit := 1; limit <= 4; limit++ {
-			page, err := db.EventsOf(ctx, "ada", store.EventKey(e), limit)
-			if d := cmp.Diff(all[i:min(i+limit, 4)], page); d != "" || err != nil {
+			page, next, err := db.EventsOf(ctx, "ada", store.Log{}, limit, store.EventKey(e))
+			if d := cmp.Diff(all[i+1:min(i+1+limit, 4)], page, cmpopts.EquateEmpty()); d != "" || err != nil || (next != "") != (i+limit < 4) {
 				t.Errorf("%d from %d: %v (-want +got):\n%s", limit, i, err, d)
 			}
 		}
 	}
-	if events, err := db.EventsOf(ctx, "eve", "", 100); events != nil || err != nil {
+	if events, _, err := db.EventsOf(ctx, "eve", store.Log{}, 100, ""); events != nil || err != nil {
 		t.Errorf("eve has %v, %v", events, err)
 	}
 	expires, _ := db.Rows(t, "events", "ada", store.EventKey(all[1]))[0]["expires_at"].(*types.AttributeValueMemberN)
