@@ -14,6 +14,7 @@ import (
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
 	"github.com/krosai/telephony/shared/call"
+	"github.com/krosai/telephony/shared/deadline"
 	"github.com/krosai/telephony/shared/fault"
 	"github.com/krosai/telephony/shared/guard/destination"
 	"github.com/krosai/telephony/shared/livekit"
@@ -104,9 +105,9 @@ func (e *Endpoint) transfer(ctx context.Context, in *Input) (*Output, error) {
 	}
 
 	user := api.CallerOf(ctx).UserID
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), written)
+	ctx, cancel := deadline.Finish(ctx, written)
 	defer cancel()
-	asking, cancel := context.WithTimeout(ctx, asked)
+	asking, cancel := deadline.Leave(ctx, written-asked)
 	defer cancel()
 	if err := e.allowed(asking, user, in); err != nil {
 		return nil, err
