@@ -101,6 +101,9 @@ const (
 	giveTime  = 2 * time.Second
 )
 
+// Longest is the time of a configuration that fails late, from the work to the last record.
+const Longest = workTime + undoTime + saveTime + giveTime
+
 // Register adds the operation to the API.
 func (e *Endpoint) Register(a huma.API) {
 	huma.Register(a, huma.Operation{OperationID: "configure-phone-number", Method: http.MethodPost, DefaultStatus: http.StatusOK,

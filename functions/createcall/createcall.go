@@ -239,9 +239,12 @@ const (
 	refuseTime = 3 * time.Second
 )
 
+// Kept is the time that is left when a call has been recorded.
+const Kept = startTime + refuseTime
+
 // record records the call while there is time to start its workflow.
 func (e *Endpoint) record(ctx context.Context, c call.Call, may store.Permit, once store.Once) (call.Call, bool, account.Limit, error) {
-	ctx, cancel := deadline.Leave(ctx, startTime+refuseTime)
+	ctx, cancel := deadline.Leave(ctx, Kept)
 	defer cancel()
 	return e.Calls.CreateCall(ctx, c, may, once)
 }

@@ -97,6 +97,9 @@ const (
 	written = 24500 * time.Millisecond
 )
 
+// Longest is the time of a transfer that takes as long as it may.
+const Longest = written
+
 // transfer is not cut short when the client goes away: what has begun at the
 // carrier cannot be called back, and its outcome is to be written down.
 func (e *Endpoint) transfer(ctx context.Context, in *Input) (*Output, error) {

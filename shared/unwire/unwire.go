@@ -51,6 +51,9 @@ const (
 	saveTime  = 5 * time.Second
 )
 
+// Longest is the time of a removal that takes as long as it may.
+const Longest = workTime + saveTime
+
 // Remove removes the Trunk, the Rule or All of a user's number and returns the
 // number as it is now, and which of dispatch_rule, inbound_trunk and
 // outbound_trunk were there. It may be repeated: what is gone is no error, and
