@@ -120,7 +120,9 @@ func (e *Endpoint) configure(ctx context.Context, in *Input) (*Output, error) {
 		return nil, err
 	}
 	owner := rand.Text()
-	n, err := e.Numbers.LeaseNumber(ctx, api.CallerOf(ctx).UserID, in.PhoneNumberID, owner, leaseTime)
+	leasing, cancel := deadline.Leave(ctx, saveTime)
+	defer cancel()
+	n, err := e.Numbers.LeaseNumber(leasing, api.CallerOf(ctx).UserID, in.PhoneNumberID, owner, leaseTime)
 	if err != nil {
 		return nil, err
 	}
