@@ -14,6 +14,7 @@ import (
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
 	"github.com/krosai/telephony/shared/configuration"
+	"github.com/krosai/telephony/shared/deadline"
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/number"
 	"github.com/krosai/telephony/shared/secret"
@@ -90,14 +91,18 @@ type Rule struct {
 // Output is the configuration as it is now.
 type Output struct{ Body configuration.View }
 
-// The lease outlives the longest request, and the work, its undoing and the
-// record of either are done before the API gives up at 30 s.
+// The lease outlives the longest request. The work leaves time before the deadline for what
+// must follow it: its undoing, the record of that, and the hour's count that is given back.
 const (
 	leaseTime = time.Minute
 	workTime  = 12 * time.Second
-	undoTime  = 7 * time.Second
-	saveTime  = 4 * time.Second
+	undoTime  = 6 * time.Second
+	saveTime  = 3 * time.Second
+	giveTime  = 2 * time.Second
 )
+
+// Longest is the time of a configuration that fails late, from the work to the last record.
+const Longest = workTime + undoTime + saveTime + giveTime
 
 // Register adds the operation to the API.
 func (e *Endpoint) Register(a huma.API) {
@@ -115,7 +120,9 @@ func (e *Endpoint) configure(ctx context.Context, in *Input) (*Output, error) {
 		return nil, err
 	}
 	owner := rand.Text()
-	n, err := e.Numbers.LeaseNumber(ctx, api.CallerOf(ctx).UserID, in.PhoneNumberID, owner, leaseTime)
+	leasing, cancel := deadline.Leave(ctx, saveTime)
+	defer cancel()
+	n, err := e.Numbers.LeaseNumber(leasing, api.CallerOf(ctx).UserID, in.PhoneNumberID, owner, leaseTime)
 	if err != nil {
 		return nil, err
 	}
@@ -135,7 +142,9 @@ func (e *Endpoint) configure(ctx context.Context, in *Input) (*Output, error) {
 
 // spend counts the configuration before anything is asked of LiveKit.
 func (e *Endpoint) spend(ctx context.Context, n number.Number, owner string, at time.Time) (account.Limit, error) {
-	hour, err := e.Limits.SpendConfiguration(ctx, n.UserID, at)
+	spending, cancel := deadline.Leave(ctx, saveTime)
+	defer cancel()
+	hour, err := e.Limits.SpendConfiguration(spending, n.UserID, at)
 	api.SetLimit(ctx, hour)
 	if err != nil {
 		return hour, e.release(ctx, n, owner, err)
@@ -147,7 +156,7 @@ func (e *Endpoint) spend(ctx context.Context, n number.Number, owner string, at 
 func (e *Endpoint) giveBack(ctx context.Context, n number.Number, hour account.Limit, at time.Time, cause error) error {
 	hour.Used--
 	api.SetLimit(ctx, hour)
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTime)
+	ctx, cancel := deadline.Finish(ctx, giveTime)
 	defer cancel()
 	return errors.Join(cause, e.Limits.GiveBackConfiguration(ctx, n.UserID, at))
 }
@@ -157,7 +166,11 @@ func (e *Endpoint) giveBack(ctx context.Context, n number.Number, hour account.L
 // crash leaves the lease to run out, which shows as status error; the next
 // request finds what was left behind and goes on from there.
 func (e *Endpoint) wire(ctx context.Context, n number.Number, b Body, owner string) (number.Number, error) {
-	work, cancel := context.WithTimeout(ctx, workTime)
+	ctx, cancel := deadline.Leave(ctx, giveTime)
+	defer cancel()
+	work, cancel := deadline.Leave(ctx, undoTime+saveTime)
+	defer cancel()
+	work, cancel = context.WithTimeout(work, workTime)
 	defer cancel()
 	after, err := e.merge(work, n, b)
 	if err != nil {
@@ -176,14 +189,14 @@ func (e *Endpoint) wire(ctx context.Context, n number.Number, b Body, owner stri
 	}
 	setIDs(&after, done)
 	after.Fault, after.UpdatedAt = false, e.Now()
-	save, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTime)
+	save, cancel := deadline.Finish(ctx, saveTime)
 	defer cancel()
 	return after, e.Numbers.SaveConfiguration(save, after, owner)
 }
 
 // release gives the lease back; nothing was changed.
 func (e *Endpoint) release(ctx context.Context, n number.Number, owner string, cause error) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTime)
+	ctx, cancel := deadline.Finish(ctx, saveTime)
 	defer cancel()
 	return errors.Join(cause, e.Numbers.ReleaseNumber(ctx, n, owner))
 }
@@ -191,8 +204,9 @@ func (e *Endpoint) release(ctx context.Context, n number.Number, owner string, c
 // undo takes LiveKit back to what it held and the record with it. If LiveKit
 // does not let it, the number is marked; configuring again repairs it.
 func (e *Endpoint) undo(ctx context.Context, n number.Number, before livekit.Wiring, owner string, cause error) error {
-	ctx = context.WithoutCancel(ctx)
-	back, cancel := context.WithTimeout(ctx, undoTime)
+	undoing, cancel := deadline.Leave(ctx, saveTime)
+	defer cancel()
+	back, cancel := deadline.Finish(undoing, undoTime)
 	defer cancel()
 	restored, err := e.LiveKit.Restore(back, before)
 	if err != nil {
@@ -200,7 +214,7 @@ func (e *Endpoint) undo(ctx context.Context, n number.Number, before livekit.Wir
 	} else {
 		setIDs(&n, restored)
 	}
-	save, cancel := context.WithTimeout(ctx, saveTime)
+	save, cancel := deadline.Finish(ctx, saveTime)
 	defer cancel()
 	return errors.Join(cause, err, e.Numbers.SaveConfiguration(save, n, owner))
 }

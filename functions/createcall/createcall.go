@@ -17,6 +17,7 @@ import (
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
 	"github.com/krosai/telephony/shared/call"
+	"github.com/krosai/telephony/shared/deadline"
 	"github.com/krosai/telephony/shared/fault"
 	"github.com/krosai/telephony/shared/guard"
 	"github.com/krosai/telephony/shared/guard/destination"
@@ -112,7 +113,7 @@ func (e *Endpoint) create(ctx context.Context, in *Input) (*Output, error) {
 	if err != nil {
 		return e.earlier(ctx, user, once, err)
 	}
-	made, replayed, hour, err := e.Calls.CreateCall(ctx, c, may, once)
+	made, replayed, hour, err := e.record(ctx, c, may, once)
 	api.SetLimit(ctx, hour)
 	if err != nil {
 		return nil, err
@@ -231,15 +232,36 @@ func (e *Endpoint) able(ctx context.Context, user string) (able []number.Number,
 	return able, nil
 }
 
+// The time that is kept for starting the workflow of a call that was recorded, and then for
+// ending the call when its workflow could not be started.
+const (
+	startTime  = 3 * time.Second
+	refuseTime = 3 * time.Second
+)
+
+// Kept is the time that is left when a call has been recorded.
+const Kept = startTime + refuseTime
+
+// record records the call while there is time to start its workflow.
+func (e *Endpoint) record(ctx context.Context, c call.Call, may store.Permit, once store.Once) (call.Call, bool, account.Limit, error) {
+	ctx, cancel := deadline.Leave(ctx, Kept)
+	defer cancel()
+	return e.Calls.CreateCall(ctx, c, may, once)
+}
+
 // start starts the workflow. If it cannot be started the call ends at once, so
 // that no phone rings long after its caller was told that it would not, and the
 // request may be sent again. If the call has moved on, only the answer was lost:
 // the workflow has taken it up.
 func (e *Endpoint) start(ctx context.Context, c call.Call, once store.Once) error {
-	err := e.Flow.StartCall(ctx, c.ID)
+	starting, cancel := deadline.Leave(ctx, refuseTime)
+	defer cancel()
+	err := e.Flow.StartCall(starting, c.ID)
 	if err == nil {
 		return nil
 	}
+	ctx, cancel = deadline.Finish(ctx, refuseTime)
+	defer cancel()
 	end := call.End{Status: call.Failed, Cause: call.NetworkError, At: e.Now()}
 	switch _, e2 := e.Calls.RefuseCall(ctx, c, end, once); {
 	case fault.Is(e2, fault.Conflict):

@@ -36,12 +36,17 @@ type workflows struct {
 	down    bool
 	onStart func()
 	lost    bool // no answer arrives
+	hangs   bool // until the request is given up
 }
 
 func (w *workflows) RoundTrip(r *http.Request) (*http.Response, error) {
 	var q struct{ Name, Input string }
 	if err := json.NewDecoder(r.Body).Decode(&q); err != nil {
 		return nil, err
+	}
+	if w.hangs {
+		<-r.Context().Done()
+		return nil, r.Context().Err()
 	}
 	status, answer := http.StatusOK, `{"executionArn":"arn:aws:states:us-east-1:000000000000:execution:call:`+q.Name+`","startDate":1}`
 	if w.down {
@@ -151,12 +156,17 @@ func (b *bench) send(body string, headers ...string) reply {
 	}
 	payload, err := json.Marshal(event)
 	b.must(err)
-	out, err := lambdahttp.Handler(b.handler).Invoke(context.Background(), payload)
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	out, err := lambdahttp.Handler(b.handler).Invoke(ctx, payload)
 	b.must(err)
 	var r reply
 	b.must(json.Unmarshal(out, &r))
 	return r
 }
+
+// timeout is the function's in the template.
+const timeout = 15 * time.Second
 
 // sample stands for the body of the sample event.
 const sample = "sample"
@@ -516,6 +526,23 @@ func TestWorkflowsAreDown(t *testing.T) {
 	if ids := b.active(); len(ids) != 0 {
 		t.Errorf("the sweep would start %v", ids)
 	}
+}
+
+// When Step Functions hangs there is time left to end the call and to say so.
+func TestWorkflowsHang(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		b.workflows.hangs = true
+		began := time.Now() // of the bubble's clock
+		r := b.send(`{"phone_number":"+14155550100"}`)
+		if took := time.Since(began); r.StatusCode != http.StatusServiceUnavailable || took >= timeout {
+			t.Errorf("after %s: %+v", took, r)
+		}
+		if ids := b.active(); len(ids) != 0 {
+			t.Errorf("the sweep would start %v", ids)
+		}
+	})
 }
 
 func TestWorkflowStartedButItsAnswerWasLost(t *testing.T) {

@@ -14,6 +14,7 @@ import (
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
 	"github.com/krosai/telephony/shared/call"
+	"github.com/krosai/telephony/shared/deadline"
 	"github.com/krosai/telephony/shared/fault"
 	"github.com/krosai/telephony/shared/guard/destination"
 	"github.com/krosai/telephony/shared/livekit"
@@ -96,6 +97,9 @@ const (
 	written = 24500 * time.Millisecond
 )
 
+// Longest is the time of a transfer that takes as long as it may.
+const Longest = written
+
 // transfer is not cut short when the client goes away: what has begun at the
 // carrier cannot be called back, and its outcome is to be written down.
 func (e *Endpoint) transfer(ctx context.Context, in *Input) (*Output, error) {
@@ -104,9 +108,9 @@ func (e *Endpoint) transfer(ctx context.Context, in *Input) (*Output, error) {
 	}
 
 	user := api.CallerOf(ctx).UserID
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), written)
+	ctx, cancel := deadline.Finish(ctx, written)
 	defer cancel()
-	asking, cancel := context.WithTimeout(ctx, asked)
+	asking, cancel := deadline.Leave(ctx, written-asked)
 	defer cancel()
 	c, may, err := e.allowed(asking, user, in)
 	if err != nil {

@@ -24,6 +24,7 @@ import (
 	"github.com/krosai/telephony/shared/env"
 	"github.com/krosai/telephony/shared/flow"
 	"github.com/krosai/telephony/shared/lambdahttp"
+	"github.com/krosai/telephony/shared/lambdatask"
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/obs"
 	"github.com/krosai/telephony/shared/secret"
@@ -82,7 +83,7 @@ func (p *Platform) build(tmpl *template.Template, endpoints map[string]api.Endpo
 			served := edge.Handler(ep)
 			made.handler = func() lambda.Handler { return lambdahttp.Handler(served) }
 		} else if task, ok := tasks[f.Folder]; ok {
-			made.handler = func() lambda.Handler { return lambda.NewHandler(task) }
+			made.handler = func() lambda.Handler { return lambdatask.Handler(task) }
 		} else {
 			panic("template.yaml has a function that functions/all does not: " + f.Folder)
 		}

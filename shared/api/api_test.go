@@ -181,6 +181,8 @@ func failAs(ctx context.Context, in *failInput) (*textOutput, error) {
 		return nil, fault.Unavailable("LiveKit", cause)
 	case "internal":
 		return nil, &fault.Error{Kind: fault.Internal, Code: "TABLE_GONE", Detail: causeIs, Err: cause}
+	case "late":
+		return nil, errors.Join(cause, context.DeadlineExceeded)
 	case "unknown":
 		return nil, cause
 	case "wrapped":

@@ -227,6 +227,7 @@ func TestFaults(t *testing.T) {
 		{"unprocessable", 422, "IDEMPOTENCY_KEY_REUSED", "", false, nil},
 		{"limited", 429, "RATE_LIMIT_EXCEEDED", "2", false, nil},
 		{"upstream", 503, "TELEPHONY_UNAVAILABLE", "5", true, nil},
+		{"late", 503, "TELEPHONY_UNAVAILABLE", "2", true, nil},
 		{"internal", 500, "INTERNAL", "", true, nil},
 		{"unknown", 500, "INTERNAL", "", true, nil},
 		{"panic", 500, "INTERNAL", "", true, nil},

@@ -17,6 +17,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/krosai/telephony/shared/account"
+	"github.com/krosai/telephony/shared/deadline"
 	"github.com/krosai/telephony/shared/fault"
 )
 
@@ -50,6 +51,9 @@ type keptAnswer struct {
 	Body   []byte
 }
 
+// keepTime is left of a request for keeping its answer.
+const keepTime = 2 * time.Second
+
 // once carries the request out by serve, unless a request with the same
 // Idempotency-Key was answered before: then its answer is given again.
 func (rq *request) once(r *http.Request, serve func()) {
@@ -74,7 +78,7 @@ func (rq *request) once(r *http.Request, serve func()) {
 	}
 	finished := false
 	defer func() { // also when serve panics
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), 5*time.Second)
+		ctx, cancel := deadline.Finish(r.Context(), keepTime)
 		defer cancel()
 		if err := rq.settle(ctx, o, finished); err != nil {
 			rq.edge.Log.LogAttrs(ctx, slog.LevelError, "answer not kept", slog.String("request_id", rq.id), slog.String("cause", err.Error()))

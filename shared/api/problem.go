@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"slices"
@@ -71,6 +72,9 @@ func problemOf(err error) *Problem {
 		return p
 	}
 	f, ok := errors.AsType[*fault.Error](err)
+	if !ok && errors.Is(err, context.DeadlineExceeded) {
+		f, ok = outOfTime(err), true
+	}
 	if !ok || statusOf(f.Kind) == http.StatusInternalServerError {
 		p := problem(http.StatusInternalServerError, "INTERNAL", "something went wrong on our side; name the request_id when you ask for help")
 		p.cause = err
@@ -82,6 +86,12 @@ func problemOf(err error) *Problem {
 		p.cause = err
 	}
 	return p
+}
+
+// outOfTime is the fault of a request whose time was over before it was carried out.
+func outOfTime(err error) *fault.Error {
+	return &fault.Error{Kind: fault.Upstream, Code: "TELEPHONY_UNAVAILABLE", RetryAfter: 2 * time.Second,
+		Detail: "the platform took too long, try again shortly", Err: err}
 }
 
 // fail answers the request with err.

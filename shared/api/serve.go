@@ -15,6 +15,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"github.com/krosai/telephony/shared/account"
+	"github.com/krosai/telephony/shared/deadline"
 	"github.com/krosai/telephony/shared/fault"
 )
 
@@ -181,12 +182,15 @@ func (s *server) Handle(op *huma.Operation, next func(huma.Context)) {
 			return
 		}
 		r.Header.Del("Accept") // there is one representation, and it is not negotiated
-		serve := func() { next(humago.NewContext(op, r, w)) }
-		if remembers {
-			rq.once(r, serve)
-		} else {
-			serve()
+		if !remembers {
+			next(humago.NewContext(op, r, w))
+			return
 		}
+		rq.once(r, func() {
+			ctx, cancel := deadline.Leave(r.Context(), keepTime)
+			defer cancel()
+			next(humago.NewContext(op, r.WithContext(ctx), w))
+		})
 	})
 }
 

@@ -13,14 +13,18 @@ import (
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 )
 
+// Attempt is the longest that an AWS service may take to answer one request. They answer
+// within milliseconds, so an attempt that takes longer is lost.
+const Attempt = 3 * time.Second
+
 // AWS is the SDK's configuration from Lambda's environment: AWS_REGION, the
 // role's credentials, and AWS_ENDPOINT_URL_<SERVICE> where it is set. It does in
 // a few lines what the SDK's config package does, without the 2 MB and 5 ms that
 // package costs a function. Lambda replaces the process before the credentials
 // in its environment expire, so they are never refreshed.
 //
-// One attempt takes at most 5 seconds and there are at most 3, so that a client
-// gives up before API Gateway does (30 s).
+// An attempt takes at most Attempt. Clients make three; that of DynamoDB makes as many as
+// the deadline of its caller has room for (package store).
 func AWS() aws.Config {
 	credentials := aws.Credentials{
 		AccessKeyID:     os.Getenv("AWS_ACCESS_KEY_ID"),
@@ -44,7 +48,7 @@ func AWS() aws.Config {
 
 func httpClient() *awshttp.BuildableClient {
 	return awshttp.NewBuildableClient().
-		WithTimeout(5 * time.Second).
+		WithTimeout(Attempt).
 		WithDialerOptions(func(d *net.Dialer) { d.Timeout = time.Second }).
 		WithTransportOptions(func(t *http.Transport) {
 			t.TLSHandshakeTimeout = 2 * time.Second

@@ -13,8 +13,8 @@ import (
 
 // Overlap is how much later than an event a reader may have read, that event may
 // still appear before it: the clocks of the functions that write differ, and a
-// write takes its time. A transaction is attempted for at most 5 s; Lambda's
-// clocks differ by far less than the rest.
+// write takes its time. The store attempts a transaction for at most 10 s; the rest
+// is for clocks, which on Lambda differ by far less.
 const Overlap = 20 * time.Second
 
 // mostSeen is how many events a cursor remembers, so that it fits into a query

@@ -17,6 +17,7 @@ import (
 	"github.com/awslabs/aws-lambda-go-api-proxy/httpadapter"
 
 	"github.com/krosai/telephony/shared/api"
+	"github.com/krosai/telephony/shared/deadline"
 	"github.com/krosai/telephony/shared/env"
 	"github.com/krosai/telephony/shared/obs"
 	"github.com/krosai/telephony/shared/oidc"
@@ -70,10 +71,12 @@ func newEdge(cfg config, db Records) (*api.Edge, error) {
 
 // Handler turns h into the handler of API Gateway events. It fails only for what
 // API Gateway never sends: a method that is none, a body that is not base64
-// although marked so.
+// although marked so. The context of h ends deadline.Margin before Lambda ends the function.
 func Handler(h http.Handler) lambda.Handler {
 	adapter := httpadapter.NewV2(restoreHeaders(h))
 	return lambda.NewHandler(func(ctx context.Context, event events.APIGatewayV2HTTPRequest) (events.APIGatewayV2HTTPResponse, error) {
+		ctx, cancel := deadline.Leave(ctx, deadline.Margin)
+		defer cancel()
 		ctx = api.WithRequestID(ctx, requestID(ctx, event))
 		ctx = context.WithValue(ctx, headersKey{}, event.Headers)
 		event.RawPath = plainPath(event)

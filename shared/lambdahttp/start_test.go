@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -20,8 +21,10 @@ import (
 	"github.com/krosai/telephony/functions/health"
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
+	"github.com/krosai/telephony/shared/env"
 	"github.com/krosai/telephony/shared/fault"
 	"github.com/krosai/telephony/shared/lambdahttp"
+	"github.com/krosai/telephony/shared/store"
 )
 
 // TestMain is the Lambda function itself when a test starts it as one.
@@ -31,6 +34,8 @@ func TestMain(m *testing.M) {
 		lambdahttp.Start(nil, &health.Endpoint{Version: "1.2.3"})
 	case "private":
 		lambdahttp.Start(noKeys{}, whoami{})
+	case "database":
+		lambdahttp.Start(store.Open(env.AWS(), store.Config{Keys: "keys"}, time.Now), whoami{})
 	default:
 		os.Exit(m.Run())
 	}
@@ -70,6 +75,42 @@ func start(t *testing.T, event string, environment map[string]string) string {
 		t.Fatal(err)
 	}
 	return string(out)
+}
+
+// TestDatabaseHangs: a function whose database takes requests and never answers says so before
+// Lambda ends it. A machine that is too busy may let a second pass, so it has three attempts.
+func TestDatabaseHangs(t *testing.T) {
+	t.Parallel()
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { silent.Close() })
+	text, err := account.NewKey("key_01JD8Z7N5R4T3V2W1X0YABCDEF", rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for attempt := 1; ; attempt++ {
+		f, err := lambda.Start(t.Context(), lambda.Config{Binary: os.Args[0], ARN: "arn:aws:lambda:eu-west-1:123456789012:function:start",
+			Timeout: 4 * time.Second, MemoryMB: 256, Environment: map[string]string{"START": "database", "CURSOR_KEY": "any",
+				"AWS_ENDPOINT_URL_DYNAMODB": "http://" + silent.Addr().String()}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, err := f.Invoke(t.Context(), []byte(get("/whoami", text)))
+		f.Stop()
+		if err == nil {
+			for _, want := range []string{`{"statusCode":503`, `"Retry-After":"2"`, `"Content-Type":"application/problem+json"`} {
+				if !strings.Contains(string(out), want) {
+					t.Errorf("got %s, which does not hold %s", out, want)
+				}
+			}
+			return
+		}
+		if attempt == 3 {
+			t.Fatal(err)
+		}
+	}
 }
 
 // get is the event of a GET request with a credential.

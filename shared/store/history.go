@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -116,25 +115,20 @@ func (db *DB) complete(ctx context.Context, calls []call.Call) error {
 // mostKeys is how many rows DynamoDB reads in one batch.
 const mostKeys = 100
 
-// batchGet reads rows and asks again for those that DynamoDB had no capacity for.
+// batchGet reads rows, at most mostKeys.
 func (db *DB) batchGet(ctx context.Context, ask map[string]types.KeysAndAttributes, read func(item) error) error {
-	for range 8 {
-		out, err := db.client.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{RequestItems: ask})
-		if err != nil {
-			return broken("read rows", err)
-		}
-		for _, rows := range out.Responses {
-			for _, row := range rows {
-				if err := read(row); err != nil {
-					return err
-				}
+	out, err := db.client.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{RequestItems: ask})
+	if err != nil {
+		return broken("read rows", err)
+	}
+	for _, rows := range out.Responses {
+		for _, row := range rows {
+			if err := read(row); err != nil {
+				return err
 			}
 		}
-		if ask = out.UnprocessedKeys; len(ask) == 0 {
-			return nil
-		}
 	}
-	return broken("read rows", errors.New("dynamodb left keys unprocessed"))
+	return nil
 }
 
 // bounds are the first and the last time of creation that belong to h.

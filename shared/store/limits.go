@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -118,21 +117,4 @@ func (db *DB) GiveBackConfiguration(ctx context.Context, userID string, at time.
 func (k limitKind) spent(now time.Time) error {
 	return &fault.Error{Kind: fault.Limited, Code: "RATE_LIMIT_EXCEEDED", RetryAfter: ends(now).Sub(now),
 		Detail: fmt.Sprintf("a user can make %d %s an hour", k.quota, k.what)}
-}
-
-// transact sends a transaction. Two transactions that meet at the same row, such
-// as a user's counter, make DynamoDB cancel one of them, which is sent again.
-// https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html
-func (db *DB) transact(ctx context.Context, writes ...types.TransactWriteItem) error {
-	for wait := 5 * time.Millisecond; ; wait *= 2 {
-		_, err := db.client.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: writes})
-		if !collided(err) || wait > time.Second {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(wait/2 + rand.N(wait)):
-		}
-	}
 }

@@ -7,8 +7,6 @@
 package store
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"sync/atomic"
@@ -18,8 +16,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/attributevalue"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
-
-	"github.com/krosai/telephony/shared/fault"
 )
 
 // Config names the tables. A function is told of those it uses.
@@ -45,7 +41,7 @@ type DB struct {
 
 // Open makes a DB. It does not touch the network.
 func Open(cfg aws.Config, tables Config, now func() time.Time) *DB {
-	return &DB{table: tables, now: now, client: dynamodb.NewFromConfig(cfg)}
+	return &DB{table: tables, now: now, client: dynamodb.NewFromConfig(cfg, retried)}
 }
 
 // item is a row as DynamoDB sees it.
@@ -106,61 +102,4 @@ func decode[T any](row item) (T, error) {
 		return record, fmt.Errorf("decode %T: %w", record, err)
 	}
 	return record, nil
-}
-
-// refused reports whether err says that a condition was not met, and gives the
-// row that did not meet it (nil when there is none).
-func refused(err error) (item, bool) {
-	if e, ok := errors.AsType[*types.ConditionalCheckFailedException](err); ok {
-		return e.Item, true
-	}
-	return nil, false
-}
-
-// refusedIn reports which items of a transaction did not meet their condition:
-// a row (empty if there was none) for each that failed, nil for the others.
-func refusedIn(err error) ([]item, bool) {
-	e, ok := errors.AsType[*types.TransactionCanceledException](err)
-	if !ok {
-		return nil, false
-	}
-	rows, found := make([]item, len(e.CancellationReasons)), false
-	for i, r := range e.CancellationReasons {
-		if aws.ToString(r.Code) != "ConditionalCheckFailed" {
-			continue
-		}
-		found, rows[i] = true, r.Item
-		if rows[i] == nil {
-			rows[i] = item{}
-		}
-	}
-	return rows, found
-}
-
-// collided reports whether a transaction was cancelled for nothing but another
-// that was at the same row: none of its conditions is known to fail.
-func collided(err error) bool {
-	e, ok := errors.AsType[*types.TransactionCanceledException](err)
-	if !ok {
-		return false
-	}
-	met := false
-	for _, r := range e.CancellationReasons {
-		switch aws.ToString(r.Code) {
-		case "ConditionalCheckFailed":
-			return false
-		case "TransactionConflict":
-			met = true
-		}
-	}
-	return met
-}
-
-// broken wraps a failure of DynamoDB itself: the caller may try again.
-func broken(op string, err error) error {
-	if err == nil || errors.Is(err, context.Canceled) {
-		return err
-	}
-	return &fault.Error{Kind: fault.Upstream, Code: "TELEPHONY_UNAVAILABLE", RetryAfter: 2 * time.Second,
-		Detail: "the platform's database is unavailable, try again shortly", Err: fmt.Errorf("%s: %w", op, err)}
 }

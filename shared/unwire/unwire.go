@@ -9,6 +9,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/krosai/telephony/shared/deadline"
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/number"
 )
@@ -42,13 +43,16 @@ const (
 	All   = "all"
 )
 
-// The lease outlives the longest request, and the work stops before the API
-// gives up at 30 s.
+// The lease outlives the longest request. The work ends saveTime before the deadline, so
+// that the record of it is written.
 const (
 	leaseTime = time.Minute
 	workTime  = 18 * time.Second
 	saveTime  = 5 * time.Second
 )
+
+// Longest is the time of a removal that takes as long as it may.
+const Longest = workTime + saveTime
 
 // Remove removes the Trunk, the Rule or All of a user's number and returns the
 // number as it is now, and which of dispatch_rule, inbound_trunk and
@@ -62,11 +66,13 @@ func (u *Unwirer) Remove(ctx context.Context, userID, id, what string) (after nu
 	if err != nil {
 		return n, nil, err
 	}
-	work, cancel := context.WithTimeout(ctx, workTime)
+	work, cancel := deadline.Leave(ctx, saveTime)
+	defer cancel()
+	work, cancel = context.WithTimeout(work, workTime)
 	defer cancel()
 	have, err := u.LiveKit.Wiring(work, n)
 	if err != nil {
-		save, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTime)
+		save, cancel := deadline.Finish(ctx, saveTime)
 		defer cancel()
 		return n, nil, errors.Join(err, u.Numbers.ReleaseNumber(save, n, owner))
 	}
@@ -77,7 +83,7 @@ func (u *Unwirer) Remove(ctx context.Context, userID, id, what string) (after nu
 		after.Fault = true
 	}
 	after.UpdatedAt = u.Now()
-	save, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTime)
+	save, cancel := deadline.Finish(ctx, saveTime)
 	defer cancel()
 	return after, removed, errors.Join(err, u.Numbers.SaveConfiguration(save, after, owner))
 }

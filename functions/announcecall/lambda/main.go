@@ -4,12 +4,11 @@ package main
 import (
 	"time"
 
-	"github.com/aws/aws-lambda-go/lambda"
-
 	"github.com/krosai/telephony/functions/announcecall"
 	"github.com/krosai/telephony/shared/announce"
 	"github.com/krosai/telephony/shared/env"
 	"github.com/krosai/telephony/shared/flow"
+	"github.com/krosai/telephony/shared/lambdatask"
 	"github.com/krosai/telephony/shared/store"
 )
 
@@ -22,5 +21,5 @@ func main() {
 	cfg, aws := env.Must[config](), env.AWS()
 	db := store.Open(aws, cfg.Tables, time.Now)
 	tell := &announce.Announcer{Webhooks: db, Flow: flow.Open(aws, cfg.Flows), Now: time.Now}
-	lambda.Start((&announcecall.Task{Stories: db, Announce: tell}).Run)
+	lambdatask.Start((&announcecall.Task{Stories: db, Announce: tell}).Run)
 }

@@ -5,10 +5,9 @@ import (
 	"os"
 	"time"
 
-	"github.com/aws/aws-lambda-go/lambda"
-
 	"github.com/krosai/telephony/functions/assignnumber"
 	"github.com/krosai/telephony/shared/env"
+	"github.com/krosai/telephony/shared/lambdatask"
 	"github.com/krosai/telephony/shared/obs"
 	"github.com/krosai/telephony/shared/store"
 )
@@ -20,5 +19,5 @@ type config struct {
 func main() {
 	cfg, aws := env.Must[config](), env.AWS()
 	task := &assignnumber.Task{Requests: store.Open(aws, cfg.Tables, time.Now), Log: obs.Logger(os.Stdout, os.Getenv("LOG_LEVEL"))}
-	lambda.Start(task.Run)
+	lambdatask.Start(task.Run)
 }

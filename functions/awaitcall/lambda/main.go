@@ -5,12 +5,11 @@ import (
 	"os"
 	"time"
 
-	"github.com/aws/aws-lambda-go/lambda"
-
 	"github.com/krosai/telephony/functions/awaitcall"
 	"github.com/krosai/telephony/shared/announce"
 	"github.com/krosai/telephony/shared/env"
 	"github.com/krosai/telephony/shared/flow"
+	"github.com/krosai/telephony/shared/lambdatask"
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/obs"
 	"github.com/krosai/telephony/shared/settle"
@@ -30,5 +29,5 @@ func main() {
 	end := &settle.Settler{Calls: db, Rooms: lk, Flow: flows, Now: time.Now}
 	tell := &announce.Announcer{Webhooks: db, Flow: flows, Now: time.Now}
 	task := &awaitcall.Task{Calls: db, Settle: end, Announce: tell, Now: time.Now, Log: obs.Logger(os.Stdout, os.Getenv("LOG_LEVEL"))}
-	lambda.Start(task.Run)
+	lambdatask.Start(task.Run)
 }

@@ -4,11 +4,10 @@ package main
 import (
 	"time"
 
-	"github.com/aws/aws-lambda-go/lambda"
-
 	"github.com/krosai/telephony/functions/awaitrequest"
 	"github.com/krosai/telephony/shared/env"
 	"github.com/krosai/telephony/shared/flow"
+	"github.com/krosai/telephony/shared/lambdatask"
 	"github.com/krosai/telephony/shared/store"
 )
 
@@ -21,5 +20,5 @@ func main() {
 	cfg, aws := env.Must[config](), env.AWS()
 	db := store.Open(aws, cfg.Tables, time.Now)
 	task := &awaitrequest.Task{Requests: db, Flow: flow.Open(aws, cfg.Flows)}
-	lambda.Start(task.Run)
+	lambdatask.Start(task.Run)
 }

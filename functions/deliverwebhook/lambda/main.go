@@ -5,10 +5,9 @@ import (
 	"os"
 	"time"
 
-	"github.com/aws/aws-lambda-go/lambda"
-
 	"github.com/krosai/telephony/functions/deliverwebhook"
 	"github.com/krosai/telephony/shared/env"
+	"github.com/krosai/telephony/shared/lambdatask"
 	"github.com/krosai/telephony/shared/obs"
 	"github.com/krosai/telephony/shared/store"
 )
@@ -21,5 +20,5 @@ func main() {
 	cfg, aws := env.Must[config](), env.AWS()
 	task := &deliverwebhook.Task{Webhooks: store.Open(aws, cfg.Tables, time.Now), Client: deliverwebhook.NewClient(nil, false), Now: time.Now,
 		Log: obs.Logger(os.Stdout, os.Getenv("LOG_LEVEL"))}
-	lambda.Start(task.Run)
+	lambdatask.Start(task.Run)
 }

@@ -5,11 +5,10 @@ import (
 	"os"
 	"time"
 
-	"github.com/aws/aws-lambda-go/lambda"
-
 	"github.com/krosai/telephony/functions/dialcall"
 	"github.com/krosai/telephony/shared/env"
 	"github.com/krosai/telephony/shared/flow"
+	"github.com/krosai/telephony/shared/lambdatask"
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/obs"
 	"github.com/krosai/telephony/shared/settle"
@@ -28,5 +27,5 @@ func main() {
 	end := &settle.Settler{Calls: db, Rooms: lk, Flow: flow.Open(aws, cfg.Flows), Now: time.Now}
 	task := &dialcall.Task{Calls: db, Phone: lk, Settle: end, Now: time.Now,
 		Log: obs.Logger(os.Stdout, os.Getenv("LOG_LEVEL"))}
-	lambda.Start(task.Run)
+	lambdatask.Start(task.Run)
 }

@@ -4,11 +4,10 @@ package main
 import (
 	"time"
 
-	"github.com/aws/aws-lambda-go/lambda"
-
 	"github.com/krosai/telephony/functions/settlecall"
 	"github.com/krosai/telephony/shared/env"
 	"github.com/krosai/telephony/shared/flow"
+	"github.com/krosai/telephony/shared/lambdatask"
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/settle"
 	"github.com/krosai/telephony/shared/store"
@@ -25,5 +24,5 @@ func main() {
 	db, lk := store.Open(aws, cfg.Tables, time.Now), livekit.Open(cfg.LiveKit)
 	end := &settle.Settler{Calls: db, Rooms: lk, Flow: flow.Open(aws, cfg.Flows), Now: time.Now}
 	task := &settlecall.Task{Settle: end, Now: time.Now}
-	lambda.Start(task.Run)
+	lambdatask.Start(task.Run)
 }

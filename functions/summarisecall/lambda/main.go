@@ -5,10 +5,9 @@ import (
 	"os"
 	"time"
 
-	"github.com/aws/aws-lambda-go/lambda"
-
 	"github.com/krosai/telephony/functions/summarisecall"
 	"github.com/krosai/telephony/shared/env"
+	"github.com/krosai/telephony/shared/lambdatask"
 	"github.com/krosai/telephony/shared/obs"
 	"github.com/krosai/telephony/shared/store"
 	"github.com/krosai/telephony/shared/summary"
@@ -23,5 +22,5 @@ func main() {
 	cfg, aws := env.Must[config](), env.AWS()
 	task := &summarisecall.Task{Stories: store.Open(aws, cfg.Tables, time.Now), Summarizer: summary.Open(aws, cfg.Summary), Now: time.Now,
 		Log: obs.Logger(os.Stdout, os.Getenv("LOG_LEVEL"))}
-	lambda.Start(task.Run)
+	lambdatask.Start(task.Run)
 }

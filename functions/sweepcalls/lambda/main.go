@@ -5,12 +5,11 @@ import (
 	"os"
 	"time"
 
-	"github.com/aws/aws-lambda-go/lambda"
-
 	"github.com/krosai/telephony/functions/sweepcalls"
 	"github.com/krosai/telephony/shared/env"
 	"github.com/krosai/telephony/shared/flow"
 	"github.com/krosai/telephony/shared/inbound"
+	"github.com/krosai/telephony/shared/lambdatask"
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/obs"
 	"github.com/krosai/telephony/shared/settle"
@@ -30,5 +29,5 @@ func main() {
 	task := &sweepcalls.Task{Calls: db, Rooms: lk, Flow: flows, Now: time.Now, Log: obs.Logger(os.Stdout, os.Getenv("LOG_LEVEL")),
 		Inbound: &inbound.Adopter{Numbers: db, Calls: db, Flow: flows},
 		Settle:  &settle.Settler{Calls: db, Rooms: lk, Flow: flows, Now: time.Now}}
-	lambda.Start(task.Run)
+	lambdatask.Start(task.Run)
 }

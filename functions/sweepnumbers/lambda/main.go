@@ -5,11 +5,10 @@ import (
 	"os"
 	"time"
 
-	"github.com/aws/aws-lambda-go/lambda"
-
 	"github.com/krosai/telephony/functions/sweepnumbers"
 	"github.com/krosai/telephony/shared/env"
 	"github.com/krosai/telephony/shared/flow"
+	"github.com/krosai/telephony/shared/lambdatask"
 	"github.com/krosai/telephony/shared/obs"
 	"github.com/krosai/telephony/shared/store"
 )
@@ -24,5 +23,5 @@ func main() {
 	db := store.Open(aws, cfg.Tables, time.Now)
 	task := &sweepnumbers.Task{Requests: db, Numbers: db, Flow: flow.Open(aws, cfg.Flows), Now: time.Now,
 		Log: obs.Logger(os.Stdout, os.Getenv("LOG_LEVEL"))}
-	lambda.Start(task.Run)
+	lambdatask.Start(task.Run)
 }

@@ -1,0 +1,28 @@
+package lambdatask_test
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/krosai/telephony/shared/deadline"
+	"github.com/krosai/telephony/shared/lambdatask"
+)
+
+// TestDeadline: a task that waits as long as it may has time left to fail.
+func TestDeadline(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		task := lambdatask.Handler(func(ctx context.Context, in string) (string, error) {
+			<-ctx.Done()
+			return "", ctx.Err()
+		})
+		ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
+		defer cancel()
+		_, err := task.Invoke(ctx, []byte(`"go"`))
+		if end, _ := ctx.Deadline(); err == nil || time.Until(end) != deadline.Margin {
+			t.Errorf("%s before its deadline: %v", time.Until(end), err)
+		}
+	})
+}
