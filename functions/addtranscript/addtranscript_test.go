@@ -20,7 +20,6 @@ import (
 	"github.com/krosai/telephony/shared/calltoken"
 	"github.com/krosai/telephony/shared/lambdahttp"
 	"github.com/krosai/telephony/shared/secret"
-	"github.com/krosai/telephony/shared/store"
 	"github.com/krosai/telephony/shared/store/storetest"
 )
 
@@ -48,7 +47,7 @@ func newBench(t *testing.T) *bench {
 	b := &bench{T: t, db: storetest.Open(t, nil), now: t0}
 	for _, id := range []string{id, another} {
 		c := call.Call{ID: id, UserID: "ada", Country: "US", Status: call.Initiated, CreatedAt: t0}
-		if _, _, _, err := b.db.CreateCall(t.Context(), c, store.Permit{Home: "US"}, store.Once{}); err != nil {
+		if err := b.db.Place(t.Context(), c); err != nil {
 			t.Fatal(err)
 		}
 	}

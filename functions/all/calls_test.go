@@ -24,7 +24,6 @@ import (
 	"github.com/krosai/telephony/shared/livekit/livekittest"
 	"github.com/krosai/telephony/shared/secret"
 	"github.com/krosai/telephony/shared/settle"
-	"github.com/krosai/telephony/shared/store"
 	"github.com/krosai/telephony/shared/store/storetest"
 	"github.com/krosai/telephony/shared/summary"
 )
@@ -112,7 +111,7 @@ func (w *world) place() {
 	c := call.Call{ID: w.id, UserID: "ada", Direction: call.Outbound, PhoneNumber: "+14155550100", FromNumber: "+2348012345678",
 		RoomName: w.id, TrunkID: "ST_1", AgentName: "a", Country: "US", RingingTimeout: 5, MaxDuration: 60,
 		Status: call.Initiated, CreatedAt: time.Now().UTC().Truncate(time.Millisecond)}
-	if _, _, _, err := w.db.CreateCall(w.t.Context(), c, store.Permit{Home: "US"}, store.Once{}); err != nil {
+	if err := w.db.Place(w.t.Context(), c); err != nil {
 		w.t.Fatal(err)
 	}
 	if err := w.deps.Flow.StartCall(w.t.Context(), w.id); err != nil {
@@ -160,7 +159,19 @@ func (w *world) sweep() sweepcalls.Report {
 }
 
 func ended(c call.Call) bool { return c.Status.Ended() }
-func up(c call.Call) bool    { return c.Status == call.InProgress && c.TaskToken != "" }
+
+// up reports whether somebody talks on the call and its workflow waits for the end.
+func (w *world) up(c call.Call) bool {
+	w.t.Helper()
+	if c.Status != call.InProgress {
+		return false
+	}
+	token, err := w.db.EndToken(w.t.Context(), c.ID)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return token != ""
+}
 
 // TestOneFaultAtEachRequest fails each request to LiveKit in turn, in each way,
 // before and after its effect. Whatever happens the phone is dialled at most
@@ -174,8 +185,8 @@ func TestOneFaultAtEachRequest(t *testing.T) {
 				w := newWorld(t)
 				w.livekit.FailAt(n, f)
 				w.place()
-				c := w.until(func(c call.Call) bool { return up(c) || ended(c) })
-				if up(c) {
+				c := w.until(func(c call.Call) bool { return ended(c) || w.up(c) })
+				if w.up(c) {
 					w.livekit.Leave(w.id, call.CalleeIdentity)
 					w.deps.Now = func() time.Time { return time.Now().Add(time.Minute / 2) }
 					for range 2 { // the fault may hit the first
@@ -205,7 +216,7 @@ func TestACrashedDialIsNotRepeated(t *testing.T) {
 	w := newWorld(t)
 	w.crash["dialcall"] = 1
 	w.place()
-	w.until(up)
+	w.until(w.up)
 	if n := w.dials.Load(); n != 1 {
 		t.Errorf("dialled %d times", n)
 	}
@@ -220,7 +231,7 @@ func TestOrdinaryCallAsksLittleOfLiveKit(t *testing.T) {
 		return w.answer(q)
 	}
 	w.place()
-	w.until(up)
+	w.until(w.up)
 	time.Sleep(100 * time.Millisecond)
 	w.livekit.Leave(w.id, call.CalleeIdentity)
 	c, err := w.db.Call(t.Context(), w.id)
@@ -243,7 +254,7 @@ func TestSweepLeavesLiveCallsAlone(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.place()
-	w.until(up)
+	w.until(w.up)
 	w.deps.Now = func() time.Time { return time.Now().Add(30 * time.Second) }
 	if r := w.sweep(); r.Active != 1 || r.Ended != 0 || r.Orphans != 0 {
 		t.Errorf("%+v", r)
@@ -271,7 +282,7 @@ func TestSweepEndsWhatIsOverdue(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.place()
-	w.until(up)
+	w.until(w.up)
 	w.livekit.Fail("ListParticipants", livekittest.ErrorBefore)
 	w.livekit.Fail("DeleteRoom", livekittest.ErrorBefore)
 	w.livekit.Fail("ListRooms", livekittest.ErrorBefore)
@@ -291,7 +302,7 @@ func TestSweepStartsForgottenCalls(t *testing.T) {
 	w := newWorld(t)
 	c := call.Call{ID: w.id, UserID: "ada", RoomName: w.id, TrunkID: "ST_1", PhoneNumber: "+14155550100", FromNumber: "+2348012345678",
 		Country: "US", RingingTimeout: 5, MaxDuration: 60, Status: call.Initiated, CreatedAt: time.Now().Add(-time.Minute)}
-	if _, _, _, err := w.db.CreateCall(t.Context(), c, store.Permit{Home: "US"}, store.Once{}); err != nil {
+	if err := w.db.Place(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
 	if r := w.sweep(); r.Started != 1 {

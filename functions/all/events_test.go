@@ -35,7 +35,6 @@ import (
 	"github.com/krosai/telephony/shared/number"
 	"github.com/krosai/telephony/shared/request"
 	"github.com/krosai/telephony/shared/secret"
-	"github.com/krosai/telephony/shared/store"
 	"github.com/krosai/telephony/shared/summary"
 	"github.com/krosai/telephony/shared/webhook"
 	"github.com/krosai/telephony/shared/webhook/webhooktest"
@@ -218,8 +217,7 @@ func (s *stage) call(status call.Status, ago time.Duration) call.Call {
 	if status == call.InProgress {
 		c.DialedAt, c.AnsweredAt = placed.Add(time.Second), placed.Add(10*time.Second)
 	}
-	_, _, _, err := s.CreateCall(s.Context(), c, store.Permit{Home: "US"}, store.Once{})
-	s.Must(err)
+	s.Must(s.Place(s.Context(), c))
 	s.livekit.Join(sampleCall, &lk.ParticipantInfo{Identity: "agent", Kind: lk.ParticipantInfo_AGENT, State: lk.ParticipantInfo_ACTIVE})
 	return c
 }
@@ -252,7 +250,9 @@ func (s *stage) hangUp() {
 }
 
 func (s *stage) sumUp() {
-	_, err := s.SaveSummary(s.Context(), sampleCall, call.Summary{Status: call.SummaryReady, Text: "The order arrives tomorrow.", Model: "sample", CreatedAt: sampleTime})
+	c, err := s.DB.Call(s.Context(), sampleCall)
+	s.Must(err)
+	_, err = s.SaveSummary(s.Context(), c, call.Summary{Status: call.SummaryReady, Text: "The order arrives tomorrow.", Model: "sample", CreatedAt: sampleTime})
 	s.Must(err)
 }
 

@@ -24,7 +24,6 @@ import (
 	"github.com/krosai/telephony/emulator/template"
 	"github.com/krosai/telephony/functions/summarisecall"
 	"github.com/krosai/telephony/shared/call"
-	"github.com/krosai/telephony/shared/store"
 	"github.com/krosai/telephony/shared/store/storetest"
 	"github.com/krosai/telephony/shared/summary"
 )
@@ -119,7 +118,7 @@ func (a *aftermath) record(answered bool) {
 		c.Status, c.AnsweredAt = call.InProgress, now.Add(-30*time.Second)
 		end = call.End{Status: call.Completed, Cause: call.CalleeHangup, SIPStatus: 200, At: now}
 	}
-	_, _, _, err := a.db.CreateCall(a.Context(), c, store.Permit{Home: "US"}, store.Once{})
+	err := a.db.Place(a.Context(), c)
 	a.must(err)
 	_, err = a.db.EndCall(a.Context(), c, end)
 	a.must(err)

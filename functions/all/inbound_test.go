@@ -66,7 +66,7 @@ func TestOrdinaryInboundCallAsksLittleOfLiveKit(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.ring(1500 * time.Millisecond)
-	w.until(up)
+	w.until(w.up)
 	time.Sleep(100 * time.Millisecond)
 	w.leave()
 	if c := w.until(ended); c.Cause != call.CalleeHangup {
@@ -90,7 +90,7 @@ func TestOneFaultOfAnInboundCall(t *testing.T) {
 				w.livekit.FailAt(n, f)
 				w.crash["preparecall"] = n % 2
 				w.ring(600 * time.Millisecond)
-				c := w.until(up)
+				c := w.until(w.up)
 				if room := w.livekit.Room(c.RoomName); room == nil || room.Metadata == "" {
 					t.Error("the agent was told nothing")
 				}
@@ -110,7 +110,7 @@ func TestInboundCallOutlivesItsPreparation(t *testing.T) {
 	w := newWorld(t)
 	w.crash["preparecall"] = 3
 	w.ring(600 * time.Millisecond)
-	w.until(up)
+	w.until(w.up)
 	w.leave()
 	if c := w.until(ended); c.Status != call.Completed || c.Cause != call.CalleeHangup {
 		t.Errorf("%s %s", c.Status, c.Cause)

@@ -26,7 +26,6 @@ import (
 	"github.com/krosai/telephony/shared/number"
 	"github.com/krosai/telephony/shared/request"
 	"github.com/krosai/telephony/shared/secret"
-	"github.com/krosai/telephony/shared/store"
 	"github.com/krosai/telephony/shared/webhook"
 )
 
@@ -145,10 +144,10 @@ func (m *matrix) number(user string) string {
 func (m *matrix) call(user string) string {
 	m.Helper()
 	id := "call_" + ulid.Make().String()
-	_, _, _, err := m.DB.CreateCall(m.Context(), call.Call{ID: id, UserID: user, Direction: call.Outbound, PhoneNumber: "+14155550100",
+	m.made++
+	m.Must(m.Place(m.Context(), call.Call{ID: id, UserID: user, Direction: call.Outbound, PhoneNumber: fmt.Sprintf("+1415555%04d", m.made),
 		FromNumber: "+2348012345678", NumberID: m.number(user), RoomName: id, Country: "US", MaxDuration: 600, Status: call.InProgress,
-		CreatedAt: time.Now(), AnsweredAt: time.Now()}, store.Permit{Home: "US"}, store.Once{})
-	m.Must(err)
+		CreatedAt: time.Now(), AnsweredAt: time.Now()}))
 	m.livekit.Join(id, &lk.ParticipantInfo{Identity: call.CalleeIdentity, Kind: lk.ParticipantInfo_SIP, Attributes: map[string]string{"sip.callStatus": "active"}})
 	return id
 }

@@ -100,8 +100,8 @@ func TestWithoutARight(t *testing.T) {
 		"write a call": {"createcall", "dynamodb:PutItem", func(s *stage) {
 			calls, _, err := s.CallsOf(s.Context(), sampleUser, store.History{}, 10, "")
 			_, may, permitErr := s.CallPermit(s.Context(), sampleUser, "")
-			if len(calls) > 0 || may.Calls.Used != 0 || err != nil || permitErr != nil {
-				s.Errorf("%d calls, %d counted, %v, %v", len(calls), may.Calls.Used, err, permitErr)
+			if hour := may.Hour(); len(calls) > 0 || hour.Quota == 0 || hour.Used != 0 || err != nil || permitErr != nil {
+				s.Errorf("%d calls, %d counted, %v, %v", len(calls), may.Hour().Used, err, permitErr)
 			}
 		}},
 		"start its workflow": {"createcall", "states:StartExecution", func(s *stage) {

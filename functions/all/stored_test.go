@@ -19,7 +19,6 @@ import (
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api/apitest"
 	"github.com/krosai/telephony/shared/call"
-	"github.com/krosai/telephony/shared/store"
 	"github.com/krosai/telephony/shared/store/storetest"
 )
 
@@ -94,7 +93,7 @@ func (p *past) one() (record, day storetest.Row) {
 		RoomName: "call_1", TrunkID: "ST_1", AgentName: "support-agent", Country: "US", SystemPrompt: strings.Repeat("You confirm deliveries. ", 20),
 		WelcomeMessage: "Hello, this is Ada from Acme.", Metadata: map[string]string{"order": "A-1001"}, RingingTimeout: 30, MaxDuration: 600,
 		Status: call.Initiated, CreatedAt: today}
-	_, _, _, err := p.CreateCall(p.Context(), c, store.Permit{Home: "US"}, store.Once{})
+	err := p.Place(p.Context(), c)
 	p.Must(err)
 	c, err = p.Advance(p.Context(), c.ID, call.InProgress, today.Add(5*time.Second))
 	p.Must(err)

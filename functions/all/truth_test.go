@@ -30,7 +30,6 @@ import (
 	"github.com/krosai/telephony/shared/flow"
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/settle"
-	"github.com/krosai/telephony/shared/store"
 )
 
 // exchange is a LiveKit with one call in it, as its recordings show it: who is in
@@ -309,7 +308,7 @@ func run(t *testing.T, x *exchange, dead string, phase time.Duration) call.Call 
 	c := call.Call{ID: theCall, UserID: "ada", Direction: call.Outbound, PhoneNumber: "+14155550100", FromNumber: "+2348012345678",
 		RoomName: theCall, TrunkID: "ST_1", AgentName: "a", Country: "US", RingingTimeout: 30, MaxDuration: 300,
 		Status: call.Initiated, CreatedAt: time.Now().UTC()}
-	if _, _, _, err := db.CreateCall(t.Context(), c, store.Permit{Home: "US"}, store.Once{}); err != nil {
+	if err := db.Place(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
 	if err := flows.StartCall(t.Context(), c.ID); err != nil {

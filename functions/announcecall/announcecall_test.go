@@ -14,7 +14,6 @@ import (
 	"github.com/krosai/telephony/shared/call"
 	"github.com/krosai/telephony/shared/fault"
 	"github.com/krosai/telephony/shared/secret"
-	"github.com/krosai/telephony/shared/store"
 	"github.com/krosai/telephony/shared/webhook"
 )
 
@@ -38,8 +37,7 @@ func open(t *testing.T) *bench {
 	b.Must(b.AddEndpoint(t.Context(), webhook.Endpoint{ID: endpointID, UserID: "ada", URL: "https://hooks.acme.co/", Secret: secret.New("whsec_c2VjcmV0"), CreatedAt: t0,
 		Events: []string{webhook.CallAnswered, webhook.CallEnded, webhook.CallSummaryReady}}))
 	c := call.Call{ID: id, UserID: "ada", RoomName: id, Country: "US", Status: call.Initiated, CreatedAt: t0, RingingTimeout: 30, MaxDuration: 600}
-	_, _, _, err := b.CreateCall(t.Context(), c, store.Permit{Home: "US"}, store.Once{})
-	b.Must(err)
+	b.Must(b.Place(t.Context(), c))
 	return b
 }
 
@@ -56,7 +54,9 @@ func (b *bench) end() {
 }
 
 func (b *bench) summarise() {
-	_, err := b.SaveSummary(b.Context(), id, call.Summary{Status: call.SummaryReady, Text: "All is well.", Model: "m", CreatedAt: t0.Add(3 * time.Second)})
+	c, err := b.DB.Call(b.Context(), id)
+	b.Must(err)
+	_, err = b.SaveSummary(b.Context(), c, call.Summary{Status: call.SummaryReady, Text: "All is well.", Model: "m", CreatedAt: t0.Add(3 * time.Second)})
 	b.Must(err)
 }
 

@@ -12,7 +12,6 @@ import (
 	"github.com/krosai/telephony/shared/call"
 	"github.com/krosai/telephony/shared/fault"
 	"github.com/krosai/telephony/shared/settle"
-	"github.com/krosai/telephony/shared/store"
 	"github.com/krosai/telephony/shared/store/storetest"
 )
 
@@ -58,7 +57,7 @@ func answered(t *testing.T, db *storetest.Database) call.Call {
 	t.Helper()
 	c := call.Call{ID: id, UserID: "ada", RoomName: id, Country: "US", Status: call.Initiated, CreatedAt: t0,
 		RingingTimeout: 30, MaxDuration: 600}
-	if _, _, _, err := db.CreateCall(t.Context(), c, store.Permit{Home: "US"}, store.Once{}); err != nil {
+	if err := db.Place(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
 	c, err := db.Advance(t.Context(), id, call.InProgress, t0.Add(time.Minute))
@@ -85,7 +84,7 @@ func TestRun(t *testing.T) {
 		{name: "on the line", room: room{Room: up}, kept: "token", want: "in_progress ", said: []call.Status{call.InProgress}},
 		{name: "on the line, the database's answer is lost", room: room{Room: up}, lost: 1, kept: "token", want: "in_progress ", said: []call.Status{call.InProgress}},
 		{name: "on the line, the webhooks are down", room: room{Room: up}, kept: "token", want: "in_progress ", down: fault.Unavailable("the webhook workflow", nil), said: []call.Status{call.InProgress}},
-		{name: "ended already", room: room{Room: up}, ended: true, told: tokens{"token"}, want: "completed agent_hangup"},
+		{name: "ended already", room: room{Room: up}, ended: true, kept: "token", told: tokens{"token"}, want: "completed agent_hangup"},
 		{name: "the phone has left", room: room{Room: call.Room{Agent: true}}, kept: "token", told: tokens{"token"}, want: "completed callee_hangup", said: []call.Status{call.Completed}},
 		{name: "the phone hangs up and lingers", room: room{Room: call.Room{Callee: &call.Phone{Status: "hangup"}}}, kept: "token", told: tokens{"token"}, want: "completed callee_hangup", said: []call.Status{call.Completed}},
 		{name: "nobody is there, and who left is for others to say", kept: "token", want: "in_progress ", said: []call.Status{call.InProgress}},
@@ -112,8 +111,9 @@ func TestRun(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := string(c.Status) + " " + string(c.Cause); got != tt.want || c.TaskToken != tt.kept {
-				t.Errorf("%q with token %q, want %q with %q", got, c.TaskToken, tt.want, tt.kept)
+			kept, err := db.EndToken(t.Context(), id)
+			if got := string(c.Status) + " " + string(c.Cause); err != nil || got != tt.want || kept != tt.kept {
+				t.Errorf("%q with token %q, %v; want %q with %q", got, kept, err, tt.want, tt.kept)
 			}
 			if deleted := tt.room.deleted == 1; deleted != (c.Status.Ended() && !tt.ended) {
 				t.Errorf("room deleted: %t", deleted)

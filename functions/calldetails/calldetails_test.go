@@ -18,7 +18,6 @@ import (
 	"github.com/krosai/telephony/shared/api/apitest"
 	"github.com/krosai/telephony/shared/call"
 	"github.com/krosai/telephony/shared/lambdahttp"
-	"github.com/krosai/telephony/shared/store"
 	"github.com/krosai/telephony/shared/store/storetest"
 )
 
@@ -43,7 +42,7 @@ func newHandler(t *testing.T, scopes ...string) (*storetest.Database, http.Handl
 
 func create(t *testing.T, db *storetest.Database, c call.Call) {
 	t.Helper()
-	if _, _, _, err := db.CreateCall(t.Context(), c, store.Permit{Home: c.Country}, store.Once{}); err != nil {
+	if err := db.Place(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -83,8 +82,11 @@ func TestAnEndedCall(t *testing.T) {
 		SystemPrompt: "You confirm deliveries.", WelcomeMessage: "Hello <Ada> & all.", Voice: &call.Voice{Language: "en-NG", Speed: 1.5},
 		Metadata: map[string]string{"order": "A-1001"}, DTMF: "ww42#", RingingTimeout: 30, MaxDuration: 600, Status: call.Initiated,
 		CreatedAt: t0.Add(123456 * time.Microsecond)})
-	for i, s := range []call.Status{call.Dialing, call.Ringing, call.InProgress} {
-		if _, err := db.Advance(t.Context(), id, s, t0.Add(time.Duration(i+1)*time.Second)); err != nil {
+	if _, mine, err := db.ClaimDial(t.Context(), id, "owner", t0.Add(time.Second)); err != nil || !mine {
+		t.Fatalf("may dial: %t, %v", mine, err)
+	}
+	for i, s := range []call.Status{call.Ringing, call.InProgress} {
+		if _, err := db.Advance(t.Context(), id, s, t0.Add(time.Duration(i+2)*time.Second)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -166,7 +168,11 @@ func TestTransfer(t *testing.T) {
 		{call.TransferCompleted, 200, `"status":"completed","sip_status_code":200,"at":"2026-11-22T09:30:02.000Z"},"timeline":[`},
 	} {
 		transfer := call.Transfer{ID: "tr_" + string(tt.status), To: "+14155550111", Status: call.TransferPending, At: t0.Add(time.Second)}
-		if _, err := db.BeginTransfer(t.Context(), "ada", id, transfer); err != nil {
+		c, err := db.Call(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := db.Transfer(t.Context(), c, transfer); err != nil {
 			t.Fatal(err)
 		}
 		head := `"transfer":{"transfer_id":"tr_` + string(tt.status) + `","phone_number":"+14155550111",`

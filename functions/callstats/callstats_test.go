@@ -11,7 +11,6 @@ import (
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api/apitest"
 	"github.com/krosai/telephony/shared/call"
-	"github.com/krosai/telephony/shared/store"
 )
 
 var now = time.Date(2026, 11, 22, 9, 30, 0, 123e6, time.UTC)
@@ -32,7 +31,7 @@ func add(b *apitest.Bench, days int, country string, end call.Status, talk int) 
 	at := now.AddDate(0, 0, -days)
 	c := call.Call{ID: fmt.Sprintf("call_%d_%s_%s_%d", days, country, end, talk), UserID: "ada", Direction: call.Outbound, Country: country,
 		PhoneNumber: "+14155550100", FromNumber: "+2348012345678", Status: call.Initiated, CreatedAt: at}
-	_, _, _, err := b.CreateCall(b.Context(), c, store.Permit{Home: country}, store.Once{})
+	err := b.Place(b.Context(), c)
 	b.Must(err)
 	if end == "" {
 		return

@@ -115,7 +115,10 @@ func (e *Endpoint) create(ctx context.Context, in *Input) (*Output, error) {
 	}
 	made, replayed, hour, err := e.record(ctx, c, may, once)
 	api.SetLimit(ctx, hour)
-	if err != nil {
+	switch {
+	case fault.Is(err, fault.Forbidden):
+		return e.earlier(ctx, user, once, err)
+	case err != nil:
 		return nil, err
 	}
 	if made.Status == call.Initiated {

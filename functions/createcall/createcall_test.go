@@ -201,12 +201,12 @@ func TestSampleEvent(t *testing.T) {
 	if d := cmp.Diff([]string{"AWSStepFunctions.StartExecution " + id + ` {"call_id":"` + id + `"}`}, b.workflows.started); d != "" {
 		t.Errorf("executions (-want +got):\n%s", d)
 	}
-	c, err := b.db.Call(t.Context(), id)
+	c, err := b.db.CallWithDetails(t.Context(), id)
 	b.must(err)
 	wantCall := call.Call{ID: id, UserID: "ada", Direction: call.Outbound, PhoneNumber: "+14155550100", FromNumber: lagos,
 		NumberID: "pn_3K31FNKK5S011QQF6GKTRG4CAC", RoomName: id, TrunkID: "ST_" + lagos, AgentName: "support-agent", Country: "US",
 		SystemPrompt: "You confirm deliveries.", WelcomeMessage: "Hello, this is Ada from Acme.", Voice: &call.Voice{Language: "en-NG", Speed: 1},
-		Metadata: map[string]string{"order": "A-1001"}, DTMF: "ww42#", RingingTimeout: 30, MaxDuration: 600, Status: call.Initiated,
+		Metadata: map[string]string{"order": "A-1001"}, HasMetadata: true, DTMF: "ww42#", RingingTimeout: 30, MaxDuration: 600, Status: call.Initiated,
 		CreatedAt: now.Truncate(time.Millisecond)}
 	if d := cmp.Diff(wantCall, c); d != "" {
 		t.Errorf("record (-want +got):\n%s", d)
@@ -404,10 +404,12 @@ func TestHourIsTold(t *testing.T) {
 		step("until four are going", good, 201, fmt.Sprint(97-i))
 	}
 	step("a sixth at a time", good, 429, "95")
-	b.must(b.db.PutPolicy(t.Context(), "ada", account.Policy{AllowedCountries: []string{"US"}, CallsEnabled: true, MaxConcurrentCalls: 1000}))
-	for b.send(good).StatusCode == 201 {
+	b.must(b.db.PutPolicy(t.Context(), "ada", account.Policy{AllowedCountries: []string{"US"}, CallsEnabled: true,
+		MaxConcurrentCalls: 1000, MinutesPerDay: 10_000}))
+	other := func(i int) string { return fmt.Sprintf(`{"phone_number":"+1415555%04d"}`, i) }
+	for i := 0; b.send(other(i)).StatusCode == 201; i++ {
 	}
-	step("a hundred and first", good, 429, "0")
+	step("a hundred and first", other(9999), 429, "0")
 	if n := len(b.active()); n != 100 {
 		t.Errorf("%d calls going, want 100", n)
 	}
@@ -549,22 +551,25 @@ func TestWorkflowStartedButItsAnswerWasLost(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		name   string
-		begun  bool // the workflow's first task ran before the answer was given up
+		dialed bool // the workflow has claimed the dial before the answer was given up
 		status int
 	}{
-		{"and has begun: the call is placed", true, http.StatusCreated},
-		{"and has not begun: the call has ended", false, http.StatusServiceUnavailable},
+		{"and has dialed: the call is placed", true, http.StatusCreated},
+		{"and has not dialed: the call has ended", false, http.StatusServiceUnavailable},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) { // the SDK waits before it asks again
 				b := newBench(t)
 				b.workflows.lost = true
-				if tt.begun {
+				if tt.dialed {
 					b.workflows.onStart = func() {
 						for _, id := range b.active() {
-							_, err := b.db.Advance(t.Context(), id, call.Dialing, now)
+							_, mine, err := b.db.ClaimDial(t.Context(), id, "owner", now)
 							b.must(err)
+							if !mine {
+								t.Errorf("may not dial %s", id)
+							}
 						}
 					}
 				}
@@ -572,9 +577,9 @@ func TestWorkflowStartedButItsAnswerWasLost(t *testing.T) {
 				if r.StatusCode != tt.status {
 					t.Errorf("%+v", r)
 				}
-				// What the workflow does next.
+				// What the workflow does next; its own claim may be repeated.
 				id := strings.Fields(b.workflows.started[0])[1]
-				if _, mine, err := b.db.ClaimDial(t.Context(), id, "owner", now); err != nil || mine != tt.begun {
+				if _, mine, err := b.db.ClaimDial(t.Context(), id, "owner", now); err != nil || mine != tt.dialed {
 					t.Errorf("may dial: %t, %v", mine, err)
 				}
 			})

@@ -15,7 +15,6 @@ import (
 	"github.com/krosai/telephony/shared/call"
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/settle"
-	"github.com/krosai/telephony/shared/store"
 	"github.com/krosai/telephony/shared/store/storetest"
 )
 
@@ -112,10 +111,7 @@ func newBench(t *testing.T, p *phone, ringing int, change ...func(*call.Call)) b
 	}
 	b := bench{t, db, &dialcall.Task{Calls: db, Phone: p, Now: time.Now, Log: slog.New(slog.DiscardHandler),
 		Settle: &settle.Settler{Calls: db, Rooms: p, Flow: noFlow{}, Now: time.Now}}}
-	_, _, _, err := db.CreateCall(t.Context(), c, store.Permit{Home: "US"}, store.Once{})
-	b.must(err)
-	_, err = db.Advance(t.Context(), id, call.Dialing, time.Now())
-	b.must(err)
+	b.must(db.Place(t.Context(), c))
 	return b
 }
 

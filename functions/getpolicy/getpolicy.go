@@ -18,7 +18,7 @@ type Policies interface {
 	Policy(ctx context.Context, userID string) (p account.Policy, active int, err error)
 }
 
-// Endpoint shows administrators what a user may do with calls.
+// Endpoint shows administrators what a user may do.
 type Endpoint struct{ Policies Policies }
 
 // Input names the user.
@@ -38,7 +38,7 @@ type View struct {
 // Register adds the operation to the API.
 func (e *Endpoint) Register(a huma.API) {
 	huma.Register(a, huma.Operation{OperationID: "get-user-policy", Method: http.MethodGet, Path: "/admin/user-policy",
-		Summary: "Read what a user may do with calls", Tags: []string{"Administration"}, Security: api.Needs(account.Admin)}, e.get)
+		Summary: "Read what a user may do", Tags: []string{"Administration"}, Security: api.Needs(account.Admin)}, e.get)
 }
 
 func (e *Endpoint) get(ctx context.Context, in *Input) (*Output, error) {

@@ -25,7 +25,6 @@ import (
 	"github.com/krosai/telephony/shared/livekit/livekittest"
 	"github.com/krosai/telephony/shared/secret"
 	"github.com/krosai/telephony/shared/settle"
-	"github.com/krosai/telephony/shared/store"
 	"github.com/krosai/telephony/shared/store/storetest"
 )
 
@@ -68,14 +67,15 @@ func newBench(t *testing.T, owner string, status call.Status) *bench {
 	keyID, sum, _ := account.ParseKey(key)
 	b.must(b.db.PutKey(t.Context(), account.Key{ID: keyID, UserID: "ada", Hash: sum[:], Scopes: []string{account.CallsWrite}}))
 	c := call.Call{ID: id, UserID: owner, RoomName: id, Country: "US", RingingTimeout: 30, MaxDuration: 600, Status: status,
-		CreatedAt: now.Add(-time.Minute), TaskToken: "token"}
+		CreatedAt: now.Add(-time.Minute)}
 	switch status {
 	case call.InProgress:
 		c.AnsweredAt = now.Add(-42 * time.Second)
 	case call.Busy:
 		c.Cause, c.EndedAt = call.Declined, now.Add(-30*time.Second)
 	}
-	_, _, _, err := b.db.CreateCall(t.Context(), c, store.Permit{Home: "US"}, store.Once{})
+	b.must(b.db.Place(t.Context(), c))
+	_, _, err := b.db.AwaitEnd(t.Context(), id, "token")
 	b.must(err)
 	b.livekit.Join(id, &lk.ParticipantInfo{Identity: call.CalleeIdentity, Kind: lk.ParticipantInfo_SIP})
 	lkc := livekit.Open(livekit.Config{URL: b.livekit.URL, APIKey: livekittest.APIKey, APISecret: secret.New(livekittest.APISecret)})

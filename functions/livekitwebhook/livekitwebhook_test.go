@@ -30,7 +30,6 @@ import (
 	"github.com/krosai/telephony/shared/livekit/livekittest"
 	"github.com/krosai/telephony/shared/secret"
 	"github.com/krosai/telephony/shared/settle"
-	"github.com/krosai/telephony/shared/store"
 	"github.com/krosai/telephony/shared/store/storetest"
 )
 
@@ -81,11 +80,12 @@ func newBench(t *testing.T, status call.Status) *bench {
 	t.Helper()
 	b := &bench{T: t, db: storetest.Open(t, nil), livekit: livekittest.New(t), now: sentAt.Add(1500 * time.Millisecond)}
 	c := call.Call{ID: id, UserID: "ada", RoomName: id, Country: "US", RingingTimeout: 30, MaxDuration: 600, Status: status,
-		CreatedAt: answered.Add(-10 * time.Second), DialedAt: answered.Add(-9 * time.Second), TaskToken: "token"}
+		CreatedAt: answered.Add(-10 * time.Second), DialedAt: answered.Add(-9 * time.Second)}
 	if status == call.InProgress {
 		c.AnsweredAt = answered
 	}
-	_, _, _, err := b.db.CreateCall(t.Context(), c, store.Permit{Home: "US"}, store.Once{})
+	b.must(b.db.Place(t.Context(), c))
+	_, _, err := b.db.AwaitEnd(t.Context(), id, "token")
 	b.must(err)
 	b.livekit.Join(id, &lk.ParticipantInfo{Identity: "agent", Kind: lk.ParticipantInfo_AGENT})
 	client := livekit.Open(livekit.Config{URL: b.livekit.URL, APIKey: livekittest.APIKey, APISecret: secret.New(livekittest.APISecret)})

@@ -17,7 +17,6 @@ import (
 	"github.com/krosai/telephony/shared/call"
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/settle"
-	"github.com/krosai/telephony/shared/store"
 	"github.com/krosai/telephony/shared/store/storetest"
 )
 
@@ -49,8 +48,7 @@ func inBubble(t *testing.T, status call.Status, room call.Room, f func(*bubble))
 		if status == call.InProgress {
 			c.AnsweredAt = time.Now()
 		}
-		_, _, _, err := b.db.CreateCall(t.Context(), c, store.Permit{Home: "US"}, store.Once{})
-		b.must(err)
+		b.must(b.db.Place(t.Context(), c))
 		b.settle = &settle.Settler{Calls: b.db, Rooms: b, Flow: &tokens{}, Now: time.Now}
 		edge := &api.Edge{Now: time.Now, Log: slog.New(slog.DiscardHandler)}
 		b.handler = edge.Handler(&livekitwebhook.Endpoint{LiveKit: b, Settle: b.settle, Now: time.Now})
@@ -124,8 +122,9 @@ func (b *bubble) hangUp() {
 }
 
 func (b *bubble) transfer() {
-	_, err := b.db.BeginTransfer(b.Context(), "ada", id, call.Transfer{ID: "tr_1", To: "+14155550109", At: time.Now()})
+	c, err := b.db.Call(b.Context(), id)
 	b.must(err)
+	b.must(b.db.Transfer(b.Context(), c, call.Transfer{ID: "tr_1", To: "+14155550109", At: time.Now()}))
 }
 
 // An agent that leaves ends the call only if it leaves the phone alone.

@@ -22,7 +22,7 @@ func TestMetadata(t *testing.T) {
 		SystemPrompt: "You confirm deliveries.", WelcomeMessage: "Hello, this is Ada.", Voice: &call.Voice{Language: "en-NG", VoiceID: "ada", Speed: 1.5},
 		Metadata: map[string]string{"order": "A-1001", "city": "Lagos"},
 		// What the agent is not told:
-		UserID: "ada", TrunkID: "ST_1", TaskToken: "token", NumberID: "pn_1"}
+		UserID: "ada", TrunkID: "ST_1", NumberID: "pn_1"}
 	least := call.Call{ID: id, Direction: call.Inbound, PhoneNumber: "+14155550100", FromNumber: "+2348012345678"}
 	const bare = `{"call_id":"call_01KAMPJ5V0SAMPMECA00000000","direction":"inbound","phone_number":"+14155550100","from_number":"+2348012345678"`
 	for name, tt := range map[string]struct {

@@ -12,25 +12,52 @@ import (
 	"github.com/krosai/telephony/shared/policy"
 )
 
-// Policies sets a user's policy, all but their calls an hour, with a line in the
-// audit. While another administrator does, it is fault.Conflict.
+// Policies sets a user's policy, with a line in the audit. A number that is 0 and
+// agents that are nil stay as they were. While another administrator sets it, the
+// error is fault.Conflict.
 type Policies interface {
 	SetPolicy(ctx context.Context, userID string, p account.Policy, by string) (account.Policy, error)
 }
 
-// Endpoint lets administrators say what a user may do with calls. Calls that are
-// going on are not touched.
+// Endpoint lets administrators say what a user may do. Calls that are going on
+// are not touched.
 type Endpoint struct{ Policies Policies }
 
-// Input is the whole policy.
+// Input is the policy.
 type Input struct{ Body Body }
 
-// Body is the policy that takes the place of the one there was.
+// Body is the policy. The members that are not required stay as they were when
+// they are left out.
 type Body struct {
 	UserID             string   `json:"user_id" pattern:"^[A-Za-z0-9._|:@-]{1,128}$" doc:"The user, as in the sub claim of their JWTs" example:"auth0|5f7c8ec7c33c6c004bbafe82"`
 	AllowedCountries   []string `json:"allowed_countries" pattern:"^[A-Z]{2}$" maxItems:"250" uniqueItems:"true" doc:"Countries the user may call besides that of the number they call from, ISO 3166-1 alpha-2"`
 	CallsEnabled       bool     `json:"calls_enabled" doc:"false: every new outbound call is refused"`
 	MaxConcurrentCalls int      `json:"max_concurrent_calls" minimum:"1" maximum:"100" doc:"How many outbound calls the user can have at a time"`
+
+	AllowedAgents         []string `json:"allowed_agents,omitempty" pattern:"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$" maxItems:"100" uniqueItems:"true" doc:"Agents the user may have take calls; an empty list allows any"`
+	MaxConcurrentInbound  int      `json:"max_concurrent_inbound,omitempty" minimum:"1" maximum:"1000" doc:"How many inbound calls the user can have at a time"`
+	CallsPerHour          int      `json:"calls_per_hour,omitempty" minimum:"1" maximum:"100000" doc:"Outbound calls and transfers in an hour"`
+	CallsPerDestination   int      `json:"calls_per_destination_per_hour,omitempty" minimum:"1" maximum:"100000" doc:"Outbound calls and transfers to one number in an hour"`
+	ConfigurationsPerHour int      `json:"configurations_per_hour,omitempty" minimum:"1" maximum:"100000" doc:"Configurations of numbers in an hour"`
+	NumberRequestsPerHour int      `json:"number_requests_per_hour,omitempty" minimum:"1" maximum:"100000" doc:"Requests for numbers in an hour"`
+	RequestsPerHour       int      `json:"requests_per_hour,omitempty" minimum:"1" maximum:"100000" doc:"Requests in an hour with all the user's API keys together"`
+	MinutesPerDay         int      `json:"minutes_per_day,omitempty" minimum:"1" maximum:"1000000" doc:"Minutes of talk on outbound calls in a day"`
+}
+
+func (b *Body) policy() account.Policy {
+	return account.Policy{
+		AllowedCountries:      b.AllowedCountries,
+		AllowedAgents:         b.AllowedAgents,
+		CallsEnabled:          b.CallsEnabled,
+		MaxConcurrentCalls:    b.MaxConcurrentCalls,
+		MaxConcurrentInbound:  b.MaxConcurrentInbound,
+		CallsPerHour:          b.CallsPerHour,
+		CallsPerDestination:   b.CallsPerDestination,
+		ConfigurationsPerHour: b.ConfigurationsPerHour,
+		NumberRequestsPerHour: b.NumberRequestsPerHour,
+		RequestsPerHour:       b.RequestsPerHour,
+		MinutesPerDay:         b.MinutesPerDay,
+	}
 }
 
 // Output is the policy as it is now.
@@ -39,17 +66,15 @@ type Output struct{ Body policy.View }
 // Register adds the operation to the API.
 func (e *Endpoint) Register(a huma.API) {
 	huma.Register(a, huma.Operation{OperationID: "set-user-policy", Method: http.MethodPut, Path: "/admin/user-policy",
-		Summary: "Say what a user may do with calls", Tags: []string{"Administration"}, Security: api.Needs(account.Admin),
-		Description: "New calls obey it at once; calls in progress are not touched. 100 calls an hour are fixed.",
+		Summary: "Say what a user may do", Tags: []string{"Administration"}, Security: api.Needs(account.Admin),
+		Description: "New calls obey it at once; calls in progress are not touched. Members that are not required stay as they were when they are left out.",
 		Errors:      []int{http.StatusConflict}}, e.set)
 }
 
 func (e *Endpoint) set(ctx context.Context, in *Input) (*Output, error) {
-	b := in.Body
-	p, err := e.Policies.SetPolicy(ctx, b.UserID, account.Policy{AllowedCountries: b.AllowedCountries, CallsEnabled: b.CallsEnabled,
-		MaxConcurrentCalls: b.MaxConcurrentCalls}, api.CallerOf(ctx).UserID)
+	p, err := e.Policies.SetPolicy(ctx, in.Body.UserID, in.Body.policy(), api.CallerOf(ctx).UserID)
 	if err != nil {
 		return nil, err
 	}
-	return &Output{policy.Of(b.UserID, p)}, nil
+	return &Output{policy.Of(in.Body.UserID, p)}, nil
 }

@@ -30,7 +30,9 @@ func setup(t *testing.T, clock func() time.Time) *apitest.Bench {
 func TestSet(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func() time.Time { return now })
-	want := `{"user_id":"` + user + `","allowed_countries":["GB","US"],"calls_enabled":true,"max_concurrent_calls":10}` + "\n"
+	want := `{"user_id":"` + user + `","allowed_countries":["GB","US"],"calls_enabled":true,"max_concurrent_calls":10,"allowed_agents":[],` +
+		`"max_concurrent_inbound":20,"calls_per_hour":100,"calls_per_destination_per_hour":5,"configurations_per_hour":10,` +
+		`"number_requests_per_hour":5,"requests_per_hour":2000,"minutes_per_day":300}` + "\n"
 	if a := b.Replay("setpolicy", b.Admin("carol")); a.Status != 200 || a.Text != want {
 		t.Errorf("%d %s, want %s", a.Status, a.Text, want)
 	}
@@ -38,12 +40,14 @@ func TestSet(t *testing.T) {
 		t.Errorf("%d %s", a.Status, a.Text)
 	}
 	p, _, err := b.Policy(t.Context(), user)
-	if d := cmp.Diff(account.Policy{MaxConcurrentCalls: 1, CallsPerHour: 100, ConfigurationsPerHour: 10}, p); d != "" || err != nil {
+	off := account.DefaultPolicy()
+	off.CallsEnabled, off.MaxConcurrentCalls = false, 1
+	if d := cmp.Diff(off, p); d != "" || err != nil {
 		t.Errorf("%v (-want +got):\n%s", err, d)
 	}
 	entries, _, err := b.Audit(t.Context(), "user_"+user, 10, "")
 	b.Must(err)
-	first, second, third := "calls on, 5 at a time, countries none", "calls on, 10 at a time, countries GB US", "calls off, 1 at a time, countries none"
+	first, second, third := "calls on, 5 at a time, countries none, agents any", "calls on, 10 at a time, countries GB US, agents any", "calls off, 1 at a time, countries none, agents any"
 	line := func(from, to string) request.Entry {
 		return request.Entry{At: now, Actor: "carol", Action: "policy_set", From: from, To: to}
 	}
@@ -52,14 +56,48 @@ func TestSet(t *testing.T) {
 	}
 }
 
-// What only the platform sets stays as it is.
-func TestCallsPerHourStay(t *testing.T) {
+// Each optional member is set by its own name, and stays as it was when the next
+// request leaves it out.
+func TestOptionalMembers(t *testing.T) {
 	t.Parallel()
-	b := setup(t, nil)
-	b.Must(b.PutPolicy(t.Context(), user, account.Policy{CallsPerHour: 500, MaxConcurrentCalls: 50}))
-	b.Replay("setpolicy", b.Admin("carol"))
-	if p, _, err := b.Policy(t.Context(), user); err != nil || p.CallsPerHour != 500 || p.MaxConcurrentCalls != 10 || !p.CallsEnabled {
-		t.Errorf("%+v, %v", p, err)
+	const rest = `{"user_id":"` + user + `","allowed_countries":[],"calls_enabled":true,"max_concurrent_calls":5`
+	for member, tt := range map[string]struct {
+		value string
+		set   func(*account.Policy)
+	}{
+		"allowed_agents":                 {`["a-1","b"]`, func(p *account.Policy) { p.AllowedAgents = []string{"a-1", "b"} }},
+		"max_concurrent_inbound":         {"1000", func(p *account.Policy) { p.MaxConcurrentInbound = account.MaxPolicyInbound }},
+		"calls_per_hour":                 {"100000", func(p *account.Policy) { p.CallsPerHour = account.MaxPolicyPerHour }},
+		"calls_per_destination_per_hour": {"100000", func(p *account.Policy) { p.CallsPerDestination = account.MaxPolicyPerHour }},
+		"configurations_per_hour":        {"100000", func(p *account.Policy) { p.ConfigurationsPerHour = account.MaxPolicyPerHour }},
+		"number_requests_per_hour":       {"100000", func(p *account.Policy) { p.NumberRequestsPerHour = account.MaxPolicyPerHour }},
+		"requests_per_hour":              {"100000", func(p *account.Policy) { p.RequestsPerHour = account.MaxPolicyPerHour }},
+		"minutes_per_day":                {"1000000", func(p *account.Policy) { p.MinutesPerDay = account.MaxPolicyMinutes }},
+	} {
+		t.Run(member, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t, nil)
+			want := account.DefaultPolicy()
+			tt.set(&want)
+			for _, body := range []string{rest + `,"` + member + `":` + tt.value + "}", rest + "}"} {
+				a := b.Ask(b.Admin("carol"), "PUT", path, body)
+				p, _, err := b.Policy(t.Context(), user)
+				if d := cmp.Diff(want, p); d != "" || err != nil || a.Status != 200 || !strings.Contains(a.Text, `"`+member+`":`+tt.value) {
+					t.Errorf("%s: %d %s, %v (-want +got):\n%s", body, a.Status, a.Text, err, d)
+				}
+			}
+			if tt.value[0] == '[' { // an empty list is one that was not left out
+				if a := b.Ask(b.Admin("carol"), "PUT", path, rest+`,"`+member+`":[]}`); a.Status != 200 || !strings.Contains(a.Text, `"`+member+`":[]`) {
+					t.Errorf("emptied: %d %s", a.Status, a.Text)
+				}
+				return
+			}
+			for _, bad := range []string{"0", "-1", tt.value + "1"} {
+				if a := b.Ask(b.Admin("carol"), "PUT", path, rest+`,"`+member+`":`+bad+"}"); a.Status != 400 || a.Fields()[member] == "" {
+					t.Errorf("%s: %d %s", bad, a.Status, a.Text)
+				}
+			}
+		})
 	}
 }
 
@@ -81,7 +119,8 @@ func TestRefusals(t *testing.T) {
 		"the same twice":      {true, `{"user_id":"a","allowed_countries":["GB","GB"],"calls_enabled":true,"max_concurrent_calls":1}`, 400, `"field":"allowed_countries"`},
 		"none at a time":      {true, `{"user_id":"a","allowed_countries":[],"calls_enabled":true,"max_concurrent_calls":0}`, 400, `"field":"max_concurrent_calls"`},
 		"101 at a time":       {true, `{"user_id":"a","allowed_countries":[],"calls_enabled":true,"max_concurrent_calls":101}`, 400, `"field":"max_concurrent_calls"`},
-		"more calls an hour":  {true, `{"user_id":"a","allowed_countries":[],"calls_enabled":true,"max_concurrent_calls":1,"calls_per_hour":101}`, 400, `"field":"calls_per_hour"`},
+		"not an agent":        {true, `{"user_id":"a","allowed_countries":[],"calls_enabled":true,"max_concurrent_calls":1,"allowed_agents":["a b"]}`, 400, `"field":"allowed_agents[0]"`},
+		"an agent twice":      {true, `{"user_id":"a","allowed_countries":[],"calls_enabled":true,"max_concurrent_calls":1,"allowed_agents":["a","a"]}`, 400, `"field":"allowed_agents"`},
 		"without the switch":  {true, `{"user_id":"a","allowed_countries":[],"max_concurrent_calls":1}`, 400, `"field":"calls_enabled"`},
 		"without countries":   {true, `{"user_id":"a","calls_enabled":true,"max_concurrent_calls":1}`, 400, `"field":"allowed_countries"`},
 	} {

@@ -12,7 +12,6 @@ import (
 	"github.com/krosai/telephony/shared/call"
 	"github.com/krosai/telephony/shared/fault"
 	"github.com/krosai/telephony/shared/settle"
-	"github.com/krosai/telephony/shared/store"
 	"github.com/krosai/telephony/shared/store/storetest"
 )
 
@@ -61,10 +60,7 @@ func phone(status string) call.Room {
 func created(t *testing.T, db *storetest.Database) {
 	c := call.Call{ID: id, UserID: "ada", RoomName: id, Country: "US", Status: call.Initiated, CreatedAt: time.Now(),
 		RingingTimeout: 30, MaxDuration: 600}
-	_, _, _, err := db.CreateCall(t.Context(), c, store.Permit{Home: "US"}, store.Once{})
-	must(t, err)
-	_, err = db.Advance(t.Context(), id, call.Dialing, time.Now())
-	must(t, err)
+	must(t, db.Place(t.Context(), c))
 }
 
 func dialed(t *testing.T, db *storetest.Database) {
@@ -187,7 +183,9 @@ func TestRun(t *testing.T) {
 				if !c.Status.Ended() {
 					return
 				}
-				if d := cmp.Diff(tokens{c.TaskToken}, told); d != "" {
+				token, err := db.EndToken(t.Context(), id)
+				must(t, err)
+				if d := cmp.Diff(tokens{token}, told); d != "" {
 					t.Errorf("tokens answered (-want +got):\n%s", d)
 				}
 				if _, err := task.Run(t.Context(), settlecall.Input{CallID: id, Reason: tt.reason}); err != nil {

@@ -18,7 +18,6 @@ import (
 	"github.com/krosai/telephony/functions/summarisecall"
 	"github.com/krosai/telephony/shared/call"
 	"github.com/krosai/telephony/shared/fault"
-	"github.com/krosai/telephony/shared/store"
 	"github.com/krosai/telephony/shared/store/storetest"
 	"github.com/krosai/telephony/shared/summary"
 )
@@ -65,7 +64,7 @@ func newBench(t *testing.T, answered bool) *bench {
 		c.Status, c.AnsweredAt = call.InProgress, t0.Add(-30*time.Second)
 		end.Status, end.Cause = call.Completed, call.CalleeHangup
 	}
-	_, _, _, err := b.db.CreateCall(t.Context(), c, store.Permit{Home: "US"}, store.Once{})
+	err := b.db.Place(t.Context(), c)
 	b.must(err)
 	_, err = b.db.EndCall(t.Context(), c, end)
 	b.must(err)
@@ -112,7 +111,7 @@ func TestSampleEvent(t *testing.T) {
 	b.must(err)
 	b.db.Trips()
 	out, err := lambda.NewHandler(b.task.Run).Invoke(t.Context(), event)
-	if err != nil || strings.TrimSpace(string(out)) != `{"outcome":"ready"}` || b.db.Trips() != 2 {
+	if err != nil || strings.TrimSpace(string(out)) != `{"outcome":"ready"}` || b.db.Trips() != 3 { // the call, its turns, the summary
 		t.Errorf("%s, %v", out, err)
 	}
 	if d := cmp.Diff(call.Summary{Status: call.SummaryReady, Text: "They talked.", Model: "m-1", CreatedAt: b.now}, b.saved()); d != "" {
@@ -242,7 +241,7 @@ func TestNotToBeSummedUp(t *testing.T) {
 		t.Errorf("unknown call: %v", err)
 	}
 	live := call.Call{ID: "call_2", UserID: "ada", Country: "US", Status: call.InProgress, CreatedAt: t0, AnsweredAt: t0}
-	_, _, _, err := b.db.CreateCall(t.Context(), live, store.Permit{Home: "US"}, store.Once{})
+	err := b.db.Place(t.Context(), live)
 	b.must(err)
 	if out, err := b.task.Run(t.Context(), summarisecall.Input{CallID: "call_2"}); err == nil {
 		t.Errorf("a call that goes on: %+v", out)

@@ -20,7 +20,6 @@ import (
 	"github.com/krosai/telephony/shared/livekit/livekittest"
 	"github.com/krosai/telephony/shared/secret"
 	"github.com/krosai/telephony/shared/settle"
-	"github.com/krosai/telephony/shared/store"
 	"github.com/krosai/telephony/shared/store/storetest"
 )
 
@@ -101,7 +100,7 @@ func create(t *testing.T, db *storetest.Database, c call.Call) {
 		c.ID = id
 	}
 	c.RoomName, c.UserID = c.ID, "user of "+c.ID // who so has one call going, whatever the test
-	if _, _, _, err := db.CreateCall(t.Context(), c, store.Permit{Home: "US"}, store.Once{}); err != nil {
+	if err := db.Place(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
 }

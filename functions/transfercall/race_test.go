@@ -59,9 +59,9 @@ func (c calls) EndCall(ctx context.Context, seen call.Call, end call.End) (call.
 	return c.Database.EndCall(ctx, seen, end)
 }
 
-func (c calls) BeginTransfer(ctx context.Context, userID, callID string, t call.Transfer) (call.Call, error) {
+func (c calls) BeginTransfer(ctx context.Context, seen call.Call, may store.Permit, t call.Transfer) (call.Call, account.Limit, error) {
 	c.turn()
-	return c.Database.BeginTransfer(ctx, userID, callID, t)
+	return c.Database.BeginTransfer(ctx, seen, may, t)
 }
 
 func (c calls) FinishTransfer(ctx context.Context, callID string, t call.Transfer) (call.Call, error) {
@@ -247,12 +247,16 @@ func play(seed uint64, actors []actor) {
 	}
 }
 
-// admit gives ada the sample key and a number to call from.
+// admit gives ada the sample key, a number to call from, and limits that are not
+// reached in the hour in which all bubbles begin.
 func admit(t *testing.T, db *storetest.Database) {
 	t.Helper()
 	keyID, sum, _ := account.ParseKey(sampleKey)
-	for _, err := range []error{db.PutKey(t.Context(), account.Key{ID: keyID, UserID: "ada", Hash: sum[:], Scopes: account.Scopes()}),
-		db.PutNumber(t.Context(), number.Number{ID: number.ID("+14155550100"), E164: "+14155550100", Country: "US", UserID: "ada", AssignedAt: now})} {
+	for _, err := range []error{
+		db.PutKey(t.Context(), account.Key{ID: keyID, UserID: "ada", Hash: sum[:], Scopes: account.Scopes()}),
+		db.PutNumber(t.Context(), number.Number{ID: number.ID("+14155550100"), E164: "+14155550100", Country: "US", UserID: "ada", AssignedAt: now}),
+		db.PutPolicy(t.Context(), "ada", account.Policy{CallsEnabled: true, CallsPerHour: 10_000, CallsPerDestination: 10_000}),
+	} {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -264,7 +268,7 @@ func talk(t *testing.T, db *storetest.Database, id string) {
 	t.Helper()
 	c := call.Call{ID: id, UserID: "ada", Direction: call.Outbound, RoomName: id, NumberID: number.ID("+14155550100"), Country: "US", MaxDuration: 600,
 		Status: call.InProgress, CreatedAt: time.Now(), AnsweredAt: time.Now()}
-	if _, _, _, err := db.CreateCall(t.Context(), c, store.Permit{Home: "US"}, store.Once{}); err != nil {
+	if err := db.Place(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -30,7 +30,6 @@ import (
 	"github.com/krosai/telephony/shared/number"
 	"github.com/krosai/telephony/shared/secret"
 	"github.com/krosai/telephony/shared/settle"
-	"github.com/krosai/telephony/shared/store"
 	"github.com/krosai/telephony/shared/store/storetest"
 )
 
@@ -87,11 +86,12 @@ func phone(identity string) *lk.ParticipantInfo {
 func (b *bench) call(id, user string, status call.Status) {
 	b.Helper()
 	c := call.Call{ID: id, UserID: user, Direction: call.Outbound, RoomName: id, NumberID: number.ID("+2348012345678"), Country: "NG",
-		RingingTimeout: 30, MaxDuration: 600, Status: status, CreatedAt: now.Add(-time.Minute), TaskToken: "token"}
+		RingingTimeout: 30, MaxDuration: 600, Status: status, CreatedAt: now.Add(-time.Minute)}
 	if status == call.InProgress {
 		c.AnsweredAt = now.Add(-42 * time.Second)
 	}
-	_, _, _, err := b.CreateCall(b.Context(), c, store.Permit{Home: "NG"}, store.Once{})
+	b.Must(b.Place(b.Context(), c))
+	_, _, err := b.AwaitEnd(b.Context(), id, "token")
 	b.Must(err)
 }
 
@@ -348,9 +348,8 @@ func TestNumberTakenAway(t *testing.T) {
 	eves := number.ID("+2348012345670")
 	b.Must(b.PutNumber(t.Context(), number.Number{ID: eves, E164: "+2348012345670", Country: "NG", UserID: "eve", AssignedAt: now}))
 	other := "call_" + ulid.Make().String()
-	_, _, _, err := b.CreateCall(t.Context(), call.Call{ID: other, UserID: "ada", RoomName: other, NumberID: eves, Country: "NG",
-		Status: call.InProgress, CreatedAt: now, AnsweredAt: now}, store.Permit{Home: "NG"}, store.Once{})
-	b.Must(err)
+	b.Must(b.Place(t.Context(), call.Call{ID: other, UserID: "ada", RoomName: other, NumberID: eves, Country: "NG",
+		Status: call.InProgress, CreatedAt: now, AnsweredAt: now}))
 	if a := b.ask(other, `{"phone_number":"+2348012345679"}`); a.outcome() != "Conflict NUMBER_NOT_CONFIGURED" || len(b.livekit.Requests()) != 0 {
 		t.Errorf("%s, asked LiveKit %v", a.text, b.livekit.Requests())
 	}

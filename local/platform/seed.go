@@ -85,11 +85,7 @@ func (p *Platform) seed(ctx context.Context) error {
 	if err := p.seedKey(ctx); err != nil {
 		return err
 	}
-	// An hour of trying things out must not end at what a user gets: 100 calls, 5
-	// at a time, and 10 configurations, of which each start of the platform is one.
-	policy := account.Policy{AllowedCountries: []string{"NG", "US"}, CallsEnabled: true, MaxConcurrentCalls: 100, CallsPerHour: 100_000,
-		ConfigurationsPerHour: 10_000}
-	if err := p.DB.PutPolicy(ctx, demoUser, policy); err != nil {
+	if err := p.DB.PutPolicy(ctx, demoUser, demoPolicy()); err != nil {
 		return err
 	}
 	p.Access.NumberID = number.ID(demoNumber)
@@ -109,6 +105,23 @@ func (p *Platform) seed(ctx context.Context) error {
 		return fmt.Errorf("configure the demo number: %w", err)
 	}
 	return nil
+}
+
+// demoPolicy allows the demo user the most that a policy can. An hour of trying
+// things out, or of load, must not end at the limits of other users.
+func demoPolicy() account.Policy {
+	return account.Policy{
+		AllowedCountries:      []string{"NG", "US"},
+		CallsEnabled:          true,
+		MaxConcurrentCalls:    account.MaxPolicyCalls,
+		MaxConcurrentInbound:  account.MaxPolicyInbound,
+		CallsPerHour:          account.MaxPolicyPerHour,
+		CallsPerDestination:   account.MaxPolicyPerHour,
+		ConfigurationsPerHour: account.MaxPolicyPerHour,
+		NumberRequestsPerHour: account.MaxPolicyPerHour,
+		RequestsPerHour:       account.MaxPolicyPerHour,
+		MinutesPerDay:         account.MaxPolicyMinutes,
+	}
 }
 
 // seedKey keeps the key of the last start if the database still knows it.

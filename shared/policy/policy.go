@@ -1,4 +1,4 @@
-// Package policy is how the API shows what a user may do with calls.
+// Package policy is how the API shows what a user may do.
 package policy
 
 import (
@@ -12,10 +12,31 @@ type View struct {
 	AllowedCountries   []string `json:"allowed_countries" doc:"Countries the user may call besides that of the number they call from"`
 	CallsEnabled       bool     `json:"calls_enabled"`
 	MaxConcurrentCalls int      `json:"max_concurrent_calls" doc:"How many outbound calls the user can have at a time"`
+
+	AllowedAgents         []string `json:"allowed_agents" doc:"Agents the user may have take calls; an empty list allows any"`
+	MaxConcurrentInbound  int      `json:"max_concurrent_inbound" doc:"How many inbound calls the user can have at a time"`
+	CallsPerHour          int      `json:"calls_per_hour" doc:"Outbound calls and transfers in an hour"`
+	CallsPerDestination   int      `json:"calls_per_destination_per_hour" doc:"Outbound calls and transfers to one number in an hour"`
+	ConfigurationsPerHour int      `json:"configurations_per_hour" doc:"Configurations of numbers in an hour"`
+	NumberRequestsPerHour int      `json:"number_requests_per_hour" doc:"Requests for numbers in an hour"`
+	RequestsPerHour       int      `json:"requests_per_hour" doc:"Requests in an hour with all the user's API keys together"`
+	MinutesPerDay         int      `json:"minutes_per_day" doc:"Minutes of talk on outbound calls in a day"`
 }
 
 // Of shows a policy.
 func Of(userID string, p account.Policy) View {
-	return View{UserID: userID, AllowedCountries: append([]string{}, p.AllowedCountries...), CallsEnabled: p.CallsEnabled,
-		MaxConcurrentCalls: p.MaxConcurrentCalls}
+	return View{
+		UserID:                userID,
+		AllowedCountries:      append([]string{}, p.AllowedCountries...),
+		CallsEnabled:          p.CallsEnabled,
+		MaxConcurrentCalls:    p.MaxConcurrentCalls,
+		AllowedAgents:         append([]string{}, p.AllowedAgents...),
+		MaxConcurrentInbound:  p.MaxConcurrentInbound,
+		CallsPerHour:          p.CallsPerHour,
+		CallsPerDestination:   p.CallsPerDestination,
+		ConfigurationsPerHour: p.ConfigurationsPerHour,
+		NumberRequestsPerHour: p.NumberRequestsPerHour,
+		RequestsPerHour:       p.RequestsPerHour,
+		MinutesPerDay:         p.MinutesPerDay,
+	}
 }

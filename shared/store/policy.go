@@ -160,25 +160,28 @@ func policyRemove(p account.Policy) string {
 }
 
 // SetPolicy sets a user's policy and returns it as it then is; by goes into the
-// audit of "user_" and the user's id. A number that is 0 stays as it was. If
-// another administrator sets the policy at the same moment the error is
-// fault.Conflict.
+// audit of "user_" and the user's id. A number that is 0 stays as it was, and so
+// do agents that are nil; agents that are empty allow any. If another
+// administrator sets the policy at the same moment the error is fault.Conflict.
 func (db *DB) SetPolicy(ctx context.Context, userID string, p account.Policy, by string) (account.Policy, error) {
 	old, err := db.policyRow(ctx, policyKey(userID))
 	if err != nil {
 		return account.Policy{}, err
 	}
 	before := old.policy()
+	if p.AllowedAgents == nil {
+		p.AllowedAgents = before.AllowedAgents
+	}
+	set, values := policyUpdate(p) // a number that nobody has set stays unset
 	was, is := policyNumbers(&before), policyNumbers(&p)
 	for name, n := range is {
 		if *n == 0 {
 			*n = *was[name]
 		}
 	}
-	set, values := policyUpdate(p)
-	set, values[":next"] = set+", revision = :next", integer(old.Revision+1)
+	values[":one"] = integer(1)
 	entry := request.Entry{At: db.now(), Actor: by, Action: "policy_set", From: describe(before), To: describe(p)}
-	return p, db.setAudited(ctx, policyKey(userID), set+policyRemove(p), values, old.Revision, "user_"+userID, entry)
+	return p, db.setAudited(ctx, policyKey(userID), set+policyRemove(p)+" ADD revision :one", values, old.Revision, "user_"+userID, entry)
 }
 
 // SetCalls switches everybody's outbound calls on or off; by goes into the audit

@@ -41,6 +41,9 @@ func TestPolicyIsKept(t *testing.T) {
 				if err := put.PutPolicy(ctx, "ada", p); err != nil {
 					t.Fatal(err)
 				}
+				if p.AllowedAgents == nil {
+					p.AllowedAgents = []string{} // nil leaves them as they were
+				}
 				if _, err := set.SetPolicy(ctx, "ada", p, "root"); err != nil {
 					t.Fatal(err)
 				}

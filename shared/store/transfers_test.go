@@ -71,10 +71,12 @@ func TestTransferIsRecorded(t *testing.T) {
 	if c, err = db.FinishTransfer(ctx, "call_1", outcome(second, call.TransferFailed, 486, t0.Add(5*time.Second))); err != nil || c.Transfer != second {
 		t.Errorf("a second outcome: %v, %v", c.Transfer, err)
 	}
+	full, err := db.CallWithDetails(ctx, "call_1")
+	if err != nil || full.Transfer != c.Transfer {
+		t.Error(err, full.Transfer)
+	}
 	got, err := db.CallStory(ctx, "ada", "call_1", false)
-	record := got.Call
-	record.SystemPrompt, record.Voice, record.Metadata = "", nil, nil // which are not in it
-	if d := cmp.Diff(c, record); err != nil || d != "" {
+	if d := cmp.Diff(full, got.Call); err != nil || d != "" {
 		t.Error(err, d)
 	}
 	want := []call.Event{{At: t0, Name: "answered"}, {At: first.At, Name: "transfer", Detail: "failed"}, {At: second.At, Name: "transfer", Detail: "completed"}}

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -211,17 +212,28 @@ func (db *DB) accept(u usage, s spending) types.TransactWriteItem {
 			conditions = append(conditions, "attribute_exists(#day)")
 		}
 	}
-	update := add
-	for i, name := range u.stale {
-		names[fmt.Sprintf("#s%d", i)] = name
-		if update += ", "; i == 0 {
-			update = add + " REMOVE "
-		}
-		update += fmt.Sprintf("#s%d", i)
-	}
+	update := add + forget(u.stale, names)
 	return types.TransactWriteItem{Update: &types.Update{TableName: &db.table.Limits, Key: policyKey(s.userID), UpdateExpression: &update,
 		ConditionExpression: aws.String(strings.Join(conditions, " AND ")), ExpressionAttributeNames: names, ExpressionAttributeValues: values,
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}}
+}
+
+// forget is the part of an update that removes windows that are over, except for
+// those in names, which the update counts in: a caller's clock may be behind. It
+// adds a name for each window it removes.
+func forget(windows []string, names map[string]string) string {
+	counted := slices.Collect(maps.Values(names))
+	var gone []string
+	for _, window := range windows {
+		if !slices.Contains(counted, window) {
+			name := fmt.Sprintf("#s%d", len(gone))
+			names[name], gone = window, append(gone, name)
+		}
+	}
+	if gone == nil {
+		return ""
+	}
+	return " REMOVE " + strings.Join(gone, ", ")
 }
 
 // release is the write that takes an ended call out of its user's active calls

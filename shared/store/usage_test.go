@@ -391,3 +391,17 @@ func TestATransferSpends(t *testing.T) {
 		t.Errorf("hour %+v", hour)
 	}
 }
+
+// TestClockBehind: a call whose clock is behind that of the permit is counted in a
+// window that looks as if it were over, which must not be removed with it.
+func TestClockBehind(t *testing.T) {
+	t.Parallel()
+	db := storetest.Open(t, func() time.Time { return t0.Add(72 * time.Hour) })
+	for i, wait := range []time.Duration{0, 0, time.Hour} {
+		c := newCall(fmt.Sprint(i))
+		c.CreatedAt = t0.Add(wait)
+		if err := db.Place(t.Context(), c); err != nil {
+			t.Errorf("call %d: %v", i, err)
+		}
+	}
+}
