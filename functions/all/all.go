@@ -63,6 +63,7 @@ import (
 	"github.com/krosai/telephony/shared/flow"
 	"github.com/krosai/telephony/shared/inbound"
 	"github.com/krosai/telephony/shared/livekit"
+	"github.com/krosai/telephony/shared/queue"
 	"github.com/krosai/telephony/shared/settle"
 	"github.com/krosai/telephony/shared/store"
 	"github.com/krosai/telephony/shared/summary"
@@ -74,6 +75,7 @@ type Deps struct {
 	DB            *store.DB
 	LiveKit       *livekit.Client
 	Flow          *flow.Client
+	Queue         *queue.Client      // of webhooks' deliveries
 	Agents        preparecall.Agents // what the calls' agents are told
 	Summary       *summary.Summarizer
 	Now           func() time.Time
