@@ -217,6 +217,9 @@ func (k *keys) UseKey(_ context.Context, id string, sum [32]byte) (account.Key, 
 	return key, nil
 }
 
+// UseToken counts nothing.
+func (k *keys) UseToken(context.Context, string) (account.Limit, error) { return account.Limit{}, nil }
+
 // add makes a key of user with these scopes and returns its text.
 func (k *keys) add(tb testing.TB, id, user string, scopes ...string) string {
 	tb.Helper()

@@ -34,6 +34,8 @@ type request struct {
 	caller account.Caller
 	answer *answer
 	limits []account.Limit // for the headers
+	asked  account.Once    // when there is an Idempotency-Key
+	seed   account.Seed    // when the edge keeps the answer
 }
 
 type requestKey struct{}
@@ -164,7 +166,7 @@ func (s *server) Handle(op *huma.Operation, next func(huma.Context)) {
 	if credential && s.edge.Keys == nil {
 		panic("api: " + op.OperationID + " needs a credential and the edge has no keys")
 	}
-	remembers := edgeRemembers(op)
+	remembers, own := takesKey(op), op.Metadata[OwnIdempotency] != nil
 	in := newInput(op, s.schemas)
 	pattern := op.Method + " " + op.Path
 	s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
@@ -181,9 +183,15 @@ func (s *server) Handle(op *huma.Operation, next func(huma.Context)) {
 			return
 		}
 		r.Header.Del("Accept") // there is one representation, and it is not negotiated
-		serve := func() { next(humago.NewContext(op, r, w)) }
+		serve := func() {
+			if err := rq.mayManage(scope, op.Method); err != nil {
+				rq.fail(err)
+				return
+			}
+			next(humago.NewContext(op, r, w))
+		}
 		if remembers {
-			rq.once(r, serve)
+			rq.once(r, own, serve)
 		} else {
 			serve()
 		}

@@ -297,7 +297,7 @@ func (db *DB) RefuseCall(ctx context.Context, c call.Call, end call.End, once On
 	undo := []types.TransactWriteItem{db.giveBack(c.UserID, callsAnHour, c.CreatedAt)}
 	if once.Key != "" {
 		undo = append(undo, types.TransactWriteItem{Delete: &types.Delete{TableName: &db.table.Limits,
-			Key: onceKey(c.UserID, once), ConditionExpression: aws.String("attribute_not_exists(pk) OR call_id = :call"),
+			Key: onceKey(once), ConditionExpression: aws.String("attribute_not_exists(pk) OR call_id = :call"),
 			ExpressionAttributeValues: item{":call": text(c.ID)}}})
 	}
 	return db.endCall(ctx, c, end, undo...)

@@ -137,7 +137,7 @@ func TestOneDialOneEndUnderRaces(t *testing.T) {
 func TestLostRepliesAreNotLostWins(t *testing.T) {
 	t.Parallel()
 	db, ctx := storetest.Open(t, nil), t.Context()
-	once := store.Once{Route: "r", Key: "k", BodyHash: "h"}
+	once := store.Once{Route: "r", Key: "k", Hash: "h"}
 	db.LoseReplies(1)
 	if c, replayed, _, err := db.CreateCall(ctx, newCall("1"), store.Permit{Home: "US"}, once); err != nil || replayed || c.ID != "call_1" {
 		t.Errorf("create: %v %v %v", c.ID, replayed, err)
@@ -175,7 +175,7 @@ func TestIdempotencyKey(t *testing.T) {
 	t.Parallel()
 	clock := t0
 	db, ctx := storetest.Open(t, func() time.Time { return clock }), t.Context()
-	once := store.Once{Route: "create-call", Key: "k1", BodyHash: "h1"}
+	once := store.Once{Route: "create-call", Key: "k1", Hash: "h1"}
 	first, replayed, _, err := db.CreateCall(ctx, newCall("1"), store.Permit{Home: "US"}, once)
 	if err != nil || replayed {
 		t.Fatal(replayed, err)
@@ -185,7 +185,7 @@ func TestIdempotencyKey(t *testing.T) {
 		t.Errorf("same key, same body: %v %v %v", second.ID, replayed, err)
 	}
 	other := once
-	other.BodyHash = "h2"
+	other.Hash = "h2"
 	if _, _, _, err := db.CreateCall(ctx, newCall("3"), store.Permit{Home: "US"}, other); !fault.Is(err, fault.Unprocessable) {
 		t.Errorf("same key, other body: %v", err)
 	}
@@ -208,7 +208,7 @@ func TestFiftyRequestsWithOneKeyMakeOneCall(t *testing.T) {
 	ids := make([]string, 50)
 	for i := range ids {
 		race.Go(func() {
-			c, _, _, err := db.CreateCall(ctx, newCall(string(rune('A'+i))), store.Permit{Home: "US"}, store.Once{Route: "r", Key: "k", BodyHash: "h"})
+			c, _, _, err := db.CreateCall(ctx, newCall(string(rune('A'+i))), store.Permit{Home: "US"}, store.Once{Route: "r", Key: "k", Hash: "h"})
 			if err != nil {
 				t.Error(err)
 			}

@@ -185,7 +185,7 @@ func TestRefusedUsesUpNothing(t *testing.T) {
 			return err
 		}, "RATE_LIMIT_EXCEEDED"},
 		{"key with another body", func(t *testing.T, db *storetest.Database, once store.Once) error {
-			once.BodyHash = "other"
+			once.Hash = "other"
 			_, _, _, err := db.CreateCall(t.Context(), callOf("ada", 9, t0), store.Permit{Home: "US"}, once)
 			return err
 		}, "IDEMPOTENCY_KEY_REUSED"},
@@ -198,7 +198,7 @@ func TestRefusedUsesUpNothing(t *testing.T) {
 		}, "<nil>"},
 		{"workflow not started", func(t *testing.T, db *storetest.Database, _ store.Once) error {
 			c := callOf("ada", 9, t0)
-			once := store.Once{Route: "r", Key: "k2", BodyHash: "h"}
+			once := store.Once{Route: "r", Key: "k2", Hash: "h"}
 			if _, _, _, err := db.CreateCall(t.Context(), c, store.Permit{Home: "US"}, once); err != nil {
 				t.Fatal(err)
 			}
@@ -209,7 +209,7 @@ func TestRefusedUsesUpNothing(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			db := storetest.Open(t, clock)
-			once := store.Once{Route: "r", Key: "k", BodyHash: "h"}
+			once := store.Once{Route: "r", Key: "k", Hash: "h"}
 			if _, _, _, err := db.CreateCall(t.Context(), callOf("ada", 1, t0), store.Permit{Home: "US"}, once); err != nil {
 				t.Fatal(err)
 			}

@@ -85,7 +85,7 @@ func TestStatsCountEachCallOnce(t *testing.T) {
 func TestRefusedRequestsAreNotCounted(t *testing.T) {
 	t.Parallel()
 	db, ctx := storetest.Open(t, nil), t.Context()
-	once := store.Once{Route: "create-call", Key: "k", BodyHash: "h"}
+	once := store.Once{Route: "create-call", Key: "k", Hash: "h"}
 	for _, id := range []string{"1", "2"} {
 		if _, _, _, err := db.CreateCall(ctx, newCall(id), store.Permit{Home: "US"}, once); err != nil {
 			t.Fatal(err)
