@@ -41,7 +41,7 @@ type part struct {
 
 type makeInput struct {
 	ThingID string `path:"thing_id"`
-	Key     string `header:"Idempotency-Key" maxLength:"255"`
+	Key     string `header:"X-Key" maxLength:"255"`
 	Body    makeBody
 }
 
@@ -148,7 +148,7 @@ func makeThing(ctx context.Context, in *makeInput) (*makeOutput, error) {
 func listThings(ctx context.Context, in *listInput) (*listOutput, error) {
 	out := &listOutput{}
 	out.Body.Limit, out.Body.Open = in.Limit, in.Open
-	page, err := api.List(ctx, in.Cursor, in.Kind, strings.ToUpper, func(after string) ([]string, string, error) {
+	page, err := api.List(ctx, in.Cursor, in.Kind, in.Limit, strings.ToUpper, func(after string, _ int) ([]string, string, error) {
 		out.Body.After = after
 		return []string{after + "x"}, after + "x", nil
 	})

@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
-	"github.com/go-json-experiment/json/jsontext"
 	"github.com/oklog/ulid/v2"
 
 	"github.com/krosai/telephony/shared/account"
@@ -81,12 +80,12 @@ type keptAnswer struct {
 
 // once carries the request out by serve, unless a request with the same
 // Idempotency-Key was answered before: then its answer is given again.
-func (rq *request) once(r *http.Request, own bool, serve func()) {
+func (rq *request) once(r *http.Request, in *input, own bool, serve func()) {
 	if r.Header[idempotencyKey] == nil {
 		serve()
 		return
 	}
-	o, err := rq.onceOf(r)
+	o, err := rq.onceOf(r, in)
 	if err != nil {
 		rq.fail(err)
 		return
@@ -124,10 +123,8 @@ func (rq *request) carryOut(r *http.Request, o account.Once, serve func()) {
 	finished = true
 }
 
-// onceOf reads the key and hashes what is asked: the path and the body. JSON is
-// hashed in its canonical form (RFC 8785), which is the same however the body is
-// spaced and ordered and its numbers are written.
-func (rq *request) onceOf(r *http.Request) (account.Once, error) {
+// onceOf reads the key and hashes what is asked: the path and the body.
+func (rq *request) onceOf(r *http.Request, in *input) (account.Once, error) {
 	o := account.Once{UserID: rq.caller.UserID, Credential: cmp.Or(rq.caller.KeyID, account.Token), Route: rq.route, Owner: rand.Text()}
 	keys := r.Header[idempotencyKey]
 	if len(keys) != 1 || !visible(keys[0]) {
@@ -139,8 +136,8 @@ func (rq *request) onceOf(r *http.Request) (account.Once, error) {
 		return o, err
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
-	if plain := jsontext.Value(bytes.Clone(body)); isJSON(r.Header) && plain.Canonicalize() == nil {
-		body = plain
+	if body, err = in.canonical(body); err != nil {
+		return o, err
 	}
 	sum := sha256.Sum256(append([]byte(r.URL.Path+"\n"), body...))
 	o.Key, o.Hash = keys[0], hex.EncodeToString(sum[:])

@@ -191,7 +191,7 @@ func (s *server) Handle(op *huma.Operation, next func(huma.Context)) {
 			next(humago.NewContext(op, r, w))
 		}
 		if remembers {
-			rq.once(r, own, serve)
+			rq.once(r, in, own, serve)
 		} else {
 			serve()
 		}

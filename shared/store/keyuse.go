@@ -58,7 +58,7 @@ func (db *DB) UseKey(ctx context.Context, id string, sum [32]byte) (account.Key,
 		if k, err := r.refusal(sum, now); err != nil {
 			return k, err
 		}
-		if k, drawn, err := db.draw(ctx, r, now); drawn || err != nil {
+		if k, drawn, err := db.draw(ctx, r, 1, now); drawn || err != nil {
 			return k, err
 		}
 	}
@@ -104,9 +104,9 @@ type userHour struct {
 }
 
 // draw moves a block of requests from the hour of the user to the key in r and
-// counts one of them. drawn is false when another request has drawn for the key
+// counts n of them. drawn is false when another request has drawn for the key
 // meanwhile. When the user's hour is spent it is fault.Limited.
-func (db *DB) draw(ctx context.Context, r keyRow, now time.Time) (k account.Key, drawn bool, err error) {
+func (db *DB) draw(ctx context.Context, r keyRow, n int, now time.Time) (k account.Key, drawn bool, err error) {
 	k = r.key(now)
 	var seen *userHour
 	for range 8 { // requests of other keys may change the user's row
@@ -124,11 +124,11 @@ func (db *DB) draw(ctx context.Context, r keyRow, now time.Time) (k account.Key,
 					Detail: fmt.Sprintf("the API keys of a user can make %d requests an hour together", quota)}
 			}
 		}
-		err := db.transact(ctx, db.drawForKey(r, block, now), db.drawFromUser(r.UserID, seen, block, now))
+		err := db.transact(ctx, db.drawForKey(r, n, block, now), db.drawFromUser(r.UserID, seen, block, now))
 		rows, no := refusedIn(err)
 		switch {
 		case err == nil:
-			k.HourUsed, k.LastUsedAt = k.HourUsed+1, now.UTC().Truncate(time.Minute)
+			k.HourUsed, k.LastUsedAt = k.HourUsed+n, now.UTC().Truncate(time.Minute)
 			return k, true, nil
 		case !no:
 			return account.Key{}, false, broken("draw requests", err)
@@ -144,23 +144,27 @@ func (db *DB) draw(ctx context.Context, r keyRow, now time.Time) (k account.Key,
 	return k, false, nil
 }
 
-// drawForKey is the write that gives the key in r a block of requests, counts one
-// of them, and forgets the hours before the last one, which a function whose clock
+// drawForKey is the write that gives the key in r a block of requests, counts n of
+// them, and forgets the hours before the last one, which a function whose clock
 // is behind may still be counting.
-func (db *DB) drawForKey(r keyRow, block int, now time.Time) types.TransactWriteItem {
+func (db *DB) drawForKey(r keyRow, n, block int, now time.Time) types.TransactWriteItem {
 	hour := hourOf(now)
 	used, there := r.Hours[hour]
 	u := &types.Update{TableName: &db.table.Keys, Key: item{"key_id": text(r.ID)},
 		ConditionExpression:      aws.String(keyGood + " AND attribute_not_exists(hours.#hour)"),
 		ExpressionAttributeNames: map[string]string{"#hash": "hash", "#hour": hour},
 		ExpressionAttributeValues: item{":now": stamp(now), ":sum": &types.AttributeValueMemberB{Value: r.Hash},
-			":minute": stamp(now.Truncate(time.Minute)), ":next": integer(int64(used) + 1), ":paid": integer(int64(used + block))},
+			":next": integer(int64(used + n)), ":paid": integer(int64(used + block))},
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}
 	if there {
 		u.ConditionExpression = aws.String(keyGood + " AND hours.#hour = :used")
 		u.ExpressionAttributeValues[":used"] = integer(int64(used))
 	}
-	update := "SET last_used_at = :minute, hours.#hour = :next, paid.#hour = :paid"
+	update := "SET hours.#hour = :next, paid.#hour = :paid"
+	if n > 0 {
+		update += ", last_used_at = :minute"
+		u.ExpressionAttributeValues[":minute"] = stamp(now.Truncate(time.Minute))
+	}
 	var gone []string
 	for i, old := range slices.Sorted(maps.Keys(r.Hours)) {
 		if old < hourOf(now.Add(-time.Hour)) {
