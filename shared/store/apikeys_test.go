@@ -105,8 +105,10 @@ func TestRoundTripsOfUseKey(t *testing.T) {
 	db := storetest.Open(t, c.now)
 	k, sum := aKey(t, "usr_a", nil)
 	another, anotherSum := aKey(t, "usr_a", nil)
-	must(t, db.PutKey(t.Context(), k))
-	must(t, db.PutKey(t.Context(), another))
+	for _, k := range []account.Key{k, another} {
+		_, err := db.AddKey(t.Context(), k)
+		must(t, err)
+	}
 	use := func(id string, sum [32]byte, want int) {
 		t.Helper()
 		db.Trips()
@@ -244,6 +246,7 @@ func TestRandomKeysAreRefused(t *testing.T) {
 	db := storetest.Open(t, newClock(morning).now)
 	k, _ := aKey(t, "usr_a", nil)
 	must(t, db.PutKey(t.Context(), k))
+	db.Trips()
 	var left atomic.Int64
 	left.Store(int64(n))
 	var wg sync.WaitGroup
