@@ -61,8 +61,10 @@ func (s *stage) anotherNumber() {
 
 // fillKeys gives the user as many API keys as an account can have.
 func (s *stage) fillKeys() {
+	s.Must(s.PutKeyQuotas(s.Context(), sampleUser, account.RequestsPerHour, account.MaxKeys+1))
 	for range account.MaxKeys {
-		s.Must(s.AddKey(s.Context(), account.Key{ID: "key_" + ulid.Make().String(), UserID: sampleUser, Hash: []byte("h"), CreatedAt: sampleTime}))
+		_, err := s.AddKey(s.Context(), account.Key{ID: "key_" + ulid.Make().String(), UserID: sampleUser, Hash: []byte("h"), CreatedAt: sampleTime})
+		s.Must(err)
 	}
 }
 

@@ -103,6 +103,8 @@ func (anyKey) UseKey(_ context.Context, id string, sum [32]byte) (account.Key, e
 	return account.Key{ID: id, UserID: user, Hash: sum[:], Scopes: []string{account.NumbersWrite}}, nil
 }
 
+func (anyKey) UseToken(context.Context, string) (account.Limit, error) { return account.Limit{}, nil }
+
 // TestTimeIsKept: whatever is slow or hangs, there is time to undo what was done, to release the
 // number, to give the hour its count back and to answer, before Lambda ends the function.
 func TestTimeIsKept(t *testing.T) {

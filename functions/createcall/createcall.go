@@ -4,9 +4,6 @@ package createcall
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"time"
@@ -33,7 +30,7 @@ import (
 type Calls interface {
 	CallPermit(ctx context.Context, userID, numberID string) (number.Number, store.Permit, error)
 	CreateCall(ctx context.Context, c call.Call, may store.Permit, once store.Once) (made call.Call, replayed bool, hour account.Limit, err error)
-	Replay(ctx context.Context, userID string, once store.Once) (call.Call, bool, error)
+	Replay(ctx context.Context, once store.Once) (call.Call, bool, error)
 	RefuseCall(ctx context.Context, c call.Call, end call.End, once store.Once) (call.Call, error)
 }
 
@@ -57,10 +54,7 @@ type Endpoint struct {
 }
 
 // Input is the request.
-type Input struct {
-	Key  string `header:"Idempotency-Key" minLength:"1" maxLength:"255" pattern:"^[\\x21-\\x7e]+$" doc:"Makes the request safe to repeat for 24 hours: the same key and body give the first answer again"`
-	Body Body
-}
+type Input struct{ Body Body }
 
 // Body describes the call to place.
 type Body struct {
@@ -103,21 +97,17 @@ func (e *Endpoint) Register(a huma.API) {
 }
 
 func (e *Endpoint) create(ctx context.Context, in *Input) (*Output, error) {
-	user := api.CallerOf(ctx).UserID
-	once, err := onceOf(in)
-	if err != nil {
-		return nil, err
-	}
+	user, once := api.CallerOf(ctx).UserID, api.OnceOf(ctx)
 
 	c, may, err := e.plan(ctx, user, in.Body)
 	if err != nil {
-		return e.earlier(ctx, user, once, err)
+		return e.earlier(ctx, once, err)
 	}
 	made, replayed, hour, err := e.record(ctx, c, may, once)
 	api.SetLimit(ctx, hour)
 	switch {
 	case fault.Is(err, fault.Forbidden):
-		return e.earlier(ctx, user, once, err)
+		return e.earlier(ctx, once, err)
 	case err != nil:
 		return nil, err
 	}
@@ -277,25 +267,12 @@ func (e *Endpoint) start(ctx context.Context, c call.Call, once store.Once) erro
 
 // earlier answers a request that would be refused now with what an accepted
 // one with the same key was answered.
-func (e *Endpoint) earlier(ctx context.Context, user string, once store.Once, refusal error) (*Output, error) {
-	c, found, err := e.Calls.Replay(ctx, user, once)
+func (e *Endpoint) earlier(ctx context.Context, once store.Once, refusal error) (*Output, error) {
+	c, found, err := e.Calls.Replay(ctx, once)
 	if err != nil || !found {
 		return nil, cmp.Or(err, refusal)
 	}
 	return answer(c, true), nil
-}
-
-// onceOf names the request by its key and the hash of its content.
-func onceOf(in *Input) (store.Once, error) {
-	if in.Key == "" {
-		return store.Once{}, nil
-	}
-	body, err := json.Marshal(in.Body)
-	if err != nil {
-		return store.Once{}, fmt.Errorf("hash request: %w", err)
-	}
-	sum := sha256.Sum256(body)
-	return store.Once{Route: "create-call", Key: in.Key, BodyHash: hex.EncodeToString(sum[:])}, nil
 }
 
 // answer shows the call as it was when it was accepted, so that a repeated

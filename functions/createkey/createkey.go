@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
-	"github.com/oklog/ulid/v2"
 
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
@@ -17,10 +16,12 @@ import (
 	"github.com/krosai/telephony/shared/guard"
 )
 
-// Keys stores a new key; fault.Conflict when its user has account.MaxKeys live
-// ones.
+// Keys stores a new key and returns it; fault.Conflict when its user has
+// account.MaxKeys live ones, fault.Limited when the user has made
+// account.KeysPerHour in this hour. A key that an earlier attempt has stored gets
+// the new text.
 type Keys interface {
-	AddKey(ctx context.Context, k account.Key) error
+	AddKey(ctx context.Context, k account.Key) (account.Key, error)
 }
 
 // Endpoint makes API keys.
@@ -37,7 +38,7 @@ type Input struct{ Body Body }
 type Body struct {
 	Name      string    `json:"name" minLength:"1" doc:"What the key is for, at most 64 characters"`
 	Scopes    []string  `json:"scopes" minItems:"1" uniqueItems:"true" enum:"numbers:read,numbers:write,calls:read,calls:write,webhooks:read,webhooks:write,keys:write" doc:"What the key may do. An API key can only grant what it holds itself"`
-	ExpiresAt *api.Time `json:"expires_at,omitempty" doc:"When the key stops working, at most 5 years ahead; never when left out"`
+	ExpiresAt *api.Time `json:"expires_at,omitempty" doc:"When the key stops working, at most 5 years ahead; when left out, never, or when the API key that makes it does"`
 }
 
 // Output is the new key with its text.
@@ -47,12 +48,12 @@ type Output struct{ Body apikey.Issued }
 func (e *Endpoint) Register(a huma.API) {
 	huma.Register(a, huma.Operation{OperationID: "create-api-key", Method: http.MethodPost, Path: "/api-keys",
 		DefaultStatus: http.StatusCreated, Summary: "Create an API key", Tags: []string{"API keys"},
-		Description: "The answer holds the key itself, this once. An account can have 50 live keys; one more is a 409.",
+		Description: "The answer holds the key itself, this once. An account can have 50 live keys, one more is a 409, and make 20 in an hour. A key that is made by an API key expires no later than that one.",
 		Errors:      []int{http.StatusConflict}, Security: api.Needs(account.KeysWrite)}, e.create)
 }
 
 func (e *Endpoint) create(ctx context.Context, in *Input) (*Output, error) {
-	k, err := e.plan(api.CallerOf(ctx), in.Body)
+	k, err := e.plan(ctx, in.Body)
 	if err != nil {
 		return nil, err
 	}
@@ -61,7 +62,11 @@ func (e *Endpoint) create(ctx context.Context, in *Input) (*Output, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := e.Keys.AddKey(ctx, k); err != nil {
+	k, err = e.Keys.AddKey(ctx, k)
+	if fault.Is(err, fault.Limited) {
+		api.SetLimit(ctx, account.SpentKeys(e.Now()))
+	}
+	if err != nil {
 		return nil, err
 	}
 
@@ -69,9 +74,10 @@ func (e *Endpoint) create(ctx context.Context, in *Input) (*Output, error) {
 }
 
 // plan is the key that the caller asks for, if they may have it.
-func (e *Endpoint) plan(caller account.Caller, b Body) (account.Key, error) {
-	now := e.Now()
-	k := account.Key{ID: "key_" + ulid.MustNewDefault(now).String(), UserID: caller.UserID, Name: b.Name, Scopes: b.Scopes, CreatedAt: now}
+func (e *Endpoint) plan(ctx context.Context, b Body) (account.Key, error) {
+	caller, now := api.CallerOf(ctx), e.Now()
+	k := account.Key{ID: api.NewID(ctx, "key_", now), UserID: caller.UserID, Name: b.Name, Scopes: b.Scopes,
+		CreatedAt: now, IssuedAt: now, ExpiresAt: caller.KeyExpires}
 	if err := guard.Name("name", b.Name); err != nil {
 		return k, err
 	}
@@ -79,6 +85,9 @@ func (e *Endpoint) plan(caller account.Caller, b Body) (account.Key, error) {
 		k.ExpiresAt = time.Time(*b.ExpiresAt).Truncate(time.Millisecond)
 		if !k.ExpiresAt.After(now) || k.ExpiresAt.After(now.AddDate(5, 0, 0)) {
 			return k, fault.InvalidField("expires_at", "range", "must lie ahead, at most 5 years")
+		}
+		if !caller.KeyExpires.IsZero() && k.ExpiresAt.After(caller.KeyExpires) {
+			return k, fault.InvalidField("expires_at", "range", "must not be later than when the API key that makes it expires")
 		}
 	}
 	for _, scope := range b.Scopes {

@@ -18,6 +18,7 @@ import (
 	"github.com/krosai/telephony/functions/createkey"
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
+	"github.com/krosai/telephony/shared/api/apitest"
 	"github.com/krosai/telephony/shared/apikey"
 	"github.com/krosai/telephony/shared/lambdahttp"
 	"github.com/krosai/telephony/shared/secret"
@@ -62,6 +63,7 @@ func newBench(t *testing.T, scopes ...string) *bench {
 
 type reply struct {
 	StatusCode int
+	Headers    map[string]string
 	Body       string
 }
 
@@ -190,6 +192,9 @@ func TestBadRequests(t *testing.T) {
 func TestFiftyKeys(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
+	if err := b.db.PutKeyQuotas(t.Context(), "ada", account.RequestsPerHour, account.MaxKeys+1); err != nil {
+		t.Fatal(err)
+	}
 	for i := range account.MaxKeys {
 		if r := b.create(jwt, ""); r.StatusCode != http.StatusCreated {
 			t.Fatalf("key %d: %+v", i, r)
@@ -219,4 +224,109 @@ func TestScopesAreAllOfThem(t *testing.T) {
 	if diff := cmp.Diff(account.Scopes(), strings.Split(field.Tag.Get("enum"), ",")); diff != "" {
 		t.Error(diff)
 	}
+}
+
+func TestTwentyKeysAnHour(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	for i := range account.KeysPerHour {
+		if r := b.create(jwt, ""); r.StatusCode != http.StatusCreated {
+			t.Fatalf("key %d: %+v", i, r)
+		}
+	}
+	r := b.create(jwt, "")
+	if r.StatusCode != http.StatusTooManyRequests || r.Headers["Retry-After"] != "1800" ||
+		!strings.Contains(r.Headers["Ratelimit"], `"api_keys";r=0;t=1800`) {
+		t.Errorf("%+v", r)
+	}
+}
+
+// A key that a key makes dies no later than its maker, and one in its time of
+// grace makes none.
+func TestNothingOutlivesItsMaker(t *testing.T) {
+	t.Parallel()
+	const end = "2026-12-22T09:30:00.123Z"
+	for name, tt := range map[string]struct {
+		change func(*account.Key)
+		asked  string
+		status int
+		want   string
+	}{
+		"a maker without an end":         {nil, "", 201, "null"},
+		"an end of its own":              {nil, end, 201, `"` + end + `"`},
+		"the maker's end":                {func(k *account.Key) { k.ExpiresAt = morning.AddDate(0, 1, 0) }, "", 201, `"2026-12-22T09:30:00.123Z"`},
+		"an earlier one":                 {func(k *account.Key) { k.ExpiresAt = morning.AddDate(0, 2, 0) }, end, 201, `"` + end + `"`},
+		"the same":                       {func(k *account.Key) { k.ExpiresAt = morning.AddDate(0, 1, 0) }, end, 201, `"` + end + `"`},
+		"a later one":                    {func(k *account.Key) { k.ExpiresAt = morning.AddDate(0, 1, 0).Add(-time.Millisecond) }, end, 400, ""},
+		"a maker in its time of grace":   {func(k *account.Key) { k.RevokedAt = morning.Add(time.Hour) }, "", 403, ""},
+		"one in grace, with an end":      {func(k *account.Key) { k.RevokedAt = morning.Add(time.Hour) }, end, 403, ""},
+		"a maker whose grace has passed": {func(k *account.Key) { k.RevokedAt = morning }, "", 401, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t)
+			id, sum, _ := account.ParseKey(sampleKey)
+			k := account.Key{ID: id, UserID: "ada", Hash: sum[:], Scopes: account.Scopes()}
+			if tt.change != nil {
+				tt.change(&k)
+			}
+			if err := b.db.PutKey(t.Context(), k); err != nil {
+				t.Fatal(err)
+			}
+			body := `{"name":"x","scopes":["calls:read"]}`
+			if tt.asked != "" {
+				body = `{"name":"x","scopes":["calls:read"],"expires_at":"` + tt.asked + `"}`
+			}
+			r := b.create(sampleKey, body)
+			if r.StatusCode != tt.status || tt.want != "" && !strings.Contains(r.Body, `"expires_at":`+tt.want) {
+				t.Errorf("%+v, want %d %s", r, tt.status, tt.want)
+			}
+		})
+	}
+}
+
+// If the first attempt dies before its answer, the second one finds its key and
+// gives it a text that is shown.
+func TestTheSameRequestMakesOneKey(t *testing.T) {
+	t.Parallel()
+	at := morning
+	now := func() time.Time { return at }
+	bench := apitest.Open(t, now)
+	dying := &dies{bench.DB, true}
+	bench.Serve(&createkey.Endpoint{Keys: dying, Now: now, Random: rand.Reader})
+	token := bench.User("ada")
+	post := func() apitest.Answer {
+		return bench.Ask(token, "POST", "/api-keys", `{"name":"x","scopes":["calls:read"]}`, "Idempotency-Key", "k")
+	}
+	if a := post(); a.Status != 500 {
+		t.Fatalf("%d %s", a.Status, a.Text)
+	}
+	dying.now, at = false, morning.Add(2*time.Minute)
+	a := post()
+	keys, _, err := bench.KeysOf(t.Context(), "ada", 10, "")
+	bench.Must(err)
+	if a.Status != 201 || len(keys) != 1 || a.Body["key_id"] != keys[0].ID || a.Body["created_at"] != "2026-11-22T09:30:00.123Z" {
+		t.Fatalf("%d %s, %d keys", a.Status, a.Text, len(keys))
+	}
+	id, sum, _ := account.ParseKey(a.Body["api_key"].(string))
+	if _, err := bench.UseKey(t.Context(), id, sum); err != nil {
+		t.Error(err)
+	}
+	if replayed := post(); replayed.Text != a.Text || replayed.Header.Get("Idempotency-Replayed") != "true" {
+		t.Errorf("%d %s", replayed.Status, replayed.Text)
+	}
+}
+
+// dies ends the function once the key is stored.
+type dies struct {
+	createkey.Keys
+	now bool
+}
+
+func (d *dies) AddKey(ctx context.Context, k account.Key) (account.Key, error) {
+	made, err := d.Keys.AddKey(ctx, k)
+	if d.now {
+		panic("killed")
+	}
+	return made, err
 }

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
-	"github.com/oklog/ulid/v2"
 
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
@@ -23,7 +22,8 @@ import (
 )
 
 // Endpoints stores a new endpoint; fault.Conflict when its user has
-// webhook.MaxEndpoints already.
+// webhook.MaxEndpoints already. An endpoint that an earlier attempt has stored
+// gets the new secret.
 type Endpoints interface {
 	AddEndpoint(ctx context.Context, e webhook.Endpoint) error
 }
@@ -72,7 +72,7 @@ func (e *Endpoint) create(ctx context.Context, in *Input) (*Output, error) {
 		return nil, fmt.Errorf("random bytes of a signing secret: %w", err)
 	}
 	signing, now := "whsec_"+base64.StdEncoding.EncodeToString(random), e.Now()
-	made := webhook.Endpoint{ID: "whe_" + ulid.MustNewDefault(now).String(), UserID: api.CallerOf(ctx).UserID, URL: in.Body.URL, Events: in.Body.Events,
+	made := webhook.Endpoint{ID: api.NewID(ctx, "whe_", now), UserID: api.CallerOf(ctx).UserID, URL: in.Body.URL, Events: in.Body.Events,
 		Secret: secret.New(signing), CreatedAt: now}
 	if err := e.Endpoints.AddEndpoint(ctx, made); err != nil {
 		return nil, err

@@ -264,3 +264,51 @@ func TestSecret(t *testing.T) {
 		}
 	}
 }
+
+// A second attempt, after the first has died before its answer, finds its
+// endpoint and gives it the secret that is shown.
+func TestTheSameRequestMakesOneEndpoint(t *testing.T) {
+	t.Parallel()
+	at := morning
+	b := apitest.Open(t, func() time.Time { return at })
+	dying := &dies{b.DB, true}
+	serve := func(secret random) {
+		b.Serve(&createwebhook.Endpoint{Endpoints: dying, Resolver: public(t), Now: b.Now, Random: secret})
+	}
+	token := b.User("ada")
+	post := func() apitest.Answer { return b.Ask(token, "POST", "/webhook-endpoints", wanted, "Idempotency-Key", "k") }
+	serve('a')
+	if a := post(); a.Status != 500 {
+		t.Fatalf("%d %s", a.Status, a.Text)
+	}
+	dying.now, at = false, morning.Add(2*time.Minute)
+	serve('b')
+	a := post()
+	stored, _, err := b.EndpointsOf(t.Context(), "ada", 10, "")
+	b.Must(err)
+	if a.Status != 201 || len(stored) != 1 || a.Body["endpoint_id"] != stored[0].ID {
+		t.Fatalf("%d %s, %d endpoints", a.Status, a.Text, len(stored))
+	}
+	d := webhook.Delivery{ID: "dlv_01KAMPJ5V0SAMPMEDEV0000000", EndpointID: stored[0].ID, CreatedAt: at, Event: webhook.Event{UserID: "ada", ID: "evt_1"}}
+	_, err = b.AddDelivery(t.Context(), d)
+	b.Must(err)
+	_, e, err := b.DB.Delivery(t.Context(), "ada", stored[0].ID, d.ID)
+	b.Must(err)
+	if e.Secret.Reveal() != a.Body["signing_secret"] {
+		t.Error("the secret that is shown is not the one that signs")
+	}
+}
+
+// dies ends the function once the endpoint is stored.
+type dies struct {
+	createwebhook.Endpoints
+	now bool
+}
+
+func (d *dies) AddEndpoint(ctx context.Context, e webhook.Endpoint) error {
+	err := d.Endpoints.AddEndpoint(ctx, e)
+	if d.now {
+		panic("killed")
+	}
+	return err
+}

@@ -54,8 +54,8 @@ func (e *Endpoint) list(ctx context.Context, in *Input) (*Output, error) {
 		return View{Subject: in.Subject, At: api.Time(entry.At), Actor: entry.Actor, Action: entry.Action,
 			From: api.TextOrNull(entry.From), To: api.TextOrNull(entry.To), Note: api.TextOrNull(entry.Note)}
 	}
-	page, err := api.List(ctx, in.Cursor, in.Subject, view, func(after string) ([]request.Entry, string, error) {
-		return e.Entries.Audit(ctx, in.Subject, in.Limit, after)
+	page, err := api.List(ctx, in.Cursor, in.Subject, in.Limit, view, func(after string, limit int) ([]request.Entry, string, error) {
+		return e.Entries.Audit(ctx, in.Subject, limit, after)
 	})
 	return &Output{page}, err
 }

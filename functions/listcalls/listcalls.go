@@ -74,8 +74,8 @@ func (e *Endpoint) list(ctx context.Context, in *Input) (*Output, error) {
 	}
 
 	filter := strings.Join([]string{string(in.Status), string(in.Direction), in.PhoneNumberID, in.From, in.To}, " ")
-	page, err := api.List(ctx, in.Cursor, filter, view, func(after string) ([]call.Call, string, error) {
-		return e.Calls.CallsOf(ctx, api.CallerOf(ctx).UserID, h, in.Limit, after)
+	page, err := api.List(ctx, in.Cursor, filter, in.Limit, view, func(after string, limit int) ([]call.Call, string, error) {
+		return e.Calls.CallsOf(ctx, api.CallerOf(ctx).UserID, h, limit, after)
 	})
 	return &Output{page}, err
 }

@@ -48,8 +48,8 @@ func (e *Endpoint) list(ctx context.Context, in *Input) (*Output, error) {
 		return nil, err
 	}
 	asked := in.EndpointID + " " + string(in.Status)
-	page, err := api.List(ctx, in.Cursor, asked, hook.DeliveryOf, func(after string) ([]webhook.Delivery, string, error) {
-		return e.Deliveries.DeliveriesOf(ctx, api.CallerOf(ctx).UserID, in.EndpointID, in.Status, in.Limit, after)
+	page, err := api.List(ctx, in.Cursor, asked, in.Limit, hook.DeliveryOf, func(after string, limit int) ([]webhook.Delivery, string, error) {
+		return e.Deliveries.DeliveriesOf(ctx, api.CallerOf(ctx).UserID, in.EndpointID, in.Status, limit, after)
 	})
 	return &Output{page}, err
 }

@@ -39,8 +39,8 @@ func (e *Endpoint) Register(a huma.API) {
 }
 
 func (e *Endpoint) list(ctx context.Context, in *Input) (*Output, error) {
-	page, err := api.List(ctx, in.Cursor, in.Status, inventory.Of, func(after string) ([]number.Number, string, error) {
-		return e.Numbers.Inventory(ctx, in.Status, in.Limit, after)
+	page, err := api.List(ctx, in.Cursor, in.Status, in.Limit, inventory.Of, func(after string, limit int) ([]number.Number, string, error) {
+		return e.Numbers.Inventory(ctx, in.Status, limit, after)
 	})
 	return &Output{page}, err
 }

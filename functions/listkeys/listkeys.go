@@ -38,8 +38,8 @@ func (e *Endpoint) Register(a huma.API) {
 }
 
 func (e *Endpoint) list(ctx context.Context, in *Input) (*Output, error) {
-	page, err := api.List(ctx, in.Cursor, "", apikey.Of, func(after string) ([]account.Key, string, error) {
-		return e.Keys.KeysOf(ctx, api.CallerOf(ctx).UserID, in.Limit, after)
+	page, err := api.List(ctx, in.Cursor, "", in.Limit, apikey.Of, func(after string, limit int) ([]account.Key, string, error) {
+		return e.Keys.KeysOf(ctx, api.CallerOf(ctx).UserID, limit, after)
 	})
 	return &Output{page}, err
 }

@@ -50,8 +50,8 @@ func (e *Endpoint) Register(a huma.API) {
 }
 
 func (e *Endpoint) list(ctx context.Context, in *Input) (*Output, error) {
-	page, err := api.List(ctx, in.Cursor, "", view, func(after string) ([]number.Number, string, error) {
-		return e.Numbers.NumbersOf(ctx, api.CallerOf(ctx).UserID, in.Limit, after)
+	page, err := api.List(ctx, in.Cursor, "", in.Limit, view, func(after string, limit int) ([]number.Number, string, error) {
+		return e.Numbers.NumbersOf(ctx, api.CallerOf(ctx).UserID, limit, after)
 	})
 	return &Output{page}, err
 }

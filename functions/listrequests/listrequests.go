@@ -39,8 +39,8 @@ func (e *Endpoint) Register(a huma.API) {
 }
 
 func (e *Endpoint) list(ctx context.Context, in *Input) (*Output, error) {
-	page, err := api.List(ctx, in.Cursor, "", numberrequest.Of, func(after string) ([]request.Request, string, error) {
-		return e.Requests.RequestsOf(ctx, api.CallerOf(ctx).UserID, in.Limit, after)
+	page, err := api.List(ctx, in.Cursor, "", in.Limit, numberrequest.Of, func(after string, limit int) ([]request.Request, string, error) {
+		return e.Requests.RequestsOf(ctx, api.CallerOf(ctx).UserID, limit, after)
 	})
 	return &Output{page}, err
 }

@@ -39,8 +39,8 @@ func (e *Endpoint) Register(a huma.API) {
 }
 
 func (e *Endpoint) list(ctx context.Context, in *Input) (*Output, error) {
-	page, err := api.List(ctx, in.Cursor, "", hook.EndpointOf, func(after string) ([]webhook.Endpoint, string, error) {
-		return e.Endpoints.EndpointsOf(ctx, api.CallerOf(ctx).UserID, in.Limit, after)
+	page, err := api.List(ctx, in.Cursor, "", in.Limit, hook.EndpointOf, func(after string, limit int) ([]webhook.Endpoint, string, error) {
+		return e.Endpoints.EndpointsOf(ctx, api.CallerOf(ctx).UserID, limit, after)
 	})
 	return &Output{page}, err
 }

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
-	"github.com/oklog/ulid/v2"
 
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
@@ -64,7 +63,7 @@ func (e *Endpoint) replay(ctx context.Context, in *Input) (*Output, error) {
 	}
 
 	now := e.Now()
-	d, err := e.Deliveries.AddDelivery(ctx, webhook.Delivery{ID: "dlv_" + ulid.MustNewDefault(now).String(), EndpointID: old.EndpointID, Event: old.Event,
+	d, err := e.Deliveries.AddDelivery(ctx, webhook.Delivery{ID: api.NewID(ctx, "dlv_", now), EndpointID: old.EndpointID, Event: old.Event,
 		Status: webhook.Pending, ReplayOf: old.ID, CreatedAt: now, NextAt: now})
 	if err != nil {
 		return nil, err

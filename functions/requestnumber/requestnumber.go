@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
-	"github.com/oklog/ulid/v2"
 
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
@@ -67,7 +66,7 @@ func (e *Endpoint) Register(a huma.API) {
 // request answers 201 once the request is recorded. Its workflow is started
 // then, and should that fail, by the sweep.
 func (e *Endpoint) request(ctx context.Context, in *Input) (*Output, error) {
-	wanted, err := e.plan(api.CallerOf(ctx).UserID, in.Body)
+	wanted, err := e.plan(ctx, in.Body)
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +86,7 @@ func (e *Endpoint) request(ctx context.Context, in *Input) (*Output, error) {
 }
 
 // plan turns the body into a request that may be recorded.
-func (e *Endpoint) plan(user string, b Body) (r request.Request, err error) {
+func (e *Endpoint) plan(ctx context.Context, b Body) (r request.Request, err error) {
 	country, err := countryOf(b)
 	if err != nil {
 		return r, err
@@ -100,7 +99,7 @@ func (e *Endpoint) plan(user string, b Body) (r request.Request, err error) {
 		capabilities = b.Capabilities
 	}
 	now := e.Now()
-	return request.Request{ID: "req_" + ulid.MustNewDefault(now).String(), UserID: user, Country: country, Type: b.NumberType,
+	return request.Request{ID: api.NewID(ctx, "req_", now), UserID: api.CallerOf(ctx).UserID, Country: country, Type: b.NumberType,
 		AreaCode: b.AreaCode, PhoneNumber: b.PhoneNumber, Capabilities: capabilities, Purpose: b.Purpose,
 		Status: request.Pending, CreatedAt: now, UpdatedAt: now}, nil
 }

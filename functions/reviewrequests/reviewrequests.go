@@ -48,8 +48,8 @@ func (e *Endpoint) Register(a huma.API) {
 }
 
 func (e *Endpoint) list(ctx context.Context, in *Input) (*Output, error) {
-	page, err := api.List(ctx, in.Cursor, string(in.Status), view, func(after string) ([]request.Request, string, error) {
-		return e.Requests.RequestsWith(ctx, in.Status, in.Limit, after)
+	page, err := api.List(ctx, in.Cursor, string(in.Status), in.Limit, view, func(after string, limit int) ([]request.Request, string, error) {
+		return e.Requests.RequestsWith(ctx, in.Status, limit, after)
 	})
 	return &Output{page}, err
 }

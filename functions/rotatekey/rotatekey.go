@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
-	"github.com/oklog/ulid/v2"
 
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
@@ -17,11 +16,14 @@ import (
 )
 
 // Keys reads and rotates a user's keys. Key fails with fault.NotFound for
-// another's; RotateKey, which ends old at old.RevokedAt, with fault.Conflict
-// when old is not live or has been rotated, and when the user has too many keys.
+// another's. RotateKey ends old at old.RevokedAt and returns the new key, to which
+// it gives the new text if an earlier attempt has stored it. It fails with
+// fault.Conflict when old is not live or has been rotated, and when the user has
+// too many keys, and with fault.Limited when the user has made account.KeysPerHour
+// in this hour.
 type Keys interface {
 	Key(ctx context.Context, userID, id string) (account.Key, error)
-	RotateKey(ctx context.Context, old, fresh account.Key) error
+	RotateKey(ctx context.Context, old, fresh account.Key) (account.Key, error)
 }
 
 // Endpoint puts a new API key in the place of an old one.
@@ -55,7 +57,7 @@ type View struct {
 func (e *Endpoint) Register(a huma.API) {
 	huma.Register(a, huma.Operation{OperationID: "rotate-api-key", Method: http.MethodPost, Path: "/api-keys/{key_id}/rotate",
 		DefaultStatus: http.StatusCreated, Summary: "Rotate an API key", Tags: []string{"API keys"},
-		Description: "Makes a key with the same name, scopes and expiry, and shows it this once. The old one stops working at once, or after grace_seconds. An API key can only rotate keys whose scopes it holds itself.",
+		Description: "Makes a key with the same name, scopes and expiry, and shows it this once. The old one stops working at once, or after grace_seconds; in that time it manages no keys. An API key can only rotate keys whose scopes it holds itself, and the new key expires no later than the one that rotates.",
 		Errors:      []int{http.StatusConflict}, Security: api.Needs(account.KeysWrite)}, e.rotate)
 }
 
@@ -75,19 +77,37 @@ func (e *Endpoint) rotate(ctx context.Context, in *Input) (*Output, error) {
 	}
 
 	now := e.Now()
-	fresh, text, err := account.Issue(account.Key{ID: "key_" + ulid.MustNewDefault(now).String(), UserID: old.UserID, Name: old.Name,
-		Scopes: old.Scopes, CreatedAt: now, ExpiresAt: old.ExpiresAt,
+	fresh, text, err := account.Issue(account.Key{ID: api.NewID(ctx, "key_", now), UserID: old.UserID, Name: old.Name,
+		Scopes: old.Scopes, CreatedAt: now, IssuedAt: now, ExpiresAt: earlier(old.ExpiresAt, caller.KeyExpires),
 		HourLimit: old.HourLimit, HourUsed: old.HourUsed, HourResets: old.HourResets}, e.Random)
 	if err != nil {
 		return nil, err
 	}
-	old.RevokedAt = now
-	if in.Body != nil {
-		old.RevokedAt = now.Add(time.Duration(in.Body.GraceSeconds) * time.Second)
+	if old.RevokedAt.IsZero() { // else an earlier attempt has set it, or this one is refused
+		old.RevokedAt = now.Add(grace(in.Body))
 	}
-	if err := e.Keys.RotateKey(ctx, old, fresh); err != nil {
+	fresh, err = e.Keys.RotateKey(ctx, old, fresh)
+	if fault.Is(err, fault.Limited) {
+		api.SetLimit(ctx, account.SpentKeys(now))
+	}
+	if err != nil {
 		return nil, err
 	}
 
 	return &Output{View{apikey.Issued{APIKey: text, View: apikey.Of(fresh)}, apikey.Of(old)}}, nil
+}
+
+func grace(b *Body) time.Duration {
+	if b == nil {
+		return 0
+	}
+	return time.Duration(b.GraceSeconds) * time.Second
+}
+
+// earlier is the earlier one of two expiries, of which zero is never.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
 }

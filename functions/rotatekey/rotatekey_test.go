@@ -1,6 +1,7 @@
 package rotatekey_test
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/json"
 	"log/slog"
@@ -13,9 +14,11 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/krosai/telephony/functions/revokekey"
 	"github.com/krosai/telephony/functions/rotatekey"
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
+	"github.com/krosai/telephony/shared/api/apitest"
 	"github.com/krosai/telephony/shared/fault"
 	"github.com/krosai/telephony/shared/secret"
 	"github.com/krosai/telephony/shared/store/storetest"
@@ -49,8 +52,12 @@ func newBench(t *testing.T) *bench {
 
 func (b *bench) key(id, user string, scopes ...string) (text string) {
 	b.Helper()
-	k, text, err := account.Issue(account.Key{ID: id, UserID: user, Name: "CI", Scopes: scopes, CreatedAt: morning,
-		ExpiresAt: morning.AddDate(1, 0, 0)}, rand.Reader)
+	return b.put(account.Key{ID: id, UserID: user, Name: "CI", Scopes: scopes, CreatedAt: morning, ExpiresAt: morning.AddDate(1, 0, 0)})
+}
+
+func (b *bench) put(k account.Key) (text string) {
+	b.Helper()
+	k, text, err := account.Issue(k, rand.Reader)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -172,4 +179,105 @@ func TestItself(t *testing.T) {
 	if k, err := b.UseKey(t.Context(), id, sum); err != nil || k.HourUsed != 3 {
 		t.Errorf("%d used in this hour, %v", k.HourUsed, err)
 	}
+}
+
+// A successor keeps at most the expiry of the old key, and of the key that
+// rotates. A key in its time of grace rotates nothing, but gets its kept answer.
+func TestNothingOutlivesItsMaker(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct{ old, maker, want time.Time }{
+		"neither ends":      {},
+		"the old one ends":  {old: morning.AddDate(1, 0, 0), want: morning.AddDate(1, 0, 0)},
+		"its maker ends":    {maker: morning.AddDate(0, 1, 0), want: morning.AddDate(0, 1, 0)},
+		"the maker first":   {morning.AddDate(1, 0, 0), morning.AddDate(0, 1, 0), morning.AddDate(0, 1, 0)},
+		"the old one first": {morning.AddDate(0, 1, 0), morning.AddDate(1, 0, 0), morning.AddDate(0, 1, 0)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t)
+			maker := b.put(account.Key{ID: callerID, UserID: "ada", Scopes: account.Scopes(), ExpiresAt: tt.maker})
+			b.put(account.Key{ID: keyID, UserID: "ada", Scopes: account.Scopes(), ExpiresAt: tt.old})
+			status, v, raw := b.rotate(maker, keyID, "")
+			fresh, err := b.Key(t.Context(), "ada", v.KeyID)
+			if status != http.StatusCreated || err != nil || !fresh.ExpiresAt.Equal(tt.want) {
+				t.Errorf("%d %s: %v, want %v", status, raw, fresh.ExpiresAt, tt.want)
+			}
+		})
+	}
+}
+
+func TestGrace(t *testing.T) {
+	t.Parallel()
+	b := apitest.Open(t, func() time.Time { return morning })
+	b.Serve(&rotatekey.Endpoint{Keys: b.DB, Now: b.Now, Random: rand.Reader}, &revokekey.Endpoint{Keys: b.DB})
+	id, key := b.Key("ada", account.KeysWrite)
+	rotate := func(key string, header ...string) apitest.Answer {
+		return b.Ask(key, "POST", "/api-keys/"+id+"/rotate", `{"grace_seconds":60}`, header...)
+	}
+	first := rotate(key, "Idempotency-Key", "k")
+	if first.Status != http.StatusCreated {
+		t.Fatalf("%d %s", first.Status, first.Text)
+	}
+	if again := rotate(key, "Idempotency-Key", "k"); again.Text != first.Text {
+		t.Errorf("the kept answer: %d %s", again.Status, again.Text)
+	}
+	fresh, _ := first.Body["key_id"].(string)
+	for name, a := range map[string]apitest.Answer{
+		"rotates itself":        rotate(key),
+		"rotates with a key":    rotate(key, "Idempotency-Key", "K"),
+		"rotates its successor": b.Ask(key, "POST", "/api-keys/"+fresh+"/rotate", ""),
+		"revokes its successor": b.Ask(key, "DELETE", "/api-keys/"+fresh, ""),
+		"revokes itself":        b.Ask(key, "DELETE", "/api-keys/"+id, ""),
+	} {
+		if a.Status != http.StatusForbidden || a.Code() != "FORBIDDEN" {
+			t.Errorf("a key in grace %s: %d %s", name, a.Status, a.Text)
+		}
+	}
+	if a := b.Ask(first.Body["api_key"].(string), "DELETE", "/api-keys/"+id, ""); a.Status != http.StatusNoContent {
+		t.Errorf("the successor revokes the old key: %d %s", a.Status, a.Text)
+	}
+}
+
+// A second attempt, after the first has died before its answer, shows a text
+// that works, and the old key's true end.
+func TestTheSameRequestRotatesOnce(t *testing.T) {
+	t.Parallel()
+	at := morning
+	b := apitest.Open(t, func() time.Time { return at })
+	dying := &dies{b.DB, true}
+	b.Serve(&rotatekey.Endpoint{Keys: dying, Now: b.Now, Random: rand.Reader})
+	id, _ := b.Key("ada", account.CallsRead)
+	token := b.User("ada")
+	rotate := func() apitest.Answer {
+		return b.Ask(token, "POST", "/api-keys/"+id+"/rotate", `{"grace_seconds":600}`, "Idempotency-Key", "k")
+	}
+	if a := rotate(); a.Status != 500 {
+		t.Fatalf("%d %s", a.Status, a.Text)
+	}
+	dying.now, at = false, morning.Add(2*time.Minute)
+	a := rotate()
+	keys, _, err := b.KeysOf(t.Context(), "ada", 10, "")
+	b.Must(err)
+	replaces, _ := a.Body["replaces"].(map[string]any)
+	if a.Status != http.StatusCreated || len(keys) != 2 || replaces["revoked_at"] != "2026-11-22T09:40:00.123Z" {
+		t.Fatalf("%d %s, %d keys", a.Status, a.Text, len(keys))
+	}
+	fresh, sum, _ := account.ParseKey(a.Body["api_key"].(string))
+	if _, err := b.UseKey(t.Context(), fresh, sum); err != nil {
+		t.Error(err)
+	}
+}
+
+// dies ends the function once the key is rotated.
+type dies struct {
+	rotatekey.Keys
+	now bool
+}
+
+func (d *dies) RotateKey(ctx context.Context, old, fresh account.Key) (account.Key, error) {
+	made, err := d.Keys.RotateKey(ctx, old, fresh)
+	if d.now {
+		panic("killed")
+	}
+	return made, err
 }

@@ -33,6 +33,8 @@ const (
 	// Whoever tries the platform out, or loads it, is not to run into the limit
 	// of 1000 requests an hour that every other key has.
 	demoHourLimit = 1_000_000
+
+	demoKeysPerHour = 200
 )
 
 // createTables makes the tables of the template that are not there yet.
@@ -129,6 +131,9 @@ func demoPolicy() account.Policy {
 
 // seedKey keeps the key of the last start if the database still knows it.
 func (p *Platform) seedKey(ctx context.Context) error {
+	if err := p.DB.PutKeyQuotas(ctx, demoUser, demoHourLimit, demoKeysPerHour); err != nil {
+		return err
+	}
 	if id, sum, ok := account.ParseKey(p.Access.APIKey); ok {
 		if k, err := p.DB.UseKey(ctx, id, sum); err == nil && k.UserID == demoUser {
 			return nil

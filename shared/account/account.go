@@ -32,6 +32,9 @@ type Caller struct {
 	KeyID  string
 	Scopes []string // of the API key
 	Admin  bool
+
+	KeyExpires time.Time // when the API key expires; zero is never
+	Retiring   bool      // the API key has been rotated and is in its time of grace
 }
 
 // Can reports whether the caller may do what scope names. A user with a JWT can
@@ -52,8 +55,17 @@ func (c Caller) Can(scope string) bool {
 // MaxKeys is how many live API keys a user can have.
 const MaxKeys = 50
 
-// KeyHourLimit is how many requests an API key can make in an hour.
-const KeyHourLimit = 1000
+// KeyHourLimit is how many requests an API key can make in an hour,
+// TokenHourLimit how many a user can make with JWTs, and RequestsPerHour how many
+// all API keys of a user can make together.
+const (
+	KeyHourLimit   = 1000
+	TokenHourLimit = 1000
+)
+
+// KeysPerHour is how many API keys a user can make in an hour, those that are
+// made by rotation included.
+const KeysPerHour = 20
 
 // Key is an API key as it is kept: the hash and never the text. A zero time
 // means "not".
@@ -65,6 +77,7 @@ type Key struct {
 	LastFour   string // the end of the text, by which people tell keys apart
 	Scopes     []string
 	CreatedAt  time.Time
+	IssuedAt   time.Time // when the text was made; later than CreatedAt when it was made again
 	ExpiresAt  time.Time
 	RevokedAt  time.Time // may lie ahead: a rotated key works until then
 	LastUsedAt time.Time // the minute of its last use
@@ -72,6 +85,8 @@ type Key struct {
 	HourLimit  int       // requests in an hour; 0 is KeyHourLimit
 	HourUsed   int       // of them made in this hour, the one being served included
 	HourResets time.Time // when the next hour begins
+
+	Together Limit // of all keys of the user; known only when it refuses a request
 }
 
 // Live reports whether the key can be used at the given moment. Both ends are

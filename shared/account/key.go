@@ -7,6 +7,7 @@ import (
 	"hash/crc32"
 	"io"
 	"strings"
+	"time"
 )
 
 // The text of an API key is
@@ -96,4 +97,10 @@ func only(alphabet, s string) bool {
 		}
 	}
 	return true
+}
+
+// SpentKeys is the limit of a user who has made KeysPerHour API keys in the hour
+// of now.
+func SpentKeys(now time.Time) Limit {
+	return Limit{Name: "api_keys", Quota: KeysPerHour, Used: KeysPerHour, Resets: now.UTC().Truncate(time.Hour).Add(time.Hour)}
 }

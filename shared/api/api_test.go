@@ -41,7 +41,7 @@ type part struct {
 
 type makeInput struct {
 	ThingID string `path:"thing_id"`
-	Key     string `header:"Idempotency-Key" maxLength:"255"`
+	Key     string `header:"X-Key" maxLength:"255"`
 	Body    makeBody
 }
 
@@ -148,7 +148,7 @@ func makeThing(ctx context.Context, in *makeInput) (*makeOutput, error) {
 func listThings(ctx context.Context, in *listInput) (*listOutput, error) {
 	out := &listOutput{}
 	out.Body.Limit, out.Body.Open = in.Limit, in.Open
-	page, err := api.List(ctx, in.Cursor, in.Kind, strings.ToUpper, func(after string) ([]string, string, error) {
+	page, err := api.List(ctx, in.Cursor, in.Kind, in.Limit, strings.ToUpper, func(after string, _ int) ([]string, string, error) {
 		out.Body.After = after
 		return []string{after + "x"}, after + "x", nil
 	})
@@ -218,6 +218,9 @@ func (k *keys) UseKey(_ context.Context, id string, sum [32]byte) (account.Key, 
 	}
 	return key, nil
 }
+
+// UseToken counts nothing.
+func (k *keys) UseToken(context.Context, string) (account.Limit, error) { return account.Limit{}, nil }
 
 // add makes a key of user with these scopes and returns its text.
 func (k *keys) add(tb testing.TB, id, user string, scopes ...string) string {

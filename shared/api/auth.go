@@ -44,7 +44,7 @@ func (e *Edge) caller(r *http.Request) (account.Caller, error) {
 	if id, sum, ok := account.ParseKey(token); ok {
 		caller, err = e.callerByKey(r.Context(), id, sum)
 	} else if e.Tokens != nil && strings.Count(token, ".") == 2 {
-		caller, err = e.Tokens.Verify(r.Context(), token)
+		caller, err = e.callerByToken(r.Context(), token)
 	}
 	if fault.Is(err, fault.Unauthenticated) || err == nil && caller.UserID == "" {
 		e.Log.Debug("credential refused", "cause", err)
@@ -58,6 +58,7 @@ func (e *Edge) callerByKey(ctx context.Context, id string, sum [32]byte) (accoun
 	key, err := e.Keys.UseKey(ctx, id, sum)
 	if key.HourLimit > 0 {
 		SetLimit(ctx, account.Limit{Name: "requests", Quota: key.HourLimit, Used: key.HourUsed, Resets: key.HourResets})
+		SetLimit(ctx, key.Together)
 	}
 	if err != nil {
 		return account.Caller{}, err
@@ -65,7 +66,29 @@ func (e *Edge) callerByKey(ctx context.Context, id string, sum [32]byte) (accoun
 	if subtle.ConstantTimeCompare(key.Hash, sum[:]) != 1 || !key.Live(e.Now()) {
 		return account.Caller{}, nil
 	}
-	return account.Caller{UserID: key.UserID, KeyID: key.ID, Scopes: key.Scopes}, nil
+	return account.Caller{UserID: key.UserID, KeyID: key.ID, Scopes: key.Scopes, KeyExpires: key.ExpiresAt,
+		Retiring: !key.RevokedAt.IsZero()}, nil
+}
+
+// callerByToken verifies a JWT and counts its use. A token that is not valid
+// counts nothing.
+func (e *Edge) callerByToken(ctx context.Context, token string) (account.Caller, error) {
+	caller, err := e.Tokens.Verify(ctx, token)
+	if err != nil || caller.UserID == "" {
+		return caller, err
+	}
+	hour, err := e.Keys.UseToken(ctx, caller.UserID)
+	SetLimit(ctx, hour)
+	return caller, err
+}
+
+// mayManage refuses to let an API key that is in its time of grace manage keys.
+// Its kept answers it still gets: that of its own rotation may have been lost.
+func (rq *request) mayManage(scope string, method string) error {
+	if !rq.caller.Retiring || scope != account.KeysWrite || method == http.MethodGet {
+		return nil
+	}
+	return fault.New(fault.Forbidden, "FORBIDDEN", "an API key that has been rotated cannot manage API keys")
 }
 
 func unauthenticated() error {

@@ -26,10 +26,13 @@ type Endpoint interface{ Register(huma.API) }
 
 // Keys looks an API key up and counts its use, in one round trip. It returns
 // the key with its hash. It fails with fault.Unauthenticated when there is no
-// live key with this id and hash, and with fault.Limited when the key's hour is
-// spent.
+// live key with this id and hash, and with fault.Limited when the key's hour, or
+// the hour of all its user's keys, is spent. UseToken counts a request with a
+// user's JWT; it fails with fault.Limited when the user's hour is spent. Both
+// return what they know of the hour with that error.
 type Keys interface {
 	UseKey(ctx context.Context, id string, sum [32]byte) (account.Key, error)
+	UseToken(ctx context.Context, userID string) (account.Limit, error)
 }
 
 // Tokens verifies a user's JWT and returns who it speaks for: UserID and Admin,

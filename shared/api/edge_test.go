@@ -348,7 +348,7 @@ func TestQuery(t *testing.T) {
 		"open=1":                     {Field: "open", Code: "type", Detail: "must be true or false"},
 		"open=TRUE":                  {Field: "open", Code: "type", Detail: "must be true or false"},
 		"kind=landline":              {Field: "kind", Code: "enum", Detail: `expected value to be one of "local, mobile"`},
-		"kind=local%00":              {Field: "kind", Code: "malformed", Detail: "is not valid UTF-8 text"},
+		"kind=local%00":              {Field: "kind", Code: "malformed", Detail: "must not hold control characters other than newline and tab, nor characters that direct the order of text"},
 		"kind=%ff":                   {Field: "kind", Code: "malformed", Detail: "is not valid UTF-8 text"},
 		"limit=%zz":                  {Field: "query", Code: "malformed", Detail: "is not a valid query string"},
 		"limit=1;open=true":          {Field: "query", Code: "malformed", Detail: "is not a valid query string"},
@@ -432,8 +432,8 @@ func TestCursorNeedsAKey(t *testing.T) {
 	if got := overLambda(t, edge.Handler(things{}), ask{method: "GET", target: "/things", key: b.reader}); got.status != 500 {
 		t.Errorf("status = %d, want 500", got.status)
 	}
-	one := func(string) ([]string, string, error) { return []string{"x"}, "x", nil }
-	if _, err := api.List(t.Context(), "", "", strings.ToUpper, one); err == nil {
+	one := func(string, int) ([]string, string, error) { return []string{"x"}, "x", nil }
+	if _, err := api.List(t.Context(), "", "", 1, strings.ToUpper, one); err == nil {
 		t.Error("a cursor was sealed outside a request")
 	}
 }

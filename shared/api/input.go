@@ -122,8 +122,10 @@ func (in *input) checkQuery(raw string) (fields []fault.Field) {
 			code, detail = "duplicate", "is given more than once"
 		case vs[0] == "":
 			code, detail = "malformed", "must not be empty"
-		case !utf8.ValidString(vs[0]) || strings.ContainsRune(vs[0], 0):
+		case !utf8.ValidString(vs[0]):
 			code, detail = "malformed", "is not valid UTF-8 text"
+		case !legible(vs[0]):
+			code, detail = "malformed", illegible
 		case schema.Type == huma.TypeInteger && !wholeNumber(vs[0]):
 			code, detail = "type", "must be a whole number"
 		case schema.Type == huma.TypeBoolean && vs[0] != "true" && vs[0] != "false":
@@ -143,9 +145,9 @@ func wholeNumber(s string) bool {
 	return err == nil && strconv.FormatInt(n, 10) == s
 }
 
-// shown is a name from the request, fit to be said back: valid UTF-8 and short.
+// shown is a name from the request, fit to be said back: legible and short.
 func shown(name string) string {
-	name = strings.ToValidUTF8(name, "\uFFFD")
+	name = visibly(strings.ToValidUTF8(name, "\uFFFD"))
 	if len(name) <= 64 {
 		return name
 	}

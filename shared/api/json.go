@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"strconv"
-	"strings"
 	"unicode/utf8"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -19,8 +18,8 @@ const maxDepth = 32
 
 // checkJSON finds what encoding/json would let pass in a body of this schema:
 // members that are unknown, written in another letter case, given twice, or
-// null; text that is not one complete JSON value in UTF-8; NUL characters;
-// numbers that do not fit. It returns nil when there is nothing of the kind.
+// null; text that is not one complete JSON value in UTF-8; characters that people
+// cannot see; numbers that do not fit. It returns nil when there is nothing of the kind.
 func checkJSON(body []byte, schema *huma.Schema, schemas huma.Registry) []fault.Field {
 	if !utf8.Valid(body) {
 		return []fault.Field{{Field: "body", Code: "malformed", Detail: "is not valid UTF-8"}}
@@ -92,8 +91,8 @@ func (w *walk) value(schema *huma.Schema, path string, depth int) error {
 			w.add(path, "null", "must not be null")
 		}
 	case '"':
-		if strings.ContainsRune(token.String(), 0) {
-			w.add(path, "malformed", "must not hold a NUL character")
+		if !legible(token.String()) {
+			w.add(path, "malformed", illegible)
 		}
 	case '0':
 		w.number(schema, path, token.String())
@@ -117,8 +116,8 @@ func (w *walk) object(schema *huma.Schema, path string, depth int) error {
 			w.add(member, "duplicate", "is given more than once")
 		}
 		seen[name] = true
-		if strings.ContainsRune(name, 0) {
-			w.add(path, "malformed", "a member's name must not hold a NUL character")
+		if !legible(name) {
+			w.add(path, "malformed", "a member's name "+illegible)
 		}
 		of, known := memberSchema(schema, name)
 		if !known {

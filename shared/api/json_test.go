@@ -165,7 +165,7 @@ func TestAnswerBody(t *testing.T) {
 	b := newBench(t)
 	for way, send := range ways {
 		got := send(t, b.handler, ask{method: "POST", target: "/things/" + thingID + "/make", key: b.writer,
-			header: http.Header{"Idempotency-Key": {"a,b, c"}, "Accept": {"text/html, json"}, "Accept-Encoding": {"gzip"}},
+			header: http.Header{"X-Key": {"a,b, c"}, "Accept": {"text/html, json"}, "Accept-Encoding": {"gzip"}},
 			body:   good(`"metadata":{"order":"A<1>&\u2028"},"expires_at":"2026-11-22T10:30:00+01:00"`)})
 		want := `{"thing_id":"` + thingID + `","key":"a,b, c","user_id":"ada","made":{"phone_number":"+14155550100",` +
 			`"metadata":{"order":"A<1>&\u2028"},"expires_at":"2026-11-22T09:30:00.000Z"},` +

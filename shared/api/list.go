@@ -1,7 +1,10 @@
 package api
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
+	"fmt"
 
 	"github.com/krosai/telephony/shared/fault"
 )
@@ -19,13 +22,22 @@ type position struct {
 	After  string `json:"a"`
 }
 
+// maxPage is where a page ends though more was asked for, in bytes of JSON.
+// maxEscaped is the same for the page as a string in JSON, of which Lambda returns
+// 6 MB at most.
+const (
+	maxPage    = 4 << 20
+	maxEscaped = 5 << 20
+)
+
 // List reads the page of a list that begins where cursor says, or with the list
-// when cursor is empty. read returns what comes behind the position after, and
-// the after of the rest, empty at the end; view shows one of the things read.
-// The next_cursor is good only for this caller, this operation and this filter:
-// any text that is the same when the same is asked for. Another cursor is a
-// fault.Invalid about the field cursor.
-func List[T, V any](ctx context.Context, cursor, filter string, view func(T) V, read func(after string) ([]T, string, error)) (page Page[V], err error) {
+// when cursor is empty, and holds at most limit things and maxPage bytes. read
+// returns at most limit things behind the position after, and the after of the
+// rest, empty at the end; view shows one of the things read. The next_cursor is
+// good only for this caller, this operation and this filter: any canonical text of
+// the query's filters. Another cursor is a fault.Invalid about the field cursor.
+func List[T, V any](ctx context.Context, cursor, filter string, limit int, view func(T) V,
+	read func(after string, limit int) ([]T, string, error)) (page Page[V], err error) {
 	var at position
 	if cursor != "" {
 		if err := openCursor(ctx, cursor, &at); err != nil {
@@ -35,13 +47,24 @@ func List[T, V any](ctx context.Context, cursor, filter string, view func(T) V, 
 			return page, fault.InvalidField("cursor", "mismatch", "belongs to a list that was asked for otherwise")
 		}
 	}
-	things, next, err := read(at.After)
-	if err != nil {
-		return page, err
-	}
-	page.Data = make([]V, 0, len(things))
-	for _, thing := range things {
-		page.Data = append(page.Data, view(thing))
+	next := ""
+	for {
+		var things []T
+		if things, next, err = read(at.After, limit); err != nil {
+			return page, err
+		}
+		page.Data = make([]V, 0, len(things))
+		for _, thing := range things {
+			page.Data = append(page.Data, view(thing))
+		}
+		fit, err := fitting(page.Data)
+		if err != nil {
+			return page, err
+		}
+		if fit >= len(things) {
+			break
+		}
+		limit = fit // and only the store knows where a shorter page ends
 	}
 	if next != "" {
 		sealed, err := sealCursor(ctx, position{filter, next})
@@ -51,4 +74,21 @@ func List[T, V any](ctx context.Context, cursor, filter string, view func(T) V, 
 		page.NextCursor = &sealed
 	}
 	return page, nil
+}
+
+// fitting is how many of the first views a page can hold, at least one.
+func fitting[V any](views []V) (int, error) {
+	size, escaped := 0, 0
+	for i, v := range views {
+		text, err := json.Marshal(v)
+		if err != nil {
+			return 0, fmt.Errorf("encode a page: %w", err)
+		}
+		size += len(text) + 1
+		escaped += len(text) + 1 + bytes.Count(text, []byte(`"`)) + bytes.Count(text, []byte(`\`))
+		if size > maxPage || escaped > maxEscaped {
+			return max(1, i), nil
+		}
+	}
+	return max(1, len(views)), nil
 }

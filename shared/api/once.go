@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/oklog/ulid/v2"
 
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/deadline"
@@ -23,25 +25,51 @@ import (
 
 // Answers remembers what requests with an Idempotency-Key were answered.
 // BeginOnce gives one attempt at a time the right to carry a request out (then
-// it returns nil), or returns the answer it had; it fails with
-// fault.Unprocessable when the key came with another request, and with
-// fault.Conflict while another attempt is at it. FinishOnce keeps the answer for
-// 24 hours; ForgetOnce lets the request be tried again.
+// the answer is nil, and the seed makes the ids of what is made), or returns the
+// answer it had; it fails with fault.Unprocessable when the key came with another
+// request, and with fault.Conflict while another attempt is at it. FinishOnce
+// keeps the answer for 24 hours; ForgetOnce lets the request be tried again.
 type Answers interface {
-	BeginOnce(ctx context.Context, o account.Once) (answer []byte, err error)
+	BeginOnce(ctx context.Context, o account.Once) (answer []byte, seed account.Seed, err error)
 	FinishOnce(ctx context.Context, o account.Once, answer []byte) error
 	ForgetOnce(ctx context.Context, o account.Once) error
 }
 
-// OwnIdempotency in an operation's Metadata says that it takes Idempotency-Key
-// itself. Every other POST with a credential is carried out once by the edge.
+// OwnIdempotency in an operation's Metadata says that it carries out a request
+// once by itself, with what OnceOf says. Every other POST with a credential is
+// carried out once by the edge.
 const OwnIdempotency = "own idempotency"
 
 const idempotencyKey = "Idempotency-Key"
 
-func edgeRemembers(op *huma.Operation) bool {
+// takesKey reports whether an operation takes an Idempotency-Key.
+func takesKey(op *huma.Operation) bool {
 	credential, _ := required(op)
-	return op.Method == http.MethodPost && credential && op.Metadata[OwnIdempotency] == nil
+	return op.Method == http.MethodPost && credential
+}
+
+// OnceOf is the request being served as one that is to be carried out once; the
+// zero value when it has no Idempotency-Key.
+func OnceOf(ctx context.Context) account.Once {
+	if rq := requestOf(ctx); rq != nil {
+		return rq.asked
+	}
+	return account.Once{}
+}
+
+// NewID makes the id of a new thing: prefix ("key_") and a ULID. When the request
+// has an Idempotency-Key that the edge keeps, each attempt at the same request
+// gets the same id.
+func NewID(ctx context.Context, prefix string, now time.Time) string {
+	rq := requestOf(ctx)
+	if rq == nil || rq.seed.Text == "" {
+		return prefix + ulid.MustNewDefault(now).String()
+	}
+	var id ulid.ULID
+	sum := sha256.Sum256([]byte(rq.seed.Text + "\x00" + prefix + "\x00" + rq.asked.Hash))
+	copy(id[6:], sum[:])
+	_ = id.SetTime(ulid.Timestamp(rq.seed.At)) // fails from the year 10889 on
+	return prefix + id.String()
 }
 
 // keptAnswer is an answer as it is kept, sealed: it may hold a secret.
@@ -56,17 +84,22 @@ const keepTime = 2 * time.Second
 
 // once carries the request out by serve, unless a request with the same
 // Idempotency-Key was answered before: then its answer is given again.
-func (rq *request) once(r *http.Request, serve func()) {
-	if r.Header[idempotencyKey] == nil || rq.edge.Answers == nil {
+func (rq *request) once(r *http.Request, in *input, own bool, serve func()) {
+	if r.Header[idempotencyKey] == nil {
 		serve()
 		return
 	}
-	o, err := rq.onceOf(r)
+	o, err := rq.onceOf(r, in)
 	if err != nil {
 		rq.fail(err)
 		return
 	}
-	kept, err := rq.edge.Answers.BeginOnce(r.Context(), o)
+	rq.asked = o
+	if own || rq.edge.Answers == nil {
+		serve()
+		return
+	}
+	kept, seed, err := rq.edge.Answers.BeginOnce(r.Context(), o)
 	if err == nil && kept != nil {
 		err = rq.replay(o, kept)
 	}
@@ -76,6 +109,12 @@ func (rq *request) once(r *http.Request, serve func()) {
 	if err != nil || kept != nil {
 		return
 	}
+	rq.seed = seed
+	rq.carryOut(r, o, serve)
+}
+
+// carryOut serves the request and keeps its answer.
+func (rq *request) carryOut(r *http.Request, o account.Once, serve func()) {
 	finished := false
 	defer func() { // also when serve panics
 		ctx, cancel := deadline.Finish(r.Context(), keepTime)
@@ -88,51 +127,47 @@ func (rq *request) once(r *http.Request, serve func()) {
 	finished = true
 }
 
-// onceOf reads the key and hashes what is asked: the path, and the body, in which
-// JSON means the same however it is spaced and ordered.
-func (rq *request) onceOf(r *http.Request) (account.Once, error) {
-	o := account.Once{UserID: rq.caller.UserID, Route: rq.route, Owner: rand.Text()}
+// onceOf reads the key and hashes what is asked: the path and the body.
+func (rq *request) onceOf(r *http.Request, in *input) (account.Once, error) {
+	o := account.Once{UserID: rq.caller.UserID, Credential: cmp.Or(rq.caller.KeyID, account.Token), Route: rq.route, Owner: rand.Text()}
 	keys := r.Header[idempotencyKey]
 	if len(keys) != 1 || !visible(keys[0]) {
-		return o, fault.InvalidField(idempotencyKey, "pattern", "must be 1 to 255 visible ASCII characters")
+		return o, fault.InvalidField(idempotencyKey, "pattern",
+			"must be given once and be 1 to 255 visible ASCII characters without commas")
 	}
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		return o, err
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
-	if plain := json.NewDecoder(bytes.NewReader(body)); isJSON(r.Header) {
-		var v any
-		plain.UseNumber()
-		if plain.Decode(&v) == nil {
-			if body, err = json.Marshal(v); err != nil {
-				return o, err
-			}
-		}
+	if body, err = in.canonical(body); err != nil {
+		return o, err
 	}
 	sum := sha256.Sum256(append([]byte(r.URL.Path+"\n"), body...))
 	o.Key, o.Hash = keys[0], hex.EncodeToString(sum[:])
 	return o, nil
 }
 
-// visible reports whether key is 1 to 255 visible ASCII characters.
+// visible reports whether key is 1 to 255 visible ASCII characters. A comma is
+// refused because API Gateway joins the values of a header that is given twice
+// with one.
 func visible(key string) bool {
 	for i := range len(key) {
-		if key[i] <= ' ' || key[i] > '~' {
+		if key[i] <= ' ' || key[i] > '~' || key[i] == ',' {
 			return false
 		}
 	}
 	return 1 <= len(key) && len(key) <= 255
 }
 
-// settle keeps the answer or, if trying again may help, forgets the request:
-// then the answer is our fault, or says itself when to try again.
+// settle keeps an answer that tells of an effect. Any other lets the request be
+// corrected and sent again with its key.
 func (rq *request) settle(ctx context.Context, o account.Once, finished bool) error {
 	a := rq.answer
 	if a.status == 0 {
 		a.status = http.StatusOK
 	}
-	if !finished || a.status >= http.StatusInternalServerError || a.header.Get("Retry-After") != "" {
+	if !finished || a.status >= http.StatusMultipleChoices {
 		return rq.edge.Answers.ForgetOnce(ctx, o)
 	}
 	plain, err := json.Marshal(keptAnswer{a.status, a.header, a.body.Bytes()})
@@ -169,18 +204,18 @@ func (rq *request) replay(o account.Once, sealed []byte) error {
 
 // boundTo is what a kept answer is bound to: it opens for nobody else.
 func boundTo(o account.Once) []byte {
-	return []byte(o.UserID + "\x00" + o.Route + "\x00" + o.Key + "\x00" + o.Hash)
+	return []byte(o.UserID + "\x00" + o.Credential + "\x00" + o.Route + "\x00" + o.Key + "\x00" + o.Hash)
 }
 
 // documentOnce adds the key and its answers to the operation's documentation.
 func documentOnce(op *huma.Operation) {
-	if !edgeRemembers(op) {
+	if !takesKey(op) {
 		return
 	}
 	least, most := 1, 255
 	op.Parameters = append(op.Parameters, &huma.Param{Name: idempotencyKey, In: "header",
 		Description: "Makes the request safe to repeat for 24 hours: the same key and body give the first answer again",
-		Schema:      &huma.Schema{Type: huma.TypeString, MinLength: &least, MaxLength: &most, Pattern: `^[\x21-\x7e]+$`}})
+		Schema:      &huma.Schema{Type: huma.TypeString, MinLength: &least, MaxLength: &most, Pattern: `^[\x21-\x2b\x2d-\x7e]+$`}})
 	for status, response := range op.Responses {
 		if status[0] != '2' {
 			continue

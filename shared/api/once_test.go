@@ -63,6 +63,7 @@ type shop struct {
 	db      *storetest.Database
 	keys    *keys
 	ada, by string
+	second  string // another key of ada's
 	handler http.Handler
 }
 
@@ -70,6 +71,7 @@ func newShop(t *testing.T) *shop {
 	t.Helper()
 	s := &shop{orders: &orders{}, db: storetest.Open(t, func() time.Time { return now }), keys: &keys{byID: map[string]account.Key{}}}
 	s.ada, s.by = s.keys.add(t, readerKeyID, "ada"), s.keys.add(t, otherKeyID, "bob")
+	s.second = s.keys.add(t, writerKeyID, "ada")
 	edge := &api.Edge{Keys: s.keys, Answers: s.db, Now: func() time.Time { return now }, Log: slog.New(slog.DiscardHandler),
 		CursorKey: secret.New("the key of this test")}
 	s.handler = edge.Handler(s.orders)
@@ -93,7 +95,7 @@ func TestOnceAtTheEdge(t *testing.T) {
 	if first.status != 201 || first.header.Get("Idempotency-Replayed") != "" || !strings.Contains(string(first.body), "canary-1") {
 		t.Fatalf("%+v", first)
 	}
-	for _, again := range []string{body, ` {"count":1.50,` + "\n" + `"name":"\u0061"}`} {
+	for _, again := range []string{body, ` {"count":1.50,` + "\n" + `"name":"\u0061"}`, `{"count":15e-1,"name":"a"}`} {
 		s.db.LoseReplies(1)
 		r := s.post(t, s.ada, "/orders", "k", again)
 		if d := cmp.Diff(string(first.body), string(r.body)); d != "" || r.status != 201 || r.header.Get("Idempotency-Replayed") != "true" ||
@@ -111,15 +113,15 @@ func TestOnceAtTheEdge(t *testing.T) {
 		t.Errorf("carried out %d times", n)
 	}
 	for name, other := range map[string]reply{
-		"user": s.post(t, s.by, "/orders", "k", body), "route": s.post(t, s.ada, "/sales", "k", body), "key": s.post(t, s.ada, "/orders", "K", body),
+		"user": s.post(t, s.by, "/orders", "k", body), "credential": s.post(t, s.second, "/orders", "k", body), "route": s.post(t, s.ada, "/sales", "k", body), "key": s.post(t, s.ada, "/orders", "K", body),
 		"without a key": s.post(t, s.ada, "/orders", "", body), "that looks itself": s.post(t, s.ada, "/own", "k", body),
 		"looks itself again": s.post(t, s.ada, "/own", "k", body)} {
 		if other.status/100 != 2 || other.header.Get("Idempotency-Replayed") != "" {
 			t.Errorf("another %s: %+v", name, other)
 		}
 	}
-	if n := s.made.Load(); n != 7 {
-		t.Errorf("carried out %d times, want 7", n)
+	if n := s.made.Load(); n != 8 {
+		t.Errorf("carried out %d times, want 8", n)
 	}
 	if s.post(t, s.ada, "/orders/x", "p", body); s.post(t, s.ada, "/orders/y", "p", body).status != 422 {
 		t.Error("the key of one path is good for another")
@@ -160,7 +162,8 @@ func TestOnceWithManyAtOnce(t *testing.T) {
 	}
 }
 
-// What the caller did wrong is kept; what trying again may help is not.
+// An answer is kept if it tells of an effect. After any other the request may be
+// corrected and sent again with its key.
 func TestWhichAnswersAreKept(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -168,8 +171,10 @@ func TestWhichAnswersAreKept(t *testing.T) {
 		status int
 		kept   bool
 	}{
-		{fault.Error{Kind: fault.Conflict, Code: "CONFLICT"}, 409, true},
-		{fault.Error{Kind: fault.NotFound, Code: "NOT_FOUND"}, 404, true},
+		{fault.Error{Kind: fault.Conflict, Code: "CONFLICT"}, 409, false},
+		{fault.Error{Kind: fault.Invalid, Code: "INVALID_REQUEST"}, 400, false},
+		{fault.Error{Kind: fault.Forbidden, Code: "FORBIDDEN"}, 403, false},
+		{fault.Error{Kind: fault.NotFound, Code: "NOT_FOUND"}, 404, false},
 		{fault.Error{Kind: fault.Limited, Code: "RATE_LIMIT_EXCEEDED", RetryAfter: time.Minute}, 429, false},
 		{fault.Error{Kind: fault.Upstream, Code: "TELEPHONY_UNAVAILABLE"}, 503, false},
 		{fault.Error{Kind: fault.Internal, Code: "INTERNAL"}, 500, false},
@@ -181,7 +186,7 @@ func TestWhichAnswersAreKept(t *testing.T) {
 			s.fail.Store(&tt.err)
 			first := s.post(t, s.ada, "/orders", "k", `{}`)
 			s.fail.Store(nil)
-			again := s.post(t, s.ada, "/orders", "k", `{}`)
+			again := s.post(t, s.ada, "/orders", "k", `{"name":"corrected"}`)
 			if kept := again.header.Get("Idempotency-Replayed") == "true"; first.status != tt.status || kept != tt.kept ||
 				kept != bytes.Equal(first.body, again.body) || !kept && again.status != 201 {
 				t.Errorf("%d %s, then %d %s", first.status, first.body, again.status, again.body)
@@ -193,9 +198,14 @@ func TestWhichAnswersAreKept(t *testing.T) {
 func TestOnceRefusesKeys(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
-	for _, key := range []string{" ", "a b", "caf\u00e9", strings.Repeat("k", 256)} {
-		if r := s.post(t, s.ada, "/orders", key, `{}`); r.status != 400 || !strings.Contains(string(r.body), `"field":"Idempotency-Key"`) {
-			t.Errorf("%q: %d %s", key, r.status, r.body)
+	for _, key := range []string{"", " ", "a b", "a,b", "caf\u00e9", strings.Repeat("k", 256)} {
+		for _, path := range []string{"/orders", "/own"} {
+			for _, values := range [][]string{{key}, {"k", "k"}} {
+				r := overHTTP(t, s.handler, ask{method: "POST", target: path, key: s.ada, body: `{}`, header: http.Header{"Idempotency-Key": values}})
+				if r.status != 400 || !strings.Contains(string(r.body), `"field":"Idempotency-Key"`) {
+					t.Errorf("%s %q: %d %s", path, values, r.status, r.body)
+				}
+			}
 		}
 	}
 	if r := s.post(t, s.ada, "/orders", strings.Repeat("~", 255), `{}`); r.status != 201 {
@@ -203,5 +213,52 @@ func TestOnceRefusesKeys(t *testing.T) {
 	}
 	if n := s.made.Load(); n != 1 {
 		t.Errorf("carried out %d times", n)
+	}
+}
+
+// keeper makes things with ids from api.NewID, and dies before it answers.
+type keeper struct {
+	mu   sync.Mutex
+	ids  []string
+	dies bool
+}
+
+func (k *keeper) Register(a huma.API) {
+	huma.Register(a, huma.Operation{OperationID: "keep", Method: http.MethodPost, Path: "/keep"},
+		func(ctx context.Context, _ *orderInput) (*textOutput, error) {
+			k.mu.Lock()
+			defer k.mu.Unlock()
+			k.ids = append(k.ids, api.NewID(ctx, "thing_", now))
+			if k.dies {
+				panic("half way")
+			}
+			return text(k.ids[len(k.ids)-1]), nil
+		})
+}
+
+// Attempts at one request make a thing of one id; other requests others.
+func TestNewID(t *testing.T) {
+	t.Parallel()
+	s, k := newShop(t), &keeper{dies: true}
+	edge := &api.Edge{Keys: s.keys, Answers: s.db, Now: func() time.Time { return now }, Log: slog.New(slog.DiscardHandler),
+		CursorKey: secret.New("the key of this test")}
+	s.handler = edge.Handler(k)
+	for _, ask := range []struct{ key, body string }{{"k", `{}`}, {"k", ` {}`}, {"k", `{"name":"a"}`}, {"K", `{}`}, {"", `{}`}, {"", `{}`}} {
+		if r := s.post(t, s.ada, "/keep", ask.key, ask.body); r.status != 500 {
+			t.Errorf("%d %s", r.status, r.body)
+		}
+	}
+	groups, seen := []int{}, map[string]int{}
+	for _, id := range k.ids {
+		if _, ok := seen[id]; !ok {
+			seen[id] = len(seen)
+		}
+		groups = append(groups, seen[id])
+		if err := api.ID("thing_", id, "thing"); err != nil {
+			t.Error(err)
+		}
+	}
+	if d := cmp.Diff([]int{0, 0, 1, 2, 3, 4}, groups); d != "" {
+		t.Errorf("%s (-want +got):\n%s", k.ids, d)
 	}
 }

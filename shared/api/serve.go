@@ -35,6 +35,8 @@ type request struct {
 	caller account.Caller
 	answer *answer
 	limits []account.Limit // for the headers
+	asked  account.Once    // when there is an Idempotency-Key
+	seed   account.Seed    // when the edge keeps the answer
 }
 
 type requestKey struct{}
@@ -165,7 +167,7 @@ func (s *server) Handle(op *huma.Operation, next func(huma.Context)) {
 	if credential && s.edge.Keys == nil {
 		panic("api: " + op.OperationID + " needs a credential and the edge has no keys")
 	}
-	remembers := edgeRemembers(op)
+	remembers, own := takesKey(op), op.Metadata[OwnIdempotency] != nil
 	in := newInput(op, s.schemas)
 	pattern := op.Method + " " + op.Path
 	s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
@@ -182,14 +184,25 @@ func (s *server) Handle(op *huma.Operation, next func(huma.Context)) {
 			return
 		}
 		r.Header.Del("Accept") // there is one representation, and it is not negotiated
-		if !remembers {
+		serve := func(r *http.Request) {
+			if err := rq.mayManage(scope, op.Method); err != nil {
+				rq.fail(err)
+				return
+			}
 			next(humago.NewContext(op, r, w))
+		}
+		if !remembers {
+			serve(r)
 			return
 		}
-		rq.once(r, func() {
+		rq.once(r, in, own, func() {
+			if own {
+				serve(r)
+				return
+			}
 			ctx, cancel := deadline.Leave(r.Context(), keepTime)
 			defer cancel()
-			next(humago.NewContext(op, r.WithContext(ctx), w))
+			serve(r.WithContext(ctx))
 		})
 	})
 }

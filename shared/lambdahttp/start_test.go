@@ -56,6 +56,8 @@ func (whoami) Register(a huma.API) {
 
 type noKeys struct{ api.Answers }
 
+func (noKeys) UseToken(context.Context, string) (account.Limit, error) { return account.Limit{}, nil }
+
 func (noKeys) UseKey(context.Context, string, [32]byte) (account.Key, error) {
 	return account.Key{}, fault.New(fault.Unauthenticated, "UNAUTHENTICATED", "there are no keys")
 }

@@ -107,6 +107,12 @@ func checkTimes(claims map[string]jsontext.Value, now time.Time) error {
 	return nil
 }
 
+// expiry is when a token whose times were checked expires.
+func expiry(claims map[string]jsontext.Value) time.Time {
+	exp, _ := seconds(claims["exp"])
+	return time.UnixMilli(int64(exp * 1000))
+}
+
 // seconds is a NumericDate: seconds since 1970, with a fraction maybe.
 func seconds(v jsontext.Value) (float64, bool) {
 	if v.Kind() != '0' {

@@ -19,8 +19,9 @@ const minRSA, maxRSA = 2048, 8192
 
 // key is a public key with the one algorithm it is used with.
 type key struct {
-	method jwt.SigningMethod
-	public any
+	method  jwt.SigningMethod
+	public  any
+	reading int // of the key set, in which it was found
 }
 
 func (k key) verify(t token) error {
@@ -73,11 +74,11 @@ func parseKey(jwk map[string]jsontext.Value) (key, bool) {
 	crv, _ := unquote(jwk["crv"])
 	switch {
 	case kty == "RSA":
-		k = key{jwt.SigningMethodRS256, rsaKey(number(jwk["n"]), number(jwk["e"]))}
+		k = key{method: jwt.SigningMethodRS256, public: rsaKey(number(jwk["n"]), number(jwk["e"]))}
 	case kty == "EC" && crv == "P-256":
-		k = key{jwt.SigningMethodES256, ecKey(number(jwk["x"]), number(jwk["y"]))}
+		k = key{method: jwt.SigningMethodES256, public: ecKey(number(jwk["x"]), number(jwk["y"]))}
 	case kty == "OKP" && crv == "Ed25519":
-		k = key{jwt.SigningMethodEdDSA, edKey(number(jwk["x"]))}
+		k = key{method: jwt.SigningMethodEdDSA, public: edKey(number(jwk["x"]))}
 	}
 	if k.public == nil {
 		return key{}, false

@@ -31,7 +31,8 @@ type keySet struct {
 
 	mu      sync.Mutex
 	keys    map[string]key // by kid
-	fetched time.Time      // when keys were read
+	read    int            // how often keys were read
+	fetched time.Time      // when they were read last
 	tried   time.Time      // when the last reading began
 	err     error          // of the last reading
 	reading chan struct{}  // closed at the end of the reading under way, else nil
@@ -85,18 +86,23 @@ func (s *keySet) refresh(kid string) <-chan struct{} {
 		return nil
 	}
 	s.tried, s.reading = now, make(chan struct{})
-	go s.read(now, s.reading)
+	go s.readKeys(now, s.reading)
 	return s.reading
 }
 
-// read reads the keys, whoever still waits for them.
-func (s *keySet) read(began time.Time, done chan struct{}) {
+// readKeys reads the keys, even if nobody waits for them any more.
+func (s *keySet) readKeys(began time.Time, done chan struct{}) {
 	ctx, cancel := context.WithTimeout(context.Background(), readTime)
 	defer cancel()
 	keys, err := s.fetch(ctx)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.err = err; err == nil {
+		s.read++
+		for kid, k := range keys {
+			k.reading = s.read
+			keys[kid] = k
+		}
 		s.keys, s.fetched = keys, began
 	}
 	s.reading = nil

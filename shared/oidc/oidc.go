@@ -5,6 +5,7 @@ package oidc
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net"
@@ -36,6 +37,7 @@ type Verifier struct {
 	config Config
 	keys   *keySet
 	now    func() time.Time
+	known  verifiedSet
 }
 
 // Open makes a verifier. It asks the issuer for nothing before the first token.
@@ -62,15 +64,26 @@ func Open(c Config, now func() time.Time) (*Verifier, error) {
 
 // Verify returns the user whom the token speaks for. It fails with
 // fault.Unauthenticated when the token is not valid, the reason being for logs,
-// and with fault.Upstream when there are no keys to check it with.
+// and with fault.Upstream when there are no keys to check it with. A token that
+// was verified before is not verified again until it expires or the issuer's keys
+// have been read again.
 func (v *Verifier) Verify(ctx context.Context, text string) (account.Caller, error) {
+	if len(text) > maxToken {
+		return account.Caller{}, refused(errors.New("the token is too long"))
+	}
+	now, sum := v.now(), sha256.Sum256([]byte(text))
+	if known, ok := v.known.find(sum, now); ok {
+		if key, err := v.keys.find(ctx, known.kid); err == nil && key.reading == known.reading {
+			return known.caller, nil
+		}
+	}
 	t, err := parse(text)
 	if err != nil {
 		return account.Caller{}, refused(err)
 	}
 	// Claims come before the signature, so that tokens that are old or for others
 	// never make anybody ask the issuer for keys.
-	caller, err := v.config.caller(t.claims, v.now())
+	caller, err := v.config.caller(t.claims, now)
 	if err != nil {
 		return account.Caller{}, refused(err)
 	}
@@ -84,6 +97,7 @@ func (v *Verifier) Verify(ctx context.Context, text string) (account.Caller, err
 	if err := key.verify(t); err != nil {
 		return account.Caller{}, refused(err)
 	}
+	v.known.add(sum, verified{caller: caller, from: now, till: expiry(t.claims), kid: t.kid, reading: key.reading})
 	return caller, nil
 }
 

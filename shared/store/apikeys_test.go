@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/google/go-cmp/cmp"
 	"github.com/oklog/ulid/v2"
 
@@ -95,35 +96,44 @@ func TestUseKey(t *testing.T) {
 	}
 }
 
-// One round trip, and a second one for the first request of an hour that has
-// something to forget. The count of a key that is used now and then does not
-// grow.
+// One round trip, and a second one for each request that draws 25 from the user's
+// hour. The first request of the user's hour takes a third. The count of a key
+// that is used now and then does not grow.
 func TestRoundTripsOfUseKey(t *testing.T) {
 	t.Parallel()
 	c := newClock(morning)
 	db := storetest.Open(t, c.now)
 	k, sum := aKey(t, "usr_a", nil)
-	must(t, db.PutKey(t.Context(), k))
-	db.Trips()
-	for i, step := range []struct {
-		wait  time.Duration
-		trips int
-	}{
-		{0, 1}, {0, 1}, {time.Minute, 1}, // 9
-		{time.Hour, 1}, {0, 1}, // 10; 9 is kept for clocks that are behind
-		{time.Hour, 2}, {0, 1}, // 11 forgets 9
-		{time.Hour, 2}, {0, 1}, // 12 forgets 10
-		{48 * time.Hour, 2}, {0, 1}, // both at once
-		{time.Hour, 1},
-	} {
-		c.add(step.wait)
-		got, err := db.UseKey(t.Context(), k.ID, sum)
-		if trips := db.Trips(); err != nil || trips != step.trips {
-			t.Errorf("step %d: %d round trips, want %d; %v", i, trips, step.trips, err)
+	another, anotherSum := aKey(t, "usr_a", nil)
+	for _, k := range []account.Key{k, another} {
+		_, err := db.AddKey(t.Context(), k)
+		must(t, err)
+	}
+	use := func(id string, sum [32]byte, want int) {
+		t.Helper()
+		db.Trips()
+		_, err := db.UseKey(t.Context(), id, sum)
+		if trips := db.Trips(); err != nil || trips != want {
+			t.Errorf("%d round trips, want %d; %v", trips, want, err)
 		}
-		if step.wait >= time.Hour && got.HourUsed != 1 {
-			t.Errorf("step %d: %d used in a new hour", i, got.HourUsed)
+	}
+	for range 5 { // hours, the last ones long after each other
+		for i := range 76 {
+			switch {
+			case i == 0:
+				use(k.ID, sum, 3)
+				use(another.ID, anotherSum, 2)
+			case i%25 == 0:
+				use(k.ID, sum, 2)
+			default:
+				use(k.ID, sum, 1)
+			}
 		}
+		c.add(time.Hour)
+	}
+	hours, _ := db.Rows(t, "keys", k.ID)[0]["hours"].(*types.AttributeValueMemberM)
+	if hours == nil || len(hours.Value) != 2 {
+		t.Errorf("the key holds the hours %v, want the last two", hours)
 	}
 }
 
@@ -236,6 +246,7 @@ func TestRandomKeysAreRefused(t *testing.T) {
 	db := storetest.Open(t, newClock(morning).now)
 	k, _ := aKey(t, "usr_a", nil)
 	must(t, db.PutKey(t.Context(), k))
+	db.Trips()
 	var left atomic.Int64
 	left.Store(int64(n))
 	var wg sync.WaitGroup
@@ -337,7 +348,8 @@ func TestRotateKey(t *testing.T) {
 			ended := old
 			ended.RevokedAt = morning.Add(grace)
 			db.LoseReplies(1)
-			must(t, db.RotateKey(ctx, ended, fresh))
+			_, err := db.RotateKey(ctx, ended, fresh)
+			must(t, err)
 
 			uses := func(sum [32]byte, id string) bool {
 				_, err := db.UseKey(ctx, id, sum)
@@ -358,7 +370,7 @@ func TestRotateKey(t *testing.T) {
 				t.Error("after the time of grace: want only the new key")
 			}
 			again, _ := aKey(t, "usr_a", nil)
-			if err := db.RotateKey(ctx, ended, again); !fault.Is(err, fault.Conflict) {
+			if _, err := db.RotateKey(ctx, ended, again); !fault.Is(err, fault.Conflict) {
 				t.Errorf("rotated twice: %v", err)
 			}
 			if _, err := db.Key(ctx, "usr_a", again.ID); !fault.Is(err, fault.NotFound) {
@@ -383,7 +395,7 @@ func TestRotateRefuses(t *testing.T) {
 			must(t, db.PutKey(ctx, old))
 			fresh, _ := aKey(t, "usr_a", nil)
 			old.UserID, old.RevokedAt = "usr_a", morning.Add(time.Minute)
-			if err := db.RotateKey(ctx, old, fresh); !fault.Is(err, fault.Conflict) {
+			if _, err := db.RotateKey(ctx, old, fresh); !fault.Is(err, fault.Conflict) {
 				t.Error(err)
 			}
 		})
@@ -402,7 +414,7 @@ func TestRotateRace(t *testing.T) {
 	for range 20 {
 		fresh, _ := aKey(t, "usr_a", nil)
 		wg.Go(func() {
-			switch err := db.RotateKey(ctx, old, fresh); {
+			switch _, err := db.RotateKey(ctx, old, fresh); {
 			case err == nil:
 				won.Add(1)
 			case !fault.Is(err, fault.Conflict):
@@ -422,6 +434,7 @@ func TestMaxKeys(t *testing.T) {
 	t.Parallel()
 	c := newClock(morning)
 	db, ctx := storetest.Open(t, c.now), t.Context()
+	must(t, db.PutKeyQuotas(ctx, "usr_a", account.RequestsPerHour, 100))
 	var mu sync.Mutex
 	var made []account.Key
 	var wg sync.WaitGroup
@@ -432,7 +445,7 @@ func TestMaxKeys(t *testing.T) {
 			}
 		})
 		wg.Go(func() {
-			switch err := db.AddKey(ctx, k); {
+			switch _, err := db.AddKey(ctx, k); {
 			case err == nil:
 				mu.Lock()
 				made = append(made, k)
@@ -445,7 +458,8 @@ func TestMaxKeys(t *testing.T) {
 	wg.Wait()
 	add := func(user string) error {
 		k, _ := aKey(t, user, nil)
-		return db.AddKey(ctx, k)
+		_, err := db.AddKey(ctx, k)
+		return err
 	}
 	if err := add("usr_a"); len(made) != account.MaxKeys || !fault.Is(err, fault.Conflict) {
 		t.Fatalf("%d keys, then %v", len(made), err)
@@ -463,7 +477,8 @@ func TestMaxKeys(t *testing.T) {
 	rotate := func(k account.Key, grace time.Duration) error {
 		fresh, _ := aKey(t, "usr_a", nil)
 		k.RevokedAt = c.now().Add(grace)
-		return db.RotateKey(ctx, k, fresh)
+		_, err := db.RotateKey(ctx, k, fresh)
+		return err
 	}
 	if err := rotate(live[0], time.Minute); !fault.Is(err, fault.Conflict) {
 		t.Errorf("rotated with grace at 50: %v", err)
@@ -499,14 +514,16 @@ func TestKeysOf(t *testing.T) {
 	var want []string
 	for i := range 7 {
 		k, sum := aKey(t, "usr_a", func(k *account.Key) { k.ID = fmt.Sprintf("key_01JD8Z7N5R4T3V2W1X0YABCDE%d", i) })
-		must(t, db.AddKey(ctx, k))
+		_, err := db.AddKey(ctx, k)
+		must(t, err)
 		want = append(want, k.ID)
 		if _, err := db.UseKey(ctx, k.ID, sum); err != nil {
 			t.Fatal(err)
 		}
 	}
 	other, _ := aKey(t, "usr_b", nil)
-	must(t, db.AddKey(ctx, other))
+	_, err := db.AddKey(ctx, other)
+	must(t, err)
 	slices.Reverse(want)
 	var got []string
 	after := ""

@@ -360,7 +360,7 @@ func (db *DB) ClaimDial(ctx context.Context, id, owner string, at time.Time) (c 
 	return db.updated(out, err, "claim dial")
 }
 
-type tokenRow struct {
+type endTokenRow struct {
 	ID    string `dynamodbav:"call_id"`
 	SK    string `dynamodbav:"sk"`
 	Token string `dynamodbav:"task_token"`
@@ -372,7 +372,7 @@ type tokenRow struct {
 // is not seen here finds the token (EndToken). It has a row of its own because
 // AWS's tokens are long, and the record is rewritten often.
 func (db *DB) AwaitEnd(ctx context.Context, id, token string) (c call.Call, open bool, err error) {
-	row, err := encode(tokenRow{id, tokenKey, token})
+	row, err := encode(endTokenRow{id, tokenKey, token})
 	if err != nil {
 		return c, false, err
 	}
@@ -390,7 +390,7 @@ func (db *DB) EndToken(ctx context.Context, id string) (string, error) {
 	if err != nil {
 		return "", broken("read task token", err)
 	}
-	r, err := decode[tokenRow](out.Item)
+	r, err := decode[endTokenRow](out.Item)
 	return r.Token, err
 }
 
@@ -443,7 +443,7 @@ func (db *DB) RefuseCall(ctx context.Context, c call.Call, end call.End, once On
 	var undo []types.TransactWriteItem
 	if once.Key != "" {
 		undo = append(undo, types.TransactWriteItem{Delete: &types.Delete{TableName: &db.table.Limits,
-			Key: onceKey(c.UserID, once), ConditionExpression: aws.String("attribute_not_exists(pk) OR call_id = :call"),
+			Key: onceKey(once), ConditionExpression: aws.String("attribute_not_exists(pk) OR call_id = :call"),
 			ExpressionAttributeValues: item{":call": text(c.ID)}}})
 	}
 	return db.endCall(ctx, c, end, true, undo...)

@@ -161,7 +161,7 @@ func TestOneDialOneEndUnderRaces(t *testing.T) {
 func TestLostRepliesAreNotLostWins(t *testing.T) {
 	t.Parallel()
 	db, ctx := open(t), t.Context()
-	once, may := store.Once{Route: "r", Key: "k", BodyHash: "h"}, permit(t, db, "ada", "US")
+	once, may := store.Once{Route: "r", Key: "k", Hash: "h"}, permit(t, db, "ada", "US")
 	db.LoseReplies(1)
 	if c, replayed, _, err := db.CreateCall(ctx, newCall("1"), may, once); err != nil || replayed || c.ID != "call_1" {
 		t.Errorf("create: %v %v %v", c.ID, replayed, err)
@@ -200,7 +200,7 @@ func TestIdempotencyKey(t *testing.T) {
 	clock := t0
 	db, ctx := storetest.Open(t, func() time.Time { return clock }), t.Context()
 	may := permit(t, db, "ada", "US")
-	once := store.Once{Route: "create-call", Key: "k1", BodyHash: "h1"}
+	once := store.Once{Route: "create-call", Key: "k1", Hash: "h1"}
 	first, replayed, _, err := db.CreateCall(ctx, newCall("1"), may, once)
 	if err != nil || replayed {
 		t.Fatal(replayed, err)
@@ -210,7 +210,7 @@ func TestIdempotencyKey(t *testing.T) {
 		t.Errorf("same key, same body: %v %v %v", second.ID, replayed, err)
 	}
 	other := once
-	other.BodyHash = "h2"
+	other.Hash = "h2"
 	if _, _, _, err := db.CreateCall(ctx, newCall("3"), may, other); !fault.Is(err, fault.Unprocessable) {
 		t.Errorf("same key, other body: %v", err)
 	}
@@ -234,7 +234,7 @@ func TestFiftyRequestsWithOneKeyMakeOneCall(t *testing.T) {
 	ids, may := make([]string, 50), permit(t, db, "ada", "US")
 	for i := range ids {
 		race.Go(func() {
-			c, _, _, err := db.CreateCall(ctx, newCall(string(rune('A'+i))), may, store.Once{Route: "r", Key: "k", BodyHash: "h"})
+			c, _, _, err := db.CreateCall(ctx, newCall(string(rune('A'+i))), may, store.Once{Route: "r", Key: "k", Hash: "h"})
 			if err != nil {
 				t.Error(err)
 			}

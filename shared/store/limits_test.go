@@ -207,7 +207,7 @@ func TestRefusedUsesUpNothing(t *testing.T) {
 			return err
 		}, "RATE_LIMIT_EXCEEDED"},
 		{"key with another body", func(t *testing.T, db *storetest.Database, once store.Once) error {
-			once.BodyHash = "other"
+			once.Hash = "other"
 			_, err := tryCall(t, db, callOf("ada", 9, t0), "US", once)
 			return err
 		}, "IDEMPOTENCY_KEY_REUSED"},
@@ -221,7 +221,7 @@ func TestRefusedUsesUpNothing(t *testing.T) {
 		}, "<nil>"},
 		{"workflow not started", func(t *testing.T, db *storetest.Database, _ store.Once) error {
 			c := callOf("ada", 9, t0)
-			once := store.Once{Route: "r", Key: "k2", BodyHash: "h"}
+			once := store.Once{Route: "r", Key: "k2", Hash: "h"}
 			if _, err := tryCall(t, db, c, "US", once); err != nil {
 				t.Fatal(err)
 			}
@@ -232,7 +232,7 @@ func TestRefusedUsesUpNothing(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			db := storetest.Open(t, clock)
-			once := store.Once{Route: "r", Key: "k", BodyHash: "h"}
+			once := store.Once{Route: "r", Key: "k", Hash: "h"}
 			if _, err := tryCall(t, db, callOf("ada", 1, t0), "US", once); err != nil {
 				t.Fatal(err)
 			}

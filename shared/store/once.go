@@ -15,11 +15,9 @@ import (
 	"github.com/krosai/telephony/shared/fault"
 )
 
-// Once is the caller's Idempotency-Key for one route, with the hash of the
-// body it came with. The zero value means none was given.
-type Once struct {
-	Route, Key, BodyHash string
-}
+// Once is the caller's Idempotency-Key for one operation. The zero value means
+// that none was given.
+type Once = account.Once
 
 // keep is how long an idempotency key is remembered, and runs is how long the
 // first request with it may take before another may take its place.
@@ -28,28 +26,32 @@ const (
 	runs = time.Minute
 )
 
-// onceRow is an idempotency key in the Limits table. A call's key names the call;
-// any other holds the sealed answer, or until there is one, the owner who works
-// at it and runs_till, until when that is believed. The edge writes with nothing
-// but UpdateItem, which every function links for its keys.
+// onceRow is an idempotency key in the Limits table. A call's key names the call.
+// Any other holds the sealed answer. Until there is one it holds the owner, who
+// carries the request out, and runs_till, until when the owner is believed to be
+// alive; a request that was refused has no body_hash until it is sent again. The
+// seed stays as long as the row. The edge writes with nothing but UpdateItem,
+// which every function links for its keys.
 type onceRow struct {
 	BodyHash string `dynamodbav:"body_hash"`
 	CallID   string `dynamodbav:"call_id"`
 	Answer   []byte `dynamodbav:"answer"`
+	Owner    string `dynamodbav:"owner"`
+	RunsTill Time   `dynamodbav:"runs_till"`
+	Seed     string `dynamodbav:"seed"`
+	SeededAt Time   `dynamodbav:"seeded_at"`
 	Expires  int64  `dynamodbav:"expires_at"`
 }
 
-// oncePK is a hash, because a user id may hold any text.
-func oncePK(userID, route, key string) string {
-	sum := sha256.Sum256([]byte(userID + "\x00" + route + "\x00" + key))
-	return "once#" + hex.EncodeToString(sum[:])
+// onceKey is a hash, because a user id may hold any text.
+func onceKey(o Once) item {
+	sum := sha256.Sum256([]byte(o.UserID + "\x00" + o.Credential + "\x00" + o.Route + "\x00" + o.Key))
+	return item{"pk": text("once#" + hex.EncodeToString(sum[:]))}
 }
 
-func onceKey(userID string, o Once) item { return item{"pk": text(oncePK(userID, o.Route, o.Key))} }
-
 func (db *DB) rememberOnce(c call.Call, once Once) types.TransactWriteItem {
-	row := onceKey(c.UserID, once)
-	row["body_hash"], row["call_id"] = text(once.BodyHash), text(c.ID)
+	row := onceKey(once)
+	row["body_hash"], row["call_id"] = text(once.Hash), text(c.ID)
 	row["expires_at"] = integer(c.CreatedAt.Add(keep).Unix())
 	return types.TransactWriteItem{Put: &types.Put{TableName: &db.table.Limits, Item: row,
 		ConditionExpression:                 aws.String("attribute_not_exists(pk) OR expires_at <= :now"),
@@ -62,7 +64,7 @@ func (db *DB) replay(ctx context.Context, row item, once Once) (call.Call, bool,
 	if err != nil {
 		return call.Call{}, false, err
 	}
-	if r.BodyHash != once.BodyHash {
+	if r.BodyHash != once.Hash {
 		return call.Call{}, false, reused()
 	}
 	c, err := db.Call(ctx, r.CallID)
@@ -71,11 +73,11 @@ func (db *DB) replay(ctx context.Context, row item, once Once) (call.Call, bool,
 
 // Replay returns the call that was made with this idempotency key, if any: for
 // requests that would be refused today but were accepted when first sent.
-func (db *DB) Replay(ctx context.Context, userID string, once Once) (call.Call, bool, error) {
+func (db *DB) Replay(ctx context.Context, once Once) (call.Call, bool, error) {
 	if once.Key == "" {
 		return call.Call{}, false, nil
 	}
-	out, err := db.client.GetItem(ctx, &dynamodb.GetItemInput{TableName: &db.table.Limits, Key: onceKey(userID, once),
+	out, err := db.client.GetItem(ctx, &dynamodb.GetItemInput{TableName: &db.table.Limits, Key: onceKey(once),
 		ConsistentRead: aws.Bool(true)})
 	if err != nil {
 		return call.Call{}, false, broken("read idempotency key", err)
@@ -87,42 +89,72 @@ func (db *DB) Replay(ctx context.Context, userID string, once Once) (call.Call, 
 	return db.replay(ctx, out.Item, once)
 }
 
-// BeginOnce takes the right to carry out a request. When it was answered before,
-// it returns the answer instead. It is fault.Unprocessable when the key was used
-// with another hash, and fault.Conflict IDEMPOTENCY_IN_PROGRESS while another
-// attempt is at it, for a minute at most.
-func (db *DB) BeginOnce(ctx context.Context, o account.Once) (answer []byte, err error) {
+// BeginOnce takes the right to carry out a request, and returns the seed of the
+// ids of what it makes. When it was answered before, it returns the answer
+// instead. It is fault.Unprocessable when the key was used with another hash, and
+// fault.Conflict IDEMPOTENCY_IN_PROGRESS while another attempt is at it, for a
+// minute at most. A request that was refused may come again with another hash.
+func (db *DB) BeginOnce(ctx context.Context, o Once) (answer []byte, seed account.Seed, err error) {
 	now := db.now()
-	_, err = db.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{TableName: &db.table.Limits, Key: onceKey(o.UserID, Once{Route: o.Route, Key: o.Key}),
-		UpdateExpression: aws.String("SET body_hash = :hash, #owner = :owner, runs_till = :till, expires_at = :end REMOVE answer"),
-		ConditionExpression: aws.String("attribute_not_exists(pk) OR expires_at <= :now OR (attribute_not_exists(answer)" +
-			" AND body_hash = :hash AND (runs_till <= :stamp OR #owner = :owner))"),
+	seed = account.Seed{At: now.Truncate(time.Millisecond), Text: o.Owner}
+	_, err = db.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{TableName: &db.table.Limits, Key: onceKey(o),
+		UpdateExpression: aws.String("SET body_hash = :hash, #owner = :owner, runs_till = :till," +
+			" seed = :owner, seeded_at = :at, expires_at = :end REMOVE answer"),
+		ConditionExpression:      aws.String("attribute_not_exists(pk) OR expires_at <= :now"),
 		ExpressionAttributeNames: map[string]string{"#owner": "owner"},
-		ExpressionAttributeValues: item{":now": integer(now.Unix()), ":stamp": stamp(now), ":hash": text(o.Hash), ":owner": text(o.Owner),
-			":till": stamp(now.Add(runs)), ":end": integer(now.Add(keep).Unix())},
+		ExpressionAttributeValues: item{":now": integer(now.Unix()), ":at": stamp(seed.At), ":hash": text(o.Hash),
+			":owner": text(o.Owner), ":till": stamp(now.Add(runs)), ":end": integer(now.Add(keep).Unix())},
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld})
 	there, no := refused(err)
 	if !no {
-		return nil, broken("begin once", err)
+		return nil, seed, broken("begin once", err)
 	}
 	r, err := decode[onceRow](there)
-	switch {
-	case err != nil:
-		return nil, err
-	case r.BodyHash != o.Hash:
-		return nil, reused()
-	case r.Answer == nil:
-		return nil, &fault.Error{Kind: fault.Conflict, Code: "IDEMPOTENCY_IN_PROGRESS", RetryAfter: 2 * time.Second,
-			Detail: "the first request with this Idempotency-Key is still running"}
+	if err != nil {
+		return nil, seed, err
 	}
-	return r.Answer, nil
+	if answer, err = r.standing(o, now); answer != nil || err != nil {
+		return answer, seed, err
+	}
+	return nil, account.Seed{At: r.SeededAt.Time, Text: r.Seed}, db.takeOver(ctx, o, r.Owner, now)
+}
+
+// standing is the answer that is kept, or the reason why o may not be carried out;
+// neither when it may.
+func (r onceRow) standing(o Once, now time.Time) (answer []byte, err error) {
+	switch {
+	case r.BodyHash != "" && r.BodyHash != o.Hash:
+		return nil, reused()
+	case r.Answer != nil:
+		return r.Answer, nil
+	case r.BodyHash != "" && r.Owner != o.Owner && now.Before(r.RunsTill.Time):
+		return nil, inProgress()
+	}
+	return nil, nil
+}
+
+// takeOver makes o the attempt that carries a request out, in the place of the
+// owner before, which has ended or is believed to have. It is fault.Conflict
+// when another attempt was faster.
+func (db *DB) takeOver(ctx context.Context, o Once, before string, now time.Time) error {
+	_, err := db.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{TableName: &db.table.Limits, Key: onceKey(o),
+		UpdateExpression: aws.String("SET body_hash = :hash, #owner = :owner, runs_till = :till, expires_at = :end"),
+		ConditionExpression: aws.String("attribute_not_exists(answer) AND (#owner = :owner OR #owner = :before AND" +
+			" (attribute_not_exists(body_hash) OR runs_till <= :stamp))"),
+		ExpressionAttributeNames: map[string]string{"#owner": "owner"},
+		ExpressionAttributeValues: item{":stamp": stamp(now), ":before": text(before), ":hash": text(o.Hash),
+			":owner": text(o.Owner), ":till": stamp(now.Add(runs)), ":end": integer(now.Add(keep).Unix())}})
+	if _, no := refused(err); no {
+		return inProgress()
+	}
+	return broken("begin once", err)
 }
 
 // FinishOnce keeps the answer to a request that BeginOnce let through, for 24
 // hours from its beginning. It does nothing if another attempt has taken over.
 func (db *DB) FinishOnce(ctx context.Context, o account.Once, answer []byte) error {
 	_, err := db.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{TableName: &db.table.Limits,
-		Key:                       onceKey(o.UserID, Once{Route: o.Route, Key: o.Key}),
+		Key:                       onceKey(o),
 		UpdateExpression:          aws.String("SET answer = :answer REMOVE runs_till"),
 		ConditionExpression:       aws.String("#owner = :owner"),
 		ExpressionAttributeNames:  map[string]string{"#owner": "owner"},
@@ -134,18 +166,25 @@ func (db *DB) FinishOnce(ctx context.Context, o account.Once, answer []byte) err
 }
 
 // ForgetOnce makes room for another attempt at a request that BeginOnce let
-// through. It does nothing if another attempt has taken over.
+// through, with the same or another body. The seed stays: if something was made
+// nevertheless, a repetition finds it. It does nothing if another attempt has
+// taken over.
 func (db *DB) ForgetOnce(ctx context.Context, o account.Once) error {
 	_, err := db.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{TableName: &db.table.Limits,
-		Key:                       onceKey(o.UserID, Once{Route: o.Route, Key: o.Key}),
-		UpdateExpression:          aws.String("SET expires_at = :now"),
-		ConditionExpression:       aws.String("#owner = :owner"),
+		Key:                       onceKey(o),
+		UpdateExpression:          aws.String("REMOVE body_hash, runs_till"),
+		ConditionExpression:       aws.String("#owner = :owner AND attribute_not_exists(answer)"),
 		ExpressionAttributeNames:  map[string]string{"#owner": "owner"},
-		ExpressionAttributeValues: item{":now": integer(db.now().Unix()), ":owner": text(o.Owner)}})
+		ExpressionAttributeValues: item{":owner": text(o.Owner)}})
 	if _, no := refused(err); no {
 		return nil
 	}
 	return broken("forget once", err)
+}
+
+func inProgress() error {
+	return &fault.Error{Kind: fault.Conflict, Code: "IDEMPOTENCY_IN_PROGRESS", RetryAfter: 2 * time.Second,
+		Detail: "the first request with this Idempotency-Key is still running"}
 }
 
 func reused() error {

@@ -223,7 +223,7 @@ func live(ctx context.Context, db *storetest.Database, c call.Call) error {
 				return err
 			}
 			may.Home = "US"
-			_, _, _, err = db.CreateCall(ctx, c, may, store.Once{Route: "r", Key: c.ID, BodyHash: "h"})
+			_, _, _, err = db.CreateCall(ctx, c, may, store.Once{Route: "r", Key: c.ID, Hash: "h"})
 			return err
 		},
 		func(ctx context.Context) error {

@@ -82,7 +82,7 @@ func TestStatsCountEachCallOnce(t *testing.T) {
 func TestRefusedRequestsAreNotCounted(t *testing.T) {
 	t.Parallel()
 	db, ctx := open(t), t.Context()
-	once := store.Once{Route: "create-call", Key: "k", BodyHash: "h"}
+	once := store.Once{Route: "create-call", Key: "k", Hash: "h"}
 	for _, id := range []string{"1", "2"} {
 		if _, _, _, err := db.CreateCall(ctx, newCall(id), permit(t, db, "ada", "US"), once); err != nil {
 			t.Fatal(err)

@@ -77,7 +77,9 @@ func deliveryFrom(row item) (webhook.Delivery, error) {
 }
 
 // AddEndpoint stores a new endpoint. It is fault.Conflict when its user has
-// webhook.MaxEndpoints already.
+// webhook.MaxEndpoints already. If an endpoint with this id is there, an earlier
+// attempt at the same request has stored it and could not say so: it gets the
+// secret of e, since nobody knows the one that it had.
 func (db *DB) AddEndpoint(ctx context.Context, e webhook.Endpoint) error {
 	row, err := encode(endpointRow{UserID: e.UserID, SK: endpointKey + e.ID, URL: e.URL, Events: e.Events, Secret: e.Secret.Reveal(),
 		CreatedAt: Time{e.CreatedAt}})
@@ -87,10 +89,15 @@ func (db *DB) AddEndpoint(ctx context.Context, e webhook.Endpoint) error {
 	err = db.transact(ctx,
 		types.TransactWriteItem{Update: &types.Update{TableName: &db.table.Webhooks, Key: webhookKey(e.UserID, "endpoints"),
 			UpdateExpression:          aws.String("ADD ids :id"),
-			ConditionExpression:       aws.String("attribute_not_exists(ids) OR size(ids) < :most"),
-			ExpressionAttributeValues: item{":id": &types.AttributeValueMemberSS{Value: []string{e.ID}}, ":most": integer(webhook.MaxEndpoints)}}},
-		types.TransactWriteItem{Put: &types.Put{TableName: &db.table.Webhooks, Item: row, ConditionExpression: aws.String("attribute_not_exists(sk)")}})
-	if rows, no := refusedIn(err); no && rows[0] != nil {
+			ConditionExpression:       aws.String("attribute_not_exists(ids) OR size(ids) < :most OR contains(ids, :one)"),
+			ExpressionAttributeValues: item{":id": &types.AttributeValueMemberSS{Value: []string{e.ID}}, ":one": text(e.ID), ":most": integer(webhook.MaxEndpoints)}}},
+		types.TransactWriteItem{Put: &types.Put{TableName: &db.table.Webhooks, Item: row,
+			ConditionExpression: aws.String("attribute_not_exists(sk) OR created_at < :created"), ExpressionAttributeValues: item{":created": stamp(e.CreatedAt)}}})
+	rows, no := refusedIn(err)
+	switch {
+	case no && rows[1] != nil: // a later attempt was faster
+		return inProgress()
+	case no:
 		return fault.New(fault.Conflict, "CONFLICT", "an account can have %d webhook endpoints: delete one first", webhook.MaxEndpoints)
 	}
 	return broken("add webhook endpoint", err)

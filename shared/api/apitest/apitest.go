@@ -135,8 +135,9 @@ func (a Answer) Fields() map[string]string {
 	return fields
 }
 
-// Ask sends a request. An empty credential is none, an empty body too.
-func (b *Bench) Ask(credential, method, target, body string) Answer {
+// Ask sends a request. An empty credential is none, an empty body too. header
+// holds names and values of more headers in turn.
+func (b *Bench) Ask(credential, method, target, body string, header ...string) Answer {
 	b.Helper()
 	r := httptest.NewRequestWithContext(iam.As(b.Context(), b.Function), method, target, strings.NewReader(body))
 	if body != "" {
@@ -144,6 +145,9 @@ func (b *Bench) Ask(credential, method, target, body string) Answer {
 	}
 	if credential != "" {
 		r.Header.Set("Authorization", "Bearer "+credential)
+	}
+	for i := 0; i+1 < len(header); i += 2 {
+		r.Header.Add(header[i], header[i+1])
 	}
 	w := httptest.NewRecorder()
 	b.handler.ServeHTTP(w, r)
