@@ -70,7 +70,7 @@ var prepare = map[string]func(*stage){
 	"createwebhook":       nil,
 	"deletewebhook":       func(s *stage) { s.subscribe("https://hooks.acme.co/") },
 	"deliverwebhook":      func(s *stage) { s.subscribe(s.receiver()); s.deliver(webhook.Pending) },
-	"dialcall":            func(s *stage) { s.call(call.Dialing, time.Second); s.livekit.Dial = s.pickUp },
+	"dialcall":            func(s *stage) { s.call(call.Initiated, time.Second); s.livekit.Dial = s.pickUp },
 	"expirerequest":       (*stage).request,
 	"getconfiguration":    func(s *stage) { s.own(true) },
 	"getpolicy":           nil,

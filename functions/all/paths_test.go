@@ -138,7 +138,7 @@ func TestRarePaths(t *testing.T) {
 			s.await()
 		}},
 		"a dial that was given up": {function: "dialcall", told: true, prepare: func(s *stage) {
-			s.call(call.Dialing, time.Second)
+			s.call(call.Initiated, time.Second)
 			s.await()
 			_, _, err := s.RequestHangup(s.Context(), sampleUser, sampleCall, sampleTime)
 			s.Must(err)

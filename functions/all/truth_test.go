@@ -299,7 +299,7 @@ func run(t *testing.T, x *exchange, dead string, phase time.Duration) call.Call 
 	log := slog.New(slog.DiscardHandler)
 	s := &settle.Settler{Calls: db, Rooms: x, Flow: flows, Now: time.Now}
 	maps.Copy(tasks, all.Tasks(all.Deps{DB: db.DB, Flow: flows, Now: time.Now, Log: log}))
-	tasks["preparecall"] = (&preparecall.Task{Rooms: x, Settle: s, Now: time.Now}).Run
+	tasks["preparecall"] = (&preparecall.Task{Calls: db, Rooms: x, Settle: s, Now: time.Now}).Run
 	tasks["dialcall"] = (&dialcall.Task{Calls: db, Phone: x, Settle: s, Now: time.Now, Log: log}).Run
 	tasks["awaitcall"] = (&awaitcall.Task{Calls: db, Settle: s, Announce: &announce.Announcer{Webhooks: db, Flow: flows, Now: time.Now}, Now: time.Now, Log: log}).Run
 	tasks["settlecall"] = (&settlecall.Task{Settle: s, Now: time.Now}).Run

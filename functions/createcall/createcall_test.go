@@ -415,6 +415,47 @@ func TestHourIsTold(t *testing.T) {
 	}
 }
 
+// TestPolicyLimits: the agents, the calls to one number and the minutes of a day
+// are the policy's.
+func TestPolicyLimits(t *testing.T) {
+	t.Parallel()
+	const good, limited = `{"phone_number":"+14155550100","max_duration_seconds":600}`, `"code":"RATE_LIMIT_EXCEEDED"`
+	for name, tt := range map[string]struct {
+		policy account.Policy
+		body   string
+		placed int // before the refusal
+		status int
+		says   string
+		retry  string // seconds; now is half past nine
+	}{
+		"an agent that is not listed": {account.Policy{AllowedAgents: []string{"other"}}, good, 0, 403, `"code":"AGENT_NOT_ALLOWED"`, ""},
+		"a named agent that is not listed": {account.Policy{AllowedAgents: []string{"number-agent"}},
+			`{"phone_number":"+14155550100","agent_name":"x"}`, 0, 403, `"code":"AGENT_NOT_ALLOWED"`, ""},
+		"five to one number":    {account.Policy{AllowedAgents: []string{"number-agent"}, MaxConcurrentCalls: 10}, good, 5, 429, limited, "1800"},
+		"two to one number":     {account.Policy{CallsPerDestination: 2}, good, 2, 429, limited, "1800"},
+		"minutes of the day":    {account.Policy{MinutesPerDay: 29}, good, 2, 429, limited, "52200"},
+		"all the day's at once": {account.Policy{MinutesPerDay: 9}, good, 0, 429, limited, "52200"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t)
+			tt.policy.CallsEnabled, tt.policy.AllowedCountries = true, []string{"US"}
+			b.must(b.db.PutPolicy(t.Context(), "ada", tt.policy))
+			for i := range tt.placed {
+				if r := b.send(tt.body); r.StatusCode != http.StatusCreated {
+					t.Errorf("call %d: %+v", i, r)
+				}
+			}
+			if r := b.send(tt.body); r.StatusCode != tt.status || !strings.Contains(r.Body, tt.says) || r.Headers["Retry-After"] != tt.retry {
+				t.Errorf("%+v; want %d with %s, again in %q", r, tt.status, tt.says, tt.retry)
+			}
+			if n := len(b.workflows.started); n != tt.placed || len(b.active()) != tt.placed {
+				t.Errorf("%d workflows, %d calls; want %d", n, len(b.active()), tt.placed)
+			}
+		})
+	}
+}
+
 // Both switches hold for the next call, and neither for the answer to a request
 // that was accepted before.
 func TestSwitches(t *testing.T) {

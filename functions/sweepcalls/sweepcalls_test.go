@@ -172,9 +172,9 @@ func TestCalls(t *testing.T) {
 			want: resolved, end: "completed max_duration", looks: 1, deleted: true},
 		{name: "talk time spent 11 s ago", call: talking(611), world: world{room: up}, want: ended, end: "completed max_duration", deleted: true},
 		{name: "talk time spent, LiveKit down", call: talking(611), world: world{down: true}, want: failure},
-		{name: "overdue", call: talking(746), world: world{room: up}, want: ended, end: "completed max_duration", deleted: true},
-		{name: "overdue, LiveKit down", call: talking(746), world: world{down: true}, want: ended, end: "completed max_duration"},
-		{name: "overdue and not wanted", call: unwanted(talking(746), 300), want: ended, end: "completed api_hangup", deleted: true},
+		{name: "overdue", call: talking(747), world: world{room: up}, want: ended, end: "completed max_duration", deleted: true},
+		{name: "overdue, LiveKit down", call: talking(747), world: world{down: true}, want: ended, end: "completed max_duration"},
+		{name: "overdue and not wanted", call: unwanted(talking(747), 300), want: ended, end: "completed api_hangup", deleted: true},
 
 		{name: "ended", call: call.Call{Status: call.Failed, Cause: call.Unknown, CreatedAt: ago(751)}, end: "failed unknown"},
 	} {

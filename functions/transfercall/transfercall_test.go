@@ -341,6 +341,47 @@ func TestPolicy(t *testing.T) {
 	}
 }
 
+// Transfers are calls that the user's limits count, and each call can have a few.
+func TestTransfersAreCounted(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		policy account.Policy
+		left   string   // of the hour's calls, at the end
+		to     []string // in turn; the last one is refused
+		want   string
+	}{
+		"in an hour": {account.Policy{CallsPerHour: 3}, "0", // the call is the first of them
+			[]string{"+14155550111", "+14155550112", "+14155550113"}, "Too Many Requests RATE_LIMIT_EXCEEDED"},
+		"to one number in an hour": {account.Policy{CallsPerDestination: 2}, "97",
+			[]string{target, target, target}, "Too Many Requests RATE_LIMIT_EXCEEDED"},
+		"on one call": {account.Policy{}, "94",
+			[]string{"+14155550111", "+14155550112", "+14155550113", "+14155550114", "+14155550115", "+14155550116"}, "Conflict TRANSFER_LIMIT_REACHED"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t)
+			tt.policy.CallsEnabled, tt.policy.AllowedCountries = true, []string{"US"}
+			b.Must(b.PutPolicy(t.Context(), "ada", tt.policy))
+			b.livekit.Fail("TransferSIPParticipant", livekittest.ErrorAfter)
+			last := len(tt.to) - 1
+			for _, to := range tt.to[:last] {
+				if a := b.ask(id, `{"phone_number":"`+to+`"}`); a.outcome() != "OK unknown" {
+					t.Errorf("%s: %d %s", to, a.status, a.text)
+				}
+			}
+			asked := len(b.livekit.Requests())
+			a := b.ask(id, `{"phone_number":"`+tt.to[last]+`"}`)
+			if a.outcome() != tt.want || a.header.Get("X-RateLimit-Remaining") != tt.left || len(b.livekit.Requests()) != asked {
+				t.Errorf("%d %s with %s left, asked LiveKit %v; want %s with %s left",
+					a.status, a.text, a.header.Get("X-RateLimit-Remaining"), b.livekit.Requests()[asked:], tt.want, tt.left)
+			}
+			if a.status == http.StatusTooManyRequests && a.header.Get("Retry-After") == "" {
+				t.Error("no Retry-After")
+			}
+		})
+	}
+}
+
 // Nobody transfers over a number that has been taken away from them.
 func TestNumberTakenAway(t *testing.T) {
 	t.Parallel()
