@@ -6,7 +6,6 @@ import (
 	"sync/atomic"
 
 	"github.com/krosai/telephony/shared/call"
-	"github.com/krosai/telephony/shared/fault"
 	"github.com/krosai/telephony/shared/livekit"
 )
 
@@ -15,7 +14,7 @@ import (
 const maxTimeouts = 3
 
 // errLeftAlone is the answer of a LiveKit that the run asks nothing any more.
-var errLeftAlone = fault.Unavailable("LiveKit", errors.New("left alone for the rest of this run"))
+var errLeftAlone = errors.New("LiveKit is left alone for the rest of this run")
 
 // guarded is LiveKit for one run. After maxTimeouts it answers errLeftAlone.
 type guarded struct {
