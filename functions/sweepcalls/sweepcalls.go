@@ -110,8 +110,8 @@ func (t *Task) Run(ctx context.Context) (Report, error) {
 	s := r.report
 	t.Log.InfoContext(ctx, "sweep", "active", s.Active, "started", s.Started, "adopted", s.Adopted, "doubtful", s.Doubtful, "ended", s.Ended,
 		"orphans", s.Orphans, "orphans_left", s.OrphansLeft, "withheld", s.Withheld, "left", s.Left, "failures", s.Failures)
-	if held := s.OrphansLeft + s.Withheld + s.Left; held > 0 {
-		obs.Count(ctx, "SweepHeldBack", float64(held))
+	if held := float64(s.OrphansLeft + s.Withheld + s.Left); held > 0 {
+		obs.Count(ctx, "SweepHeldBack", held)
 	}
 	if err == nil {
 		obs.Count(ctx, "Sweeps", 1, "Of", "calls")
