@@ -13,7 +13,6 @@ import (
 	"github.com/krosai/telephony/shared/call"
 	"github.com/krosai/telephony/shared/fault"
 	"github.com/krosai/telephony/shared/livekit"
-	"github.com/krosai/telephony/shared/store"
 )
 
 // fleet is a LiveKit with many calls, each an exchange, which is out of order for
@@ -158,7 +157,7 @@ func newOutageTest(t *testing.T, out outage) *outageTest {
 		never := callee{rings: 100 * time.Millisecond, answers: time.Second, hangsUp: never, agentLeaves: never, nextAgent: never, agentDeletes: never}
 		o.lk.rooms[id] = &exchange{callee: never, room: id}
 		o.calls = append(o.calls, c)
-		if _, _, _, err := o.p.db.CreateCall(t.Context(), c, store.Permit{Home: "US"}, store.Once{}); err != nil {
+		if err := o.p.db.Place(t.Context(), c); err != nil {
 			t.Fatal(err)
 		}
 		if err := o.p.flows.StartCall(t.Context(), c.ID); err != nil {
