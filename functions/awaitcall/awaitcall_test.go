@@ -75,6 +75,7 @@ func TestRun(t *testing.T) {
 		room  room
 		ended bool // before
 		lost  int  // answers of the database
+		kept  string
 		told  tokens
 		want  string
 		down  error // of the webhooks
