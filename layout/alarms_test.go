@@ -15,7 +15,7 @@ import (
 
 // mustWarn are the alarms that nobody may take away.
 var mustWarn = []string{"ApiErrorsAlarm", "CallTasksFailAlarm", "RequestTasksFailAlarm", "ThrottledAlarm", "CallsFailedAlarm", "RequestsFailedAlarm",
-	"DeliveriesFailedAlarm", "SweepSilentAlarm", "NumberSweepSilentAlarm", "OutcomeUnknownAlarm", "DialsAlarm", "TransfersUnknownAlarm"}
+	"DeliveriesFailedAlarm", "SweepSilentAlarm", "NumberSweepSilentAlarm", "SweepHeldBackAlarm", "OutcomeUnknownAlarm", "DialsAlarm", "TransfersUnknownAlarm"}
 
 // silent are the functions without a route whose errors are no alarm, with the
 // reason.

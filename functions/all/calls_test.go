@@ -131,7 +131,8 @@ func (w *world) place() {
 // until waits for the call to be as wanted.
 func (w *world) until(wanted func(call.Call) bool) call.Call {
 	w.t.Helper()
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	// An unclear dial is waited for as long as the phone may ring, 30 s and some more.
+	for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
 		c, err := w.db.Call(w.t.Context(), w.id)
 		if err != nil {
 			w.t.Fatal(err)

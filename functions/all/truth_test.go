@@ -30,12 +30,14 @@ import (
 	"github.com/krosai/telephony/shared/flow"
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/settle"
+	"github.com/krosai/telephony/shared/store/storetest"
 )
 
 // exchange is a LiveKit with one call in it, as its recordings show it: who is in
 // the room follows from the clock alone. It sends no webhook, ever.
 type exchange struct {
 	callee
+	room string // its name
 
 	mu        sync.Mutex
 	made      time.Time // the room
@@ -153,7 +155,7 @@ func (x *exchange) Rooms(ctx context.Context) ([]livekit.RoomInfo, error) {
 	if x.over(time.Now()) {
 		return nil, err
 	}
-	info := livekit.RoomInfo{Name: theCall, CreatedAt: x.made}
+	info := livekit.RoomInfo{Name: x.room, CreatedAt: x.made}
 	if room.Agent {
 		info.Publishers++
 	}
@@ -239,7 +241,7 @@ func TestTruthWithoutWebhooks(t *testing.T) {
 				t.Run(fmt.Sprintf("%s/%s dead/%s", tt.name, dead, phase), func(t *testing.T) {
 					t.Parallel()
 					synctest.Test(t, func(t *testing.T) {
-						x := &exchange{callee: tt.callee}
+						x := &exchange{callee: tt.callee, room: theCall}
 						c := run(t, x, dead, phase)
 						got := string(c.Status) + " " + string(c.Cause)
 						if dead == "" && got != tt.want {
@@ -284,27 +286,11 @@ func (x *exchange) check(t *testing.T, c call.Call) {
 	}
 }
 
-// run places the call and lets time pass until well after its end. A function
-// that is dead fails whenever it is called.
+// run places the call and lets time pass until well after its end.
 func run(t *testing.T, x *exchange, dead string, phase time.Duration) call.Call {
 	t.Helper()
-	db, roles := obedient(t)
-	tasks := map[string]any{}
-	flows := openCallFlow(t, db.Template, roles, func(ctx context.Context, folder string, payload []byte) ([]byte, error) {
-		if folder == dead {
-			return nil, errors.New("the function is dead")
-		}
-		return lambda.NewHandler(tasks[folder]).Invoke(as(ctx, folder), payload)
-	})
-	log := slog.New(slog.DiscardHandler)
-	s := &settle.Settler{Calls: db, Rooms: x, Flow: flows, Now: time.Now}
-	maps.Copy(tasks, all.Tasks(all.Deps{DB: db.DB, Flow: flows, Now: time.Now, Log: log}))
-	tasks["preparecall"] = (&preparecall.Task{Calls: db, Rooms: x, Settle: s, Now: time.Now}).Run
-	tasks["dialcall"] = (&dialcall.Task{Calls: db, Phone: x, Settle: s, Now: time.Now, Log: log}).Run
-	tasks["awaitcall"] = (&awaitcall.Task{Calls: db, Settle: s, Announce: &announce.Announcer{Webhooks: db, Flow: flows, Now: time.Now}, Now: time.Now, Log: log}).Run
-	tasks["settlecall"] = (&settlecall.Task{Settle: s, Now: time.Now}).Run
-	sweep := &sweepcalls.Task{Calls: db, Rooms: x, Flow: flows, Settle: s, Now: time.Now, Log: log}
-
+	p := newCallPlatform(t, x, dead)
+	db, flows, s, sweep := p.db, p.flows, p.settle, p.sweep
 	c := call.Call{ID: theCall, UserID: "ada", Direction: call.Outbound, PhoneNumber: "+14155550100", FromNumber: "+2348012345678",
 		RoomName: theCall, TrunkID: "ST_1", AgentName: "a", Country: "US", RingingTimeout: 30, MaxDuration: 300,
 		Status: call.Initiated, CreatedAt: time.Now().UTC()}
@@ -350,6 +336,45 @@ func run(t *testing.T, x *exchange, dead string, phase time.Duration) call.Call 
 		t.Errorf("%s, answered %v", story.Call.Status, story.Call.AnsweredAt)
 	}
 	return story.Call
+}
+
+// callPlatform is what looks after calls: the workflow with its functions, a
+// hang-up's settler and the sweep.
+type callPlatform struct {
+	db     *storetest.Database
+	flows  *flow.Client
+	settle *settle.Settler
+	sweep  *sweepcalls.Task
+}
+
+// sipRooms is LiveKit.
+type sipRooms interface {
+	preparecall.Rooms
+	dialcall.Phone
+	sweepcalls.Rooms
+}
+
+// newCallPlatform makes a platform on a LiveKit. A function that is dead fails
+// whenever it is called.
+func newCallPlatform(t *testing.T, x sipRooms, dead string) *callPlatform {
+	t.Helper()
+	db, roles := obedient(t)
+	tasks := map[string]any{}
+	flows := openCallFlow(t, db.Template, roles, func(ctx context.Context, folder string, payload []byte) ([]byte, error) {
+		if folder == dead {
+			return nil, errors.New("the function is dead")
+		}
+		return lambda.NewHandler(tasks[folder]).Invoke(as(ctx, folder), payload)
+	})
+	log := slog.New(slog.DiscardHandler)
+	s := &settle.Settler{Calls: db, Rooms: x, Flow: flows, Now: time.Now}
+	maps.Copy(tasks, all.Tasks(all.Deps{DB: db.DB, Flow: flows, Now: time.Now, Log: log}))
+	tasks["preparecall"] = (&preparecall.Task{Calls: db, Rooms: x, Settle: s, Now: time.Now}).Run
+	tasks["dialcall"] = (&dialcall.Task{Calls: db, Phone: x, Settle: s, Now: time.Now, Log: log}).Run
+	tasks["awaitcall"] = (&awaitcall.Task{Calls: db, Settle: s, Announce: &announce.Announcer{Webhooks: db, Flow: flows, Now: time.Now}, Now: time.Now, Log: log}).Run
+	tasks["settlecall"] = (&settlecall.Task{Settle: s, Now: time.Now}).Run
+	sweep := &sweepcalls.Task{Calls: db, Rooms: x, Flow: flows, Settle: s, Now: time.Now, Log: log}
+	return &callPlatform{db: db, flows: flows, settle: s, sweep: sweep}
 }
 
 // openCallFlow is the call's workflow with these functions.

@@ -52,20 +52,20 @@ func (e *Endpoint) Register(a huma.API) {
 }
 
 // hangUp writes the wish down before it acts on it: if LiveKit cannot be
-// reached the caller gets a 503 and the sweep carries the wish out.
+// reached the caller gets a 503 and the sweep carries the wish out. It deletes
+// the room of a call that has ended, too: a dial that LiveKit carried out late
+// may have made it anew, with a phone that rings.
 func (e *Endpoint) hangUp(ctx context.Context, in *Input) (*Output, error) {
 	if err := api.ID("call_", in.CallID, "call"); err != nil {
 		return nil, err
 	}
 
-	c, open, err := e.Calls.RequestHangup(ctx, api.CallerOf(ctx).UserID, in.CallID, e.Now())
+	c, _, err := e.Calls.RequestHangup(ctx, api.CallerOf(ctx).UserID, in.CallID, e.Now())
 	if err != nil {
 		return nil, err
 	}
-	if open {
-		if c, err = e.Settle.Stop(ctx, c, e.Settle.Hangup); err != nil {
-			return nil, err
-		}
+	if c, err = e.Settle.Stop(ctx, c, e.Settle.Hangup); err != nil {
+		return nil, err
 	}
 
 	return &Output{View{CallID: c.ID, Status: c.Status, HangupCause: c.Cause, EndedAt: api.Time(c.EndedAt)}}, nil

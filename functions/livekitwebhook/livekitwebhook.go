@@ -70,20 +70,29 @@ func (e *Endpoint) receive(ctx context.Context, in *Input) (*struct{}, error) {
 
 // apply ends the call whose phone or whose agent has left. While a call is being
 // dialled its dial knows more than any event, so only answered calls are looked
-// at; an answer that the dial has not written down yet is waited for.
+// at; an answer that the dial has not written down yet is waited for. The phone of
+// a call that has ended comes from a dial that LiveKit carried out after it had
+// failed: its room is taken down.
 func (e *Endpoint) apply(ctx context.Context, event livekit.Event) error {
 	if number.InboundRoom(event.Room) {
 		return e.applyInbound(ctx, event)
 	}
 	left := event.Name == "participant_left"
 	phoneLeft, agentLeft := left && event.Identity == call.CalleeIdentity, left && event.Agent
-	if !phoneLeft && !agentLeft && event.Name != "room_finished" {
+	phoneCame := event.Name == "participant_joined" && event.Identity == call.CalleeIdentity
+	if !phoneCame && !phoneLeft && !agentLeft && event.Name != "room_finished" {
 		return nil
 	}
 	if err := api.ID("call_", event.Room, "call"); err != nil {
 		return err // a room of somebody else's: nothing to look up
 	}
 	c, err := e.Settle.Calls.Call(ctx, event.Room)
+	if phoneCame {
+		if err == nil && c.Status.Ended() {
+			err = e.Settle.Rooms.DeleteRoom(ctx, c.RoomName)
+		}
+		return err
+	}
 	for range answerLooks {
 		if err != nil || !event.Answered || !c.Status.Before(call.InProgress) {
 			break

@@ -250,6 +250,28 @@ func TestEffect(t *testing.T) {
 	}
 }
 
+// A phone joins after its call has ended, because LiveKit has carried a dial out
+// late: its room goes at once. If LiveKit does not let it go, the event is to come
+// again.
+func TestPhoneComesLate(t *testing.T) {
+	t.Parallel()
+	came := event("participant_joined", phone("dialing", ""), sentAt)
+	for _, tt := range []struct {
+		status call.Status
+		there  bool
+	}{{call.Dialing, true}, {call.InProgress, true}, {call.Failed, false}, {call.Canceled, false}} {
+		b := newBench(t, tt.status)
+		b.joinPhone("dialing")
+		b.send(http.StatusOK, came)
+		if there := b.livekit.Room(id) != nil; there != tt.there {
+			t.Errorf("%s: the room is there: %t", tt.status, there)
+		}
+	}
+	b := newBench(t, call.Failed)
+	b.livekit.Fail("DeleteRoom", livekittest.ErrorBefore)
+	b.send(http.StatusServiceUnavailable, came)
+}
+
 // LiveKit's whole seconds count only when they are nearer than our clock.
 func TestEndTime(t *testing.T) {
 	t.Parallel()

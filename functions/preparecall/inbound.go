@@ -14,6 +14,7 @@ import (
 // The pauses between looks at an inbound room, and how long after its creation
 // LiveKit may not list the phone that it was made for.
 const (
+	firstPause   = 250 * time.Millisecond
 	longestPause = time.Second
 	arriving     = 3 * time.Second
 )

@@ -51,12 +51,21 @@ type Output struct {
 	TalkSeconds int    `json:"talk_seconds"`
 }
 
-// How long an agent may take to join, and the pauses between looks at the
-// room: LiveKit hands a job to a worker in about 0.2 s.
+// How long an agent may take to join, and when the room is first read: LiveKit
+// hands a job to a worker in about 0.2 s.
 const (
 	agentPatience = 10 * time.Second
-	firstPause    = 250 * time.Millisecond
+	firstLook     = 100 * time.Millisecond
 )
+
+// nextLook is the pause before the next look at a room that was made waited ago.
+// An agent is seen 50 ms late, or a quarter of its own time, but at most 1 s.
+func nextLook(waited time.Duration) time.Duration {
+	if waited == 0 {
+		return firstLook
+	}
+	return min(max(waited/4, 50*time.Millisecond), time.Second)
+}
 
 // emptyTimeout is how long a room stays that nobody joins.
 const emptyTimeout = time.Minute
@@ -98,10 +107,11 @@ func (t *Task) Run(ctx context.Context, in Input) (Output, error) {
 
 // awaitAgent looks into the room with growing pauses until an agent is in it.
 func (t *Task) awaitAgent(ctx context.Context, room string) (bool, error) {
-	deadline := t.Now().Add(agentPatience)
-	for pause := firstPause; t.Now().Before(deadline); pause = min(pause*3/2, 2*time.Second) {
+	began := t.Now()
+	deadline := began.Add(agentPatience)
+	for now := began; now.Before(deadline); now = t.Now() {
 		select {
-		case <-time.After(min(pause, deadline.Sub(t.Now()))):
+		case <-time.After(min(nextLook(now.Sub(began)), deadline.Sub(now))):
 		case <-ctx.Done():
 			return false, ctx.Err()
 		}

@@ -5,6 +5,7 @@ package settlecall
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/krosai/telephony/shared/call"
@@ -18,8 +19,8 @@ type Task struct {
 }
 
 // Input names the call and says why it is to be settled: "unclear" (it was
-// dialled, the outcome is unknown), "expired" (its talk time is spent) or
-// "failed" (it could not be placed).
+// dialled, the outcome is unknown), "expired" (its talk time is spent), "capacity"
+// (its turn to be dialled did not come) or "failed" (it could not be placed).
 type Input struct {
 	CallID string `json:"call_id"`
 	Reason string `json:"reason"`
@@ -31,9 +32,20 @@ type Output struct {
 	Outcome string `json:"outcome"`
 }
 
-// settling is how long after an unclear dial a phone may still appear in the
-// room.
-const settling = 3 * time.Second
+// A dial whose request failed may still take effect, and its phone then rings for
+// its whole time. LiveKit took 5 to 8 s to carry out such requests; settling is
+// what it may need on top of the ringing.
+const (
+	lateDial = 20 * time.Second
+	settling = 3 * time.Second
+)
+
+// The room of an unclear call is read every second. The task gives up after
+// patience, so that its last requests fit in the workflow's 30 s.
+const (
+	pause    = time.Second
+	patience = 15 * time.Second
+)
 
 // Run may be repeated: an ended call keeps its end.
 func (t *Task) Run(ctx context.Context, in Input) (Output, error) {
@@ -44,13 +56,13 @@ func (t *Task) Run(ctx context.Context, in Input) (Output, error) {
 	switch {
 	case c.Status.Ended():
 		_, err = t.Settle.End(ctx, c, nil)
-	case in.Reason != "unclear" && in.Reason != "failed" && in.Reason != "expired":
+	case !slices.Contains([]string{"unclear", "capacity", "failed", "expired"}, in.Reason):
 		err = fmt.Errorf("unknown reason %q", in.Reason)
 	case in.Reason != "expired" && c.DialedAt.IsZero():
-		if c, err = t.Settle.End(ctx, c, t.neverDialed); err == nil {
+		if c, err = t.Settle.End(ctx, c, t.neverDialed(in.Reason)); err == nil {
 			_ = t.Settle.Rooms.DeleteRoom(ctx, c.RoomName) // if LiveKit is down: a room nobody has called from closes by itself
 		}
-	case in.Reason == "unclear" && c.HangupRequested.IsZero():
+	case in.Reason != "failed" && in.Reason != "expired" && c.HangupRequested.IsZero():
 		return t.resolve(ctx, c)
 	default:
 		_, err = t.Settle.Stop(ctx, c, t.Settle.Hangup)
@@ -58,39 +70,70 @@ func (t *Task) Run(ctx context.Context, in Input) (Output, error) {
 	return Output{"ended"}, err
 }
 
-func (t *Task) neverDialed(c call.Call) call.End {
-	end := c.EndOfDial(call.Attempt{}, t.Now())
-	if end.Status == call.Failed {
-		end.Cause = call.NetworkError
+// neverDialed is the end of a call that was not dialled for a reason.
+func (t *Task) neverDialed(reason string) settle.Judge {
+	return func(c call.Call) call.End {
+		end := c.EndOfDial(call.Attempt{}, t.Now())
+		switch {
+		case end.Status != call.Failed:
+		case reason == "capacity":
+			end.Cause = call.Capacity
+		default:
+			end.Cause = call.NetworkError
+		}
+		return end
 	}
-	return end
 }
 
-// resolve reads the room of a call whose dial had an unclear outcome.
+// resolve reads the room of a call whose dial had an unclear outcome, until it is
+// known or for patience. A call that is known to have been answered is up until
+// somebody sees its phone gone: a room that cannot be found proves nothing.
 func (t *Task) resolve(ctx context.Context, c call.Call) (Output, error) {
-	room, err := t.Settle.Rooms.ReadRoom(ctx, c.RoomName)
-	if err == nil && !room.Up() {
+	if c.Status == call.InProgress {
+		c, err := t.Settle.Look(ctx, c, t.Now())
+		if err == nil && c.Status.Ended() {
+			return Output{"ended"}, nil
+		}
+		return Output{"answered"}, err
+	}
+	for until := t.Now().Add(patience); ; {
+		out, err := t.look(ctx, c)
+		if err != nil || out.Outcome != "unclear" || !t.Now().Before(until) {
+			return out, err
+		}
 		select {
-		case <-time.After(settling):
-			room, err = t.Settle.Rooms.ReadRoom(ctx, c.RoomName)
+		case <-time.After(pause):
+			c, err = t.Settle.Calls.Call(ctx, c.ID)
 		case <-ctx.Done():
 			err = ctx.Err()
 		}
+		if err != nil {
+			return Output{}, err
+		}
 	}
+}
+
+// look reads the room once, if the call is still to be placed.
+func (t *Task) look(ctx context.Context, c call.Call) (Output, error) {
+	if c.Status.Ended() || !c.HangupRequested.IsZero() {
+		_, err := t.Settle.Stop(ctx, c, t.Settle.Hangup)
+		return Output{"ended"}, err
+	}
+	room, err := t.Settle.Rooms.ReadRoom(ctx, c.RoomName)
 	if err != nil {
 		return Output{}, fmt.Errorf("read the room of an unclear call: %w", err)
 	}
-	longest := c.DialedAt.Add(time.Duration(c.RingingTimeout)*time.Second + settling)
+	longest := c.DialedAt.Add(max(time.Duration(c.RingingTimeout)*time.Second, lateDial) + settling)
+	hungUp := room.Callee != nil && !room.Up()
 	switch {
 	case room.Answered():
-		_, err := t.Settle.Calls.Advance(ctx, c.ID, call.InProgress, t.Now())
+		_, err = t.Settle.Calls.Advance(ctx, c.ID, call.InProgress, t.Now())
 		return Output{"answered"}, err
-	case room.Ringing() && t.Now().Before(longest):
-		_, err := t.Settle.Calls.Advance(ctx, c.ID, call.Ringing, t.Now())
-		return Output{"unclear"}, err
-	case room.Up() && t.Now().Before(longest):
-		return Output{"unclear"}, nil
+	case hungUp, !t.Now().Before(longest):
+		_, err = t.Settle.Stop(ctx, c, t.Settle.Hangup)
+		return Output{"ended"}, err
+	case room.Ringing() && c.Status != call.Ringing:
+		_, err = t.Settle.Calls.Advance(ctx, c.ID, call.Ringing, t.Now())
 	}
-	_, err = t.Settle.Stop(ctx, c, t.Settle.Hangup)
-	return Output{"ended"}, err
+	return Output{"unclear"}, err
 }

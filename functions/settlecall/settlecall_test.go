@@ -57,14 +57,23 @@ func phone(status string) call.Room {
 
 // What a call has been through before it is settled, 30 s of ringing and 600 s
 // of talk being agreed.
-func created(t *testing.T, db *storetest.Database) {
+func created(t *testing.T, db *storetest.Database) { place(t, db, 30) }
+
+func place(t *testing.T, db *storetest.Database, ringing int) {
+	t.Helper()
 	c := call.Call{ID: id, UserID: "ada", RoomName: id, Country: "US", Status: call.Initiated, CreatedAt: time.Now(),
-		RingingTimeout: 30, MaxDuration: 600}
+		RingingTimeout: ringing, MaxDuration: 600}
 	must(t, db.Place(t.Context(), c))
 }
 
 func dialed(t *testing.T, db *storetest.Database) {
 	created(t, db)
+	_, _, err := db.ClaimDial(t.Context(), id, "owner", time.Now())
+	must(t, err)
+}
+
+func dialedShort(t *testing.T, db *storetest.Database) {
+	place(t, db, 10)
 	_, _, err := db.ClaimDial(t.Context(), id, "owner", time.Now())
 	must(t, err)
 }
@@ -127,22 +136,38 @@ func TestRun(t *testing.T) {
 			outcome: "answered", status: call.InProgress, looks: 1},
 		{name: "unclear, answered long ago", reason: "unclear", before: dialed, after: time.Hour, rooms: rooms{readings: []call.Room{phone("active")}},
 			outcome: "answered", status: call.InProgress, looks: 1},
-		{name: "unclear, ringing", reason: "unclear", before: dialed, after: 32 * time.Second, rooms: rooms{readings: []call.Room{phone("ringing")}},
-			outcome: "unclear", status: call.Ringing, looks: 1},
+		{name: "unclear, ringing", reason: "unclear", before: dialed, after: 5 * time.Second, rooms: rooms{readings: []call.Room{phone("ringing")}},
+			outcome: "unclear", status: call.Ringing, looks: 16},
 		{name: "unclear, ringing too long", reason: "unclear", before: dialed, after: 33 * time.Second, rooms: rooms{readings: []call.Room{phone("ringing")}},
 			outcome: "ended", status: call.Failed, cause: call.Unknown, looks: 1, deleted: 1},
-		{name: "unclear, dialling", reason: "unclear", before: dialed, after: 32 * time.Second, rooms: rooms{readings: []call.Room{phone("dialing")}},
-			outcome: "unclear", status: call.Dialing, looks: 1},
+		{name: "unclear, soon ringing too long", reason: "unclear", before: dialed, after: 30 * time.Second, rooms: rooms{readings: []call.Room{phone("ringing")}},
+			outcome: "ended", status: call.Failed, cause: call.Unknown, looks: 4, deleted: 1},
+		{name: "unclear, dialling", reason: "unclear", before: dialed, after: 5 * time.Second, rooms: rooms{readings: []call.Room{phone("dialing")}},
+			outcome: "unclear", status: call.Dialing, looks: 16},
 		{name: "unclear, dialling too long", reason: "unclear", before: dialed, after: 33 * time.Second, rooms: rooms{readings: []call.Room{phone("dialing")}},
 			outcome: "ended", status: call.Failed, cause: call.Unknown, looks: 1, deleted: 1},
 		{name: "unclear, answered at the second look", reason: "unclear", before: dialed, rooms: rooms{readings: []call.Room{{Agent: true}, phone("active")}},
 			outcome: "answered", status: call.InProgress, looks: 2},
 		{name: "unclear, no phone", reason: "unclear", before: dialed, rooms: rooms{readings: []call.Room{{Agent: true}}},
-			outcome: "ended", status: call.Failed, cause: call.Unknown, looks: 2, deleted: 1},
+			outcome: "unclear", status: call.Dialing, looks: 16},
+		{name: "unclear, no phone while it could have rung", reason: "unclear", before: dialed, after: 33 * time.Second, rooms: rooms{readings: []call.Room{{Agent: true}}},
+			outcome: "ended", status: call.Failed, cause: call.Unknown, looks: 1, deleted: 1},
+		{name: "unclear, short ringing, the phone comes after 19 s", reason: "unclear", before: dialedShort, after: 15 * time.Second,
+			rooms:   rooms{readings: []call.Room{{}, {}, {}, {}, phone("dialing"), phone("ringing"), phone("active")}},
+			outcome: "answered", status: call.InProgress, looks: 7},
+		{name: "unclear, short ringing, no phone for 23 s", reason: "unclear", before: dialedShort, after: 15 * time.Second,
+			outcome: "ended", status: call.Failed, cause: call.Unknown, looks: 9, deleted: 1},
 		{name: "unclear, hung up and lingering", reason: "unclear", before: dialed, rooms: rooms{readings: []call.Room{phone("hangup")}},
-			outcome: "ended", status: call.Failed, cause: call.Unknown, looks: 2, deleted: 1},
+			outcome: "ended", status: call.Failed, cause: call.Unknown, looks: 1, deleted: 1},
 		{name: "unclear, LiveKit down", reason: "unclear", before: dialed, rooms: rooms{err: down}, status: call.Dialing, looks: 1},
 		{name: "unclear, LiveKit down at the second look", reason: "unclear", before: dialed, rooms: rooms{err: down, errAfter: 1}, status: call.Dialing, looks: 2},
+		{name: "unclear, answered before, the room not found", reason: "unclear", before: answered, after: time.Minute, outcome: "answered", status: call.InProgress, looks: 1},
+		{name: "unclear, answered before, the phone gone", reason: "unclear", before: answered, after: time.Minute, rooms: rooms{readings: []call.Room{{Agent: true}}},
+			outcome: "ended", status: call.Completed, cause: call.CalleeHangup, looks: 2, deleted: 1},
+		{name: "no capacity", reason: "capacity", before: created, outcome: "ended", status: call.Failed, cause: call.Capacity, deleted: 1},
+		{name: "no capacity, and not wanted", reason: "capacity", before: unwanted(created), outcome: "ended", status: call.Canceled, cause: call.APIHangup, deleted: 1},
+		{name: "no capacity, and came in", reason: "capacity", before: dialed, rooms: rooms{readings: []call.Room{phone("active")}},
+			outcome: "answered", status: call.InProgress, looks: 1},
 		{name: "unclear and not wanted, ringing", reason: "unclear", before: unwanted(dialed), rooms: rooms{readings: []call.Room{phone("ringing")}},
 			outcome: "ended", status: call.Canceled, cause: call.APIHangup, deleted: 1},
 		{name: "unclear, never dialled", reason: "unclear", before: created, outcome: "ended", status: call.Failed, cause: call.NetworkError, deleted: 1},
@@ -199,6 +224,27 @@ func TestRun(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A hang-up ends the call while its outcome is waited for.
+func TestHungUpMeanwhile(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		db, lk := storetest.Open(t, nil), &rooms{}
+		dialed(t, db)
+		s := &settle.Settler{Calls: db, Rooms: lk, Flow: &tokens{}, Now: time.Now}
+		time.AfterFunc(2500*time.Millisecond, func() {
+			if c, _, err := db.RequestHangup(context.Background(), "ada", id, time.Now()); err == nil {
+				_, _ = s.Stop(context.Background(), c, s.Hangup)
+			}
+		})
+		began := time.Now()
+		out, err := (&settlecall.Task{Now: time.Now, Settle: s}).Run(t.Context(), settlecall.Input{CallID: id, Reason: "unclear"})
+		c, readErr := db.Call(t.Context(), id)
+		if err != nil || readErr != nil || out.Outcome != "ended" || c.Status != call.Canceled || time.Since(began) > 3*time.Second {
+			t.Errorf("%s after %v, %s %s, %v, %v", out.Outcome, time.Since(began), c.Status, c.Cause, err, readErr)
+		}
+	})
 }
 
 func TestUnknownCall(t *testing.T) {

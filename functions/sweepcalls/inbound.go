@@ -16,36 +16,35 @@ type Inbound interface {
 }
 
 // adopt makes calls of phones that have come in and of which no webhook told.
-func (t *Task) adopt(ctx context.Context, rooms []livekit.RoomInfo, active []string, r *Report) {
+func (r *run) adopt(ctx context.Context, rooms []livekit.RoomInfo, active []string) {
 	going := setOf(active)
+	var strangers []livekit.RoomInfo
 	for _, room := range rooms {
-		if !number.InboundRoom(room.Name) || going[call.InboundID(room.ID, room.CreatedAt)] {
-			continue
-		}
-		adopted, err := t.adoptRoom(ctx, room)
-		if err != nil {
-			r.Failures++
-			t.Log.ErrorContext(ctx, "inbound call", "room_id", room.ID, "err", err) // its name tells who calls
-		}
-		if adopted {
-			r.Adopted++
+		if number.InboundRoom(room.Name) && !going[inboundID(room)] {
+			strangers = append(strangers, room)
 		}
 	}
+	each(ctx, r, strangers, inboundID, r.adoptRoom) // a room's name tells who calls
 }
+
+func inboundID(room livekit.RoomInfo) string { return call.InboundID(room.ID, room.CreatedAt) }
 
 // adoptRoom looks into a room that may be a call's without a record. A room that
 // the phone has left already tells nobody's number: such a call leaves no trace.
-func (t *Task) adoptRoom(ctx context.Context, room livekit.RoomInfo) (adopted bool, err error) {
-	_, err = t.Calls.Call(ctx, call.InboundID(room.ID, room.CreatedAt))
+func (r *run) adoptRoom(ctx context.Context, room livekit.RoomInfo) error {
+	_, err := r.Calls.Call(ctx, inboundID(room))
 	if !fault.Is(err, fault.NotFound) {
-		return false, err
+		return err
 	}
-	inside, err := t.Rooms.ReadRoom(ctx, room.Name)
+	inside, err := r.livekit.ReadRoom(ctx, room.Name)
 	if err != nil || !inside.Up() {
-		return false, err
+		return err
 	}
 	p := inside.Callee
-	_, adopted, err = t.Inbound.Adopt(ctx, call.Arrival{Room: room.Name, RoomID: room.ID, CreatedAt: room.CreatedAt,
+	_, adopted, err := r.Inbound.Adopt(ctx, call.Arrival{Room: room.Name, RoomID: room.ID, CreatedAt: room.CreatedAt,
 		TrunkID: p.TrunkID, RuleID: p.RuleID, Caller: p.Caller, Called: p.Called})
-	return adopted && err == nil, err
+	if adopted && err == nil {
+		r.add(&r.report.Adopted, 1)
+	}
+	return err
 }

@@ -101,7 +101,8 @@ func TestInboundWithoutItsWorkflow(t *testing.T) {
 		{"not started", call.Initiated, 31, phoneIn("ringing"), "initiated "},
 		{"ringing", call.Ringing, 60, phoneIn("ringing"), "ringing "},
 		{"talks, and nobody has noticed", call.Ringing, 91, phoneIn("active"), "in_progress "},
-		{"rang, and is gone", call.Ringing, 91, call.Room{}, "failed unknown"},
+		{"rang, and is gone", call.Ringing, 91, call.Room{Agent: true}, "failed unknown"},
+		{"rang, and the room is gone", call.Ringing, 91, call.Room{}, "ringing "},
 		{"talks", call.InProgress, 600, phoneIn("active"), "in_progress "},
 		{"talked, and is gone", call.InProgress, 600, call.Room{Agent: true}, "completed callee_hangup"},
 		{"talked, and the agent is gone", call.InProgress, 600, call.Room{Callee: &call.Phone{Status: "active"}}, "completed agent_hangup"},
@@ -144,7 +145,7 @@ func TestInboundWithoutItsWorkflow(t *testing.T) {
 // The room of an inbound call that has ended goes like an outbound one's.
 func TestInboundOrphan(t *testing.T) {
 	t.Parallel()
-	for age, goes := range map[int]bool{60: false, 180: true} {
+	for age, goes := range map[int]bool{0: true, 60: true, 180: true} {
 		db, w := storetest.Open(t, nil), &world{rooms: []livekit.RoomInfo{came(age)}}
 		c := call.Call{ID: call.InboundID("RM_1", ago(age)), UserID: "ada", Direction: call.Inbound, Status: call.Completed, CreatedAt: ago(age)}
 		if _, err := db.CreateInbound(t.Context(), c); err != nil {

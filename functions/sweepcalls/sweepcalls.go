@@ -9,15 +9,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
+	"slices"
+	"sync"
 	"time"
 
-	"github.com/oklog/ulid/v2"
-
 	"github.com/krosai/telephony/shared/call"
-	"github.com/krosai/telephony/shared/fault"
 	"github.com/krosai/telephony/shared/livekit"
-	"github.com/krosai/telephony/shared/number"
 	"github.com/krosai/telephony/shared/obs"
 	"github.com/krosai/telephony/shared/settle"
 )
@@ -26,6 +23,8 @@ import (
 type Calls interface {
 	settle.Calls
 	ActiveCalls(ctx context.Context, before time.Time) ([]string, error)
+	ReadCalls(ctx context.Context, ids []string) ([]call.Call, error)
+	DoubtCall(ctx context.Context, id string, at time.Time) error
 }
 
 // Rooms lists, reads and deletes LiveKit's rooms.
@@ -34,9 +33,9 @@ type Rooms interface {
 	Rooms(ctx context.Context) ([]livekit.RoomInfo, error)
 }
 
-// Flow starts the workflow of a call.
+// Flow starts the workflow of a call that has none, and says when it started.
 type Flow interface {
-	StartCall(ctx context.Context, callID string) error
+	RestartCall(ctx context.Context, callID string) (started time.Time, err error)
 }
 
 // Task sweeps.
@@ -52,54 +51,102 @@ type Task struct {
 
 // Report counts what one run did.
 type Report struct {
-	Active   int `json:"active"`   // calls not ended
-	Started  int `json:"started"`  // workflows that were missing
-	Adopted  int `json:"adopted"`  // calls that had come in and that nobody had told of
-	Doubtful int `json:"doubtful"` // calls whose own room was read
-	Ended    int `json:"ended"`    // calls settled
-	Orphans  int `json:"orphans"`  // rooms taken down
-	Failures int `json:"failures"` // calls that could not be looked after this time
+	Active      int `json:"active"`       // calls not ended
+	Started     int `json:"started"`      // workflows that were missing
+	Adopted     int `json:"adopted"`      // calls that had come in and that nobody had told of
+	Doubtful    int `json:"doubtful"`     // calls whose own room was read
+	Ended       int `json:"ended"`        // calls settled
+	Orphans     int `json:"orphans"`      // rooms taken down
+	OrphansLeft int `json:"orphans_left"` // rooms to take down that the next runs will
+	Withheld    int `json:"withheld"`     // ends that too many calls had at once to be believed
+	Left        int `json:"left"`         // calls and rooms that there was no time for
+	Failures    int `json:"failures"`     // calls that could not be looked after this time
 }
 
-// The patience of the sweep. A call is younger than grace while the functions
-// that placed it may still be at work on it. Before a doubtful call is looked at
-// again, what may clear the doubt gets time: a webhook on its way, an agent that
-// hands over to another, and LiveKit's counts, which are up to 5 s old.
+// The timing of the sweep. A call is younger than grace while the functions that
+// placed it may still be at work on it. Before a doubtful call is looked at
+// again, events that clear the doubt get time: a webhook on its way, an agent
+// that hands over to another, and LiveKit's counts, which are up to 5 s old.
 const (
 	grace      = 10 * time.Second
 	startGrace = 30 * time.Second
-	dialGrace  = 3 * time.Minute // who asked for a call does not want it placed later
+	dialGrace  = 3 * time.Minute // no user wants a call placed later
 	doubtGrace = 5 * time.Second
-	roomGrace  = 2 * time.Minute
-	maxOrphans = 20 // a run that wants to delete more has misread something
+	reporting  = 5 * time.Second // of the run's time are kept for its report
+	atOnce     = 16              // calls or rooms that one run works on
+	batch      = 100             // calls that are read in one request
 )
+
+// run is one run of the sweep. Its Settler asks the run's LiveKit.
+type run struct {
+	*Task
+	livekit *guarded
+	settle  *settle.Settler
+	listed  time.Time
+	rooms   map[string]livekit.RoomInfo // by name
+
+	mu       sync.Mutex
+	report   Report
+	doubtful []string // answered calls that the list of rooms does not show going on
+	missing  []call.Call
+	seen     int // answered calls whose room was seen, or was found missing
+}
 
 // Run may overlap with another run of itself. It lists LiveKit's rooms once and
 // reads on its own only the room of a call that the list leaves in doubt. When
 // LiveKit does not answer, calls that are long overdue still end and forgotten
-// ones start; no room is touched.
+// ones start; no room is touched. It stops five seconds before ctx ends and
+// reports what is left to the next run.
 func (t *Task) Run(ctx context.Context) (Report, error) {
-	var r Report
-	ids, err := t.Calls.ActiveCalls(ctx, t.Now().Add(-grace))
-	if err != nil {
-		return r, err
+	work, stop := early(ctx, reporting)
+	defer stop()
+	settler := *t.Settle
+	r := &run{Task: t, livekit: &guarded{rooms: t.Rooms}, settle: &settler}
+	settler.Rooms = r.livekit
+	err := r.sweep(work)
+	if errors.Is(err, context.DeadlineExceeded) && work.Err() != nil && ctx.Err() == nil {
+		err = nil // what there was no time for is counted
 	}
-	r.Active = len(ids)
-	listed := t.Now()
-	rooms, unlisted := t.Rooms.Rooms(ctx)
-	doubtful := t.visitAll(ctx, ids, byName(rooms), &r)
-	if unlisted != nil {
-		err, r.Failures = fmt.Errorf("list rooms: %w", unlisted), r.Failures+len(doubtful)
-	} else {
-		t.adopt(ctx, rooms, ids, &r)
-		err = errors.Join(t.resolve(ctx, doubtful, byName(rooms), listed, &r), t.orphans(ctx, rooms, ids, &r))
+	s := r.report
+	t.Log.InfoContext(ctx, "sweep", "active", s.Active, "started", s.Started, "adopted", s.Adopted, "doubtful", s.Doubtful, "ended", s.Ended,
+		"orphans", s.Orphans, "orphans_left", s.OrphansLeft, "withheld", s.Withheld, "left", s.Left, "failures", s.Failures)
+	if held := float64(s.OrphansLeft + s.Withheld + s.Left); held > 0 {
+		obs.Count(ctx, "SweepHeldBack", held)
 	}
-	t.Log.InfoContext(ctx, "sweep", "active", r.Active, "started", r.Started, "adopted", r.Adopted, "doubtful", r.Doubtful, "ended", r.Ended,
-		"orphans", r.Orphans, "failures", r.Failures)
 	if err == nil {
 		obs.Count(ctx, "Sweeps", 1, "Of", "calls")
 	}
-	return r, err
+	return s, err
+}
+
+// early is ctx, but it ends a while before.
+func early(ctx context.Context, by time.Duration) (context.Context, context.CancelFunc) {
+	if end, ok := ctx.Deadline(); ok {
+		return context.WithDeadline(ctx, end.Add(-by))
+	}
+	return context.WithCancel(ctx)
+}
+
+func (r *run) sweep(ctx context.Context) error {
+	ids, err := r.Calls.ActiveCalls(ctx, r.Now().Add(-grace))
+	if err != nil {
+		return err
+	}
+	r.report.Active = len(ids)
+	r.listed = r.Now()
+	rooms, unlisted := r.livekit.List(ctx)
+	r.rooms = byName(rooms)
+	r.visitAll(ctx, ids)
+	if unlisted == nil && len(rooms) == 0 && len(r.doubtful) > 1 {
+		unlisted = fmt.Errorf("no room, and %d calls are going on", len(r.doubtful))
+	}
+	if unlisted != nil {
+		r.report.Failures += len(r.doubtful)
+		return fmt.Errorf("list rooms: %w", unlisted)
+	}
+	r.adopt(ctx, rooms, ids)
+	r.resolve(ctx)
+	return r.orphans(ctx, rooms, ids)
 }
 
 func byName(rooms []livekit.RoomInfo) map[string]livekit.RoomInfo {
@@ -110,25 +157,6 @@ func byName(rooms []livekit.RoomInfo) map[string]livekit.RoomInfo {
 	return found
 }
 
-// visitAll does what the record of each call asks for, and returns the answered
-// calls that are doubtful: the list of rooms does not show them going on.
-func (t *Task) visitAll(ctx context.Context, ids []string, rooms map[string]livekit.RoomInfo, r *Report) (doubtful []string) {
-	for _, id := range ids {
-		c, err := t.Calls.Call(ctx, id)
-		if err == nil && c.Status.Ended() {
-			continue
-		}
-		if err == nil {
-			c, err = t.settle(ctx, c, r)
-		}
-		t.count(ctx, r, id, c, err)
-		if err == nil && c.Status == call.InProgress && t.Now().After(c.AnsweredAt.Add(grace)) && !rooms[c.RoomName].Settled() {
-			doubtful = append(doubtful, id)
-		}
-	}
-	return doubtful
-}
-
 func setOf(ids []string) map[string]bool {
 	set := make(map[string]bool, len(ids))
 	for _, id := range ids {
@@ -137,127 +165,90 @@ func setOf(ids []string) map[string]bool {
 	return set
 }
 
-// count notes what became of a call.
-func (t *Task) count(ctx context.Context, r *Report, id string, c call.Call, err error) {
-	if err != nil {
-		r.Failures++
-		t.Log.ErrorContext(ctx, "sweep call", "call_id", id, "err", err)
-	} else if c.Status.Ended() {
-		r.Ended++
+// visitAll does what the record of each call asks for: overdue calls first, the
+// others from another place in their list each minute, so that no call is always
+// the last.
+func (r *run) visitAll(ctx context.Context, ids []string) {
+	if n := len(ids); n > 0 {
+		first := int(r.Now().Unix()/60) % turns * n / turns
+		ids = append(slices.Clone(ids[first:]), ids[:first]...)
 	}
+	calls := slices.DeleteFunc(r.read(ctx, ids), func(c call.Call) bool { return c.Status.Ended() })
+	slices.SortStableFunc(calls, func(a, b call.Call) int {
+		switch {
+		case r.overdue(a) == r.overdue(b):
+			return 0
+		case r.overdue(a):
+			return -1
+		}
+		return 1
+	})
+	each(ctx, r, calls, callID, r.visit)
 }
 
-// settle does what the record of a call asks for by itself.
-func (t *Task) settle(ctx context.Context, c call.Call, r *Report) (call.Call, error) {
-	now := t.Now()
-	ringing := time.Duration(c.RingingTimeout) * time.Second
-	undialed := c.Direction != call.Inbound && c.Status.Before(call.Ringing) && c.DialedAt.IsZero()
-	switch {
-	case now.After(c.Deadline()), undialed && now.After(c.CreatedAt.Add(dialGrace)):
-		if err := t.Rooms.DeleteRoom(ctx, c.RoomName); err != nil {
-			t.Log.ErrorContext(ctx, "overdue call's room", "call_id", c.ID, "err", err)
+func callID(c call.Call) string { return c.ID }
+
+// turns is after how many minutes the sweep begins at the same place again.
+const turns = 8
+
+// read reads calls. A batch that cannot be read is no reason to leave the others
+// alone.
+func (r *run) read(ctx context.Context, ids []string) []call.Call {
+	var calls []call.Call
+	for part := range slices.Chunk(ids, batch) {
+		found, err := r.Calls.ReadCalls(ctx, part)
+		switch {
+		case err == nil:
+			calls = append(calls, found...)
+		case ctx.Err() != nil:
+			r.report.Left += len(part)
+		default:
+			r.report.Failures += len(part)
+			r.Log.ErrorContext(ctx, "read calls", "error", err)
 		}
-		return t.Settle.End(ctx, c, t.Settle.Hangup)
-	case !c.HangupRequested.IsZero() && now.After(c.HangupRequested.Add(grace)):
-		return t.Settle.Stop(ctx, c, t.Settle.Hangup)
-	case c.Status == call.Initiated && now.After(c.CreatedAt.Add(startGrace)):
-		err := t.Flow.StartCall(ctx, c.ID)
-		if err == nil {
-			r.Started++
-		}
-		return c, err
-	case c.Status == call.InProgress && now.After(c.AnsweredAt.Add(time.Duration(c.MaxDuration)*time.Second+grace)):
-		return t.Settle.Stop(ctx, c, t.Settle.Hangup)
-	case !c.DialedAt.IsZero() && c.AnsweredAt.IsZero() && now.After(c.DialedAt.Add(ringing+time.Minute)):
-		return t.stuck(ctx, c, r)
 	}
-	return c, nil
+	return calls
 }
 
-// stuck settles a call that was dialled and of which nothing has been heard
-// since. If somebody talks on it, it goes on.
-func (t *Task) stuck(ctx context.Context, c call.Call, r *Report) (call.Call, error) {
-	r.Doubtful++
-	room, err := t.Rooms.ReadRoom(ctx, c.RoomName)
-	switch {
-	case err != nil:
-		return c, err
-	case room.Answered():
-		return t.Calls.Advance(ctx, c.ID, call.InProgress, t.Now())
-	}
-	return t.Settle.Stop(ctx, c, t.Settle.Hangup)
-}
-
-// resolve reads the rooms of doubtful calls, and ends those whose phone has left
-// or is there alone. A room that was listed without its phone has not been deleted
-// by anybody: it was the phone that hung up.
-func (t *Task) resolve(ctx context.Context, doubtful []string, rooms map[string]livekit.RoomInfo, listed time.Time, r *Report) error {
-	if len(doubtful) == 0 {
-		return nil
-	}
-	select {
-	case <-time.After(doubtGrace):
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	for _, id := range doubtful {
-		c, err := t.Calls.Call(ctx, id)
-		if err == nil && c.Status.Ended() {
-			continue
-		}
-		if err == nil {
-			r.Doubtful++
-			left, at := call.Leave{}, t.Now()
-			if room, there := rooms[c.RoomName]; room.Participants == 0 {
-				at = listed
-				if there {
-					left.Status = "hangup"
+// each does something about every item, atOnce at a time, and counts the items
+// that it failed for and those that there was no time for.
+func each[T any](ctx context.Context, r *run, items []T, name func(T) string, do func(context.Context, T) error) {
+	next := make(chan T)
+	var workers sync.WaitGroup
+	for range min(atOnce, len(items)) {
+		workers.Go(func() {
+			for item := range next {
+				if err := do(ctx, item); err != nil {
+					r.failed(ctx, name(item), err)
 				}
 			}
-			c, err = t.Settle.Gone(ctx, c, left, at)
-		}
-		t.count(ctx, r, id, c, err)
+		})
 	}
-	return nil
+	for i, item := range items {
+		if ctx.Err() != nil {
+			r.add(&r.report.Left, len(items)-i)
+			break
+		}
+		next <- item
+	}
+	close(next)
+	workers.Wait()
 }
 
-// callIn is the id of the call that a room is named as the room of: an outbound
-// call's room is named after it, an inbound call's id follows from its room.
-func callIn(room livekit.RoomInfo) (id string, ok bool) {
-	if number.InboundRoom(room.Name) {
-		return call.InboundID(room.ID, room.CreatedAt), true
-	}
-	text, ok := strings.CutPrefix(room.Name, "call_")
-	parsed, err := ulid.ParseStrict(text)
-	return room.Name, ok && err == nil && parsed.String() == text // ParseStrict takes small letters too
+func (r *run) add(to *int, n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	*to += n
 }
 
-// orphans deletes rooms of calls that have ended. A room of a call that is not
-// in the table belongs to another deployment in the same LiveKit project.
-func (t *Task) orphans(ctx context.Context, rooms []livekit.RoomInfo, active []string, r *Report) error {
-	going := setOf(active)
-	var orphans []string
-	for _, room := range rooms {
-		id, named := callIn(room)
-		if !named || going[id] || t.Now().Sub(room.CreatedAt) < roomGrace {
-			continue
-		}
-		c, err := t.Calls.Call(ctx, id)
-		switch {
-		case err == nil && c.Status.Ended():
-			orphans = append(orphans, room.Name)
-		case err != nil && !fault.Is(err, fault.NotFound):
-			return err
-		}
+// failed counts an item, which is a call's id or a room's.
+func (r *run) failed(ctx context.Context, id string, err error) {
+	if ctx.Err() != nil {
+		r.add(&r.report.Left, 1)
+		return
 	}
-	if len(orphans) > maxOrphans {
-		return errors.New("too many orphaned rooms, none deleted: is this the right LiveKit project?")
+	r.add(&r.report.Failures, 1)
+	if !errors.Is(err, errLeftAlone) { // which is said of all of them at once
+		r.Log.ErrorContext(ctx, "sweep call", "call_id", id, "error", err)
 	}
-	for _, name := range orphans {
-		if err := t.Rooms.DeleteRoom(ctx, name); err != nil {
-			return err
-		}
-		r.Orphans++
-	}
-	return nil
 }

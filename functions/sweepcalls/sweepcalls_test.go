@@ -1,10 +1,12 @@
 package sweepcalls_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -18,6 +20,7 @@ import (
 	"github.com/krosai/telephony/shared/fault"
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/livekit/livekittest"
+	"github.com/krosai/telephony/shared/obs"
 	"github.com/krosai/telephony/shared/secret"
 	"github.com/krosai/telephony/shared/settle"
 	"github.com/krosai/telephony/shared/store/storetest"
@@ -36,11 +39,20 @@ type world struct {
 	rooms   []livekit.RoomInfo
 	down    bool // LiveKit
 	mu      sync.Mutex
-	stuck   bool // the workflows
+	stuck   bool      // the workflows
+	runs    time.Time // when the workflow started that every call has, if there is one
 	lists   int
 	looks   int
 	deleted []string
 	started []string
+	clock   time.Time // now if zero
+}
+
+func (w *world) now() time.Time {
+	if w.clock.IsZero() {
+		return now
+	}
+	return w.clock
 }
 
 var errDown = fault.Unavailable("LiveKit", nil)
@@ -75,22 +87,29 @@ func (w *world) Rooms(context.Context) ([]livekit.RoomInfo, error) {
 	return w.rooms, w.answer()
 }
 
-func (w *world) StartCall(_ context.Context, id string) error {
+func (w *world) RestartCall(_ context.Context, id string) (time.Time, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.stuck {
-		return fault.Unavailable("the call workflow", nil)
+		return time.Time{}, fault.Unavailable("the call workflow", nil)
+	}
+	if !w.runs.IsZero() {
+		return w.runs, nil
 	}
 	w.started = append(w.started, id)
-	return nil
+	return w.now(), nil
+}
+
+func (w *world) StartCall(ctx context.Context, id string) error {
+	_, err := w.RestartCall(ctx, id)
+	return err
 }
 
 func (w *world) CallEnded(context.Context, string) error { return nil }
 
 func (w *world) task(db *storetest.Database) *sweepcalls.Task {
-	clock := func() time.Time { return now }
-	return &sweepcalls.Task{Calls: db, Rooms: w, Flow: w, Now: clock, Log: slog.New(slog.DiscardHandler),
-		Settle: &settle.Settler{Calls: db, Rooms: w, Flow: w, Now: clock}}
+	return &sweepcalls.Task{Calls: db, Rooms: w, Flow: w, Now: w.now, Log: slog.New(slog.DiscardHandler),
+		Settle: &settle.Settler{Calls: db, Rooms: w, Flow: w, Now: w.now}}
 }
 
 func create(t *testing.T, db *storetest.Database, c call.Call) {
@@ -133,13 +152,16 @@ func TestCalls(t *testing.T) {
 		{name: "not started for 31 s", call: call.Call{Status: call.Initiated, CreatedAt: ago(31)}, want: report{Active: 1, Started: 1}},
 		{name: "not started, LiveKit down", call: call.Call{Status: call.Initiated, CreatedAt: ago(31)}, world: world{down: true}, want: report{Active: 1, Started: 1}},
 		{name: "cannot be started", call: call.Call{Status: call.Initiated, CreatedAt: ago(31)}, world: world{stuck: true}, want: failure},
+		{name: "waits for its turn to be dialled", call: call.Call{Status: call.Initiated, CreatedAt: ago(155)}, world: world{runs: ago(154)}, want: nothing},
 		{name: "not started for 3 min", call: call.Call{Status: call.Initiated, CreatedAt: ago(180)}, want: report{Active: 1, Started: 1}},
 		{name: "never started", call: call.Call{Status: call.Initiated, CreatedAt: ago(181)}, want: ended, end: "failed unknown", deleted: true},
 
 		{name: "prepared, not dialled", call: call.Call{Status: call.Dialing, CreatedAt: ago(180)}, want: nothing},
 		{name: "never dialled", call: call.Call{Status: call.Dialing, CreatedAt: ago(181)}, want: ended, end: "failed unknown", deleted: true},
 		{name: "dialled 90 s ago", call: dialled(call.Dialing, 90), want: nothing},
-		{name: "dialled 91 s ago", call: dialled(call.Dialing, 91), want: resolved, end: "failed unknown", looks: 1, deleted: true},
+		{name: "dialled 91 s ago, in a room without a phone", call: dialled(call.Dialing, 91), world: room(0, 1, call.Room{Agent: true}),
+			want: resolved, end: "failed unknown", looks: 1, deleted: true},
+		{name: "dialled 91 s ago, no room", call: dialled(call.Dialing, 91), want: looked, looks: 1},
 		{name: "ringing for 91 s", call: dialled(call.Ringing, 91), world: room(1, 2, call.Room{Agent: true, Callee: &call.Phone{Status: "ringing"}}),
 			want: resolved, end: "failed unknown", looks: 1, deleted: true},
 		{name: "dialled 91 s ago, LiveKit down", call: dialled(call.Dialing, 91), world: world{down: true}, want: report{Active: 1, Doubtful: 1, Failures: 1}, looks: 1},
@@ -163,8 +185,8 @@ func TestCalls(t *testing.T) {
 		{name: "everybody gone, the room is there", call: talking(11), world: room(0, 0, call.Room{}), want: resolved, end: "completed callee_hangup", looks: 1, deleted: true},
 		{name: "phone hung up and lingers", call: talking(11), world: room(1, 1, call.Room{Callee: &call.Phone{Status: "hangup"}}),
 			want: resolved, end: "completed callee_hangup", looks: 1, deleted: true},
-		{name: "room gone", call: talking(11), want: resolved, end: "completed unknown", looks: 1, deleted: true},
-		{name: "room gone after the list", call: talking(11), world: room(1, 1, call.Room{}), want: resolved, end: "completed unknown", looks: 1, deleted: true},
+		{name: "room gone", call: talking(11), want: looked, looks: 1},
+		{name: "room gone after the list", call: talking(11), world: room(1, 1, call.Room{}), want: looked, looks: 1},
 		{name: "agent gone", call: talking(11), world: room(1, 1, call.Room{Callee: phone}), want: resolved, end: "completed agent_hangup", looks: 1, deleted: true},
 		{name: "agent gone, a person has taken over", call: talking(11), world: room(2, 1, call.Room{Callee: phone, Others: true}), want: looked, looks: 1},
 		{name: "talk time spent 10 s ago", call: talking(610), world: room(1, 2, up), want: nothing},
@@ -313,7 +335,9 @@ func oneFailureAmongMany(t *testing.T) {
 	w := &world{stuck: true}
 	for i := range 5 {
 		create(t, db, call.Call{ID: fmt.Sprintf("call_01KAMPJ5V0SAMPMECA0000000%d", i), Status: call.Initiated, CreatedAt: ago(31)})
-		create(t, db, call.Call{ID: fmt.Sprintf("call_01KAMPJ5V0SAMPMECA0000001%d", i), Status: call.InProgress, CreatedAt: ago(31), AnsweredAt: ago(20)})
+		id := fmt.Sprintf("call_01KAMPJ5V0SAMPMECA0000001%d", i)
+		create(t, db, call.Call{ID: id, Status: call.InProgress, CreatedAt: ago(31), AnsweredAt: ago(20)})
+		w.rooms = append(w.rooms, livekit.RoomInfo{Name: id, CreatedAt: ago(30)})
 	}
 	got, err := w.task(db).Run(t.Context())
 	if d := cmp.Diff(sweepcalls.Report{Active: 10, Doubtful: 5, Ended: 5, Failures: 5}, got); d != "" || err != nil {
@@ -331,7 +355,7 @@ func TestOrphans(t *testing.T) {
 		deleted bool
 	}{
 		{"of a call that ended", id, 120, call.Completed, true},
-		{"of a call that ended, young", id, 119, call.Completed, false},
+		{"of a call that ended, young", id, 0, call.Completed, true},
 		{"of a call that goes on", id, 3600, call.InProgress, false},
 		{"of no call of ours", id, 3600, "", false},
 		{"somebody else's", "support-_+15550100_x", 3600, "", false},
@@ -362,18 +386,31 @@ func TestOrphans(t *testing.T) {
 	}
 }
 
-func TestTooManyOrphans(t *testing.T) {
+// More than 20 orphaned rooms: 20 a run, the oldest first.
+func TestManyOrphans(t *testing.T) {
 	t.Parallel()
-	for n, refused := range map[int]bool{20: false, 21: true} {
-		w, db := &world{}, storetest.Open(t, nil)
-		for i := range n {
-			id := fmt.Sprintf("call_01KAMPJ5V0SAMPMECA000000%02d", i)
-			create(t, db, call.Call{ID: id, Status: call.Completed, CreatedAt: ago(3600)})
-			w.rooms = append(w.rooms, livekit.RoomInfo{Name: id, CreatedAt: ago(3600)})
+	w, db := &world{}, storetest.Open(t, nil)
+	for i := range 45 {
+		id := fmt.Sprintf("call_01KAMPJ5V0SAMPMECA000000%02d", i)
+		create(t, db, call.Call{ID: id, Status: call.Completed, CreatedAt: ago(3600)})
+		w.rooms = append(w.rooms, livekit.RoomInfo{Name: id, CreatedAt: ago(1000 + i)})
+	}
+	for _, want := range []sweepcalls.Report{{Orphans: 20, OrphansLeft: 25}, {Orphans: 20, OrphansLeft: 5}, {Orphans: 5}, {}} {
+		var metrics bytes.Buffer
+		r, err := w.task(db).Run(obs.WithOutput(t.Context(), &metrics))
+		if d := cmp.Diff(want, r); d != "" || err != nil {
+			t.Errorf("%v (-want +got):\n%s", err, d)
 		}
-		r, err := w.task(db).Run(t.Context())
-		if (err != nil) != refused || (len(w.deleted) == 0) != refused || r.Orphans != len(w.deleted) {
-			t.Errorf("of %d rooms %d were deleted: %+v, %v", n, len(w.deleted), r, err)
+		held := fmt.Sprintf(`"SweepHeldBack":%d`, want.OrphansLeft)
+		if strings.Contains(metrics.String(), held) != (want.OrphansLeft > 0) {
+			t.Errorf("metrics %s, want %s", &metrics, held)
 		}
+		oldest := len(w.rooms) - want.Orphans
+		for _, room := range w.rooms[oldest:] {
+			if !slices.Contains(w.deleted, room.Name) {
+				t.Errorf("%s is still there", room.Name)
+			}
+		}
+		w.rooms = w.rooms[:oldest]
 	}
 }

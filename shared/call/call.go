@@ -103,6 +103,7 @@ type Call struct {
 	AnsweredAt      time.Time
 	EndedAt         time.Time
 	HangupRequested time.Time // somebody asked through the API
+	DoubtedAt       time.Time // the sweep first missed its room, and has not seen it since
 	Timeline        []Event   // in the order of writing
 
 	Transfer  Transfer // the last one asked for

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
@@ -40,6 +41,12 @@ func (c *Client) StartCall(ctx context.Context, callID string) error {
 	return c.start(ctx, "the call workflow", c.machines.CallMachine, callID, map[string]string{"call_id": callID})
 }
 
+// RestartCall is StartCall for a call that may have no workflow. It returns when
+// the workflow started, the zero time if it has come to its end.
+func (c *Client) RestartCall(ctx context.Context, callID string) (started time.Time, err error) {
+	return c.begin(ctx, "the call workflow", c.machines.CallMachine, callID, map[string]string{"call_id": callID})
+}
+
 // StartApproval starts the workflow of a number request, named after it, so
 // that starting it again changes nothing.
 func (c *Client) StartApproval(ctx context.Context, requestID string) error {
@@ -56,15 +63,23 @@ func (c *Client) StartDelivery(ctx context.Context, d webhook.Delivery) error {
 // start begins an execution that is named after what it is about. Its input is
 // ids alone: history is kept for 90 days and must hold no prompt and no secret.
 func (c *Client) start(ctx context.Context, what, machine, name string, ids map[string]string) error {
+	_, err := c.begin(ctx, what, machine, name, ids)
+	return err
+}
+
+func (c *Client) begin(ctx context.Context, what, machine, name string, ids map[string]string) (started time.Time, err error) {
 	input, err := json.Marshal(ids)
 	if err != nil {
-		return fmt.Errorf("encode workflow input: %w", err)
+		return started, fmt.Errorf("encode workflow input: %w", err)
 	}
-	_, err = c.sfn.StartExecution(ctx, &sfn.StartExecutionInput{StateMachineArn: &machine, Name: &name, Input: aws.String(string(input))})
-	if _, exists := errors.AsType[*types.ExecutionAlreadyExists](err); err == nil || exists {
-		return nil
+	out, err := c.sfn.StartExecution(ctx, &sfn.StartExecutionInput{StateMachineArn: &machine, Name: &name, Input: aws.String(string(input))})
+	if _, exists := errors.AsType[*types.ExecutionAlreadyExists](err); exists {
+		return started, nil
 	}
-	return fault.Unavailable(what, err)
+	if err != nil {
+		return started, fault.Unavailable(what, err)
+	}
+	return aws.ToTime(out.StartDate), nil
 }
 
 // CallEnded tells the workflow that waits with this token that its call is

@@ -109,7 +109,7 @@ func (s *Settler) Gone(ctx context.Context, c call.Call, left call.Leave, at tim
 	if err != nil {
 		return c, err
 	}
-	return s.decide(ctx, c, room, left, at)
+	return s.Found(ctx, c, room, left, at)
 }
 
 // closing is more than LiveKit takes to close a room, one participant after the
@@ -129,7 +129,7 @@ func (s *Settler) Look(ctx context.Context, c call.Call, at time.Time) (call.Cal
 	if err != nil || room == (call.Room{}) {
 		return c, err
 	}
-	return s.decide(ctx, c, room, call.Leave{}, at)
+	return s.Found(ctx, c, room, call.Leave{}, at)
 }
 
 // again reads a call and its room after a pause.
@@ -147,7 +147,9 @@ func (s *Settler) again(ctx context.Context, c call.Call, pause time.Duration) (
 	return c, room, err
 }
 
-func (s *Settler) decide(ctx context.Context, c call.Call, room call.Room, left call.Leave, at time.Time) (call.Call, error) {
+// Found is Gone for a reading of the room that has been made already, while no
+// transfer was under way.
+func (s *Settler) Found(ctx context.Context, c call.Call, room call.Room, left call.Leave, at time.Time) (call.Call, error) {
 	switch {
 	case room.Alone():
 		return s.Left(ctx, c, agentLeft(), s.Now())

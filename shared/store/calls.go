@@ -62,6 +62,7 @@ type callRow struct {
 	FinalStatus    string   `dynamodbav:"final_status,omitempty"` // see history.go
 	FinalAnswer    Time     `dynamodbav:"final_answered_at"`
 	HangupAt       Time     `dynamodbav:"hangup_at"`
+	DoubtedAt      Time     `dynamodbav:"doubted_at"`
 	Timeline       []string `dynamodbav:"timeline,omitempty"` // time, event and detail with spaces between
 
 	Transfers      int    `dynamodbav:"transfers,omitempty"` // attempts so far
@@ -94,7 +95,7 @@ func rowOf(c call.Call) callRow {
 		TrunkID: c.TrunkID, AgentName: c.AgentName, Country: c.Country, HasMetadata: c.HasMetadata, DTMF: c.DTMF,
 		RingingTimeout: c.RingingTimeout, MaxDuration: c.MaxDuration, Status: string(c.Status), Cause: string(c.Cause),
 		SIPStatus: c.SIPStatus, CreatedAt: Time{c.CreatedAt}, DialedAt: Time{c.DialedAt}, AnsweredAt: Time{c.AnsweredAt},
-		EndedAt: Time{c.EndedAt}, HangupAt: Time{c.HangupRequested}, Transfers: c.Transfers,
+		EndedAt: Time{c.EndedAt}, HangupAt: Time{c.HangupRequested}, DoubtedAt: Time{c.DoubtedAt}, Transfers: c.Transfers,
 		TransferID: c.Transfer.ID, TransferTo: c.Transfer.To, TransferStatus: string(c.Transfer.Status),
 		TransferSIP: c.Transfer.SIPStatus, TransferAt: Time{c.Transfer.At}}
 	for _, e := range c.Timeline {
@@ -113,7 +114,7 @@ func (r callRow) call() call.Call {
 		FromNumber: r.FromNumber, NumberID: r.NumberID, RoomName: r.RoomName, TrunkID: r.TrunkID, AgentName: r.AgentName,
 		Country: r.Country, HasMetadata: r.HasMetadata, DTMF: r.DTMF, RingingTimeout: r.RingingTimeout, MaxDuration: r.MaxDuration,
 		Status: call.Status(r.Status), Cause: call.Cause(r.Cause), SIPStatus: r.SIPStatus, CreatedAt: r.CreatedAt.Time,
-		DialedAt: r.DialedAt.Time, AnsweredAt: r.AnsweredAt.Time, EndedAt: r.EndedAt.Time, HangupRequested: r.HangupAt.Time,
+		DialedAt: r.DialedAt.Time, AnsweredAt: r.AnsweredAt.Time, EndedAt: r.EndedAt.Time, HangupRequested: r.HangupAt.Time, DoubtedAt: r.DoubtedAt.Time,
 		Transfers: r.Transfers, Transfer: call.Transfer{ID: r.TransferID, To: r.TransferTo,
 			Status: call.TransferStatus(r.TransferStatus), SIPStatus: r.TransferSIP, At: r.TransferAt.Time}}
 	for _, line := range r.Timeline {
@@ -508,29 +509,4 @@ func seenHangup(c call.Call) string {
 		return "attribute_not_exists(hangup_at)"
 	}
 	return "attribute_exists(hangup_at)"
-}
-
-// ActiveCalls lists the ids of calls that have not ended and were created
-// before a moment, oldest first in each shard. The index trails the table by a
-// moment: read a call before acting on it.
-func (db *DB) ActiveCalls(ctx context.Context, before time.Time) ([]string, error) {
-	var ids []string
-	for s := range shards {
-		pages := dynamodb.NewQueryPaginator(db.client, &dynamodb.QueryInput{TableName: &db.table.Calls,
-			IndexName:                 aws.String("active"),
-			KeyConditionExpression:    aws.String("active_shard = :shard AND created_at < :before"),
-			ExpressionAttributeValues: item{":shard": text(fmt.Sprint(s)), ":before": stamp(before)}})
-		for pages.HasMorePages() {
-			page, err := pages.NextPage(ctx)
-			if err != nil {
-				return nil, broken("list active calls", err)
-			}
-			for _, row := range page.Items {
-				if id, ok := row["call_id"].(*types.AttributeValueMemberS); ok {
-					ids = append(ids, id.Value)
-				}
-			}
-		}
-	}
-	return ids, nil
 }

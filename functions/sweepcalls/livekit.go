@@ -1,0 +1,56 @@
+package sweepcalls
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+
+	"github.com/krosai/telephony/shared/call"
+	"github.com/krosai/telephony/shared/livekit"
+)
+
+// maxTimeouts is how many requests of a run may time out before the run leaves
+// LiveKit alone: each holds a worker for as long as a request may take.
+const maxTimeouts = 3
+
+// errLeftAlone is the answer of a LiveKit that the run asks nothing any more.
+var errLeftAlone = errors.New("LiveKit is left alone for the rest of this run")
+
+// guarded is LiveKit for one run. After maxTimeouts it answers errLeftAlone.
+type guarded struct {
+	rooms    Rooms
+	timeouts atomic.Int32
+}
+
+func (g *guarded) alone() bool { return g.timeouts.Load() >= maxTimeouts }
+
+// note counts an error that is a time-out of the request, not of the run.
+func (g *guarded) note(ctx context.Context, err error) error {
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		g.timeouts.Add(1)
+	}
+	return err
+}
+
+// ReadRoom says who is in a room.
+func (g *guarded) ReadRoom(ctx context.Context, room string) (call.Room, error) {
+	if g.alone() {
+		return call.Room{}, errLeftAlone
+	}
+	is, err := g.rooms.ReadRoom(ctx, room)
+	return is, g.note(ctx, err)
+}
+
+// DeleteRoom takes a room down.
+func (g *guarded) DeleteRoom(ctx context.Context, room string) error {
+	if g.alone() {
+		return errLeftAlone
+	}
+	return g.note(ctx, g.rooms.DeleteRoom(ctx, room))
+}
+
+// List lists the rooms of the project.
+func (g *guarded) List(ctx context.Context) ([]livekit.RoomInfo, error) {
+	rooms, err := g.rooms.Rooms(ctx)
+	return rooms, g.note(ctx, err)
+}

@@ -1,0 +1,95 @@
+package sweepcalls
+
+import (
+	"context"
+	"time"
+
+	"github.com/krosai/telephony/shared/call"
+)
+
+// overdue reports whether the record alone says that a call must end now.
+func (r *run) overdue(c call.Call) bool {
+	now := r.Now()
+	undialed := c.Direction != call.Inbound && c.Status.Before(call.Ringing) && c.DialedAt.IsZero()
+	return now.After(c.Deadline()) || undialed && now.After(c.CreatedAt.Add(dialGrace))
+}
+
+// visit does what the record of a call asks for by itself, and notes an answered
+// call that the list of rooms does not show going on.
+func (r *run) visit(ctx context.Context, c call.Call) error {
+	c, err := r.settled(ctx, c)
+	if err != nil {
+		return err
+	}
+	switch {
+	case c.Status.Ended():
+		r.add(&r.report.Ended, 1)
+	case c.Status != call.InProgress || !r.Now().After(c.AnsweredAt.Add(grace)):
+	case !r.rooms[c.RoomName].Settled():
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.doubtful = append(r.doubtful, c.ID)
+	default:
+		return r.trust(ctx, c)
+	}
+	return nil
+}
+
+// trust counts an answered call whose room was seen, and forgets the doubt.
+func (r *run) trust(ctx context.Context, c call.Call) error {
+	r.add(&r.seen, 1)
+	if c.DoubtedAt.IsZero() {
+		return nil
+	}
+	return r.Calls.DoubtCall(ctx, c.ID, time.Time{})
+}
+
+// settled is a call after what its record asks for has been done.
+func (r *run) settled(ctx context.Context, c call.Call) (call.Call, error) {
+	now := r.Now()
+	ringing := time.Duration(c.RingingTimeout) * time.Second
+	switch {
+	case r.overdue(c):
+		if err := r.livekit.DeleteRoom(ctx, c.RoomName); err != nil {
+			r.Log.WarnContext(ctx, "overdue call's room", "call_id", c.ID, "error", err)
+		}
+		return r.settle.End(ctx, c, r.settle.Hangup)
+	case !c.HangupRequested.IsZero() && now.After(c.HangupRequested.Add(grace)):
+		return r.settle.Stop(ctx, c, r.settle.Hangup)
+	case c.Status == call.Initiated && now.After(c.CreatedAt.Add(startGrace)):
+		return c, r.start(ctx, c)
+	case c.Status == call.InProgress && now.After(c.AnsweredAt.Add(time.Duration(c.MaxDuration)*time.Second+grace)):
+		return r.settle.Stop(ctx, c, r.settle.Hangup)
+	case !c.DialedAt.IsZero() && c.AnsweredAt.IsZero() && now.After(c.DialedAt.Add(ringing+time.Minute)):
+		return r.stuck(ctx, c)
+	}
+	return c, nil
+}
+
+// start starts the workflow of a call that has not been dialled, if it has none.
+// A call that waits for its turn to be dialled has one, which says that it
+// started when the call was made.
+func (r *run) start(ctx context.Context, c call.Call) error {
+	started, err := r.Flow.RestartCall(ctx, c.ID)
+	if err == nil && started.Sub(c.CreatedAt) >= startGrace {
+		r.add(&r.report.Started, 1)
+	}
+	return err
+}
+
+// stuck settles a call that was dialled and of which nothing has been heard
+// since. If somebody talks on it, it goes on.
+func (r *run) stuck(ctx context.Context, c call.Call) (call.Call, error) {
+	r.add(&r.report.Doubtful, 1)
+	room, err := r.livekit.ReadRoom(ctx, c.RoomName)
+	switch {
+	case err != nil:
+		return c, err
+	case room.Answered():
+		return r.Calls.Advance(ctx, c.ID, call.InProgress, r.Now())
+	case room == (call.Room{}):
+		r.lost(c)
+		return c, nil
+	}
+	return r.settle.Stop(ctx, c, r.settle.Hangup)
+}

@@ -1,0 +1,113 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/krosai/telephony/shared/call"
+)
+
+// ActiveCalls lists the ids of calls that have not ended and were created before
+// a moment, oldest first in each shard of the index. The index trails the table
+// by a moment: read a call before acting on it.
+func (db *DB) ActiveCalls(ctx context.Context, before time.Time) ([]string, error) {
+	var ids []string
+	for s := range shards {
+		pages := dynamodb.NewQueryPaginator(db.client, &dynamodb.QueryInput{TableName: &db.table.Calls,
+			IndexName:                 aws.String("active"),
+			KeyConditionExpression:    aws.String("active_shard = :shard AND created_at < :before"),
+			ExpressionAttributeValues: item{":shard": text(fmt.Sprint(s)), ":before": stamp(before)}})
+		for pages.HasMorePages() {
+			page, err := pages.NextPage(ctx)
+			if err != nil {
+				return nil, broken("list active calls", err)
+			}
+			for _, row := range page.Items {
+				if id, ok := row["call_id"].(*types.AttributeValueMemberS); ok {
+					ids = append(ids, id.Value)
+				}
+			}
+		}
+	}
+	return ids, nil
+}
+
+// ReadCalls reads many calls for the platform's own work, 100 a request, in the
+// order of their ids. Unknown ids are left out.
+func (db *DB) ReadCalls(ctx context.Context, ids []string) ([]call.Call, error) {
+	found := make(map[string]call.Call, len(ids))
+	for batch := range slices.Chunk(ids, batchSize) {
+		if err := db.readBatch(ctx, batch, found); err != nil {
+			return nil, broken("read calls", err)
+		}
+	}
+	calls := make([]call.Call, 0, len(found))
+	for _, id := range ids {
+		if c, ok := found[id]; ok {
+			calls = append(calls, c)
+		}
+	}
+	return calls, nil
+}
+
+// DynamoDB reads at most 100 rows and 16 MB in one BatchGetItem, and leaves keys
+// unprocessed when it has no capacity (API Reference, BatchGetItem). They are
+// asked for again after a pause that doubles, some six seconds altogether.
+const (
+	batchSize  = 100
+	batchTries = 8
+	batchPause = 50 * time.Millisecond
+)
+
+func (db *DB) readBatch(ctx context.Context, ids []string, found map[string]call.Call) error {
+	keys := make([]item, len(ids))
+	for i, id := range ids {
+		keys[i] = recordOf(id)
+	}
+	asked := map[string]types.KeysAndAttributes{db.table.Calls: {Keys: keys, ConsistentRead: aws.Bool(true)}}
+	for try := range batchTries {
+		if try > 0 {
+			select {
+			case <-time.After(batchPause << (try - 1)):
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		out, err := db.client.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{RequestItems: asked})
+		if err != nil {
+			return err
+		}
+		for _, row := range out.Responses[db.table.Calls] {
+			c, err := callFrom(row)
+			if err != nil {
+				return err
+			}
+			found[c.ID] = c
+		}
+		if asked = out.UnprocessedKeys; len(asked) == 0 {
+			return nil
+		}
+	}
+	return fmt.Errorf("%d keys left unprocessed", len(asked[db.table.Calls].Keys))
+}
+
+// DoubtCall notes when the room of a call was first found missing, or with the
+// zero time that it has been seen since. A call that has ended keeps what it has.
+func (db *DB) DoubtCall(ctx context.Context, id string, at time.Time) error {
+	in := &dynamodb.UpdateItemInput{TableName: &db.table.Calls, Key: recordOf(id),
+		UpdateExpression: aws.String("REMOVE doubted_at"), ConditionExpression: aws.String(notEnded)}
+	if !at.IsZero() {
+		in.UpdateExpression, in.ExpressionAttributeValues = aws.String("SET doubted_at = :at"), item{":at": stamp(at)}
+	}
+	_, err := db.client.UpdateItem(ctx, in)
+	if _, ended := refused(err); ended {
+		return nil
+	}
+	return broken("doubt call", err)
+}
