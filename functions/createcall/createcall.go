@@ -53,6 +53,16 @@ type Endpoint struct {
 	Numbers Numbers
 	Flow    Flow
 	Now     func() time.Time
+	Places  int // how many phones the deployment calls at a time; 0 is not known
+}
+
+// share is how many calls a user may have going, and still place more, while others
+// wait for a phone to be called: a quarter of the places.
+func (e *Endpoint) share() int {
+	if e.Places == 0 {
+		return 4
+	}
+	return max(2, e.Places/4)
 }
 
 // Input is the request.
@@ -138,6 +148,9 @@ func (e *Endpoint) plan(ctx context.Context, user string, b Body) (c call.Call, 
 	}
 	n, may, err := e.from(ctx, user, b.PhoneNumberID)
 	if err != nil {
+		return c, may, err
+	}
+	if err := may.Room(e.share()); err != nil {
 		return c, may, err
 	}
 	agent := b.AgentName

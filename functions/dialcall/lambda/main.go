@@ -2,6 +2,7 @@
 package main
 
 import (
+	"net"
 	"os"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 	"github.com/krosai/telephony/functions/dialcall"
 	"github.com/krosai/telephony/shared/env"
 	"github.com/krosai/telephony/shared/flow"
+	"github.com/krosai/telephony/shared/guard/carrier"
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/obs"
 	"github.com/krosai/telephony/shared/settle"
@@ -20,6 +22,7 @@ type config struct {
 	Tables  store.Config
 	Flows   flow.Config
 	LiveKit livekit.Config
+	Carrier carrier.Config
 }
 
 func main() {
@@ -27,6 +30,7 @@ func main() {
 	db, lk := store.Open(aws, cfg.Tables, time.Now), livekit.Open(cfg.LiveKit)
 	end := &settle.Settler{Calls: db, Rooms: lk, Flow: flow.Open(aws, cfg.Flows), Now: time.Now}
 	task := &dialcall.Task{Calls: db, Phone: lk, Settle: end, Now: time.Now,
+		Carriers: &carrier.Checker{Config: cfg.Carrier, Resolver: net.DefaultResolver},
 		Log: obs.Logger(os.Stdout, os.Getenv("LOG_LEVEL"))}
 	lambda.Start(task.Run)
 }
