@@ -174,7 +174,7 @@ func TestInboundEffect(t *testing.T) {
 				if tt.before == call.InProgress {
 					c.AnsweredAt = cameAt.Add(time.Second)
 				}
-				_, err := b.db.CreateInbound(t.Context(), c)
+				_, err := b.db.CreateInbound(t.Context(), c, 0)
 				b.must(err)
 			}
 			if tt.phone != "" {

@@ -121,7 +121,7 @@ func TestInboundWithoutItsWorkflow(t *testing.T) {
 				if tt.status == call.InProgress {
 					c.AnsweredAt = room.CreatedAt
 				}
-				if _, err := db.CreateInbound(t.Context(), c); err != nil {
+				if _, err := db.CreateInbound(t.Context(), c, 0); err != nil {
 					t.Fatal(err)
 				}
 				task := withInbound(w.task(db), db, w)
@@ -147,7 +147,7 @@ func TestInboundOrphan(t *testing.T) {
 	for age, goes := range map[int]bool{60: false, 180: true} {
 		db, w := storetest.Open(t, nil), &world{rooms: []livekit.RoomInfo{came(age)}}
 		c := call.Call{ID: call.InboundID("RM_1", ago(age)), UserID: "ada", Direction: call.Inbound, Status: call.Completed, CreatedAt: ago(age)}
-		if _, err := db.CreateInbound(t.Context(), c); err != nil {
+		if _, err := db.CreateInbound(t.Context(), c, 0); err != nil {
 			t.Fatal(err)
 		}
 		r, err := withInbound(w.task(db), db, w).Run(t.Context())

@@ -31,6 +31,6 @@ func main() {
 	end := &settle.Settler{Calls: db, Rooms: lk, Flow: flow.Open(aws, cfg.Flows), Now: time.Now}
 	task := &dialcall.Task{Calls: db, Phone: lk, Settle: end, Now: time.Now,
 		Carriers: &carrier.Checker{Config: cfg.Carrier, Resolver: net.DefaultResolver},
-		Log: obs.Logger(os.Stdout, os.Getenv("LOG_LEVEL"))}
+		Log:      obs.Logger(os.Stdout, os.Getenv("LOG_LEVEL"))}
 	lambda.Start(task.Run)
 }
