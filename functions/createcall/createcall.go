@@ -150,15 +150,15 @@ func (e *Endpoint) plan(ctx context.Context, user string, b Body) (c call.Call, 
 	if err != nil {
 		return c, may, err
 	}
-	if err := may.Room(e.share()); err != nil {
-		return c, may, err
-	}
 	agent := b.AgentName
 	if agent == "" && n.Rule != nil {
 		agent = n.Rule.AgentName
 	}
 	if agent == "" {
 		return c, may, fault.InvalidField("agent_name", "required", "the number has no agent of its own: name one")
+	}
+	if err := cmp.Or(may.Allow(country, agent), may.Room(e.share())); err != nil {
+		return c, may, err
 	}
 	id := "call_" + ulid.MustNewDefault(e.Now()).String()
 	return call.Call{ID: id, UserID: user, Direction: call.Outbound, PhoneNumber: b.PhoneNumber, FromNumber: n.E164,
