@@ -53,6 +53,7 @@ type Config struct {
 
 	Summary summary.Config // who sums calls up
 
+	MaxCalls   int                         `env:"MAX_CALLS"`                    // calls at a time; 0 is 60 for each core
 	SweepEvery time.Duration               `env:"SWEEP_EVERY" envDefault:"15s"` // how often schedules run here, whatever template.yaml says
 	Script     func(string) carrier.Script `env:"-"`                            // what callees do; nil is the carrier's own cast
 	// LiveKitWebhooks, for tests, stands between LiveKit's webhooks and the function that
@@ -133,7 +134,7 @@ func (p *Platform) start(ctx context.Context) error {
 		return err
 	}
 	deps := p.dependencies(aws, tables)
-	p.functions = p.build(tmpl, all.HTTP(deps), all.Tasks(deps), deps)
+	p.functions = p.build(tmpl, p.endpoints(deps), all.Tasks(deps), deps)
 	p.serve(api, p.meddle(gateway.New(tmpl.Routes(), p.invoke, gateway.Options{Log: p.log})))
 	if err := p.startPhones(ctx); err != nil {
 		return err
