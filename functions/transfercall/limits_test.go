@@ -13,6 +13,7 @@ import (
 
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/call"
+	"github.com/krosai/telephony/shared/fault"
 	"github.com/krosai/telephony/shared/livekit"
 )
 
@@ -103,4 +104,23 @@ func limitOf(h http.Header) string {
 		}
 	}
 	return " without its limit"
+}
+
+// A completed transfer is one of the calls to the number that it led to, however many of
+// them end the call here.
+func TestCompletedTransferIsCounted(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	if a := b.transfer(); a.outcome() != "OK completed" {
+		t.Fatal(a.text)
+	}
+	for i := range 5 {
+		c := b.record()
+		c.ID, c.RoomName = fmt.Sprintf("call_01KAMPJ5V0SAMPMECC%08d", i), fmt.Sprint("room-", i)
+		c.PhoneNumber, c.MaxDuration, c.Status, c.CreatedAt = target, 60, call.Initiated, now
+		err := b.Place(t.Context(), c)
+		if limited := fault.Is(err, fault.Limited); limited != (i == 4) {
+			t.Errorf("call %d to the number of the transfer: %v", i+1, err)
+		}
+	}
 }
