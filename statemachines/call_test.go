@@ -13,7 +13,7 @@ var calls = machine{
 	input: `{"call_id":"call_1"}`,
 	tasks: map[string]task{
 		"Prepare":       {"PrepareCallFunction", `{"call_id":"call_1"}`, ready},
-		"Dial":          {"DialCallFunction", `{"call_id":"call_1"}`, `{"outcome":"answered"}`},
+		"Dial":          {"DialCallFunction", `{"call_id":"call_1","waiting_since":"SINCE"}`, `{"outcome":"answered"}`},
 		"Resolve":       {"SettleCallFunction", `{"call_id":"call_1","reason":"unclear"}`, `{"outcome":"answered"}`},
 		"NoPlace":       {"SettleCallFunction", `{"call_id":"call_1","reason":"capacity"}`, `{"outcome":"ended"}`},
 		"AwaitEnd":      {"AwaitCallFunction", `{"call_id":"call_1","task_token":"TOKEN"}`, `{}`},

@@ -297,6 +297,12 @@ func (x *execution) check(state, function string, payload []byte) (token string)
 			got["task_token"] = "TOKEN"
 		}
 	}
+	if since, _ := got["waiting_since"].(string); since != "" {
+		if _, err := time.Parse(time.RFC3339, since); err != nil {
+			x.Errorf("%s: %v", state, err)
+		}
+		got["waiting_since"] = "SINCE"
+	}
 	if diff := cmp.Diff(wanted, got); diff != "" {
 		x.Errorf("%s sends another payload (-want +got):\n%s", state, diff)
 	}

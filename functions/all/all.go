@@ -61,6 +61,7 @@ import (
 	"github.com/krosai/telephony/shared/announce"
 	"github.com/krosai/telephony/shared/api"
 	"github.com/krosai/telephony/shared/flow"
+	"github.com/krosai/telephony/shared/guard/carrier"
 	"github.com/krosai/telephony/shared/inbound"
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/queue"
@@ -82,6 +83,10 @@ type Deps struct {
 	Log           *slog.Logger
 	Version       string
 	AllowLoopback bool // trunks and webhooks may point at this machine: for the laptop
+
+	Resolver   carrier.Resolver // of trunks' addresses
+	Carrier    carrier.Config
+	DialPlaces int // how many phones may ring at a time; 0 is not known
 }
 
 func (d Deps) settler() *settle.Settler {
@@ -89,7 +94,11 @@ func (d Deps) settler() *settle.Settler {
 }
 
 func (d Deps) adopter() *inbound.Adopter {
-	return &inbound.Adopter{Numbers: d.DB, Calls: d.DB, Flow: d.Flow}
+	return &inbound.Adopter{Numbers: d.DB, Calls: d.DB, Rooms: d.LiveKit, Flow: d.Flow}
+}
+
+func (d Deps) carriers() *carrier.Checker {
+	return &carrier.Checker{Config: d.Carrier, Resolver: d.Resolver, AllowLoopback: d.AllowLoopback}
 }
 
 func (d Deps) announcer() *announce.Announcer {
@@ -108,8 +117,8 @@ func HTTP(d Deps) map[string]api.Endpoint {
 		"approverequest":      &approverequest.Endpoint{Requests: d.DB, Numbers: d.DB, Flow: d.Flow, Now: d.Now, Log: d.Log},
 		"calldetails":         &calldetails.Endpoint{Calls: d.DB, Now: d.Now},
 		"callstats":           &callstats.Endpoint{Stats: d.DB, Now: d.Now},
-		"configurenumber":     &configurenumber.Endpoint{Numbers: d.DB, Limits: d.DB, LiveKit: d.LiveKit, Now: d.Now, AllowLoopback: d.AllowLoopback},
-		"createcall":          &createcall.Endpoint{Calls: d.DB, Numbers: d.DB, Flow: d.Flow, Now: d.Now},
+		"configurenumber":     &configurenumber.Endpoint{Numbers: d.DB, Limits: d.DB, LiveKit: d.LiveKit, Carriers: d.carriers(), Now: d.Now, AllowLoopback: d.AllowLoopback},
+		"createcall":          &createcall.Endpoint{Calls: d.DB, Numbers: d.DB, Flow: d.Flow, Now: d.Now, Places: d.DialPlaces},
 		"createkey":           &createkey.Endpoint{Keys: d.DB, Now: d.Now, Random: rand.Reader},
 		"createwebhook":       &createwebhook.Endpoint{Endpoints: d.DB, Resolver: net.DefaultResolver, Now: d.Now, Random: rand.Reader, AllowLoopback: d.AllowLoopback},
 		"deletewebhook":       &deletewebhook.Endpoint{Endpoints: d.DB},
@@ -153,7 +162,7 @@ func Tasks(d Deps) map[string]any {
 		"awaitcall":      (&awaitcall.Task{Calls: d.DB, Settle: s, Announce: d.announcer(), Now: d.Now, Log: d.Log}).Run,
 		"awaitrequest":   (&awaitrequest.Task{Requests: d.DB, Flow: d.Flow}).Run,
 		"deliverwebhook": (&deliverwebhook.Task{Webhooks: d.DB, Client: deliverwebhook.NewClient(nil, d.AllowLoopback), Now: d.Now, Log: d.Log}).Run,
-		"dialcall":       (&dialcall.Task{Calls: d.DB, Phone: d.LiveKit, Settle: s, Now: d.Now, Log: d.Log}).Run,
+		"dialcall":       (&dialcall.Task{Calls: d.DB, Phone: d.LiveKit, Carriers: d.carriers(), Settle: s, Now: d.Now, Log: d.Log}).Run,
 		"expirerequest":  (&expirerequest.Task{Requests: d.DB, Now: d.Now, Log: d.Log}).Run,
 		"notifyrequest":  (&notifyrequest.Task{Requests: d.DB, Announce: d.announcer(), Now: d.Now, Log: d.Log}).Run,
 		"preparecall":    (&preparecall.Task{Calls: d.DB, Rooms: d.LiveKit, Settle: s, Agents: d.Agents, Now: d.Now}).Run,

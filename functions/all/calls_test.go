@@ -20,6 +20,7 @@ import (
 	"github.com/krosai/telephony/functions/sweepcalls"
 	"github.com/krosai/telephony/shared/call"
 	"github.com/krosai/telephony/shared/flow"
+	"github.com/krosai/telephony/shared/guard/carrier/carriertest"
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/livekit/livekittest"
 	"github.com/krosai/telephony/shared/secret"
@@ -64,7 +65,7 @@ func newWorld(t *testing.T) *world {
 	anyone := aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 		return aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}, nil
 	})
-	w.deps = all.Deps{DB: w.db.DB, Now: time.Now, Log: slog.New(slog.DiscardHandler), Summary: summary.Open(aws.Config{}, summary.Config{}),
+	w.deps = all.Deps{Resolver: carriertest.Zone{}, DB: w.db.DB, Now: time.Now, Log: slog.New(slog.DiscardHandler), Summary: summary.Open(aws.Config{}, summary.Config{}),
 		LiveKit: livekit.Open(livekit.Config{URL: w.livekit.URL, APIKey: livekittest.APIKey, APISecret: secret.New(livekittest.APISecret)}),
 		Flow:    flow.Open(aws.Config{Region: "us-east-1", HTTPClient: workflows(roles, flows), Credentials: anyone}, flow.Config{CallMachine: arn})}
 	w.livekit.Dial = w.answer
@@ -111,7 +112,11 @@ func (w *world) place() {
 	c := call.Call{ID: w.id, UserID: "ada", Direction: call.Outbound, PhoneNumber: "+14155550100", FromNumber: "+2348012345678",
 		RoomName: w.id, TrunkID: "ST_1", AgentName: "a", Country: "US", RingingTimeout: 5, MaxDuration: 60,
 		Status: call.Initiated, CreatedAt: time.Now().UTC().Truncate(time.Millisecond)}
-	if err := w.db.Place(w.t.Context(), c); err != nil {
+	c, err := w.db.Own(w.t.Context(), c)
+	if err == nil {
+		err = w.db.Place(w.t.Context(), c)
+	}
+	if err != nil {
 		w.t.Fatal(err)
 	}
 	if err := w.deps.Flow.StartCall(w.t.Context(), w.id); err != nil {
@@ -303,7 +308,11 @@ func TestSweepStartsForgottenCalls(t *testing.T) {
 	w := newWorld(t)
 	c := call.Call{ID: w.id, UserID: "ada", RoomName: w.id, TrunkID: "ST_1", PhoneNumber: "+14155550100", FromNumber: "+2348012345678",
 		Country: "US", RingingTimeout: 5, MaxDuration: 60, Status: call.Initiated, CreatedAt: time.Now().Add(-time.Minute)}
-	if err := w.db.Place(t.Context(), c); err != nil {
+	c, err := w.db.Own(t.Context(), c)
+	if err == nil {
+		err = w.db.Place(t.Context(), c)
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	if r := w.sweep(); r.Started != 1 {

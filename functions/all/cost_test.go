@@ -35,6 +35,7 @@ import (
 	"github.com/krosai/telephony/shared/api"
 	"github.com/krosai/telephony/shared/call"
 	"github.com/krosai/telephony/shared/flow"
+	"github.com/krosai/telephony/shared/guard/carrier/carriertest"
 	"github.com/krosai/telephony/shared/lambdahttp"
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/livekit/livekittest"
@@ -148,7 +149,7 @@ func newCounter(t *testing.T) *counter {
 		return a
 	}}))
 	c.edge = &api.Edge{Keys: counted, Answers: counted, Now: c.clock, Log: log, CursorKey: secret.New("the cursor key of tests")}
-	c.deps = all.Deps{DB: counted, Now: c.clock, Log: log, AllowLoopback: true, Summary: summary.Open(aws.Config{}, summary.Config{}),
+	c.deps = all.Deps{Resolver: carriertest.Zone{}, DB: counted, Now: c.clock, Log: log, AllowLoopback: true, Summary: summary.Open(aws.Config{}, summary.Config{}),
 		Agents:  preparecall.Agents{APIURL: "https://a1b2c3d4e5.execute-api.us-east-1.amazonaws.com", TokenKey: secret.New("a call token key")},
 		LiveKit: livekit.Open(livekit.Config{URL: c.livekit.URL, APIKey: livekittest.APIKey, APISecret: secret.New(livekittest.APISecret)}),
 		Flow:    flow.Open(cfg, flow.Config{CallMachine: c.machines[0], WebhookMachine: c.machines[1]})}
@@ -483,7 +484,7 @@ func (c *counter) furnish() {
 	policy.AllowedCountries = []string{"US"}
 	c.must(c.quiet.PutPolicy(c.Context(), sampleUser, policy))
 	c.must(c.quiet.PutNumber(c.Context(), number.Number{ID: number.ID(sampleE164), E164: sampleE164, Country: "NG", Type: "mobile", UserID: sampleUser,
-		Capabilities: []string{"outbound"}, AssignedAt: c.clock(), Trunk: &number.Trunk{Name: "t", Transport: "tls", Numbers: []string{sampleE164},
+		Capabilities: []string{"outbound"}, AssignedAt: c.clock(), Trunk: &number.Trunk{Name: "t", Address: "sample.pstn.twilio.com", Transport: "tls", Numbers: []string{sampleE164},
 			Directions: []string{"outbound"}, OutboundID: "ST_1"}, Rule: &number.Rule{AgentName: "support-agent", ID: "SDR_1"}}))
 	c.receiver.Trust(c, hookSecret)
 	c.must(c.quiet.AddEndpoint(c.Context(), webhook.Endpoint{ID: sampleEndpoint, UserID: sampleUser, URL: c.receiver.URL, Secret: secret.New(hookSecret),

@@ -30,6 +30,7 @@ import (
 	"github.com/krosai/telephony/shared/api"
 	"github.com/krosai/telephony/shared/api/apitest"
 	"github.com/krosai/telephony/shared/call"
+	"github.com/krosai/telephony/shared/guard/carrier/carriertest"
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/livekit/livekittest"
 	"github.com/krosai/telephony/shared/number"
@@ -70,7 +71,7 @@ var prepare = map[string]func(*stage){
 	"createwebhook":       nil,
 	"deletewebhook":       func(s *stage) { s.subscribe("https://hooks.acme.co/") },
 	"deliverwebhook":      func(s *stage) { s.subscribe(s.receiver()); s.deliver(webhook.Pending) },
-	"dialcall":            func(s *stage) { s.call(call.Initiated, time.Second); s.livekit.Dial = s.pickUp },
+	"dialcall":            func(s *stage) { s.own(true); s.call(call.Initiated, time.Second); s.livekit.Dial = s.pickUp },
 	"expirerequest":       (*stage).request,
 	"getconfiguration":    func(s *stage) { s.own(true) },
 	"getpolicy":           nil,
@@ -130,7 +131,7 @@ func openStage(t *testing.T, function string, without ...string) *stage {
 	s := &stage{Bench: apitest.Open(t, func() time.Time { return sampleTime }), function: function, livekit: livekittest.New(t)}
 	s.Obey(roles(t, deprive(s.Template.Functions(), function, without)))
 	s.Function = function
-	d := all.Deps{DB: s.DB, Flow: s.Flow, Now: s.Now, Log: slog.New(slog.DiscardHandler), Version: "1.0.0", AllowLoopback: true,
+	d := all.Deps{Resolver: carriertest.Zone{}, DB: s.DB, Flow: s.Flow, Now: s.Now, Log: slog.New(slog.DiscardHandler), Version: "1.0.0", AllowLoopback: true,
 		Summary: summary.Open(aws.Config{}, summary.Config{}),
 		Agents:  preparecall.Agents{APIURL: "https://api.example.com", TokenKey: secret.New("a call token key for the sample events")},
 		LiveKit: livekit.Open(livekit.Config{URL: s.livekit.URL, APIKey: livekittest.APIKey, APISecret: secret.New(livekittest.APISecret)})}

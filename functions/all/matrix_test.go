@@ -21,6 +21,7 @@ import (
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api/apitest"
 	"github.com/krosai/telephony/shared/call"
+	"github.com/krosai/telephony/shared/guard/carrier/carriertest"
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/livekit/livekittest"
 	"github.com/krosai/telephony/shared/number"
@@ -119,7 +120,7 @@ func newMatrix(t *testing.T, function string) *matrix {
 	m := &matrix{Bench: apitest.Open(t, nil), livekit: livekittest.New(t), endpoints: map[string]string{}}
 	m.Obey(roles(t, m.Template.Functions()))
 	m.Function = function
-	m.Serve(all.HTTP(all.Deps{DB: m.DB, Now: time.Now, Log: slog.New(slog.DiscardHandler), Flow: m.Flow, AllowLoopback: true,
+	m.Serve(all.HTTP(all.Deps{Resolver: carriertest.Zone{}, DB: m.DB, Now: time.Now, Log: slog.New(slog.DiscardHandler), Flow: m.Flow, AllowLoopback: true,
 		LiveKit: livekit.Open(livekit.Config{URL: m.livekit.URL, APIKey: livekittest.APIKey, APISecret: secret.New(livekittest.APISecret)})})[function])
 	for _, user := range []string{owner, other} {
 		m.Must(m.AllowCountries(t.Context(), user, "US"))

@@ -133,7 +133,7 @@ func TestRarePaths(t *testing.T) {
 		"a preparation that was given up": {function: "preparecall", told: true, prepare: func(s *stage) {
 			s.own(true)
 			_, err := s.CreateInbound(s.Context(), call.Call{ID: sampleCall, UserID: sampleUser, Direction: call.Inbound, RoomName: "gone",
-				RingingTimeout: 30, MaxDuration: 600, Status: call.Initiated, CreatedAt: sampleTime.Add(-10 * time.Second)})
+				RingingTimeout: 30, MaxDuration: 600, Status: call.Initiated, CreatedAt: sampleTime.Add(-10 * time.Second)}, 0)
 			s.Must(err)
 			s.await()
 		}},

@@ -28,6 +28,8 @@ import (
 	"github.com/krosai/telephony/shared/announce"
 	"github.com/krosai/telephony/shared/call"
 	"github.com/krosai/telephony/shared/flow"
+	"github.com/krosai/telephony/shared/guard/carrier"
+	"github.com/krosai/telephony/shared/guard/carrier/carriertest"
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/settle"
 	"github.com/krosai/telephony/shared/store/storetest"
@@ -294,7 +296,11 @@ func run(t *testing.T, x *exchange, dead string, phase time.Duration) call.Call 
 	c := call.Call{ID: theCall, UserID: "ada", Direction: call.Outbound, PhoneNumber: "+14155550100", FromNumber: "+2348012345678",
 		RoomName: theCall, TrunkID: "ST_1", AgentName: "a", Country: "US", RingingTimeout: 30, MaxDuration: 300,
 		Status: call.Initiated, CreatedAt: time.Now().UTC()}
-	if err := db.Place(t.Context(), c); err != nil {
+	c, err := db.Own(t.Context(), c)
+	if err == nil {
+		err = db.Place(t.Context(), c)
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	if err := flows.StartCall(t.Context(), c.ID); err != nil {
@@ -368,9 +374,9 @@ func newCallPlatform(t *testing.T, x sipRooms, dead string) *callPlatform {
 	})
 	log := slog.New(slog.DiscardHandler)
 	s := &settle.Settler{Calls: db, Rooms: x, Flow: flows, Now: time.Now}
-	maps.Copy(tasks, all.Tasks(all.Deps{DB: db.DB, Flow: flows, Now: time.Now, Log: log}))
+	maps.Copy(tasks, all.Tasks(all.Deps{Resolver: carriertest.Zone{}, DB: db.DB, Flow: flows, Now: time.Now, Log: log}))
 	tasks["preparecall"] = (&preparecall.Task{Calls: db, Rooms: x, Settle: s, Now: time.Now}).Run
-	tasks["dialcall"] = (&dialcall.Task{Calls: db, Phone: x, Settle: s, Now: time.Now, Log: log}).Run
+	tasks["dialcall"] = (&dialcall.Task{Calls: db, Phone: x, Carriers: &carrier.Checker{Resolver: carriertest.Zone{}}, Settle: s, Now: time.Now, Log: log}).Run
 	tasks["awaitcall"] = (&awaitcall.Task{Calls: db, Settle: s, Announce: &announce.Announcer{Webhooks: db, Flow: flows, Now: time.Now}, Now: time.Now, Log: log}).Run
 	tasks["settlecall"] = (&settlecall.Task{Settle: s, Now: time.Now}).Run
 	sweep := &sweepcalls.Task{Calls: db, Rooms: x, Flow: flows, Settle: s, Now: time.Now, Log: log}

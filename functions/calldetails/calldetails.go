@@ -106,7 +106,7 @@ func (e *Endpoint) show(ctx context.Context, in *Input) (*Output, error) {
 
 func view(c call.Call, events []call.Event) View {
 	v := View{CallID: c.ID, Status: c.Status, Direction: c.Direction, PhoneNumber: c.PhoneNumber, FromNumber: c.FromNumber,
-		PhoneNumberID: c.NumberID, RoomName: c.RoomName, AgentName: c.AgentName, SystemPrompt: c.SystemPrompt,
+		PhoneNumberID: c.NumberID, RoomName: c.ShownRoom(), AgentName: c.AgentName, SystemPrompt: c.SystemPrompt,
 		WelcomeMessage: c.WelcomeMessage, Voice: c.Voice, Metadata: c.Metadata, DTMF: c.DTMF, CreatedAt: api.Time(c.CreatedAt),
 		AnsweredAt: api.OrNull(c.AnsweredAt), EndedAt: api.OrNull(c.EndedAt), Duration: c.Duration(), Timeline: []Event{}}
 	if v.Metadata == nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/krosai/telephony/shared/fault"
 	"github.com/krosai/telephony/shared/guard"
@@ -15,7 +16,7 @@ import (
 )
 
 // check refuses what is wrong whatever the number is.
-func (e *Endpoint) check(b Body) error {
+func (e *Endpoint) check(ctx context.Context, b Body) error {
 	if b.Trunk == nil && b.Rule == nil {
 		return fault.InvalidField("body", "required", "give sip_trunk, dispatch_rule or both")
 	}
@@ -25,7 +26,12 @@ func (e *Endpoint) check(b Body) error {
 		}
 	}
 	if b.Rule != nil {
-		return checkRule(b.Rule)
+		if err := checkRule(b.Rule); err != nil {
+			return err
+		}
+	}
+	if b.Trunk != nil && b.Trunk.Address != "" { // last, since it asks name servers
+		return e.Carriers.Check(ctx, "sip_trunk.address", b.Trunk.Address)
 	}
 	return nil
 }
@@ -43,11 +49,6 @@ func checkRule(r *Rule) error {
 func (e *Endpoint) checkTrunk(t *Trunk) error {
 	if err := guard.Name("sip_trunk.name", t.Name); err != nil {
 		return err
-	}
-	if t.Address != "" {
-		if err := guard.SIPAddress("sip_trunk.address", t.Address, e.AllowLoopback); err != nil {
-			return err
-		}
 	}
 	for i, a := range t.AllowedAddresses {
 		if err := guard.AllowedAddress(fmt.Sprintf("sip_trunk.allowed_addresses[%d]", i), a, e.AllowLoopback); err != nil {
@@ -76,7 +77,8 @@ func checkAuth(t *Trunk) error {
 // merge is what the number will be, LiveKit's ids and the password aside.
 func (e *Endpoint) merge(ctx context.Context, n number.Number, b Body) (number.Number, error) {
 	if b.Rule != nil {
-		n.Rule = &number.Rule{Name: b.Rule.RuleName, RoomPrefix: b.Rule.RoomPrefix, AgentName: b.Rule.AgentName}
+		n.Rule = &number.Rule{Name: b.Rule.RuleName, RoomPrefix: b.Rule.RoomPrefix, AgentName: b.Rule.AgentName,
+			MaxConcurrent: b.Rule.MaxConcurrent, MaxDuration: b.Rule.MaxDuration}
 	}
 	if b.Trunk == nil {
 		if n.Fault && n.Trunk != nil {
@@ -184,7 +186,8 @@ func stillThere(n number.Number, have livekit.Wiring) error {
 func wanted(n number.Number, b Body) livekit.Wanted {
 	var w livekit.Wanted
 	if n.Rule != nil {
-		w.Rule = &livekit.DispatchRule{Name: n.Rule.Name, RoomPrefix: number.RoomPrefix(n.UserID, n.Rule.RoomPrefix), AgentName: n.Rule.AgentName}
+		w.Rule = &livekit.DispatchRule{Name: n.Rule.Name, RoomPrefix: number.RoomPrefix(n.UserID, n.Rule.RoomPrefix), AgentName: n.Rule.AgentName,
+			MaxDuration: time.Duration(n.Rule.InboundSeconds()) * time.Second}
 	}
 	t := n.Trunk
 	if b.Trunk == nil && t != nil {

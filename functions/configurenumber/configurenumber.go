@@ -32,10 +32,16 @@ type Numbers interface {
 }
 
 // Limits counts configurations against a user's hour; a spent hour is
-// fault.Limited, and is returned with it.
+// fault.Limited, and is returned with it. An agent that the user may not use is
+// fault.Forbidden; no agent is named by "".
 type Limits interface {
-	SpendConfiguration(ctx context.Context, userID string, at time.Time) (account.Limit, error)
+	SpendConfiguration(ctx context.Context, userID, agent string, at time.Time) (account.Limit, error)
 	GiveBackConfiguration(ctx context.Context, userID string, at time.Time) error
+}
+
+// Carriers checks a trunk's address and where it leads; fault.Invalid refuses it.
+type Carriers interface {
+	Check(ctx context.Context, field, address string) error
 }
 
 // LiveKit reads and changes what LiveKit holds for a number.
@@ -52,8 +58,9 @@ type Endpoint struct {
 	Numbers       Numbers
 	Limits        Limits
 	LiveKit       LiveKit
+	Carriers      Carriers
 	Now           func() time.Time
-	AllowLoopback bool // trunks may point at this machine: for the laptop's carrier
+	AllowLoopback bool // calls may come from this machine: for the laptop's carrier
 }
 
 // Input is the request.
@@ -85,7 +92,10 @@ type Trunk struct {
 type Rule struct {
 	RuleName   string `json:"rule_name" minLength:"1" maxLength:"64" doc:"For people"`
 	RoomPrefix string `json:"room_prefix,omitempty" default:"inbound-" doc:"What the rooms' names begin with, after a name space of yours"`
-	AgentName  string `json:"agent_name" doc:"The LiveKit agent to call in"`
+	AgentName  string `json:"agent_name" doc:"The LiveKit agent to call in; one of those that the account may use"`
+
+	MaxConcurrent int `json:"max_concurrent_inbound,omitempty" minimum:"1" maximum:"1000" doc:"How many calls the number takes in at a time; as many as the account may have when left out. One more ends at once, failed with the cause capacity"`
+	MaxDuration   int `json:"max_duration_seconds,omitempty" minimum:"10" maximum:"14400" default:"14400" doc:"How long a call that comes in may last, in seconds"`
 }
 
 // Output is the configuration as it is now.
@@ -116,7 +126,7 @@ func (e *Endpoint) configure(ctx context.Context, in *Input) (*Output, error) {
 	if err := api.ID("pn_", in.PhoneNumberID, "phone number"); err != nil {
 		return nil, err
 	}
-	if err := e.check(in.Body); err != nil {
+	if err := e.check(ctx, in.Body); err != nil {
 		return nil, err
 	}
 	owner := rand.Text()
@@ -128,7 +138,7 @@ func (e *Endpoint) configure(ctx context.Context, in *Input) (*Output, error) {
 	}
 
 	at := e.Now()
-	hour, err := e.spend(ctx, n, owner, at)
+	hour, err := e.spend(ctx, n, in.Body, owner, at)
 	if err != nil {
 		return nil, err
 	}
@@ -140,11 +150,16 @@ func (e *Endpoint) configure(ctx context.Context, in *Input) (*Output, error) {
 	return &Output{configuration.Of(after)}, nil
 }
 
-// spend counts the configuration before anything is asked of LiveKit.
-func (e *Endpoint) spend(ctx context.Context, n number.Number, owner string, at time.Time) (account.Limit, error) {
+// spend counts the configuration before anything is asked of LiveKit, and asks
+// whether the user may have the agent take calls.
+func (e *Endpoint) spend(ctx context.Context, n number.Number, b Body, owner string, at time.Time) (account.Limit, error) {
+	agent := ""
+	if b.Rule != nil {
+		agent = b.Rule.AgentName
+	}
 	spending, cancel := deadline.Leave(ctx, saveTime)
 	defer cancel()
-	hour, err := e.Limits.SpendConfiguration(spending, n.UserID, at)
+	hour, err := e.Limits.SpendConfiguration(spending, n.UserID, agent, at)
 	api.SetLimit(ctx, hour)
 	if err != nil {
 		return hour, e.release(ctx, n, owner, err)

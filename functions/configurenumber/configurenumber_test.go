@@ -21,6 +21,8 @@ import (
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
 	"github.com/krosai/telephony/shared/configuration"
+	"github.com/krosai/telephony/shared/guard/carrier"
+	"github.com/krosai/telephony/shared/guard/carrier/carriertest"
 	lk "github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/livekit/livekittest"
 	"github.com/krosai/telephony/shared/number"
@@ -45,17 +47,19 @@ type bench struct {
 	handler http.Handler
 	key     string
 	log     *bytes.Buffer
+	zone    carriertest.Zone
 }
 
 func setup(t *testing.T) *bench {
 	t.Helper()
-	b := &bench{t: t, livekit: livekittest.New(t), log: &bytes.Buffer{}}
+	b := &bench{t: t, livekit: livekittest.New(t), log: &bytes.Buffer{}, zone: carriertest.Zone{}}
 	start := time.Now()
 	now := func() time.Time { return start.Add(time.Duration(b.now.Load()) * time.Second) }
 	b.clock, b.Database = now, storetest.Open(t, now)
 	client := lk.Open(lk.Config{URL: b.livekit.URL, APIKey: livekittest.APIKey, APISecret: secret.New(livekittest.APISecret)})
 	edge := &api.Edge{Keys: b.DB, Now: now, Log: slog.New(slog.NewJSONHandler(b.log, nil))}
-	b.handler = edge.Handler(&configurenumber.Endpoint{Numbers: b.DB, Limits: b.DB, LiveKit: client, Now: now})
+	b.handler = edge.Handler(&configurenumber.Endpoint{Numbers: b.DB, Limits: b.DB, LiveKit: client, Now: now,
+		Carriers: &carrier.Checker{Resolver: b.zone}})
 	for e164, owner := range map[string]string{mine: user, mineToo: user, foreign: "usr_b"} {
 		n := number.Number{ID: number.ID(e164), E164: e164, Country: "NG", Type: "mobile", Capabilities: []string{"inbound", "outbound"},
 			UserID: owner, AssignedAt: start, UpdatedAt: start}
@@ -178,7 +182,7 @@ func TestConfigure(t *testing.T) {
 		Trunk: &configuration.Trunk{Name: "Twilio Lagos", Address: "krosai.pstn.twilio.com", Numbers: []string{mine}, AuthUsername: "kros",
 			HasAuthPassword: true, DestinationCountry: "NG", Transport: "tls", Directions: []string{"outbound", "inbound"},
 			AllowedAddresses: []string{"54.172.60.0/30"}, OutboundTrunkID: id("ST_000001"), InboundTrunkID: id("ST_000002")},
-		Rule:      &configuration.Rule{RuleName: "Support line", RoomPrefix: "support-", AgentName: "support-agent", DispatchRuleID: id("SDR_000003")},
+		Rule:      &configuration.Rule{RuleName: "Support line", RoomPrefix: "support-", AgentName: "support-agent", DispatchRuleID: id("SDR_000003"), MaxDuration: 14400},
 		UpdatedAt: first.UpdatedAt}
 	ignore := cmp.FilterPath(func(p cmp.Path) bool { return p.Last().String() == "._" }, cmp.Ignore())
 	if diff := cmp.Diff(want, first, ignore, cmp.Transformer("time", func(t api.Time) time.Time { return time.Time(t) })); diff != "" {
@@ -516,7 +520,7 @@ func TestHour(t *testing.T) {
 	b.now.Store(int64(time.Until(time.Now().Truncate(time.Hour).Add(time.Hour)).Seconds()) + 1) // the hour does not end meanwhile
 	left := func(want string) {
 		t.Helper()
-		limit, err := b.SpendConfiguration(t.Context(), user, b.clock())
+		limit, err := b.SpendConfiguration(t.Context(), user, "", b.clock())
 		if err == nil {
 			err = b.GiveBackConfiguration(t.Context(), user, b.clock())
 		}

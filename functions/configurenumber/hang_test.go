@@ -71,7 +71,7 @@ func (s *slow) ReleaseNumber(ctx context.Context, _ number.Number, _ string) err
 	return s.kept(ctx, "release", s.save)
 }
 
-func (s *slow) SpendConfiguration(ctx context.Context, _ string, _ time.Time) (account.Limit, error) {
+func (s *slow) SpendConfiguration(ctx context.Context, _, _ string, _ time.Time) (account.Limit, error) {
 	s.Counted = ctx.Err() == nil
 	return account.Limit{}, take(ctx, s.spend)
 }

@@ -51,6 +51,16 @@ type Endpoint struct {
 	Numbers Numbers
 	Flow    Flow
 	Now     func() time.Time
+	Places  int // how many phones the deployment calls at a time; 0 is not known
+}
+
+// share is how many calls a user may have going, and still place more, while others
+// wait for a phone to be called: a quarter of the places.
+func (e *Endpoint) share() int {
+	if e.Places == 0 {
+		return 4
+	}
+	return max(2, e.Places/4)
 }
 
 // Input is the request.
@@ -137,6 +147,9 @@ func (e *Endpoint) plan(ctx context.Context, user string, b Body) (c call.Call, 
 	}
 	if agent == "" {
 		return c, may, fault.InvalidField("agent_name", "required", "the number has no agent of its own: name one")
+	}
+	if err := cmp.Or(may.Allow(country, agent), may.Room(e.share())); err != nil {
+		return c, may, err
 	}
 	id := "call_" + ulid.MustNewDefault(e.Now()).String()
 	return call.Call{ID: id, UserID: user, Direction: call.Outbound, PhoneNumber: b.PhoneNumber, FromNumber: n.E164,

@@ -403,7 +403,9 @@ func TestHourIsTold(t *testing.T) {
 	for i := range 3 {
 		step("until four are going", good, 201, fmt.Sprint(97-i))
 	}
-	step("a sixth at a time", good, 429, "95")
+	if r := b.send(good); r.StatusCode != 429 || !strings.Contains(r.Headers["Ratelimit"], `"calls";r=95;t=1800`) {
+		t.Errorf("a sixth at a time: %+v", r)
+	}
 	b.must(b.db.PutPolicy(t.Context(), "ada", account.Policy{AllowedCountries: []string{"US"}, CallsEnabled: true,
 		MaxConcurrentCalls: 1000, MinutesPerDay: 10_000}))
 	other := func(i int) string { return fmt.Sprintf(`{"phone_number":"+1415555%04d"}`, i) }

@@ -276,7 +276,9 @@ func TestTheSameRequestMakesOneEndpoint(t *testing.T) {
 		b.Serve(&createwebhook.Endpoint{Endpoints: dying, Resolver: public(t), Now: b.Now, Random: secret})
 	}
 	token := b.User("ada")
-	post := func() apitest.Answer { return b.Ask(token, "POST", "/webhook-endpoints", wanted, "Idempotency-Key", "k") }
+	post := func() apitest.Answer {
+		return b.Ask(token, "POST", "/webhook-endpoints", wanted, "Idempotency-Key", "k")
+	}
 	serve('a')
 	if a := post(); a.Status != 500 {
 		t.Fatalf("%d %s", a.Status, a.Text)

@@ -15,14 +15,24 @@ import (
 
 	"github.com/krosai/telephony/shared/call"
 	"github.com/krosai/telephony/shared/livekit"
+	"github.com/krosai/telephony/shared/number"
 	"github.com/krosai/telephony/shared/obs"
 	"github.com/krosai/telephony/shared/settle"
 )
 
-// Calls is the record of calls.
+// Calls is the record of calls. DialPermit reads the number to call from, and is
+// fault.Forbidden or fault.Conflict when the call may not be placed any longer.
+// RecordWait tells those who accept calls how long a dial waited for its place.
 type Calls interface {
 	settle.Calls
+	DialPermit(ctx context.Context, c call.Call) (number.Number, error)
 	ClaimDial(ctx context.Context, id, owner string, at time.Time) (c call.Call, mine bool, err error)
+	RecordWait(ctx context.Context, wait time.Duration, at time.Time) error
+}
+
+// Carriers looks where a trunk's address leads; fault.Invalid refuses it.
+type Carriers interface {
+	Check(ctx context.Context, field, address string) error
 }
 
 // Phone dials through LiveKit and returns when the callee has answered.
@@ -33,16 +43,21 @@ type Phone interface {
 
 // Task dials calls.
 type Task struct {
-	Calls  Calls
-	Phone  Phone
-	Settle *settle.Settler
-	Now    func() time.Time
-	Log    *slog.Logger
+	Calls    Calls
+	Phone    Phone
+	Carriers Carriers
+	Settle   *settle.Settler
+	Now      func() time.Time
+	Log      *slog.Logger
+
+	recorded atomic.Int64 // when this instance last recorded a wait, Unix seconds
 }
 
-// Input names the call.
+// Input names the call and says since when it has waited to be dialed, which is when
+// its workflow came to this task; the zero time is not known.
 type Input struct {
-	CallID string `json:"call_id"`
+	CallID string    `json:"call_id"`
+	Since  time.Time `json:"waiting_since"`
 }
 
 // Output is "answered", "ended", or "unclear" when only the room can tell.
@@ -59,7 +74,11 @@ var looks = []time.Duration{300 * time.Millisecond, 700 * time.Millisecond, 1500
 // Run claims the dial and dials. Without the claim it never dials: the call is
 // over, or somebody else has dialled and the room must be read.
 func (t *Task) Run(ctx context.Context, in Input) (Output, error) {
+	if refused, err := t.refused(ctx, in.CallID); refused || err != nil {
+		return Output{"ended"}, err
+	}
 	c, mine, err := t.Calls.ClaimDial(ctx, in.CallID, ulid.Make().String(), t.Now())
+	t.recordWait(ctx, in)
 	switch {
 	case err != nil:
 		return Output{}, err

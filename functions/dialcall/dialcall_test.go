@@ -13,7 +13,10 @@ import (
 
 	"github.com/krosai/telephony/functions/dialcall"
 	"github.com/krosai/telephony/shared/call"
+	"github.com/krosai/telephony/shared/guard/carrier"
+	"github.com/krosai/telephony/shared/guard/carrier/carriertest"
 	"github.com/krosai/telephony/shared/livekit"
+	"github.com/krosai/telephony/shared/number"
 	"github.com/krosai/telephony/shared/settle"
 	"github.com/krosai/telephony/shared/store/storetest"
 )
@@ -105,11 +108,15 @@ func newBench(t *testing.T, p *phone, ringing int, change ...func(*call.Call)) b
 	t.Helper()
 	db := storetest.Open(t, nil)
 	c := call.Call{ID: id, UserID: "ada", Direction: call.Outbound, PhoneNumber: "+14155550100", FromNumber: "+2348012345678",
-		RoomName: id, TrunkID: "ST_1", Country: "US", RingingTimeout: ringing, MaxDuration: 600, Status: call.Initiated, CreatedAt: time.Now()}
+		NumberID: number.ID("+2348012345678"), RoomName: id, TrunkID: "ST_1", Country: "US", RingingTimeout: ringing, MaxDuration: 600, Status: call.Initiated, CreatedAt: time.Now()}
 	for _, f := range change {
 		f(&c)
 	}
-	b := bench{t, db, &dialcall.Task{Calls: db, Phone: p, Now: time.Now, Log: slog.New(slog.DiscardHandler),
+	own := number.Number{ID: c.NumberID, E164: c.FromNumber, Country: "US", UserID: c.UserID, Trunk: &number.Trunk{Address: "sbc.acme.net", OutboundID: c.TrunkID}}
+	if err := db.PutNumber(t.Context(), own); err != nil {
+		t.Fatal(err)
+	}
+	b := bench{t, db, &dialcall.Task{Calls: db, Phone: p, Carriers: &carrier.Checker{Resolver: carriertest.Zone{}}, Now: time.Now, Log: slog.New(slog.DiscardHandler),
 		Settle: &settle.Settler{Calls: db, Rooms: p, Flow: noFlow{}, Now: time.Now}}}
 	b.must(db.Place(t.Context(), c))
 	return b

@@ -61,7 +61,7 @@ func TestShow(t *testing.T) {
 		full: `{"phone_number_id":"` + full + `","phone_number":"+2348012345671","configuration_status":"configured",` +
 			`"sip_trunk":{"name":"Twilio","address":"a.carrier.net","numbers":["+2348012345671"],"auth_username":"kros","has_auth_password":true,"destination_country":"NG",` +
 			`"transport":"tls","directions":["outbound"],"allowed_addresses":[],"outbound_trunk_id":"ST_1","inbound_trunk_id":null},` +
-			`"dispatch_rule":{"rule_name":"Line","room_prefix":"support-","agent_name":"agent","dispatch_rule_id":null},"updated_at":"2026-11-22T09:30:00.000Z"}`,
+			`"dispatch_rule":{"rule_name":"Line","room_prefix":"support-","agent_name":"agent","dispatch_rule_id":null,"max_concurrent_inbound":null,"max_duration_seconds":14400},"updated_at":"2026-11-22T09:30:00.000Z"}`,
 	} {
 		db.Trips()
 		status, raw := show(id)

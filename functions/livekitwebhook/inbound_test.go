@@ -67,7 +67,7 @@ func newInboundBench(t *testing.T) (*bench, *starts) {
 	b.settle = &settle.Settler{Calls: b.db, Rooms: client, Flow: &b.flow, Now: clock}
 	edge := &api.Edge{Now: clock, Log: slog.New(slog.DiscardHandler)}
 	b.handler = edge.Handler(&livekitwebhook.Endpoint{LiveKit: client, Settle: b.settle, Now: clock,
-		Inbound: &inbound.Adopter{Numbers: b.db, Calls: b.db, Flow: s}})
+		Inbound: &inbound.Adopter{Numbers: b.db, Calls: b.db, Rooms: client, Flow: s}})
 	b.db.Trips()
 	return b, s
 }
@@ -174,7 +174,7 @@ func TestInboundEffect(t *testing.T) {
 				if tt.before == call.InProgress {
 					c.AnsweredAt = cameAt.Add(time.Second)
 				}
-				_, err := b.db.CreateInbound(t.Context(), c)
+				_, err := b.db.CreateInbound(t.Context(), c, 0)
 				b.must(err)
 			}
 			if tt.phone != "" {

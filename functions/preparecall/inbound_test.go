@@ -82,7 +82,7 @@ func ring(t *testing.T, r *ringer, ago time.Duration) (*storetest.Database, *pre
 	r.start = time.Now().Add(-ago).Truncate(time.Millisecond)
 	c := call.Call{ID: id, UserID: "ada", Direction: call.Inbound, PhoneNumber: "+14155550100", FromNumber: "+2348012345678", RoomName: inboundRoom,
 		AgentName: "support-agent", Country: "US", RingingTimeout: 30, MaxDuration: 14400, Status: call.Initiated, CreatedAt: r.start, DialedAt: r.start}
-	if _, err := db.CreateInbound(t.Context(), c); err != nil {
+	if _, err := db.CreateInbound(t.Context(), c, 0); err != nil {
 		t.Fatal(err)
 	}
 	return db, &preparecall.Task{Calls: db, Rooms: r, Now: time.Now, Agents: agents, Settle: &settle.Settler{Calls: db, Rooms: r, Flow: noFlow{}, Now: time.Now}}

@@ -37,7 +37,7 @@ func phoneIn(status string) call.Room {
 }
 
 func withInbound(task *sweepcalls.Task, db *storetest.Database, w *world) *sweepcalls.Task {
-	task.Inbound = &inbound.Adopter{Numbers: db, Calls: db, Flow: w}
+	task.Inbound = &inbound.Adopter{Numbers: db, Calls: db, Rooms: w, Flow: w}
 	return task
 }
 
@@ -122,7 +122,7 @@ func TestInboundWithoutItsWorkflow(t *testing.T) {
 				if tt.status == call.InProgress {
 					c.AnsweredAt = room.CreatedAt
 				}
-				if _, err := db.CreateInbound(t.Context(), c); err != nil {
+				if _, err := db.CreateInbound(t.Context(), c, 0); err != nil {
 					t.Fatal(err)
 				}
 				task := withInbound(w.task(db), db, w)
@@ -148,7 +148,7 @@ func TestInboundOrphan(t *testing.T) {
 	for age, goes := range map[int]bool{0: true, 60: true, 180: true} {
 		db, w := storetest.Open(t, nil), &world{rooms: []livekit.RoomInfo{came(age)}}
 		c := call.Call{ID: call.InboundID("RM_1", ago(age)), UserID: "ada", Direction: call.Inbound, Status: call.Completed, CreatedAt: ago(age)}
-		if _, err := db.CreateInbound(t.Context(), c); err != nil {
+		if _, err := db.CreateInbound(t.Context(), c, 0); err != nil {
 			t.Fatal(err)
 		}
 		r, err := withInbound(w.task(db), db, w).Run(t.Context())

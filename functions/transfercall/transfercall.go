@@ -112,11 +112,11 @@ func (e *Endpoint) transfer(ctx context.Context, in *Input) (*Output, error) {
 	defer cancel()
 	asking, cancel := deadline.Leave(ctx, written-asked)
 	defer cancel()
-	c, may, err := e.allowed(asking, user, in)
+	c, may, country, err := e.allowed(asking, user, in)
 	if err != nil {
 		return nil, err
 	}
-	t := call.Transfer{ID: "tr_" + ulid.MustNewDefault(e.Now()).String(), To: in.Body.PhoneNumber, Status: call.TransferPending, At: e.Now()}
+	t := call.Transfer{ID: "tr_" + ulid.MustNewDefault(e.Now()).String(), To: in.Body.PhoneNumber, Country: country, Status: call.TransferPending, At: e.Now()}
 	c, hour, err := e.Calls.BeginTransfer(asking, c, may, t)
 	api.SetLimit(ctx, hour)
 	if err != nil {
@@ -135,20 +135,20 @@ func (e *Endpoint) transfer(ctx context.Context, in *Input) (*Output, error) {
 }
 
 // allowed is the gate of a new call: the number must be one that may be called
-// at all, and one that this user may call from the number the call is on.
-func (e *Endpoint) allowed(ctx context.Context, user string, in *Input) (c call.Call, may store.Permit, err error) {
-	country, err := destination.Country("phone_number", in.Body.PhoneNumber)
-	if err != nil {
-		return c, may, err
+// at all, and one that this user may call from the number the call is on. country
+// is that of the number.
+func (e *Endpoint) allowed(ctx context.Context, user string, in *Input) (c call.Call, may store.Permit, country string, err error) {
+	if country, err = destination.Country("phone_number", in.Body.PhoneNumber); err != nil {
+		return c, may, country, err
 	}
 	c, err = e.Calls.Call(ctx, in.CallID)
 	switch {
 	case err != nil:
-		return c, may, err
+		return c, may, country, err
 	case c.UserID != user:
-		return c, may, fault.Missing("call")
+		return c, may, country, fault.Missing("call")
 	case c.Status != call.InProgress:
-		return c, may, store.CallNotActive()
+		return c, may, country, store.CallNotActive()
 	}
 	_, may, err = e.Calls.CallPermit(ctx, user, c.NumberID)
 	api.SetLimit(ctx, may.Hour())
@@ -158,7 +158,7 @@ func (e *Endpoint) allowed(ctx context.Context, user string, in *Input) (c call.
 	if err == nil {
 		err = may.Allow(country, "")
 	}
-	return c, may, err
+	return c, may, country, err
 }
 
 // ask has the carrier asked and says what became of the transfer. refusal is the

@@ -304,6 +304,31 @@ func TestManyInboundAtOnce(t *testing.T) {
 	}
 }
 
+// TestInboundBounds: a number takes as many calls as its rule says; one more is recorded,
+// ends at once and its phone is hung up. LiveKit bounds how long the others last.
+func TestInboundBounds(t *testing.T) {
+	t.Parallel()
+	l := newLine(t, "demo-agent")
+	bounded := rule("demo-agent")
+	bounded["max_concurrent_inbound"], bounded["max_duration_seconds"] = 1, 14
+	must[configuration](l.user, "POST", "/outbound-calls/phone-numbers/"+l.id+"/configure", request{"dispatch_rule": bounded})
+	first, second := fresh(), fresh()
+	l.ring(first, carrier.CallOptions{})
+	l.inboundFrom(first, 10*time.Second)
+	l.ring(second, carrier.CallOptions{})
+	if d, got := l.ended(second); got != "failed capacity ended" {
+		t.Errorf("%s: %s", d.CallID, got)
+	}
+	if d, _ := l.ended(first); d.Status != "completed" {
+		t.Errorf("%s: %s %s", d.CallID, d.Status, d.Cause)
+	}
+	third := fresh()
+	l.ring(third, carrier.CallOptions{Script: carrier.Script{HangUpAfter: time.Second}})
+	if d, _ := l.ended(third); d.Status != "completed" {
+		t.Errorf("after an end %s: %s %s", d.CallID, d.Status, d.Cause)
+	}
+}
+
 // takeCallsIn calls the demo number of a platform in another process, whose
 // webhooks are in this kind of trouble.
 func (p process) takeCallsIn(t *testing.T, dir, kind string) {

@@ -2,13 +2,16 @@ package platform
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
+	"runtime"
 	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
@@ -19,6 +22,7 @@ import (
 	"github.com/krosai/telephony/emulator/stepfunctions"
 	"github.com/krosai/telephony/emulator/template"
 	"github.com/krosai/telephony/functions/all"
+	"github.com/krosai/telephony/functions/createcall"
 	"github.com/krosai/telephony/functions/preparecall"
 	"github.com/krosai/telephony/shared/api"
 	"github.com/krosai/telephony/shared/env"
@@ -71,7 +75,16 @@ func (p *Platform) dependencies(c clients, tables store.Config) all.Deps {
 	return all.Deps{DB: p.DB, LiveKit: p.LiveKit, Flow: flow.Open(config(c.sfn, ""), c.machines),
 		Agents:  preparecall.Agents{APIURL: p.Access.URL, TokenKey: secret.New(p.Access.LiveKitSecret)},
 		Summary: summary.Open(env.AWS(), p.Config.Summary),
-		Now:     time.Now, Log: p.log, AllowLoopback: true, Version: "local"}
+		Now:     time.Now, Log: p.log, AllowLoopback: true, Resolver: net.DefaultResolver, Version: "local"}
+}
+
+// endpoints are the HTTP functions. Here createcall accepts only as many calls as this
+// machine carries.
+func (p *Platform) endpoints(d all.Deps) map[string]api.Endpoint {
+	endpoints := all.HTTP(d)
+	most := cmp.Or(p.Config.MaxCalls, callsPerCore*runtime.GOMAXPROCS(0))
+	endpoints["createcall"] = &createcall.Endpoint{Calls: &admission{DB: d.DB, most: most, now: d.Now}, Numbers: d.DB, Flow: d.Flow, Now: d.Now}
+	return endpoints
 }
 
 // build makes each function of the template with the handler Lambda would run.

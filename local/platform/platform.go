@@ -54,6 +54,7 @@ type Config struct {
 
 	Summary summary.Config // who sums calls up
 
+	MaxCalls   int                         `env:"MAX_CALLS"`                    // calls at a time; 0 is 60 for each core
 	SweepEvery time.Duration               `env:"SWEEP_EVERY" envDefault:"15s"` // how often schedules run here, whatever template.yaml says
 	Script     func(string) carrier.Script `env:"-"`                            // what callees do; nil is the carrier's own cast
 	// LiveKitWebhooks, for tests, stands between LiveKit's webhooks and the function that
@@ -135,7 +136,7 @@ func (p *Platform) start(ctx context.Context) error {
 	}
 	deps := p.dependencies(aws, tables)
 	deps.Queue = queue.Open(config(aws.sqs, ""), queue.Config{Deliveries: deliveriesQueue(tmpl)})
-	p.functions = p.build(tmpl, all.HTTP(deps), all.Tasks(deps), deps)
+	p.functions = p.build(tmpl, p.endpoints(deps), all.Tasks(deps), deps)
 	sources, err := p.openSources(ctx, tmpl, aws)
 	if err != nil {
 		return err

@@ -13,8 +13,11 @@ type Limit struct {
 	Quota  int
 	Used   int
 	Resets time.Time // the end of the window, when Used is 0 again
-	Window int       // its length in seconds; 0 is an hour
+	Window int       // its length in seconds; 0 is an hour, NoWindow none
 }
+
+// NoWindow marks a limit of how much there may be at a time.
+const NoWindow = -1
 
 // Left is how much may still be used, never less than 0.
 func (l Limit) Left() int { return max(0, l.Quota-l.Used) }

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -12,7 +13,7 @@ import (
 	"github.com/krosai/telephony/shared/account"
 )
 
-// window is the length of every limit's window in seconds.
+// window is the length of a limit's window in seconds, unless it says so itself.
 const window = 3600
 
 // SetLimit puts a limit of the caller on the answer, whether it becomes a success
@@ -37,7 +38,7 @@ func writeLimits(h http.Header, limits []account.Limit, now time.Time) {
 	var policies, states []string
 	least := limits[0]
 	for _, l := range limits {
-		policies = append(policies, fmt.Sprintf("%q;q=%d;w=%d", l.Name, l.Quota, window))
+		policies = append(policies, policyOf(l))
 		states = append(states, fmt.Sprintf("%q;r=%d;t=%d", l.Name, l.Left(), l.Seconds(now)))
 		if l.Left() < least.Left() {
 			least = l
@@ -48,4 +49,14 @@ func writeLimits(h http.Header, limits []account.Limit, now time.Time) {
 	h.Set("X-RateLimit-Limit", strconv.Itoa(least.Quota))
 	h.Set("X-RateLimit-Remaining", strconv.Itoa(least.Left()))
 	h.Set("X-RateLimit-Reset", strconv.FormatInt(least.Resets.Unix(), 10))
+}
+
+// policyOf is a limit's item of RateLimit-Policy. What is limited at a time has no
+// window.
+func policyOf(l account.Limit) string {
+	item := fmt.Sprintf("%q;q=%d", l.Name, l.Quota)
+	if l.Window == account.NoWindow {
+		return item
+	}
+	return item + fmt.Sprintf(";w=%d", cmp.Or(l.Window, window))
 }

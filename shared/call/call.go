@@ -48,7 +48,7 @@ const (
 	TrunkUnreachable Cause = "trunk_unreachable"
 	AgentUnavailable Cause = "agent_unavailable"
 	NetworkError     Cause = "network_error"
-	Capacity         Cause = "capacity"       // it waited too long for a place to be dialed
+	Capacity         Cause = "capacity"       // it waited too long to be dialed, or came in over a limit
 	CallsDisabled    Cause = "calls_disabled" // calls were switched off before it was dialed
 	NotAllowed       Cause = "not_allowed"    // its user may not place it any longer
 	Unknown          Cause = "unknown"

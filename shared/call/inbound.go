@@ -3,6 +3,7 @@ package call
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"strings"
 	"time"
 )
 
@@ -18,6 +19,19 @@ type Arrival struct {
 	Caller    string
 	Called    string
 }
+
+// ShownRoom is the name of the call's room as people may see it. LiveKit puts the
+// text that a caller gives for their number into the name of an inbound room, so a
+// name that holds more than such names need is "anonymous".
+func (c Call) ShownRoom() string {
+	strange := func(r rune) bool { return !strings.ContainsRune(roomCharacters, r) }
+	if strings.ContainsFunc(c.RoomName, strange) {
+		return "anonymous"
+	}
+	return c.RoomName
+}
+
+const roomCharacters = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_+-"
 
 // InboundID is the id of the call that a room was made for. It is derived, so
 // that everybody who learns of the call, however often, means the same one.

@@ -18,6 +18,7 @@ const (
 type Transfer struct {
 	ID        string // tr_ and a ULID
 	To        string // E.164
+	Country   string // of To, ISO 3166-1 alpha-2; not kept
 	Status    TransferStatus
 	SIPStatus int       // the carrier's answer, 0 when it gave none
 	At        time.Time // when it came to be what Status says

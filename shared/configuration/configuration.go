@@ -41,6 +41,8 @@ type Rule struct {
 	RoomPrefix     string   `json:"room_prefix"`
 	AgentName      string   `json:"agent_name"`
 	DispatchRuleID *string  `json:"dispatch_rule_id" doc:"LiveKit's id; null while the trunk takes no inbound calls, for which the rule then waits"`
+	MaxConcurrent  *int     `json:"max_concurrent_inbound" doc:"How many calls the number takes in at a time; null: as many as the account may have"`
+	MaxDuration    int      `json:"max_duration_seconds" doc:"How long a call that comes in may last, in seconds"`
 }
 
 // Of shows a number's configuration.
@@ -53,7 +55,8 @@ func Of(n number.Number) View {
 			OutboundTrunkID: api.TextOrNull(t.OutboundID), InboundTrunkID: api.TextOrNull(t.InboundID)}
 	}
 	if r := n.Rule; r != nil {
-		v.Rule = &Rule{RuleName: r.Name, RoomPrefix: r.RoomPrefix, AgentName: r.AgentName, DispatchRuleID: api.TextOrNull(r.ID)}
+		v.Rule = &Rule{RuleName: r.Name, RoomPrefix: r.RoomPrefix, AgentName: r.AgentName, DispatchRuleID: api.TextOrNull(r.ID),
+			MaxConcurrent: countOrNull(r.MaxConcurrent), MaxDuration: r.InboundSeconds()}
 	}
 	v.UpdatedAt = api.OrNull(n.UpdatedAt.Truncate(time.Millisecond))
 	return v
@@ -64,4 +67,11 @@ func list(s []string) []string {
 		return []string{}
 	}
 	return s
+}
+
+func countOrNull(n int) *int {
+	if n == 0 {
+		return nil
+	}
+	return &n
 }

@@ -49,8 +49,7 @@ func LoopbackName(host string) bool {
 // and the names that are not of the public Internet are refused. allowLoopback
 // is for the laptop: it lets 127.0.0.1, ::1 and localhost through.
 //
-// The name is resolved by LiveKit when it dials, so this cannot keep a name
-// from leading to a private address; a firewall there can.
+// Where the name leads must be looked at as well: package carrier does both.
 func SIPAddress(field, address string, allowLoopback bool) error {
 	refuse := func(why string) error { return fault.InvalidField(field, "malformed", why) }
 	host := address
@@ -75,8 +74,12 @@ func SIPAddress(field, address string, allowLoopback bool) error {
 
 func goodPort(s string) bool {
 	n, err := strconv.Atoi(s)
-	return err == nil && strconv.Itoa(n) == s && (n == 443 || n >= 1024 && n <= 65535)
+	return err == nil && strconv.Itoa(n) == s && SIPPort(n)
 }
+
+// SIPPort reports whether a trunk or a webhook may lead to a port: 443, or 1024 and
+// above, so that no other service of a host is spoken to.
+func SIPPort(n int) bool { return n == 443 || n >= 1024 && n <= 65535 }
 
 // hostName follows RFC 1123, in lower case, with two labels at least and a last
 // one that no IP address parser takes for a number.

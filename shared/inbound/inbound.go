@@ -19,9 +19,16 @@ type Numbers interface {
 	NumberByID(ctx context.Context, id string) (number.Number, error)
 }
 
-// Calls records a call once: what is recorded already stands and is returned.
+// Calls records a call once: what is recorded already stands and is returned. most
+// is how many calls may be in on its number at a time, 0 as many as the owner may
+// have; a call over a limit is returned as ended.
 type Calls interface {
-	CreateInbound(ctx context.Context, c call.Call) (call.Call, error)
+	CreateInbound(ctx context.Context, c call.Call, most int) (call.Call, error)
+}
+
+// Rooms takes rooms down. One that is gone is success.
+type Rooms interface {
+	DeleteRoom(ctx context.Context, name string) error
 }
 
 // Flow starts a call's workflow; starting it again changes nothing.
@@ -33,22 +40,22 @@ type Flow interface {
 type Adopter struct {
 	Numbers Numbers
 	Calls   Calls
+	Rooms   Rooms
 	Flow    Flow
 }
 
-// How long LiveKit lets an inbound call ring and talk, in seconds, as
+// ringing is how long LiveKit lets an inbound call ring, in seconds, as
 // livekit.InboundTrunk sets it.
-const (
-	ringing = 30
-	longest = 4 * 60 * 60
-)
+const ringing = 30
 
 // anonymous is the other party of a call whose caller withholds their number,
 // or has one that is no telephone number.
 const anonymous = "anonymous"
 
 // Adopt records the call that an arrival is and starts its workflow, and
-// returns the call as it stands. It may be repeated. ours is false, and nothing
+// returns the call as it stands. A call that is over a limit of its number or its
+// owner has ended as it is recorded, and its room is taken down. Adopt may be
+// repeated. ours is false, and nothing
 // happens, unless the called number is one of the platform's and both the trunk
 // and the rule are that number's own: in the same LiveKit project others may
 // take calls too, and name their rooms as they like.
@@ -63,9 +70,13 @@ func (a *Adopter) Adopt(ctx context.Context, in call.Arrival) (c call.Call, ours
 	if err != nil || !takes(n, in) {
 		return c, false, err
 	}
-	c, err = a.Calls.CreateInbound(ctx, record(n, in))
-	if err == nil && c.Status == call.Initiated {
+	c, err = a.Calls.CreateInbound(ctx, record(n, in), n.Rule.MaxConcurrent)
+	switch {
+	case err != nil:
+	case c.Status == call.Initiated:
 		err = a.Flow.StartCall(ctx, c.ID)
+	case c.Status.Ended():
+		err = a.Rooms.DeleteRoom(ctx, c.RoomName)
 	}
 	return c, true, err
 }
@@ -80,7 +91,7 @@ func takes(n number.Number, in call.Arrival) bool {
 func record(n number.Number, in call.Arrival) call.Call {
 	c := call.Call{ID: call.InboundID(in.RoomID, in.CreatedAt), UserID: n.UserID, Direction: call.Inbound,
 		FromNumber: n.E164, NumberID: n.ID, RoomName: in.Room, TrunkID: in.TrunkID, AgentName: n.Rule.AgentName,
-		RingingTimeout: ringing, MaxDuration: longest, Status: call.Initiated, CreatedAt: in.CreatedAt, DialedAt: in.CreatedAt}
+		RingingTimeout: ringing, MaxDuration: n.Rule.InboundSeconds(), Status: call.Initiated, CreatedAt: in.CreatedAt, DialedAt: in.CreatedAt}
 	c.PhoneNumber, c.Country = caller(in.Caller)
 	return c
 }

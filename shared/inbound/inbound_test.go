@@ -10,8 +10,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/krosai/telephony/shared/call"
+	"github.com/krosai/telephony/shared/event"
 	"github.com/krosai/telephony/shared/inbound"
 	"github.com/krosai/telephony/shared/number"
+	"github.com/krosai/telephony/shared/store"
 	"github.com/krosai/telephony/shared/store/storetest"
 )
 
@@ -39,6 +41,20 @@ func (f *flow) StartCall(_ context.Context, id string) error {
 	return nil
 }
 
+// rooms counts deletions of rooms; the next ones may fail.
+type rooms struct {
+	deleted []string
+	fails   int
+}
+
+func (r *rooms) DeleteRoom(_ context.Context, name string) error {
+	if r.fails--; r.fails >= 0 {
+		return errors.New("LiveKit is down")
+	}
+	r.deleted = append(r.deleted, name)
+	return nil
+}
+
 func adopter(t *testing.T) (*storetest.Database, *flow, *inbound.Adopter) {
 	t.Helper()
 	db, f := storetest.Open(t, nil), &flow{}
@@ -50,7 +66,7 @@ func adopter(t *testing.T) (*storetest.Database, *flow, *inbound.Adopter) {
 			t.Fatal(err)
 		}
 	}
-	return db, f, &inbound.Adopter{Numbers: db, Calls: db, Flow: f}
+	return db, f, &inbound.Adopter{Numbers: db, Calls: db, Rooms: &rooms{}, Flow: f}
 }
 
 func TestAdopt(t *testing.T) {
@@ -136,6 +152,68 @@ func TestCaller(t *testing.T) {
 		c, ours, err := a.Adopt(t.Context(), in)
 		if got := [2]string{c.PhoneNumber, c.Country}; err != nil || !ours || got != want {
 			t.Errorf("%q: %v, %t, %v; want %v", said, got, ours, err, want)
+		}
+	}
+}
+
+// A call over a limit ends as it comes in: no workflow starts, its room is taken down,
+// also by the next who tells of it if the first could not, and its owner is told.
+func TestAdoptOverALimit(t *testing.T) {
+	t.Parallel()
+	db, f, a := adopter(t)
+	n, err := db.LeaseNumber(t.Context(), "ada", number.ID(e164), "me", time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.Rule.MaxConcurrent, n.Rule.MaxDuration = 1, 120
+	if err := db.SaveConfiguration(t.Context(), n, "me"); err != nil {
+		t.Fatal(err)
+	}
+	in := arrival()
+	in.TrunkID, in.RuleID = "ST_ina", "SDR_ada"
+	first, _, err := a.Adopt(t.Context(), in)
+	if err != nil || first.Status != call.Initiated || first.MaxDuration != 120 {
+		t.Fatalf("%+v, %v", first, err)
+	}
+	f.started = nil
+	in.RoomID, in.Room = "RM_2", in.Room+"2"
+	down := &rooms{fails: 1}
+	a.Rooms = down
+	if _, ours, err := a.Adopt(t.Context(), in); err == nil || !ours {
+		t.Errorf("the room is still there, and yet %t, %v", ours, err)
+	}
+	c, ours, err := a.Adopt(t.Context(), in)
+	if err != nil || !ours || c.Status != call.Failed || c.Cause != call.Capacity || len(f.started) != 0 {
+		t.Errorf("%s %s, %t, %v; started %v", c.Status, c.Cause, ours, err, f.started)
+	}
+	if d := cmp.Diff([]string{in.Room}, down.deleted); d != "" {
+		t.Error(d)
+	}
+	events, _, err := db.EventsOf(t.Context(), "ada", store.Log{}, 10, "")
+	if last := events[len(events)-1]; err != nil || last.Type != event.CallEnded || last.CallID != c.ID {
+		t.Errorf("told of %+v, %v", last, err)
+	}
+}
+
+// The name of an inbound room holds what a stranger gives for their number. People see
+// it only where it is one.
+func TestShownRoom(t *testing.T) {
+	t.Parallel()
+	for room, want := range map[string]string{
+		"h7yq2m0c-support-_+14155550100_x7Kd": "h7yq2m0c-support-_+14155550100_x7Kd",
+		"h7yq2m0c-_anonymous_x7Kd":            "h7yq2m0c-_anonymous_x7Kd",
+		"call_01KAMPJ5V0SAMPMECA00000000":     "call_01KAMPJ5V0SAMPMECA00000000",
+		"":                                    "",
+		"h7yq2m0c-_'+alert(1)+'_x7Kd":         "anonymous",
+		`h7yq2m0c-_=cmd|' /C calc'!A0_x7Kd`:   "anonymous",
+		"h7yq2m0c-_a b_x7Kd":                  "anonymous",
+		"h7yq2m0c-_<b>_x7Kd":                  "anonymous",
+		"h7yq2m0c-_\u202e100_x7Kd":            "anonymous",
+		"h7yq2m0c-_٣_x7Kd":                    "anonymous",
+		"h7yq2m0c-_\xff_x7Kd":                 "anonymous",
+	} {
+		if got := (call.Call{RoomName: room}).ShownRoom(); got != want {
+			t.Errorf("%q is shown as %q, want %q", room, got, want)
 		}
 	}
 }

@@ -129,6 +129,9 @@ func (c *Client) saveInbound(ctx context.Context, have, want *livekit.SIPInbound
 		}
 		return made, nil
 	}
+	if have.MaxCallDuration.AsDuration() != want.MaxCallDuration.AsDuration() {
+		return c.replaceInbound(ctx, have, want)
+	}
 	update := &livekit.SIPInboundTrunkUpdate{
 		Name:             changed(have.Name, want.Name),
 		Metadata:         changed(have.Metadata, want.Metadata),
@@ -144,6 +147,21 @@ func (c *Client) saveInbound(ctx context.Context, have, want *livekit.SIPInbound
 		SipTrunkId: have.SipTrunkId, Action: &livekit.UpdateSIPInboundTrunkRequest_Update{Update: update}})
 	if err != nil {
 		return nil, fmt.Errorf("update inbound trunk: %w", err)
+	}
+	return saved, nil
+}
+
+// replaceInbound writes the trunk whole, since LiveKit's update of single fields does
+// not know how long a call may last. It keeps what this platform does not set.
+func (c *Client) replaceInbound(ctx context.Context, have, want *livekit.SIPInboundTrunkInfo) (*livekit.SIPInboundTrunkInfo, error) {
+	whole := proto.CloneOf(have)
+	whole.Name, whole.Metadata, whole.Numbers, whole.AllowedAddresses = want.Name, want.Metadata, want.Numbers, want.AllowedAddresses
+	whole.AuthUsername, whole.AuthPassword = want.AuthUsername, want.AuthPassword
+	whole.RingingTimeout, whole.MaxCallDuration = want.RingingTimeout, want.MaxCallDuration
+	saved, err := send(ctx, c.sip.UpdateSIPInboundTrunk, &livekit.UpdateSIPInboundTrunkRequest{
+		SipTrunkId: have.SipTrunkId, Action: &livekit.UpdateSIPInboundTrunkRequest_Replace{Replace: whole}})
+	if err != nil {
+		return nil, fmt.Errorf("replace inbound trunk: %w", err)
 	}
 	return saved, nil
 }

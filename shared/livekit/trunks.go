@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/livekit/protocol/livekit"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/krosai/telephony/shared/fault"
@@ -58,16 +59,23 @@ type InboundTrunk struct {
 // DispatchRule puts each inbound call of the number into a room of its own, to
 // which the agent is called.
 type DispatchRule struct {
-	Name       string
-	RoomPrefix string // as LiveKit gets it, the owner's name space included
-	AgentName  string
+	Name        string
+	RoomPrefix  string // as LiveKit gets it, the owner's name space included
+	AgentName   string
+	MaxDuration time.Duration // of a call; the trunk carries it
 }
 
-// Bounds of an inbound call, set on every inbound trunk.
-const (
-	inboundRinging = 30 * time.Second // the caller hears ringing; then 486
-	inboundMaximum = 4 * time.Hour
-)
+// inboundRinging is how long an inbound call may ring, set on every inbound trunk:
+// the caller hears ringing, then 486.
+const inboundRinging = 30 * time.Second
+
+// inboundMaximum is how long an inbound call may last, set on every inbound trunk.
+func (want Wanted) inboundMaximum() time.Duration {
+	if want.Rule == nil || want.Rule.MaxDuration == 0 {
+		return number.LongestInbound * time.Second
+	}
+	return want.Rule.MaxDuration
+}
 
 // Wiring is what LiveKit holds for one number: the trunks and rules whose
 // metadata carries its id, those included that an interrupted request left
@@ -270,7 +278,12 @@ func (w Wiring) target(want Wanted) Wiring {
 	trunks := want.Trunks
 	if trunks == nil {
 		trunks = &Trunks{}
-		t.outbound, t.inbound = w.outbound[:min(1, len(w.outbound))], w.inbound[:min(1, len(w.inbound))]
+		t.outbound = w.outbound[:min(1, len(w.outbound))]
+		for _, i := range w.inbound[:min(1, len(w.inbound))] { // only the rule's bound of its calls may change
+			i = proto.CloneOf(i)
+			i.MaxCallDuration = durationpb.New(want.inboundMaximum())
+			t.inbound = []*livekit.SIPInboundTrunkInfo{i}
+		}
 	}
 	if o := trunks.Outbound; o != nil {
 		t.outbound = []*livekit.SIPOutboundTrunkInfo{{
@@ -282,7 +295,7 @@ func (w Wiring) target(want Wanted) Wiring {
 		t.inbound = []*livekit.SIPInboundTrunkInfo{{
 			Name: i.Name, Metadata: tagOf(n), Numbers: []string{n.E164}, AllowedAddresses: i.AllowedAddresses,
 			AuthUsername: i.Auth.Username, AuthPassword: password(i.Auth),
-			RingingTimeout: durationpb.New(inboundRinging), MaxCallDuration: durationpb.New(inboundMaximum),
+			RingingTimeout: durationpb.New(inboundRinging), MaxCallDuration: durationpb.New(want.inboundMaximum()),
 		}}
 	}
 	if r := want.Rule; r != nil && len(t.inbound) > 0 {

@@ -86,6 +86,20 @@ type Rule struct {
 	RoomPrefix string
 	AgentName  string
 	ID         string // LiveKit's id, SDR_…
+
+	MaxConcurrent int // calls that may be in at a time; 0 is the owner's own limit
+	MaxDuration   int // of a call that has come in, in seconds; 0 is LongestInbound
+}
+
+// LongestInbound is how long an inbound call lasts at most, in seconds.
+const LongestInbound = 4 * 60 * 60
+
+// InboundSeconds is how long a call that the rule takes in may last.
+func (r *Rule) InboundSeconds() int {
+	if r == nil || r.MaxDuration == 0 {
+		return LongestInbound
+	}
+	return r.MaxDuration
 }
 
 // Status is how complete a number's configuration is.

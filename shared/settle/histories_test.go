@@ -191,7 +191,7 @@ func (h *history) happens(c call.Call) (events []event) {
 	h.random.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 	events = all[:2+h.random.IntN(8)]
 	if c.Direction == call.Inbound {
-		come := func(*actor) error { _, err := h.db.CreateInbound(ctx, c); return err }
+		come := func(*actor) error { _, err := h.db.CreateInbound(ctx, c, 0); return err }
 		events = append(events, event{"comes in", come}, event{"comes in", come})
 	}
 	for i := range events {

@@ -208,7 +208,7 @@ func (db *DB) putDetails(c call.Call) (w types.TransactWriteItem, ok bool, err e
 
 // CreateCall records a new call, its idempotency key, and what it takes of its
 // user's limits in one transaction, and returns the hour of calls as it then
-// stands. When the key was used before it returns the call made then and replayed
+// stands, or the limit that is reached. When the key was used before it returns the call made then and replayed
 // true; with another body, fault.Unprocessable.
 // If the user's policy does not allow the call the error is fault.Forbidden
 // (CALLS_DISABLED, DESTINATION_NOT_ALLOWED, AGENT_NOT_ALLOWED); if a limit is
@@ -236,8 +236,8 @@ func (db *DB) CreateCall(ctx context.Context, c call.Call, may Permit, once Once
 		if may.usage, err = usageOf(rows[usageAt], may.at); err != nil {
 			return c, false, hour, err
 		}
-		if err := may.refusal(spendingOf(c)); err != nil {
-			return c, false, may.Hour(), err
+		if limit, err := may.refusal(spendingOf(c)); err != nil {
+			return c, false, limit, err
 		}
 	}
 	return c, false, hour, broken("create call", errors.New("the user's policy keeps changing"))
@@ -474,6 +474,8 @@ func (db *DB) endCall(ctx context.Context, c call.Call, end call.End, refund boo
 	}, more...)
 	if c.Direction == call.Outbound {
 		writes = append(writes, db.release(ended, refund))
+	} else {
+		writes = append(writes, db.leave(ended))
 	}
 	err = db.transact(ctx, writes...)
 	if rows, ok := refusedIn(err); ok && rows[0] != nil {

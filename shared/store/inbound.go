@@ -2,28 +2,100 @@ package store
 
 import (
 	"context"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/call"
+	"github.com/krosai/telephony/shared/event"
 )
 
+// A user's row counts the calls that have come in and have not ended, all of them
+// and those to each number. Counts do for them where outbound calls have a set:
+// there may be a thousand, whose ids each write of the row would pay for. A call
+// joins in the transaction that records it and leaves in the one that ends it, and
+// each of these happens once.
+const inboundAttribute = "inbound"
+
+func inboundTo(numberID string) string { return inboundAttribute + "_" + numberID }
+
 // CreateInbound records a call that has come in and counts it, once: if it is
-// recorded already, the record stands and is returned. Nothing limits inbound
-// calls: a caller is answered whatever the owner of the number may do.
-func (db *DB) CreateInbound(ctx context.Context, c call.Call) (call.Call, error) {
+// recorded already, the record stands and is returned. most is how many calls may
+// be in on its number at a time; 0 leaves that to the owner's policy. A call that is
+// over a limit, or whose agent its owner may not use, is recorded as ended: failed
+// with the cause capacity or not_allowed.
+func (db *DB) CreateInbound(ctx context.Context, c call.Call, most int) (call.Call, error) {
+	r, err := db.policyRow(ctx, policyKey(c.UserID))
+	if err != nil {
+		return c, err
+	}
+	own := r.policy()
+	if !own.AllowsAgent(c.AgentName) {
+		return db.refuseInbound(ctx, c, call.NotAllowed)
+	}
 	row, err := encode(rowOf(c))
 	if err != nil {
 		return c, err
 	}
-	err = db.transact(ctx,
-		types.TransactWriteItem{Put: &types.Put{TableName: &db.table.Calls, Item: row,
-			ConditionExpression:                 aws.String("attribute_not_exists(call_id)"),
-			ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}},
-		db.started(c))
+	err = db.transact(ctx, db.newRecord(row), db.started(c), db.join(c, own, most))
+	rows, no := refusedIn(err)
+	switch {
+	case !no:
+		return c, broken("create inbound call", err)
+	case rows[0] != nil:
+		return callFrom(rows[0])
+	}
+	return db.refuseInbound(ctx, c, call.Capacity)
+}
+
+// refuseInbound records a call that ends as it comes in.
+func (db *DB) refuseInbound(ctx context.Context, c call.Call, cause call.Cause) (call.Call, error) {
+	c.Status, c.Cause, c.EndedAt = call.Failed, cause, db.now().UTC().Truncate(time.Millisecond)
+	c.Timeline = append(c.Timeline, call.Event{At: c.EndedAt, Name: "ended", Detail: string(cause)})
+	row, err := encode(rowOf(c))
+	if err != nil {
+		return c, err
+	}
+	told, err := db.event(event.Ended(c))
+	if err != nil {
+		return c, err
+	}
+	both := db.count(c)
+	both.UpdateExpression = aws.String(*both.UpdateExpression + ", started :one")
+	err = db.transact(ctx, db.newRecord(row), types.TransactWriteItem{Update: both}, told)
 	if rows, no := refusedIn(err); no {
 		return callFrom(rows[0])
 	}
 	return c, broken("create inbound call", err)
+}
+
+// newRecord is the write of the record of a call that has none yet.
+func (db *DB) newRecord(row item) types.TransactWriteItem {
+	return types.TransactWriteItem{Put: &types.Put{TableName: &db.table.Calls, Item: row,
+		ConditionExpression:                 aws.String("attribute_not_exists(call_id)"),
+		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}}
+}
+
+// join is the write that counts a call as one that is in, if neither the owner nor
+// the number has as many as they may.
+func (db *DB) join(c call.Call, own account.Policy, most int) types.TransactWriteItem {
+	if most == 0 {
+		most = own.MaxConcurrentInbound
+	}
+	return types.TransactWriteItem{Update: &types.Update{TableName: &db.table.Limits, Key: policyKey(c.UserID),
+		UpdateExpression: aws.String("ADD #in :one, #here :one"),
+		ConditionExpression: aws.String("(attribute_not_exists(#in) OR #in < :all)" +
+			" AND (attribute_not_exists(#here) OR #here < :most)"),
+		ExpressionAttributeNames:  map[string]string{"#in": inboundAttribute, "#here": inboundTo(c.NumberID)},
+		ExpressionAttributeValues: item{":one": integer(1), ":all": integer(int64(own.MaxConcurrentInbound)), ":most": integer(int64(most))}}}
+}
+
+// leave is the write that takes back what join counted.
+func (db *DB) leave(c call.Call) types.TransactWriteItem {
+	return types.TransactWriteItem{Update: &types.Update{TableName: &db.table.Limits, Key: policyKey(c.UserID),
+		UpdateExpression:          aws.String("ADD #in :less, #here :less"),
+		ExpressionAttributeNames:  map[string]string{"#in": inboundAttribute, "#here": inboundTo(c.NumberID)},
+		ExpressionAttributeValues: item{":less": integer(-1)}}}
 }

@@ -81,9 +81,10 @@ func (k limitKind) upTo(quota int) limitKind {
 
 // SpendConfiguration counts a configuration against its user's hour and returns
 // the hour as it then stands. When it is spent it is fault.Limited, and the hour
-// is returned with it. What does not come to be is to be given back with
+// is returned with it. If the user may not use the agent, which "" does not name, it
+// is fault.Forbidden AGENT_NOT_ALLOWED. If the configuration then fails, call
 // GiveBackConfiguration.
-func (db *DB) SpendConfiguration(ctx context.Context, userID string, at time.Time) (account.Limit, error) {
+func (db *DB) SpendConfiguration(ctx context.Context, userID, agent string, at time.Time) (account.Limit, error) {
 	keys := []item{policyKey(userID), configurations.key(userID, at)}
 	found, err := db.readTogether(ctx, keys, "")
 	if err != nil {
@@ -97,6 +98,9 @@ func (db *DB) SpendConfiguration(ctx context.Context, userID string, at time.Tim
 	hour, err := db.limitOf(found[keyOf(keys[1])], kind, at)
 	if err != nil {
 		return account.Limit{}, err
+	}
+	if agent != "" && !own.policy().AllowsAgent(agent) {
+		return hour, agentNotAllowed(agent)
 	}
 	err = db.transact(ctx, db.spend(userID, kind, at))
 	if _, no := refusedIn(err); no {

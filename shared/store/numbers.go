@@ -58,6 +58,9 @@ type ruleRow struct {
 	RoomPrefix string `dynamodbav:"room_prefix"`
 	AgentName  string `dynamodbav:"agent_name"`
 	ID         string `dynamodbav:"dispatch_rule_id,omitempty"`
+
+	MaxConcurrent int `dynamodbav:"max_concurrent,omitempty"`
+	MaxDuration   int `dynamodbav:"max_duration,omitempty"`
 }
 
 func numberRowOf(n number.Number) numberRow {

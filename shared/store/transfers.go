@@ -1,7 +1,6 @@
 package store
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -17,11 +16,12 @@ import (
 
 // BeginTransfer records that a user's call is being transferred, with what that
 // takes of the user's hour of calls, and returns the call and the hour as it then
-// stands. c is the call as the caller read it, may what its user may do. A call
+// stands, or the limit that is reached. c is the call as the caller read it, may what its user may do. A call
 // that nobody talks on, or whose end somebody has asked for, is fault.Conflict
 // CALL_NOT_ACTIVE; one with another transfer under way is fault.Conflict
 // TRANSFER_IN_PROGRESS, one with call.MaxTransfers attempts TRANSFER_LIMIT_REACHED;
-// a spent limit is fault.Limited.
+// a spent limit is fault.Limited; a country that the user may not call any longer,
+// fault.Forbidden.
 func (db *DB) BeginTransfer(ctx context.Context, c call.Call, may Permit, t call.Transfer) (call.Call, account.Limit, error) {
 	s := spending{userID: c.UserID, to: t.To, at: t.At}
 	for range permitReads {
@@ -41,8 +41,11 @@ func (db *DB) BeginTransfer(ctx context.Context, c call.Call, may Permit, t call
 		if may.usage, err = usageOf(rows[1], may.at); err != nil {
 			return c, hour, err
 		}
-		if err := cmp.Or(may.Allow(may.Home, ""), may.refusal(s)); err != nil {
+		if err := may.Allow(t.Country, ""); err != nil {
 			return c, may.Hour(), err
+		}
+		if limit, err := may.refusal(s); err != nil {
+			return c, limit, err
 		}
 	}
 	return c, may.Hour(), broken("begin transfer", errors.New("the user's policy keeps changing"))

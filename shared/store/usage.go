@@ -27,6 +27,8 @@ import (
 //	to_<hour>_<number>   of them those to one number
 //	day_<date>           seconds of talk of a day (UTC): a call reserves the longest
 //	                     it may last and gives back the rest when it ends
+//	inbound              calls that came in and have not ended (inbound.go), and
+//	inbound_<number id>  of them those to one number
 //
 // A window is an attribute of its own, so that no write has to see an old one
 // end. Windows that are over are removed with the next call.
@@ -82,7 +84,8 @@ func usageOf(row item, now time.Time) (usage, error) {
 type Permit struct {
 	Home string // the country of the number that is called from
 	usage
-	at time.Time
+	load load
+	at   time.Time
 }
 
 // Hour is the user's hour of calls.
@@ -103,9 +106,13 @@ func (p Permit) Allow(country, agent string) error {
 	case !p.policy.AllowsCountry(country, p.Home):
 		return fault.New(fault.Forbidden, "DESTINATION_NOT_ALLOWED", "calls to %s are not allowed for this account", country)
 	case agent != "" && !p.policy.AllowsAgent(agent):
-		return fault.New(fault.Forbidden, "AGENT_NOT_ALLOWED", "the agent %s is not allowed for this account", agent)
+		return agentNotAllowed(agent)
 	}
 	return nil
+}
+
+func agentNotAllowed(agent string) error {
+	return fault.New(fault.Forbidden, "AGENT_NOT_ALLOWED", "the agent %s is not allowed for this account", agent)
 }
 
 // CallPermit reads, at once, what a user may do with calls at this moment, and
@@ -118,23 +125,7 @@ func (p Permit) Allow(country, agent string) error {
 // condition of the transaction, where all users' calls would meet at its one row
 // and cancel each other.
 func (db *DB) CallPermit(ctx context.Context, userID, numberID string) (number.Number, Permit, error) {
-	now := db.now()
-	keys := []item{policyKey(userID), callsSwitch()}
-	found, err := db.readTogether(ctx, keys, numberID)
-	if err != nil {
-		return number.Number{}, Permit{}, err
-	}
-	permit := Permit{at: now}
-	var everybody policyRow
-	permit.usage, err = usageOf(found[keyOf(keys[0])], now)
-	if err == nil {
-		everybody, err = decode[policyRow](found[keyOf(keys[1])])
-	}
-	if err != nil {
-		return number.Number{}, Permit{}, err
-	}
-	n, err := db.numberFrom(found[numberID])
-	permit.Home = n.Country
+	n, permit, everybody, err := db.permit(ctx, userID, numberID, loadKey())
 	switch {
 	case err != nil:
 		return number.Number{}, permit, err
@@ -144,6 +135,28 @@ func (db *DB) CallPermit(ctx context.Context, userID, numberID string) (number.N
 		return number.Number{}, permit, fault.Missing("phone number")
 	}
 	return n, permit, nil
+}
+
+// permit reads a user's row, the switch of everybody, more rows of the Limits table
+// and a number, whoever owns it, at once.
+func (db *DB) permit(ctx context.Context, userID, numberID string, more ...item) (n number.Number, p Permit, everybody policyRow, err error) {
+	now := db.now()
+	found, err := db.readTogether(ctx, append([]item{policyKey(userID), callsSwitch()}, more...), numberID)
+	if err != nil {
+		return n, p, everybody, err
+	}
+	if p.usage, err = usageOf(found[keyOf(policyKey(userID))], now); err != nil {
+		return n, p, everybody, err
+	}
+	if p.load, err = decode[load](found[keyOf(loadKey())]); err != nil {
+		return n, p, everybody, err
+	}
+	if everybody, err = decode[policyRow](found[keyOf(callsSwitch())]); err != nil {
+		return n, p, everybody, err
+	}
+	n, err = db.numberFrom(found[numberID])
+	p.Home, p.at = n.Country, now
+	return n, p, everybody, err
 }
 
 func callsDisabled() error {
@@ -163,29 +176,40 @@ func spendingOf(c call.Call) spending {
 	return spending{userID: c.UserID, to: c.PhoneNumber, at: c.CreatedAt, callID: c.ID, seconds: c.MaxDuration}
 }
 
-// refusal says which of a user's limits does not allow s, given what u shows:
-// fault.Limited CONCURRENT_LIMIT_EXCEEDED or RATE_LIMIT_EXCEEDED; nil if all do.
-func (u usage) refusal(s spending) error {
-	p := u.policy
-	left := func(d time.Duration, format string, args ...any) error {
-		return &fault.Error{Kind: fault.Limited, Code: "RATE_LIMIT_EXCEEDED", RetryAfter: d, Detail: fmt.Sprintf(format, args...)}
-	}
-	hour := ends(s.at).Sub(s.at)
-	day := s.at.UTC().Truncate(24 * time.Hour).Add(24 * time.Hour).Sub(s.at)
+// refusal says which of a user's limits does not allow s, given what u shows, and
+// how that limit stands: fault.Limited CONCURRENT_LIMIT_EXCEEDED or
+// RATE_LIMIT_EXCEEDED; nil if all do.
+func (u usage) refusal(s spending) (account.Limit, error) {
+	p, day := u.policy, s.at.UTC().Truncate(24*time.Hour).Add(24*time.Hour)
+	calls, same, talked := u.counts[hourAttribute(s.at)], u.counts[destinationAttribute(s.at, s.to)], u.counts[dayAttribute(s.at)]
+	over := (talked + s.seconds - 60*p.MinutesPerDay + 59) / 60
+	var l account.Limit
+	var why string
 	switch {
 	case s.callID != "" && len(u.active) >= p.MaxConcurrentCalls:
-		return &fault.Error{Kind: fault.Limited, Code: "CONCURRENT_LIMIT_EXCEEDED", RetryAfter: 10 * time.Second,
+		l = account.Limit{Name: "concurrent_calls", Quota: p.MaxConcurrentCalls, Used: len(u.active), Resets: s.at.Add(placePause), Window: account.NoWindow}
+		return l, &fault.Error{Kind: fault.Limited, Code: "CONCURRENT_LIMIT_EXCEEDED", RetryAfter: placePause,
 			Detail: fmt.Sprintf("you can have %d calls at a time: one must end first", p.MaxConcurrentCalls)}
-	case u.counts[hourAttribute(s.at)] >= p.CallsPerHour:
-		return left(hour, "a user can make %d calls an hour", p.CallsPerHour)
-	case u.counts[destinationAttribute(s.at, s.to)] >= p.CallsPerDestination:
-		return left(hour, "a user can call one number %d times an hour", p.CallsPerDestination)
-	case u.counts[dayAttribute(s.at)]+s.seconds > 60*p.MinutesPerDay:
-		return left(day, "a user can talk %d minutes a day, and this call may last %d more than are left: ask for a shorter max_duration_seconds, or wait",
-			p.MinutesPerDay, (u.counts[dayAttribute(s.at)]+s.seconds-60*p.MinutesPerDay+59)/60)
+	case calls >= p.CallsPerHour:
+		l = account.Limit{Name: "calls", Quota: p.CallsPerHour, Used: calls, Resets: ends(s.at)}
+		why = fmt.Sprintf("a user can make %d calls an hour", p.CallsPerHour)
+	case same >= p.CallsPerDestination:
+		l = account.Limit{Name: "calls_to_number", Quota: p.CallsPerDestination, Used: same, Resets: ends(s.at)}
+		why = fmt.Sprintf("a user can call one number %d times an hour", p.CallsPerDestination)
+	case s.callID != "" && over > 0:
+		l = account.Limit{Name: "minutes", Quota: p.MinutesPerDay, Used: (talked + 59) / 60, Resets: day, Window: secondsPerDay}
+		why = fmt.Sprintf("a user can talk %d minutes a day, and this call may last %d more than are left: ask for a shorter max_duration_seconds, or wait",
+			p.MinutesPerDay, over)
+	default:
+		return l, nil
 	}
-	return nil
+	return l, &fault.Error{Kind: fault.Limited, Code: "RATE_LIMIT_EXCEEDED", RetryAfter: l.Resets.Sub(s.at), Detail: why}
 }
+
+const (
+	placePause    = 10 * time.Second // after which a user may ask again whether one of their calls has ended
+	secondsPerDay = 24 * 60 * 60
+)
 
 // accept is the write that counts s, if the user's policy is still the one that
 // was read and none of its limits is reached.

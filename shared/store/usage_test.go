@@ -152,7 +152,7 @@ func TestPolicyChangesAfterThePermit(t *testing.T) {
 	}{
 		"by nothing":          {"US", same, same, ok, ok},
 		"switched off":        {"US", same, func(p *account.Policy) { p.CallsEnabled = false }, "CALLS_DISABLED", "CALLS_DISABLED"},
-		"country gone":        {"NG", func(p *account.Policy) { p.AllowedCountries = []string{"US"} }, same, "DESTINATION_NOT_ALLOWED", ok},
+		"country gone":        {"NG", func(p *account.Policy) { p.AllowedCountries = []string{"US"} }, same, "DESTINATION_NOT_ALLOWED", "DESTINATION_NOT_ALLOWED"},
 		"agent gone":          {"US", same, func(p *account.Policy) { p.AllowedAgents = []string{"b"} }, "AGENT_NOT_ALLOWED", ok},
 		"fewer an hour":       {"US", same, func(p *account.Policy) { p.CallsPerHour = 1 }, rate, rate},
 		"more an hour":        {"US", func(p *account.Policy) { p.CallsPerHour = 1 }, same, ok, ok},
@@ -182,7 +182,7 @@ func TestPolicyChangesAfterThePermit(t *testing.T) {
 				if transfer {
 					want = tt.transfer
 					tr := pending("1", t0)
-					tr.To = here
+					tr.To, tr.Country = here, "US"
 					_, hour, err = db.BeginTransfer(ctx, c, may, tr)
 				} else {
 					c = callOf("ada", 9, t0)
@@ -343,7 +343,7 @@ func TestOnlyOutboundCallsCount(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := used(t, db.Database, "ada")
-	c, err := db.CreateInbound(db.ctx, inboundCall())
+	c, err := db.CreateInbound(db.ctx, inboundCall(), 0)
 	if err == nil {
 		_, err = db.EndCall(db.ctx, c, call.End{Status: call.NoAnswer, Cause: call.CalleeHangup, At: t0})
 	}
@@ -371,7 +371,7 @@ func TestATransferSpends(t *testing.T) {
 		{here, "<nil>"}, {here, "TRANSFER_LIMIT_REACHED"}, {there, "TRANSFER_LIMIT_REACHED"},
 	} {
 		tr := pending(fmt.Sprint(i), t0)
-		tr.To = tt.to
+		tr.To, tr.Country = tt.to, "US"
 		_, err := begin(t, db.Database, c.ID, tr)
 		if codeOf(err) != tt.want {
 			t.Errorf("%d: %v, want %s", i, err, tt.want)

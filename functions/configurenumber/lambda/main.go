@@ -2,10 +2,12 @@
 package main
 
 import (
+	"net"
 	"time"
 
 	"github.com/krosai/telephony/functions/configurenumber"
 	"github.com/krosai/telephony/shared/env"
+	"github.com/krosai/telephony/shared/guard/carrier"
 	"github.com/krosai/telephony/shared/lambdahttp"
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/store"
@@ -14,10 +16,12 @@ import (
 type config struct {
 	Tables  store.Config
 	LiveKit livekit.Config
+	Carrier carrier.Config
 }
 
 func main() {
 	cfg := env.Must[config]()
 	db, lk := store.Open(env.AWS(), cfg.Tables, time.Now), livekit.Open(cfg.LiveKit)
-	lambdahttp.Start(db, &configurenumber.Endpoint{Numbers: db, Limits: db, LiveKit: lk, Now: time.Now})
+	lambdahttp.Start(db, &configurenumber.Endpoint{Numbers: db, Limits: db, LiveKit: lk, Now: time.Now,
+		Carriers: &carrier.Checker{Config: cfg.Carrier, Resolver: net.DefaultResolver}})
 }

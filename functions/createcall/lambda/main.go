@@ -14,10 +14,11 @@ import (
 type config struct {
 	Tables store.Config
 	Flows  flow.Config
+	Places int `env:"DIAL_PLACES" envDefault:"0"`
 }
 
 func main() {
 	cfg, aws := env.Must[config](), env.AWS()
 	db := store.Open(aws, cfg.Tables, time.Now)
-	lambdahttp.Start(db, &createcall.Endpoint{Calls: db, Numbers: db, Flow: flow.Open(aws, cfg.Flows), Now: time.Now})
+	lambdahttp.Start(db, &createcall.Endpoint{Calls: db, Numbers: db, Flow: flow.Open(aws, cfg.Flows), Now: time.Now, Places: cfg.Places})
 }

@@ -2,12 +2,14 @@
 package main
 
 import (
+	"net"
 	"os"
 	"time"
 
 	"github.com/krosai/telephony/functions/dialcall"
 	"github.com/krosai/telephony/shared/env"
 	"github.com/krosai/telephony/shared/flow"
+	"github.com/krosai/telephony/shared/guard/carrier"
 	"github.com/krosai/telephony/shared/lambdatask"
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/obs"
@@ -19,6 +21,7 @@ type config struct {
 	Tables  store.Config
 	Flows   flow.Config
 	LiveKit livekit.Config
+	Carrier carrier.Config
 }
 
 func main() {
@@ -26,6 +29,7 @@ func main() {
 	db, lk := store.Open(aws, cfg.Tables, time.Now), livekit.Open(cfg.LiveKit)
 	end := &settle.Settler{Calls: db, Rooms: lk, Flow: flow.Open(aws, cfg.Flows), Now: time.Now}
 	task := &dialcall.Task{Calls: db, Phone: lk, Settle: end, Now: time.Now,
-		Log: obs.Logger(os.Stdout, os.Getenv("LOG_LEVEL"))}
+		Carriers: &carrier.Checker{Config: cfg.Carrier, Resolver: net.DefaultResolver},
+		Log:      obs.Logger(os.Stdout, os.Getenv("LOG_LEVEL"))}
 	lambdatask.Start(task.Run)
 }

@@ -24,6 +24,7 @@ import (
 	"github.com/krosai/telephony/emulator/template"
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/call"
+	"github.com/krosai/telephony/shared/number"
 	"github.com/krosai/telephony/shared/store"
 )
 
@@ -105,6 +106,15 @@ func (d *Database) Place(ctx context.Context, c call.Call) error {
 	may.Home = c.Country
 	_, _, _, err = d.CreateCall(ctx, c, may, store.Once{})
 	return err
+}
+
+// Own gives the user of a call the number that the call shows, with the call's trunk, and
+// returns the call as one from that number.
+func (d *Database) Own(ctx context.Context, c call.Call) (call.Call, error) {
+	c.NumberID = number.ID(c.FromNumber)
+	return c, d.PutNumber(ctx, number.Number{ID: c.NumberID, E164: c.FromNumber, Country: c.Country, Type: "mobile", UserID: c.UserID,
+		Trunk: &number.Trunk{Name: "carrier", Address: "sbc.acme.net", Numbers: []string{c.FromNumber}, Transport: "auto",
+			Directions: []string{"outbound"}, OutboundID: c.TrunkID}})
 }
 
 // Transfer begins a transfer of a call as BeginTransfer does, within the limits of its user.

@@ -1,0 +1,88 @@
+package platform
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/krosai/telephony/shared/account"
+	"github.com/krosai/telephony/shared/call"
+	"github.com/krosai/telephony/shared/store"
+)
+
+// callsPerCore is how many calls a core carries with their audio, their SIP and the
+// agent's work: on two cores 120 did well and 150 did not.
+const callsPerCore = 60
+
+// admission accepts calls while this machine can carry them, and tells the others that
+// it cannot. On AWS the places to dial are what runs out (MaxDialsAtOnce); here it is
+// the processor.
+type admission struct {
+	*store.DB
+	most int
+	now  func() time.Time
+
+	mu      sync.Mutex
+	known   int       // calls that had not ended when they were last counted
+	since   int       // calls accepted since
+	pending int       // calls that are being accepted
+	counted time.Time // the last count
+}
+
+const (
+	countEvery = 100 * time.Millisecond // how often the calls are counted at most, while there is no place
+	countTime  = 5 * time.Second        // how long counting them may take
+)
+
+// CreateCall is that of the database if there is a place, and fault.Upstream
+// AT_CAPACITY if there is none. A request that was accepted before has its answer.
+func (a *admission) CreateCall(ctx context.Context, c call.Call, may store.Permit, once store.Once) (made call.Call, replayed bool, hour account.Limit, err error) {
+	free, err := a.take()
+	if err != nil {
+		return c, false, may.Hour(), err
+	}
+	if !free {
+		if once.Key != "" {
+			if made, found, err := a.DB.Replay(ctx, once); err != nil || found {
+				return made, found, may.Hour(), err
+			}
+		}
+		return c, false, may.Hour(), store.AtCapacity(5 * time.Second)
+	}
+	made, replayed, hour, err = a.DB.CreateCall(ctx, c, may, once)
+	a.settle(err == nil && !replayed)
+	return made, replayed, hour, err
+}
+
+// take takes a place. While there is none the calls are counted again.
+func (a *admission) take() (free bool, err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.full() && a.now().Sub(a.counted) >= countEvery {
+		// The platform counts, with rights that createcall does not have. A call that is
+		// being accepted may be counted twice for a moment, and is never missed.
+		ctx, cancel := context.WithTimeout(context.Background(), countTime)
+		defer cancel()
+		ids, err := a.DB.ActiveCalls(ctx, a.now().Add(time.Minute))
+		if err != nil {
+			return false, err
+		}
+		a.known, a.since, a.counted = len(ids), 0, a.now()
+	}
+	if a.full() {
+		return false, nil
+	}
+	a.pending++
+	return true, nil
+}
+
+func (a *admission) full() bool { return a.known+a.since+a.pending >= a.most }
+
+// settle gives back the place of a call that did not come to be.
+func (a *admission) settle(accepted bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.pending--; accepted {
+		a.since++
+	}
+}

@@ -1,0 +1,77 @@
+package platform
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/krosai/telephony/shared/account"
+	"github.com/krosai/telephony/shared/call"
+	"github.com/krosai/telephony/shared/fault"
+	"github.com/krosai/telephony/shared/store"
+	"github.com/krosai/telephony/shared/store/storetest"
+)
+
+// However many calls come at once, no more are accepted than the machine carries; the
+// rest are told so, and a call that ends makes room for another.
+func TestAdmission(t *testing.T) {
+	t.Parallel()
+	const most = 20
+	start := time.Date(2026, 11, 22, 9, 30, 0, 0, time.UTC)
+	var passed atomic.Int64 // milliseconds
+	clock := func() time.Time { return start.Add(time.Duration(passed.Load()) * time.Millisecond) }
+	db, ctx := storetest.Open(t, clock), t.Context()
+	err := db.PutPolicy(ctx, "ada", account.Policy{CallsEnabled: true, AllowedCountries: []string{"US"}, MaxConcurrentCalls: 100, MinutesPerDay: 10_000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &admission{DB: db.DB, most: most, now: clock}
+	place := func(i int) (call.Call, bool, error) {
+		_, may, err := a.CallPermit(ctx, "ada", "")
+		if err != nil {
+			return call.Call{}, false, err
+		}
+		id := fmt.Sprintf("call_%026d", i)
+		c := call.Call{ID: id, UserID: "ada", Direction: call.Outbound, PhoneNumber: fmt.Sprintf("+1415555%04d", i), RoomName: id, Country: "US",
+			RingingTimeout: 30, MaxDuration: 60, Status: call.Initiated, CreatedAt: clock()}
+		made, replayed, _, err := a.CreateCall(ctx, c, may, store.Once{Route: "create-call", Key: fmt.Sprint(i), Hash: "x"})
+		return made, replayed, err
+	}
+	var race sync.WaitGroup
+	var mu sync.Mutex
+	var accepted []int
+	for i := range 50 {
+		race.Go(func() {
+			_, _, err := place(i)
+			mu.Lock()
+			defer mu.Unlock()
+			if err == nil {
+				accepted = append(accepted, i)
+			} else if e, ok := errors.AsType[*fault.Error](err); !ok || e.Code != "AT_CAPACITY" || e.Kind != fault.Upstream || e.RetryAfter == 0 {
+				t.Errorf("call %d: %v", i, err)
+			}
+		})
+	}
+	race.Wait()
+	if len(accepted) != most {
+		t.Fatalf("%d calls accepted, want %d", len(accepted), most)
+	}
+	passed.Add(200)
+	made, replayed, err := place(accepted[0])
+	if err != nil || !replayed {
+		t.Errorf("an accepted one again: %t, %v", replayed, err)
+	}
+	if _, err := db.EndCall(ctx, made, call.End{Status: call.Canceled, Cause: call.APIHangup, At: clock()}); err != nil {
+		t.Fatal(err)
+	}
+	passed.Add(200)
+	if _, _, err := place(60); err != nil {
+		t.Errorf("after an end: %v", err)
+	}
+	if _, _, err := place(61); err == nil {
+		t.Error("one more than there are places was accepted")
+	}
+}

@@ -1,0 +1,161 @@
+// Package carrier checks that a trunk leads to a SIP carrier on the public
+// Internet: by its name, and by every address the name has at the moment.
+package carrier
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/krosai/telephony/shared/fault"
+	"github.com/krosai/telephony/shared/guard"
+)
+
+// Resolver finds where names lead, as net.Resolver does. LookupNetIP is asked for
+// IPv4 and IPv6 ("ip").
+type Resolver interface {
+	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
+	LookupSRV(ctx context.Context, service, proto, name string) (cname string, targets []*net.SRV, err error)
+}
+
+// Config is what a deployment says about carriers.
+type Config struct {
+	// Suffixes are the domains that carriers may be in; none allows any.
+	Suffixes []string `env:"SIP_CARRIER_SUFFIXES"`
+}
+
+// Checker checks trunks' addresses. AllowLoopback is for the laptop: it lets this
+// machine's own names through.
+type Checker struct {
+	Config
+	Resolver      Resolver
+	AllowLoopback bool
+}
+
+// lookupTime bounds the name lookups of one check.
+const lookupTime = 3 * time.Second
+
+// mostTargets is how many SRV targets of one service are looked up. A carrier has
+// a handful.
+const mostTargets = 16
+
+// services are the SRV records that a SIP client follows when an address has no
+// port (RFC 3263 section 4.2).
+var services = [][2]string{{"sip", "udp"}, {"sip", "tcp"}, {"sips", "tcp"}}
+
+// Check checks an address, host or host:port. It is fault.Invalid about field if
+// the address is malformed, if the deployment does not allow its domain, if it has
+// no IP address, or if any that it has, directly or through SRV records, is not of
+// the public Internet. A name that cannot be resolved in time counts as one without
+// an address.
+//
+// LiveKit resolves the name again when it dials, so a name whose owner changes it in
+// between is stopped only by the firewall that docs/deploy.md asks for.
+func (c *Checker) Check(ctx context.Context, field, address string) error {
+	if err := guard.SIPAddress(field, address, c.AllowLoopback); err != nil {
+		return err
+	}
+	host, port, _ := strings.Cut(strings.ToLower(address), ":")
+	if c.AllowLoopback && (guard.LoopbackName(host) || strings.HasPrefix(address, "[")) {
+		return nil
+	}
+	if !c.allows(host) {
+		return fault.InvalidField(field, "not_allowed", "must be a host of "+strings.Join(c.Suffixes, " or "))
+	}
+	ctx, cancel := context.WithTimeout(ctx, lookupTime)
+	defer cancel()
+	return c.lookUp(ctx, host, port == "").refusal(field)
+}
+
+// allows reports whether a host is in one of the deployment's domains.
+func (c *Checker) allows(host string) bool {
+	listed := false
+	for _, s := range c.Suffixes {
+		s = strings.Trim(strings.ToLower(strings.TrimSpace(s)), ".")
+		if s == "" {
+			continue
+		}
+		listed = true
+		if host == s || strings.HasSuffix(host, "."+s) {
+			return true
+		}
+	}
+	return !listed
+}
+
+// found is what the lookups of an address have shown.
+type found struct {
+	mu        sync.Mutex
+	addresses int
+	special   bool // one is not of the public Internet
+	unclear   bool // a lookup failed in a way that may hide an address
+}
+
+// refusal says what is wrong with the address.
+func (f *found) refusal(field string) error {
+	switch {
+	case f.special:
+		return fault.InvalidField(field, "malformed", "the host must lead to addresses of the public Internet")
+	case f.unclear || f.addresses == 0:
+		return fault.InvalidField(field, "unknown_host", "the name of the host cannot be resolved")
+	}
+	return nil
+}
+
+// lookUp finds all addresses of a host, and with srv those of its SIP services.
+func (c *Checker) lookUp(ctx context.Context, host string, srv bool) *found {
+	var f found
+	var lookups sync.WaitGroup
+	lookups.Go(func() { c.addresses(ctx, host, &f) })
+	if srv {
+		for _, s := range services {
+			lookups.Go(func() { c.targets(ctx, s, host, &f) })
+		}
+	}
+	lookups.Wait()
+	return &f
+}
+
+// addresses looks at every IPv4 and IPv6 address of a host.
+func (c *Checker) addresses(ctx context.Context, host string, f *found) {
+	addresses, err := c.Resolver.LookupNetIP(ctx, "ip", host)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.unclear = f.unclear || err != nil && !notFound(err)
+	f.addresses += len(addresses)
+	for _, a := range addresses {
+		f.special = f.special || !guard.PublicAddress(a)
+	}
+}
+
+// targets looks at the hosts that one of a name's SRV records lists.
+func (c *Checker) targets(ctx context.Context, service [2]string, host string, f *found) {
+	_, targets, err := c.Resolver.LookupSRV(ctx, service[0], service[1], host)
+	f.mu.Lock()
+	f.unclear = f.unclear || err != nil && !notFound(err) || len(targets) > mostTargets
+	f.mu.Unlock()
+	for _, t := range targets[:min(mostTargets, len(targets))] {
+		name := strings.TrimSuffix(t.Target, ".")
+		if name == "" { // the service is not offered (RFC 2782)
+			continue
+		}
+		if !guard.SIPPort(int(t.Port)) || guard.SIPAddress("", name, false) != nil {
+			f.mu.Lock()
+			f.special = true
+			f.mu.Unlock()
+			return
+		}
+		c.addresses(ctx, name, f)
+	}
+}
+
+// notFound reports whether a name server has answered that there is no such
+// record.
+func notFound(err error) bool {
+	e, ok := errors.AsType[*net.DNSError](err)
+	return ok && e.IsNotFound
+}

@@ -1,0 +1,84 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
+	"github.com/krosai/telephony/shared/call"
+	"github.com/krosai/telephony/shared/fault"
+	"github.com/krosai/telephony/shared/number"
+)
+
+// DialPermit reads, at once, whether an accepted call may still be dialed, and the
+// number it is to be placed from. It is fault.Forbidden CALLS_DISABLED,
+// DESTINATION_NOT_ALLOWED or AGENT_NOT_ALLOWED, or fault.Conflict
+// NUMBER_NOT_CONFIGURED when the number is no longer the user's or its calls no
+// longer go through the trunk that the call was accepted for.
+func (db *DB) DialPermit(ctx context.Context, c call.Call) (number.Number, error) {
+	n, permit, everybody, err := db.permit(ctx, c.UserID, c.NumberID)
+	switch {
+	case err != nil:
+		return n, err
+	case everybody.CallsDisabled:
+		return n, callsDisabled()
+	case n.UserID == "" || n.UserID != c.UserID || !n.CanCall() || n.Trunk.OutboundID != c.TrunkID:
+		return number.Number{}, fault.New(fault.Conflict, "NUMBER_NOT_CONFIGURED", "the number has no longer the SIP trunk that the call was accepted for")
+	}
+	return n, permit.Allow(c.Country, c.AgentName)
+}
+
+// load is the row "load" of the Limits table: how long the last dial that had to
+// wait for a place has waited. The tasks that dial write it, and Permit.Room judges
+// by it whether another call would be dialed in time.
+type load struct {
+	PK          string `dynamodbav:"pk"`
+	WaitSeconds int    `dynamodbav:"wait_seconds"`
+	At          Time   `dynamodbav:"at"`
+}
+
+func loadKey() item { return item{"pk": text("load")} }
+
+const (
+	loadFresh  = 30 * time.Second // a load that is older says nothing
+	loadShared = 5                // seconds of waiting from which on the places are shared out
+	loadFull   = 60               // seconds of waiting from which on no call is accepted
+)
+
+// RecordWait writes down how long a dial waited for its place.
+func (db *DB) RecordWait(ctx context.Context, wait time.Duration, at time.Time) error {
+	row, err := encode(load{"load", int(wait / time.Second), Time{at}})
+	if err != nil {
+		return err
+	}
+	_, err = db.client.PutItem(ctx, &dynamodb.PutItemInput{TableName: &db.table.Limits, Item: row,
+		ConditionExpression: aws.String("attribute_not_exists(#at) OR #at < :at"), ExpressionAttributeNames: map[string]string{"#at": "at"},
+		ExpressionAttributeValues: item{":at": stamp(at)}})
+	if _, no := refused(err); no {
+		return nil // another dial has said so since
+	}
+	return broken("record wait", err)
+}
+
+// Room says whether one more call of the user would be dialed in time. It is
+// fault.Upstream AT_CAPACITY when dials wait for a minute, and, when they wait at
+// all, for a user who has share calls going: so no user holds every place.
+func (p Permit) Room(share int) error {
+	age := p.at.Sub(p.load.At.Time)
+	if p.load.At.IsZero() || age >= loadFresh || p.load.WaitSeconds < loadShared {
+		return nil
+	}
+	if p.load.WaitSeconds < loadFull && len(p.active) < share {
+		return nil
+	}
+	return AtCapacity(max(time.Second, min(loadFresh, loadFresh-age)))
+}
+
+// AtCapacity is the error of a call that could not be dialed in time; after a while
+// it may be sent again.
+func AtCapacity(after time.Duration) error {
+	return &fault.Error{Kind: fault.Upstream, Code: "AT_CAPACITY", RetryAfter: after,
+		Detail: "as many phones are being called as can be called at a time: try again shortly"}
+}
