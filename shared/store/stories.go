@@ -214,7 +214,8 @@ func (db *DB) readForTurns(ctx context.Context, callID string) (c call.Call, ful
 const countedFor = 8
 
 // putTurn writes a turn that has come alone, if it is not known. Its id and the
-// moment decide whether it is counted: the agent, who chooses the id, does not.
+// moment decide whether it is counted, so that the agent, who chooses the id, does
+// not.
 func (db *DB) putTurn(ctx context.Context, r storyRow) error {
 	row, err := encode(r)
 	if err != nil {
@@ -226,7 +227,7 @@ func (db *DB) putTurn(ctx context.Context, r storyRow) error {
 		return nil
 	}
 	h := fnv.New32a()
-	fmt.Fprint(h, r.ID, r.SK, r.Received.UnixNano())
+	fmt.Fprint(h, r.SK, r.Received.UnixNano())
 	if err != nil || h.Sum32()%countedFor != 0 {
 		return err
 	}
