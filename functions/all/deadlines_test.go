@@ -29,6 +29,7 @@ import (
 	"github.com/krosai/telephony/shared/deadline"
 	"github.com/krosai/telephony/shared/env"
 	"github.com/krosai/telephony/shared/flow"
+	"github.com/krosai/telephony/shared/guard/carrier/carriertest"
 	"github.com/krosai/telephony/shared/lambdahttp"
 	"github.com/krosai/telephony/shared/lambdatask"
 	"github.com/krosai/telephony/shared/livekit"
@@ -166,7 +167,7 @@ func (s *stage) lambda(workflows *http.Client) lambda.Handler {
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 			return aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}, nil
 		})}, flow.Config{CallMachine: "c", ApprovalMachine: "a", WebhookMachine: "w"})
-	d := all.Deps{DB: s.DB, Flow: flows, Now: s.Now, Log: slog.New(slog.DiscardHandler), Version: "1.0.0",
+	d := all.Deps{Resolver: carriertest.Zone{}, DB: s.DB, Flow: flows, Now: s.Now, Log: slog.New(slog.DiscardHandler), Version: "1.0.0",
 		Summary: summary.Open(aws.Config{}, summary.Config{}),
 		LiveKit: livekit.Open(livekit.Config{URL: "http://127.0.0.1:1", APIKey: livekittest.APIKey, APISecret: secret.New(livekittest.APISecret)})}
 	d.Agents.TokenKey = secret.New("a call token key for the sample events")

@@ -8,6 +8,7 @@ import (
 	lk "github.com/livekit/protocol/livekit"
 
 	"github.com/krosai/telephony/shared/call"
+	"github.com/krosai/telephony/shared/fault"
 	"github.com/krosai/telephony/shared/inbound"
 	"github.com/krosai/telephony/shared/livekit/livekittest"
 	"github.com/krosai/telephony/shared/number"
@@ -57,7 +58,13 @@ func (w *world) leave() {
 	}
 	w.livekit.Leave(c.RoomName, caller)
 	s := &settle.Settler{Calls: w.db, Rooms: w.deps.LiveKit, Flow: w.deps.Flow, Now: time.Now}
-	if _, err := s.Gone(w.t.Context(), c, call.Leave{Reason: "CLIENT_INITIATED", Status: "hangup"}, time.Now()); err != nil { // as the webhook does
+	for range 3 { // as the webhook does, which LiveKit sends again after a 503
+		_, err = s.Gone(w.t.Context(), c, call.Leave{Reason: "CLIENT_INITIATED", Status: "hangup"}, time.Now())
+		if !fault.Is(err, fault.Upstream) {
+			break
+		}
+	}
+	if err != nil {
 		w.t.Fatal(err)
 	}
 }

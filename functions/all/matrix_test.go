@@ -52,6 +52,8 @@ var samples = map[string]sample{
 	"GET /outbound-calls/phone-numbers": {},
 	"GET /outbound-calls/phone-numbers/{phone_number_id}/configuration":     {},
 	"GET /outbound-calls/{call_id}/details":                                 {},
+	"GET /outbound-calls/{call_id}/events":                                  {},
+	"GET /events":                                                           {},
 	"GET /telephony/phone-number-requests":                                  {},
 	"GET /telephony/phone-number-requests/{request_id}":                     {},
 	"POST /admin/phone-number-requests/{request_id}/approve":                {body: `{"phone_number_id":"{free_number_id}"}`},

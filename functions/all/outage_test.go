@@ -148,7 +148,7 @@ func newOutageTest(t *testing.T, out outage) *outageTest {
 	o.p = newCallPlatform(t, o.lk, "")
 	for i := range o.live + 10 {
 		id := "call_" + ulid.MustNew(ulid.Now(), ulid.Monotonic(repeated(i), 0)).String()
-		c := call.Call{ID: id, UserID: fmt.Sprint("user ", i), Direction: call.Outbound, PhoneNumber: "+14155550100", FromNumber: "+2348012345678",
+		c := call.Call{ID: id, UserID: fmt.Sprint("user ", i), Direction: call.Outbound, PhoneNumber: "+14155550100", FromNumber: fmt.Sprintf("+23480123456%02d", i),
 			RoomName: id, TrunkID: "ST_1", AgentName: "a", Country: "US", RingingTimeout: 30, MaxDuration: 4 * 60 * 60,
 			Status: call.Initiated, CreatedAt: time.Now().UTC()}
 		if i >= o.live {
@@ -156,10 +156,14 @@ func newOutageTest(t *testing.T, out outage) *outageTest {
 		}
 		never := callee{rings: 100 * time.Millisecond, answers: time.Second, hangsUp: never, agentLeaves: never, nextAgent: never, agentDeletes: never}
 		o.lk.rooms[id] = &exchange{callee: never, room: id}
-		o.calls = append(o.calls, c)
-		if err := o.p.db.Place(t.Context(), c); err != nil {
+		c, err := o.p.db.Own(t.Context(), c)
+		if err == nil {
+			err = o.p.db.Place(t.Context(), c)
+		}
+		if err != nil {
 			t.Fatal(err)
 		}
+		o.calls = append(o.calls, c)
 		if err := o.p.flows.StartCall(t.Context(), c.ID); err != nil {
 			t.Fatal(err)
 		}
