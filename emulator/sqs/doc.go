@@ -1,0 +1,34 @@
+// Package sqs is Amazon SQS in one process: the part of its API that the product uses,
+// for tests and for the laptop, stored in one bbolt file.
+//
+// # Supported
+//
+//   - Standard queues: CreateQueue, SetQueueAttributes, GetQueueUrl, GetQueueAttributes,
+//     PurgeQueue.
+//   - SendMessage, SendMessageBatch, ReceiveMessage with long polling, DeleteMessage,
+//     DeleteMessageBatch, ChangeMessageVisibility.
+//   - Delays, visibility timeouts, retention and dead-letter queues. The encryption
+//     attributes are stored and have no effect.
+//
+// # Refused
+//
+// FIFO queues, message attributes, tags, policies and every operation and parameter that
+// is not listed. The answer is UnsupportedOperation and names the parameter; nothing is
+// ignored.
+//
+// # Durability
+//
+// Each answered request is on disk, visibility timeouts included: a message that was in
+// flight when the process was killed comes back when its timeout is over.
+//
+// # Known differences
+//
+//   - Messages are received in the order in which they become visible, and each receive
+//     sees the whole queue, where the service samples it.
+//   - The approximate numbers are exact. Messages in flight are not limited.
+//   - A message is at most 262,144 bytes, as the service had it until August 2025.
+//   - Signatures are not verified; a request without any is refused.
+//
+// Sources: the Amazon SQS API Reference and Developer Guide; for texts of errors, answers
+// of the service.
+package sqs
