@@ -73,14 +73,15 @@ var sole = []struct {
 	prefix string
 	by     []string
 }{
-	{"github.com/aws/aws-sdk-go-v2/service/dynamodb", []string{"shared/store", "emulator/template", "local/platform"}}, // the template's tables, which the laptop creates
+	{"github.com/aws/aws-sdk-go-v2/service/dynamodb", []string{"shared/store", "emulator/template", "emulator/eventsource", "local/platform"}}, // the template's tables, which the laptop creates; their streams
 	{"github.com/aws/aws-sdk-go-v2/feature/dynamodb", []string{"shared/store"}},
 	{"github.com/aws/aws-sdk-go-v2/service/sfn", []string{"shared/flow"}},
+	{"github.com/aws/aws-sdk-go-v2/service/sqs", []string{"shared/queue", "emulator/eventsource", "local/platform"}}, // Lambda receives, the laptop creates
 	{"github.com/aws/aws-sdk-go-v2/service/bedrockruntime", []string{"shared/summary"}},
 	{"github.com/DavidBelicza/TextRank", []string{"shared/summary"}},
 	{"github.com/aws/aws-sdk-go-v2/config", nil}, // 2 MB and 5 ms of start
 	{"github.com/livekit/", []string{"shared/livekit", "local"}},
-	{"github.com/aws/aws-lambda-go", []string{"shared/lambdahttp", "functions/*/lambda", "local/platform"}}, // the laptop is the Lambda service
+	{"github.com/aws/aws-lambda-go", []string{"shared/lambdahttp", "functions/*/lambda", "emulator/eventsource", "local/platform"}}, // the emulator and the laptop are the Lambda service
 	{"github.com/awslabs/aws-lambda-go-api-proxy", []string{"shared/lambdahttp"}},
 }
 
@@ -189,6 +190,9 @@ func TestImportRules(t *testing.T) {
 		{"functions/all", module + "/functions/createcall", false, false},
 		{"shared/store", "github.com/aws/aws-sdk-go-v2/service/dynamodb/types", false, false},
 		{"shared/settle", "github.com/aws/aws-sdk-go-v2/service/dynamodb/types", false, true},
+		{"shared/queue", "github.com/aws/aws-sdk-go-v2/service/sqs", false, false},
+		{"functions/createcall", "github.com/aws/aws-sdk-go-v2/service/sqs/types", false, true},
+		{"emulator/eventsource", "github.com/aws/aws-sdk-go-v2/service/dynamodbstreams", false, false},
 		{"shared/settle", module + "/functions/createcall", false, true},
 		{"shared/settle", module + "/local/rtp", false, true},
 		{"shared/call", "time", true, false},
