@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -13,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	sdk "github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	streamtypes "github.com/aws/aws-sdk-go-v2/service/dynamodbstreams/types"
 
 	"github.com/krosai/telephony/emulator/dynamodb"
 )
@@ -67,7 +69,7 @@ func pair(name string) *sdk.TransactWriteItemsInput {
 }
 
 // TestKill kills a process that is writing and finds in its file all that was acknowledged,
-// no half transactions, and the index in step with the table.
+// no half transactions, and the index and the stream in step with the table.
 func TestKill(t *testing.T) {
 	t.Parallel()
 	path := t.TempDir() + "/db"
@@ -75,7 +77,9 @@ func TestKill(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	createTable(t, connect(db.Client(), "http://dynamodb"), "pairs")
+	in := tableInput("pairs")
+	in.StreamSpecification = &types.StreamSpecification{StreamEnabled: aws.Bool(true), StreamViewType: types.StreamViewTypeNewImage}
+	stream := must[*sdk.CreateTableOutput](t)(connect(db.Client(), "http://dynamodb").CreateTable(t.Context(), in)).TableDescription.LatestStreamArn
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -93,6 +97,17 @@ func TestKill(t *testing.T) {
 		indexed := names(t, c, "g = :s", aws.String("by-g"), "left")
 		if strings.Join(left, " ") != strings.Join(right, " ") || len(indexed) != len(left) {
 			t.Errorf("round %d: %d left, %d right, %d in the index", round, len(left), len(right), len(indexed))
+		}
+		s, streamed := streams(db.Client()), []string{}
+		for _, r := range read(t, s, iterator(t, s, stream, "TRIM_HORIZON", nil)) {
+			streamed = append(streamed, r.Dynamodb.Keys["pk"].(*streamtypes.AttributeValueMemberS).Value+" "+r.Dynamodb.Keys["sk"].(*streamtypes.AttributeValueMemberS).Value)
+		}
+		items := []string{}
+		for _, name := range left {
+			items = append(items, "left "+name, "right "+name)
+		}
+		if slices.Sort(streamed); !slices.Equal(streamed, slices.Sorted(slices.Values(items))) {
+			t.Errorf("round %d: %d items and %d records", round, len(items), len(streamed))
 		}
 		stored := map[string]bool{}
 		for _, name := range left {

@@ -93,6 +93,7 @@ func (db *DB) load(tx *bbolt.Tx) error {
 		if err != nil {
 			return fmt.Errorf("table %s: %w", name, err)
 		}
+		t.feed = &feed{db: db}
 		db.tables[t.Name] = t
 		return nil
 	})

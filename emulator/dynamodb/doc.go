@@ -22,11 +22,14 @@
 //   - Exact decimals, sizes, limits, reserved words and consumed capacity. SSE settings,
 //     tags and the table class are stored and have no effect.
 //   - Sweep, which deletes what has expired; nothing is deleted without it.
+//   - Streams of tables that are made with one: the API of DynamoDB Streams, with one shard
+//     that is never closed and records that are kept for 24 hours. A record is stored in the
+//     transaction of its change. Written tells readers in the process of new ones.
 //
 // # Refused
 //
-// Local secondary indexes, provisioned throughput, streams, backups, PartiQL, tagging and
-// changing indexes after creation, and the parameters that expressions replaced
+// Local secondary indexes, provisioned throughput, OLD_IMAGE streams, backups, PartiQL, tagging and
+// changing indexes or streams after creation, and the parameters that expressions replaced
 // (AttributesToGet, KeyConditions, Expected and their like).
 //
 // # Known differences

@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	targetPrefix = "DynamoDB_20120810."
+	targetPrefix = "DynamoDB_20120810." // that of DynamoDB Streams is streamsPrefix
 	contentType  = "application/x-amz-json-1.0"
 	maxRequest   = 16 << 20 // largest request body that DynamoDB takes
 )
@@ -40,7 +40,7 @@ func operations(name string) (operation, bool) {
 	)
 	switch name {
 	case "CreateTable":
-		return operation{"TableName KeySchema AttributeDefinitions GlobalSecondaryIndexes BillingMode DeletionProtectionEnabled SSESpecification Tags TableClass", serve((*DB).createTable), true}, true
+		return operation{"TableName KeySchema AttributeDefinitions GlobalSecondaryIndexes BillingMode DeletionProtectionEnabled SSESpecification StreamSpecification Tags TableClass", serve((*DB).createTable), true}, true
 	case "UpdateTable":
 		return operation{"TableName DeletionProtectionEnabled", serve((*DB).updateTable), true}, true
 	case "DeleteTable":
@@ -104,14 +104,15 @@ func (db *DB) handle(r *http.Request) (any, error) {
 	if r.Method != http.MethodPost {
 		return nil, unknownOperation(r.Header.Get("X-Amz-Target"))
 	}
-	name, found := strings.CutPrefix(r.Header.Get("X-Amz-Target"), targetPrefix)
-	if !found {
+	service, name, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
+	find := map[string]func(string) (operation, bool){targetPrefix: operations, streamsPrefix: streamOperations}[service+"."]
+	if find == nil {
 		return nil, unknownOperation(r.Header.Get("X-Amz-Target"))
 	}
 	if r.Header.Get("Authorization") == "" {
 		return nil, &Error{Type: "MissingAuthenticationTokenException", Message: "Request is missing Authentication Token"}
 	}
-	op, found := operations(name)
+	op, found := find(name)
 	if !found {
 		return nil, unknownOperation(r.Header.Get("X-Amz-Target"))
 	}

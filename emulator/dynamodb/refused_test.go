@@ -11,7 +11,7 @@ import (
 // refused lists what the API Reference has and the emulator has not, by operation. Each
 // member is refused by its name; an operation without members is not known at all.
 var refused = map[string]string{
-	"CreateTable":    "LocalSecondaryIndexes ProvisionedThroughput StreamSpecification OnDemandThroughput WarmThroughput ResourcePolicy",
+	"CreateTable":    "LocalSecondaryIndexes ProvisionedThroughput OnDemandThroughput WarmThroughput ResourcePolicy",
 	"UpdateTable":    "AttributeDefinitions BillingMode GlobalSecondaryIndexUpdates ProvisionedThroughput OnDemandThroughput WarmThroughput ReplicaUpdates SSESpecification StreamSpecification TableClass",
 	"GetItem":        "AttributesToGet",
 	"PutItem":        "Expected ConditionalOperator",

@@ -54,7 +54,11 @@ func inProcess(t testing.TB, opts dynamodb.Options) (*dynamodb.DB, *sdk.Client) 
 // createTable makes a table keyed by pk and sk, both strings, with an index by g and n.
 func createTable(t testing.TB, c *sdk.Client, name string) {
 	t.Helper()
-	_, err := c.CreateTable(t.Context(), &sdk.CreateTableInput{
+	must[*sdk.CreateTableOutput](t)(c.CreateTable(t.Context(), tableInput(name)))
+}
+
+func tableInput(name string) *sdk.CreateTableInput {
+	return &sdk.CreateTableInput{
 		TableName:   &name,
 		BillingMode: types.BillingModePayPerRequest,
 		KeySchema: []types.KeySchemaElement{
@@ -75,9 +79,6 @@ func createTable(t testing.TB, c *sdk.Client, name string) {
 			},
 			Projection: &types.Projection{ProjectionType: types.ProjectionTypeInclude, NonKeyAttributes: []string{"x"}},
 		}},
-	})
-	if err != nil {
-		t.Fatal(err)
 	}
 }
 

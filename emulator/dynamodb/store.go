@@ -24,11 +24,14 @@ type store struct {
 	t       *table
 	items   *bbolt.Bucket
 	indexes []*bbolt.Bucket // in the order of t.Indexes
+	stream  *bbolt.Bucket   // nil where the table was made without one
+
+	expiring bool // what is deleted has expired, as the stream says
 }
 
 func (t *table) open(tx *bbolt.Tx) store {
 	data := tx.Bucket(dataBucket).Bucket([]byte(t.Name))
-	s := store{t: t, items: data.Bucket(itemsBucket)}
+	s := store{t: t, items: data.Bucket(itemsBucket), stream: data.Bucket(streamBucket)}
 	for _, ix := range t.Indexes {
 		s.indexes = append(s.indexes, data.Bucket(indexBucket(ix.Name)))
 	}
@@ -45,7 +48,7 @@ func (s store) get(key []byte) (item, error) {
 }
 
 // replace stores updated under key, where old was (nil means no item), and brings the
-// index entries up to date.
+// index entries and the stream up to date.
 func (s store) replace(key []byte, old, updated item) error {
 	for i, ix := range s.t.Indexes {
 		oldKey, _ := s.t.indexEntry(ix, old)
@@ -60,6 +63,9 @@ func (s store) replace(key []byte, old, updated item) error {
 				return err
 			}
 		}
+	}
+	if err := s.record(old, updated); err != nil {
+		return err
 	}
 	if updated == nil {
 		return s.items.Delete(key)

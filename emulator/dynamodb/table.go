@@ -22,6 +22,9 @@ type table struct {
 	SSE                *sseSpecification
 	Tags               []tag
 	TTLAttribute       string // "" while TTL is off
+	Stream             *streamDefinition
+
+	feed *feed
 }
 
 // keySchema names the key attributes; Range.Name is "" when there is no sort key.
@@ -83,6 +86,7 @@ type createTableInput struct {
 	DeletionProtectionEnabled bool
 	TableClass                string
 	SSESpecification          *sseSpecification
+	StreamSpecification       *streamSpecification
 	Tags                      []tag
 }
 
@@ -110,6 +114,9 @@ func (db *DB) createTable(in *createTableInput) (*tableOutput, error) {
 			return err
 		}
 		if _, err := data.CreateBucket(itemsBucket); err != nil {
+			return err
+		}
+		if _, err := data.CreateBucket(streamBucket); err != nil {
 			return err
 		}
 		for _, ix := range t.Indexes {
@@ -171,10 +178,14 @@ func (db *DB) defineTable(in *createTableInput) (*table, error) {
 	if len(used) != len(kinds) {
 		return nil, invalid("The number of attributes in key schema must match the number of attributes defined in attribute definitions.")
 	}
+	stream, err := in.StreamSpecification.define(db.opts.Now())
+	if err != nil {
+		return nil, err
+	}
 	return &table{
 		Name: in.TableName, Definitions: in.AttributeDefinitions, Keys: keys, Indexes: indexes,
 		Created: db.opts.Now().UTC(), DeletionProtection: in.DeletionProtectionEnabled,
-		Class: in.TableClass, SSE: in.SSESpecification, Tags: in.Tags,
+		Class: in.TableClass, SSE: in.SSESpecification, Tags: in.Tags, Stream: stream, feed: &feed{db: db},
 	}, nil
 }
 

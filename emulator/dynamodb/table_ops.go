@@ -1,6 +1,7 @@
 package dynamodb
 
 import (
+	"bytes"
 	"maps"
 	"slices"
 	"strconv"
@@ -22,9 +23,12 @@ type (
 		DeletionProtectionEnabled bool
 		BillingModeSummary        billingModeSummary
 		ProvisionedThroughput     provisionedThroughput
-		TableClassSummary         *tableClassSummary `json:",omitempty"`
-		SSEDescription            *sseDescription    `json:",omitempty"`
-		GlobalSecondaryIndexes    []indexDescription `json:",omitempty"`
+		TableClassSummary         *tableClassSummary   `json:",omitempty"`
+		SSEDescription            *sseDescription      `json:",omitempty"`
+		StreamSpecification       *streamSpecification `json:",omitempty"`
+		LatestStreamLabel         string               `json:",omitempty"`
+		LatestStreamArn           string               `json:",omitempty"`
+		GlobalSecondaryIndexes    []indexDescription   `json:",omitempty"`
 	}
 	indexDescription struct {
 		IndexName             string
@@ -69,6 +73,10 @@ func (db *DB) describe(t *table, c contents) *tableDescription {
 	if t.SSE != nil && t.SSE.Enabled {
 		d.SSEDescription = &sseDescription{"ENABLED", "KMS", t.SSE.KMSMasterKeyId}
 	}
+	if t.Stream != nil {
+		d.StreamSpecification = &streamSpecification{true, t.Stream.ViewType}
+		d.LatestStreamLabel, d.LatestStreamArn = t.Stream.Label, db.streamARN(t)
+	}
 	for _, ix := range t.Indexes {
 		held := c[string(indexBucket(ix.Name))]
 		d.GlobalSecondaryIndexes = append(d.GlobalSecondaryIndexes, indexDescription{
@@ -94,6 +102,9 @@ func (t *table) count(tx *bbolt.Tx) (contents, error) {
 	c := contents{}
 	data := tx.Bucket(dataBucket).Bucket([]byte(t.Name))
 	return c, data.ForEachBucket(func(name []byte) error {
+		if bytes.Equal(name, streamBucket) {
+			return nil
+		}
 		return data.Bucket(name).ForEach(func(_, encoded []byte) error {
 			it, err := decodeItem(encoded)
 			held := c[string(name)]
@@ -271,7 +282,9 @@ func (db *DB) Sweep(now time.Time) (int, error) {
 		var expired int
 		err := db.update(func(tx *bbolt.Tx) error {
 			var err error
-			expired, err = t.open(tx).deleteExpired(now)
+			s := t.open(tx)
+			s.expiring = true
+			expired, err = s.deleteExpired(now)
 			return err
 		})
 		if err != nil {
