@@ -8,7 +8,6 @@ import (
 
 	"github.com/krosai/telephony/functions/preparecall"
 	"github.com/krosai/telephony/shared/env"
-	"github.com/krosai/telephony/shared/flow"
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/settle"
 	"github.com/krosai/telephony/shared/store"
@@ -16,7 +15,6 @@ import (
 
 type config struct {
 	Tables  store.Config
-	Flows   flow.Config
 	LiveKit livekit.Config
 	Agents  preparecall.Agents
 }
@@ -24,7 +22,7 @@ type config struct {
 func main() {
 	cfg, aws := env.Must[config](), env.AWS()
 	db, lk := store.Open(aws, cfg.Tables, time.Now), livekit.Open(cfg.LiveKit)
-	end := &settle.Settler{Calls: db, Rooms: lk, Flow: flow.Open(aws, cfg.Flows), Now: time.Now}
+	end := &settle.Settler{Calls: db, Rooms: lk, Now: time.Now}
 	task := &preparecall.Task{Calls: db, Rooms: lk, Settle: end, Agents: cfg.Agents, Now: time.Now}
 	lambda.Start(task.Run)
 }
