@@ -1,6 +1,6 @@
 // Package iam holds functions to the rights of their roles in template.yaml, on
-// the laptop and in tests: what a function asks of DynamoDB or Step Functions is
-// refused as AWS refuses it unless the function's role allows it.
+// the laptop and in tests: what a function asks of DynamoDB, Step Functions or SQS
+// is refused as AWS refuses it unless the function's role allows it.
 //
 // Of IAM it knows the rights that template.Function has: actions that are allowed
 // on resources, both named in full. Rights to services that are not emulated are
@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/krosai/telephony/emulator/template"
@@ -31,8 +32,8 @@ type role struct {
 	allowed map[template.Right]bool
 }
 
-// New makes the roles of functions. A right to DynamoDB or Step Functions with a
-// wildcard is an error. used, unless it is nil, is told of each right that is
+// New makes the roles of functions. A right to DynamoDB, Step Functions or SQS with
+// a wildcard is an error. used, unless it is nil, is told of each right that is
 // made use of; it must be safe for concurrent use.
 func New(functions []template.Function, used func(function string, r template.Right)) (*Roles, error) {
 	roles := &Roles{functions: map[string]role{}, used: used}
@@ -57,7 +58,8 @@ func New(functions []template.Function, used func(function string, r template.Ri
 
 // Emulated reports whether a right is to a service whose requests Guard sees.
 func Emulated(r template.Right) bool {
-	return strings.HasPrefix(r.Action, "dynamodb:") || strings.HasPrefix(r.Action, "states:")
+	service, _, _ := strings.Cut(r.Action, ":")
+	return slices.Contains([]string{"dynamodb", "states", "sqs"}, service)
 }
 
 type functionKey struct{}
@@ -125,18 +127,28 @@ type request struct {
 	TransactItems        []map[string]struct{ TableName string } // by kind
 	StateMachineArn      string
 	TaskToken            string
+	QueueUrl, QueueName  string
+	StreamArn            string
 }
 
 // needs are the rights that a request takes (Service Authorization Reference,
-// Amazon DynamoDB and AWS Step Functions). A transaction takes those of its parts.
+// Amazon DynamoDB, AWS Step Functions and Amazon SQS). A transaction takes those of its
+// parts. The rights of Lambda's pollers are not needed here: they are not a function's.
 func (g guard) needs(role role, target string, body []byte) ([]template.Right, error) {
 	var q request
 	if err := json.Unmarshal(body, &q); err != nil {
 		return nil, err
 	}
 	service, operation, _ := strings.Cut(target, ".")
-	if service == "AWSStepFunctions" {
+	switch service {
+	case "AWSStepFunctions":
 		return []template.Right{g.needOfWorkflow(role, operation, q)}, nil
+	case "AmazonSQS":
+		// A batch takes the right to what it has many of.
+		queue := q.QueueName + q.QueueUrl[strings.LastIndex(q.QueueUrl, "/")+1:]
+		return []template.Right{{Action: "sqs:" + strings.TrimSuffix(operation, "Batch"), Resource: role.queues() + queue}}, nil
+	case "DynamoDBStreams_20120810":
+		return []template.Right{{Action: "dynamodb:" + operation, Resource: q.StreamArn}}, nil
 	}
 	need := func(action, table string) template.Right {
 		return template.Right{Action: "dynamodb:" + action, Resource: role.tables() + table}
@@ -178,6 +190,11 @@ func (g guard) needOfWorkflow(role role, operation string, q request) template.R
 // tables begins the ARNs of the tables in the function's account and region.
 func (r role) tables() string {
 	return fmt.Sprintf("arn:%s:dynamodb:%s:%s:table/", r.part(1), r.part(3), r.part(4))
+}
+
+// queues begins the ARNs of the queues in the function's account and region.
+func (r role) queues() string {
+	return fmt.Sprintf("arn:%s:sqs:%s:%s:", r.part(1), r.part(3), r.part(4))
 }
 
 // part is one of those of the function's ARN: arn, partition, lambda, region,

@@ -10,7 +10,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodbstreams"
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
@@ -136,6 +139,52 @@ func TestRights(t *testing.T) {
 	}
 }
 
+// TestQueueRights: a batch takes the right to send or delete, on its queue alone.
+func TestQueueRights(t *testing.T) {
+	t.Parallel()
+	queue := func(name string) *string {
+		return aws.String("https://sqs.eu-west-1.amazonaws.com/123456789012/" + name)
+	}
+	f := template.Function{LogicalID: "WorkFunction", Folder: "work", Name: "kros-work", ARN: function,
+		Rights: []template.Right{{Action: "sqs:SendMessage", Resource: "arn:aws:sqs:eu-west-1:123456789012:q"}}}
+	roles, err := iam.New([]template.Function{f}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := config(roles.Guard(&wire{}, nil))
+	queues, streams, ctx := sqs.NewFromConfig(cfg), dynamodbstreams.NewFromConfig(cfg), iam.As(t.Context(), "work")
+	for name, c := range map[string]struct {
+		ask     func() error
+		refused string
+	}{
+		"send": {func() error {
+			_, err := queues.SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: queue("q"), MessageBody: aws.String("x")})
+			return err
+		}, ""},
+		"send a batch": {func() error {
+			_, err := queues.SendMessageBatch(ctx, &sqs.SendMessageBatchInput{QueueUrl: queue("q"), Entries: []sqstypes.SendMessageBatchRequestEntry{{Id: aws.String("1"), MessageBody: aws.String("x")}}})
+			return err
+		}, ""},
+		"send to another queue": {func() error {
+			_, err := queues.SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: queue("other"), MessageBody: aws.String("x")})
+			return err
+		}, "sqs:SendMessage on resource: arn:aws:sqs:eu-west-1:123456789012:other"},
+		"receive": {func() error {
+			_, err := queues.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{QueueUrl: queue("q")})
+			return err
+		}, "sqs:ReceiveMessage on resource: arn:aws:sqs:eu-west-1:123456789012:q"},
+		"read a stream": {func() error {
+			_, err := streams.DescribeStream(ctx, &dynamodbstreams.DescribeStreamInput{StreamArn: aws.String(table + "/stream/2026-11-29T15:00:00.000")})
+			return err
+		}, "dynamodb:DescribeStream on resource: " + table + "/stream/2026-11-29T15:00:00.000"},
+	} {
+		err := c.ask()
+		if (err == nil) != (c.refused == "") || err != nil && !strings.Contains(err.Error(), "not authorized to perform: "+c.refused) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // TestNobody: a test's own requests, and the laptop's, are nobody's.
 func TestNobody(t *testing.T) {
 	t.Parallel()
@@ -160,6 +209,7 @@ func TestRefusesWildcards(t *testing.T) {
 		{Action: "dynamodb:*", Resource: table}:                       true,
 		{Action: "dynamodb:GetItem", Resource: table + "/index/*"}:    true,
 		{Action: "states:SendTaskSuccess", Resource: "*"}:             true,
+		{Action: "sqs:SendMessage", Resource: "*"}:                    true,
 		{Action: "bedrock:InvokeModel", Resource: "arn:aws:bedrock*"}: false, // not emulated
 	} {
 		_, err := iam.New([]template.Function{{LogicalID: "WorkFunction", ARN: function, Rights: []template.Right{right}}}, nil)

@@ -14,6 +14,7 @@ const (
 	typeStateMachine = "AWS::Serverless::StateMachine"
 	typeTable        = "AWS::DynamoDB::Table"
 	typeSecret       = "AWS::SecretsManager::Secret"
+	typeQueue        = "AWS::SQS::Queue"
 )
 
 type resource struct {
@@ -327,22 +328,35 @@ func (r *resolver) ref(id string) (string, error) {
 		return r.arn(id)
 	case res.Type == typeTable || res.Type == typeFunction:
 		return r.name(id)
+	case res.Type == typeQueue:
+		name, err := r.name(id)
+		if err != nil {
+			return "", err
+		}
+		return r.substitute("https://sqs.${AWS::Region}.${AWS::URLSuffix}/${AWS::AccountId}/" + name)
 	}
 	return id, nil
 }
 
 func (r *resolver) attribute(id, attribute string) (string, error) {
-	if _, ok := r.resources[id]; !ok || attribute != "Arn" {
-		return "", fmt.Errorf("attribute %s of %s is not known before deployment", attribute, id)
+	res, ok := r.resources[id]
+	switch {
+	case ok && attribute == "Arn":
+		return r.arn(id)
+	case ok && attribute == "QueueName" && res.Type == typeQueue:
+		return r.name(id)
+	case ok && attribute == "StreamArn" && res.Type == typeTable && res.Properties["StreamSpecification"] != nil:
+		arn, err := r.arn(id)
+		return arn + streamSuffix, err
 	}
-	return r.arn(id)
+	return "", fmt.Errorf("attribute %s of %s is not known before deployment", attribute, id)
 }
 
 // name is the resource's own name. A resource without one would get a name
 // that only deployment knows.
 func (r *resolver) name(id string) (string, error) {
 	res := r.resources[id]
-	property := map[string]string{typeFunction: "FunctionName", typeTable: "TableName", typeStateMachine: "Name", typeSecret: "Name"}[res.Type]
+	property := map[string]string{typeFunction: "FunctionName", typeTable: "TableName", typeStateMachine: "Name", typeSecret: "Name", typeQueue: "QueueName"}[res.Type]
 	v, err := r.resolve(res.Properties[property])
 	if err != nil {
 		return "", fmt.Errorf("%s of %s: %w", property, id, err)
@@ -362,6 +376,7 @@ func (r *resolver) arn(id string) (string, error) {
 		typeFunction:     "lambda:${AWS::Region}:${AWS::AccountId}:function:",
 		typeTable:        "dynamodb:${AWS::Region}:${AWS::AccountId}:table/",
 		typeStateMachine: "states:${AWS::Region}:${AWS::AccountId}:stateMachine:",
+		typeQueue:        "sqs:${AWS::Region}:${AWS::AccountId}:",
 		typeSecret:       "secretsmanager:${AWS::Region}:${AWS::AccountId}:secret:",
 	}[kind]
 	if !ok {

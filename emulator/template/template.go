@@ -1,6 +1,7 @@
 // Package template reads template.yaml, the AWS SAM template, so that the
-// laptop platform and the tests run the routes, tables, functions, workflows
-// and schedules that are deployed, and no second list of them exists.
+// laptop platform and the tests run the routes, tables, functions, workflows,
+// schedules, queues and event source mappings that are deployed, and no second
+// list of them exists.
 //
 // It resolves Ref, Fn::GetAtt, Fn::Sub, Fn::Join and Fn::If in their long and
 // short forms, and conditions made of Fn::Equals and Fn::Not. Anything else that
@@ -18,7 +19,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 )
 
 // Template is a parsed template.yaml whose references are resolved. It is
@@ -29,6 +32,8 @@ type Template struct {
 	functions []Function
 	machines  []StateMachine
 	schedules []Schedule
+	queues    []Queue
+	sources   []Source
 }
 
 // Route is one route of the HTTP API.
@@ -147,6 +152,8 @@ func (t *Template) add(r *resolver, id, dir string) error {
 		return t.addFunction(r, id)
 	case typeStateMachine:
 		return t.addStateMachine(r, id, dir)
+	case typeQueue:
+		return t.addQueue(r, id)
 	}
 	return nil
 }
@@ -168,6 +175,18 @@ func (t *Template) addTable(r *resolver, id string) error {
 	if err != nil {
 		return err
 	}
+	var stream struct{ StreamSpecification map[string]any }
+	if err := r.properties(id, &stream, "StreamSpecification"); err != nil {
+		return err
+	}
+	if stream.StreamSpecification != nil {
+		create.StreamSpecification = &types.StreamSpecification{StreamEnabled: aws.Bool(true)}
+		var p struct{ StreamViewType types.StreamViewType }
+		if err := strictly(stream.StreamSpecification, &p); err != nil {
+			return fmt.Errorf("StreamSpecification: %w", err)
+		}
+		create.StreamSpecification.StreamViewType = p.StreamViewType
+	}
 	table := Table{Create: create}
 	if ttl.TimeToLiveSpecification.Enabled {
 		table.TTLAttribute = ttl.TimeToLiveSpecification.AttributeName
@@ -182,7 +201,7 @@ type functionProperties struct {
 	MemorySize   int
 	Events       map[string]struct {
 		Type       string
-		Properties struct{ Method, Path, Schedule string }
+		Properties map[string]any
 	}
 	Policies []policy
 }
@@ -213,22 +232,32 @@ func (t *Template) addFunction(r *resolver, id string) error {
 	}
 	t.functions = append(t.functions, fn)
 	for _, name := range slices.Sorted(maps.Keys(p.Events)) {
-		e := p.Events[name]
-		switch e.Type {
-		case "HttpApi":
-			t.routes = append(t.routes, Route{
-				Method: strings.ToUpper(e.Properties.Method), Path: e.Properties.Path,
-				Function: folder, Public: fn.Public != "",
-			})
-		case "Schedule":
-			every, err := rate(e.Properties.Schedule)
-			if err != nil {
-				return fmt.Errorf("event %s: %w", name, err)
-			}
-			t.schedules = append(t.schedules, Schedule{Name: name, Function: folder, Every: every})
-		default:
-			return fmt.Errorf("event %s: type %q is not supported", name, e.Type)
+		if err := t.addEvent(fn, name, p.Events[name].Type, p.Events[name].Properties); err != nil {
+			return fmt.Errorf("event %s: %w", name, err)
 		}
+	}
+	return nil
+}
+
+// addEvent adds what invokes a function.
+func (t *Template) addEvent(fn Function, name, kind string, properties map[string]any) error {
+	var p struct{ Method, Path, Schedule string }
+	if err := convert(properties, &p); err != nil {
+		return err
+	}
+	switch kind {
+	case "HttpApi":
+		t.routes = append(t.routes, Route{Method: strings.ToUpper(p.Method), Path: p.Path, Function: fn.Folder, Public: fn.Public != ""})
+	case "Schedule":
+		every, err := rate(p.Schedule)
+		if err != nil {
+			return err
+		}
+		t.schedules = append(t.schedules, Schedule{Name: name, Function: fn.Folder, Every: every})
+	case "DynamoDB", "SQS":
+		return t.addSource(fn.Folder, name, kind, properties)
+	default:
+		return fmt.Errorf("type %q is not supported", kind)
 	}
 	return nil
 }

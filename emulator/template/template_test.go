@@ -158,7 +158,7 @@ func TestRefusesWhatItWouldHaveToGuess(t *testing.T) {
 		"parameter without value":  {"-flow", "-${Secret}", "Secret"},
 		"unsubstituted name":       {"{ReadThing:", "{ReadOther:", "ReadOther"},
 		"definition not there":     {"testdata/flow.asl.json", "testdata/none.asl.json", "none.asl.json"},
-		"event type":               {"Type: Schedule,", "Type: SQS,", "SQS"},
+		"event type":               {"Type: Schedule,", "Type: SNS,", "SNS"},
 		"cron":                     {"rate(5 minutes)", "cron(0 12 * * ? *)", "not a rate"},
 		"rate of wrong number":     {"rate(5 minutes)", "rate(5 minute)", "singular"},
 		"function with other name": {"ReadThingFunction", "ReadingOfThings", "ends in Function"},
