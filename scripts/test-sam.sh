@@ -125,11 +125,11 @@ LAMBDA_GOARCH=$goarch sam build --build-dir "$work/build" >"$work/build.log" 2>&
 echo "$(find "$work/build" -name bootstrap | wc -l) functions"
 
 # sam local hands a function only the variables that the template names, and
-# those that move DynamoDB and Step Functions it does not.
+# those that move DynamoDB, Step Functions and SQS it does not.
 awk -v arch=$arch '
 	/^    - arm64$/ { sub(/arm64/, arch) }
 	{ print }
-	/^      Variables:$/ && !done++ { print "        AWS_ENDPOINT_URL_DYNAMODB: \"\"\n        AWS_ENDPOINT_URL_SFN: \"\"" }
+	/^      Variables:$/ && !done++ { print "        AWS_ENDPOINT_URL_DYNAMODB: \"\"\n        AWS_ENDPOINT_URL_SFN: \"\"\n        AWS_ENDPOINT_URL_SQS: \"\"" }
 ' "$work/build/template.yaml" >"$work/build/local.yaml"
 
 step 'The laptop platform, built'
@@ -207,6 +207,7 @@ cat >"$work/env.json" <<END
 {"Parameters": {
 	"AWS_ENDPOINT_URL_DYNAMODB": "$(there "$AWS_ENDPOINT_URL_DYNAMODB")",
 	"AWS_ENDPOINT_URL_SFN": "$(there "$AWS_ENDPOINT_URL_SFN")",
+	"AWS_ENDPOINT_URL_SQS": "$(there "$AWS_ENDPOINT_URL_SQS")",
 	"LIVEKIT_URL": "$(there "$LIVEKIT_URL")",
 	"LIVEKIT_API_KEY": "$LIVEKIT_API_KEY",
 	"LIVEKIT_API_SECRET": "$LIVEKIT_API_SECRET",

@@ -96,7 +96,7 @@ func (m *queue) work(messages []types.Message) {
 	if len(entries) == 0 {
 		return
 	}
-	// What has succeeded is deleted even while the service closes.
+	// Messages that succeeded are deleted even while the service closes.
 	out, err := m.s.opts.SQS.DeleteMessageBatch(context.WithoutCancel(m.s.ctx), &sqs.DeleteMessageBatchInput{QueueUrl: m.url, Entries: entries})
 	if err == nil && len(out.Failed) > 0 {
 		err = fmt.Errorf("%d of %d were not deleted", len(out.Failed), len(entries))

@@ -21,7 +21,7 @@ type Access struct {
 	Issuer   string // who issues the JWTs
 
 	LiveKitURL, LiveKitKey, LiveKitSecret string
-	DynamoDB, StepFunctions               string // the emulators' addresses
+	DynamoDB, StepFunctions, SQS          string // the emulators' addresses
 	Carrier, SIP                          string // host:port of the simulated carrier and of LiveKit's SIP side
 
 	redis string
@@ -59,6 +59,7 @@ func (p *Platform) remember() error {
 		"LIVEKIT_API_SECRET=" + a.LiveKitSecret,
 		"AWS_ENDPOINT_URL_DYNAMODB=" + a.DynamoDB,
 		"AWS_ENDPOINT_URL_SFN=" + a.StepFunctions,
+		"AWS_ENDPOINT_URL_SQS=" + a.SQS,
 	}
 	text := "# Written at each start of the platform. Use it with: set -a; . " + p.envFile() + "; set +a\n" +
 		strings.Join(lines, "\n") + "\n"

@@ -41,11 +41,12 @@ type function struct {
 	timeout   time.Duration
 }
 
-// clients are the ways to DynamoDB and to the emulated Step Functions, which hold
-// functions to the rights of their roles.
+// clients are the ways to DynamoDB and to the emulated Step Functions and SQS, which
+// hold functions to the rights of their roles.
 type clients struct {
-	dynamodb, sfn *http.Client
-	machines      flow.Config
+	dynamodb, sfn, sqs *http.Client
+	machines           flow.Config
+	written            func(table string) <-chan struct{} // of the emulated DynamoDB; nil of another
 }
 
 // config reaches an emulator in this process, or what endpoint names.

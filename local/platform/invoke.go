@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
@@ -80,6 +81,12 @@ func list(tmpl *template.Template, w io.Writer) error {
 	for _, s := range tmpl.Schedules() {
 		called[s.Function] = "every " + s.Every.String()
 	}
+	for _, s := range tmpl.Sources() {
+		called[s.Function] = "the stream of the table " + s.Table
+		if s.Queue != "" {
+			called[s.Function] = "the queue " + s.Queue[strings.LastIndex(s.Queue, ":")+1:]
+		}
+	}
 	for _, f := range tmpl.Functions() {
 		by := called[f.Folder]
 		for _, m := range tmpl.StateMachines() {
@@ -141,7 +148,7 @@ func variables(c Config, f template.Function, env map[string]string) map[string]
 			v[name] = value
 		}
 	}
-	for _, name := range []string{"AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_SFN"} {
+	for _, name := range []string{"AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_SFN", "AWS_ENDPOINT_URL_SQS"} {
 		v[name] = env[name]
 	}
 	return v

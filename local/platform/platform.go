@@ -32,6 +32,7 @@ import (
 	"github.com/krosai/telephony/local/livekitd"
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/oidc"
+	"github.com/krosai/telephony/shared/queue"
 	"github.com/krosai/telephony/shared/store"
 	"github.com/krosai/telephony/shared/summary"
 )
@@ -133,12 +134,18 @@ func (p *Platform) start(ctx context.Context) error {
 		return err
 	}
 	deps := p.dependencies(aws, tables)
+	deps.Queue = queue.Open(config(aws.sqs, ""), queue.Config{Deliveries: deliveriesQueue(tmpl)})
 	p.functions = p.build(tmpl, all.HTTP(deps), all.Tasks(deps), deps)
+	sources, err := p.openSources(ctx, tmpl, aws)
+	if err != nil {
+		return err
+	}
 	p.serve(api, p.meddle(gateway.New(tmpl.Routes(), p.invoke, gateway.Options{Log: p.log})))
 	if err := p.startPhones(ctx); err != nil {
 		return err
 	}
 	p.Flows.Start()
+	sources.Start()
 	if err := p.seed(ctx); err != nil {
 		return err
 	}
@@ -147,7 +154,7 @@ func (p *Platform) start(ctx context.Context) error {
 	return p.remember()
 }
 
-// startAWS opens the emulators, makes the tables and loads the workflows.
+// startAWS opens the emulators, makes the tables and queues and loads the workflows.
 func (p *Platform) startAWS(ctx context.Context, tmpl *template.Template) (clients, error) {
 	var c clients
 	roles, err := iam.New(tmpl.Functions(), nil)
@@ -160,7 +167,7 @@ func (p *Platform) startAWS(ctx context.Context, tmpl *template.Template) (clien
 			return c, fmt.Errorf("open the database in %s (does another platform use it?): %w", p.Config.Dir, err)
 		}
 		p.onClose(db.Close)
-		c.dynamodb = &http.Client{Transport: roles.Guard(db.Client().Transport, nil)}
+		c.dynamodb, c.written = &http.Client{Transport: roles.Guard(db.Client().Transport, nil)}, db.Written
 		if p.Access.DynamoDB, err = p.serveOn(p.port(1), db); err != nil {
 			return c, err
 		}
@@ -176,6 +183,9 @@ func (p *Platform) startAWS(ctx context.Context, tmpl *template.Template) (clien
 	p.onClose(flows.Close)
 	p.Flows, c.sfn = flows, &http.Client{Transport: roles.Guard(flows.Client().Transport, flows.MachineOf)}
 	if p.Access.StepFunctions, err = p.serveOn(p.port(2), flows); err != nil {
+		return c, err
+	}
+	if c.sqs, err = p.startQueues(ctx, tmpl, roles); err != nil {
 		return c, err
 	}
 	for _, m := range tmpl.StateMachines() {

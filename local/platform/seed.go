@@ -61,11 +61,14 @@ func createTables(ctx context.Context, db *dynamodbsdk.Client, tables []template
 }
 
 // checkTable says what to do about a table that an older version has made: the
-// emulator adds no index to a table.
+// emulator adds no index and no stream to a table.
 func checkTable(ctx context.Context, db *dynamodbsdk.Client, want *dynamodbsdk.CreateTableInput) error {
 	out, err := db.DescribeTable(ctx, &dynamodbsdk.DescribeTableInput{TableName: want.TableName})
 	if err != nil {
 		return fmt.Errorf("describe table %s: %w", aws.ToString(want.TableName), err)
+	}
+	if want.StreamSpecification != nil && out.Table.LatestStreamArn == nil {
+		return fmt.Errorf("table %s is of an older version and lacks its stream: `make clean-local` removes it", aws.ToString(want.TableName))
 	}
 	for _, index := range want.GlobalSecondaryIndexes {
 		if !slices.ContainsFunc(out.Table.GlobalSecondaryIndexes, func(d types.GlobalSecondaryIndexDescription) bool {

@@ -88,7 +88,7 @@ func printUp(p *platform.Platform, took time.Duration) {
 	}
 	fmt.Printf("Up in %.1f s\n", took.Seconds())
 	for _, line := range [][2]string{{"API", a.URL}, {"LiveKit", a.LiveKitURL}, {"SIP", a.SIP}, {"carrier (simulated)", a.Carrier},
-		{database, a.DynamoDB}, {"Step Functions (emulated)", a.StepFunctions},
+		{database, a.DynamoDB}, {"Step Functions (emulated)", a.StepFunctions}, {"SQS (emulated)", a.SQS},
 		{"log", filepath.Join(p.Config.Dir, "log")}, {"addresses and keys", filepath.Join(p.Config.Dir, "env")}} {
 		fmt.Printf("  %-26s %s\n", line[0], line[1])
 	}
