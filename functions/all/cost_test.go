@@ -34,6 +34,7 @@ import (
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
 	"github.com/krosai/telephony/shared/call"
+	"github.com/krosai/telephony/shared/event"
 	"github.com/krosai/telephony/shared/flow"
 	"github.com/krosai/telephony/shared/lambdahttp"
 	"github.com/krosai/telephony/shared/livekit"
@@ -487,7 +488,7 @@ func (c *counter) furnish() {
 			Directions: []string{"outbound"}, OutboundID: "ST_1"}, Rule: &number.Rule{AgentName: "support-agent", ID: "SDR_1"}}))
 	c.receiver.Trust(c, hookSecret)
 	c.must(c.quiet.AddEndpoint(c.Context(), webhook.Endpoint{ID: sampleEndpoint, UserID: sampleUser, URL: c.receiver.URL, Secret: secret.New(hookSecret),
-		Events: []string{webhook.CallAnswered, webhook.CallEnded, webhook.CallSummaryReady}, CreatedAt: c.clock()}))
+		Events: []string{event.CallAnswered, event.CallEnded, event.CallSummaryReady}, CreatedAt: c.clock()}))
 }
 
 // phone is the callee in the room, agent the agent.

@@ -33,6 +33,7 @@ import (
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/livekit/livekittest"
 	"github.com/krosai/telephony/shared/number"
+	"github.com/krosai/telephony/shared/event"
 	"github.com/krosai/telephony/shared/request"
 	"github.com/krosai/telephony/shared/secret"
 	"github.com/krosai/telephony/shared/summary"
@@ -275,14 +276,14 @@ func (s *stage) receiver() string { return webhooktest.NewReceiver(s).URL }
 
 func (s *stage) subscribe(url string) {
 	s.Must(s.AddEndpoint(s.Context(), webhook.Endpoint{ID: sampleEndpoint, UserID: sampleUser, URL: url, Secret: secret.New("whsec_c2VjcmV0"),
-		Events: []string{webhook.CallAnswered, webhook.CallEnded, webhook.CallSummaryReady}, CreatedAt: sampleTime.Add(-time.Hour)}))
+		Events: []string{event.CallAnswered, event.CallEnded, event.CallSummaryReady}, CreatedAt: sampleTime.Add(-time.Hour)}))
 }
 
 // deliver tells the endpoint of the end of a call, once in vain if it is dead.
 func (s *stage) deliver(end webhook.Status) {
 	at := sampleTime.Add(-time.Minute)
 	d := webhook.Delivery{ID: sampleDelivery, EndpointID: sampleEndpoint, Status: webhook.Pending, CreatedAt: at, NextAt: at,
-		Event: webhook.Event{ID: "evt_01KAMPJ5V0SAMPMEEVT0000000", UserID: sampleUser, Type: webhook.CallEnded, At: at, Body: []byte(`{"type":"call.ended"}`)}}
+		Event: webhook.Event{ID: "evt_01KAMPJ5V0SAMPMEEVT0000000", UserID: sampleUser, Type: event.CallEnded, At: at, Body: []byte(`{"type":"call.ended"}`)}}
 	_, err := s.AddDelivery(s.Context(), d)
 	s.Must(err)
 	if end != webhook.Pending {

@@ -24,6 +24,7 @@ import (
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/livekit/livekittest"
 	"github.com/krosai/telephony/shared/number"
+	"github.com/krosai/telephony/shared/event"
 	"github.com/krosai/telephony/shared/request"
 	"github.com/krosai/telephony/shared/secret"
 	"github.com/krosai/telephony/shared/webhook"
@@ -165,7 +166,7 @@ func (m *matrix) request(user string) string {
 func (m *matrix) endpoint(user string) string {
 	m.Helper()
 	id := "whe_" + ulid.Make().String()
-	m.Must(m.AddEndpoint(m.Context(), webhook.Endpoint{ID: id, UserID: user, URL: "https://hooks.acme.co/", Events: []string{webhook.CallEnded},
+	m.Must(m.AddEndpoint(m.Context(), webhook.Endpoint{ID: id, UserID: user, URL: "https://hooks.acme.co/", Events: []string{event.CallEnded},
 		Secret: secret.New("whsec_c2VjcmV0"), CreatedAt: time.Now()}))
 	m.endpoints[user] = id
 	return id
@@ -178,7 +179,7 @@ func (m *matrix) delivery(user string) string {
 		m.endpoint(user)
 	}
 	d := webhook.Delivery{ID: "dlv_" + ulid.Make().String(), EndpointID: m.endpoints[user], Status: webhook.Pending, CreatedAt: time.Now(),
-		Event: webhook.Event{ID: "evt_" + ulid.Make().String(), UserID: user, Type: webhook.CallEnded, At: time.Now()}}
+		Event: webhook.Event{ID: "evt_" + ulid.Make().String(), UserID: user, Type: event.CallEnded, At: time.Now()}}
 	_, err := m.AddDelivery(m.Context(), d)
 	m.Must(err)
 	return d.ID

@@ -21,6 +21,7 @@ import (
 	"github.com/krosai/telephony/functions/all"
 	"github.com/krosai/telephony/shared/announce"
 	"github.com/krosai/telephony/shared/call"
+	"github.com/krosai/telephony/shared/event"
 	"github.com/krosai/telephony/shared/flow"
 	"github.com/krosai/telephony/shared/request"
 	"github.com/krosai/telephony/shared/secret"
@@ -84,7 +85,7 @@ func openPost(t *testing.T, r *webhooktest.Receiver) *post {
 	p.deps = all.Deps{DB: p.db.DB, Now: time.Now, Log: slog.New(slog.NewJSONHandler(p, nil)), AllowLoopback: true,
 		Flow: flow.Open(cfg, flow.Config{WebhookMachine: p.machine})}
 	p.announcer = &announce.Announcer{Webhooks: p.db, Flow: p.deps.Flow, Now: time.Now}
-	p.endpoint = webhook.Endpoint{ID: "whe_01KAMPJ5V0SAMPMEWHE0000000", UserID: "ada", URL: r.URL, Events: []string{webhook.CallEnded},
+	p.endpoint = webhook.Endpoint{ID: "whe_01KAMPJ5V0SAMPMEWHE0000000", UserID: "ada", URL: r.URL, Events: []string{event.CallEnded},
 		Secret: secret.New(hookSecret), CreatedAt: time.Now()}
 	p.must(p.db.AddEndpoint(t.Context(), p.endpoint))
 	return p
@@ -268,13 +269,13 @@ func TestOwnerIsTold(t *testing.T) {
 		deaths int // of the function that tells
 		soon   []string
 	}{
-		"at once": {0, []string{webhook.RequestDecided}},
+		"at once": {0, []string{event.RequestDecided}},
 		"later":   {4, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inOffice(t, func(o *office) {
 				e := webhook.Endpoint{ID: "whe_01KAMPJ5V0SAMPMEWHE0000000", UserID: "ada", URL: "https://127.0.0.1/", Secret: secret.New(hookSecret), CreatedAt: time.Now(),
-					Events: []string{webhook.RequestDecided, webhook.RequestAssigned}}
+					Events: []string{event.RequestDecided, event.RequestAssigned}}
 				if err := o.db.AddEndpoint(o.Context(), e); err != nil {
 					o.Fatal(err)
 				}
@@ -286,7 +287,7 @@ func TestOwnerIsTold(t *testing.T) {
 				o.told(e, tt.soon...)
 				o.offer(o.stock(1))
 				o.is(r, request.Assigned)
-				o.told(e, webhook.RequestDecided, webhook.RequestAssigned)
+				o.told(e, event.RequestDecided, event.RequestAssigned)
 			})
 		})
 	}

@@ -22,6 +22,7 @@ import (
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
 	"github.com/krosai/telephony/shared/api/apitest"
+	"github.com/krosai/telephony/shared/event"
 	"github.com/krosai/telephony/shared/secret"
 	"github.com/krosai/telephony/shared/webhook"
 	"github.com/krosai/telephony/shared/webhook/webhooktest"
@@ -209,7 +210,7 @@ func TestRefusals(t *testing.T) {
 		t.Errorf("the same event twice: %d %s", a.Status, a.Text)
 	}
 	for i := range webhook.MaxEndpoints {
-		b.Must(b.AddEndpoint(t.Context(), webhook.Endpoint{ID: fmt.Sprintf("whe_%d", i), UserID: "ada", Events: []string{webhook.CallEnded}, Secret: secret.New("s")}))
+		b.Must(b.AddEndpoint(t.Context(), webhook.Endpoint{ID: fmt.Sprintf("whe_%d", i), UserID: "ada", Events: []string{event.CallEnded}, Secret: secret.New("s")}))
 	}
 	if a := b.Ask(b.User("ada"), "POST", "/webhook-endpoints", wanted); a.Status != 409 || a.Code() != "CONFLICT" {
 		t.Errorf("one too many: %d %s", a.Status, a.Text)

@@ -20,6 +20,7 @@ import (
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
 	"github.com/krosai/telephony/functions/deliverwebhook"
+	"github.com/krosai/telephony/shared/event"
 	"github.com/krosai/telephony/shared/secret"
 	"github.com/krosai/telephony/shared/store/storetest"
 	"github.com/krosai/telephony/shared/webhook"
@@ -46,10 +47,10 @@ func newBench(t *testing.T, url string, client *http.Client) *bench {
 	t.Helper()
 	b := &bench{T: t, Database: storetest.Open(t, nil)}
 	b.task = &deliverwebhook.Task{Webhooks: b.DB, Client: client, Now: time.Now, Log: slog.New(slog.NewTextHandler(&b.log, nil))}
-	b.must(b.AddEndpoint(t.Context(), webhook.Endpoint{ID: endpointID, UserID: "demo", URL: url, Events: []string{webhook.CallEnded},
+	b.must(b.AddEndpoint(t.Context(), webhook.Endpoint{ID: endpointID, UserID: "demo", URL: url, Events: []string{event.CallEnded},
 		Secret: secret.New(signing), CreatedAt: time.Now()}))
 	_, err := b.AddDelivery(t.Context(), webhook.Delivery{ID: deliveryID, EndpointID: endpointID, Status: webhook.Pending, CreatedAt: time.Now(), NextAt: time.Now(),
-		Event: webhook.Event{ID: "evt_01KAMPJ5V0SAMPMEEVT0000000", UserID: "demo", Type: webhook.CallEnded, At: time.Now(), Body: []byte(body)}})
+		Event: webhook.Event{ID: "evt_01KAMPJ5V0SAMPMEEVT0000000", UserID: "demo", Type: event.CallEnded, At: time.Now(), Body: []byte(body)}})
 	b.must(err)
 	return b
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/krosai/telephony/functions/listdeliveries"
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api/apitest"
+	"github.com/krosai/telephony/shared/event"
 	"github.com/krosai/telephony/shared/secret"
 	"github.com/krosai/telephony/shared/webhook"
 )
@@ -25,11 +26,11 @@ func open(t *testing.T, n int) *apitest.Bench {
 	t.Helper()
 	b := apitest.Open(t, func() time.Time { return morning })
 	b.Serve(&listdeliveries.Endpoint{Deliveries: b.DB})
-	b.Must(b.AddEndpoint(t.Context(), webhook.Endpoint{ID: sampleID, UserID: "ada", URL: "https://hooks.acme.co/", Events: []string{webhook.CallEnded},
+	b.Must(b.AddEndpoint(t.Context(), webhook.Endpoint{ID: sampleID, UserID: "ada", URL: "https://hooks.acme.co/", Events: []string{event.CallEnded},
 		Secret: secret.New("whsec_canary"), CreatedAt: morning}))
 	for i := range n {
 		d := webhook.Delivery{ID: fmt.Sprintf("dlv_01KAMPJ5V0SAMPMEDEV00000%02d", i), EndpointID: sampleID, Status: webhook.Pending, CreatedAt: morning, NextAt: morning,
-			Event: webhook.Event{ID: "evt_01KAMPJ5V0SAMPMEEVT0000000", UserID: "ada", Type: webhook.CallEnded, At: morning, Body: []byte(`{"canary":true}`)}}
+			Event: webhook.Event{ID: "evt_01KAMPJ5V0SAMPMEEVT0000000", UserID: "ada", Type: event.CallEnded, At: morning, Body: []byte(`{"canary":true}`)}}
 		_, err := b.AddDelivery(t.Context(), d)
 		b.Must(err)
 		if i%3 == 0 {

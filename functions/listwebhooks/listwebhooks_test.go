@@ -11,6 +11,7 @@ import (
 	"github.com/krosai/telephony/functions/listwebhooks"
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api/apitest"
+	"github.com/krosai/telephony/shared/event"
 	"github.com/krosai/telephony/shared/secret"
 	"github.com/krosai/telephony/shared/webhook"
 )
@@ -27,7 +28,7 @@ func open(t *testing.T) *apitest.Bench {
 func add(b *apitest.Bench, n int, user string) {
 	b.Helper()
 	b.Must(b.AddEndpoint(b.Context(), webhook.Endpoint{ID: fmt.Sprintf("whe_01KAMPJ5V0SAMPMEWHE00000%02d", n), UserID: user, URL: fmt.Sprintf("https://hooks.acme.co/%d", n),
-		Events: []string{webhook.RequestAssigned, webhook.CallEnded}, Secret: secret.New("whsec_canary"), CreatedAt: morning}))
+		Events: []string{event.RequestAssigned, event.CallEnded}, Secret: secret.New("whsec_canary"), CreatedAt: morning}))
 }
 
 func TestList(t *testing.T) {

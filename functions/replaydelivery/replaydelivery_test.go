@@ -10,6 +10,7 @@ import (
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
 	"github.com/krosai/telephony/shared/api/apitest"
+	"github.com/krosai/telephony/shared/event"
 	"github.com/krosai/telephony/shared/secret"
 	"github.com/krosai/telephony/shared/webhook"
 )
@@ -26,10 +27,10 @@ func open(t *testing.T, end webhook.Status) *apitest.Bench {
 	t.Helper()
 	b := apitest.Open(t, func() time.Time { return morning })
 	b.Serve(&replaydelivery.Endpoint{Deliveries: b.DB, Flow: b.Flow, Now: b.Now})
-	b.Must(b.AddEndpoint(t.Context(), webhook.Endpoint{ID: endpointID, UserID: "ada", URL: "https://hooks.acme.co/", Events: []string{webhook.CallEnded},
+	b.Must(b.AddEndpoint(t.Context(), webhook.Endpoint{ID: endpointID, UserID: "ada", URL: "https://hooks.acme.co/", Events: []string{event.CallEnded},
 		Secret: secret.New("whsec_canary"), CreatedAt: morning}))
 	d := webhook.Delivery{ID: deliveryID, EndpointID: endpointID, Status: webhook.Pending, CreatedAt: morning.Add(-time.Hour), NextAt: morning,
-		Event: webhook.Event{ID: "evt_01KAMPJ5V0SAMPMEEVT0000000", UserID: "ada", Type: webhook.CallEnded, At: morning.Add(-time.Hour), Body: []byte(`{"a":1}`)}}
+		Event: webhook.Event{ID: "evt_01KAMPJ5V0SAMPMEEVT0000000", UserID: "ada", Type: event.CallEnded, At: morning.Add(-time.Hour), Body: []byte(`{"a":1}`)}}
 	_, err := b.AddDelivery(t.Context(), d)
 	b.Must(err)
 	b.Must(b.RecordAttempt(t.Context(), d, webhook.Attempt{At: morning, Status: end, Code: 500, Error: "status"}))
