@@ -43,7 +43,7 @@ func TestList(t *testing.T) {
 	b.Trips()
 	a := b.Replay("listwebhooks", "")
 	want := `{"data":[{"endpoint_id":"whe_01KAMPJ5V0SAMPMEWHE0000001","url":"https://hooks.acme.co/1","events":["call.ended","number_request.assigned"],` +
-		`"created_at":"2026-11-22T09:30:00.123Z"}],"next_cursor":null}` + "\n"
+		`"status":"active","disabled_at":null,"disabled_reason":null,"failures_in_a_row":0,"created_at":"2026-11-22T09:30:00.123Z"}],"next_cursor":null}` + "\n"
 	if diff := cmp.Diff(want, a.Text); a.Status != 200 || diff != "" || strings.Contains(a.Text, "canary") {
 		t.Errorf("%d %s", a.Status, diff)
 	}
