@@ -56,7 +56,7 @@ func (w *world) leave() {
 		w.t.Fatal(err)
 	}
 	w.livekit.Leave(c.RoomName, caller)
-	s := &settle.Settler{Calls: w.db, Rooms: w.deps.LiveKit, Flow: w.deps.Flow, Now: time.Now}
+	s := &settle.Settler{Calls: w.db, Rooms: w.deps.LiveKit, Now: time.Now}
 	if _, err := s.Gone(w.t.Context(), c, call.Leave{Reason: "CLIENT_INITIATED", Status: "hangup"}, time.Now()); err != nil { // as the webhook does
 		w.t.Fatal(err)
 	}

@@ -21,10 +21,10 @@ import (
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api/apitest"
 	"github.com/krosai/telephony/shared/call"
+	"github.com/krosai/telephony/shared/event"
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/livekit/livekittest"
 	"github.com/krosai/telephony/shared/number"
-	"github.com/krosai/telephony/shared/event"
 	"github.com/krosai/telephony/shared/request"
 	"github.com/krosai/telephony/shared/secret"
 	"github.com/krosai/telephony/shared/webhook"
@@ -71,6 +71,9 @@ var samples = map[string]sample{
 	"GET /webhook-endpoints":                                                {},
 	"POST /webhook-endpoints":                                               {body: `{"url":"http://127.0.0.1:8099/","events":["call.ended"]}`},
 	"DELETE /webhook-endpoints/{endpoint_id}":                               {},
+	"PATCH /webhook-endpoints/{endpoint_id}":                                {body: `{"paused":true}`},
+	"POST /webhook-endpoints/{endpoint_id}/rotate-secret":                   {},
+	"POST /webhook-endpoints/{endpoint_id}/test":                            {},
 	"GET /webhook-endpoints/{endpoint_id}/deliveries":                       {},
 	"POST /webhook-endpoints/{endpoint_id}/deliveries/{delivery_id}/replay": {},
 }
@@ -120,7 +123,7 @@ func newMatrix(t *testing.T, function string) *matrix {
 	m := &matrix{Bench: apitest.Open(t, nil), livekit: livekittest.New(t), endpoints: map[string]string{}}
 	m.Obey(roles(t, m.Template.Functions()))
 	m.Function = function
-	m.Serve(all.HTTP(all.Deps{DB: m.DB, Now: time.Now, Log: slog.New(slog.DiscardHandler), Flow: m.Flow, AllowLoopback: true,
+	m.Serve(all.HTTP(all.Deps{DB: m.DB, Now: time.Now, Log: slog.New(slog.DiscardHandler), Flow: m.Flow, Queue: m.Queue, AllowLoopback: true,
 		LiveKit: livekit.Open(livekit.Config{URL: m.livekit.URL, APIKey: livekittest.APIKey, APISecret: secret.New(livekittest.APISecret)})})[function])
 	for _, user := range []string{owner, other} {
 		m.Must(m.AllowCountries(t.Context(), user, "US"))

@@ -25,7 +25,6 @@ import (
 	"github.com/krosai/telephony/functions/preparecall"
 	"github.com/krosai/telephony/functions/settlecall"
 	"github.com/krosai/telephony/functions/sweepcalls"
-	"github.com/krosai/telephony/shared/announce"
 	"github.com/krosai/telephony/shared/call"
 	"github.com/krosai/telephony/shared/flow"
 	"github.com/krosai/telephony/shared/livekit"
@@ -297,12 +296,15 @@ func run(t *testing.T, x *exchange, dead string, phase time.Duration) call.Call 
 		return lambda.NewHandler(tasks[folder]).Invoke(as(ctx, folder), payload)
 	})
 	log := slog.New(slog.DiscardHandler)
-	s := &settle.Settler{Calls: db, Rooms: x, Flow: flows, Now: time.Now}
+	s := &settle.Settler{Calls: db, Rooms: x, Now: time.Now}
 	maps.Copy(tasks, all.Tasks(all.Deps{DB: db.DB, Flow: flows, Now: time.Now, Log: log}))
 	tasks["preparecall"] = (&preparecall.Task{Calls: db, Rooms: x, Settle: s, Now: time.Now}).Run
 	tasks["dialcall"] = (&dialcall.Task{Calls: db, Phone: x, Settle: s, Now: time.Now, Log: log}).Run
-	tasks["awaitcall"] = (&awaitcall.Task{Calls: db, Settle: s, Announce: &announce.Announcer{Webhooks: db, Flow: flows, Now: time.Now}, Now: time.Now, Log: log}).Run
+	tasks["awaitcall"] = (&awaitcall.Task{Calls: db, Settle: s, Flow: flows, Now: time.Now, Log: log}).Run
 	tasks["settlecall"] = (&settlecall.Task{Settle: s, Now: time.Now}).Run
+	openSources(t, db, roles, func(ctx context.Context, folder string, payload []byte) ([]byte, error) {
+		return lambda.NewHandler(tasks[folder]).Invoke(as(ctx, folder), payload)
+	}, "resumecall")
 	sweep := &sweepcalls.Task{Calls: db, Rooms: x, Flow: flows, Settle: s, Now: time.Now, Log: log}
 
 	c := call.Call{ID: theCall, UserID: "ada", Direction: call.Outbound, PhoneNumber: "+14155550100", FromNumber: "+2348012345678",
