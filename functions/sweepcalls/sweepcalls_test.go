@@ -85,12 +85,10 @@ func (w *world) StartCall(_ context.Context, id string) error {
 	return nil
 }
 
-func (w *world) CallEnded(context.Context, string) error { return nil }
-
 func (w *world) task(db *storetest.Database) *sweepcalls.Task {
 	clock := func() time.Time { return now }
 	return &sweepcalls.Task{Calls: db, Rooms: w, Flow: w, Now: clock, Log: slog.New(slog.DiscardHandler),
-		Settle: &settle.Settler{Calls: db, Rooms: w, Flow: w, Now: clock}}
+		Settle: &settle.Settler{Calls: db, Rooms: w, Now: clock}}
 }
 
 func create(t *testing.T, db *storetest.Database, c call.Call) {
@@ -259,7 +257,7 @@ func TestHealthyCallsCostOneRequest(t *testing.T) {
 	client := livekit.Open(livekit.Config{URL: lk.URL, APIKey: livekittest.APIKey, APISecret: secret.New(livekittest.APISecret)})
 	clock := func() time.Time { return now }
 	task := &sweepcalls.Task{Calls: db, Rooms: client, Flow: &world{}, Now: clock, Log: slog.New(slog.DiscardHandler),
-		Settle: &settle.Settler{Calls: db, Rooms: client, Flow: &world{}, Now: clock}}
+		Settle: &settle.Settler{Calls: db, Rooms: client, Now: clock}}
 	got, err := task.Run(t.Context())
 	if d := cmp.Diff(sweepcalls.Report{Active: 100}, got); d != "" || err != nil {
 		t.Errorf("%v (-want +got):\n%s", err, d)

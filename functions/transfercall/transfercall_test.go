@@ -68,7 +68,7 @@ func newBench(t *testing.T) *bench {
 func (b *bench) serve(livekitURL string) {
 	lkc := livekit.Open(livekit.Config{URL: livekitURL, APIKey: livekittest.APIKey, APISecret: secret.New(livekittest.APISecret)})
 	b.endpoint = &transfercall.Endpoint{Calls: b.DB, Phone: lkc, Now: b.Now, Log: slog.New(slog.DiscardHandler),
-		Settle: &settle.Settler{Calls: b.DB, Rooms: lkc, Flow: b.Flow, Now: b.Now}}
+		Settle: &settle.Settler{Calls: b.DB, Rooms: lkc, Now: b.Now}}
 	edge := &api.Edge{Keys: b.DB, Answers: b.DB, Now: b.Now, Log: slog.New(slog.DiscardHandler), CursorKey: secret.New("the cursor key of tests")}
 	server := httptest.NewServer(edge.Handler(b.endpoint))
 	b.Cleanup(server.Close)
