@@ -279,9 +279,15 @@ func (db *DB) DeliveriesOf(ctx context.Context, userID, endpointID string, statu
 	return deliveries, next, err
 }
 
+// mostBodies is how many bytes of bodies a page has at most. In the API's answer a
+// body is a JSON text, in which it may take twice as much, and Lambda's answers end
+// at 6 MB.
+const mostBodies = 2 << 20
+
 // pageOf reads at most limit deliveries out of an answer, and the id after which
 // the next page begins.
 func (db *DB) pageOf(out *dynamodb.QueryOutput, limit int) (deliveries []webhook.Delivery, next string, err error) {
+	bodies := 0
 	for _, row := range out.Items {
 		r, err := decode[deliveryRow](row)
 		if err != nil {
@@ -296,6 +302,9 @@ func (db *DB) pageOf(out *dynamodb.QueryOutput, limit int) (deliveries []webhook
 		d, err := r.delivery()
 		if err != nil {
 			return nil, "", err
+		}
+		if bodies += len(d.Event.Body); bodies > mostBodies && len(deliveries) > 0 {
+			return deliveries, deliveries[len(deliveries)-1].ID, nil
 		}
 		deliveries = append(deliveries, d)
 	}

@@ -451,3 +451,30 @@ func TestDeliveries(t *testing.T) {
 		t.Errorf("after %s: %v", webhook.Kept, err)
 	}
 }
+
+// TestLargeDeliveries: bodies that are small only in the table do not make a page
+// larger than an answer may be.
+func TestLargeDeliveries(t *testing.T) {
+	t.Parallel()
+	db := storetest.Open(t, func() time.Time { return hookMorning })
+	e := endpoint(1, "ada")
+	ok(t, db.AddEndpoint(t.Context(), e))
+	for i := range 45 {
+		d := delivery(i, "ada", e.ID)
+		d.Event.Body = []byte(strings.Repeat("a", 100<<10))
+		_, err := db.AddDelivery(t.Context(), d)
+		ok(t, err)
+	}
+	var pages []int
+	for after := ""; ; {
+		page, next, err := db.DeliveriesOf(t.Context(), "ada", e.ID, "", 100, after)
+		ok(t, err)
+		pages = append(pages, len(page))
+		if after = next; after == "" {
+			break
+		}
+	}
+	if diff := cmp.Diff([]int{20, 20, 5}, pages); diff != "" {
+		t.Error(diff)
+	}
+}
