@@ -301,7 +301,7 @@ func (s *stage) deliver(end webhook.Status) {
 var (
 	lastFour = regexp.MustCompile(`(\\"last_four\\":\\")\w{4}\\"`)
 	madeKey  = regexp.MustCompile(`kros_live_[0-9A-Z]{26}_\w+`)
-	madeID   = regexp.MustCompile(`\b(call|dlv|key|req|tr|whe)_[0-9A-HJKMNP-TV-Z]{26}`)
+	madeID   = regexp.MustCompile(`\b(call|dlv|evt|key|req|tr|whe)_[0-9A-HJKMNP-TV-Z]{26}`)
 )
 
 // fixed is an answer as it is each time.
