@@ -118,6 +118,7 @@ type stage struct {
 	route    bool
 	livekit  *livekittest.Server
 	task     lambda.Handler
+	deps     all.Deps
 }
 
 func newStage(t *testing.T, function string) *stage {
@@ -140,6 +141,7 @@ func openStage(t *testing.T, function string, without ...string) *stage {
 		Summary: summary.Open(aws.Config{}, summary.Config{}),
 		Agents:  preparecall.Agents{APIURL: "https://api.example.com", TokenKey: secret.New("a call token key for the sample events")},
 		LiveKit: livekit.Open(livekit.Config{URL: s.livekit.URL, APIKey: livekittest.APIKey, APISecret: secret.New(livekittest.APISecret)})}
+	s.deps = d
 	ep, route := all.HTTP(d)[function]
 	s.route = route
 	if route {
