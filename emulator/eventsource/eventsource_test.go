@@ -498,12 +498,12 @@ func TestQueueThatFails(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, "")
+		release := make(chan struct{})
+		b.answer = func([]string) (string, error) { <-release; return "", errors.New("closed") }
 		s := b.start(eventsource.QueueMapping{Queue: b.queues.ARN("work")})
 		time.Sleep(2 * time.Second) // fails at 0 and 1 s, is tried again at 3 s
 		url, _ := b.queue()
 		b.send(url, "a")
-		release := make(chan struct{})
-		b.answer = func([]string) (string, error) { <-release; return "", errors.New("closed") }
 		time.Sleep(2 * time.Second)
 		b.want("3s: a")
 		close(release)
