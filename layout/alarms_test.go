@@ -15,13 +15,7 @@ import (
 
 // mustWarn are the alarms that nobody may take away.
 var mustWarn = []string{"ApiErrorsAlarm", "CallTasksFailAlarm", "RequestTasksFailAlarm", "ThrottledAlarm", "CallsFailedAlarm", "RequestsFailedAlarm",
-	"DeliveriesFailedAlarm", "SweepSilentAlarm", "NumberSweepSilentAlarm", "SweepHeldBackAlarm", "OutcomeUnknownAlarm", "DialsAlarm", "TransfersUnknownAlarm"}
-
-// silent are the functions without a route whose errors are no alarm, with the
-// reason.
-var silent = map[string]string{
-	"DeliverWebhookFunction": "it fails whenever a user's server does; DeliveriesFailedAlarm watches its workflow",
-}
+	"DeliveriesFailedAlarm", "DeliveriesLateAlarm", "EventsLateAlarm", "EndsLateAlarm", "EventTasksFailAlarm", "SweepSilentAlarm", "NumberSweepSilentAlarm", "SweepHeldBackAlarm", "OutcomeUnknownAlarm", "DialsAlarm", "TransfersUnknownAlarm"}
 
 // metric is one that an alarm looks at.
 type metric struct {
@@ -183,13 +177,8 @@ func taskAlarms(s stack) (complaints []string) {
 		if len(res.events("HttpApi")) > 0 {
 			continue
 		}
-		if watched := s.watched("AWS/Lambda", "Errors", "FunctionName", id); watched == (silent[id] != "") {
-			complaints = append(complaints, fmt.Sprintf("errors of %s are watched %v, are no alarm because %q", id, watched, silent[id]))
-		}
-	}
-	for id := range silent {
-		if s.Resources[id].Type == "" {
-			complaints = append(complaints, id+" is not there")
+		if !s.watched("AWS/Lambda", "Errors", "FunctionName", id) {
+			complaints = append(complaints, fmt.Sprintf("errors of %s are watched by no alarm", id))
 		}
 	}
 	return complaints

@@ -95,6 +95,9 @@ func TestEveryFunctionIsCalled(t *testing.T) {
 	for _, s := range tpl.Schedules() {
 		called[s.Function] = true
 	}
+	for _, s := range tpl.Sources() {
+		called[s.Function] = true
+	}
 	for _, fn := range tpl.Functions() {
 		for _, m := range tpl.StateMachines() {
 			called[fn.Folder] = called[fn.Folder] || strings.Contains(string(m.Definition), `"`+fn.ARN+`"`)
@@ -168,7 +171,13 @@ func TestOpenAPINamesEveryRoute(t *testing.T) {
 func TestEveryFunctionHasAnEvent(t *testing.T) {
 	t.Parallel()
 	tpl := readTemplate(t)
-	routes, schedules := map[string]string{}, map[string]bool{}
+	routes, schedules, sources := map[string]string{}, map[string]bool{}, map[string]string{}
+	for _, s := range tpl.Sources() {
+		sources[s.Function] = "aws:dynamodb"
+		if s.Queue != "" {
+			sources[s.Function] = "aws:sqs"
+		}
+	}
 	for _, r := range tpl.Routes() {
 		routes[r.Function] = r.Key()
 	}
@@ -194,7 +203,7 @@ func TestEveryFunctionHasAnEvent(t *testing.T) {
 			DetailType     string `json:"detail-type"`
 			CallID         string `json:"call_id"`
 			RequestID      string `json:"request_id"`
-			DeliveryID     string `json:"delivery_id"`
+			Records        []struct{ EventSource string }
 		}
 		if err := json.Unmarshal(data, &e); err != nil {
 			t.Errorf("%s: %v", path, err)
@@ -209,8 +218,12 @@ func TestEveryFunctionHasAnEvent(t *testing.T) {
 			if e.DetailType != "Scheduled Event" {
 				t.Errorf("%s is not a scheduled event", path)
 			}
-		case !strings.HasPrefix(e.CallID, "call_") && !strings.HasPrefix(e.RequestID, "req_") && !strings.HasPrefix(e.DeliveryID, "dlv_"):
-			t.Errorf("%s is not a workflow task's input: it names neither a call nor a request nor a delivery", path)
+		case sources[name] != "":
+			if len(e.Records) == 0 || e.Records[0].EventSource != sources[name] {
+				t.Errorf("%s is not a batch of %s", path, sources[name])
+			}
+		case !strings.HasPrefix(e.CallID, "call_") && !strings.HasPrefix(e.RequestID, "req_"):
+			t.Errorf("%s is not a workflow task's input: it names neither a call nor a request", path)
 		}
 	}
 	same(t, "functions/", folders(t), "events/", names)

@@ -98,9 +98,8 @@ func TestPolicyRules(t *testing.T) {
 		{"alarms know the metrics that the code counts", "never counted so", "      MetricName: Dials\n", "      MetricName: Dials\n      Dimensions: [{Name: Of, Value: calls}]\n", "nothing counts Dials"},
 		{"alarms know the metrics that the code counts", "never counted of that", "{Name: Of, Value: numbers}", "{Name: Of, Value: people}", "people"},
 		{"state machines have alarms", "failed", "MetricName: ExecutionsFailed, ", "MetricName: Other, ", "ExecutionsFailed of CallMachine"},
-		{"state machines have alarms", "another's", "MetricName: ExecutionsAborted, Dimensions: [{Name: StateMachineArn, Value: !Ref WebhookMachine}]", "MetricName: ExecutionsAborted, Dimensions: [{Name: StateMachineArn, Value: !Ref CallMachine}]", "ExecutionsAborted of WebhookMachine"},
+		{"state machines have alarms", "another's", "MetricName: ExecutionsAborted, Dimensions: [{Name: StateMachineArn, Value: !Ref ApprovalMachine}]", "MetricName: ExecutionsAborted, Dimensions: [{Name: StateMachineArn, Value: !Ref CallMachine}]", "ExecutionsAborted of ApprovalMachine"},
 		{"tasks have alarms", "not watched", "MetricName: Errors, Dimensions: [{Name: FunctionName, Value: !Ref DialCallFunction}]", "MetricName: Errors, Dimensions: [{Name: FunctionName, Value: !Ref HealthFunction}]", "errors of DialCallFunction"},
-		{"tasks have alarms", "watched all the same", "MetricName: Errors, Dimensions: [{Name: FunctionName, Value: !Ref DialCallFunction}]", "MetricName: Errors, Dimensions: [{Name: FunctionName, Value: !Ref DeliverWebhookFunction}]", "errors of DeliverWebhookFunction"},
 
 		{"the dashboard shows every alarm", "one alarm less", `, "${DialsAlarm.Arn}"]}}`, `]}}`, "does not show DialsAlarm"},
 		{"the dashboard shows every alarm", "no JSON", `, "${DialsAlarm.Arn}"]}}`, `, "${DialsAlarm.Arn}",]}}`, "has 0 widgets"},

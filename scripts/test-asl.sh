@@ -43,7 +43,7 @@ done
 
 # The check must be able to fail: a machine that goes to a state which is not there.
 broken=$work/broken.asl.json
-sed 's/"Next": "Done"/"Next": "Nowhere"/' statemachines/webhook.asl.json >"$broken"
+sed 's/"Next": "Done"/"Next": "Nowhere"/' statemachines/approval.asl.json >"$broken"
 if valid "$broken" >"$work/broken.log"; then
 	fail 'asl-validator finds nothing wrong with a broken state machine'
 fi

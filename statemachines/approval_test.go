@@ -8,7 +8,6 @@ var approvals = machine{
 	tasks: map[string]task{
 		"Review":          {"ExpireRequestFunction", `{"request_id":"req_1"}`, `{"status":"approved","seconds":1}`},
 		"WaitForDecision": {"AwaitRequestFunction", `{"request_id":"req_1","what":"decision","task_token":"TOKEN"}`, `{}`},
-		"TellDecision":    {"NotifyRequestFunction", `{"request_id":"req_1"}`, `{}`},
 		"AssignNumber":    {"AssignNumberFunction", `{"request_id":"req_1"}`, `{"status":"assigned"}`},
 		"WaitForStock":    {"AwaitRequestFunction", `{"request_id":"req_1","what":"stock","task_token":"TOKEN"}`, `{}`},
 		"Notify":          {"NotifyRequestFunction", `{"request_id":"req_1"}`, `{}`},
@@ -20,7 +19,7 @@ func approvalRows() []row {
 	const (
 		reviewed = "Review Reviewed "
 		assigned = "AssignNumber Assigned Notify Done"
-		approved = reviewed + "TellDecision " + assigned
+		approved = reviewed + assigned
 		paused   = " Pause:15m0s "
 	)
 	pending, out := says(`{"status":"pending","seconds":604800}`), says(`{"status":"approved"}`)
@@ -31,14 +30,14 @@ func approvalRows() []row {
 		{name: "rejected", script: script{"Review": {pending, says(`{"status":"rejected","seconds":1}`)}}, path: reviewed + "WaitForDecision:1m0s " + reviewed + "Notify Done"},
 		{name: "approved after a reminder", script: script{"Review": {pending, pending}, "WaitForDecision": {{silent: true}}},
 			path: reviewed + "WaitForDecision:168h0m0s " + reviewed + "WaitForDecision:1m0s " + approved},
-		{name: "out of stock", script: script{"AssignNumber": {out, out}}, path: reviewed + "TellDecision AssignNumber Assigned WaitForStock:1m0s AssignNumber Assigned WaitForStock:1m0s " + assigned},
+		{name: "out of stock", script: script{"AssignNumber": {out, out}}, path: reviewed + "AssignNumber Assigned WaitForStock:1m0s AssignNumber Assigned WaitForStock:1m0s " + assigned},
 		{name: "out of stock for a day and more", script: script{"AssignNumber": {out, out}, "WaitForStock": {{silent: true}}},
-			path: reviewed + "TellDecision AssignNumber Assigned WaitForStock:24h0m0s AssignNumber Assigned WaitForStock:1m0s " + assigned},
+			path: reviewed + "AssignNumber Assigned WaitForStock:24h0m0s AssignNumber Assigned WaitForStock:1m0s " + assigned},
 
 		// What happens to them when something is down, state by state.
-		{name: "everything fails once", script: script{"Review": {fails(broken), pending}, "WaitForDecision": {fails(broken)}, "TellDecision": {fails(broken)},
+		{name: "everything fails once", script: script{"Review": {fails(broken), pending}, "WaitForDecision": {fails(broken)},
 			"AssignNumber": {fails(broken), out}, "WaitForStock": {fails(broken)}, "Notify": {fails(broken)}},
-			path: "Review +1s Review Reviewed WaitForDecision +1s WaitForDecision:1m0s Review Reviewed TellDecision +1s TellDecision " +
+			path: "Review +1s Review Reviewed WaitForDecision +1s WaitForDecision:1m0s Review Reviewed " +
 				"AssignNumber +1s AssignNumber Assigned WaitForStock +1s WaitForStock:1m0s AssignNumber Assigned Notify +1s Notify Done"},
 		{name: "Review fails", script: script{"Review": {{hangs: true}, fails(broken), fails(custom), fails(broken)}}, path: "Review:30s +1s Review +2s Review +4s Review" + paused + approved},
 		{name: "WaitForDecision fails", script: script{"Review": {pending}, "WaitForDecision": times(4, fails(broken))},
@@ -46,14 +45,12 @@ func approvalRows() []row {
 		{name: "WaitForDecision hangs", script: script{"Review": {pending}, "WaitForDecision": {{hangs: true}}}, path: reviewed + "WaitForDecision:168h0m0s " + approved},
 		{name: "the decision is told as an error", script: script{"Review": {pending}, "WaitForDecision": {denies(custom)}},
 			path: reviewed + "WaitForDecision:1m0s +1s WaitForDecision:1m0s " + approved},
-		{name: "TellDecision fails", script: script{"TellDecision": {{hangs: true}, fails(broken), fails(custom), fails(broken)}},
-			path: reviewed + "TellDecision:30s +1s TellDecision +2s TellDecision +4s TellDecision " + assigned},
 		{name: "AssignNumber fails", script: script{"AssignNumber": {{hangs: true}, fails(broken), fails(custom), fails(broken)}},
-			path: reviewed + "TellDecision AssignNumber:1m0s +1s AssignNumber +2s AssignNumber +4s AssignNumber" + paused + approved},
+			path: reviewed + "AssignNumber:1m0s +1s AssignNumber +2s AssignNumber +4s AssignNumber" + paused + approved},
 		{name: "WaitForStock fails", script: script{"AssignNumber": {out}, "WaitForStock": times(4, fails(broken))},
-			path: reviewed + "TellDecision AssignNumber Assigned WaitForStock +1s WaitForStock +2s WaitForStock +4s WaitForStock" + paused + approved},
+			path: reviewed + "AssignNumber Assigned WaitForStock +1s WaitForStock +2s WaitForStock +4s WaitForStock" + paused + approved},
 		{name: "Notify fails", script: script{"Notify": {{hangs: true}, fails(broken), fails(custom), fails(broken)}},
-			path: reviewed + "TellDecision AssignNumber Assigned Notify:30s +1s Notify +2s Notify +4s Notify" + paused + approved},
+			path: reviewed + "AssignNumber Assigned Notify:30s +1s Notify +2s Notify +4s Notify" + paused + approved},
 		{name: "down for an hour", script: script{"Review": times(16, fails(broken))},
 			path: "Review +1s Review +2s Review +4s Review" + paused + "Review +1s Review +2s Review +4s Review" + paused +
 				"Review +1s Review +2s Review +4s Review" + paused + "Review +1s Review +2s Review +4s Review" + paused + approved},

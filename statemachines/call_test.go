@@ -19,10 +19,8 @@ var calls = machine{
 		"AwaitEnd":      {"AwaitCallFunction", `{"call_id":"call_1","task_token":"TOKEN"}`, `{}`},
 		"Settle":        {"SettleCallFunction", `{"call_id":"call_1","reason":"expired"}`, `{"outcome":"ended"}`},
 		"GiveUp":        {"SettleCallFunction", `{"call_id":"call_1","reason":"failed"}`, `{"outcome":"ended"}`},
-		"TellEnd":       {"AnnounceCallFunction", `{"call_id":"call_1"}`, `{"answered":true}`},
 		"Summarise":     {"SummariseCallFunction", `{"call_id":"call_1"}`, `{"outcome":"ready"}`},
 		"SummaryFailed": {"SummariseCallFunction", `{"call_id":"call_1","failed":"Lambda.Unknown"}`, `{"outcome":"ready"}`},
-		"TellSummary":   {"AnnounceCallFunction", `{"call_id":"call_1"}`, `{"answered":true}`},
 	},
 }
 
@@ -33,39 +31,39 @@ func callRows(t *testing.T) []row {
 	type script = map[string][]answer
 	const (
 		dialed     = "Prepare Prepared Dial Dialed "
-		told       = "TellEnd Told Summarise Summarised TellSummary Done"
+		told       = "Summarise Summarised Done"
 		talkedAnd  = " AwaitEnd:1m0s " + told
-		unanswered = "TellEnd Told Done"
-		summed     = dialed + "AwaitEnd:1m0s TellEnd Told "
+		unanswered = told
+		summed     = dialed + "AwaitEnd:1m0s "
 		expired    = dialed + "AwaitEnd:10m0s "
 	)
-	ended, unclear, nobody := says(`{"outcome":"ended"}`), says(`{"outcome":"unclear"}`), []answer{says(`{"answered":false}`)}
+	ended, unclear, nothing := says(`{"outcome":"ended"}`), says(`{"outcome":"unclear"}`), []answer{says(`{"outcome":"none"}`)}
 	dead := []answer{fails(broken)} // a dial of which nobody knows what it did
 	rows := []row{
 		// What happens to calls.
 		{name: "answered", path: dialed + "AwaitEnd:1m0s " + told},
-		{name: "not answered", script: script{"Dial": {ended}, "TellEnd": nobody}, path: dialed + unanswered},
-		{name: "no agent", script: script{"Prepare": {says(`{"outcome":"ended","dial_seconds":0,"talk_seconds":0}`)}, "TellEnd": nobody}, path: "Prepare Prepared " + unanswered},
+		{name: "not answered", script: script{"Dial": {ended}, "Summarise": nothing}, path: dialed + unanswered},
+		{name: "no agent", script: script{"Prepare": {says(`{"outcome":"ended","dial_seconds":0,"talk_seconds":0}`)}, "Summarise": nothing}, path: "Prepare Prepared " + unanswered},
 		{name: "came in", script: script{"Prepare": {says(`{"outcome":"answered","dial_seconds":0,"talk_seconds":14400}`)}}, path: "Prepare Prepared AwaitEnd:1m0s " + told},
 		{name: "came in, and nobody says what became of it", script: script{"Prepare": {says(`{"outcome":"unclear","dial_seconds":0,"talk_seconds":14400}`)}},
 			path: "Prepare Prepared WaitToResolve:2s Resolve Dialed" + talkedAnd},
-		{name: "unclear", script: script{"Dial": {unclear}, "Resolve": {unclear, ended}, "TellEnd": nobody},
+		{name: "unclear", script: script{"Dial": {unclear}, "Resolve": {unclear, ended}, "Summarise": nothing},
 			path: dialed + "WaitToResolve:2s Resolve Dialed WaitToResolve:2s Resolve Dialed " + unanswered},
 		{name: "talked for as long as was agreed", script: script{"AwaitEnd": {{silent: true}}}, path: expired + "Settle " + told},
 		{name: "told of by and by", script: script{"Summarise": {says(`{"outcome":"waiting"}`), says(`{"outcome":"waiting"}`)}},
-			path: summed + "Summarise Summarised WaitForTurns:5s Summarise Summarised WaitForTurns:5s Summarise Summarised TellSummary Done"},
+			path: summed + "Summarise Summarised WaitForTurns:5s Summarise Summarised WaitForTurns:5s Summarise Summarised Done"},
 
 		// What happens to it when something is down, state by state.
-		{name: "everything but the dial fails once", script: script{"Prepare": {fails(broken)}, "AwaitEnd": {fails(broken)}, "TellEnd": {fails(broken)}, "Summarise": {fails(broken)}, "TellSummary": {fails(broken)}},
-			path: "Prepare +1s Prepare Prepared Dial Dialed AwaitEnd +1s AwaitEnd:1m0s TellEnd +1s TellEnd Told Summarise +2s Summarise Summarised TellSummary +1s TellSummary Done"},
-		{name: "Prepare fails", script: script{"Prepare": {{hangs: true}, fails(broken), fails(custom)}, "Resolve": {ended}, "TellEnd": nobody},
+		{name: "everything but the dial fails once", script: script{"Prepare": {fails(broken)}, "AwaitEnd": {fails(broken)}, "Summarise": {fails(broken)}},
+			path: "Prepare +1s Prepare Prepared Dial Dialed AwaitEnd +1s AwaitEnd:1m0s Summarise +2s Summarise Summarised Done"},
+		{name: "Prepare fails", script: script{"Prepare": {{hangs: true}, fails(broken), fails(custom)}, "Resolve": {ended}, "Summarise": nothing},
 			path: "Prepare:1m0s +1s Prepare +2s Prepare Unprepared Resolve Dialed " + unanswered},
 		{name: "Prepare fails, and the call that came in goes on", script: script{"Prepare": times(3, fails(broken)), "AwaitEnd": {{silent: true}}},
 			path: d.again("Prepare", 1) + " Unprepared Resolve Dialed AwaitEnd:4h0m0s Settle " + told},
 		{name: "Prepare is throttled, then fails once", script: script{"Prepare": {fails(throttled), fails(throttled), fails(custom)}},
 			path: "Prepare +1s Prepare +2s Prepare +1s Prepare Prepared Dial Dialed" + talkedAnd},
 		{name: "Prepare is throttled to the last but one attempt", script: script{"Prepare": times(18, fails(throttled))}, path: d.again("Prepare", 0) + " Prepared Dial Dialed" + talkedAnd},
-		{name: "Prepare is throttled too long", script: script{"Prepare": times(19, fails(throttled)), "TellEnd": nobody},
+		{name: "Prepare is throttled too long", script: script{"Prepare": times(19, fails(throttled)), "Summarise": nothing},
 			path: d.again("Prepare", 0) + " Crowded NoPlace Dialed " + unanswered},
 		{name: "Prepare is throttled too long, and the call that came in goes on",
 			script: script{"Prepare": times(19, fails(throttled)), "NoPlace": {says(`{"outcome":"answered"}`)}, "AwaitEnd": {{silent: true}}},
@@ -74,11 +72,11 @@ func callRows(t *testing.T) []row {
 		{name: "Dial is throttled", script: script{"Dial": times(6, fails(throttled))},
 			path: "Prepare Prepared Dial +1s Dial +2s Dial +4s Dial +8s Dial +10s Dial +10s Dial Dialed" + talkedAnd},
 		{name: "Dial is throttled to the last but one attempt", script: script{"Dial": times(18, fails(throttled))}, path: "Prepare Prepared " + d.again("Dial", 0) + " Dialed" + talkedAnd},
-		{name: "Dial is throttled too long", script: script{"Dial": times(19, fails(throttled)), "TellEnd": nobody},
+		{name: "Dial is throttled too long", script: script{"Dial": times(19, fails(throttled)), "Summarise": nothing},
 			path: "Prepare Prepared " + d.again("Dial", 0) + " NoPlace Dialed " + unanswered},
-		{name: "NoPlace fails twice", script: script{"Dial": times(19, fails(throttled)), "NoPlace": {{hangs: true}, fails(broken)}, "TellEnd": nobody},
+		{name: "NoPlace fails twice", script: script{"Dial": times(19, fails(throttled)), "NoPlace": {{hangs: true}, fails(broken)}, "Summarise": nothing},
 			path: "Prepare Prepared " + d.again("Dial", 0) + " NoPlace:30s +2s NoPlace +4s NoPlace Dialed " + unanswered},
-		{name: "NoPlace fails", script: script{"Dial": times(19, fails(throttled)), "NoPlace": times(7, fails(broken)), "TellEnd": nobody},
+		{name: "NoPlace fails", script: script{"Dial": times(19, fails(throttled)), "NoPlace": times(7, fails(broken)), "Summarise": nothing},
 			path: "Prepare Prepared " + d.again("Dial", 0) + " " + d.again("NoPlace", 0) + " GiveUp " + unanswered},
 		{name: "Dial is throttled, and then dials and dies", script: script{"Dial": {fails(throttled), fails(broken)}}, path: "Prepare Prepared Dial +1s Dial Resolve Dialed" + talkedAnd},
 		{name: "Dial is throttled, and then hangs", script: script{"Dial": {fails(throttled), {hangs: true}}}, path: "Prepare Prepared Dial +1s Dial:1m30s Resolve Dialed" + talkedAnd},
@@ -100,17 +98,13 @@ func callRows(t *testing.T) []row {
 		{name: "Settle fails", script: script{"AwaitEnd": {{silent: true}}, "Settle": times(13, fails(broken))}, failed: true,
 			path: expired + "Settle +1s Settle +2s Settle +4s Settle +8s Settle +16s Settle +32s Settle +1m4s Settle +2m8s Settle +4m16s Settle +5m0s Settle +5m0s Settle +5m0s Settle"},
 
-		{name: "TellEnd fails", script: script{"TellEnd": {{hangs: true}, fails(broken), fails(broken), fails(broken)}},
-			path: dialed + "AwaitEnd:1m0s TellEnd:30s +1s TellEnd +2s TellEnd +4s TellEnd Summarise Summarised TellSummary Done"},
-		{name: "Summarise fails", script: script{"Summarise": times(4, fails(broken))}, path: summed + "Summarise +2s Summarise +8s Summarise +32s Summarise SummaryFailed TellSummary Done"},
+		{name: "Summarise fails", script: script{"Summarise": times(4, fails(broken))}, path: summed + "Summarise +2s Summarise +8s Summarise +32s Summarise SummaryFailed Done"},
 		{name: "Summarise hangs", script: script{"Summarise": times(4, answer{hangs: true})}, asked: map[string]string{"SummaryFailed": `{"call_id":"call_1","failed":"States.Timeout"}`},
-			path: summed + "Summarise:1m0s +2s Summarise:1m0s +8s Summarise:1m0s +32s Summarise:1m0s SummaryFailed TellSummary Done"},
+			path: summed + "Summarise:1m0s +2s Summarise:1m0s +8s Summarise:1m0s +32s Summarise:1m0s SummaryFailed Done"},
 		{name: "SummaryFailed fails twice", script: script{"Summarise": times(4, fails(broken)), "SummaryFailed": {{hangs: true}, fails(broken)}},
-			path: summed + d.again("Summarise", 0) + " SummaryFailed:1m0s +5s SummaryFailed +15s SummaryFailed TellSummary Done"},
+			path: summed + d.again("Summarise", 0) + " SummaryFailed:1m0s +5s SummaryFailed +15s SummaryFailed Done"},
 		{name: "SummaryFailed fails", script: script{"Summarise": times(4, fails(broken)), "SummaryFailed": times(6, fails(broken))},
-			path: summed + d.again("Summarise", 0) + " SummaryFailed +5s SummaryFailed +15s SummaryFailed +45s SummaryFailed +2m15s SummaryFailed +5m0s SummaryFailed TellSummary Done"},
-		{name: "TellSummary hangs once", script: script{"TellSummary": {{hangs: true}}}, path: summed + "Summarise Summarised TellSummary:30s +1s TellSummary Done"},
-		{name: "TellSummary fails", script: script{"TellSummary": times(13, fails(broken))}, path: summed + "Summarise Summarised " + d.again("TellSummary", 0), failed: true},
+			path: summed + d.again("Summarise", 0) + " SummaryFailed +5s SummaryFailed +15s SummaryFailed +45s SummaryFailed +2m15s SummaryFailed +5m0s SummaryFailed Done"},
 	}
 	// Whatever the error, the phone may be ringing by now: the room is read.
 	for _, err := range append([]string{custom, "States.TaskFailed", "States.Permissions", "TooManyRequestsException"}, transient...) {

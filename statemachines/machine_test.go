@@ -410,19 +410,22 @@ func touched(t *testing.T, d definition, events []types.HistoryEvent) map[string
 }
 
 // TestMissingRows proves that rows which leave something out are found out: of
-// the webhook workflow one ordinary delivery exercises two states.
+// the approval workflow one ordinary request exercises five states.
 func TestMissingRows(t *testing.T) { //nolint:tparallel // what the rows have seen is read when all are done
 	t.Parallel()
 	want := []string{
-		"Bury", "Bury.Retry[0] succeeds", "Bury.Retry[0] is exhausted", "Bury times out", "Bury fails the execution",
-		"Deliver.Retry[0] succeeds", "Deliver.Retry[0] is exhausted", "Deliver.Catch[0]", "Deliver times out",
+		"AssignNumber.Retry[0] succeeds", "AssignNumber.Retry[0] is exhausted", "AssignNumber.Catch[0]", "AssignNumber times out", "Assigned chooses WaitForStock",
+		"Notify.Retry[0] succeeds", "Notify.Retry[0] is exhausted", "Notify.Catch[0]", "Notify times out", "Pause",
+		"Review.Retry[0] succeeds", "Review.Retry[0] is exhausted", "Review.Catch[0]", "Review times out", "Reviewed chooses WaitForDecision", "Reviewed chooses Notify",
+		"WaitForDecision", "WaitForDecision.Retry[0] succeeds", "WaitForDecision.Retry[0] is exhausted", "WaitForDecision.Catch[0]", "WaitForDecision.Catch[1]", "WaitForDecision times out",
+		"WaitForStock", "WaitForStock.Retry[0] succeeds", "WaitForStock.Retry[0] is exhausted", "WaitForStock.Catch[0]", "WaitForStock.Catch[1]", "WaitForStock times out",
 	}
-	seen := webhooks.exercise(t, []row{{name: "delivered", path: "Deliver Done"}})
-	if diff := cmp.Diff(want, webhooks.missing(t, seen)); diff != "" {
+	seen := approvals.exercise(t, []row{{name: "approved", path: "Review Reviewed AssignNumber Assigned Notify Done"}})
+	if diff := cmp.Diff(want, approvals.missing(t, seen)); diff != "" {
 		t.Errorf("missing (-want +got):\n%s", diff)
 	}
 	call, _ := read(t, "call.asl.json")
-	for _, part := range []string{"Prepared chooses Dial", "Prepared chooses TellEnd", "Dial.Retry[0] is exhausted", "AwaitEnd.Catch[1]", "Unprepared"} {
+	for _, part := range []string{"Prepared chooses Dial", "Prepared chooses Summarise", "Dial.Retry[0] is exhausted", "AwaitEnd.Catch[1]", "Unprepared"} {
 		if !slices.Contains(call.parts(t), part) {
 			t.Errorf("%s is no part of the call workflow", part)
 		}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -148,7 +149,7 @@ func queueSource(properties map[string]any) (s Source, enabled bool, err error) 
 		sourceProperties
 
 		Queue         string
-		ScalingConfig struct{ MaximumConcurrency int }
+		ScalingConfig struct{ MaximumConcurrency json.Number } // text where a parameter says it
 	}
 	if err := strictly(properties, &p); err != nil {
 		return s, false, err
@@ -156,7 +157,12 @@ func queueSource(properties map[string]any) (s Source, enabled bool, err error) 
 	if p.Queue == "" {
 		return s, false, errors.New("the event names no Queue")
 	}
-	s = Source{Queue: p.Queue, BatchSize: p.BatchSize, MaximumConcurrency: p.ScalingConfig.MaximumConcurrency}
+	s = Source{Queue: p.Queue, BatchSize: p.BatchSize}
+	if most := p.ScalingConfig.MaximumConcurrency; most != "" {
+		if s.MaximumConcurrency, err = strconv.Atoi(most.String()); err != nil {
+			return s, false, fmt.Errorf("MaximumConcurrency: %w", err)
+		}
+	}
 	s.ReportBatchItemFailures, err = p.reports()
 	return s, p.Enabled == nil || *p.Enabled, err
 }

@@ -10,7 +10,6 @@ import (
 
 	"github.com/krosai/telephony/functions/addnumber"
 	"github.com/krosai/telephony/functions/addtranscript"
-	"github.com/krosai/telephony/functions/announcecall"
 	"github.com/krosai/telephony/functions/approverequest"
 	"github.com/krosai/telephony/functions/assignnumber"
 	"github.com/krosai/telephony/functions/awaitcall"
@@ -48,17 +47,21 @@ import (
 	"github.com/krosai/telephony/functions/removeconfiguration"
 	"github.com/krosai/telephony/functions/replaydelivery"
 	"github.com/krosai/telephony/functions/requestnumber"
+	"github.com/krosai/telephony/functions/resumecall"
 	"github.com/krosai/telephony/functions/reviewrequests"
 	"github.com/krosai/telephony/functions/revokekey"
 	"github.com/krosai/telephony/functions/rotatekey"
+	"github.com/krosai/telephony/functions/rotatewebhooksecret"
+	"github.com/krosai/telephony/functions/sendevents"
 	"github.com/krosai/telephony/functions/setcalls"
 	"github.com/krosai/telephony/functions/setpolicy"
 	"github.com/krosai/telephony/functions/settlecall"
 	"github.com/krosai/telephony/functions/summarisecall"
 	"github.com/krosai/telephony/functions/sweepcalls"
 	"github.com/krosai/telephony/functions/sweepnumbers"
+	"github.com/krosai/telephony/functions/testwebhook"
 	"github.com/krosai/telephony/functions/transfercall"
-	"github.com/krosai/telephony/shared/announce"
+	"github.com/krosai/telephony/functions/updatewebhook"
 	"github.com/krosai/telephony/shared/api"
 	"github.com/krosai/telephony/shared/flow"
 	"github.com/krosai/telephony/shared/guard/carrier"
@@ -76,7 +79,7 @@ type Deps struct {
 	DB            *store.DB
 	LiveKit       *livekit.Client
 	Flow          *flow.Client
-	Queue         *queue.Client      // of webhooks' deliveries
+	Queue         *queue.Client      // of deliveries
 	Agents        preparecall.Agents // what the calls' agents are told
 	Summary       *summary.Summarizer
 	Now           func() time.Time
@@ -90,7 +93,7 @@ type Deps struct {
 }
 
 func (d Deps) settler() *settle.Settler {
-	return &settle.Settler{Calls: d.DB, Rooms: d.LiveKit, Flow: d.Flow, Now: d.Now}
+	return &settle.Settler{Calls: d.DB, Rooms: d.LiveKit, Now: d.Now}
 }
 
 func (d Deps) adopter() *inbound.Adopter {
@@ -99,10 +102,6 @@ func (d Deps) adopter() *inbound.Adopter {
 
 func (d Deps) carriers() *carrier.Checker {
 	return &carrier.Checker{Config: d.Carrier, Resolver: d.Resolver, AllowLoopback: d.AllowLoopback}
-}
-
-func (d Deps) announcer() *announce.Announcer {
-	return &announce.Announcer{Webhooks: d.DB, Flow: d.Flow, Now: d.Now}
 }
 
 func (d Deps) unwirer() *unwire.Unwirer {
@@ -141,14 +140,17 @@ func HTTP(d Deps) map[string]api.Endpoint {
 		"rejectrequest":       &rejectrequest.Endpoint{Requests: d.DB, Flow: d.Flow, Now: d.Now, Log: d.Log},
 		"releasenumber":       &releasenumber.Endpoint{Numbers: d.DB, Unwire: d.unwirer(), Requests: d.DB, Flow: d.Flow, Log: d.Log},
 		"removeconfiguration": &removeconfiguration.Endpoint{Unwire: d.unwirer()},
-		"replaydelivery":      &replaydelivery.Endpoint{Deliveries: d.DB, Flow: d.Flow, Now: d.Now},
+		"replaydelivery":      &replaydelivery.Endpoint{Deliveries: d.DB, Queue: d.Queue, Now: d.Now},
 		"requestnumber":       &requestnumber.Endpoint{Requests: d.DB, Flow: d.Flow, Now: d.Now, Log: d.Log},
 		"reviewrequests":      &reviewrequests.Endpoint{Requests: d.DB},
 		"revokekey":           &revokekey.Endpoint{Keys: d.DB},
 		"rotatekey":           &rotatekey.Endpoint{Keys: d.DB, Now: d.Now, Random: rand.Reader},
+		"rotatewebhooksecret": &rotatewebhooksecret.Endpoint{Endpoints: d.DB, Now: d.Now, Random: rand.Reader},
 		"setcalls":            &setcalls.Endpoint{Switch: d.DB},
 		"setpolicy":           &setpolicy.Endpoint{Policies: d.DB},
+		"testwebhook":         &testwebhook.Endpoint{Endpoints: d.DB, Queue: d.Queue, Now: d.Now},
 		"transfercall":        &transfercall.Endpoint{Calls: d.DB, Phone: d.LiveKit, Settle: d.settler(), Now: d.Now, Log: d.Log},
+		"updatewebhook":       &updatewebhook.Endpoint{Endpoints: d.DB, Resolver: net.DefaultResolver, AllowLoopback: d.AllowLoopback},
 	}
 }
 
@@ -157,15 +159,16 @@ func HTTP(d Deps) map[string]api.Endpoint {
 func Tasks(d Deps) map[string]any {
 	s := d.settler()
 	return map[string]any{
-		"announcecall":   (&announcecall.Task{Stories: d.DB, Announce: d.announcer()}).Run,
 		"assignnumber":   (&assignnumber.Task{Requests: d.DB, Log: d.Log}).Run,
-		"awaitcall":      (&awaitcall.Task{Calls: d.DB, Settle: s, Announce: d.announcer(), Now: d.Now, Log: d.Log}).Run,
+		"awaitcall":      (&awaitcall.Task{Calls: d.DB, Settle: s, Flow: d.Flow, Now: d.Now, Log: d.Log}).Run,
 		"awaitrequest":   (&awaitrequest.Task{Requests: d.DB, Flow: d.Flow}).Run,
-		"deliverwebhook": (&deliverwebhook.Task{Webhooks: d.DB, Client: deliverwebhook.NewClient(nil, d.AllowLoopback), Now: d.Now, Log: d.Log}).Run,
+		"deliverwebhook": (&deliverwebhook.Task{Webhooks: d.DB, Queue: d.Queue, Client: deliverwebhook.NewClient(nil, d.AllowLoopback), Now: d.Now, Log: d.Log}).Run,
 		"dialcall":       (&dialcall.Task{Calls: d.DB, Phone: d.LiveKit, Carriers: d.carriers(), Settle: s, Now: d.Now, Log: d.Log}).Run,
 		"expirerequest":  (&expirerequest.Task{Requests: d.DB, Now: d.Now, Log: d.Log}).Run,
-		"notifyrequest":  (&notifyrequest.Task{Requests: d.DB, Announce: d.announcer(), Now: d.Now, Log: d.Log}).Run,
+		"notifyrequest":  (&notifyrequest.Task{Requests: d.DB, Now: d.Now, Log: d.Log}).Run,
 		"preparecall":    (&preparecall.Task{Calls: d.DB, Rooms: d.LiveKit, Settle: s, Agents: d.Agents, Now: d.Now}).Run,
+		"resumecall":     (&resumecall.Task{Calls: d.DB, Flow: d.Flow, Log: d.Log}).Run,
+		"sendevents":     (&sendevents.Task{Endpoints: d.DB, Queue: d.Queue, Log: d.Log}).Run,
 		"settlecall":     (&settlecall.Task{Settle: s, Now: d.Now}).Run,
 		"summarisecall":  (&summarisecall.Task{Stories: d.DB, Summarizer: d.Summary, Now: d.Now, Log: d.Log}).Run,
 		"sweepcalls":     (&sweepcalls.Task{Calls: d.DB, Rooms: d.LiveKit, Flow: d.Flow, Inbound: d.adopter(), Settle: s, Now: d.Now, Log: d.Log}).Run,

@@ -69,6 +69,7 @@ func newWorld(t *testing.T) *world {
 		LiveKit: livekit.Open(livekit.Config{URL: w.livekit.URL, APIKey: livekittest.APIKey, APISecret: secret.New(livekittest.APISecret)}),
 		Flow:    flow.Open(aws.Config{Region: "us-east-1", HTTPClient: workflows(roles, flows), Credentials: anyone}, flow.Config{CallMachine: arn})}
 	w.livekit.Dial = w.answer
+	openSources(t, db, roles, w.invoke, "resumecall")
 	return w
 }
 
@@ -244,7 +245,7 @@ func TestOrdinaryCallAsksLittleOfLiveKit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &settle.Settler{Calls: w.db, Rooms: w.deps.LiveKit, Flow: w.deps.Flow, Now: time.Now}
+	s := &settle.Settler{Calls: w.db, Rooms: w.deps.LiveKit, Now: time.Now}
 	if _, err := s.Gone(t.Context(), c, call.Leave{Reason: "CLIENT_INITIATED", Status: "hangup"}, time.Now()); err != nil { // as the webhook does
 		t.Fatal(err)
 	}

@@ -34,7 +34,7 @@ const (
 )
 
 var prices = struct {
-	api, invocation, compute, transition, write, read, storage, backup, logs, oldLogs, metric, alarm, dashboard, trace, secret, secretRead, key price
+	api, invocation, compute, transition, write, read, storage, backup, logs, oldLogs, metric, alarm, dashboard, trace, secret, secretRead, key, queue price
 }{
 	api:        price{1e-6, "request to the API", "$1.00 per million", "1 million, in an account's first 12 months", "api-gateway/pricing", elsewhere},
 	invocation: price{0.20e-6, "invocation", "$0.20 per million", "1 million", "lambda/pricing", elsewhere},
@@ -53,6 +53,7 @@ var prices = struct {
 	secret:     price{0.40, "secret", "$0.40", "none", "secrets-manager/pricing", elsewhere},
 	secretRead: price{0.05e-4, "read of a secret", "$0.05 per 10,000", "none", "secrets-manager/pricing", elsewhere},
 	key:        price{0.03e-4, "request to KMS", "$0.03 per 10,000", "20,000", "kms/pricing", elsewhere},
+	queue:      price{0.40e-6, "request to SQS", "$0.40 per million", "1 million", "sqs/pricing", elsewhere},
 }
 
 // What cannot be counted here is assumed, and the page says so.
@@ -63,6 +64,7 @@ const (
 	coldStart   = 300        // milliseconds, when Lambda has to start an instance
 	restarts    = 12         // how often a day an instance that is always needed is started anew
 	hours       = 730        // in a month
+	pollers     = 5          // of Lambda that wait for messages in an idle queue, 20 s at a time
 )
 
 // milliseconds is how long an invocation of a function is assumed to take.
@@ -116,6 +118,7 @@ func bill(tpl *template.Template, c *counts, n float64) []line {
 		{"state transitions", float64(c.transitions), prices.transition},
 		{"DynamoDB writes", sum(c.writes), prices.write},
 		{"DynamoDB reads", sum(c.reads), prices.read},
+		{"requests to SQS", float64(c.queued), prices.queue},
 		{"GB of logs taken in", float64(logged) / 1e9, prices.logs},
 		{"GB of logs, kept for a month", float64(logged) / 1e9, prices.oldLogs},
 		{"traces, at most", float64(traces), prices.trace},
@@ -158,6 +161,7 @@ func idle(t *testing.T, tpl *template.Template, sweeps map[string]*counts) []lin
 	}
 	alarms, dashboards, secrets := standing(t)
 	return append(bill(tpl, month, 1),
+		line{"requests to SQS, by Lambda while it waits", pollers * hours * 3600 / 20, prices.queue},
 		line{"metrics of the sweeps", float64(len(month.metrics)), prices.metric},
 		line{"metrics that alarms watch", float64(alarms), prices.alarm},
 		line{"dashboards", float64(dashboards), prices.dashboard},
@@ -256,11 +260,12 @@ func (p *page) counted(tpl *template.Template, one *counts) {
 	}
 	p.row("requests to the API", amount(float64(one.requests)), "")
 	p.row("Lambda invocations", amount(float64(invocations)), strings.Join(functions, ", "))
-	p.row("workflows", amount(float64(one.executions)), "the call's, and one for each of three webhooks")
+	p.row("workflows", amount(float64(one.executions)), "the call's")
 	p.row("state transitions", amount(float64(one.transitions)), "each state entered and each retry")
 	p.row("DynamoDB write units", amount(sum(one.writes)), unitsByName(one.writes))
 	p.row("DynamoDB read units", amount(sum(one.reads)), unitsByName(one.reads))
 	p.row("requests to DynamoDB", amount(float64(one.asked)), "")
+	p.row("requests to SQS", amount(float64(one.queued)), "by functions, and by Lambda to receive and delete")
 	p.row("requests to LiveKit", amount(float64(one.livekit)), "")
 	p.row("lines of log", amount(float64(one.lines)), fmt.Sprintf("%s bytes, of the functions; and %d events of workflows", amount(float64(one.bytes)), one.history))
 	p.row("bytes kept", amount(float64(one.kept)), "with indexes, in tables that forget nothing")

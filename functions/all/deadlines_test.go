@@ -166,8 +166,8 @@ func (s *stage) lambda(workflows *http.Client) lambda.Handler {
 	flows := flow.Open(aws.Config{Region: "us-east-1", HTTPClient: workflows, RetryMaxAttempts: 3,
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 			return aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}, nil
-		})}, flow.Config{CallMachine: "c", ApprovalMachine: "a", WebhookMachine: "w"})
-	d := all.Deps{Resolver: carriertest.Zone{}, DB: s.DB, Flow: flows, Now: s.Now, Log: slog.New(slog.DiscardHandler), Version: "1.0.0",
+		})}, flow.Config{CallMachine: "c", ApprovalMachine: "a"})
+	d := all.Deps{Resolver: carriertest.Zone{}, DB: s.DB, Flow: flows, Queue: s.Queue, Now: s.Now, Log: slog.New(slog.DiscardHandler), Version: "1.0.0",
 		Summary: summary.Open(aws.Config{}, summary.Config{}),
 		LiveKit: livekit.Open(livekit.Config{URL: "http://127.0.0.1:1", APIKey: livekittest.APIKey, APISecret: secret.New(livekittest.APISecret)})}
 	d.Agents.TokenKey = secret.New("a call token key for the sample events")

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -150,8 +151,9 @@ func TestLiveKitSigned(t *testing.T) {
 func TestTaskEventsAreOfAWorkflow(t *testing.T) {
 	t.Parallel()
 	inputs := taskInputs(t)
+	fed := []string{"deliverwebhook", "resumecall", "sendevents"} // by queues and streams
 	for function := range all.Tasks(all.Deps{}) {
-		if strings.HasPrefix(function, "sweep") {
+		if strings.HasPrefix(function, "sweep") || slices.Contains(fed, function) {
 			continue
 		}
 		var event map[string]any

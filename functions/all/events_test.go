@@ -26,10 +26,12 @@ import (
 	"github.com/krosai/telephony/functions/all"
 	"github.com/krosai/telephony/functions/createwebhook"
 	"github.com/krosai/telephony/functions/preparecall"
+	"github.com/krosai/telephony/functions/rotatewebhooksecret"
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
 	"github.com/krosai/telephony/shared/api/apitest"
 	"github.com/krosai/telephony/shared/call"
+	"github.com/krosai/telephony/shared/event"
 	"github.com/krosai/telephony/shared/guard/carrier/carriertest"
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/livekit/livekittest"
@@ -58,7 +60,6 @@ var sampleTime = time.Date(2026, 11, 22, 9, 31, 0, 0, time.UTC)
 var prepare = map[string]func(*stage){
 	"addnumber":           nil,
 	"addtranscript":       (*stage).talk,
-	"announcecall":        func(s *stage) { s.hangUp(); s.subscribe("https://hooks.acme.co/") },
 	"approverequest":      func(s *stage) { s.stock(); s.request() },
 	"assignnumber":        func(s *stage) { s.stock(); s.request(); s.decide(true) },
 	"awaitcall":           (*stage).talk,
@@ -70,7 +71,7 @@ var prepare = map[string]func(*stage){
 	"createkey":           nil,
 	"createwebhook":       nil,
 	"deletewebhook":       func(s *stage) { s.subscribe("https://hooks.acme.co/") },
-	"deliverwebhook":      func(s *stage) { s.subscribe(s.receiver()); s.deliver(webhook.Pending) },
+	"deliverwebhook":      func(s *stage) { s.subscribe(s.receiver()) },
 	"dialcall":            func(s *stage) { s.own(true); s.call(call.Initiated, time.Second); s.livekit.Dial = s.pickUp },
 	"expirerequest":       (*stage).request,
 	"getconfiguration":    func(s *stage) { s.own(true) },
@@ -96,16 +97,21 @@ var prepare = map[string]func(*stage){
 	"removeconfiguration": func(s *stage) { s.own(true) },
 	"replaydelivery":      func(s *stage) { s.subscribe("https://hooks.acme.co/"); s.deliver(webhook.Dead) },
 	"requestnumber":       nil,
+	"resumecall":          func(s *stage) { s.hangUp(); s.await() },
 	"reviewrequests":      (*stage).request,
 	"revokekey":           nil,
 	"rotatekey":           nil,
+	"rotatewebhooksecret": func(s *stage) { s.subscribe("https://hooks.acme.co/") },
+	"sendevents":          func(s *stage) { s.subscribe("https://hooks.acme.co/") },
 	"setcalls":            nil,
 	"setpolicy":           nil,
 	"settlecall":          func(s *stage) { s.talkSince(11 * time.Minute) },
 	"summarisecall":       (*stage).hangUp,
 	"sweepcalls":          (*stage).talk,
 	"sweepnumbers":        (*stage).request,
+	"testwebhook":         func(s *stage) { s.subscribe("https://hooks.acme.co/") },
 	"transfercall":        (*stage).talk,
+	"updatewebhook":       func(s *stage) { s.subscribe("https://hooks.acme.co/") },
 }
 
 // stage is one function as Lambda runs it, in the world of the samples.
@@ -115,6 +121,7 @@ type stage struct {
 	route    bool
 	livekit  *livekittest.Server
 	task     lambda.Handler
+	deps     all.Deps
 }
 
 func newStage(t *testing.T, function string) *stage {
@@ -133,10 +140,11 @@ func openStage(t *testing.T, function string, without ...string) *stage {
 	s := &stage{Bench: apitest.Open(t, func() time.Time { return sampleTime }), function: function, livekit: livekittest.New(t)}
 	s.Obey(roles(t, deprive(s.Template.Functions(), function, without)))
 	s.Function = function
-	d := all.Deps{Resolver: carriertest.Zone{}, DB: s.DB, Flow: s.Flow, Now: s.Now, Log: slog.New(slog.DiscardHandler), Version: "1.0.0", AllowLoopback: true,
+	d := all.Deps{Resolver: carriertest.Zone{}, DB: s.DB, Flow: s.Flow, Queue: s.Queue, Now: s.Now, Log: slog.New(slog.DiscardHandler), Version: "1.0.0", AllowLoopback: true,
 		Summary: summary.Open(aws.Config{}, summary.Config{}),
 		Agents:  preparecall.Agents{APIURL: "https://api.example.com", TokenKey: secret.New("a call token key for the sample events")},
 		LiveKit: livekit.Open(livekit.Config{URL: s.livekit.URL, APIKey: livekittest.APIKey, APISecret: secret.New(livekittest.APISecret)})}
+	s.deps = d
 	ep, route := all.HTTP(d)[function]
 	s.route = route
 	if route {
@@ -150,12 +158,15 @@ func openStage(t *testing.T, function string, without ...string) *stage {
 	return s
 }
 
-// foresee answers the endpoint that draws a secret and asks the Internet for an
-// address, each time the same.
+// foresee answers the endpoints that draw a secret, and the one that asks the
+// Internet for an address, each time the same.
 func foresee(t *testing.T, ep api.Endpoint) {
 	if e, ok := ep.(*createwebhook.Endpoint); ok {
 		e.Random = rand.NewChaCha8([32]byte{})
 		e.Resolver = webhooktest.Resolver(t, func(string) []netip.Addr { return []netip.Addr{netip.MustParseAddr("93.184.216.34")} })
+	}
+	if e, ok := ep.(*rotatewebhooksecret.Endpoint); ok {
+		e.Random = rand.NewChaCha8([32]byte{})
 	}
 }
 
@@ -278,19 +289,15 @@ func (s *stage) receiver() string { return webhooktest.NewReceiver(s).URL }
 
 func (s *stage) subscribe(url string) {
 	s.Must(s.AddEndpoint(s.Context(), webhook.Endpoint{ID: sampleEndpoint, UserID: sampleUser, URL: url, Secret: secret.New("whsec_c2VjcmV0"),
-		Events: []string{webhook.CallAnswered, webhook.CallEnded, webhook.CallSummaryReady}, CreatedAt: sampleTime.Add(-time.Hour)}))
+		Events: []string{event.CallAnswered, event.CallEnded, event.CallSummaryReady}, CreatedAt: sampleTime.Add(-time.Hour)}))
 }
 
-// deliver tells the endpoint of the end of a call, once in vain if it is dead.
+// deliver tells the endpoint of the end of a call, once and in vain.
 func (s *stage) deliver(end webhook.Status) {
 	at := sampleTime.Add(-time.Minute)
 	d := webhook.Delivery{ID: sampleDelivery, EndpointID: sampleEndpoint, Status: webhook.Pending, CreatedAt: at, NextAt: at,
-		Event: webhook.Event{ID: "evt_01KAMPJ5V0SAMPMEEVT0000000", UserID: sampleUser, Type: webhook.CallEnded, At: at, Body: []byte(`{"type":"call.ended"}`)}}
-	_, err := s.AddDelivery(s.Context(), d)
-	s.Must(err)
-	if end != webhook.Pending {
-		s.Must(s.RecordAttempt(s.Context(), d, webhook.Attempt{At: at.Add(time.Second), Status: end, Code: 410, Error: "status"}))
-	}
+		Event: webhook.Event{ID: "evt_01KAMPJ5V0SAMPMEEVT0000000", UserID: sampleUser, Type: event.CallEnded, At: at, Body: []byte(`{"type":"call.ended"}`)}}
+	s.Must(s.SaveDelivery(s.Context(), d.With(webhook.Attempt{At: at.Add(time.Second), Status: end, Code: 410, Error: "status", Answer: "Gone"}), 0))
 }
 
 // Ids that the functions make anew hold 80 random bits, and so do the keys that
@@ -300,7 +307,7 @@ var (
 	lastFour = regexp.MustCompile(`(\\"last_four\\":\\")\w{4}\\"`)
 	madeKey  = regexp.MustCompile(`kros_live_[0-9A-Z]{26}_\w+`)
 	madeNext = regexp.MustCompile(`(\\"next_after\\":\\")[\w-]+\\"`) // sealed with a nonce
-	madeID   = regexp.MustCompile(`\b(call|dlv|key|req|tr|whe)_[0-9A-HJKMNP-TV-Z]{26}`)
+	madeID   = regexp.MustCompile(`\b(call|dlv|evt|key|req|tr|whe)_[0-9A-HJKMNP-TV-Z]{26}`)
 )
 
 // fixed is an answer as it is each time.

@@ -57,7 +57,7 @@ func (w *world) leave() {
 		w.t.Fatal(err)
 	}
 	w.livekit.Leave(c.RoomName, caller)
-	s := &settle.Settler{Calls: w.db, Rooms: w.deps.LiveKit, Flow: w.deps.Flow, Now: time.Now}
+	s := &settle.Settler{Calls: w.db, Rooms: w.deps.LiveKit, Now: time.Now}
 	for range 3 { // as the webhook does, which LiveKit sends again after a 503
 		_, err = s.Gone(w.t.Context(), c, call.Leave{Reason: "CLIENT_INITIATED", Status: "hangup"}, time.Now())
 		if !fault.Is(err, fault.Upstream) {

@@ -21,6 +21,7 @@ import (
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api/apitest"
 	"github.com/krosai/telephony/shared/call"
+	"github.com/krosai/telephony/shared/event"
 	"github.com/krosai/telephony/shared/guard/carrier/carriertest"
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/livekit/livekittest"
@@ -73,6 +74,9 @@ var samples = map[string]sample{
 	"GET /webhook-endpoints":                                                {},
 	"POST /webhook-endpoints":                                               {body: `{"url":"http://127.0.0.1:8099/","events":["call.ended"]}`},
 	"DELETE /webhook-endpoints/{endpoint_id}":                               {},
+	"PATCH /webhook-endpoints/{endpoint_id}":                                {body: `{"paused":true}`},
+	"POST /webhook-endpoints/{endpoint_id}/rotate-secret":                   {},
+	"POST /webhook-endpoints/{endpoint_id}/test":                            {},
 	"GET /webhook-endpoints/{endpoint_id}/deliveries":                       {},
 	"POST /webhook-endpoints/{endpoint_id}/deliveries/{delivery_id}/replay": {},
 }
@@ -122,7 +126,7 @@ func newMatrix(t *testing.T, function string) *matrix {
 	m := &matrix{Bench: apitest.Open(t, nil), livekit: livekittest.New(t), endpoints: map[string]string{}}
 	m.Obey(roles(t, m.Template.Functions()))
 	m.Function = function
-	m.Serve(all.HTTP(all.Deps{Resolver: carriertest.Zone{}, DB: m.DB, Now: time.Now, Log: slog.New(slog.DiscardHandler), Flow: m.Flow, AllowLoopback: true,
+	m.Serve(all.HTTP(all.Deps{Resolver: carriertest.Zone{}, DB: m.DB, Now: time.Now, Log: slog.New(slog.DiscardHandler), Flow: m.Flow, Queue: m.Queue, AllowLoopback: true,
 		LiveKit: livekit.Open(livekit.Config{URL: m.livekit.URL, APIKey: livekittest.APIKey, APISecret: secret.New(livekittest.APISecret)})})[function])
 	for _, user := range []string{owner, other} {
 		m.Must(m.AllowCountries(t.Context(), user, "US"))
@@ -168,7 +172,7 @@ func (m *matrix) request(user string) string {
 func (m *matrix) endpoint(user string) string {
 	m.Helper()
 	id := "whe_" + ulid.Make().String()
-	m.Must(m.AddEndpoint(m.Context(), webhook.Endpoint{ID: id, UserID: user, URL: "https://hooks.acme.co/", Events: []string{webhook.CallEnded},
+	m.Must(m.AddEndpoint(m.Context(), webhook.Endpoint{ID: id, UserID: user, URL: "https://hooks.acme.co/", Events: []string{event.CallEnded},
 		Secret: secret.New("whsec_c2VjcmV0"), CreatedAt: time.Now()}))
 	m.endpoints[user] = id
 	return id
@@ -181,7 +185,7 @@ func (m *matrix) delivery(user string) string {
 		m.endpoint(user)
 	}
 	d := webhook.Delivery{ID: "dlv_" + ulid.Make().String(), EndpointID: m.endpoints[user], Status: webhook.Pending, CreatedAt: time.Now(),
-		Event: webhook.Event{ID: "evt_" + ulid.Make().String(), UserID: user, Type: webhook.CallEnded, At: time.Now()}}
+		Event: webhook.Event{ID: "evt_" + ulid.Make().String(), UserID: user, Type: event.CallEnded, At: time.Now()}}
 	_, err := m.AddDelivery(m.Context(), d)
 	m.Must(err)
 	return d.ID

@@ -14,6 +14,7 @@ import (
 
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/call"
+	"github.com/krosai/telephony/shared/event"
 	"github.com/krosai/telephony/shared/number"
 	"github.com/krosai/telephony/shared/request"
 )
@@ -89,6 +90,7 @@ func TestRarePaths(t *testing.T) {
 		then      func(*stage) // after which the same is sent once more
 		again     int          // its status
 		told      bool         // the workflow that waits
+		ends      bool         // the call, which is an event
 		started   int          // workflows
 		answer    string       // is part of the answer
 	}{
@@ -96,10 +98,10 @@ func TestRarePaths(t *testing.T) {
 		"a call again":                     {function: "createcall", key: repeated, status: 201, started: 2, then: func(*stage) {}, again: 201},
 		"a call again that would be refused today": {function: "createcall", key: repeated, status: 201, again: 201, started: 1,
 			then: func(s *stage) { s.Forget(s, "numbers", number.ID(sampleE164)) }},
-		"a call whose workflow cannot be started": {function: "createcall", key: repeated, status: 503, again: 201, started: 1,
+		"a call whose workflow cannot be started": {function: "createcall", ends: true, key: repeated, status: 503, again: 201, started: 1,
 			prepare: func(s *stage) { s.own(true); s.Workflows.Down(true) }, then: func(s *stage) { s.Workflows.Down(false) }},
-		"a delivery whose workflow cannot be started": {function: "replaydelivery", status: 503,
-			prepare: func(s *stage) { prepare["replaydelivery"](s); s.Workflows.Down(true) }},
+		"a replay that nobody can be asked for": {function: "replaydelivery", status: 503,
+			prepare: func(s *stage) { prepare["replaydelivery"](s); s.Messages.Down(true) }},
 		"a key too many":    {function: "createkey", prepare: (*stage).fillKeys, status: 409},
 		"a rotated key too": {function: "rotatekey", prepare: (*stage).fillKeys, status: 409},
 		"two caller ids": {function: "configurenumber", prepare: func(s *stage) { s.own(false); s.anotherNumber() }, status: 200,
@@ -118,32 +120,31 @@ func TestRarePaths(t *testing.T) {
 			s.Must(err)
 		}},
 		"a call that came in unnoticed": {function: "sweepcalls", prepare: (*stage).arrive, answer: `"adopted":1`, started: 1},
-		"a phone that left before its end was awaited": {function: "awaitcall", told: true,
+		"a phone that left before its end was awaited": {function: "awaitcall", ends: true,
 			body:    `{"call_id":"` + sampleCall + `","task_token":"` + waiting + `"}`,
 			prepare: func(s *stage) { s.talk(); s.livekit.Leave(sampleCall, call.CalleeIdentity) }},
-		"an answer that somebody wants to know of": {function: "awaitcall", started: 1, prepare: func(s *stage) {
-			s.talk()
-			s.subscribe("https://hooks.acme.co/")
-		}},
-		"a hang-up":               {function: "hangupcall", status: 200, told: true, prepare: func(s *stage) { s.talk(); s.await() }},
-		"a talk whose time is up": {function: "settlecall", told: true, prepare: func(s *stage) { s.talkSince(11 * time.Minute); s.await() }},
-		"a talk that nobody ends": {function: "sweepcalls", told: true, answer: `"ended":1`, prepare: func(s *stage) { s.talkSince(15 * time.Minute); s.await() }},
+		"a call that ended before its end was awaited": {function: "awaitcall", ends: true, told: true, prepare: (*stage).hangUp,
+			body: `{"call_id":"` + sampleCall + `","task_token":"` + waiting + `"}`},
+		"an end":                  {function: "resumecall", told: true},
+		"a hang-up":               {function: "hangupcall", ends: true, status: 200, prepare: func(s *stage) { s.talk(); s.await() }},
+		"a talk whose time is up": {function: "settlecall", ends: true, prepare: func(s *stage) { s.talkSince(11 * time.Minute); s.await() }},
+		"a talk that nobody ends": {function: "sweepcalls", ends: true, answer: `"ended":1`, prepare: func(s *stage) { s.talkSince(15 * time.Minute); s.await() }},
 		// Step Functions gives an attempt up that it hears nothing of, and goes on;
 		// the attempt may still be at work when the workflow waits for the end.
-		"a preparation that was given up": {function: "preparecall", told: true, prepare: func(s *stage) {
+		"a preparation that was given up": {function: "preparecall", ends: true, prepare: func(s *stage) {
 			s.own(true)
 			_, err := s.CreateInbound(s.Context(), call.Call{ID: sampleCall, UserID: sampleUser, Direction: call.Inbound, RoomName: "gone",
 				RingingTimeout: 30, MaxDuration: 600, Status: call.Initiated, CreatedAt: sampleTime.Add(-10 * time.Second)}, 0)
 			s.Must(err)
 			s.await()
 		}},
-		"a dial that was given up": {function: "dialcall", told: true, prepare: func(s *stage) {
+		"a dial that was given up": {function: "dialcall", ends: true, prepare: func(s *stage) {
 			s.call(call.Initiated, time.Second)
 			s.await()
 			_, _, err := s.RequestHangup(s.Context(), sampleUser, sampleCall, sampleTime)
 			s.Must(err)
 		}},
-		"a phone that leaves while it is transferred": {function: "transfercall", status: 200, told: true, prepare: func(s *stage) {
+		"a phone that leaves while it is transferred": {function: "transfercall", ends: true, status: 200, prepare: func(s *stage) {
 			s.talk()
 			s.await()
 			s.livekit.Transfer = func(context.Context, *lk.TransferSIPParticipantRequest) error {
@@ -152,7 +153,7 @@ func TestRarePaths(t *testing.T) {
 				return nil
 			}
 		}},
-		"LiveKit tells of the end": {function: "livekitwebhook", status: 200, told: true, prepare: func(s *stage) { prepare["livekitwebhook"](s); s.await() }},
+		"LiveKit tells of the end": {function: "livekitwebhook", ends: true, status: 200, prepare: func(s *stage) { prepare["livekitwebhook"](s); s.await() }},
 		"LiveKit tells of a call that came in": {function: "livekitwebhook", status: 200, started: 1, prepare: (*stage).arrive,
 			body: fmt.Sprintf(`{"event":"participant_joined","id":"EV_1","createdAt":"%d","room":{"name":%q,"sid":"RM_1","creationTime":"%[1]d"},`+
 				`"participant":{"sid":"PA_1","identity":%[3]q,"kind":"SIP","attributes":{"sip.callStatus":"ringing","sip.phoneNumber":"+14155550100",`+
@@ -167,28 +168,33 @@ func TestRarePaths(t *testing.T) {
 			} else {
 				prepare[tc.function](s)
 			}
-			event := s.event()
+			sample := s.event()
 			switch {
 			case !s.route && tc.body != "":
-				event = []byte(tc.body)
+				sample = []byte(tc.body)
 			case s.route:
-				event = s.put(event, tc.key, tc.body)
+				sample = s.put(sample, tc.key, tc.body)
 			}
 			if tc.function == "livekitwebhook" {
-				event = s.signed(event)
+				sample = s.signed(sample)
 			}
-			answer := string(s.send(event))
+			answer := string(s.send(sample))
 			if s.route && statusOf(t, answer) != tc.status || !strings.Contains(answer, tc.answer) {
 				t.Errorf("answered %s, want status %d with %q", answer, tc.status, tc.answer)
 			}
 			if tc.then != nil {
 				tc.then(s)
-				if answer := string(s.send(event)); statusOf(t, answer) != tc.again {
+				if answer := string(s.send(sample)); statusOf(t, answer) != tc.again {
 					t.Errorf("answered %s, want status %d the second time", answer, tc.again)
 				}
 			}
 			if told := slices.Contains(s.Workflows.Sent(), waiting); told != tc.told {
 				t.Errorf("the workflow was told: %v", told)
+			}
+			events, err := s.EventsOf(t.Context(), sampleUser, "", 100)
+			s.Must(err)
+			if tc.ends != slices.ContainsFunc(events, func(e event.Event) bool { return e.Type == event.CallEnded }) && tc.function != "resumecall" {
+				t.Errorf("events: %+v", events)
 			}
 			if started := s.Workflows.Started(); len(started) != tc.started {
 				t.Errorf("workflows that were started: %v, want %d", started, tc.started)

@@ -25,7 +25,6 @@ import (
 	"github.com/krosai/telephony/functions/preparecall"
 	"github.com/krosai/telephony/functions/settlecall"
 	"github.com/krosai/telephony/functions/sweepcalls"
-	"github.com/krosai/telephony/shared/announce"
 	"github.com/krosai/telephony/shared/call"
 	"github.com/krosai/telephony/shared/flow"
 	"github.com/krosai/telephony/shared/guard/carrier"

@@ -3,6 +3,8 @@ package all_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -13,37 +15,40 @@ import (
 	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/krosai/telephony/emulator/stepfunctions"
 	"github.com/krosai/telephony/functions/all"
-	"github.com/krosai/telephony/shared/announce"
+	"github.com/krosai/telephony/functions/deliverwebhook"
+	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/call"
-	"github.com/krosai/telephony/shared/flow"
+	"github.com/krosai/telephony/shared/event"
+	"github.com/krosai/telephony/shared/queue"
 	"github.com/krosai/telephony/shared/request"
 	"github.com/krosai/telephony/shared/secret"
+	"github.com/krosai/telephony/shared/store"
 	"github.com/krosai/telephony/shared/store/storetest"
 	"github.com/krosai/telephony/shared/webhook"
 	"github.com/krosai/telephony/shared/webhook/webhooktest"
 )
 
-// post is the webhook workflow with its function and a database, in a bubble of
-// synctest, whose time passes at once. The receiver is outside of it.
+// post is the way of an event from the transaction that makes it true to a user's
+// server, with its functions, its queue and a database, in a bubble of synctest, whose
+// time passes at once. The receiver is outside of it.
 type post struct {
 	*testing.T
-	db        *storetest.Database
-	deps      all.Deps
-	announcer *announce.Announcer
-	receiver  *webhooktest.Receiver
-	history   *sfn.Client
-	machine   string
-	endpoint  webhook.Endpoint
+	db       *storetest.Database
+	deps     all.Deps
+	receiver *webhooktest.Receiver
+	endpoint webhook.Endpoint
+	client   *http.Client // of deliverwebhook
+	calls    int
 
 	mu    sync.Mutex
 	seen  strings.Builder // what functions were given, and their log
-	crash int             // how many of the next attempts die after their work
+	crash map[string]int  // how many of the next runs of a function die after their work
+
+	sources *sources
+	mortal  map[string]all.Deps // of the next run of a function, which dies
 }
 
 const hookSecret = "whsec_Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5"
@@ -71,23 +76,26 @@ func from(n, first, then int) func(int) int {
 func openPost(t *testing.T, r *webhooktest.Receiver) *post {
 	t.Helper()
 	db, roles := obedient(t)
-	p := &post{T: t, db: db, receiver: r}
-	flows, err := stepfunctions.Open(stepfunctions.Options{Log: slog.New(slog.DiscardHandler), Invoke: p.invoke})
-	p.must(err)
-	t.Cleanup(func() { p.must(flows.Close()) })
-	p.machine = load(t, flows, db.Template, "WebhookMachine")
-	flows.Start()
-	cfg := aws.Config{Region: "us-east-1", HTTPClient: workflows(roles, flows), Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-		return aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}, nil
-	})}
-	p.history = sfn.NewFromConfig(cfg)
-	p.deps = all.Deps{DB: p.db.DB, Now: time.Now, Log: slog.New(slog.NewJSONHandler(p, nil)), AllowLoopback: true,
-		Flow: flow.Open(cfg, flow.Config{WebhookMachine: p.machine})}
-	p.announcer = &announce.Announcer{Webhooks: p.db, Flow: p.deps.Flow, Now: time.Now}
-	p.endpoint = webhook.Endpoint{ID: "whe_01KAMPJ5V0SAMPMEWHE0000000", UserID: "ada", URL: r.URL, Events: []string{webhook.CallEnded},
-		Secret: secret.New(hookSecret), CreatedAt: time.Now()}
-	p.must(p.db.AddEndpoint(t.Context(), p.endpoint))
+	p := &post{T: t, db: db, receiver: r, crash: map[string]int{}, client: deliverwebhook.NewClient(nil, true)}
+	p.deps = all.Deps{DB: p.db.DB, Now: time.Now, Log: slog.New(slog.NewJSONHandler(p, nil)), AllowLoopback: true}
+	ready := make(chan struct{})
+	p.sources = openSources(t, db, roles, func(ctx context.Context, folder string, payload []byte) ([]byte, error) {
+		<-ready
+		return p.invoke(ctx, folder, payload)
+	}, "sendevents", "deliverwebhook")
+	p.deps.Queue = p.sources.Queue
+	p.endpoint = p.subscribe(1, "ada", r.URL, event.CallEnded)
+	close(ready)
 	return p
+}
+
+// subscribe gives a user an endpoint.
+func (p *post) subscribe(n int, user, url string, events ...string) webhook.Endpoint {
+	p.Helper()
+	e := webhook.Endpoint{ID: fmt.Sprintf("whe_01KAMPJ5V0SAMPMEWHE000000%d", n), UserID: user, URL: url, Events: events,
+		Secret: secret.New(hookSecret), CreatedAt: time.Now()}
+	p.must(p.db.AddEndpoint(p.Context(), e))
+	return e
 }
 
 func (p *post) must(err error) {
@@ -104,33 +112,67 @@ func (p *post) Write(line []byte) (int, error) {
 	return p.seen.Write(line)
 }
 
-func (p *post) invoke(ctx context.Context, _ string, payload []byte) ([]byte, error) {
+func (p *post) invoke(ctx context.Context, folder string, payload []byte) ([]byte, error) {
 	_, _ = p.Write(payload)
-	out, err := lambda.NewHandler(all.Tasks(p.deps)["deliverwebhook"]).Invoke(as(ctx, "deliverwebhook"), payload)
+	p.mu.Lock()
+	deps, dies := p.mortal[folder]
+	delete(p.mortal, folder)
+	p.mu.Unlock()
+	if !dies {
+		deps = p.deps
+	}
+	run := all.Tasks(deps)[folder]
+	if folder == "deliverwebhook" {
+		run = (&deliverwebhook.Task{Webhooks: deps.DB, Queue: deps.Queue, Client: p.client, Now: time.Now, Log: deps.Log}).Run
+	}
+	out, err := lambda.NewHandler(run).Invoke(as(ctx, folder), payload)
+	if dies {
+		return nil, errDied
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.crash > 0 {
-		p.crash--
+	if p.crash[folder] > 0 {
+		p.crash[folder]--
 		return nil, errDied
 	}
 	return out, err
 }
 
-// announce tells of the end of a call.
-func (p *post) announce() {
+// end ends a call of a user's, which is an event.
+func (p *post) end(user string) call.Call {
 	p.Helper()
+	p.calls++
 	now := time.Now().UTC().Truncate(time.Millisecond)
-	c := call.Call{ID: "call_01KAMPJ5V0SAMPMECA00000000", UserID: "ada", Status: call.Busy, Cause: call.CalleeBusy, CreatedAt: now, EndedAt: now}
-	p.must(p.announcer.Call(p.Context(), c, call.Summary{}))
+	c := call.Call{ID: fmt.Sprintf("call_01KAMPJ5V0SAMPMECA%08d", p.calls), UserID: user, Country: "US", PhoneNumber: fmt.Sprintf("+1415555%04d", p.calls),
+		Direction: call.Outbound, Status: call.Ringing, MaxDuration: 10, CreatedAt: now, Metadata: map[string]string{"order": "A-1"}}
+	policy := account.DefaultPolicy()
+	policy.AllowedCountries, policy.CallsPerHour, policy.MaxConcurrentCalls = []string{"US"}, 1000, 100
+	p.must(p.db.PutPolicy(p.Context(), user, policy))
+	_, may, err := p.db.CallPermit(p.Context(), user, "")
+	p.must(err)
+	c, _, _, err = p.db.CreateCall(p.Context(), c, may, store.Once{})
+	p.must(err)
+	c, err = p.db.EndCall(p.Context(), c, call.End{Status: call.Busy, Cause: call.CalleeBusy, At: now})
+	p.must(err)
+	return c
 }
 
-// delivery is the only one, after a pause that time passes over.
-func (p *post) delivery(after time.Duration) webhook.Delivery {
+// deliveries are those to an endpoint, the oldest first, after a pause that time
+// passes over.
+func (p *post) deliveries(e webhook.Endpoint, after time.Duration) []webhook.Delivery {
 	p.Helper()
 	time.Sleep(after)
 	synctest.Wait()
-	list, _, err := p.db.DeliveriesOf(p.Context(), "ada", p.endpoint.ID, "", 100, "")
+	list, _, err := p.db.DeliveriesOf(p.Context(), e.UserID, e.ID, "", 100, "")
 	p.must(err)
+	slices.Reverse(list)
+	return list
+}
+
+// delivery is the only one.
+func (p *post) delivery(after time.Duration) webhook.Delivery {
+	p.Helper()
+	list := p.deliveries(p.endpoint, after)
 	if len(list) != 1 {
 		p.Fatalf("%d deliveries", len(list))
 	}
@@ -138,56 +180,48 @@ func (p *post) delivery(after time.Duration) webhook.Delivery {
 }
 
 // TestADayOfTrouble: a receiver that never takes the event is asked twelve times,
-// at the times that the log of deliveries tells, and then never again.
+// at the times that the log of deliveries tells, and then never again. SQS counts in
+// whole seconds, so each may come one late.
 func TestADayOfTrouble(t *testing.T) {
 	t.Parallel()
 	inBubble(t, from(1, 0, 500), func(p *post) {
 		begin := time.Now()
-		p.announce()
+		p.end("ada")
 		var at []time.Duration
 		d := p.delivery(time.Second)
 		for d.Status == webhook.Pending && !d.NextAt.IsZero() {
-			at = append(at, d.LastAt.Sub(begin).Round(time.Second))
+			at = append(at, d.LastAt.Sub(begin))
 			n, next := d.Attempts, d.NextAt
-			d = p.delivery(time.Until(next) + time.Second)
-			if d.Attempts != n+1 || d.LastAt.Sub(next).Abs() > time.Second/2 {
+			d = p.delivery(time.Until(next) + 2*time.Second)
+			if late := d.LastAt.Sub(next); d.Attempts != n+1 || late < 0 || late > 2*time.Second {
 				p.Fatalf("the next attempt was to be at %s and was at %s: %+v", next, d.LastAt, d)
 			}
 		}
-		at = append(at, d.LastAt.Sub(begin).Round(time.Second))
-		want := []time.Duration{0, 10 * time.Second}
-		for n := 2; len(want) < 12; n++ {
-			pause, _ := webhook.Pause(n)
-			want = append(want, want[len(want)-1]+pause)
+		at = append(at, d.LastAt.Sub(begin))
+		want := time.Duration(0)
+		for n, got := range at {
+			if got < want || got > want+time.Duration(n+1)*2*time.Second {
+				p.Errorf("attempt %d after %s, want %s", n+1, got, want)
+			}
+			pause, _ := webhook.Pause(n + 1)
+			want += pause
 		}
-		if diff := cmp.Diff(want, at); diff != "" || at[11] != 24*time.Hour+130*time.Second {
-			p.Errorf("attempts at %v: %s", at, diff)
-		}
-		d = p.delivery(48 * time.Hour)
-		if n := len(p.receiver.Messages()); n != 12 || d.Status != webhook.Dead || d.Attempts != 12 || d.LastStatus != 500 {
-			p.Errorf("%d messages, %+v", n, d)
+		d = p.delivery(12 * time.Hour)
+		if n := len(p.receiver.Messages()); n != 12 || len(at) != 12 || d.Status != webhook.Dead || d.Attempts != 12 || d.LastStatus != 500 {
+			p.Errorf("%d messages at %v, %+v", n, at, d)
 		}
 		p.keepsSecrets()
 	})
 }
 
 // keepsSecrets looks for the signing secret and the endpoint's address wherever
-// the workflow leaves something.
+// functions leave something.
 func (p *post) keepsSecrets() {
 	p.Helper()
-	executions, err := p.history.ListExecutions(p.Context(), &sfn.ListExecutionsInput{StateMachineArn: &p.machine})
-	p.must(err)
 	p.mu.Lock()
 	all := p.seen.String()
 	p.mu.Unlock()
-	for _, x := range executions.Executions {
-		h, err := p.history.GetExecutionHistory(p.Context(), &sfn.GetExecutionHistoryInput{ExecutionArn: x.ExecutionArn, MaxResults: 1000, IncludeExecutionData: aws.Bool(true)})
-		p.must(err)
-		text, err := json.Marshal(h.Events)
-		p.must(err)
-		all += string(text)
-	}
-	if len(executions.Executions) == 0 || !strings.Contains(all, p.endpoint.ID) {
+	if !strings.Contains(all, p.endpoint.ID) {
 		p.Errorf("nothing to look at: %s", all)
 	}
 	for _, canary := range []string{"canary", "Y2FuYXJ5", "whsec", "127.0.0.1"} {
@@ -202,7 +236,7 @@ func TestDeliveries(t *testing.T) {
 	for name, tt := range map[string]struct {
 		answer   func(n int) int
 		during   func(p *post) // after the first attempt
-		crash    int
+		crash    map[string]int
 		status   webhook.Status
 		attempts int
 		messages int
@@ -212,20 +246,22 @@ func TestDeliveries(t *testing.T) {
 		"never wanted again":              {answer: from(1, 0, 410), status: webhook.Dead, attempts: 1, messages: 1},
 		"not wanted again later":          {answer: from(3, 500, 410), status: webhook.Dead, attempts: 3, messages: 3},
 		"the endpoint is deleted":         {answer: from(1, 0, 500), during: (*post).deleteEndpoint, status: webhook.Dead, attempts: 1, messages: 1},
-		"the function dies when it is":    {answer: from(1, 0, 200), crash: 1, status: webhook.Delivered, attempts: 1, messages: 1},
-		"it dies and the answer was none": {answer: from(2, 500, 200), crash: 1, status: webhook.Delivered, attempts: 2, messages: 2},
-		"announced over and over":         {answer: from(3, 500, 200), during: (*post).again, status: webhook.Delivered, attempts: 3, messages: 3},
+		"the function dies when it is":    {answer: from(1, 0, 200), crash: map[string]int{"deliverwebhook": 1}, status: webhook.Delivered, attempts: 1, messages: 1},
+		"it dies and the answer was none": {answer: from(2, 500, 200), crash: map[string]int{"deliverwebhook": 1}, status: webhook.Delivered, attempts: 2, messages: 2},
+		"sent over and over":              {answer: from(3, 500, 200), crash: map[string]int{"sendevents": 3}, status: webhook.Delivered, attempts: 3, messages: 3},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			inBubble(t, tt.answer, func(p *post) {
-				p.crash = tt.crash
-				p.announce()
+				if tt.crash != nil {
+					p.crash = tt.crash
+				}
+				p.end("ada")
 				p.delivery(time.Second)
 				if tt.during != nil {
 					tt.during(p)
 				}
-				d := p.delivery(48 * time.Hour)
+				d := p.delivery(time.Hour)
 				if d.Status != tt.status || d.Attempts != tt.attempts || !d.NextAt.IsZero() {
 					p.Errorf("%+v", d)
 				}
@@ -234,7 +270,7 @@ func TestDeliveries(t *testing.T) {
 					p.Errorf("%d messages", len(messages))
 				}
 				for _, m := range messages {
-					if m.Err != nil || m.ID != d.Event.ID || m.Body != messages[0].Body {
+					if m.Err != nil || m.ID != d.Event.ID || m.Body != messages[0].Body || m.Body != string(d.Event.Body) || !strings.Contains(m.Body, `"metadata":{"order":"A-1"}`) {
 						p.Errorf("%+v", m)
 					}
 				}
@@ -246,55 +282,92 @@ func TestDeliveries(t *testing.T) {
 
 func (p *post) deleteEndpoint() { p.must(p.db.DeleteEndpoint(p.Context(), "ada", p.endpoint.ID)) }
 
-// again announces the same end from many sides at once, while it is on its way.
-func (p *post) again() {
-	d := p.delivery(0)
-	c := call.Call{ID: "call_01KAMPJ5V0SAMPMECA00000000", UserID: "ada", Status: call.Busy, Cause: call.CalleeBusy, CreatedAt: d.Event.At, EndedAt: d.Event.At}
-	var wg sync.WaitGroup
-	for range 10 {
-		wg.Go(func() {
-			if err := p.announcer.Call(p.Context(), c, call.Summary{}); err != nil {
-				p.Error(err)
-			}
-		})
-	}
-	wg.Wait()
+// dying is a wire to AWS that goes down for good after its n-th write.
+type dying struct {
+	mu     sync.Mutex
+	writes int // left
 }
 
-// TestOwnerIsTold of the approval when it is given, or when the function that
-// tells of it works again, and of the number when it is there.
-func TestOwnerIsTold(t *testing.T) {
-	for name, tt := range map[string]struct {
-		deaths int // of the function that tells
-		soon   []string
-	}{
-		"at once": {0, []string{webhook.RequestDecided}},
-		"later":   {4, nil},
-	} {
-		t.Run(name, func(t *testing.T) {
-			inOffice(t, func(o *office) {
-				e := webhook.Endpoint{ID: "whe_01KAMPJ5V0SAMPMEWHE0000000", UserID: "ada", URL: "https://127.0.0.1/", Secret: secret.New(hookSecret), CreatedAt: time.Now(),
-					Events: []string{webhook.RequestDecided, webhook.RequestAssigned}}
-				if err := o.db.AddEndpoint(o.Context(), e); err != nil {
-					o.Fatal(err)
-				}
-				r := o.submit("ada")
-				o.crash["notifyrequest"] = crash{before: tt.deaths}
-				o.decide(r, request.Decision{Approve: true})
-				time.Sleep(time.Minute)
-				o.is(r, request.Approved)
-				o.told(e, tt.soon...)
-				o.offer(o.stock(1))
-				o.is(r, request.Assigned)
-				o.told(e, webhook.RequestDecided, webhook.RequestAssigned)
-			})
-		})
+// to is the wire to one service.
+func (d *dying) to(next http.RoundTripper) http.RoundTripper {
+	return roundTrip(func(r *http.Request) (*http.Response, error) {
+		_, operation, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
+		reads := strings.Contains(operation, "Get") || operation == "Query"
+		d.mu.Lock()
+		down := d.writes <= 0 && !reads
+		if !reads {
+			d.writes--
+		}
+		d.mu.Unlock()
+		if down {
+			return nil, context.Canceled // which no client sends again
+		}
+		return next.RoundTrip(r)
+	})
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// TestKilledAfterEachWrite: a function that dies after its n-th write, whichever it is,
+// leaves nothing undelivered, and a receiver that answered is not told again.
+func TestKilledAfterEachWrite(t *testing.T) {
+	t.Parallel()
+	for _, function := range []string{"sendevents", "deliverwebhook"} {
+		for n := range 5 {
+			for name, answer := range map[string]func(int) int{"taken": from(1, 0, 200), "taken at the third": from(3, 500, 200)} {
+				t.Run(fmt.Sprintf("%s/%d/%s", function, n, name), func(t *testing.T) {
+					t.Parallel()
+					inBubble(t, answer, func(p *post) {
+						p.killAfter(function, n)
+						p.end("ada")
+						d := p.deliveries(p.endpoint, 15*time.Minute)
+						messages := p.receiver.Messages()
+						if len(d) != 1 || d[0].Status != webhook.Delivered || len(messages) != d[0].Attempts && n > 0 {
+							p.Errorf("%d messages, %+v", len(messages), d)
+						}
+					})
+				})
+			}
+		}
 	}
+}
+
+// killAfter has the next run of a function die after its n-th write to DynamoDB or SQS.
+func (p *post) killAfter(function string, n int) {
+	p.Helper()
+	wire := &dying{writes: n}
+	mortal := p.deps
+	mortal.DB = p.db.Through(func(next http.RoundTripper) http.RoundTripper { return wire.to(next) })
+	mortal.Queue = p.sources.through(func(next http.RoundTripper) http.RoundTripper { return wire.to(next) })
+	p.mortal = map[string]all.Deps{function: mortal}
+}
+
+// TestOwnerIsTold of the approval when it is given, and of the number when it is
+// there.
+func TestOwnerIsTold(t *testing.T) {
+	inOffice(t, func(o *office) {
+		e := webhook.Endpoint{ID: "whe_01KAMPJ5V0SAMPMEWHE0000000", UserID: "ada", URL: "https://127.0.0.1/", Secret: secret.New(hookSecret), CreatedAt: time.Now(),
+			Events: []string{event.RequestDecided, event.RequestAssigned}}
+		if err := o.db.AddEndpoint(o.Context(), e); err != nil {
+			o.Fatal(err)
+		}
+		r := o.submit("ada")
+		o.decide(r, request.Decision{Approve: true})
+		time.Sleep(time.Minute)
+		o.is(r, request.Approved)
+		o.told(e, event.RequestDecided)
+		o.offer(o.stock(1))
+		o.is(r, request.Assigned)
+		o.told(e, event.RequestDecided, event.RequestAssigned)
+	})
 }
 
 // told compares what an endpoint of ada's gets with what it should.
 func (o *office) told(e webhook.Endpoint, want ...string) {
 	o.Helper()
+	o.settle()
 	list, _, err := o.db.DeliveriesOf(o.Context(), "ada", e.ID, "", 100, "")
 	if err != nil {
 		o.Fatal(err)
@@ -306,4 +379,137 @@ func (o *office) told(e webhook.Endpoint, want ...string) {
 	if diff := cmp.Diff(want, types); diff != "" {
 		o.Error(diff)
 	}
+}
+
+// hosts answers for some hosts in place of the network.
+type hosts struct {
+	next http.RoundTripper
+	some map[string]func(*http.Request) (int, error)
+}
+
+func (e hosts) RoundTrip(r *http.Request) (*http.Response, error) {
+	answer, ok := e.some[r.URL.Hostname()]
+	if !ok {
+		return e.next.RoundTrip(r)
+	}
+	status, err := answer(r)
+	if err != nil {
+		return nil, err
+	}
+	return &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader("")), Request: r}, nil
+}
+
+// silent never answers.
+func silent(r *http.Request) (int, error) {
+	<-r.Context().Done()
+	return 0, r.Context().Err()
+}
+
+// TestHangingEndpoint: a user's endpoint that hangs is soon tried by one message at a
+// time, other users' deliveries go on, and it is disabled in the end, which another
+// endpoint of its owner's is told. A new URL enables it.
+func TestHangingEndpoint(t *testing.T) {
+	t.Parallel()
+	inBubble(t, from(1, 0, 200), func(p *post) {
+		var mu sync.Mutex
+		tried, at := 0, []time.Duration{}
+		begin := time.Now()
+		p.client = &http.Client{Timeout: 10 * time.Second, Transport: hosts{p.client.Transport, map[string]func(*http.Request) (int, error){
+			"bad.acme.co": func(r *http.Request) (int, error) {
+				mu.Lock()
+				tried++
+				at = append(at, time.Since(begin).Round(time.Second))
+				mu.Unlock()
+				return silent(r)
+			}}}}
+		bad := p.subscribe(2, "bob", "https://bad.acme.co/", event.CallEnded)
+		watch := p.subscribe(3, "bob", p.receiver.URL, event.EndpointDisabled)
+		for range 60 {
+			p.end("bob")
+		}
+		for n := range 10 { // after the first minute, by which the endpoint is held
+			time.Sleep(time.Minute)
+			start := time.Now()
+			p.end("ada")
+			list := p.deliveries(p.endpoint, 15*time.Second)
+			if d := list[len(list)-1]; len(list) != n+1 || d.Status != webhook.Delivered || d.LastAt.Sub(start) > 11*time.Second {
+				p.Fatalf("%d deliveries of another user's, the last %+v after %s", len(list), d, d.LastAt.Sub(start))
+			}
+		}
+		mu.Lock()
+		n := tried
+		mu.Unlock()
+		if n > 60+10*2 {
+			p.Errorf("the endpoint was tried %d times: %v", n, at)
+		}
+		time.Sleep(2 * time.Hour)
+		e, err := p.db.Endpoint(p.Context(), "bob", bad.ID)
+		p.must(err)
+		if e.Status() != webhook.Disabled || e.Failures < 20 || e.DisabledReason != webhook.Failures {
+			p.Errorf("%+v", e)
+		}
+		dead := 0
+		for _, d := range p.deliveries(bad, 6*time.Hour) {
+			if d.Status == webhook.Dead && d.LastError == webhook.EndpointDisabled {
+				dead++
+			}
+		}
+		if dead != 60 {
+			p.Errorf("%d deliveries were given up", dead)
+		}
+		told := p.deliveries(watch, 0)
+		if len(told) != 1 || told[0].Status != webhook.Delivered || !strings.Contains(string(told[0].Event.Body), bad.ID) {
+			p.Errorf("told: %+v", told)
+		}
+		url := p.receiver.URL
+		_, err = p.db.UpdateEndpoint(p.Context(), "bob", bad.ID, store.EndpointChange{URL: &url})
+		p.must(err)
+		p.end("bob")
+		list := p.deliveries(bad, time.Second)
+		if d := list[len(list)-1]; d.Status != webhook.Delivered {
+			p.Errorf("after it was enabled: %+v", d)
+		}
+	})
+}
+
+// TestBriefTrouble: an endpoint that was held works again at its first answer, and
+// what waited is delivered.
+func TestBriefTrouble(t *testing.T) {
+	t.Parallel()
+	inBubble(t, from(9, 500, 200), func(p *post) {
+		for range 8 {
+			p.end("ada")
+		}
+		for _, d := range p.deliveries(p.endpoint, time.Hour) {
+			if d.Status != webhook.Delivered {
+				p.Errorf("%+v", d)
+			}
+		}
+		e, err := p.db.Endpoint(p.Context(), "ada", p.endpoint.ID)
+		p.must(err)
+		if e.Failures != 0 || !e.HeldUntil.IsZero() {
+			p.Errorf("%+v", e)
+		}
+	})
+}
+
+// TestRepeatedMessages: whatever comes twice is delivered once.
+func TestRepeatedMessages(t *testing.T) {
+	t.Parallel()
+	inBubble(t, from(2, 500, 200), func(p *post) {
+		p.end("ada")
+		d := p.delivery(time.Second)
+		events, err := p.db.EventsOf(p.Context(), "ada", "", 10)
+		p.must(err)
+		i := slices.IndexFunc(events, func(e event.Event) bool { return e.Type == event.CallEnded })
+		body, err := json.Marshal(webhook.Message{UserID: "ada", EndpointID: p.endpoint.ID, DeliveryID: d.ID, Event: store.EventKey(events[i])})
+		p.must(err)
+		for range 3 {
+			p.must(p.deps.Queue.Send(p.Context(), slices.Repeat([]queue.Message{{Body: body}}, 10)))
+			p.delivery(time.Minute)
+		}
+		if n := len(p.receiver.Messages()); n != 2 || p.delivery(0).Status != webhook.Delivered {
+			p.Errorf("%d messages", n)
+		}
+	})
 }

@@ -41,17 +41,6 @@ func (f *tokens) CallEnded(_ context.Context, token string) error {
 	return nil
 }
 
-// announcer takes note of how calls stood when they were announced.
-type announcer struct {
-	told []call.Status
-	err  error
-}
-
-func (a *announcer) Call(_ context.Context, c call.Call, _ call.Summary) error {
-	a.told = append(a.told, c.Status)
-	return a.err
-}
-
 // answered records a call that was answered a minute after t0.
 func answered(t *testing.T, db *storetest.Database) call.Call {
 	t.Helper()
@@ -78,17 +67,14 @@ func TestRun(t *testing.T) {
 		kept  string
 		told  tokens
 		want  string
-		down  error // of the webhooks
-		said  []call.Status
 	}{
-		{name: "on the line", room: room{Room: up}, kept: "token", want: "in_progress ", said: []call.Status{call.InProgress}},
-		{name: "on the line, the database's answer is lost", room: room{Room: up}, lost: 1, kept: "token", want: "in_progress ", said: []call.Status{call.InProgress}},
-		{name: "on the line, the webhooks are down", room: room{Room: up}, kept: "token", want: "in_progress ", down: fault.Unavailable("the webhook workflow", nil), said: []call.Status{call.InProgress}},
+		{name: "on the line", room: room{Room: up}, kept: "token", want: "in_progress "},
+		{name: "on the line, the database's answer is lost", room: room{Room: up}, lost: 1, kept: "token", want: "in_progress "},
 		{name: "ended already", room: room{Room: up}, ended: true, kept: "token", told: tokens{"token"}, want: "completed agent_hangup"},
-		{name: "the phone has left", room: room{Room: call.Room{Agent: true}}, kept: "token", told: tokens{"token"}, want: "completed callee_hangup", said: []call.Status{call.Completed}},
-		{name: "the phone hangs up and lingers", room: room{Room: call.Room{Callee: &call.Phone{Status: "hangup"}}}, kept: "token", told: tokens{"token"}, want: "completed callee_hangup", said: []call.Status{call.Completed}},
-		{name: "nobody is there, and who left is for others to say", kept: "token", want: "in_progress ", said: []call.Status{call.InProgress}},
-		{name: "LiveKit is silent: the call goes on", room: room{err: fault.Unavailable("LiveKit", nil)}, kept: "token", want: "in_progress ", said: []call.Status{call.InProgress}},
+		{name: "the phone has left", room: room{Room: call.Room{Agent: true}}, kept: "token", want: "completed callee_hangup"},
+		{name: "the phone hangs up and lingers", room: room{Room: call.Room{Callee: &call.Phone{Status: "hangup"}}}, kept: "token", want: "completed callee_hangup"},
+		{name: "nobody is there, and who left is for others to say", kept: "token", want: "in_progress "},
+		{name: "LiveKit is silent: the call goes on", room: room{err: fault.Unavailable("LiveKit", nil)}, kept: "token", want: "in_progress "},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -101,9 +87,8 @@ func TestRun(t *testing.T) {
 			}
 			now := func() time.Time { return t0.Add(2 * time.Minute) }
 			db.LoseReplies(tt.lost)
-			said := announcer{err: tt.down}
-			task := &awaitcall.Task{Calls: db, Announce: &said, Now: now, Log: slog.New(slog.DiscardHandler),
-				Settle: &settle.Settler{Calls: db, Rooms: &tt.room, Flow: &told, Now: now}}
+			task := &awaitcall.Task{Calls: db, Flow: &told, Now: now, Log: slog.New(slog.DiscardHandler),
+				Settle: &settle.Settler{Calls: db, Rooms: &tt.room, Now: now}}
 			if err := task.Run(t.Context(), awaitcall.Input{CallID: id, TaskToken: "token"}); err != nil {
 				t.Error(err)
 			}
@@ -120,9 +105,6 @@ func TestRun(t *testing.T) {
 			}
 			if d := cmp.Diff(tt.told, told); d != "" {
 				t.Errorf("tokens answered (-want +got):\n%s", d)
-			}
-			if d := cmp.Diff(tt.said, said.told); d != "" {
-				t.Errorf("announced (-want +got):\n%s", d)
 			}
 		})
 	}

@@ -22,6 +22,8 @@ import (
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
 	"github.com/krosai/telephony/shared/api/apitest"
+	"github.com/krosai/telephony/shared/event"
+	"github.com/krosai/telephony/shared/guard"
 	"github.com/krosai/telephony/shared/secret"
 	"github.com/krosai/telephony/shared/webhook"
 	"github.com/krosai/telephony/shared/webhook/webhooktest"
@@ -40,13 +42,13 @@ func (r random) Read(b []byte) (int, error) {
 }
 
 // public is a DNS in which every name leads to the same public addresses.
-func public(t *testing.T) createwebhook.Resolver {
+func public(t *testing.T) guard.Resolver {
 	return webhooktest.Resolver(t, func(string) []netip.Addr {
 		return []netip.Addr{netip.MustParseAddr("93.184.216.34"), netip.MustParseAddr("2606:2800:220:1::1")}
 	})
 }
 
-func open(t *testing.T, resolver createwebhook.Resolver, allowLoopback bool) *apitest.Bench {
+func open(t *testing.T, resolver guard.Resolver, allowLoopback bool) *apitest.Bench {
 	t.Helper()
 	b := apitest.Open(t, func() time.Time { return morning })
 	b.Serve(&createwebhook.Endpoint{Endpoints: b.DB, Resolver: resolver, Now: b.Now, Random: random('k'), AllowLoopback: allowLoopback})
@@ -62,7 +64,7 @@ func TestCreate(t *testing.T) {
 	a := b.Replay("createwebhook", "")
 	id, _ := a.Body["endpoint_id"].(string)
 	delete(a.Body, "endpoint_id")
-	want := map[string]any{"url": "https://hooks.acme.co/krosai", "events": []any{"call.answered", "call.ended", "call.summary_ready"},
+	want := map[string]any{"url": "https://hooks.acme.co/krosai", "events": []any{"call.answered", "call.ended", "call.summary_ready"}, "status": "active", "disabled_at": nil, "disabled_reason": nil, "failures_in_a_row": 0.0,
 		"created_at": "2026-11-22T09:30:00.123Z", "signing_secret": "whsec_a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s="}
 	if diff := cmp.Diff(want, a.Body); a.Status != 201 || diff != "" || api.ID("whe_", id, "") != nil {
 		t.Errorf("%d %s %s", a.Status, a.Text, diff)
@@ -209,7 +211,7 @@ func TestRefusals(t *testing.T) {
 		t.Errorf("the same event twice: %d %s", a.Status, a.Text)
 	}
 	for i := range webhook.MaxEndpoints {
-		b.Must(b.AddEndpoint(t.Context(), webhook.Endpoint{ID: fmt.Sprintf("whe_%d", i), UserID: "ada", Events: []string{webhook.CallEnded}, Secret: secret.New("s")}))
+		b.Must(b.AddEndpoint(t.Context(), webhook.Endpoint{ID: fmt.Sprintf("whe_%d", i), UserID: "ada", Events: []string{event.CallEnded}, Secret: secret.New("s")}))
 	}
 	if a := b.Ask(b.User("ada"), "POST", "/webhook-endpoints", wanted); a.Status != 409 || a.Code() != "CONFLICT" {
 		t.Errorf("one too many: %d %s", a.Status, a.Text)

@@ -7,6 +7,7 @@ import (
 	"github.com/krosai/telephony/functions/deletewebhook"
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api/apitest"
+	"github.com/krosai/telephony/shared/event"
 	"github.com/krosai/telephony/shared/secret"
 	"github.com/krosai/telephony/shared/webhook"
 )
@@ -17,7 +18,7 @@ func open(t *testing.T, owner string) *apitest.Bench {
 	t.Helper()
 	b := apitest.Open(t, nil)
 	b.Serve(&deletewebhook.Endpoint{Endpoints: b.DB})
-	b.Must(b.AddEndpoint(t.Context(), webhook.Endpoint{ID: sampleID, UserID: owner, URL: "https://hooks.acme.co/", Events: []string{webhook.CallEnded},
+	b.Must(b.AddEndpoint(t.Context(), webhook.Endpoint{ID: sampleID, UserID: owner, URL: "https://hooks.acme.co/", Events: []string{event.CallEnded},
 		Secret: secret.New("whsec_canary"), CreatedAt: time.Now()}))
 	return b
 }

@@ -1,147 +1,218 @@
-// Package deliverwebhook is the task of the webhook workflow that makes one
-// attempt to bring an event to an endpoint. The workflow repeats it, further and
-// further apart, as long as it fails.
+// Package deliverwebhook is the function that Lambda feeds from the queue of
+// deliveries. Each message is one delivery of an event to an endpoint, which is
+// attempted once; while attempts fail, a message with a delay asks for the next.
 package deliverwebhook
 
 import (
-	"bytes"
 	"context"
-	"fmt"
-	"io"
+	"encoding/json"
 	"log/slog"
 	"net/http"
-	"strconv"
+	"sync"
 	"time"
 
-	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
-
+	"github.com/krosai/telephony/shared/batch"
 	"github.com/krosai/telephony/shared/fault"
+	"github.com/krosai/telephony/shared/queue"
 	"github.com/krosai/telephony/shared/webhook"
 )
 
-// Webhooks keeps deliveries. Delivery fails with fault.NotFound for one that has
-// expired; its endpoint has no id when it was deleted. The others change nothing
-// of a delivery that has come to its end.
+// Webhooks keeps deliveries and what becomes of endpoints. DeliveryFor fails with
+// fault.NotFound for what has expired, and its endpoint has no id when it was
+// deleted. SaveDelivery fails with fault.Conflict when another was at the delivery
+// at the same time.
 type Webhooks interface {
-	Delivery(ctx context.Context, userID, endpointID, id string) (webhook.Delivery, webhook.Endpoint, error)
-	RecordAttempt(ctx context.Context, d webhook.Delivery, a webhook.Attempt) error
-	BuryDelivery(ctx context.Context, userID, endpointID, id string) error
+	DeliveryFor(ctx context.Context, m webhook.Message) (webhook.Delivery, webhook.Endpoint, error)
+	ClaimAttempt(ctx context.Context, d webhook.Delivery, until time.Time) (mine bool, err error)
+	SaveDelivery(ctx context.Context, d webhook.Delivery, was int) error
+	ClaimProbe(ctx context.Context, e webhook.Endpoint, until time.Time) (mine bool, err error)
+	RecordFailure(ctx context.Context, e webhook.Endpoint, at time.Time) (webhook.Endpoint, error)
+	ClearFailures(ctx context.Context, e webhook.Endpoint) error
+	DisableEndpoint(ctx context.Context, e webhook.Endpoint, at time.Time) error
+}
+
+// Queue takes messages, all of them or, with an error, some.
+type Queue interface {
+	Send(ctx context.Context, messages []queue.Message) error
 }
 
 // Task delivers events. Client is one that NewClient made.
 type Task struct {
 	Webhooks Webhooks
+	Queue    Queue
 	Client   *http.Client
 	Now      func() time.Time
 	Log      *slog.Logger
 }
 
-// Input names the delivery. Bury gives it up instead of trying.
+// Input is a batch of the queue.
 type Input struct {
-	UserID     string `json:"user_id"`
-	EndpointID string `json:"endpoint_id"`
-	DeliveryID string `json:"delivery_id"`
-	Bury       bool   `json:"bury,omitempty"`
+	Records []Record
 }
 
-// Output is where the delivery stands: delivered or dead.
-type Output struct {
-	Status webhook.Status `json:"status"`
+// Record is a message. Body is a webhook.Message.
+type Record struct {
+	ID   string `json:"messageId"`
+	Body string `json:"body"`
 }
 
-// Run fails when the attempt did. A delivery that has come to its end is not
-// attempted again. Neither errors nor the log hold the endpoint's address, which
-// may hold a credential, nor what it answered.
-func (t *Task) Run(ctx context.Context, in Input) (Output, error) {
-	if in.Bury {
-		t.Log.WarnContext(ctx, "webhook delivery given up", "endpoint_id", in.EndpointID, "delivery_id", in.DeliveryID)
-		return Output{webhook.Dead}, t.Webhooks.BuryDelivery(ctx, in.UserID, in.EndpointID, in.DeliveryID)
+// Run attempts the deliveries of a batch side by side. The messages that it names in
+// its answer come again when the queue's visibility time-out is over. Neither its
+// log nor its errors hold the endpoint's address, which may hold a credential, nor
+// what it answered.
+func (t *Task) Run(ctx context.Context, in Input) (batch.Answer, error) {
+	next := make([]*queue.Message, len(in.Records))
+	errs := make([]error, len(in.Records))
+	var all sync.WaitGroup
+	for i, r := range in.Records {
+		all.Go(func() { next[i], errs[i] = t.deliver(ctx, r) })
 	}
-	d, e, err := t.Webhooks.Delivery(ctx, in.UserID, in.EndpointID, in.DeliveryID)
+	all.Wait()
+
+	var later []queue.Message
+	for _, m := range next {
+		if m != nil {
+			later = append(later, *m)
+		}
+	}
+	sendErr := t.Queue.Send(ctx, later)
+
+	failed := batch.Failed()
+	for i, r := range in.Records {
+		if errs[i] == nil && next[i] != nil {
+			errs[i] = sendErr
+		}
+		if errs[i] != nil {
+			t.Log.WarnContext(ctx, "deliver a webhook", "message", r.Body, "error", errs[i])
+			failed.Failures = append(failed.Failures, batch.Item{ID: r.ID})
+		}
+	}
+	return failed, nil
+}
+
+// How long an attempt has the right to a delivery, and a probe that to an endpoint.
+// Both are longer than an attempt can take.
+const (
+	claimed = time.Minute
+	probing = 30 * time.Second
+)
+
+// deliver works on one message. It returns the message that goes on with the
+// delivery later; nil when there is none. A message that is none of ours is logged
+// and dropped.
+func (t *Task) deliver(ctx context.Context, r Record) (*queue.Message, error) {
+	var m webhook.Message
+	if err := json.Unmarshal([]byte(r.Body), &m); err != nil {
+		t.Log.ErrorContext(ctx, "not a delivery", "error", err)
+		return nil, nil
+	}
+	later := func(d time.Duration) *queue.Message { return &queue.Message{Body: []byte(r.Body), Delay: d} }
+	d, e, err := t.Webhooks.DeliveryFor(ctx, m)
 	switch {
 	case fault.Is(err, fault.NotFound):
-		return Output{webhook.Dead}, nil
+		t.Log.WarnContext(ctx, "delivery has expired", "endpoint_id", m.EndpointID, "delivery_id", m.DeliveryID)
+		return nil, nil
 	case err != nil:
-		return Output{}, err
+		return nil, err
 	case d.Status != webhook.Pending:
-		return Output{d.Status}, nil
-	case e.ID == "":
-		return Output{webhook.Dead}, t.Webhooks.BuryDelivery(ctx, in.UserID, in.EndpointID, in.DeliveryID)
+		return nil, nil
+	case !gets(e):
+		return nil, t.giveUp(ctx, d, unwanted(e))
 	}
-
-	a, err := t.attempt(ctx, d, e)
-	if err != nil {
-		return Output{}, err
+	if _, more := webhook.Pause(d.Attempts); !more { // the last attempt died
+		return nil, t.giveUp(ctx, d, d.LastError)
 	}
-	if err := t.Webhooks.RecordAttempt(ctx, d, a); err != nil {
-		return Output{}, err
+	if wait := t.wait(d, e); wait > 0 {
+		return later(wait), nil
 	}
-
-	if a.Status == webhook.Pending {
-		return Output{}, fmt.Errorf("attempt %d of %s at %s: %s %d", d.Attempts+1, d.ID, e.ID, a.Error, a.Code)
-	}
-	return Output{a.Status}, nil
-}
-
-// attempt sends the event and judges the answer. An error is none of the
-// endpoint's.
-func (t *Task) attempt(ctx context.Context, d webhook.Delivery, e webhook.Endpoint) (webhook.Attempt, error) {
-	a := webhook.Attempt{At: t.Now(), Status: webhook.Pending}
-	q, err := signed(ctx, d.Event, e, a.At)
-	if err != nil {
-		return a, err
-	}
-	a.Code, err = t.send(q)
+	mine, err := t.claim(ctx, d, e)
 	switch {
 	case err != nil:
-		a.Error = classOf(err)
-	case a.Code/100 == 2:
-		a.Status = webhook.Delivered
-	case a.Code == http.StatusGone:
-		a.Status, a.Error = webhook.Dead, "status"
-	default:
-		a.Error = "status"
+		return nil, err
+	case !mine:
+		return later(probing), nil
 	}
-	if pause, more := webhook.Pause(d.Attempts + 1); more && a.Status == webhook.Pending {
-		a.NextAt = t.Now().Add(pause)
+	a, err := t.attempt(ctx, d, e)
+	if err != nil {
+		return nil, err
 	}
-	return a, nil
+	if err := t.record(ctx, d, e, a); err != nil || a.Status != webhook.Pending {
+		return nil, err
+	}
+	return later(a.NextAt.Sub(t.Now())), nil
 }
 
-// signed is the request that brings an event to an endpoint, signed as Standard
-// Webhooks says: https://www.standardwebhooks.com
-func signed(ctx context.Context, v webhook.Event, e webhook.Endpoint, at time.Time) (*http.Request, error) {
-	signer, err := standardwebhooks.NewWebhook(e.Secret.Reveal())
-	if err != nil {
-		return nil, fmt.Errorf("the signing secret of %s is not one", e.ID)
+// gets reports whether anything may be sent to an endpoint.
+func gets(e webhook.Endpoint) bool { return e.ID != "" && e.Status() == webhook.Active }
+
+// unwanted says why nothing may.
+func unwanted(e webhook.Endpoint) string {
+	switch {
+	case e.ID == "":
+		return webhook.EndpointDeleted
+	case e.Status() == webhook.Disabled:
+		return webhook.EndpointDisabled
 	}
-	signature, err := signer.Sign(v.ID, at, v.Body)
-	if err != nil {
-		return nil, fmt.Errorf("sign %s: %w", v.ID, err)
-	}
-	q, err := http.NewRequestWithContext(ctx, http.MethodPost, e.URL, bytes.NewReader(v.Body))
-	if err != nil {
-		return nil, fmt.Errorf("the address of %s is not one", e.ID)
-	}
-	q.Header.Set("Content-Type", "application/json")
-	q.Header.Set("User-Agent", "KrosAI-Telephony")
-	q.Header.Set(standardwebhooks.HeaderWebhookID, v.ID)
-	q.Header.Set(standardwebhooks.HeaderWebhookTimestamp, strconv.FormatInt(at.Unix(), 10))
-	q.Header.Set(standardwebhooks.HeaderWebhookSignature, signature)
-	return q, nil
+	return webhook.EndpointPaused
 }
 
-// maxAnswer is how much of an answer is read, for the sake of servers that want
-// to be read: nothing in it counts but its status.
-const maxAnswer = 4 << 10
-
-// send returns the status of the answer.
-func (t *Task) send(q *http.Request) (status int, err error) {
-	resp, err := t.Client.Do(q)
-	if err != nil {
-		return 0, err
+// wait is how long the delivery is not due, or its endpoint is held. The message
+// then goes on; a message of SQS waits 15 minutes at most, so a long wait takes
+// several. That is no attempt.
+func (t *Task) wait(d webhook.Delivery, e webhook.Endpoint) time.Duration {
+	now := t.Now()
+	wait := e.HeldUntil.Sub(now)
+	if d.Attempts > 0 {
+		wait = max(wait, d.NextAt.Sub(now))
 	}
-	defer resp.Body.Close()
-	_, _ = io.CopyN(io.Discard, resp.Body, maxAnswer) // the status has come; the rest may fail
-	return resp.StatusCode, nil
+	return wait
+}
+
+// claim gets the right to make an attempt. The first attempt at a delivery needs
+// none, because saving it twice shows. An endpoint that was held is tried by one at
+// a time.
+func (t *Task) claim(ctx context.Context, d webhook.Delivery, e webhook.Endpoint) (mine bool, err error) {
+	if e.Failures >= webhook.HoldAfter {
+		if mine, err := t.Webhooks.ClaimProbe(ctx, e, t.Now().Add(probing)); err != nil || !mine {
+			return false, err
+		}
+	}
+	if d.Attempts == 0 {
+		return true, nil
+	}
+	return t.Webhooks.ClaimAttempt(ctx, d, t.Now().Add(claimed))
+}
+
+// record writes down what an attempt came to: of the delivery first, then of the
+// endpoint. A 410 is no failure of the endpoint.
+func (t *Task) record(ctx context.Context, d webhook.Delivery, e webhook.Endpoint, a webhook.Attempt) error {
+	was := d.Attempts
+	if was > 0 {
+		was++ // claimed
+	}
+	if err := t.Webhooks.SaveDelivery(ctx, d.With(a), was); err != nil {
+		return err
+	}
+	t.Log.InfoContext(ctx, "webhook attempted", "endpoint_id", e.ID, "delivery_id", d.ID, "event_id", d.Event.ID,
+		"attempt", d.Attempts+1, "status", string(a.Status), "code", a.Code, "reason", a.Error)
+	switch {
+	case a.Error == "" && e.Failures > 0:
+		return t.Webhooks.ClearFailures(ctx, e)
+	case a.Error == "" || a.Code == http.StatusGone:
+		return nil
+	}
+	e, err := t.Webhooks.RecordFailure(ctx, e, a.At)
+	if err != nil || !e.FailsTooOften(a.At) {
+		return err
+	}
+	t.Log.WarnContext(ctx, "webhook endpoint disabled", "user_id", e.UserID, "endpoint_id", e.ID, "failures", e.Failures)
+	return t.Webhooks.DisableEndpoint(ctx, e, t.Now())
+}
+
+// giveUp ends a delivery without an attempt.
+func (t *Task) giveUp(ctx context.Context, d webhook.Delivery, why string) error {
+	t.Log.WarnContext(ctx, "webhook delivery given up", "endpoint_id", d.EndpointID, "delivery_id", d.ID, "reason", why)
+	was := d.Attempts
+	d.Status, d.LastError, d.NextAt = webhook.Dead, why, time.Time{}
+	return t.Webhooks.SaveDelivery(ctx, d, was)
 }

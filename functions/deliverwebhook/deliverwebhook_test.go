@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -20,7 +21,10 @@ import (
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
 	"github.com/krosai/telephony/functions/deliverwebhook"
+	"github.com/krosai/telephony/shared/event"
+	"github.com/krosai/telephony/shared/queue"
 	"github.com/krosai/telephony/shared/secret"
+	"github.com/krosai/telephony/shared/store"
 	"github.com/krosai/telephony/shared/store/storetest"
 	"github.com/krosai/telephony/shared/webhook"
 	"github.com/krosai/telephony/shared/webhook/webhooktest"
@@ -37,19 +41,34 @@ const (
 type bench struct {
 	*testing.T
 	*storetest.Database
-	task *deliverwebhook.Task
-	log  bytes.Buffer
+	task  *deliverwebhook.Task
+	log   bytes.Buffer
+	queue line
+	skip  time.Duration // of the clock, from the real time
+}
+
+// line is a queue that takes note of what is sent.
+type line struct {
+	sent []queue.Message
+	err  error
+}
+
+func (l *line) Send(_ context.Context, messages []queue.Message) error {
+	if l.err == nil {
+		l.sent = append(l.sent, messages...)
+	}
+	return l.err
 }
 
 // newBench is a pending delivery to url.
 func newBench(t *testing.T, url string, client *http.Client) *bench {
 	t.Helper()
 	b := &bench{T: t, Database: storetest.Open(t, nil)}
-	b.task = &deliverwebhook.Task{Webhooks: b.DB, Client: client, Now: time.Now, Log: slog.New(slog.NewTextHandler(&b.log, nil))}
-	b.must(b.AddEndpoint(t.Context(), webhook.Endpoint{ID: endpointID, UserID: "demo", URL: url, Events: []string{webhook.CallEnded},
+	b.task = &deliverwebhook.Task{Webhooks: b.DB, Queue: &b.queue, Client: client, Now: func() time.Time { return time.Now().Add(b.skip) }, Log: slog.New(slog.NewTextHandler(&b.log, nil))}
+	b.must(b.AddEndpoint(t.Context(), webhook.Endpoint{ID: endpointID, UserID: "demo", URL: url, Events: []string{event.CallEnded},
 		Secret: secret.New(signing), CreatedAt: time.Now()}))
 	_, err := b.AddDelivery(t.Context(), webhook.Delivery{ID: deliveryID, EndpointID: endpointID, Status: webhook.Pending, CreatedAt: time.Now(), NextAt: time.Now(),
-		Event: webhook.Event{ID: "evt_01KAMPJ5V0SAMPMEEVT0000000", UserID: "demo", Type: webhook.CallEnded, At: time.Now(), Body: []byte(body)}})
+		Event: webhook.Event{ID: "evt_01KAMPJ5V0SAMPMEEVT0000000", UserID: "demo", Type: event.CallEnded, At: time.Now(), Body: []byte(body)}})
 	b.must(err)
 	return b
 }
@@ -71,17 +90,27 @@ func (b *bench) input() (in deliverwebhook.Input) {
 	return in
 }
 
-// run makes an attempt. What it leaves to be read by others holds no secret.
+// run makes an attempt. What it leaves to be read by others holds no secret. It fails
+// if the message is to come again; a delivery that goes on has sent another.
 func (b *bench) run(in deliverwebhook.Input) (webhook.Status, error) {
 	b.Helper()
+	sent := len(b.queue.sent)
 	out, err := b.task.Run(b.Context(), in)
-	for _, seen := range []string{b.log.String(), fmt.Sprint(err), fmt.Sprintf("%+v", out)} {
+	b.must(err)
+	for _, seen := range []string{b.log.String(), fmt.Sprintf("%+v %+v", out, b.queue.sent)} {
 		seen = strings.ReplaceAll(seen, os.Getenv("AWS_ENDPOINT_URL_DYNAMODB"), "") // the database is not the customer
 		if strings.Contains(seen, "canary") || strings.Contains(seen, "Y2FuYXJ5") || strings.Contains(seen, "127.0.0.1") {
 			b.Errorf("it tells a secret: %s", seen)
 		}
 	}
-	return out.Status, err
+	if len(out.Failures) > 0 {
+		return "", fmt.Errorf("%v comes again: %s", out.Failures, b.log.String())
+	}
+	status := b.delivery().Status
+	if (status == webhook.Pending) != (len(b.queue.sent) == sent+1) {
+		b.Errorf("%s, and %d messages more", status, len(b.queue.sent)-sent)
+	}
+	return status, nil
 }
 
 func (b *bench) delivery() webhook.Delivery {
@@ -102,7 +131,7 @@ func TestMessage(t *testing.T) {
 		if status, err := b.run(b.input()); status != webhook.Delivered || err != nil {
 			t.Errorf("%s, %v", status, err)
 		}
-		if trips := b.Trips(); trips > 2 {
+		if trips := b.Trips(); trips > 3 { // one is the test's own
 			t.Errorf("%d DynamoDB round trips", trips)
 		}
 	}
@@ -155,7 +184,7 @@ func TestAnswers(t *testing.T) {
 			})
 			b := newBench(t, r.URL, local())
 			status, err := b.run(b.input())
-			if (err != nil) != (want == webhook.Pending) || err == nil && status != want {
+			if err != nil || status != want {
 				t.Errorf("%s, %v", status, err)
 			}
 			d := b.delivery()
@@ -171,6 +200,9 @@ func TestAnswers(t *testing.T) {
 			}
 			if wait := d.NextAt.Sub(d.LastAt); wait < 10*time.Second || wait > 20*time.Second {
 				t.Errorf("the next attempt comes %s after the first", wait)
+			}
+			if wait := b.queue.sent[0].Delay; wait <= 0 || wait > 10*time.Second {
+				t.Errorf("the message waits for %s", wait)
 			}
 		})
 	}
@@ -229,7 +261,7 @@ func TestTrouble(t *testing.T) {
 			if took := time.Since(start); took > 8*time.Second {
 				t.Errorf("it took %s", took)
 			}
-			if d := b.delivery(); (err != nil) != (tt.status == webhook.Pending) || d.Status != tt.status || d.LastError != tt.class {
+			if d := b.delivery(); err != nil || d.Status != tt.status || d.LastError != tt.class {
 				t.Errorf("%+v, %v", d, err)
 			}
 		})
@@ -273,8 +305,8 @@ func TestUnreachable(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := newBench(t, tt.url, deliverwebhook.NewClient(tt.resolver, true))
-			if _, err := b.run(b.input()); err == nil {
-				t.Error("nothing failed")
+			if _, err := b.run(b.input()); err != nil {
+				t.Error(err)
 			}
 			if d := b.delivery(); d.LastError != tt.class || d.LastStatus != 0 {
 				t.Errorf("%+v", d)
@@ -310,7 +342,7 @@ func TestSpecialUse(t *testing.T) {
 			if netip.MustParseAddr(s).Is6() && d.LastError == "connection" {
 				t.Skip("this machine speaks no IPv6, so the rule was not asked")
 			}
-			if err == nil || d.LastError != "address" || d.Status != webhook.Pending {
+			if err != nil || d.LastError != "address" || d.Status != webhook.Pending {
 				t.Errorf("%+v, %v", d, err)
 			}
 			_, err = deliverwebhook.NewClient(nil, false).Transport.(*http.Transport).DialContext(t.Context(), "tcp", net.JoinHostPort(s, "443"))
@@ -342,8 +374,8 @@ func TestRebinding(t *testing.T) {
 	}
 	for _, scheme := range []string{"http", "https"} {
 		b := newBench(t, scheme+"://hooks.acme.co:"+port+"/", deliverwebhook.NewClient(resolver, false))
-		if _, err := b.run(b.input()); err == nil {
-			t.Error("nothing failed")
+		if _, err := b.run(b.input()); err != nil {
+			t.Error(err)
 		}
 		if d := b.delivery(); d.LastError != "address" {
 			t.Errorf("%+v", d)
@@ -366,35 +398,45 @@ func TestNoProxy(t *testing.T) {
 	}
 }
 
-// TestEnds: what has come to its end, has expired, or has no endpoint any more is
-// not attempted.
+// TestEnds: what has come to its end, or has no endpoint that takes events, is not
+// attempted.
 func TestEnds(t *testing.T) {
 	t.Parallel()
 	r := webhooktest.NewReceiver(t)
+	ended := func(s webhook.Status) func(*bench) {
+		return func(b *bench) {
+			b.must(b.SaveDelivery(b.Context(), b.delivery().With(webhook.Attempt{At: time.Now(), Status: s, Code: 200}), 0))
+		}
+	}
+	paused := true
 	for name, tt := range map[string]struct {
 		before func(*bench)
-		bury   bool
 		status webhook.Status
+		reason string
 	}{
-		"delivered": {func(b *bench) {
-			b.must(b.RecordAttempt(b.Context(), b.delivery(), webhook.Attempt{At: time.Now(), Status: webhook.Delivered, Code: 200}))
-		}, false, webhook.Delivered},
-		"dead":             {func(b *bench) { b.must(b.BuryDelivery(b.Context(), "demo", endpointID, deliveryID)) }, false, webhook.Dead},
-		"endpoint deleted": {func(b *bench) { b.must(b.DeleteEndpoint(b.Context(), "demo", endpointID)) }, false, webhook.Dead},
-		"to be buried":     {func(*bench) {}, true, webhook.Dead},
+		"delivered":        {ended(webhook.Delivered), webhook.Delivered, ""},
+		"dead":             {ended(webhook.Dead), webhook.Dead, ""},
+		"endpoint deleted": {func(b *bench) { b.must(b.DeleteEndpoint(b.Context(), "demo", endpointID)) }, webhook.Dead, "deleted"},
+		"endpoint paused": {func(b *bench) {
+			_, err := b.UpdateEndpoint(b.Context(), "demo", endpointID, store.EndpointChange{Paused: &paused})
+			b.must(err)
+		}, webhook.Dead, "paused"},
+		"endpoint disabled": {func(b *bench) {
+			e, err := b.RecordFailure(b.Context(), b.endpoint(), time.Now())
+			b.must(err)
+			b.must(b.DisableEndpoint(b.Context(), e, time.Now()))
+		}, webhook.Dead, "disabled"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := newBench(t, r.URL, local())
 			tt.before(b)
-			in := b.input()
-			in.Bury = tt.bury
 			for range 2 {
-				if status, err := b.run(in); status != tt.status || err != nil {
+				if status, err := b.run(b.input()); status != tt.status || err != nil {
 					t.Errorf("%s, %v", status, err)
 				}
 			}
-			if d := b.delivery(); d.Status != tt.status || !d.NextAt.IsZero() {
+			if d := b.delivery(); d.LastError != tt.reason || !d.NextAt.IsZero() {
 				t.Errorf("%+v", d)
 			}
 		})
@@ -404,41 +446,142 @@ func TestEnds(t *testing.T) {
 			t.Errorf("%d messages", n)
 		}
 	})
-	b := newBench(t, r.URL, local())
-	in := b.input()
-	in.DeliveryID = "dlv_01KAMPJ5V0SAMPMEDEV0000001"
-	if status, err := b.run(in); status != webhook.Dead || err != nil {
-		t.Errorf("one that is not there: %s, %v", status, err)
+}
+
+func (b *bench) endpoint() webhook.Endpoint {
+	b.Helper()
+	e, err := b.Endpoint(b.Context(), "demo", endpointID)
+	b.must(err)
+	return e
+}
+
+// TestStrangeMessages: what is no message, or asks for what has expired, is dropped.
+func TestStrangeMessages(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, "https://hooks.acme.co/", local())
+	var in deliverwebhook.Input
+	for _, body := range []string{"x", "{}", `{"user_id":"demo","endpoint_id":"` + endpointID + `","delivery_id":"dlv_1","event":"2026-11-22T09:30:00.123Z#evt_1"}`} {
+		in.Records = append(in.Records, deliverwebhook.Record{ID: body, Body: body})
+	}
+	in.Records[1].Body = `{"user_id":"demo","endpoint_id":"x","delivery_id":"dlv_1","replay_of":"dlv_2"}`
+	out, err := b.task.Run(t.Context(), in)
+	if err != nil || len(out.Failures) > 0 || len(b.queue.sent) > 0 {
+		t.Errorf("%+v %v %v", out, err, b.queue.sent)
 	}
 }
 
-// TestLastAttempt has no next.
+// TestLastAttempt: the twelfth has no next.
 func TestLastAttempt(t *testing.T) {
 	t.Parallel()
 	r := webhooktest.NewReceiver(t)
-	r.Answer(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) })
+	r.Answer(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(500)
+		_, _ = w.Write([]byte("no\x00 way \xff" + strings.Repeat("é", 200)))
+	})
 	b := newBench(t, r.URL, local())
 	for n := 1; n <= 12; n++ {
-		if _, err := b.run(b.input()); err == nil || !strings.Contains(err.Error(), "status 500") {
-			t.Errorf("attempt %d: %v", n, err)
+		if _, err := b.run(b.input()); err != nil { // not due: a hop
+			t.Error(err)
 		}
-		if d := b.delivery(); d.Attempts != n || d.NextAt.IsZero() != (n == 12) || d.Status != webhook.Pending {
+		d := b.delivery()
+		if n > 1 && d.Attempts != n-1 {
+			t.Errorf("a message that came too early made an attempt: %+v", d)
+		}
+		if n > 1 {
+			b.skip += b.queue.sent[len(b.queue.sent)-1].Delay + time.Second
+			if _, err := b.run(b.input()); err != nil {
+				t.Error(err)
+			}
+			d = b.delivery()
+		}
+		if d.Attempts != n || d.NextAt.IsZero() != (n == 12) || (d.Status == webhook.Dead) != (n == 12) {
 			t.Errorf("attempt %d: %+v", n, d)
+		}
+		if !strings.HasPrefix(d.Answer, "no\uFFFD way \uFFFDéé") || len(d.Answer) > webhook.MaxAnswer {
+			t.Errorf("attempt %d: answer %q", n, d.Answer)
+		}
+	}
+	if n := len(r.Messages()); n != 12 {
+		t.Errorf("%d messages", n)
+	}
+}
+
+// TestDied: an attempt that was claimed and never came to an outcome was one. After
+// the last there is none.
+func TestDied(t *testing.T) {
+	t.Parallel()
+	r := webhooktest.NewReceiver(t)
+	b := newBench(t, r.URL, local())
+	d := b.delivery()
+	d.Attempts, d.LastError, d.NextAt = 11, "timeout", time.Now()
+	b.must(b.SaveDelivery(t.Context(), d, 0))
+	if mine, err := b.ClaimAttempt(t.Context(), d, time.Now()); !mine || err != nil {
+		t.Fatal(mine, err)
+	}
+	if status, err := b.run(b.input()); status != webhook.Dead || err != nil || b.delivery().LastError != "timeout" {
+		t.Errorf("%s %v %+v", status, err, b.delivery())
+	}
+	if n := len(r.Messages()); n > 0 {
+		t.Errorf("%d messages", n)
+	}
+}
+
+// TestTwoSecrets: while a secret is being rotated both sign, afterwards the new one.
+func TestTwoSecrets(t *testing.T) {
+	t.Parallel()
+	r := webhooktest.NewReceiver(t)
+	b := newBench(t, r.URL, local())
+	const next = "whsec_Y2FuYXJ5bmV4dGNhbmFyeW5leHRjYW5hcnk="
+	_, err := b.RotateSecret(t.Context(), "demo", endpointID, secret.New(next), time.Now().Add(time.Hour))
+	b.must(err)
+	for n, want := range [][2]bool{{true, true}, {false, true}} {
+		in := b.input()
+		if n == 1 {
+			b.skip = 2 * time.Hour
+			in.Records[0].Body = strings.Replace(in.Records[0].Body, deliveryID, "dlv_01KAMPJ5V0SAMPMEDEV0000001", 1)
+		}
+		out, err := b.task.Run(t.Context(), in)
+		if err != nil || len(out.Failures) > 0 {
+			t.Fatal(out, err)
+		}
+		m := r.Messages()[len(r.Messages())-1]
+		for i, key := range []string{signing, next} {
+			verifier, err := standardwebhooks.NewWebhook(key)
+			b.must(err)
+			if got := verifier.VerifyIgnoringTimestamp([]byte(m.Body), m.Header) == nil; got != want[i] {
+				t.Errorf("%d: secret %d verifies %v: %s", n, i, got, m.Header.Get("Webhook-Signature"))
+			}
 		}
 	}
 }
 
-// TestDatabaseDown is a failure of ours: the workflow tries again.
+// TestDatabaseDown is a failure of ours: the message comes again.
 func TestDatabaseDown(t *testing.T) {
 	t.Parallel()
 	r := webhooktest.NewReceiver(t)
 	b := newBench(t, r.URL, local())
 	b.LoseReplies(100)
-	if _, err := b.run(b.input()); err == nil {
-		t.Error("nothing failed")
+	if out, err := b.task.Run(t.Context(), b.input()); err != nil || len(out.Failures) != 1 {
+		t.Errorf("%v %v", out, err)
 	}
 	b.LoseReplies(0)
 	if status, err := b.run(b.input()); status != webhook.Delivered || err != nil {
 		t.Errorf("%s, %v", status, err)
+	}
+}
+
+// TestQueueDown: a delivery whose next message cannot be sent has the one it came by.
+func TestQueueDown(t *testing.T) {
+	t.Parallel()
+	r := webhooktest.NewReceiver(t)
+	r.Answer(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) })
+	b := newBench(t, r.URL, local())
+	b.queue.err = errors.New("down")
+	if out, err := b.task.Run(t.Context(), b.input()); err != nil || len(out.Failures) != 1 || b.delivery().Attempts != 1 {
+		t.Errorf("%v %v", out, err)
+	}
+	b.queue.err = nil
+	if status, err := b.run(b.input()); status != webhook.Pending || err != nil || len(r.Messages()) != 1 {
+		t.Errorf("%s, %v, %d messages", status, err, len(r.Messages()))
 	}
 }

@@ -93,10 +93,6 @@ func (p *phone) DeleteRoom(context.Context, string) error {
 	return nil
 }
 
-type noFlow struct{}
-
-func (noFlow) CallEnded(context.Context, string) error { return nil }
-
 // bench is a call that is ready to be dialled. It must be made in a bubble.
 type bench struct {
 	*testing.T
@@ -117,7 +113,7 @@ func newBench(t *testing.T, p *phone, ringing int, change ...func(*call.Call)) b
 		t.Fatal(err)
 	}
 	b := bench{t, db, &dialcall.Task{Calls: db, Phone: p, Carriers: &carrier.Checker{Resolver: carriertest.Zone{}}, Now: time.Now, Log: slog.New(slog.DiscardHandler),
-		Settle: &settle.Settler{Calls: db, Rooms: p, Flow: noFlow{}, Now: time.Now}}}
+		Settle: &settle.Settler{Calls: db, Rooms: p, Now: time.Now}}}
 	b.must(db.Place(t.Context(), c))
 	return b
 }

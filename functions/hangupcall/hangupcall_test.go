@@ -36,26 +36,12 @@ const (
 // now is when the hang-up comes, a minute after the call was made.
 var now = time.Date(2026, 11, 22, 9, 31, 0, 0, time.UTC)
 
-// tokens are those that were answered.
-type tokens struct {
-	mu   sync.Mutex
-	told []string
-}
-
-func (f *tokens) CallEnded(_ context.Context, token string) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.told = append(f.told, token)
-	return nil
-}
-
 // bench is the function, with the sample key being ada's and a call whose room
 // is there.
 type bench struct {
 	*testing.T
 	db       *storetest.Database
 	livekit  *livekittest.Server
-	flow     tokens
 	endpoint *hangupcall.Endpoint
 	handler  http.Handler
 }
@@ -81,7 +67,7 @@ func newBench(t *testing.T, owner string, status call.Status) *bench {
 	lkc := livekit.Open(livekit.Config{URL: b.livekit.URL, APIKey: livekittest.APIKey, APISecret: secret.New(livekittest.APISecret)})
 	edge := &api.Edge{Keys: b.db, Now: clock, Log: slog.New(slog.DiscardHandler)}
 	b.endpoint = &hangupcall.Endpoint{Calls: b.db, Now: clock,
-		Settle: &settle.Settler{Calls: b.db, Rooms: lkc, Flow: &b.flow, Now: clock}}
+		Settle: &settle.Settler{Calls: b.db, Rooms: lkc, Now: clock}}
 	b.handler = edge.Handler(b.endpoint)
 	b.db.Trips()
 	return b
@@ -124,13 +110,12 @@ func TestHangup(t *testing.T) {
 		before call.Status
 		want   string // status, cause and end
 		asked  []string
-		told   []string
 	}{
-		{call.Initiated, `"canceled","hangup_cause":"api_hangup","ended_at":"2026-11-22T09:31:00.000Z"`, []string{"DeleteRoom"}, []string{"token"}},
-		{call.Dialing, `"canceled","hangup_cause":"api_hangup","ended_at":"2026-11-22T09:31:00.000Z"`, []string{"DeleteRoom"}, []string{"token"}},
-		{call.Ringing, `"canceled","hangup_cause":"api_hangup","ended_at":"2026-11-22T09:31:00.000Z"`, []string{"DeleteRoom"}, []string{"token"}},
-		{call.InProgress, `"completed","hangup_cause":"api_hangup","ended_at":"2026-11-22T09:31:00.000Z"`, []string{"DeleteRoom"}, []string{"token"}},
-		{call.Busy, `"busy","hangup_cause":"declined","ended_at":"2026-11-22T09:30:30.000Z"`, []string{"DeleteRoom"}, []string{"token"}},
+		{call.Initiated, `"canceled","hangup_cause":"api_hangup","ended_at":"2026-11-22T09:31:00.000Z"`, []string{"DeleteRoom"}},
+		{call.Dialing, `"canceled","hangup_cause":"api_hangup","ended_at":"2026-11-22T09:31:00.000Z"`, []string{"DeleteRoom"}},
+		{call.Ringing, `"canceled","hangup_cause":"api_hangup","ended_at":"2026-11-22T09:31:00.000Z"`, []string{"DeleteRoom"}},
+		{call.InProgress, `"completed","hangup_cause":"api_hangup","ended_at":"2026-11-22T09:31:00.000Z"`, []string{"DeleteRoom"}},
+		{call.Busy, `"busy","hangup_cause":"declined","ended_at":"2026-11-22T09:30:30.000Z"`, []string{"DeleteRoom"}},
 	} {
 		t.Run(string(tt.before), func(t *testing.T) {
 			t.Parallel()
@@ -145,9 +130,6 @@ func TestHangup(t *testing.T) {
 				if d := cmp.Diff(asked, b.livekit.Requests()); d != "" {
 					t.Errorf("%s: asked LiveKit (-want +got):\n%s", when, d)
 				}
-			}
-			if d := cmp.Diff(tt.told, slices.Compact(b.flow.told)); d != "" {
-				t.Errorf("tokens answered (-want +got):\n%s", d)
 			}
 			if c := b.call(); tt.before == call.InProgress && c.Duration() != 42 {
 				t.Errorf("%d s of talk, want 42", c.Duration())

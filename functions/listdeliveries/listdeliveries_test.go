@@ -11,6 +11,7 @@ import (
 	"github.com/krosai/telephony/functions/listdeliveries"
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api/apitest"
+	"github.com/krosai/telephony/shared/event"
 	"github.com/krosai/telephony/shared/secret"
 	"github.com/krosai/telephony/shared/webhook"
 )
@@ -25,15 +26,15 @@ func open(t *testing.T, n int) *apitest.Bench {
 	t.Helper()
 	b := apitest.Open(t, func() time.Time { return morning })
 	b.Serve(&listdeliveries.Endpoint{Deliveries: b.DB})
-	b.Must(b.AddEndpoint(t.Context(), webhook.Endpoint{ID: sampleID, UserID: "ada", URL: "https://hooks.acme.co/", Events: []string{webhook.CallEnded},
+	b.Must(b.AddEndpoint(t.Context(), webhook.Endpoint{ID: sampleID, UserID: "ada", URL: "https://hooks.acme.co/", Events: []string{event.CallEnded},
 		Secret: secret.New("whsec_canary"), CreatedAt: morning}))
 	for i := range n {
 		d := webhook.Delivery{ID: fmt.Sprintf("dlv_01KAMPJ5V0SAMPMEDEV00000%02d", i), EndpointID: sampleID, Status: webhook.Pending, CreatedAt: morning, NextAt: morning,
-			Event: webhook.Event{ID: "evt_01KAMPJ5V0SAMPMEEVT0000000", UserID: "ada", Type: webhook.CallEnded, At: morning, Body: []byte(`{"canary":true}`)}}
+			Event: webhook.Event{ID: "evt_01KAMPJ5V0SAMPMEEVT0000000", UserID: "ada", Type: event.CallEnded, At: morning, Body: []byte(`{"a":1}`)}}
 		_, err := b.AddDelivery(t.Context(), d)
 		b.Must(err)
 		if i%3 == 0 {
-			b.Must(b.RecordAttempt(t.Context(), d, webhook.Attempt{At: morning.Add(time.Second), Status: webhook.Dead, Code: 410, Error: "status"}))
+			b.Must(b.SaveDelivery(t.Context(), d.With(webhook.Attempt{At: morning.Add(time.Second), Status: webhook.Dead, Code: 410, Error: "status", Answer: "go away"}), 0))
 		}
 	}
 	return b
@@ -45,9 +46,9 @@ func TestList(t *testing.T) {
 	b.SampleKey("ada", account.WebhooksRead)
 	common := `"endpoint_id":"whe_01KAMPJ5V0SAMPMEWHE0000000","event_id":"evt_01KAMPJ5V0SAMPMEEVT0000000","event_type":"call.ended","happened_at":"2026-11-22T09:30:00.123Z",`
 	dead := `{"delivery_id":"dlv_01KAMPJ5V0SAMPMEDEV0000000",` + common + `"status":"dead","attempts":1,"last_status_code":410,"last_error":"status",` +
-		`"last_attempt_at":"2026-11-22T09:30:01.123Z","next_attempt_at":null,"replay_of":null,"created_at":"2026-11-22T09:30:00.123Z"}`
+		`"last_attempt_at":"2026-11-22T09:30:01.123Z","next_attempt_at":null,"replay_of":null,"request_body":"{\"a\":1}","response_status":410,"response_body":"go away","created_at":"2026-11-22T09:30:00.123Z"}`
 	pending := `{"delivery_id":"dlv_01KAMPJ5V0SAMPMEDEV0000001",` + common + `"status":"pending","attempts":0,"last_status_code":null,"last_error":null,` +
-		`"last_attempt_at":null,"next_attempt_at":"2026-11-22T09:30:00.123Z","replay_of":null,"created_at":"2026-11-22T09:30:00.123Z"}`
+		`"last_attempt_at":null,"next_attempt_at":"2026-11-22T09:30:00.123Z","replay_of":null,"request_body":"{\"a\":1}","response_status":null,"response_body":null,"created_at":"2026-11-22T09:30:00.123Z"}`
 	b.Trips()
 	a := b.Replay("listdeliveries", "") // those that are dead
 	if diff := cmp.Diff(`{"data":[`+dead+`],"next_cursor":null}`+"\n", a.Text); a.Status != 200 || diff != "" || b.Trips() != 2 {

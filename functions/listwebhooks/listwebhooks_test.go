@@ -11,6 +11,7 @@ import (
 	"github.com/krosai/telephony/functions/listwebhooks"
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api/apitest"
+	"github.com/krosai/telephony/shared/event"
 	"github.com/krosai/telephony/shared/secret"
 	"github.com/krosai/telephony/shared/webhook"
 )
@@ -27,7 +28,7 @@ func open(t *testing.T) *apitest.Bench {
 func add(b *apitest.Bench, n int, user string) {
 	b.Helper()
 	b.Must(b.AddEndpoint(b.Context(), webhook.Endpoint{ID: fmt.Sprintf("whe_01KAMPJ5V0SAMPMEWHE00000%02d", n), UserID: user, URL: fmt.Sprintf("https://hooks.acme.co/%d", n),
-		Events: []string{webhook.RequestAssigned, webhook.CallEnded}, Secret: secret.New("whsec_canary"), CreatedAt: morning}))
+		Events: []string{event.RequestAssigned, event.CallEnded}, Secret: secret.New("whsec_canary"), CreatedAt: morning}))
 }
 
 func TestList(t *testing.T) {
@@ -42,7 +43,7 @@ func TestList(t *testing.T) {
 	b.Trips()
 	a := b.Replay("listwebhooks", "")
 	want := `{"data":[{"endpoint_id":"whe_01KAMPJ5V0SAMPMEWHE0000001","url":"https://hooks.acme.co/1","events":["call.ended","number_request.assigned"],` +
-		`"created_at":"2026-11-22T09:30:00.123Z"}],"next_cursor":null}` + "\n"
+		`"status":"active","disabled_at":null,"disabled_reason":null,"failures_in_a_row":0,"created_at":"2026-11-22T09:30:00.123Z"}],"next_cursor":null}` + "\n"
 	if diff := cmp.Diff(want, a.Text); a.Status != 200 || diff != "" || strings.Contains(a.Text, "canary") {
 		t.Errorf("%d %s", a.Status, diff)
 	}

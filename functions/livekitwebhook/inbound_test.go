@@ -64,7 +64,7 @@ func newInboundBench(t *testing.T) (*bench, *starts) {
 		Trunk: &number.Trunk{InboundID: "ST_in"}, Rule: &number.Rule{RoomPrefix: "support-", AgentName: "support-agent", ID: "SDR_1"}}))
 	client := livekit.Open(livekit.Config{URL: b.livekit.URL, APIKey: livekittest.APIKey, APISecret: secret.New(livekittest.APISecret)})
 	clock := func() time.Time { return b.now }
-	b.settle = &settle.Settler{Calls: b.db, Rooms: client, Flow: &b.flow, Now: clock}
+	b.settle = &settle.Settler{Calls: b.db, Rooms: client, Now: clock}
 	edge := &api.Edge{Now: clock, Log: slog.New(slog.DiscardHandler)}
 	b.handler = edge.Handler(&livekitwebhook.Endpoint{LiveKit: client, Settle: b.settle, Now: clock,
 		Inbound: &inbound.Adopter{Numbers: b.db, Calls: b.db, Rooms: client, Flow: s}})

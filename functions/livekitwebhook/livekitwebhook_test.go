@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
 	"log/slog"
@@ -49,28 +48,11 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// tokens are those that were answered.
-type tokens struct {
-	mu   sync.Mutex
-	told []string
-	err  error
-}
-
-func (f *tokens) CallEnded(_ context.Context, token string) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.err == nil {
-		f.told = append(f.told, token)
-	}
-	return f.err
-}
-
 // bench is the function with a call whose room the phone has just left.
 type bench struct {
 	*testing.T
 	db      *storetest.Database
 	livekit *livekittest.Server
-	flow    tokens
 	now     time.Time
 	settle  *settle.Settler
 	handler http.Handler
@@ -90,7 +72,7 @@ func newBench(t *testing.T, status call.Status) *bench {
 	b.livekit.Join(id, &lk.ParticipantInfo{Identity: "agent", Kind: lk.ParticipantInfo_AGENT})
 	client := livekit.Open(livekit.Config{URL: b.livekit.URL, APIKey: livekittest.APIKey, APISecret: secret.New(livekittest.APISecret)})
 	clock := func() time.Time { return b.now }
-	b.settle = &settle.Settler{Calls: b.db, Rooms: client, Flow: &b.flow, Now: clock}
+	b.settle = &settle.Settler{Calls: b.db, Rooms: client, Now: clock}
 	edge := &api.Edge{Now: clock, Log: slog.New(slog.DiscardHandler)}
 	b.handler = edge.Handler(&livekitwebhook.Endpoint{LiveKit: client, Settle: b.settle, Now: clock})
 	b.db.Trips()
@@ -200,9 +182,6 @@ func TestSampleEvent(t *testing.T) {
 		if c.Status != call.Completed || c.Cause != call.CalleeHangup || !c.EndedAt.Equal(b.now) {
 			t.Errorf("base64 %t: %s %q at %v", asBase64, c.Status, c.Cause, c.EndedAt)
 		}
-		if d := cmp.Diff([]string{"token"}, b.flow.told); d != "" {
-			t.Errorf("tokens answered (-want +got):\n%s", d)
-		}
 	}
 }
 
@@ -242,8 +221,8 @@ func TestEffect(t *testing.T) {
 				if status == call.InProgress && tt.cause != "" {
 					want, cause, ends = call.Completed, tt.cause, 1
 				}
-				if c, n := b.call(); c.Status != want || c.Cause != cause || n != ends || len(b.flow.told) != ends {
-					t.Errorf("%s %q, ended %d times, told %v; want %s %q", c.Status, c.Cause, n, b.flow.told, want, cause)
+				if c, n := b.call(); c.Status != want || c.Cause != cause || n != ends {
+					t.Errorf("%s %q, ended %d times; want %s %q", c.Status, c.Cause, n, want, cause)
 				}
 			})
 		}
@@ -307,8 +286,8 @@ func TestDoubledAndShuffled(t *testing.T) {
 				}
 			}
 			c, ends := b.call()
-			if d := cmp.Diff(first, c); d != "" || ends != 1 || c.Status != call.Completed || len(b.flow.told) != 1 {
-				t.Errorf("ended %d times, told %v (-first end +last):\n%s", ends, b.flow.told, d)
+			if d := cmp.Diff(first, c); d != "" || ends != 1 || c.Status != call.Completed {
+				t.Errorf("ended %d times (-first end +last):\n%s", ends, d)
 			}
 		})
 	}
@@ -323,8 +302,8 @@ func TestManyAtOnce(t *testing.T) {
 		race.Go(func() { b.send(http.StatusOK, left) })
 	}
 	race.Wait()
-	if c, ends := b.call(); c.Cause != call.CalleeHangup || ends != 1 || len(b.flow.told) == 0 {
-		t.Errorf("%s %q, ended %d times, told %v", c.Status, c.Cause, ends, b.flow.told)
+	if c, ends := b.call(); c.Cause != call.CalleeHangup || ends != 1 {
+		t.Errorf("%s %q, ended %d times", c.Status, c.Cause, ends)
 	}
 }
 
@@ -397,8 +376,6 @@ func TestOurTrouble(t *testing.T) {
 		{"LiveKit is down",
 			func(b *bench) { b.livekit.Fail("ListParticipants", livekittest.ErrorBefore) },
 			func(b *bench) { b.livekit.Fail("ListParticipants", livekittest.None) }},
-		{"the workflows are down",
-			func(b *bench) { b.flow.err = errors.New("down") }, func(b *bench) { b.flow.err = nil }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

@@ -49,7 +49,7 @@ func inBubble(t *testing.T, status call.Status, room call.Room, f func(*bubble))
 			c.AnsweredAt = time.Now()
 		}
 		b.must(b.db.Place(t.Context(), c))
-		b.settle = &settle.Settler{Calls: b.db, Rooms: b, Flow: &tokens{}, Now: time.Now}
+		b.settle = &settle.Settler{Calls: b.db, Rooms: b, Now: time.Now}
 		edge := &api.Edge{Now: time.Now, Log: slog.New(slog.DiscardHandler)}
 		b.handler = edge.Handler(&livekitwebhook.Endpoint{LiveKit: b, Settle: b.settle, Now: time.Now})
 		f(b)

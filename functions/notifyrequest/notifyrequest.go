@@ -16,16 +16,9 @@ type Requests interface {
 	NotifyRequest(ctx context.Context, id string, now time.Time) (first bool, err error)
 }
 
-// Announcer tells the owner's webhook endpoints what is due of a request. What it
-// was told before it tells nobody again.
-type Announcer interface {
-	Request(ctx context.Context, r request.Request) error
-}
-
 // Task notifies owners.
 type Task struct {
 	Requests Requests
-	Announce Announcer
 	Now      func() time.Time
 	Log      *slog.Logger
 }
@@ -40,9 +33,6 @@ type Input struct {
 func (t *Task) Run(ctx context.Context, in Input) error {
 	r, err := t.Requests.RequestByID(ctx, in.RequestID)
 	if err != nil {
-		return err
-	}
-	if err := t.Announce.Request(ctx, r); err != nil {
 		return err
 	}
 	first, err := t.Requests.NotifyRequest(ctx, r.ID, t.Now())

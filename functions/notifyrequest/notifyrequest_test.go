@@ -2,14 +2,10 @@ package notifyrequest_test
 
 import (
 	"bytes"
-	"context"
-	"errors"
 	"log/slog"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/google/go-cmp/cmp"
 
 	"github.com/krosai/telephony/functions/notifyrequest"
 	"github.com/krosai/telephony/shared/fault"
@@ -19,17 +15,6 @@ import (
 
 const id = "req_01KAMPJ5V0SAMPMECA00000000"
 
-// announcer takes note of how requests stood when they were announced.
-type announcer struct {
-	told []request.Status
-	err  error
-}
-
-func (a *announcer) Request(_ context.Context, r request.Request) error {
-	a.told = append(a.told, r.Status)
-	return a.err
-}
-
 var t0 = time.Date(2026, 11, 22, 9, 30, 0, 0, time.UTC)
 
 // TestRun tells of the end, once, and of nothing before it. Neither the purpose
@@ -38,8 +23,7 @@ func TestRun(t *testing.T) {
 	t.Parallel()
 	db := storetest.Open(t, nil)
 	var log bytes.Buffer
-	said := &announcer{}
-	task := &notifyrequest.Task{Requests: db, Announce: said, Now: func() time.Time { return t0 }, Log: slog.New(slog.NewTextHandler(&log, nil))}
+	task := &notifyrequest.Task{Requests: db, Now: func() time.Time { return t0 }, Log: slog.New(slog.NewTextHandler(&log, nil))}
 	run := func(lines int) {
 		t.Helper()
 		if err := task.Run(t.Context(), notifyrequest.Input{RequestID: id}); err != nil {
@@ -59,16 +43,8 @@ func TestRun(t *testing.T) {
 	if _, err := db.Decide(t.Context(), id, request.Decision{By: "root", Reason: "private reason"}, t0); err != nil {
 		t.Fatal(err)
 	}
-	said.err = errors.New("the webhook workflow is down")
-	if err := task.Run(t.Context(), notifyrequest.Input{RequestID: id}); err == nil || strings.Contains(log.String(), id) {
-		t.Errorf("a request whose owner was not told is closed: %v, log %s", err, &log)
-	}
-	said.err = nil
 	run(1)
 	run(1)
-	if diff := cmp.Diff([]request.Status{request.Pending, request.Rejected, request.Rejected, request.Rejected}, said.told); diff != "" {
-		t.Errorf("announced: %s", diff)
-	}
 	if strings.Contains(log.String(), "private") {
 		t.Errorf("log: %s", &log)
 	}

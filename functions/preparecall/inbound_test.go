@@ -85,7 +85,7 @@ func ring(t *testing.T, r *ringer, ago time.Duration) (*storetest.Database, *pre
 	if _, err := db.CreateInbound(t.Context(), c, 0); err != nil {
 		t.Fatal(err)
 	}
-	return db, &preparecall.Task{Calls: db, Rooms: r, Now: time.Now, Agents: agents, Settle: &settle.Settler{Calls: db, Rooms: r, Flow: noFlow{}, Now: time.Now}}
+	return db, &preparecall.Task{Calls: db, Rooms: r, Now: time.Now, Agents: agents, Settle: &settle.Settler{Calls: db, Rooms: r, Now: time.Now}}
 }
 
 func TestInbound(t *testing.T) {

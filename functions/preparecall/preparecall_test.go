@@ -61,10 +61,6 @@ func (r *rooms) DeleteRoom(context.Context, string) error {
 	return nil
 }
 
-type noFlow struct{}
-
-func (noFlow) CallEnded(context.Context, string) error { return nil }
-
 // setUp records a call. It must run in a bubble.
 func setUp(t *testing.T, r *rooms) (*storetest.Database, *preparecall.Task) {
 	t.Helper()
@@ -75,7 +71,7 @@ func setUp(t *testing.T, r *rooms) (*storetest.Database, *preparecall.Task) {
 	if err := db.Place(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
-	return db, &preparecall.Task{Calls: db, Rooms: r, Now: time.Now, Agents: agents, Settle: &settle.Settler{Calls: db, Rooms: r, Flow: noFlow{}, Now: time.Now}}
+	return db, &preparecall.Task{Calls: db, Rooms: r, Now: time.Now, Agents: agents, Settle: &settle.Settler{Calls: db, Rooms: r, Now: time.Now}}
 }
 
 // hangUp ends the call as a hang-up does.

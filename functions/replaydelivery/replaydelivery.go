@@ -4,6 +4,7 @@ package replaydelivery
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"time"
@@ -14,27 +15,29 @@ import (
 	"github.com/krosai/telephony/shared/api"
 	"github.com/krosai/telephony/shared/fault"
 	"github.com/krosai/telephony/shared/hook"
+	"github.com/krosai/telephony/shared/queue"
 	"github.com/krosai/telephony/shared/webhook"
 )
 
 // Deliveries keeps deliveries. Delivery reads one of a user's, whose endpoint has
 // no id when it was deleted; one that is not there, or another's, is
-// fault.NotFound.
+// fault.NotFound. SpendDelivery counts a replay of it and returns the limits, and is
+// fault.Limited when one is reached.
 type Deliveries interface {
 	Delivery(ctx context.Context, userID, endpointID, id string) (webhook.Delivery, webhook.Endpoint, error)
+	SpendDelivery(ctx context.Context, userID, id string, at time.Time) ([]account.Limit, error)
 	AddDelivery(ctx context.Context, d webhook.Delivery) (webhook.Delivery, error)
-	BuryDelivery(ctx context.Context, userID, endpointID, id string) error
 }
 
-// Flow carries out deliveries.
-type Flow interface {
-	StartDelivery(ctx context.Context, d webhook.Delivery) error
+// Queue takes messages for deliverwebhook.
+type Queue interface {
+	Send(ctx context.Context, messages []queue.Message) error
 }
 
 // Endpoint repeats deliveries.
 type Endpoint struct {
 	Deliveries Deliveries
-	Flow       Flow
+	Queue      Queue
 	Now        func() time.Time
 }
 
@@ -52,10 +55,13 @@ func (e *Endpoint) Register(a huma.API) {
 	huma.Register(a, huma.Operation{OperationID: "replay-webhook-delivery", Method: http.MethodPost,
 		Path: "/webhook-endpoints/{endpoint_id}/deliveries/{delivery_id}/replay", DefaultStatus: http.StatusAccepted,
 		Summary: "Send an event once more", Tags: []string{"Webhooks"},
-		Description: "A new delivery of the same event, with the same webhook-id and the same body, whatever has become of the first one.",
+		Description: "A new delivery of the same event, with the same webhook-id and the same body, whatever has become of the first one. An endpoint that is paused or disabled is a 409. A user can ask for 100 replays and tests an hour, and for 10 replays of one delivery.",
+		Errors:      []int{http.StatusConflict},
 		Security:    api.Needs(account.WebhooksWrite)}, e.replay)
 }
 
+// replay asks for the delivery first and writes it down then, so that none is left
+// on record that nobody delivers. The one that delivers it may be faster.
 func (e *Endpoint) replay(ctx context.Context, in *Input) (*Output, error) {
 	old, err := e.find(ctx, api.CallerOf(ctx).UserID, in)
 	if err != nil {
@@ -63,27 +69,42 @@ func (e *Endpoint) replay(ctx context.Context, in *Input) (*Output, error) {
 	}
 
 	now := e.Now()
-	d, err := e.Deliveries.AddDelivery(ctx, webhook.Delivery{ID: api.NewID(ctx, "dlv_", now), EndpointID: old.EndpointID, Event: old.Event,
-		Status: webhook.Pending, ReplayOf: old.ID, CreatedAt: now, NextAt: now})
+	limits, err := e.Deliveries.SpendDelivery(ctx, old.Event.UserID, old.ID, now)
+	for _, l := range limits {
+		api.SetLimit(ctx, l)
+	}
 	if err != nil {
 		return nil, err
 	}
-	if err := e.Flow.StartDelivery(ctx, d); err != nil {
-		return nil, errors.Join(err, e.Deliveries.BuryDelivery(ctx, d.Event.UserID, d.EndpointID, d.ID))
+	d := webhook.Delivery{ID: api.NewID(ctx, "dlv_", now), EndpointID: old.EndpointID, Event: old.Event,
+		Status: webhook.Pending, ReplayOf: old.ID, CreatedAt: now, NextAt: now}
+	body, err := json.Marshal(webhook.Message{UserID: d.Event.UserID, EndpointID: d.EndpointID, DeliveryID: d.ID, ReplayOf: d.ReplayOf})
+	if err != nil {
+		return nil, err
+	}
+	if err := e.Queue.Send(ctx, []queue.Message{{Body: body}}); err != nil {
+		return nil, err
+	}
+	if d, err = e.Deliveries.AddDelivery(ctx, d); err != nil {
+		return nil, err
 	}
 
 	return &Output{hook.DeliveryOf(d)}, nil
 }
 
-// find reads the delivery. Without its endpoint it cannot be repeated.
+// find reads the delivery. Without its endpoint, or while that is paused or
+// disabled, it cannot be repeated.
 func (e *Endpoint) find(ctx context.Context, userID string, in *Input) (webhook.Delivery, error) {
 	const thing = "webhook delivery"
 	if err := errors.Join(api.ID("whe_", in.EndpointID, thing), api.ID("dlv_", in.DeliveryID, thing)); err != nil {
 		return webhook.Delivery{}, fault.Missing(thing)
 	}
 	d, endpoint, err := e.Deliveries.Delivery(ctx, userID, in.EndpointID, in.DeliveryID)
-	if err == nil && endpoint.ID == "" {
+	switch {
+	case err == nil && endpoint.ID == "":
 		err = fault.Missing(thing)
+	case err == nil && endpoint.Status() != webhook.Active:
+		err = fault.New(fault.Conflict, "CONFLICT", "the webhook endpoint is %s", endpoint.Status())
 	}
 	return d, err
 }

@@ -1,6 +1,7 @@
 package replaydelivery_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -10,7 +11,9 @@ import (
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
 	"github.com/krosai/telephony/shared/api/apitest"
+	"github.com/krosai/telephony/shared/event"
 	"github.com/krosai/telephony/shared/secret"
+	"github.com/krosai/telephony/shared/store"
 	"github.com/krosai/telephony/shared/webhook"
 )
 
@@ -25,14 +28,12 @@ var morning = time.Date(2026, 11, 22, 9, 30, 0, 123e6, time.UTC)
 func open(t *testing.T, end webhook.Status) *apitest.Bench {
 	t.Helper()
 	b := apitest.Open(t, func() time.Time { return morning })
-	b.Serve(&replaydelivery.Endpoint{Deliveries: b.DB, Flow: b.Flow, Now: b.Now})
-	b.Must(b.AddEndpoint(t.Context(), webhook.Endpoint{ID: endpointID, UserID: "ada", URL: "https://hooks.acme.co/", Events: []string{webhook.CallEnded},
+	b.Serve(&replaydelivery.Endpoint{Deliveries: b.DB, Queue: b.Queue, Now: b.Now})
+	b.Must(b.AddEndpoint(t.Context(), webhook.Endpoint{ID: endpointID, UserID: "ada", URL: "https://hooks.acme.co/", Events: []string{event.CallEnded},
 		Secret: secret.New("whsec_canary"), CreatedAt: morning}))
 	d := webhook.Delivery{ID: deliveryID, EndpointID: endpointID, Status: webhook.Pending, CreatedAt: morning.Add(-time.Hour), NextAt: morning,
-		Event: webhook.Event{ID: "evt_01KAMPJ5V0SAMPMEEVT0000000", UserID: "ada", Type: webhook.CallEnded, At: morning.Add(-time.Hour), Body: []byte(`{"a":1}`)}}
-	_, err := b.AddDelivery(t.Context(), d)
-	b.Must(err)
-	b.Must(b.RecordAttempt(t.Context(), d, webhook.Attempt{At: morning, Status: end, Code: 500, Error: "status"}))
+		Event: webhook.Event{ID: "evt_01KAMPJ5V0SAMPMEEVT0000000", UserID: "ada", Type: event.CallEnded, At: morning.Add(-time.Hour), Body: []byte(`{"a":1}`)}}
+	b.Must(b.SaveDelivery(t.Context(), d.With(webhook.Attempt{At: morning, Status: end, Code: 500, Error: "status", Answer: "oh"}), 0))
 	return b
 }
 
@@ -57,12 +58,16 @@ func TestReplay(t *testing.T) {
 			delete(a.Body, "delivery_id")
 			want := map[string]any{"endpoint_id": endpointID, "event_id": "evt_01KAMPJ5V0SAMPMEEVT0000000", "event_type": "call.ended", "happened_at": "2026-11-22T08:30:00.123Z",
 				"status": "pending", "attempts": 0.0, "last_status_code": nil, "last_error": nil, "last_attempt_at": nil, "next_attempt_at": "2026-11-22T09:30:00.123Z",
-				"replay_of": deliveryID, "created_at": "2026-11-22T09:30:00.123Z"}
+				"replay_of": deliveryID, "request_body": `{"a":1}`, "response_status": nil, "response_body": nil, "created_at": "2026-11-22T09:30:00.123Z"}
 			if diff := cmp.Diff(want, a.Body); a.Status != 202 || diff != "" || api.ID("dlv_", id, "") != nil || id == deliveryID {
 				t.Errorf("%d %s %s", a.Status, id, diff)
 			}
-			if diff := cmp.Diff([]string{id}, b.Workflows.Started()); diff != "" {
+			sent := []string{`{"user_id":"ada","endpoint_id":"` + endpointID + `","delivery_id":"` + id + `","replay_of":"` + deliveryID + `"}`}
+			if diff := cmp.Diff(sent, b.Messages.Sent()); diff != "" {
 				t.Error(diff)
+			}
+			if !strings.Contains(a.Header.Get("RateLimit"), `"deliveries";r=99;t=1800, "repetitions";r=9;t=1800`) {
+				t.Errorf("limits: %v", a.Header)
 			}
 			old, _, err := b.DB.Delivery(t.Context(), "ada", endpointID, deliveryID)
 			b.Must(err)
@@ -96,26 +101,50 @@ func TestRefusals(t *testing.T) {
 	if a := b.Replay("replaydelivery", b.User("ada")); a.Status != 404 {
 		t.Errorf("of a deleted endpoint: %d %s", a.Status, a.Text)
 	}
-	if n := len(all(b)); n != 1 || len(b.Workflows.Started()) > 0 {
-		t.Errorf("%d deliveries, started %v", n, b.Workflows.Started())
+	if n := len(all(b)); n != 1 || len(b.Messages.Sent()) > 0 {
+		t.Errorf("%d deliveries, sent %v", n, b.Messages.Sent())
 	}
 }
 
-// TestWorkflowsAreDown: nothing is left that nobody will carry out.
-func TestWorkflowsAreDown(t *testing.T) {
+// TestQueueIsDown: nothing is left on record that nobody delivers.
+func TestQueueIsDown(t *testing.T) {
 	t.Parallel()
 	b := open(t, webhook.Dead)
-	b.Workflows.Down(true)
-	if a := b.Replay("replaydelivery", b.User("ada")); a.Status != 503 {
+	b.Messages.Down(true)
+	if a := b.Replay("replaydelivery", b.User("ada")); a.Status != 503 || len(all(b)) != 1 {
 		t.Errorf("%d %s", a.Status, a.Text)
 	}
-	for _, d := range all(b) {
-		if d.Status != webhook.Dead {
-			t.Errorf("%+v", d)
+	b.Messages.Down(false)
+	if a := b.Replay("replaydelivery", b.User("ada")); a.Status != 202 || len(all(b)) != 2 {
+		t.Errorf("%d %s", a.Status, a.Text)
+	}
+}
+
+// TestLimits: 400 replays of one delivery are ten, and the answers say so.
+func TestLimits(t *testing.T) {
+	t.Parallel()
+	b := open(t, webhook.Dead)
+	token, answers := b.User("ada"), map[int]int{}
+	for range 400 {
+		a := b.Ask(token, "POST", "/webhook-endpoints/"+endpointID+"/deliveries/"+deliveryID+"/replay", "")
+		answers[a.Status]++
+		if a.Status == 429 && (a.Code() != "RATE_LIMIT_EXCEEDED" || a.Header.Get("X-RateLimit-Remaining") != "0" || a.Header.Get("Retry-After") == "") {
+			t.Fatalf("%v %s", a.Header, a.Text)
 		}
 	}
-	b.Workflows.Down(false)
-	if a := b.Replay("replaydelivery", b.User("ada")); a.Status != 202 {
+	if diff := cmp.Diff(map[int]int{202: 10, 429: 390}, answers); diff != "" || len(b.Messages.Sent()) != 10 {
+		t.Errorf("%s, %d messages", diff, len(b.Messages.Sent()))
+	}
+}
+
+// TestInactive: what is sent nowhere is not replayed.
+func TestInactive(t *testing.T) {
+	t.Parallel()
+	b := open(t, webhook.Dead)
+	paused := true
+	_, err := b.UpdateEndpoint(t.Context(), "ada", endpointID, store.EndpointChange{Paused: &paused})
+	b.Must(err)
+	if a := b.Replay("replaydelivery", b.User("ada")); a.Status != 409 || a.Body["detail"] != "the webhook endpoint is paused" || len(b.Messages.Sent()) > 0 {
 		t.Errorf("%d %s", a.Status, a.Text)
 	}
 }

@@ -105,11 +105,9 @@ func (w *world) StartCall(ctx context.Context, id string) error {
 	return err
 }
 
-func (w *world) CallEnded(context.Context, string) error { return nil }
-
 func (w *world) task(db *storetest.Database) *sweepcalls.Task {
 	return &sweepcalls.Task{Calls: db, Rooms: w, Flow: w, Now: w.now, Log: slog.New(slog.DiscardHandler),
-		Settle: &settle.Settler{Calls: db, Rooms: w, Flow: w, Now: w.now}}
+		Settle: &settle.Settler{Calls: db, Rooms: w, Now: w.now}}
 }
 
 func create(t *testing.T, db *storetest.Database, c call.Call) {
@@ -281,7 +279,7 @@ func TestHealthyCallsCostOneRequest(t *testing.T) {
 	client := livekit.Open(livekit.Config{URL: lk.URL, APIKey: livekittest.APIKey, APISecret: secret.New(livekittest.APISecret)})
 	clock := func() time.Time { return now }
 	task := &sweepcalls.Task{Calls: db, Rooms: client, Flow: &world{}, Now: clock, Log: slog.New(slog.DiscardHandler),
-		Settle: &settle.Settler{Calls: db, Rooms: client, Flow: &world{}, Now: clock}}
+		Settle: &settle.Settler{Calls: db, Rooms: client, Now: clock}}
 	got, err := task.Run(t.Context())
 	if d := cmp.Diff(sweepcalls.Report{Active: 100}, got); d != "" || err != nil {
 		t.Errorf("%v (-want +got):\n%s", err, d)

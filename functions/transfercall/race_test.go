@@ -133,10 +133,6 @@ func (r rooms) Transfer(context.Context, string, string, string, time.Duration) 
 	return r.outcome
 }
 
-type nobodyWaits struct{}
-
-func (nobodyWaits) CallEnded(context.Context, string) error { return nil }
-
 // Webhook, sweep, a second sweep and, in some, a hang-up are at the call in every
 // order while it is transferred: its end is what became of the transfer, once.
 func TestEveryOrder(t *testing.T) {
@@ -171,7 +167,7 @@ func anOrder(t *testing.T, db *storetest.Database, seed uint64, outcome error, h
 	id := fmt.Sprintf("call_01KAMPJ5V0SAMPMECA%08d", seed)
 	s := &stage{outcome: outcome, asked: make(chan struct{}), left: make(chan struct{})}
 	settler := func(a actor) *settle.Settler {
-		return &settle.Settler{Calls: calls{db, a}, Rooms: rooms{s, a}, Flow: nobodyWaits{}, Now: time.Now}
+		return &settle.Settler{Calls: calls{db, a}, Rooms: rooms{s, a}, Now: time.Now}
 	}
 	look := func(a actor, left call.Leave) {
 		c, err := settler(a).Calls.Call(t.Context(), id)

@@ -73,6 +73,7 @@ func TestDeliveries(t *testing.T) {
 		u.place("+14155550102", request{"metadata": request{"n": "2"}}).CallID:                               "ended busy busy",
 		u.place("+14155550104", request{"metadata": request{"n": "3"}, "ringing_timeout_seconds": 5}).CallID: "ended no_answer no_answer",
 	}
+	late := map[string]time.Duration{} // after the end, its event came
 	got := func() map[string]string {
 		told := map[string]string{}
 		for _, m := range r.Messages() {
@@ -81,7 +82,8 @@ func TestDeliveries(t *testing.T) {
 				Data struct {
 					CallID      string `json:"call_id"`
 					Status      string
-					HangupCause string `json:"hangup_cause"`
+					HangupCause string    `json:"hangup_cause"`
+					EndedAt     time.Time `json:"ended_at"`
 				}
 			}
 			if err := json.Unmarshal([]byte(m.Body), &e); err != nil || m.Err != nil {
@@ -89,6 +91,9 @@ func TestDeliveries(t *testing.T) {
 			}
 			if want[e.Data.CallID] == "" {
 				continue // another test's
+			}
+			if e.Type == "call.ended" {
+				late[e.Data.CallID] = m.At.Sub(e.Data.EndedAt).Round(time.Millisecond)
 			}
 			line := strings.TrimSpace(strings.TrimPrefix(e.Type, "call.") + " " + e.Data.Status + " " + e.Data.HangupCause)
 			told[e.Data.CallID] = strings.TrimPrefix(told[e.Data.CallID]+", "+line, ", ")
@@ -103,6 +108,7 @@ func TestDeliveries(t *testing.T) {
 			}
 		}
 		if right == len(want) {
+			t.Logf("call.ended came so long after the end: %v", late)
 			break
 		}
 		if time.Now().After(end) {

@@ -199,8 +199,6 @@ func (p *Platform) startAWS(ctx context.Context, tmpl *template.Template) (clien
 			c.machines.CallMachine = arn
 		case "ApprovalMachine":
 			c.machines.ApprovalMachine = arn
-		case "WebhookMachine":
-			c.machines.WebhookMachine = arn
 		}
 	}
 	return c, createTables(ctx, dynamodbsdk.NewFromConfig(config(c.dynamodb, p.Config.DynamoDB)), tmpl.Tables())

@@ -29,6 +29,10 @@ const (
 	EndpointDisabled     = "webhook_endpoint.disabled"
 )
 
+// WebhookTest is the type of the event that a webhook endpoint gets when its owner
+// tests it. It is not in the log and cannot be asked for.
+const WebhookTest = "webhook.test"
+
 // Types lists every type of event.
 func Types() []string {
 	return []string{CallAnswered, CallEnded, CallSummaryReady, CallTransferFinished, RequestDecided, RequestAssigned,

@@ -78,3 +78,10 @@ type endpointData struct {
 func Disabled(userID, endpointID, url string, at time.Time) Event {
 	return of(userID, EndpointDisabled, endpointID, at, endpointData{endpointID, url, "failures"})
 }
+
+// Test is the event of a test of an endpoint, one for each delivery.
+func Test(userID, endpointID, deliveryID string, at time.Time) Event {
+	return of(userID, WebhookTest, deliveryID, at, struct {
+		EndpointID string `json:"endpoint_id"`
+	}{endpointID})
+}

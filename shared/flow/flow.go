@@ -14,14 +14,12 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
 
 	"github.com/krosai/telephony/shared/fault"
-	"github.com/krosai/telephony/shared/webhook"
 )
 
 // Config names the state machines.
 type Config struct {
 	CallMachine     string `env:"CALL_STATE_MACHINE_ARN"`
 	ApprovalMachine string `env:"APPROVAL_STATE_MACHINE_ARN"`
-	WebhookMachine  string `env:"WEBHOOK_STATE_MACHINE_ARN"`
 }
 
 // Client speaks to Step Functions.
@@ -51,13 +49,6 @@ func (c *Client) RestartCall(ctx context.Context, callID string) (started time.T
 // that starting it again changes nothing.
 func (c *Client) StartApproval(ctx context.Context, requestID string) error {
 	return c.start(ctx, "the approval workflow", c.machines.ApprovalMachine, requestID, map[string]string{"request_id": requestID})
-}
-
-// StartDelivery starts the workflow of a delivery, named after it, so that
-// starting it again changes nothing.
-func (c *Client) StartDelivery(ctx context.Context, d webhook.Delivery) error {
-	return c.start(ctx, "the webhook workflow", c.machines.WebhookMachine, d.ID,
-		map[string]string{"user_id": d.Event.UserID, "endpoint_id": d.EndpointID, "delivery_id": d.ID})
 }
 
 // start begins an execution that is named after what it is about. Its input is

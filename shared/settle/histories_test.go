@@ -76,8 +76,6 @@ func (a *actor) ReadRoom(context.Context, string) (call.Room, error) {
 
 func (a *actor) DeleteRoom(context.Context, string) error { return nil }
 
-func (a *actor) CallEnded(context.Context, string) error { return nil }
-
 // leave is something that LiveKit may say of a phone that is gone.
 func (a *actor) leave() call.Leave {
 	return []call.Leave{{}, {Reason: "CLIENT_INITIATED", Status: "hangup"}, {Reason: "CLIENT_INITIATED", Status: "ringing"},
@@ -273,7 +271,7 @@ func (h *history) recountSeconds() {
 
 func (h *history) actor() *actor {
 	a := &actor{random: rand.New(rand.NewPCG(h.random.Uint64(), 1)), now: noon.Add(24 * time.Hour)}
-	a.Settler = settle.Settler{Calls: h.db, Rooms: a, Flow: a, Now: func() time.Time { return a.now }}
+	a.Settler = settle.Settler{Calls: h.db, Rooms: a, Now: func() time.Time { return a.now }}
 	return a
 }
 

@@ -17,7 +17,6 @@ type Calls interface {
 	Call(ctx context.Context, id string) (call.Call, error)
 	Advance(ctx context.Context, id string, to call.Status, at time.Time) (call.Call, error)
 	EndCall(ctx context.Context, c call.Call, end call.End) (call.Call, error)
-	EndToken(ctx context.Context, id string) (string, error)
 }
 
 // Rooms is LiveKit's view of who is in a call's room.
@@ -26,16 +25,10 @@ type Rooms interface {
 	DeleteRoom(ctx context.Context, room string) error
 }
 
-// Flow is the workflow that waits for a call's end.
-type Flow interface {
-	CallEnded(ctx context.Context, token string) error
-}
-
 // Settler ends calls.
 type Settler struct {
 	Calls Calls
 	Rooms Rooms
-	Flow  Flow
 	Now   func() time.Time
 }
 
@@ -43,7 +36,8 @@ type Settler struct {
 // The zero End means that it cannot be decided now.
 type Judge func(c call.Call) call.End
 
-// End writes the end that judge decides and tells the workflow. If the call
+// End writes the end that judge decides; the event written with it tells the
+// workflow (functions/resumecall). If the call
 // moves on between decision and writing, judge is asked again; if it has ended,
 // its end stands. It returns the call with its end, or as it is if judge decides
 // nothing.
@@ -66,14 +60,7 @@ func (s *Settler) End(ctx context.Context, c call.Call, judge Judge) (call.Call,
 		if fault.Is(err, fault.Conflict) {
 			continue // c is the call as it moved on: by a state, a hang-up, a transfer or its outcome
 		}
-		if err != nil {
-			return c, err
-		}
-		token, err := s.Calls.EndToken(ctx, c.ID)
-		if err != nil {
-			return c, err
-		}
-		return c, s.Flow.CallEnded(ctx, token)
+		return c, err
 	}
 }
 

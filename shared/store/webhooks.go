@@ -1,7 +1,6 @@
 package store
 
 import (
-	"cmp"
 	"context"
 	"strings"
 	"time"
@@ -10,40 +9,31 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"github.com/krosai/telephony/shared/event"
 	"github.com/krosai/telephony/shared/fault"
 	"github.com/krosai/telephony/shared/secret"
 	"github.com/krosai/telephony/shared/webhook"
 )
 
 // The Webhooks table: one partition per user. Rows "e#<endpoint>" are their
-// endpoints, rows "d#<endpoint>#<delivery>" what was sent there and is to be;
-// ids are in the order of their times. The row "endpoints" holds the ids of the
-// endpoints in the set ids, which is what limits their number.
+// endpoints, rows "d#<endpoint>#<delivery>" what was sent there and is to be
+// (deliveries.go); ids are in the order of their times. The row "endpoints" holds
+// the ids of the endpoints in the set ids, which limits their number.
 type endpointRow struct {
-	UserID    string   `dynamodbav:"user_id"`
-	SK        string   `dynamodbav:"sk"`
-	URL       string   `dynamodbav:"url"`
-	Events    []string `dynamodbav:"events,stringset"`
-	Secret    string   `dynamodbav:"secret,omitempty"`
-	CreatedAt Time     `dynamodbav:"created_at"`
-}
-
-type deliveryRow struct {
-	UserID     string `dynamodbav:"user_id"`
-	SK         string `dynamodbav:"sk"`
-	EventID    string `dynamodbav:"event_id"`
-	Type       string `dynamodbav:"event_type"`
-	HappenedAt Time   `dynamodbav:"happened_at"`
-	Body       []byte `dynamodbav:"body,omitempty"`
-	Status     string `dynamodbav:"status"`
-	Attempts   int    `dynamodbav:"attempts"`
-	LastStatus int    `dynamodbav:"last_status,omitempty"`
-	LastError  string `dynamodbav:"last_error,omitempty"`
-	ReplayOf   string `dynamodbav:"replay_of,omitempty"`
-	CreatedAt  Time   `dynamodbav:"created_at"`
-	LastAt     Time   `dynamodbav:"last_at"`
-	NextAt     Time   `dynamodbav:"next_at"`
-	ExpiresAt  int64  `dynamodbav:"expires_at"` // the attribute that DynamoDB expires rows by, Unix seconds
+	UserID         string   `dynamodbav:"user_id"`
+	SK             string   `dynamodbav:"sk"`
+	URL            string   `dynamodbav:"url"`
+	Events         []string `dynamodbav:"events,stringset"`
+	Secret         string   `dynamodbav:"secret,omitempty"`
+	OldSecret      string   `dynamodbav:"old_secret,omitempty"`
+	OldUntil       Time     `dynamodbav:"old_until"`
+	CreatedAt      Time     `dynamodbav:"created_at"`
+	Paused         bool     `dynamodbav:"paused,omitempty"`
+	DisabledAt     Time     `dynamodbav:"disabled_at"`
+	DisabledReason string   `dynamodbav:"disabled_reason,omitempty"`
+	Failures       int      `dynamodbav:"failures,omitempty"`
+	FailingSince   Time     `dynamodbav:"failing_since"`
+	HeldUntil      Time     `dynamodbav:"held_until"`
 }
 
 const (
@@ -55,25 +45,16 @@ func webhookKey(userID, sk string) item { return item{"user_id": text(userID), "
 
 func endpointOf(userID, id string) item { return webhookKey(userID, endpointKey+id) }
 
-func deliveryOf(userID, endpointID, id string) item {
-	return webhookKey(userID, deliveryKey+endpointID+"#"+id)
-}
-
 func (r endpointRow) endpoint() webhook.Endpoint {
 	return webhook.Endpoint{ID: strings.TrimPrefix(r.SK, endpointKey), UserID: r.UserID, URL: r.URL, Events: r.Events,
-		Secret: secret.New(r.Secret), CreatedAt: r.CreatedAt.Time}
+		Secret: secret.New(r.Secret), OldSecret: secret.New(r.OldSecret), OldUntil: r.OldUntil.Time, CreatedAt: r.CreatedAt.Time,
+		Paused: r.Paused, DisabledAt: r.DisabledAt.Time, DisabledReason: r.DisabledReason, Failures: r.Failures,
+		FailingSince: r.FailingSince.Time, HeldUntil: r.HeldUntil.Time}
 }
 
-func (r deliveryRow) delivery() webhook.Delivery {
-	endpoint, id, _ := strings.Cut(strings.TrimPrefix(r.SK, deliveryKey), "#")
-	return webhook.Delivery{ID: id, EndpointID: endpoint, Status: webhook.Status(r.Status), Attempts: r.Attempts, LastStatus: r.LastStatus,
-		LastError: r.LastError, ReplayOf: r.ReplayOf, CreatedAt: r.CreatedAt.Time, LastAt: r.LastAt.Time, NextAt: r.NextAt.Time,
-		Event: webhook.Event{ID: r.EventID, UserID: r.UserID, Type: r.Type, At: r.HappenedAt.Time, Body: r.Body}}
-}
-
-func deliveryFrom(row item) (webhook.Delivery, error) {
-	r, err := decode[deliveryRow](row)
-	return r.delivery(), err
+func endpointFrom(row item) (webhook.Endpoint, error) {
+	r, err := decode[endpointRow](row)
+	return r.endpoint(), err
 }
 
 // AddEndpoint stores a new endpoint. It is fault.Conflict when its user has
@@ -126,7 +107,7 @@ func (db *DB) EndpointsOf(ctx context.Context, userID string, limit int, after s
 	in := &dynamodb.QueryInput{TableName: &db.table.Webhooks, Limit: aws.Int32(int32(limit) + 1), ScanIndexForward: aws.Bool(false),
 		ConsistentRead:            aws.Bool(true),
 		KeyConditionExpression:    aws.String("user_id = :user AND begins_with(sk, :kind)"),
-		ProjectionExpression:      aws.String("user_id, sk, #url, events, created_at"),
+		ProjectionExpression:      aws.String("user_id, sk, #url, events, created_at, paused, disabled_at, disabled_reason, failures, failing_since, held_until"),
 		ExpressionAttributeNames:  map[string]string{"#url": "url"},
 		ExpressionAttributeValues: item{":user": text(userID), ":kind": text(endpointKey)}}
 	if after != "" {
@@ -137,11 +118,11 @@ func (db *DB) EndpointsOf(ctx context.Context, userID string, limit int, after s
 		return nil, "", broken("list webhook endpoints", err)
 	}
 	for _, row := range out.Items[:min(limit, len(out.Items))] {
-		r, err := decode[endpointRow](row)
+		e, err := endpointFrom(row)
 		if err != nil {
 			return nil, "", err
 		}
-		endpoints = append(endpoints, r.endpoint())
+		endpoints = append(endpoints, e)
 	}
 	if len(out.Items) > limit {
 		next = endpoints[limit-1].ID
@@ -149,129 +130,160 @@ func (db *DB) EndpointsOf(ctx context.Context, userID string, limit int, after s
 	return endpoints, next, nil
 }
 
-// AddDelivery stores a new delivery and returns it. One that is stored already,
-// under its id, is success and changes nothing; it is returned as it stands.
-func (db *DB) AddDelivery(ctx context.Context, d webhook.Delivery) (webhook.Delivery, error) {
-	row, err := encode(deliveryRow{UserID: d.Event.UserID, SK: deliveryKey + d.EndpointID + "#" + d.ID, EventID: d.Event.ID, Type: d.Event.Type,
-		HappenedAt: Time{d.Event.At}, Body: d.Event.Body, Status: string(d.Status), ReplayOf: d.ReplayOf, CreatedAt: Time{d.CreatedAt},
-		NextAt: Time{d.NextAt}, ExpiresAt: d.CreatedAt.Add(webhook.Kept).Unix()})
-	if err != nil {
-		return d, err
+// Endpoint reads a user's endpoint with its secrets. One that does not exist or is
+// somebody else's is fault.NotFound.
+func (db *DB) Endpoint(ctx context.Context, userID, id string) (webhook.Endpoint, error) {
+	out, err := db.client.GetItem(ctx, &dynamodb.GetItemInput{TableName: &db.table.Webhooks, Key: endpointOf(userID, id), ConsistentRead: aws.Bool(true)})
+	switch {
+	case err != nil:
+		return webhook.Endpoint{}, broken("read webhook endpoint", err)
+	case out.Item == nil:
+		return webhook.Endpoint{}, fault.Missing("webhook endpoint")
 	}
-	_, err = db.client.PutItem(ctx, &dynamodb.PutItemInput{TableName: &db.table.Webhooks, Item: row,
-		ConditionExpression:                 aws.String("attribute_not_exists(sk)"),
+	return endpointFrom(out.Item)
+}
+
+// EndpointChange is what an owner changes of an endpoint; nil leaves a member as
+// it is.
+type EndpointChange struct {
+	URL    *string
+	Events []string
+	Paused *bool
+}
+
+// UpdateEndpoint changes a user's endpoint and returns it. A new URL, and the end
+// of a pause, enable one that was disabled. An endpoint that does not exist or is
+// somebody else's is fault.NotFound.
+func (db *DB) UpdateEndpoint(ctx context.Context, userID, id string, change EndpointChange) (webhook.Endpoint, error) {
+	var sets, removes []string
+	names, values := map[string]string{}, item{}
+	if change.URL != nil {
+		sets, names["#url"], values[":url"] = append(sets, "#url = :url"), "url", text(*change.URL)
+	}
+	if change.Events != nil {
+		sets, values[":events"] = append(sets, "events = :events"), &types.AttributeValueMemberSS{Value: change.Events}
+	}
+	if change.Paused != nil && *change.Paused {
+		sets, values[":paused"] = append(sets, "paused = :paused"), &types.AttributeValueMemberBOOL{Value: true}
+	}
+	if change.Paused != nil && !*change.Paused {
+		removes = append(removes, "paused")
+	}
+	if change.URL != nil || change.Paused != nil && !*change.Paused {
+		removes = append(removes, "disabled_at", "disabled_reason", "failures", "failing_since", "held_until")
+	}
+	update := ""
+	if len(sets) > 0 {
+		update = "SET " + strings.Join(sets, ", ")
+	}
+	if len(removes) > 0 {
+		update += " REMOVE " + strings.Join(removes, ", ")
+	}
+	in := &dynamodb.UpdateItemInput{TableName: &db.table.Webhooks, Key: endpointOf(userID, id), UpdateExpression: &update,
+		ConditionExpression: aws.String("attribute_exists(sk)"), ReturnValues: types.ReturnValueAllNew}
+	if len(names) > 0 {
+		in.ExpressionAttributeNames = names
+	}
+	if len(values) > 0 {
+		in.ExpressionAttributeValues = values
+	}
+	return db.updatedEndpoint(ctx, "update webhook endpoint", in)
+}
+
+// updatedEndpoint sends an update whose condition is only that the endpoint
+// exists; else it is fault.NotFound.
+func (db *DB) updatedEndpoint(ctx context.Context, op string, in *dynamodb.UpdateItemInput) (webhook.Endpoint, error) {
+	out, err := db.client.UpdateItem(ctx, in)
+	if _, no := refused(err); no {
+		return webhook.Endpoint{}, fault.Missing("webhook endpoint")
+	}
+	if err != nil {
+		return webhook.Endpoint{}, broken(op, err)
+	}
+	return endpointFrom(out.Attributes)
+}
+
+// RotateSecret gives a user's endpoint a new secret and returns the endpoint. The
+// secret it had signs as well until a moment, which may be past. An endpoint that
+// does not exist or is somebody else's is fault.NotFound.
+func (db *DB) RotateSecret(ctx context.Context, userID, id string, next secret.Secret, until time.Time) (webhook.Endpoint, error) {
+	out, err := db.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{TableName: &db.table.Webhooks, Key: endpointOf(userID, id),
+		UpdateExpression:                    aws.String("SET old_secret = secret, old_until = :until, secret = :next"),
+		ConditionExpression:                 aws.String("attribute_exists(sk) AND secret <> :next"),
+		ExpressionAttributeValues:           item{":next": text(next.Reveal()), ":until": stamp(until)},
+		ReturnValues:                        types.ReturnValueAllNew,
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld})
 	if there, no := refused(err); no {
-		return deliveryFrom(there)
-	}
-	return d, broken("add delivery", err)
-}
-
-// Delivery reads a delivery and its endpoint, with its secret, in one consistent
-// read. A delivery that does not exist, is somebody else's or has expired is
-// fault.NotFound. The endpoint has no id when it was deleted.
-func (db *DB) Delivery(ctx context.Context, userID, endpointID, id string) (webhook.Delivery, webhook.Endpoint, error) {
-	out, err := db.client.TransactGetItems(ctx, &dynamodb.TransactGetItemsInput{TransactItems: []types.TransactGetItem{
-		{Get: &types.Get{TableName: &db.table.Webhooks, Key: deliveryOf(userID, endpointID, id)}},
-		{Get: &types.Get{TableName: &db.table.Webhooks, Key: endpointOf(userID, endpointID)}}}})
-	if err != nil {
-		return webhook.Delivery{}, webhook.Endpoint{}, broken("read delivery", err)
-	}
-	d, err := decode[deliveryRow](out.Responses[0].Item)
-	if err != nil || d.expired(db.now()) { // one that is not there has expired at the beginning of time
-		return webhook.Delivery{}, webhook.Endpoint{}, cmp.Or(err, error(fault.Missing("webhook delivery")))
-	}
-	e, err := decode[endpointRow](out.Responses[1].Item)
-	return d.delivery(), e.endpoint(), err
-}
-
-func (r deliveryRow) expired(now time.Time) bool { return r.ExpiresAt <= now.Unix() }
-
-// DeliveriesOf lists the deliveries to a user's endpoint, newest first and
-// without bodies: at most limit of them (1 or more), those before the id after,
-// and with a status only those that have it. next is the after of the rest,
-// empty at the end; a page may be short and have one all the same. An endpoint
-// that nothing was ever delivered to and that does not exist, or is somebody
-// else's, is fault.NotFound.
-func (db *DB) DeliveriesOf(ctx context.Context, userID, endpointID string, status webhook.Status, limit int, after string) (deliveries []webhook.Delivery, next string, err error) {
-	in := &dynamodb.QueryInput{TableName: &db.table.Webhooks, ScanIndexForward: aws.Bool(false), ConsistentRead: aws.Bool(true),
-		KeyConditionExpression:    aws.String("user_id = :user AND begins_with(sk, :kind)"),
-		ProjectionExpression:      aws.String("user_id, sk, event_id, event_type, happened_at, #status, attempts, last_status, last_error, replay_of, created_at, last_at, next_at, expires_at"),
-		ExpressionAttributeNames:  map[string]string{"#status": "status"},
-		ExpressionAttributeValues: item{":user": text(userID), ":kind": text(deliveryKey + endpointID + "#")}}
-	if status == "" {
-		in.Limit = aws.Int32(int32(limit) + 1)
-	} else { // a limit would count those that the filter drops
-		in.FilterExpression = aws.String("#status = :status")
-		in.ExpressionAttributeValues[":status"] = text(string(status))
-	}
-	if after != "" {
-		in.ExclusiveStartKey = deliveryOf(userID, endpointID, after)
-	}
-	out, err := db.client.Query(ctx, in)
-	if err != nil {
-		return nil, "", broken("list deliveries", err)
-	}
-	for _, row := range out.Items {
-		r, err := decode[deliveryRow](row)
-		switch {
-		case err != nil:
-			return nil, "", err
-		case r.expired(db.now()):
-		case len(deliveries) == limit:
-			return deliveries, deliveries[limit-1].ID, nil
-		default:
-			deliveries = append(deliveries, r.delivery())
+		if there == nil {
+			return webhook.Endpoint{}, fault.Missing("webhook endpoint")
 		}
+		return endpointFrom(there) // it is this rotation, whose answer was lost
 	}
-	if out.LastEvaluatedKey != nil {
-		last, err := deliveryFrom(out.LastEvaluatedKey)
-		return deliveries, last.ID, err
+	if err != nil {
+		return webhook.Endpoint{}, broken("rotate webhook secret", err)
 	}
-	if len(deliveries) == 0 && after == "" {
-		err = db.mustHaveEndpoint(ctx, userID, endpointID)
-	}
-	return deliveries, "", err
+	return endpointFrom(out.Attributes)
 }
 
-func (db *DB) mustHaveEndpoint(ctx context.Context, userID, id string) error {
-	out, err := db.client.GetItem(ctx, &dynamodb.GetItemInput{TableName: &db.table.Webhooks, Key: endpointOf(userID, id),
-		ProjectionExpression: aws.String("sk"), ConsistentRead: aws.Bool(true)})
-	if err == nil && out.Item == nil {
-		return fault.Missing("webhook endpoint")
+// RecordFailure counts a failed attempt at an endpoint, and holds it if there were
+// many in a row. It returns the endpoint as it then stands, without an id when it
+// was deleted. A failure whose answer is lost may count twice.
+func (db *DB) RecordFailure(ctx context.Context, e webhook.Endpoint, at time.Time) (webhook.Endpoint, error) {
+	update, values := "SET failing_since = if_not_exists(failing_since, :at)", item{":at": stamp(at), ":one": integer(1)}
+	if hold := webhook.Hold(e.Failures + 1); hold > 0 {
+		update += ", held_until = :until"
+		values[":until"] = stamp(at.Add(hold))
 	}
-	return broken("read webhook endpoint", err)
-}
-
-// RecordAttempt writes down what an attempt at a delivery, as it was read before
-// it, came to. A delivery that has come to its end meanwhile, or has expired,
-// keeps what it has.
-func (db *DB) RecordAttempt(ctx context.Context, d webhook.Delivery, a webhook.Attempt) error {
-	set, remove := "SET #status = :to, attempts = :n, last_at = :at, last_status = :code, last_error = :error", " REMOVE next_at"
-	values := item{":pending": text(string(webhook.Pending)), ":to": text(string(a.Status)), ":n": integer(int64(d.Attempts) + 1),
-		":at": stamp(a.At), ":code": integer(int64(a.Code)), ":error": text(a.Error)}
-	if !a.NextAt.IsZero() {
-		set, remove = set+", next_at = :next", ""
-		values[":next"] = stamp(a.NextAt)
+	update += " ADD failures :one"
+	e, err := db.updatedEndpoint(ctx, "record failure", &dynamodb.UpdateItemInput{TableName: &db.table.Webhooks, Key: endpointOf(e.UserID, e.ID),
+		UpdateExpression: &update, ConditionExpression: aws.String("attribute_exists(sk)"), ExpressionAttributeValues: values,
+		ReturnValues: types.ReturnValueAllNew})
+	if fault.Is(err, fault.NotFound) {
+		return webhook.Endpoint{}, nil
 	}
-	return db.updateDelivery(ctx, "record attempt", deliveryOf(d.Event.UserID, d.EndpointID, d.ID), set+remove, values)
+	return e, err
 }
 
-// BuryDelivery gives a delivery up, unless it has come to its end or has
-// expired.
-func (db *DB) BuryDelivery(ctx context.Context, userID, endpointID, id string) error {
-	return db.updateDelivery(ctx, "bury delivery", deliveryOf(userID, endpointID, id), "SET #status = :to REMOVE next_at",
-		item{":pending": text(string(webhook.Pending)), ":to": text(string(webhook.Dead))})
+// ClaimProbe gives the one right to try a held endpoint, until a moment. mine is
+// false when somebody else has it, or the endpoint was deleted.
+func (db *DB) ClaimProbe(ctx context.Context, e webhook.Endpoint, until time.Time) (mine bool, err error) {
+	condition, values := "attribute_exists(sk) AND attribute_not_exists(held_until)", item{":until": stamp(until)}
+	if !e.HeldUntil.IsZero() {
+		condition = "held_until = :was"
+		values[":was"] = stamp(e.HeldUntil)
+	}
+	_, err = db.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{TableName: &db.table.Webhooks, Key: endpointOf(e.UserID, e.ID),
+		UpdateExpression: aws.String("SET held_until = :until"), ConditionExpression: &condition, ExpressionAttributeValues: values})
+	if _, no := refused(err); no {
+		return false, nil
+	}
+	return err == nil, broken("claim probe", err)
 }
 
-// updateDelivery updates a delivery if it is pending, which one that does not
-// exist is not.
-func (db *DB) updateDelivery(ctx context.Context, op string, key item, update string, values item) error {
-	_, err := db.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{TableName: &db.table.Webhooks, Key: key, UpdateExpression: &update,
-		ConditionExpression: aws.String("#status = :pending"), ExpressionAttributeNames: map[string]string{"#status": "status"},
-		ExpressionAttributeValues: values})
+// ClearFailures records that an attempt at an endpoint has succeeded.
+func (db *DB) ClearFailures(ctx context.Context, e webhook.Endpoint) error {
+	_, err := db.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{TableName: &db.table.Webhooks, Key: endpointOf(e.UserID, e.ID),
+		UpdateExpression: aws.String("REMOVE failures, failing_since, held_until"), ConditionExpression: aws.String("attribute_exists(sk)")})
 	if _, no := refused(err); no {
 		return nil
 	}
-	return broken(op, err)
+	return broken("clear failures", err)
+}
+
+// DisableEndpoint disables an endpoint that fails, and writes the event that tells
+// its owner. One that is disabled already, or works again, stays as it is.
+func (db *DB) DisableEndpoint(ctx context.Context, e webhook.Endpoint, at time.Time) error {
+	told, err := db.event(event.Disabled(e.UserID, e.ID, e.URL, at))
+	if err != nil {
+		return err
+	}
+	err = db.transact(ctx,
+		types.TransactWriteItem{Update: &types.Update{TableName: &db.table.Webhooks, Key: endpointOf(e.UserID, e.ID),
+			UpdateExpression:          aws.String("SET disabled_at = :at, disabled_reason = :why"),
+			ConditionExpression:       aws.String("attribute_exists(failures) AND attribute_not_exists(disabled_at)"),
+			ExpressionAttributeValues: item{":at": stamp(at), ":why": text(webhook.Failures)}}}, told)
+	if _, no := refusedIn(err); no {
+		return nil
+	}
+	return broken("disable webhook endpoint", err)
 }

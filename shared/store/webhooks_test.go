@@ -10,8 +10,12 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/krosai/telephony/shared/account"
+	"github.com/krosai/telephony/shared/call"
+	"github.com/krosai/telephony/shared/event"
 	"github.com/krosai/telephony/shared/fault"
 	"github.com/krosai/telephony/shared/secret"
+	"github.com/krosai/telephony/shared/store"
 	"github.com/krosai/telephony/shared/store/storetest"
 	"github.com/krosai/telephony/shared/webhook"
 )
@@ -20,13 +24,13 @@ var hookMorning = time.Date(2026, 11, 22, 9, 30, 0, 123e6, time.UTC)
 
 func endpoint(n int, user string) webhook.Endpoint {
 	return webhook.Endpoint{ID: fmt.Sprintf("whe_01KAMPJ5V0SAMPMEWHE00000%02d", n), UserID: user, URL: "https://hooks.acme.co/a?b=c",
-		Events: []string{webhook.CallAnswered, webhook.CallEnded}, Secret: secret.New("whsec_c2VjcmV0"), CreatedAt: hookMorning}
+		Events: []string{event.CallAnswered, event.CallEnded}, Secret: secret.New("whsec_c2VjcmV0"), CreatedAt: hookMorning}
 }
 
 func delivery(n int, user, endpointID string) webhook.Delivery {
 	return webhook.Delivery{ID: fmt.Sprintf("dlv_01KAMPJ5V0SAMPMEDEV0000%03d", n), EndpointID: endpointID, Status: webhook.Pending,
 		CreatedAt: hookMorning, NextAt: hookMorning,
-		Event: webhook.Event{ID: "evt_01KAMPJ5V0SAMPMEEVT0000000", UserID: user, Type: webhook.CallEnded, At: hookMorning.Add(-time.Second), Body: []byte(`{"a":1}`)}}
+		Event: webhook.Event{ID: "evt_01KAMPJ5V0SAMPMEEVT0000000", UserID: user, Type: event.CallEnded, At: hookMorning.Add(-time.Second), Body: []byte(`{"a":1}`)}}
 }
 
 // secrets lets cmp compare what it may not see.
@@ -129,24 +133,39 @@ func TestDelivery(t *testing.T) {
 	}
 
 	next := hookMorning.Add(10 * time.Second)
-	for range 2 { // an attempt counts once, although its record is repeated
-		ok(t, db.RecordAttempt(t.Context(), want, webhook.Attempt{At: hookMorning, Status: webhook.Pending, Code: 500, Error: "status", NextAt: next}))
-	}
-	want.Attempts, want.LastStatus, want.LastError, want.LastAt, want.NextAt = 1, 500, "status", hookMorning, next
-	see := func(when string) {
+	see := func(when string, want webhook.Delivery) {
 		t.Helper()
 		d, _, err := db.Delivery(t.Context(), "ada", e.ID, want.ID)
 		if diff := cmp.Diff(want, d); err != nil || diff != "" {
 			t.Errorf("%s: %v %s", when, err, diff)
 		}
 	}
-	see("tried")
-	ok(t, db.RecordAttempt(t.Context(), want, webhook.Attempt{At: next, Status: webhook.Delivered, Code: 204}))
-	want.Attempts, want.Status, want.LastStatus, want.LastError, want.LastAt, want.NextAt = 2, webhook.Delivered, 204, "", next, time.Time{}
-	see("delivered")
-	ok(t, db.BuryDelivery(t.Context(), "ada", e.ID, want.ID))
-	ok(t, db.RecordAttempt(t.Context(), want, webhook.Attempt{At: next, Status: webhook.Dead, Code: 410, Error: "status"}))
-	see("an end does not change")
+	tried := want.With(webhook.Attempt{At: hookMorning, Status: webhook.Pending, Code: 500, Error: "status", Answer: "oh", NextAt: next})
+	db.LoseReplies(1)
+	for range 2 { // an attempt counts once, although its record is repeated
+		ok(t, db.SaveDelivery(t.Context(), tried, 0))
+	}
+	see("tried", tried)
+	if err := db.SaveDelivery(t.Context(), want.With(webhook.Attempt{At: next, Status: webhook.Delivered, Code: 200}), 0); !fault.Is(err, fault.Conflict) {
+		t.Errorf("a first attempt that another made: %v", err)
+	}
+	for i, mine := range []bool{true, false} { // one of two makes the second attempt
+		if got, err := db.ClaimAttempt(t.Context(), tried, next.Add(time.Minute)); err != nil || got != mine {
+			t.Errorf("claim %d: %v, %v", i, got, err)
+		}
+	}
+	done := tried.With(webhook.Attempt{At: next, Status: webhook.Delivered, Code: 204})
+	ok(t, db.SaveDelivery(t.Context(), done, 2))
+	see("delivered", done)
+	dead := done
+	dead.Status = webhook.Dead
+	if err := db.SaveDelivery(t.Context(), dead, 2); !fault.Is(err, fault.Conflict) {
+		t.Errorf("after the end: %v", err)
+	}
+	if mine, err := db.ClaimAttempt(t.Context(), done, next); mine || err != nil {
+		t.Errorf("claimed after the end: %v %v", mine, err)
+	}
+	see("an end does not change", done)
 
 	lost := delivery(2, "ada", e.ID)
 	_, err = db.AddDelivery(t.Context(), lost)
@@ -155,16 +174,196 @@ func TestDelivery(t *testing.T) {
 	if _, found, err = db.Delivery(t.Context(), "ada", e.ID, lost.ID); err != nil || found.ID != "" || !found.Secret.IsZero() {
 		t.Errorf("of a deleted endpoint: %+v, %v", found, err)
 	}
-	ok(t, db.BuryDelivery(t.Context(), "ada", e.ID, lost.ID))
-	if d, _, err = db.Delivery(t.Context(), "ada", e.ID, lost.ID); err != nil || d.Status != webhook.Dead || !d.NextAt.IsZero() {
-		t.Errorf("buried: %+v, %v", d, err)
+}
+
+// TestDeliveryFor: what a message asks for is found, or made of what it names, in
+// one request.
+func TestDeliveryFor(t *testing.T) {
+	t.Parallel()
+	db := storetest.Open(t, func() time.Time { return hookMorning })
+	e := endpoint(1, "ada")
+	ok(t, db.AddEndpoint(t.Context(), e))
+	c := newCall("with-metadata")
+	c.UserID, c.Metadata = "ada", map[string]string{"order": "42"}
+	ok(t, db.AllowCountries(t.Context(), "ada", c.Country))
+	_, may, err := db.CallPermit(t.Context(), "ada", "")
+	ok(t, err)
+	c, _, _, err = db.CreateCall(t.Context(), c, may, store.Once{})
+	ok(t, err)
+	_, err = db.EndCall(t.Context(), c, call.End{Status: call.Busy, Cause: call.CalleeBusy, At: hookMorning})
+	ok(t, err)
+	events, _, err := db.EventsOf(t.Context(), "ada", store.Log{}, 10, "")
+	ok(t, err)
+	happened := events[len(events)-1]
+	old := delivery(7, "ada", e.ID)
+	_, err = db.AddDelivery(t.Context(), old)
+	ok(t, err)
+	message := func(m webhook.Message) webhook.Message {
+		m.UserID, m.EndpointID, m.DeliveryID = "ada", e.ID, "dlv_new"
+		return m
 	}
-	absent := delivery(3, "ada", e.ID)
-	ok(t, db.BuryDelivery(t.Context(), "ada", e.ID, absent.ID))
-	ok(t, db.RecordAttempt(t.Context(), absent, webhook.Attempt{At: next, Status: webhook.Dead}))
-	if _, _, err := db.Delivery(t.Context(), "ada", e.ID, absent.ID); !fault.Is(err, fault.NotFound) {
-		t.Errorf("one that was never there: %v", err)
+	for name, tt := range map[string]struct {
+		m    webhook.Message
+		body string // contains
+	}{
+		"an event":              {message(webhook.Message{Event: store.EventKey(happened), CallID: c.ID}), `"metadata":{"order":"42"}`},
+		"a replay":              {message(webhook.Message{ReplayOf: old.ID}), `{"a":1}`},
+		"a test":                {message(webhook.Message{TestAt: hookMorning}), `"type":"webhook.test"`},
+		"one that is on record": {webhook.Message{UserID: "ada", EndpointID: e.ID, DeliveryID: old.ID, TestAt: hookMorning}, `{"a":1}`},
+	} {
+		db.Trips()
+		d, found, err := db.DeliveryFor(t.Context(), tt.m)
+		if err != nil || db.Trips() != 1 || !strings.Contains(string(d.Event.Body), tt.body) || d.ID != tt.m.DeliveryID || d.Status != webhook.Pending {
+			t.Errorf("%s: %+v %s, %v", name, d, d.Event.Body, err)
+		}
+		if diff := cmp.Diff(e, found, secrets); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
 	}
+	for name, m := range map[string]webhook.Message{"no such event": {Event: "2026"}, "no such delivery": {ReplayOf: "dlv_x"}} {
+		if _, _, err := db.DeliveryFor(t.Context(), message(m)); !fault.Is(err, fault.NotFound) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestUpdateEndpoint: each member changes alone, and what enables an endpoint
+// enables it.
+func TestUpdateEndpoint(t *testing.T) {
+	t.Parallel()
+	url, yes, no := "https://hooks.acme.co/new", true, false
+	for name, tt := range map[string]struct {
+		change  store.EndpointChange
+		want    func(*webhook.Endpoint)
+		enables bool
+	}{
+		"url":    {store.EndpointChange{URL: &url}, func(e *webhook.Endpoint) { e.URL = url }, true},
+		"events": {store.EndpointChange{Events: []string{event.CallEnded}}, func(e *webhook.Endpoint) { e.Events = []string{event.CallEnded} }, false},
+		"pause":  {store.EndpointChange{Paused: &yes}, func(e *webhook.Endpoint) { e.Paused = true }, false},
+		"resume": {store.EndpointChange{Paused: &no}, func(*webhook.Endpoint) {}, true},
+		"all":    {store.EndpointChange{URL: &url, Events: []string{event.CallEnded}, Paused: &yes}, func(e *webhook.Endpoint) { e.URL, e.Events, e.Paused = url, []string{event.CallEnded}, true }, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			db := storetest.Open(t, func() time.Time { return hookMorning })
+			e := endpoint(1, "ada")
+			ok(t, db.AddEndpoint(t.Context(), e))
+			failing, err := db.RecordFailure(t.Context(), e, hookMorning)
+			ok(t, err)
+			ok(t, db.DisableEndpoint(t.Context(), failing, hookMorning))
+			want, err := db.Endpoint(t.Context(), "ada", e.ID)
+			ok(t, err)
+			if want.Status() != webhook.Disabled || want.DisabledReason != webhook.Failures || want.Failures != 1 {
+				t.Errorf("disabled: %+v", want)
+			}
+			if tt.enables {
+				want = e
+			}
+			tt.want(&want)
+			db.LoseReplies(1)
+			got, err := db.UpdateEndpoint(t.Context(), "ada", e.ID, tt.change)
+			if diff := cmp.Diff(want, got, secrets); err != nil || diff != "" {
+				t.Errorf("%v %s", err, diff)
+			}
+			if _, err := db.UpdateEndpoint(t.Context(), "bob", e.ID, tt.change); !fault.Is(err, fault.NotFound) {
+				t.Errorf("another user's: %v", err)
+			}
+			events, _, err := db.EventsOf(t.Context(), "ada", store.Log{}, 10, "")
+			if err != nil || len(events) != 1 || events[0].Type != event.EndpointDisabled {
+				t.Errorf("%v %v", events, err)
+			}
+		})
+	}
+}
+
+// TestRotateSecret: a rotation whose answer is lost happens once.
+func TestRotateSecret(t *testing.T) {
+	t.Parallel()
+	db := storetest.Open(t, nil)
+	e := endpoint(1, "ada")
+	ok(t, db.AddEndpoint(t.Context(), e))
+	next, until := secret.New("whsec_bmV3"), hookMorning.Add(time.Hour)
+	db.LoseReplies(1)
+	got, err := db.RotateSecret(t.Context(), "ada", e.ID, next, until)
+	want := e
+	want.Secret, want.OldSecret, want.OldUntil = next, e.Secret, until
+	if diff := cmp.Diff(want, got, secrets); err != nil || diff != "" {
+		t.Errorf("%v %s", err, diff)
+	}
+	for at, n := range map[time.Duration]int{-time.Millisecond: 2, 0: 1} {
+		if signers := got.Secrets(until.Add(at)); len(signers) != n || signers[0].Reveal() != next.Reveal() {
+			t.Errorf("%s from the end of the grace %d sign", at, len(signers))
+		}
+	}
+	if _, err := db.RotateSecret(t.Context(), "bob", e.ID, next, until); !fault.Is(err, fault.NotFound) {
+		t.Errorf("another user's: %v", err)
+	}
+}
+
+// TestFailuresOfEndpoint: failures are counted, a held endpoint is tried by one, and
+// a success forgets them.
+func TestFailuresOfEndpoint(t *testing.T) {
+	t.Parallel()
+	db := storetest.Open(t, nil)
+	e := endpoint(1, "ada")
+	ok(t, db.AddEndpoint(t.Context(), e))
+	for n := 1; n <= 6; n++ {
+		at := hookMorning.Add(time.Duration(n) * time.Second)
+		var err error
+		e, err = db.RecordFailure(t.Context(), e, at)
+		held := time.Time{}
+		if hold := webhook.Hold(n); hold > 0 {
+			held = at.Add(hold)
+		}
+		if err != nil || e.Failures != n || !e.FailingSince.Equal(hookMorning.Add(time.Second)) || !e.HeldUntil.Equal(held) {
+			t.Errorf("after %d: %+v, %v", n, e, err)
+		}
+	}
+	for i, want := range []bool{true, false} {
+		if mine, err := db.ClaimProbe(t.Context(), e, hookMorning.Add(time.Hour)); mine != want || err != nil {
+			t.Errorf("claim %d: %v, %v", i, mine, err)
+		}
+	}
+	ok(t, db.ClearFailures(t.Context(), e))
+	clear, err := db.Endpoint(t.Context(), "ada", e.ID)
+	if diff := cmp.Diff(endpoint(1, "ada"), clear, secrets); err != nil || diff != "" {
+		t.Errorf("%v %s", err, diff)
+	}
+	ok(t, db.DisableEndpoint(t.Context(), e, hookMorning)) // it works again
+	if clear, err = db.Endpoint(t.Context(), "ada", e.ID); err != nil || clear.Status() != webhook.Active {
+		t.Errorf("%+v %v", clear, err)
+	}
+	ok(t, db.DeleteEndpoint(t.Context(), "ada", e.ID))
+	if e, err = db.RecordFailure(t.Context(), e, hookMorning); err != nil || e.ID != "" {
+		t.Errorf("of one that was deleted: %+v %v", e, err)
+	}
+}
+
+// TestSpendDelivery: ten of one thing and a hundred in all, an hour.
+func TestSpendDelivery(t *testing.T) {
+	t.Parallel()
+	db := storetest.Open(t, func() time.Time { return hookMorning })
+	var limits []account.Limit
+	for n := range 100 {
+		if n == 10 {
+			if limits, err := db.SpendDelivery(t.Context(), "ada", "dlv_0", hookMorning); !fault.Is(err, fault.Limited) || limits[1].Left() != 0 || limits[0].Left() != 90 {
+				t.Errorf("an eleventh: %+v %v", limits, err)
+			}
+		}
+		var err error
+		limits, err = db.SpendDelivery(t.Context(), "ada", fmt.Sprint("dlv_", n/10), hookMorning)
+		ok(t, err)
+		if limits[0].Used != n+1 || limits[1].Used != n%10+1 {
+			t.Errorf("%d: %+v", n, limits)
+		}
+	}
+	if limits, err := db.SpendDelivery(t.Context(), "ada", "dlv_x", hookMorning); !fault.Is(err, fault.Limited) || limits[0].Left() != 0 {
+		t.Errorf("the 101st: %+v %v", limits, err)
+	}
+	_, err := db.SpendDelivery(t.Context(), "bob", "dlv_x", hookMorning)
+	ok(t, err)
+	_, err = db.SpendDelivery(t.Context(), "ada", "dlv_x", hookMorning.Add(time.Hour))
+	ok(t, err)
 }
 
 func TestDeliveries(t *testing.T) {
@@ -181,7 +380,8 @@ func TestDeliveries(t *testing.T) {
 		_, err := db.AddDelivery(t.Context(), d)
 		ok(t, err)
 		if i%3 == 0 {
-			ok(t, db.BuryDelivery(t.Context(), "ada", mine.ID, d.ID))
+			d.Status, d.NextAt = webhook.Dead, time.Time{}
+			ok(t, db.SaveDelivery(t.Context(), d, 0))
 		}
 	}
 	_, err := db.AddDelivery(t.Context(), delivery(0, "bob", others.ID))
@@ -199,7 +399,6 @@ func TestDeliveries(t *testing.T) {
 				_, err := fmt.Sscanf(d.ID, "dlv_01KAMPJ5V0SAMPMEDEV0000%03d", &n)
 				ok(t, err)
 				want := delivery(n, "ada", mine.ID)
-				want.Event.Body = nil
 				if n%3 == 0 {
 					want.Status, want.NextAt = webhook.Dead, time.Time{}
 				}
@@ -250,5 +449,32 @@ func TestDeliveries(t *testing.T) {
 	}
 	if _, _, err := db.Delivery(t.Context(), "ada", mine.ID, delivery(1, "", "").ID); !fault.Is(err, fault.NotFound) {
 		t.Errorf("after %s: %v", webhook.Kept, err)
+	}
+}
+
+// TestLargeDeliveries: bodies that are small only in the table do not make a page
+// larger than an answer may be.
+func TestLargeDeliveries(t *testing.T) {
+	t.Parallel()
+	db := storetest.Open(t, func() time.Time { return hookMorning })
+	e := endpoint(1, "ada")
+	ok(t, db.AddEndpoint(t.Context(), e))
+	for i := range 45 {
+		d := delivery(i, "ada", e.ID)
+		d.Event.Body = []byte(strings.Repeat("a", 100<<10))
+		_, err := db.AddDelivery(t.Context(), d)
+		ok(t, err)
+	}
+	var pages []int
+	for after := ""; ; {
+		page, next, err := db.DeliveriesOf(t.Context(), "ada", e.ID, "", 100, after)
+		ok(t, err)
+		pages = append(pages, len(page))
+		if after = next; after == "" {
+			break
+		}
+	}
+	if diff := cmp.Diff([]int{20, 20, 5}, pages); diff != "" {
+		t.Error(diff)
 	}
 }

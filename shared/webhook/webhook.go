@@ -1,45 +1,136 @@
 // Package webhook is how a user's own servers are told what happened: the
-// events, the endpoints that want them, and the deliveries, each of which is one
-// event on its way to one endpoint. It knows neither HTTP nor the database.
+// endpoints that want events, and the deliveries, each of which is one event on
+// its way to one endpoint. It knows neither HTTP nor the database.
 package webhook
 
 import (
+	"encoding/base64"
+	"fmt"
+	"io"
 	"slices"
 	"time"
 
 	"github.com/krosai/telephony/shared/secret"
 )
 
-// The types of events.
-const (
-	CallAnswered     = "call.answered"
-	CallEnded        = "call.ended" // calls that were never answered, too
-	CallSummaryReady = "call.summary_ready"
-	RequestDecided   = "number_request.decided"
-	RequestAssigned  = "number_request.assigned"
-)
-
 // MaxEndpoints is how many endpoints a user may have.
 const MaxEndpoints = 10
 
-// Endpoint is an address of a user's that wants events.
+// Endpoint is an address of a user's that wants events. A zero time means "has not
+// happened".
 type Endpoint struct {
 	ID        string // whe_ and a ULID
 	UserID    string
 	URL       string
 	Events    []string      // the types it wants
 	Secret    secret.Secret // signs what is sent there: whsec_ and base64
+	OldSecret secret.Secret // signs as well until OldUntil
+	OldUntil  time.Time
 	CreatedAt time.Time
+
+	Paused         bool
+	DisabledAt     time.Time
+	DisabledReason string
+	Failures       int       // attempts that failed since the last one that did not
+	FailingSince   time.Time // the first of them
+	HeldUntil      time.Time // no attempt begins before; see HoldAfter
 }
 
-// Wants reports whether an event goes to the endpoint: it is of a type it asked
-// for, and happened when it was registered or later.
-func (e Endpoint) Wants(v Event) bool {
-	return slices.Contains(e.Events, v.Type) && !v.At.Before(e.CreatedAt.Truncate(time.Millisecond))
+// EndpointStatus says whether an endpoint gets events.
+type EndpointStatus string
+
+// The states of an endpoint.
+const (
+	Active   EndpointStatus = "active"
+	Paused   EndpointStatus = "paused"   // by its owner
+	Disabled EndpointStatus = "disabled" // because it failed too often
+)
+
+// Status is the state of the endpoint.
+func (e Endpoint) Status() EndpointStatus {
+	switch {
+	case !e.DisabledAt.IsZero():
+		return Disabled
+	case e.Paused:
+		return Paused
+	}
+	return Active
 }
 
-// Event is something that happened once. What happened decides its id, so that
-// it is the same event however often it is announced.
+// Wants reports whether an event goes to the endpoint: the endpoint is active and
+// asked for its type, and the event happened when it was registered or later.
+func (e Endpoint) Wants(kind string, at time.Time) bool {
+	return e.Status() == Active && slices.Contains(e.Events, kind) && !at.Before(e.CreatedAt.Truncate(time.Millisecond))
+}
+
+// NewSecret makes a signing secret of random bytes of cryptographic quality.
+func NewSecret(random io.Reader) (secret.Secret, error) {
+	key := make([]byte, 32)
+	if _, err := io.ReadFull(random, key); err != nil {
+		return secret.Secret{}, fmt.Errorf("random bytes of a signing secret: %w", err)
+	}
+	return secret.New("whsec_" + base64.StdEncoding.EncodeToString(key)), nil
+}
+
+// Secrets are those that sign at a moment, the newest first.
+func (e Endpoint) Secrets(now time.Time) []secret.Secret {
+	if now.Before(e.OldUntil) {
+		return []secret.Secret{e.Secret, e.OldSecret}
+	}
+	return []secret.Secret{e.Secret}
+}
+
+// An endpoint that fails HoldAfter times in a row is held: attempts wait, and one
+// at a time tries whether it works again. So it takes few of the places that all
+// users share.
+const (
+	HoldAfter   = 5
+	firstHold   = 30 * time.Second
+	longestHold = 5 * time.Minute
+)
+
+// Hold is how long attempts wait after the n-th failure in a row; 0 is not at all.
+func Hold(n int) time.Duration {
+	if n < HoldAfter {
+		return 0
+	}
+	hold := firstHold
+	for range n - HoldAfter {
+		hold = min(2*hold, longestHold)
+	}
+	return hold
+}
+
+// An endpoint is disabled after disableAfter failures in a row over disableSpan or
+// longer, or after disableAtOnce however fast they came.
+const (
+	disableAfter  = 20
+	disableSpan   = time.Hour
+	disableAtOnce = 100
+)
+
+// Failures is the reason of an endpoint that was disabled because it failed.
+const Failures = "failures"
+
+// FailsTooOften reports whether the endpoint is to be disabled.
+func (e Endpoint) FailsTooOften(now time.Time) bool {
+	return e.Failures >= disableAtOnce || e.Failures >= disableAfter && now.Sub(e.FailingSince) >= disableSpan
+}
+
+// Message asks for a delivery. It is in the queue until the delivery has come to its
+// end. An event of the log is named by Event, a replay by ReplayOf, a test by
+// TestAt. It holds ids alone: a queue keeps what it holds for days.
+type Message struct {
+	UserID     string    `json:"user_id"`
+	EndpointID string    `json:"endpoint_id"`
+	DeliveryID string    `json:"delivery_id"`
+	Event      string    `json:"event,omitempty"`     // its position in its user's log
+	CallID     string    `json:"call_id,omitempty"`   // the call whose metadata belongs to the event
+	ReplayOf   string    `json:"replay_of,omitempty"` // the delivery that is repeated
+	TestAt     time.Time `json:"test_at,omitzero"`
+}
+
+// Event is what is delivered: something that happened once.
 type Event struct {
 	ID     string // evt_ and a ULID
 	UserID string
@@ -58,6 +149,13 @@ const (
 	Dead      Status = "dead"      // given up
 )
 
+// Why a delivery was given up without a last attempt, in LastError.
+const (
+	EndpointPaused   = "paused"
+	EndpointDisabled = "disabled"
+	EndpointDeleted  = "deleted"
+)
+
 // Delivery is an event on its way to an endpoint. A zero time means "has not
 // happened".
 type Delivery struct {
@@ -67,12 +165,16 @@ type Delivery struct {
 	Status     Status
 	Attempts   int
 	LastStatus int    // the endpoint's last answer, 0 when it gave none
-	LastError  string // why the last attempt was none, empty when it was answered 2xx
+	LastError  string // why the last attempt failed, empty when it was answered 2xx
+	Answer     string // the beginning of the endpoint's last answer, at most MaxAnswer bytes
 	ReplayOf   string // the delivery that this one repeats
 	CreatedAt  time.Time
 	LastAt     time.Time // of the last attempt
 	NextAt     time.Time // of the next attempt, while it is pending
 }
+
+// MaxAnswer is how much of an endpoint's answer is kept, in bytes.
+const MaxAnswer = 256
 
 // Attempt is what one attempt came to.
 type Attempt struct {
@@ -80,15 +182,22 @@ type Attempt struct {
 	Status Status // of the delivery from then on
 	Code   int    // the endpoint's HTTP status, 0 when it gave none
 	Error  string
+	Answer string
 	NextAt time.Time // zero when it is the last
+}
+
+// With is the delivery after its next attempt.
+func (d Delivery) With(a Attempt) Delivery {
+	d.Attempts++
+	d.Status, d.LastStatus, d.LastError, d.Answer, d.LastAt, d.NextAt = a.Status, a.Code, a.Error, a.Answer, a.At, a.NextAt
+	return d
 }
 
 // Kept is how long deliveries are kept.
 const Kept = 30 * 24 * time.Hour
 
-// Pause is how long the workflow waits after the n-th attempt (from 1) before
-// the next one; ok is false after the last. It is the Retry of
-// statemachines/webhook.asl.json: twelve attempts in 24 hours and two minutes.
+// Pause is the wait after the n-th attempt (from 1) before the next one; ok is
+// false after the last. There are twelve attempts in 24 hours and two minutes.
 func Pause(n int) (pause time.Duration, ok bool) {
 	const first, longest, attempts = 10 * time.Second, 18900 * time.Second, 12
 	pause = first
@@ -97,3 +206,10 @@ func Pause(n int) (pause time.Duration, ok bool) {
 	}
 	return pause, n < attempts
 }
+
+// How often deliveries may be asked for in an hour: replays and tests together by
+// one user, replays of one delivery, tests of one endpoint.
+const (
+	RequestsPerHour   = 100
+	RepetitionPerHour = 10
+)

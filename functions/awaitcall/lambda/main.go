@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/krosai/telephony/functions/awaitcall"
-	"github.com/krosai/telephony/shared/announce"
 	"github.com/krosai/telephony/shared/env"
 	"github.com/krosai/telephony/shared/flow"
 	"github.com/krosai/telephony/shared/lambdatask"
@@ -18,16 +17,13 @@ import (
 
 type config struct {
 	Tables  store.Config
-	Flows   flow.Config
 	LiveKit livekit.Config
 }
 
 func main() {
 	cfg, aws := env.Must[config](), env.AWS()
 	db, lk := store.Open(aws, cfg.Tables, time.Now), livekit.Open(cfg.LiveKit)
-	flows := flow.Open(aws, cfg.Flows)
-	end := &settle.Settler{Calls: db, Rooms: lk, Flow: flows, Now: time.Now}
-	tell := &announce.Announcer{Webhooks: db, Flow: flows, Now: time.Now}
-	task := &awaitcall.Task{Calls: db, Settle: end, Announce: tell, Now: time.Now, Log: obs.Logger(os.Stdout, os.Getenv("LOG_LEVEL"))}
+	end := &settle.Settler{Calls: db, Rooms: lk, Now: time.Now}
+	task := &awaitcall.Task{Calls: db, Settle: end, Flow: flow.Open(aws, flow.Config{}), Now: time.Now, Log: obs.Logger(os.Stdout, os.Getenv("LOG_LEVEL"))}
 	lambdatask.Start(task.Run)
 }

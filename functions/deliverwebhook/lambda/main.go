@@ -9,16 +9,18 @@ import (
 	"github.com/krosai/telephony/shared/env"
 	"github.com/krosai/telephony/shared/lambdatask"
 	"github.com/krosai/telephony/shared/obs"
+	"github.com/krosai/telephony/shared/queue"
 	"github.com/krosai/telephony/shared/store"
 )
 
 type config struct {
 	Tables store.Config
+	Queue  queue.Config
 }
 
 func main() {
 	cfg, aws := env.Must[config](), env.AWS()
-	task := &deliverwebhook.Task{Webhooks: store.Open(aws, cfg.Tables, time.Now), Client: deliverwebhook.NewClient(nil, false), Now: time.Now,
-		Log: obs.Logger(os.Stdout, os.Getenv("LOG_LEVEL"))}
+	task := &deliverwebhook.Task{Webhooks: store.Open(aws, cfg.Tables, time.Now), Queue: queue.Open(aws, cfg.Queue),
+		Client: deliverwebhook.NewClient(nil, false), Now: time.Now, Log: obs.Logger(os.Stdout, os.Getenv("LOG_LEVEL"))}
 	lambdatask.Start(task.Run)
 }

@@ -8,7 +8,6 @@ import (
 
 	"github.com/krosai/telephony/functions/dialcall"
 	"github.com/krosai/telephony/shared/env"
-	"github.com/krosai/telephony/shared/flow"
 	"github.com/krosai/telephony/shared/guard/carrier"
 	"github.com/krosai/telephony/shared/lambdatask"
 	"github.com/krosai/telephony/shared/livekit"
@@ -19,7 +18,6 @@ import (
 
 type config struct {
 	Tables  store.Config
-	Flows   flow.Config
 	LiveKit livekit.Config
 	Carrier carrier.Config
 }
@@ -27,7 +25,7 @@ type config struct {
 func main() {
 	cfg, aws := env.Must[config](), env.AWS()
 	db, lk := store.Open(aws, cfg.Tables, time.Now), livekit.Open(cfg.LiveKit)
-	end := &settle.Settler{Calls: db, Rooms: lk, Flow: flow.Open(aws, cfg.Flows), Now: time.Now}
+	end := &settle.Settler{Calls: db, Rooms: lk, Now: time.Now}
 	task := &dialcall.Task{Calls: db, Phone: lk, Settle: end, Now: time.Now,
 		Carriers: &carrier.Checker{Config: cfg.Carrier, Resolver: net.DefaultResolver},
 		Log:      obs.Logger(os.Stdout, os.Getenv("LOG_LEVEL"))}

@@ -26,5 +26,5 @@ func main() {
 	flows := flow.Open(aws, cfg.Flows)
 	lambdahttp.Start(nil, &livekitwebhook.Endpoint{LiveKit: lk, Now: time.Now,
 		Inbound: &inbound.Adopter{Numbers: db, Calls: db, Rooms: lk, Flow: flows},
-		Settle:  &settle.Settler{Calls: db, Rooms: lk, Flow: flows, Now: time.Now}})
+		Settle:  &settle.Settler{Calls: db, Rooms: lk, Now: time.Now}})
 }

@@ -6,9 +6,7 @@ import (
 	"time"
 
 	"github.com/krosai/telephony/functions/notifyrequest"
-	"github.com/krosai/telephony/shared/announce"
 	"github.com/krosai/telephony/shared/env"
-	"github.com/krosai/telephony/shared/flow"
 	"github.com/krosai/telephony/shared/lambdatask"
 	"github.com/krosai/telephony/shared/obs"
 	"github.com/krosai/telephony/shared/store"
@@ -16,13 +14,11 @@ import (
 
 type config struct {
 	Tables store.Config
-	Flows  flow.Config
 }
 
 func main() {
 	cfg, aws := env.Must[config](), env.AWS()
 	db := store.Open(aws, cfg.Tables, time.Now)
-	tell := &announce.Announcer{Webhooks: db, Flow: flow.Open(aws, cfg.Flows), Now: time.Now}
-	task := &notifyrequest.Task{Requests: db, Announce: tell, Now: time.Now, Log: obs.Logger(os.Stdout, os.Getenv("LOG_LEVEL"))}
+	task := &notifyrequest.Task{Requests: db, Now: time.Now, Log: obs.Logger(os.Stdout, os.Getenv("LOG_LEVEL"))}
 	lambdatask.Start(task.Run)
 }

@@ -6,7 +6,6 @@ import (
 
 	"github.com/krosai/telephony/functions/preparecall"
 	"github.com/krosai/telephony/shared/env"
-	"github.com/krosai/telephony/shared/flow"
 	"github.com/krosai/telephony/shared/lambdatask"
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/settle"
@@ -15,7 +14,6 @@ import (
 
 type config struct {
 	Tables  store.Config
-	Flows   flow.Config
 	LiveKit livekit.Config
 	Agents  preparecall.Agents
 }
@@ -23,7 +21,7 @@ type config struct {
 func main() {
 	cfg, aws := env.Must[config](), env.AWS()
 	db, lk := store.Open(aws, cfg.Tables, time.Now), livekit.Open(cfg.LiveKit)
-	end := &settle.Settler{Calls: db, Rooms: lk, Flow: flow.Open(aws, cfg.Flows), Now: time.Now}
+	end := &settle.Settler{Calls: db, Rooms: lk, Now: time.Now}
 	task := &preparecall.Task{Calls: db, Rooms: lk, Settle: end, Agents: cfg.Agents, Now: time.Now}
 	lambdatask.Start(task.Run)
 }

@@ -6,18 +6,18 @@ import (
 
 	"github.com/krosai/telephony/functions/replaydelivery"
 	"github.com/krosai/telephony/shared/env"
-	"github.com/krosai/telephony/shared/flow"
 	"github.com/krosai/telephony/shared/lambdahttp"
+	"github.com/krosai/telephony/shared/queue"
 	"github.com/krosai/telephony/shared/store"
 )
 
 type config struct {
 	Tables store.Config
-	Flows  flow.Config
+	Queue  queue.Config
 }
 
 func main() {
 	cfg, aws := env.Must[config](), env.AWS()
 	db := store.Open(aws, cfg.Tables, time.Now)
-	lambdahttp.Start(db, &replaydelivery.Endpoint{Deliveries: db, Flow: flow.Open(aws, cfg.Flows), Now: time.Now})
+	lambdahttp.Start(db, &replaydelivery.Endpoint{Deliveries: db, Queue: queue.Open(aws, cfg.Queue), Now: time.Now})
 }

@@ -6,7 +6,6 @@ import (
 
 	"github.com/krosai/telephony/functions/settlecall"
 	"github.com/krosai/telephony/shared/env"
-	"github.com/krosai/telephony/shared/flow"
 	"github.com/krosai/telephony/shared/lambdatask"
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/settle"
@@ -15,14 +14,13 @@ import (
 
 type config struct {
 	Tables  store.Config
-	Flows   flow.Config
 	LiveKit livekit.Config
 }
 
 func main() {
 	cfg, aws := env.Must[config](), env.AWS()
 	db, lk := store.Open(aws, cfg.Tables, time.Now), livekit.Open(cfg.LiveKit)
-	end := &settle.Settler{Calls: db, Rooms: lk, Flow: flow.Open(aws, cfg.Flows), Now: time.Now}
+	end := &settle.Settler{Calls: db, Rooms: lk, Now: time.Now}
 	task := &settlecall.Task{Settle: end, Now: time.Now}
 	lambdatask.Start(task.Run)
 }

@@ -28,6 +28,6 @@ func main() {
 	flows := flow.Open(aws, cfg.Flows)
 	task := &sweepcalls.Task{Calls: db, Rooms: lk, Flow: flows, Now: time.Now, Log: obs.Logger(os.Stdout, os.Getenv("LOG_LEVEL")),
 		Inbound: &inbound.Adopter{Numbers: db, Calls: db, Rooms: lk, Flow: flows},
-		Settle:  &settle.Settler{Calls: db, Rooms: lk, Flow: flows, Now: time.Now}}
+		Settle:  &settle.Settler{Calls: db, Rooms: lk, Now: time.Now}}
 	lambdatask.Start(task.Run)
 }

@@ -3,9 +3,12 @@
 package apitest
 
 import (
+	"bytes"
 	"context"
+	"crypto/md5"
 	"crypto/rand"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -13,6 +16,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -29,18 +33,21 @@ import (
 	"github.com/krosai/telephony/shared/lambdahttp"
 	"github.com/krosai/telephony/shared/number"
 	"github.com/krosai/telephony/shared/oidc"
+	"github.com/krosai/telephony/shared/queue"
 	"github.com/krosai/telephony/shared/secret"
 	"github.com/krosai/telephony/shared/store/storetest"
 )
 
-// Bench is a database, an issuer, workflows that only listen, and once Serve
-// was called, endpoints.
+// Bench is a database, an issuer, workflows and a queue that only listen, and once
+// Serve was called, endpoints.
 type Bench struct {
 	testing.TB
 	*storetest.Database
 	Issuer    *Issuer
 	Workflows *Workflows
 	Flow      *flow.Client
+	Messages  *Messages
+	Queue     *queue.Client
 	Now       func() time.Time
 	Function  string // whose rights requests have once the bench obeys roles
 	handler   http.Handler
@@ -52,16 +59,16 @@ func Open(t testing.TB, now func() time.Time) *Bench {
 	if now == nil {
 		now = time.Now
 	}
-	b := &Bench{TB: t, Database: storetest.Open(t, now), Issuer: NewIssuer(t), Workflows: &Workflows{}, Now: now}
-	b.Flow = b.client(b.Workflows)
+	b := &Bench{TB: t, Database: storetest.Open(t, now), Issuer: NewIssuer(t), Workflows: &Workflows{}, Messages: &Messages{}, Now: now}
+	b.Flow, b.Queue = b.client(b.Workflows), b.queue(b.Messages)
 	return b
 }
 
 // Obey holds Function to the rights of its role from now on. It comes before
-// Flow is used.
+// Flow and Queue are used.
 func (b *Bench) Obey(roles *iam.Roles) {
 	b.Database.Obey(roles)
-	b.Flow = b.client(roles.Guard(b.Workflows, nil))
+	b.Flow, b.Queue = b.client(roles.Guard(b.Workflows, nil)), b.queue(roles.Guard(b.Messages, nil))
 }
 
 // Serve puts endpoints behind the edge. Ask reaches them from then on.
@@ -277,13 +284,76 @@ func (w *Workflows) RoundTrip(r *http.Request) (*http.Response, error) {
 		Body: io.NopCloser(strings.NewReader(answer)), Request: r}, nil
 }
 
+// Messages is SQS on the wire: it takes note of what is sent.
+type Messages struct {
+	mu   sync.Mutex
+	sent []string
+	down bool
+}
+
+// Down makes everything fail from now on, or work again.
+func (m *Messages) Down(down bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.down = down
+}
+
+// Sent are the bodies of the messages, in their order.
+func (m *Messages) Sent() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.sent)
+}
+
+// RoundTrip takes a SendMessageBatch of the AWS SDK.
+func (m *Messages) RoundTrip(r *http.Request) (*http.Response, error) {
+	var q struct {
+		Entries []struct{ Id, MessageBody string }
+	}
+	if err := json.NewDecoder(r.Body).Decode(&q); err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	status, answer := http.StatusBadRequest, []byte(`{"__type":"AccessDeniedException"}`)
+	if !m.down {
+		type success struct{ Id, MessageId, MD5OfMessageBody string }
+		var out struct{ Successful []success }
+		for _, e := range q.Entries {
+			m.sent = append(m.sent, e.MessageBody)
+			out.Successful = append(out.Successful, success{e.Id, e.Id, fmt.Sprintf("%x", md5.Sum([]byte(e.MessageBody)))})
+		}
+		var err error
+		if answer, err = json.Marshal(out); err != nil {
+			return nil, err
+		}
+		status = http.StatusOK
+	}
+	return &http.Response{StatusCode: status, Header: http.Header{"Content-Type": {"application/x-amz-json-1.0"}},
+		Body: io.NopCloser(bytes.NewReader(answer)), Request: r}, nil
+}
+
+func (b *Bench) queue(messages http.RoundTripper) *queue.Client {
+	url := ""
+	for _, q := range b.Template.Queues() {
+		if q.LogicalID == "DeliveriesQueue" {
+			url = "https://sqs.us-east-1.amazonaws.com/000000000000/" + q.Name
+		}
+	}
+	return queue.Open(config(messages), queue.Config{Deliveries: url})
+}
+
+func config(wire http.RoundTripper) aws.Config {
+	return aws.Config{Region: "us-east-1", HTTPClient: &http.Client{Transport: wire},
+		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+			return aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}, nil
+		})}
+}
+
 func (b *Bench) client(workflows http.RoundTripper) *flow.Client {
 	machines := map[string]string{}
 	for _, m := range b.Template.StateMachines() {
 		machines[m.LogicalID] = m.ARN
 	}
-	return flow.Open(aws.Config{Region: "us-east-1", HTTPClient: &http.Client{Transport: workflows},
-		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-			return aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}, nil
-		})}, flow.Config{CallMachine: machines["CallMachine"], ApprovalMachine: machines["ApprovalMachine"], WebhookMachine: machines["WebhookMachine"]})
+	return flow.Open(config(workflows), flow.Config{CallMachine: machines["CallMachine"], ApprovalMachine: machines["ApprovalMachine"]})
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	dynamodbsdk "github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodbstreams"
 
 	"github.com/krosai/telephony/emulator/dynamodb"
 	"github.com/krosai/telephony/emulator/iam"
@@ -33,8 +34,15 @@ type Database struct {
 	*store.DB
 	Template *template.Template // with a stack of the test's own, whose tables these are
 
-	wire  *wire
-	admin *dynamodbsdk.Client
+	// Written tells of records of a table's stream, as eventsource.Options has it; nil for
+	// another DynamoDB than the emulator.
+	Written func(table string) <-chan struct{}
+
+	wire   *wire
+	admin  *dynamodbsdk.Client
+	direct aws.Config // beside the wire, which counts and loses
+	names  store.Config
+	now    func() time.Time
 }
 
 // Open gives a test tables of its own, each made when a request first names it. now is the
@@ -46,6 +54,7 @@ func Open(t testing.TB, now func() time.Time) *Database {
 	}
 	stack := borrow(t)
 	tables := &tables{missing: stack.Tables()}
+	var written func(table string) <-chan struct{}
 	w := &wire{next: tables}
 	cfg := aws.Config{Region: "us-east-1", HTTPClient: &http.Client{Transport: w},
 		Credentials: aws.CredentialsProviderFunc(anyone)}
@@ -64,15 +73,35 @@ func Open(t testing.TB, now func() time.Time) *Database {
 				t.Error(err)
 			}
 		})
-		tables.next = db.Client().Transport
+		tables.next, written = db.Client().Transport, db.Written
 	}
-	direct := cfg // beside the wire, which counts and loses
+	direct := cfg
 	direct.HTTPClient = &http.Client{Transport: tables.next}
 	tables.admin = dynamodbsdk.NewFromConfig(direct)
 	of := func(table string) string { return stack.name + "-" + table }
-	return &Database{Template: stack.Template, wire: w, admin: dynamodbsdk.NewFromConfig(cfg), DB: store.Open(cfg, store.Config{
-		Numbers: of("numbers"), Requests: of("requests"), Calls: of("calls"), Stats: of("stats"),
-		Keys: of("keys"), Limits: of("limits"), Audit: of("audit"), Webhooks: of("webhooks"), Events: of("events")}, now)}
+	names := store.Config{Numbers: of("numbers"), Requests: of("requests"), Calls: of("calls"), Stats: of("stats"),
+		Keys: of("keys"), Limits: of("limits"), Audit: of("audit"), Webhooks: of("webhooks"), Events: of("events")}
+	return &Database{Template: stack.Template, Written: written, wire: w, direct: direct, names: names, now: now,
+		admin: dynamodbsdk.NewFromConfig(cfg), DB: store.Open(cfg, names, now)}
+}
+
+// Streams reads the streams of the tables.
+func (d *Database) Streams() *dynamodbstreams.Client { return dynamodbstreams.NewFromConfig(d.direct) }
+
+// StreamOf is the ARN of a table's stream.
+func (d *Database) StreamOf(ctx context.Context, table string) (string, error) {
+	out, err := d.admin.DescribeTable(ctx, &dynamodbsdk.DescribeTableInput{TableName: &table})
+	if err != nil {
+		return "", err
+	}
+	return aws.ToString(out.Table.LatestStreamArn), nil
+}
+
+// Through is the same database by another wire.
+func (d *Database) Through(wrap func(next http.RoundTripper) http.RoundTripper) *store.DB {
+	cfg := d.direct
+	cfg.HTTPClient = &http.Client{Transport: wrap(d.wire)}
+	return store.Open(cfg, d.names, d.now)
 }
 
 // Obey holds functions to the rights of their roles from now on: iam.As says for

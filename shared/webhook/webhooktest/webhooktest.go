@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 )
@@ -82,6 +83,7 @@ type Message struct {
 	ID     string
 	Body   string
 	Header http.Header
+	At     time.Time // of its arrival
 	Err    error
 }
 
@@ -138,7 +140,7 @@ func (r *Receiver) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 	if err != nil {
 		return
 	}
-	m := Message{ID: q.Header.Get("webhook-id"), Body: string(body), Header: q.Header, Err: errors.New("no secret is trusted")}
+	m := Message{ID: q.Header.Get("webhook-id"), Body: string(body), Header: q.Header, At: time.Now(), Err: errors.New("no secret is trusted")}
 	r.mu.Lock()
 	if r.verifier != nil {
 		// The clock of a workflow in a test is its own: signatures of any age count.

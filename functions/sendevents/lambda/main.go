@@ -1,0 +1,26 @@
+// Command lambda is the sendevents function.
+package main
+
+import (
+	"os"
+	"time"
+
+	"github.com/krosai/telephony/functions/sendevents"
+	"github.com/krosai/telephony/shared/env"
+	"github.com/krosai/telephony/shared/lambdatask"
+	"github.com/krosai/telephony/shared/obs"
+	"github.com/krosai/telephony/shared/queue"
+	"github.com/krosai/telephony/shared/store"
+)
+
+type config struct {
+	Tables store.Config
+	Queue  queue.Config
+}
+
+func main() {
+	cfg, aws := env.Must[config](), env.AWS()
+	task := &sendevents.Task{Endpoints: store.Open(aws, cfg.Tables, time.Now), Queue: queue.Open(aws, cfg.Queue),
+		Log: obs.Logger(os.Stdout, os.Getenv("LOG_LEVEL"))}
+	lambdatask.Start(task.Run)
+}

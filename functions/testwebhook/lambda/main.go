@@ -1,0 +1,23 @@
+// Command lambda is the testwebhook function.
+package main
+
+import (
+	"time"
+
+	"github.com/krosai/telephony/functions/testwebhook"
+	"github.com/krosai/telephony/shared/env"
+	"github.com/krosai/telephony/shared/lambdahttp"
+	"github.com/krosai/telephony/shared/queue"
+	"github.com/krosai/telephony/shared/store"
+)
+
+type config struct {
+	Tables store.Config
+	Queue  queue.Config
+}
+
+func main() {
+	cfg, aws := env.Must[config](), env.AWS()
+	db := store.Open(aws, cfg.Tables, time.Now)
+	lambdahttp.Start(db, &testwebhook.Endpoint{Endpoints: db, Queue: queue.Open(aws, cfg.Queue), Now: time.Now})
+}

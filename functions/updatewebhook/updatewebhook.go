@@ -1,0 +1,82 @@
+// Package updatewebhook serves PATCH /webhook-endpoints/{endpoint_id}.
+package updatewebhook
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/krosai/telephony/shared/account"
+	"github.com/krosai/telephony/shared/api"
+	"github.com/krosai/telephony/shared/fault"
+	"github.com/krosai/telephony/shared/guard"
+	"github.com/krosai/telephony/shared/hook"
+	"github.com/krosai/telephony/shared/store"
+	"github.com/krosai/telephony/shared/webhook"
+)
+
+// Endpoints changes a user's endpoint; one that is not there, or another's, is
+// fault.NotFound.
+type Endpoints interface {
+	UpdateEndpoint(ctx context.Context, userID, id string, change store.EndpointChange) (webhook.Endpoint, error)
+}
+
+// Endpoint changes webhook endpoints. AllowLoopback is for the laptop.
+type Endpoint struct {
+	Endpoints     Endpoints
+	Resolver      guard.Resolver
+	AllowLoopback bool
+}
+
+// Input is the request.
+type Input struct {
+	EndpointID string `path:"endpoint_id" doc:"The endpoint to change"`
+	Body       Body
+}
+
+// Body is what changes. A member that is not there stays as it is.
+type Body struct {
+	URL    *string  `json:"url,omitempty" minLength:"1" doc:"Where events are sent from now on: https, with a public host name. It enables an endpoint that was disabled"`
+	Events []string `json:"events,omitempty" minItems:"1" uniqueItems:"true" enum:"call.answered,call.ended,call.summary_ready,call.transfer_finished,number_request.decided,number_request.assigned,number.configured,number.released,api_key.created,api_key.revoked,webhook_endpoint.disabled" doc:"Which events are sent there from now on"`
+	Paused *bool    `json:"paused,omitempty" doc:"true: nothing is sent there, and what is on its way is given up. false: events that happen from now on are sent; it enables an endpoint that was disabled"`
+}
+
+// Output is the endpoint as it is then.
+type Output struct{ Body hook.Endpoint }
+
+// Register adds the operation to the API.
+func (e *Endpoint) Register(a huma.API) {
+	huma.Register(a, huma.Operation{OperationID: "update-webhook-endpoint", Method: http.MethodPatch, Path: "/webhook-endpoints/{endpoint_id}",
+		Summary: "Change, pause or enable a webhook endpoint", Tags: []string{"Webhooks"},
+		Description: "An endpoint that was disabled, because it failed too often, is enabled by a new url or by paused false. Events that happened meanwhile are in GET /events and are not sent.",
+		Security:    api.Needs(account.WebhooksWrite)}, e.update)
+}
+
+func (e *Endpoint) update(ctx context.Context, in *Input) (*Output, error) {
+	if err := e.check(ctx, in); err != nil {
+		return nil, err
+	}
+
+	changed, err := e.Endpoints.UpdateEndpoint(ctx, api.CallerOf(ctx).UserID, in.EndpointID,
+		store.EndpointChange{URL: in.Body.URL, Events: in.Body.Events, Paused: in.Body.Paused})
+	if err != nil {
+		return nil, err
+	}
+
+	return &Output{hook.EndpointOf(changed)}, nil
+}
+
+// check refuses what changes nothing, and a URL that events may not go to.
+func (e *Endpoint) check(ctx context.Context, in *Input) error {
+	if err := api.ID("whe_", in.EndpointID, "webhook endpoint"); err != nil {
+		return err
+	}
+	if in.Body.URL == nil && in.Body.Events == nil && in.Body.Paused == nil {
+		return fault.InvalidField("body", "required", "name at least one of url, events and paused")
+	}
+	if in.Body.URL == nil {
+		return nil
+	}
+	return guard.ResolveWebhook(ctx, e.Resolver, "url", *in.Body.URL, e.AllowLoopback)
+}

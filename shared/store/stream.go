@@ -1,0 +1,34 @@
+package store
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/aws/aws-sdk-go-v2/feature/dynamodb/attributevalue"
+
+	"github.com/krosai/telephony/shared/event"
+)
+
+// Stream is a batch of the stream of the table Events, as Lambda hands it to a
+// function.
+type Stream struct {
+	Records []Record
+}
+
+// Record is a change of the table.
+type Record struct {
+	Change struct {
+		SequenceNumber string
+		NewImage       json.RawMessage
+	} `json:"dynamodb"`
+}
+
+// Event is the event that was written.
+func (r Record) Event() (event.Event, error) {
+	row, err := attributevalue.UnmarshalMapJSON(r.Change.NewImage)
+	if err != nil {
+		return event.Event{}, fmt.Errorf("record %s: %w", r.Change.SequenceNumber, err)
+	}
+	written, err := decode[eventRow](row)
+	return written.event(), err
+}
