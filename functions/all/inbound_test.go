@@ -57,9 +57,12 @@ func (w *world) leave() {
 	}
 	w.livekit.Leave(c.RoomName, caller)
 	s := &settle.Settler{Calls: w.db, Rooms: w.deps.LiveKit, Now: time.Now}
-	if _, err := s.Gone(w.t.Context(), c, call.Leave{Reason: "CLIENT_INITIATED", Status: "hangup"}, time.Now()); err != nil { // as the webhook does
-		w.t.Fatal(err)
+	for range 2 { // as the webhook does, which LiveKit repeats after an error; a fault that a test asks for may hit it
+		if _, err = s.Gone(w.t.Context(), c, call.Leave{Reason: "CLIENT_INITIATED", Status: "hangup"}, time.Now()); err == nil {
+			return
+		}
 	}
+	w.t.Fatal(err)
 }
 
 func TestOrdinaryInboundCallAsksLittleOfLiveKit(t *testing.T) {
