@@ -17,6 +17,7 @@ import (
 	"github.com/krosai/telephony/shared/event"
 	"github.com/krosai/telephony/shared/number"
 	"github.com/krosai/telephony/shared/request"
+	"github.com/krosai/telephony/shared/store"
 )
 
 // The rare paths of the functions, each with the rights that it takes.
@@ -191,7 +192,7 @@ func TestRarePaths(t *testing.T) {
 			if told := slices.Contains(s.Workflows.Sent(), waiting); told != tc.told {
 				t.Errorf("the workflow was told: %v", told)
 			}
-			events, err := s.EventsOf(t.Context(), sampleUser, "", 100)
+			events, _, err := s.EventsOf(t.Context(), sampleUser, store.Log{}, 100, "")
 			s.Must(err)
 			if tc.ends != slices.ContainsFunc(events, func(e event.Event) bool { return e.Type == event.CallEnded }) && tc.function != "resumecall" {
 				t.Errorf("events: %+v", events)
