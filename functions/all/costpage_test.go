@@ -106,10 +106,6 @@ func bill(tpl *template.Template, c *counts, n float64) []line {
 		}
 	}
 	logged := c.bytes + 26*c.lines + platformLog*invocations + accessLog*c.requests + historyLog*c.history
-	traces := invocations // of those that API Gateway or the clock asks for
-	if c.executions > 0 {
-		traces = c.requests + c.executions
-	}
 	all := []line{
 		{"requests to the API", float64(c.requests), prices.api},
 		{"Lambda invocations", float64(invocations), prices.invocation},
@@ -121,7 +117,7 @@ func bill(tpl *template.Template, c *counts, n float64) []line {
 		{"requests to SQS", float64(c.queued), prices.queue},
 		{"GB of logs taken in", float64(logged) / 1e9, prices.logs},
 		{"GB of logs, kept for a month", float64(logged) / 1e9, prices.oldLogs},
-		{"traces, at most", float64(traces), prices.trace},
+		{"traces, at most", float64(c.executions), prices.trace},
 	}
 	for i := range all {
 		all[i].amount *= n

@@ -372,12 +372,15 @@ func newCallPlatform(t *testing.T, x sipRooms, dead string) *callPlatform {
 		return lambda.NewHandler(tasks[folder]).Invoke(as(ctx, folder), payload)
 	})
 	log := slog.New(slog.DiscardHandler)
-	s := &settle.Settler{Calls: db, Rooms: x, Flow: flows, Now: time.Now}
+	s := &settle.Settler{Calls: db, Rooms: x, Now: time.Now}
 	maps.Copy(tasks, all.Tasks(all.Deps{Resolver: carriertest.Zone{}, DB: db.DB, Flow: flows, Now: time.Now, Log: log}))
 	tasks["preparecall"] = (&preparecall.Task{Calls: db, Rooms: x, Settle: s, Now: time.Now}).Run
 	tasks["dialcall"] = (&dialcall.Task{Calls: db, Phone: x, Carriers: &carrier.Checker{Resolver: carriertest.Zone{}}, Settle: s, Now: time.Now, Log: log}).Run
-	tasks["awaitcall"] = (&awaitcall.Task{Calls: db, Settle: s, Announce: &announce.Announcer{Webhooks: db, Flow: flows, Now: time.Now}, Now: time.Now, Log: log}).Run
+	tasks["awaitcall"] = (&awaitcall.Task{Calls: db, Settle: s, Flow: flows, Now: time.Now, Log: log}).Run
 	tasks["settlecall"] = (&settlecall.Task{Settle: s, Now: time.Now}).Run
+	openSources(t, db, roles, func(ctx context.Context, folder string, payload []byte) ([]byte, error) {
+		return lambda.NewHandler(tasks[folder]).Invoke(as(ctx, folder), payload)
+	}, "resumecall")
 	sweep := &sweepcalls.Task{Calls: db, Rooms: x, Flow: flows, Settle: s, Now: time.Now, Log: log}
 	return &callPlatform{db: db, flows: flows, settle: s, sweep: sweep}
 }

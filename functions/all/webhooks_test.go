@@ -499,7 +499,7 @@ func TestRepeatedMessages(t *testing.T) {
 	inBubble(t, from(2, 500, 200), func(p *post) {
 		p.end("ada")
 		d := p.delivery(time.Second)
-		events, err := p.db.EventsOf(p.Context(), "ada", "", 10)
+		events, _, err := p.db.EventsOf(p.Context(), "ada", store.Log{}, 10, "")
 		p.must(err)
 		i := slices.IndexFunc(events, func(e event.Event) bool { return e.Type == event.CallEnded })
 		body, err := json.Marshal(webhook.Message{UserID: "ada", EndpointID: p.endpoint.ID, DeliveryID: d.ID, Event: store.EventKey(events[i])})

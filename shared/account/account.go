@@ -80,7 +80,7 @@ type Key struct {
 	IssuedAt   time.Time // when the text was made; later than CreatedAt when it was made again
 	ExpiresAt  time.Time
 	RevokedAt  time.Time // may lie ahead: a rotated key works until then
-	LastUsedAt time.Time // the minute of its last use
+	LastUsedAt time.Time // the hour of its last use
 
 	HourLimit  int       // requests in an hour; 0 is KeyHourLimit
 	HourUsed   int       // of them made in this hour, the one being served included

@@ -16,7 +16,7 @@ type View struct {
 	Scopes     []string  `json:"scopes"`
 	CreatedAt  api.Time  `json:"created_at"`
 	ExpiresAt  *api.Time `json:"expires_at" doc:"null: never"`
-	LastUsedAt *api.Time `json:"last_used_at" doc:"The minute of its last use; null: not used yet"`
+	LastUsedAt *api.Time `json:"last_used_at" doc:"The hour of its last use; null: not used yet"`
 	RevokedAt  *api.Time `json:"revoked_at" doc:"When the key stopped working, or will stop after it was rotated; null: not revoked"`
 }
 

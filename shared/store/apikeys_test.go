@@ -81,7 +81,7 @@ func TestUseKey(t *testing.T) {
 				return
 			}
 			want := k
-			want.LastUsedAt, want.HourLimit, want.HourUsed = c.now().Truncate(time.Minute), account.KeyHourLimit, 1
+			want.LastUsedAt, want.HourLimit, want.HourUsed = c.now().Truncate(time.Hour), account.KeyHourLimit, 1
 			want.HourResets = c.now().Truncate(time.Hour).Add(time.Hour)
 			if diff := cmp.Diff(want, got); err != nil || diff != "" {
 				t.Errorf("%v %s", err, diff)
@@ -535,7 +535,7 @@ func TestKeysOf(t *testing.T) {
 		}
 		for _, k := range keys {
 			got = append(got, k.ID)
-			if k.Hash != nil || k.Name != "CI" || k.LastFour == "" || !k.LastUsedAt.Equal(morning) || len(k.Scopes) != 1 {
+			if k.Hash != nil || k.Name != "CI" || k.LastFour == "" || !k.LastUsedAt.Equal(morning.Truncate(time.Hour)) || len(k.Scopes) != 1 {
 				t.Errorf("%+v", k)
 			}
 		}

@@ -23,6 +23,10 @@ import (
 // fall silent, large ones cost few writes.
 func blockOf(quota int) int { return max(25, quota/80) }
 
+// lastUsed is how exact last_used_at is. The index by_user holds it, and each change
+// of it is a write of the index.
+const lastUsed = time.Hour
+
 // keyGood is the condition that a key exists, has the hash :sum and can be used.
 const keyGood = "#hash = :sum AND (attribute_not_exists(revoked_at) OR revoked_at > :now)" +
 	" AND (attribute_not_exists(expires_at) OR expires_at > :now)"
@@ -67,13 +71,12 @@ func (db *DB) UseKey(ctx context.Context, id string, sum [32]byte) (account.Key,
 // countUse counts a request that the key has drawn already.
 func (db *DB) countUse(ctx context.Context, id string, sum [32]byte, now time.Time) (item, error) {
 	out, err := db.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{TableName: &db.table.Keys, Key: item{"key_id": text(id)},
-		UpdateExpression: aws.String("SET last_used_at = :minute, hours.#hour = hours.#hour + :one"),
+		UpdateExpression: aws.String("SET last_used_at = :used_at, hours.#hour = hours.#hour + :one"),
 		ConditionExpression: aws.String(keyGood + " AND hours.#hour < paid.#hour" +
 			" AND (hours.#hour < hour_limit OR (attribute_not_exists(hour_limit) AND hours.#hour < :limit))"),
 		ExpressionAttributeNames: map[string]string{"#hash": "hash", "#hour": hourOf(now)},
 		ExpressionAttributeValues: item{":now": stamp(now), ":sum": &types.AttributeValueMemberB{Value: sum[:]},
-			// the index by_user holds last_used_at, and is written when it changes
-			":minute": stamp(now.Truncate(time.Minute)), ":one": integer(1), ":limit": integer(account.KeyHourLimit)},
+			":used_at": stamp(now.Truncate(lastUsed)), ":one": integer(1), ":limit": integer(account.KeyHourLimit)},
 		ReturnValues:                        types.ReturnValueAllNew,
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld})
 	if err != nil {
@@ -128,7 +131,7 @@ func (db *DB) draw(ctx context.Context, r keyRow, n int, now time.Time) (k accou
 		rows, no := refusedIn(err)
 		switch {
 		case err == nil:
-			k.HourUsed, k.LastUsedAt = k.HourUsed+n, now.UTC().Truncate(time.Minute)
+			k.HourUsed, k.LastUsedAt = k.HourUsed+n, now.UTC().Truncate(lastUsed)
 			return k, true, nil
 		case !no:
 			return account.Key{}, false, broken("draw requests", err)
@@ -162,8 +165,8 @@ func (db *DB) drawForKey(r keyRow, n, block int, now time.Time) types.TransactWr
 	}
 	update := "SET hours.#hour = :next, paid.#hour = :paid"
 	if n > 0 {
-		update += ", last_used_at = :minute"
-		u.ExpressionAttributeValues[":minute"] = stamp(now.Truncate(time.Minute))
+		update += ", last_used_at = :used_at"
+		u.ExpressionAttributeValues[":used_at"] = stamp(now.Truncate(lastUsed))
 	}
 	var gone []string
 	for i, old := range slices.Sorted(maps.Keys(r.Hours)) {
