@@ -45,9 +45,9 @@ func atOnce(t *testing.T, n int, uses ...func() error) int {
 func TestKeysOfAUserShareAnHour(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct{ quota, each, want int }{
-		"as all users":          {0, 510, account.RequestsPerHour},
-		"of less than a block":  {10, 5, 10},
-		"not a multiple of one": {90, 40, 90},
+		"as all users":          {0, 525, account.RequestsPerHour}, // each key asks for whole blocks: none is left over
+		"of less than a block":  {10, 12, 10},
+		"not a multiple of one": {90, 100, 90},
 		"more than is asked":    {500, 40, 160},
 	} {
 		t.Run(name, func(t *testing.T) {
