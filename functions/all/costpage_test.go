@@ -219,10 +219,9 @@ func (p *page) table(title string, columns ...string) {
 // bill writes a bill with its sum and its largest lines.
 func (p *page) bill(title string, lines []line) {
 	p.table(title, "what", "how much", "price of one", "dollars")
-	total := 0.0
+	total := together(lines)
 	for _, l := range lines {
 		p.row(l.what, amount(l.amount), l.price.list, fmt.Sprintf("%.3f", l.dollars()))
-		total += l.dollars()
 	}
 	p.row("**together**", "", "", fmt.Sprintf("**%.2f**", total))
 	largest := slices.SortedFunc(slices.Values(lines), func(a, b line) int { return int(1e6 * (b.dollars() - a.dollars())) })
@@ -231,6 +230,13 @@ func (p *page) bill(title string, lines []line) {
 		shares = append(shares, fmt.Sprintf("%s %.0f %%", l.what, 100*l.dollars()/total))
 	}
 	fmt.Fprintf(p, "\nMost of it: %s.\n", strings.Join(shares, ", "))
+}
+
+func together(lines []line) (dollars float64) {
+	for _, l := range lines {
+		dollars += l.dollars()
+	}
+	return dollars
 }
 
 func amount(n float64) string {
@@ -311,6 +317,9 @@ func TestCost(t *testing.T) {
 	t.Parallel()
 	tpl, one, calls, numbers := ordinaryCall(t)
 	thousandCalls, idleMonth := thousand(tpl, one), idle(t, tpl, map[string]*counts{"sweepcalls": calls, "sweepnumbers": numbers})
+	if units, dollars := sum(one.writes), together(thousandCalls); units > 55 || one.transitions > 12 || dollars > 0.45 {
+		t.Errorf("an ordinary call costs %.0f write units, %d transitions and $%.2f in a thousand; the goal is 55, 12 and $0.45", units, one.transitions, dollars)
+	}
 	var p page
 	p.bill("1,000 such calls cost, beside the idle month:", thousandCalls)
 	p.bill("A month without calls costs:", idleMonth)
