@@ -9,6 +9,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/krosai/telephony/shared/call"
 	"github.com/krosai/telephony/shared/event"
 )
 
@@ -98,5 +99,15 @@ func TestParseCursorRefuses(t *testing.T) {
 		if c, err := event.ParseCursor(text); err == nil {
 			t.Errorf("ParseCursor(%q) = %v", text, c)
 		}
+	}
+}
+
+// What was said in a call shows no metadata of it.
+func TestSaidHasNoMetadata(t *testing.T) {
+	t.Parallel()
+	e := event.Said("ada", "call_1", call.Turn{ID: "t1", Role: call.RoleAgent, Content: "Hello.", At: start, Received: start})
+	want := `{"turn_id":"t1","role":"agent","content":"Hello.","at":"2026-11-22T09:30:00.000Z"}`
+	if got := string(e.DataWith(map[string]string{"order": "A-1001"})); got != want {
+		t.Errorf("%s, want %s", got, want)
 	}
 }
