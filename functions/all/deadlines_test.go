@@ -34,6 +34,7 @@ import (
 	"github.com/krosai/telephony/shared/lambdatask"
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/livekit/livekittest"
+	"github.com/krosai/telephony/shared/queue"
 	"github.com/krosai/telephony/shared/secret"
 	"github.com/krosai/telephony/shared/store/storetest"
 	"github.com/krosai/telephony/shared/summary"
@@ -109,7 +110,7 @@ func TestHangs(t *testing.T) {
 // answer, and reports whether there were such.
 func hangs(t *testing.T, f template.Function, issuer *apitest.Issuer, rooms *livekittest.Server, answered int) bool {
 	now := func() time.Time { return sampleTime }
-	s := &stage{Bench: &apitest.Bench{TB: t, Database: storetest.Open(t, now), Issuer: issuer, Workflows: &apitest.Workflows{}, Now: now},
+	s := &stage{Bench: &apitest.Bench{TB: t, Database: storetest.Open(t, now), Issuer: issuer, Workflows: &apitest.Workflows{}, Messages: &apitest.Messages{}, Now: now},
 		function: f.Folder, livekit: rooms}
 	s.SampleKey(sampleUser, account.Scopes()...)
 	s.Must(s.AllowCountries(t.Context(), sampleUser, "US"))
@@ -127,7 +128,7 @@ func hangs(t *testing.T, f template.Function, issuer *apitest.Issuer, rooms *liv
 		})
 	}
 	s.Between(hang)
-	handler := s.lambda(&http.Client{Transport: hang(s.Workflows)})
+	handler := s.lambda(&http.Client{Transport: hang(s.Workflows)}, &http.Client{Transport: hang(s.Messages)})
 	ctx, cancel := context.WithTimeout(t.Context(), f.Timeout)
 	defer cancel()
 	event := s.event()
@@ -161,13 +162,17 @@ func said(t *testing.T, answer []byte) error {
 	return errors.New(a.Body)
 }
 
-// lambda is the function as Lambda runs it, with Step Functions at a client.
-func (s *stage) lambda(workflows *http.Client) lambda.Handler {
-	flows := flow.Open(aws.Config{Region: "us-east-1", HTTPClient: workflows, RetryMaxAttempts: 3,
+// lambda is the function as Lambda runs it, with Step Functions at one client and SQS at
+// another.
+func (s *stage) lambda(workflows, messages *http.Client) lambda.Handler {
+	cfg := aws.Config{Region: "us-east-1", HTTPClient: workflows, RetryMaxAttempts: 3,
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 			return aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}, nil
-		})}, flow.Config{CallMachine: "c", ApprovalMachine: "a"})
-	d := all.Deps{Resolver: carriertest.Zone{}, DB: s.DB, Flow: flows, Queue: s.Queue, Now: s.Now, Log: slog.New(slog.DiscardHandler), Version: "1.0.0",
+		})}
+	flows := flow.Open(cfg, flow.Config{CallMachine: "c", ApprovalMachine: "a"})
+	cfg.HTTPClient = messages
+	deliveries := queue.Open(cfg, queue.Config{Deliveries: "https://sqs.us-east-1.amazonaws.com/000000000000/kros-deliveries"})
+	d := all.Deps{Resolver: carriertest.Zone{}, DB: s.DB, Flow: flows, Queue: deliveries, Now: s.Now, Log: slog.New(slog.DiscardHandler), Version: "1.0.0",
 		Summary: summary.Open(aws.Config{}, summary.Config{}),
 		LiveKit: livekit.Open(livekit.Config{URL: "http://127.0.0.1:1", APIKey: livekittest.APIKey, APISecret: secret.New(livekittest.APISecret)})}
 	d.Agents.TokenKey = secret.New("a call token key for the sample events")

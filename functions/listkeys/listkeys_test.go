@@ -82,7 +82,7 @@ func TestList(t *testing.T) {
 	b.Trips()
 	status, _, raw := b.list(text, "")
 	want := `{"data":[{"key_id":"key_01JD8Z7N5R4T3V2W1X0YABCD01","name":"CI","last_four":"` + text[len(text)-4:] + `","scopes":["calls:read","keys:write"],` +
-		`"created_at":"2026-11-22T09:30:00.123Z","expires_at":null,"last_used_at":"2026-11-22T09:30:00.000Z","revoked_at":null},` +
+		`"created_at":"2026-11-22T09:30:00.123Z","expires_at":null,"last_used_at":"2026-11-22T09:00:00.000Z","revoked_at":null},` +
 		`{"key_id":"key_01JD8Z7N5R4T3V2W1X0YABCD00","name":"old","last_four":"` + old[len(old)-4:] + `","scopes":["calls:read","keys:write"],` +
 		`"created_at":"2026-11-22T09:30:00.123Z","expires_at":"2026-11-22T10:30:00.123Z","last_used_at":null,"revoked_at":"2026-11-22T08:30:00.123Z"}],` +
 		`"next_cursor":null}` + "\n"

@@ -100,7 +100,7 @@ func (e Event) Body(metadata map[string]string) []byte {
 // DataWith is the member data of the body with the call's metadata.
 func (e Event) DataWith(metadata map[string]string) json.RawMessage {
 	switch {
-	case !e.HasMetadata || len(metadata) == 0:
+	case e.Type == CallTurn || len(metadata) == 0:
 		return e.Data
 	case e.Type == CallSummaryReady:
 		return with[summaryData](e.Data, func(d *summaryData) { d.Metadata = metadata })
