@@ -66,6 +66,7 @@ test-asl: ## Have asl-validator judge the state machines (it needs Node, or root
 
 bench: ## Run the benchmarks (one of them stores a million calls first: minutes)
 	@CGO_ENABLED=0 go test -timeout 30m -run '^$$' -bench . -benchmem ./...
+	@cd local && CGO_ENABLED=0 go test -run '^$$' -bench Invite -benchtime 30x ./platform
 
 build: $(FUNCTIONS:%=bin/functions/%/bootstrap) ## Build every Lambda function into bin/functions/
 

@@ -18,8 +18,8 @@
 //
 // # Durability
 //
-// Every transition is one bbolt transaction, written before it is acted on, so
-// executions, their data, absolute deadlines, task tokens and history survive
+// Every transition is written in a bbolt transaction before it is acted on. Those that
+// follow each other without waiting share one. So executions, their data, absolute deadlines, task tokens and history survive
 // the process being killed. An invocation that was in flight when the process
 // died is not run again by itself: that attempt fails with Lambda.Unknown and
 // the state's own Retry and Catch decide. A task that waits for its token keeps

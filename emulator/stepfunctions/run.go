@@ -82,9 +82,14 @@ var errStopped = errors.New("stepfunctions: stopped")
 type change struct {
 	*run
 	now    time.Time
+	onward bool // what follows without waiting is part of this change
 	events []json.RawMessage
 	tokens []string
 }
+
+// together is how many events may follow each other in one change. An endless loop of
+// states that do not wait is stored, and can be stopped, that often.
+const together = 100
 
 // commit makes one transition and writes it. It returns errStopped when the
 // execution has ended or the service is closing; then alter is not called.
@@ -94,7 +99,7 @@ func (r *run) commit(alter func(c *change)) error {
 	if r.rec.Status != running || r.ctx.Err() != nil || r.broken != nil {
 		return errStopped
 	}
-	c := &change{run: r, now: r.s.opt.Now()}
+	c := &change{run: r, now: r.s.opt.Now(), onward: true}
 	first := r.rec.Events + 1
 	alter(c)
 	if r.rec.Events > maxEvents || r.rec.Events == maxEvents && r.rec.Status == running {
@@ -152,11 +157,22 @@ func (c *change) stop(status string, previous int64, output []byte, f *failure) 
 	c.rec.Status, c.rec.Stop, c.rec.Root = status, c.now, nil
 }
 
-// enter moves b to a state.
+// enter moves b to a state. A state that does not wait is run, and the call of a task's
+// function scheduled, in the same change: the disk is waited for once.
 func (c *change) enter(b *branch, s *state, input json.RawMessage) {
 	*b = branch{State: s.name, Input: input, Entered: c.now, Previous: b.Previous, Item: b.Item, Retries: make([]int, len(s.retry))}
 	c.event(b, s.kind+"StateEntered", inputDetails(s.name, input))
 	b.EnteredEvent = b.Previous
+	if !c.onward || len(c.events) >= together {
+		return
+	}
+	switch s.kind {
+	case "Task":
+		c.schedule(b, s)
+	case "Map", "Wait":
+	default:
+		c.immediate(b, s)
+	}
 }
 
 // leave ends the state b is in, with the output, and goes where next says.

@@ -272,8 +272,9 @@ func (s *Service) start(machineName, name, input string) (*run, error) {
 	r.machine = s.definitions[reg.hash]
 	r.mu.Lock() // others who find the run wait until it is stored
 	s.runs[arn] = r
+	started := s.started
 	s.mu.Unlock()
-	err := r.begin()
+	err := r.begin(started)
 	r.mu.Unlock()
 
 	s.mu.Lock()
@@ -288,9 +289,10 @@ func (s *Service) start(machineName, name, input string) (*run, error) {
 	return r, nil
 }
 
-// begin stores the first transition of an execution; r.mu is held.
-func (r *run) begin() error {
-	c := &change{run: r, now: r.s.opt.Now()}
+// begin stores the first transition of an execution, and what follows from it if the
+// execution is about to run; r.mu is held.
+func (r *run) begin(runs bool) error {
+	c := &change{run: r, now: r.s.opt.Now(), onward: runs}
 	r.rec.Start = c.now
 	if r.machine.timeout > 0 {
 		r.rec.Deadline = c.now.Add(time.Duration(r.machine.timeout) * time.Second)
@@ -299,7 +301,7 @@ func (r *run) begin() error {
 	d.RoleARN = r.s.roleARN()
 	c.append(0, "ExecutionStarted", d)
 	c.enter(r.rec.Root, r.machine.find(r.machine.startAt), json.RawMessage(r.rec.Input))
-	r.broken = r.s.store.save(&write{arn: r.rec.ARN, record: encode(r.rec), first: 1, events: c.events})
+	r.broken = r.s.store.save(&write{arn: r.rec.ARN, record: encode(r.rec), first: 1, events: c.events, tokens: c.tokens})
 	return r.broken
 }
 

@@ -19,6 +19,7 @@ type task struct {
 	Submitted bool      // the function has returned; only the token is missing
 
 	changed chan struct{} // has an element when another goroutine altered the task
+	call    *request      // the call that is scheduled and not yet made; never stored
 }
 
 // A request is what a task asks of its function.
@@ -33,29 +34,28 @@ type reply struct {
 	err     error
 }
 
-// task makes one attempt of a Task state. It returns when the attempt has ended
-// and what follows from it is stored.
+// task schedules one attempt of a Task state, or makes the one that is scheduled. It
+// returns when what follows from it is stored.
 func (r *run) task(ctx context.Context, s *state, b *branch) error {
+	if b.Task == nil {
+		return r.commit(func(c *change) { c.schedule(b, s) })
+	}
 	t := b.Task
-	if t != nil && !t.Submitted {
+	call := t.call
+	t.call = nil
+	if call == nil && !t.Submitted {
 		return r.commit(func(c *change) {
 			c.taskFailed(b, s, "TaskFailed", &failure{errLambdaUnknown, "the function was running when the service stopped, and its outcome is unknown"})
 		})
 	}
 	var replies chan reply
 	cancel := func() {}
-	if t == nil {
-		var req *request
-		err := r.commit(func(c *change) { req = c.schedule(b, s) })
-		if err != nil || req == nil {
-			return err
-		}
-		t = b.Task
+	if call != nil {
 		var invoking context.Context
 		invoking, cancel = context.WithCancel(r.s.ctx)
 		replies = make(chan reply, 1)
 		r.s.wg.Go(func() {
-			payload, err := r.s.opt.Invoke(invoking, req.function, req.payload)
+			payload, err := r.s.opt.Invoke(invoking, call.function, call.payload)
 			replies <- reply{payload, err}
 			cancel()
 		})
@@ -63,9 +63,9 @@ func (r *run) task(ctx context.Context, s *state, b *branch) error {
 	return r.await(ctx, s, b, t, replies, cancel)
 }
 
-// schedule stores that the function is about to be called, with the task's
-// token and deadlines, and returns the call; nil if the parameters fail.
-func (c *change) schedule(b *branch, s *state) *request {
+// schedule stores that the function is about to be called, with the task's token and
+// deadlines. If the parameters fail, Retry and Catch decide.
+func (c *change) schedule(b *branch, s *state) {
 	b.Until = time.Time{}
 	b.Task = &task{changed: make(chan struct{}, 1)}
 	if s.token {
@@ -75,12 +75,13 @@ func (c *change) schedule(b *branch, s *state) *request {
 	req, d, err := c.request(b, s)
 	if err != nil {
 		c.recover(b, s, failureOf(b, err))
-		return nil
+		return
 	}
 	if len(d.Parameters) > maxData {
 		c.recover(b, s, tooLarge(b, "input"))
-		return nil
+		return
 	}
+	b.Task.call = req
 	if d.Timeout > 0 {
 		b.Task.Deadline = c.now.Add(time.Duration(d.Timeout) * time.Second)
 	}
@@ -90,7 +91,6 @@ func (c *change) schedule(b *branch, s *state) *request {
 	}
 	c.event(b, "TaskScheduled", d)
 	c.event(b, "TaskStarted", s.resource())
-	return req
 }
 
 // resource names the integration in events.

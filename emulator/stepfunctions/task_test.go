@@ -446,6 +446,64 @@ func TestTokenAgainstReply(t *testing.T) {
 	})
 }
 
+// TestStoredTogether: states that do not wait, and the call of the task that follows, are
+// one transition, also when a task that fails before its call leads to another one.
+func TestStoredTogether(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var called []string
+		f := open(t, stepfunctions.Options{Invoke: func(_ context.Context, function string, _ []byte) ([]byte, error) {
+			called = append(called, function)
+			time.Sleep(time.Second)
+			return []byte(`{}`), nil
+		}})
+		task := func(function, more string) string {
+			return `{"Type":"Task","Resource":"arn:aws:states:::lambda:invoke","Parameters":{"FunctionName":"` + function + `"` + more + `}`
+		}
+		f.load(`{"StartAt":"First","States":{
+			"First":` + task("first", `},"ResultPath":null,"Next":"Fork"`) + `,
+			"Fork":{"Type":"Choice","Choices":[{"Variable":"$.end","IsPresent":true,"Next":"Last"}],"Default":"Broken"},
+			"Broken":` + task("broken", `,"Payload.$":"States.StringToJson($.s)"},"Catch":[{"ErrorEquals":["States.ALL"],"ResultPath":null,"Next":"Last"}],"End":true`) + `,
+			"Last":` + task("last", `},"End":true`) + `}}`)
+		arn := f.start("x", `{"s":"{"}`)
+		if out := f.end(arn); out.Status != types.ExecutionStatusSucceeded || out.StopDate.Sub(*out.StartDate) != 2*time.Second {
+			t.Errorf("%s after %s", out.Status, out.StopDate.Sub(*out.StartDate))
+		}
+		if d := cmp.Diff([]string{"first", "last"}, called); d != "" {
+			t.Error(d)
+		}
+		want := strings.Fields(`ExecutionStarted TaskStateEntered TaskScheduled TaskStarted TaskSucceeded TaskStateExited
+			ChoiceStateEntered ChoiceStateExited TaskStateEntered TaskStateExited TaskStateEntered TaskScheduled TaskStarted
+			TaskSucceeded TaskStateExited ExecutionSucceeded`)
+		if d := cmp.Diff(want, kinds(f.history(arn))); d != "" {
+			t.Error(d)
+		}
+	})
+}
+
+// TestBegunBeforeStart: an execution that waits for the service to start loses no attempt
+// when the service closes first.
+func TestBegunBeforeStart(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o := stepfunctions.Options{Path: filepath.Join(t.TempDir(), "sfn.db"), Invoke: functions}
+		s, err := stepfunctions.Open(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := &fixture{t, s, clientOf(s)}
+		f.load(task(``))
+		arn := f.start("x", `{}`)
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		f = open(t, o)
+		if out := f.end(arn); out.Status != types.ExecutionStatusSucceeded {
+			t.Errorf("%s %s", out.Status, aws.ToString(out.Error))
+		}
+	})
+}
+
 func TestStopExecution(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -55,16 +55,17 @@ type Output struct {
 // hands a job to a worker in about 0.2 s.
 const (
 	agentPatience = 10 * time.Second
-	firstLook     = 100 * time.Millisecond
+	firstLook     = 150 * time.Millisecond
 )
 
-// nextLook is the pause before the next look at a room that was made waited ago.
-// An agent is seen 50 ms late, or a quarter of its own time, but at most 1 s.
+// nextLook is the pause before the next look at a room that was made waited ago. The pause
+// is part of every call's way to the phone, so an agent that takes 0.2 s is seen at most
+// 10 ms late. A slower one is seen late by at most a sixth of its own time, or by 1 s.
 func nextLook(waited time.Duration) time.Duration {
 	if waited == 0 {
 		return firstLook
 	}
-	return min(max(waited/4, 50*time.Millisecond), time.Second)
+	return min(max((waited-firstLook)/6, 10*time.Millisecond), time.Second)
 }
 
 // emptyTimeout is how long a room stays that nobody joins.

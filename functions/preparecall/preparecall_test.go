@@ -101,16 +101,16 @@ func TestAgent(t *testing.T) {
 		cause    call.Cause
 		deleted  int
 	}{
-		{name: "after 0.2 s", rooms: rooms{join: 200 * time.Millisecond}, want: ready, took: 200 * time.Millisecond, looks: 3, status: call.Initiated},
-		{name: "after 0.21 s", rooms: rooms{join: 210 * time.Millisecond}, want: ready, took: 250 * time.Millisecond, looks: 4, status: call.Initiated},
-		{name: "after 4 s", rooms: rooms{join: 4 * time.Second}, want: ready, took: 4547473496, looks: 17, status: call.Initiated},
-		{name: "at the last moment", rooms: rooms{join: 10 * time.Second}, want: ready, took: 10 * time.Second, looks: 23, status: call.Initiated},
-		{name: "never", rooms: rooms{join: never}, want: ended, took: 10 * time.Second, looks: 23,
+		{name: "after 0.2 s", rooms: rooms{join: 200 * time.Millisecond}, want: ready, took: 200 * time.Millisecond, looks: 6, status: call.Initiated},
+		{name: "after 0.21 s", rooms: rooms{join: 210 * time.Millisecond}, want: ready, took: 210 * time.Millisecond, looks: 7, status: call.Initiated},
+		{name: "after 4 s", rooms: rooms{join: 4 * time.Second}, want: ready, took: 4002250823, looks: 34, status: call.Initiated},
+		{name: "at the last moment", rooms: rooms{join: 10 * time.Second}, want: ready, took: 10 * time.Second, looks: 41, status: call.Initiated},
+		{name: "never", rooms: rooms{join: never}, want: ended, took: 10 * time.Second, looks: 41,
 			status: call.Failed, cause: call.AgentUnavailable, deleted: 1},
-		{name: "never, hung up meanwhile", rooms: rooms{join: never}, hangUpAt: 2, want: ended, took: 10 * time.Second, looks: 23,
+		{name: "never, hung up meanwhile", rooms: rooms{join: never}, hangUpAt: 2, want: ended, took: 10 * time.Second, looks: 41,
 			status: call.Canceled, cause: call.APIHangup, deleted: 1},
 		// The claim of the dial, which comes next, finds the hang-up.
-		{name: "after 1 s, hung up meanwhile", rooms: rooms{join: time.Second}, hangUpAt: 2, want: ready, took: 1192092893, looks: 11,
+		{name: "after 1 s, hung up meanwhile", rooms: rooms{join: time.Second}, hangUpAt: 2, want: ready, took: 1112040712, looks: 25,
 			status: call.Canceled, cause: call.APIHangup},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
