@@ -72,6 +72,9 @@ func settings(dir string) platform.Config {
 	if address := os.Getenv("AWS_ENDPOINT_URL_DYNAMODB"); address != "" {
 		c.DynamoDB = databaseOf(dir, address)
 	}
+	if address := os.Getenv(faultyDatabase); address != "" {
+		c.DynamoDB = address
+	}
 	if kind := os.Getenv(webhookTrouble); kind != "" {
 		c.LiveKitWebhooks = troubled(kind)
 	}
@@ -133,6 +136,9 @@ var more = map[string]carrier.Script{
 func script(callee string) carrier.Script {
 	if s, ok := more[callee]; ok {
 		return s
+	}
+	if m, ok := memberOf(callee); ok {
+		return m.script
 	}
 	return carrier.Cast(callee)
 }

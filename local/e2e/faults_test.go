@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -141,6 +142,8 @@ func child(dir string) int {
 			err = p.Server.Close()
 		case "stop carrier":
 			err = p.Carrier.Close()
+		case "write dials":
+			err = writeDials(p, filepath.Join(dir, dialsFile))
 		}
 		fmt.Println("done", err)
 	}
