@@ -246,10 +246,10 @@ func (f *flood) ask(method, path string, body any) (d details) {
 	key := cryptorand.Text()
 	for end := time.Now().Add(2 * time.Minute); ; time.Sleep(200 * time.Millisecond) {
 		a := f.do(method, path, body, "Idempotency-Key", key)
-		if err := json.Unmarshal(a.Body, &d); err != nil {
-			f.t.Fatal(err)
-		}
 		if a.Status/100 == 2 {
+			if err := json.Unmarshal(a.Body, &d); err != nil {
+				f.t.Fatal(err)
+			}
 			return d
 		}
 		busy := a.Status == http.StatusServiceUnavailable && !strings.Contains(string(a.Body), "database") || a.problem(f.t).Code == "IDEMPOTENCY_IN_PROGRESS"
