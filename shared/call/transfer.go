@@ -27,9 +27,11 @@ type Transfer struct {
 // MaxTransfers is how often the phone of one call can be transferred.
 const MaxTransfers = 5
 
-// TransferLimit is how long a transfer can be pending: who asked the carrier has
-// written down what it said long before, or is dead.
-const TransferLimit = 40 * time.Second
+// TransferLimit is how long a transfer can be pending. Lambda ends the function that asked the
+// carrier after 29 s (template.yaml), so what it has not written down by then it never will.
+// Each further second is one more until the sweep can tell the end of a call whose transfer
+// nobody finished.
+const TransferLimit = 30 * time.Second
 
 // Transferring reports whether a transfer is under way. Until its outcome is
 // written down, a phone that leaves the room says nothing about the call's end.
