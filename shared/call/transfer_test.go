@@ -32,8 +32,8 @@ func TestEndOfTransferredCall(t *testing.T) {
 		{"unknown, looked for after two", TransferUnknown, silence, 120 * time.Second, false, CalleeHangup},
 		{"unknown, hung up by a user", TransferUnknown, Leave{}, time.Second, true, APIHangup},
 		{"unknown, the maximum is over", TransferUnknown, Leave{}, time.Hour, false, MaxDuration},
-		{"nobody wrote the outcome down", TransferPending, hangup, 99 * time.Second, false, Unknown},
-		{"nobody wrote the outcome down, long ago", TransferPending, hangup, 100 * time.Second, false, CalleeHangup},
+		{"nobody wrote the outcome down", TransferPending, hangup, 89 * time.Second, false, Unknown},
+		{"nobody wrote the outcome down, long ago", TransferPending, hangup, 90 * time.Second, false, CalleeHangup},
 		{"none", "", hangup, time.Second, false, CalleeHangup},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
