@@ -60,7 +60,7 @@ func newFlooded(t *testing.T) *flooded {
 	table := all.HTTP(all.Deps{Resolver: carriertest.Zone{}, DB: f.DB, Now: now, Log: log, Flow: f.Flow, AllowLoopback: true})
 	phone := declining{f}
 	table["transfercall"] = &transfercall.Endpoint{Calls: f.DB, Phone: phone, Now: now, Log: log,
-		Settle: &settle.Settler{Calls: f.DB, Rooms: phone, Flow: f.Flow, Now: now}}
+		Settle: &settle.Settler{Calls: f.DB, Rooms: phone, Now: now}}
 	var endpoints []api.Endpoint
 	for _, e := range table {
 		endpoints = append(endpoints, e)

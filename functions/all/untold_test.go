@@ -33,9 +33,12 @@ import (
 	"github.com/krosai/telephony/shared/call"
 	"github.com/krosai/telephony/shared/event"
 	"github.com/krosai/telephony/shared/flow"
+	"github.com/krosai/telephony/shared/guard/carrier"
+	"github.com/krosai/telephony/shared/guard/carrier/carriertest"
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/secret"
 	"github.com/krosai/telephony/shared/settle"
+	"github.com/krosai/telephony/shared/store"
 	"github.com/krosai/telephony/shared/store/storetest"
 	"github.com/krosai/telephony/shared/summary"
 	"github.com/krosai/telephony/shared/webhook"
@@ -238,7 +241,7 @@ func (l *lifetime) invoke(ctx context.Context, folder string, payload []byte) ([
 	tasks := map[string]any{}
 	maps.Copy(tasks, all.Tasks(d))
 	tasks["preparecall"] = (&preparecall.Task{Calls: d.DB, Rooms: x, Settle: s, Now: time.Now}).Run
-	tasks["dialcall"] = (&dialcall.Task{Calls: d.DB, Phone: x, Settle: s, Now: time.Now, Log: d.Log}).Run
+	tasks["dialcall"] = (&dialcall.Task{Calls: d.DB, Phone: x, Carriers: &carrier.Checker{Resolver: carriertest.Zone{}}, Settle: s, Now: time.Now, Log: d.Log}).Run
 	tasks["awaitcall"] = (&awaitcall.Task{Calls: d.DB, Settle: s, Flow: d.Flow, Now: time.Now, Log: d.Log}).Run
 	tasks["settlecall"] = (&settlecall.Task{Settle: s, Now: time.Now}).Run
 	tasks["sweepcalls"] = (&sweepcalls.Task{Calls: d.DB, Rooms: x, Flow: d.Flow, Settle: s, Now: time.Now, Log: d.Log}).Run
@@ -283,8 +286,10 @@ func (l *lifetime) webhook() {
 // pass places the call and lets ten minutes pass, with a sweep in each. What happens at its
 // moment happens besides.
 func (l *lifetime) pass(happens map[time.Duration]func(*lifetime)) {
-	l.must(l.db.Place(l.Context(), call.Call{ID: theCall, UserID: "ada", Direction: call.Outbound, PhoneNumber: "+14155550100", FromNumber: "+2348012345678",
-		RoomName: theCall, TrunkID: "ST_1", AgentName: "a", Country: "US", RingingTimeout: 30, MaxDuration: 120, Status: call.Initiated, CreatedAt: time.Now().UTC()}))
+	c, err := l.db.Own(l.Context(), call.Call{ID: theCall, UserID: "ada", Direction: call.Outbound, PhoneNumber: "+14155550100", FromNumber: "+2348012345678",
+		RoomName: theCall, TrunkID: "ST_1", AgentName: "a", Country: "US", RingingTimeout: 30, MaxDuration: 120, Status: call.Initiated, CreatedAt: time.Now().UTC()})
+	l.must(err)
+	l.must(l.db.Place(l.Context(), c))
 	began := time.Now()
 	_, d, _ := l.run("")
 	l.must(d.Flow.StartCall(as(l.Context(), "createcall"), theCall))
@@ -306,7 +311,7 @@ func (l *lifetime) check() {
 	l.Helper()
 	c, err := l.db.Call(l.Context(), theCall)
 	l.must(err)
-	logged, err := l.db.EventsOf(l.Context(), "ada", "", 100)
+	logged, _, err := l.db.EventsOf(l.Context(), "ada", store.Log{}, 100, "")
 	l.must(err)
 	ends := 0
 	for _, e := range logged {
@@ -327,6 +332,9 @@ func (l *lifetime) check() {
 	quiet := l.x.end()
 	if quiet.IsZero() {
 		quiet = c.EndedAt // no phone rang
+	}
+	if quiet.Sub(c.EndedAt) > 90*time.Second {
+		l.Errorf("the phone was quiet %s after the end", quiet.Sub(c.EndedAt))
 	}
 	late := l.got[0].at.Sub(quiet)
 	l.Logf("%s %s was told %s after the phone was quiet", c.Status, c.Cause, late)
@@ -383,7 +391,7 @@ func TestEndIsToldWhoeverDies(t *testing.T) {
 				d := &doom{function: function, left: n}
 				if !t.Run(fmt.Sprint(n), func(t *testing.T) {
 					synctest.Test(t, func(t *testing.T) {
-						l := openLifetime(t, &exchange{callee: tt.callee}, d)
+						l := openLifetime(t, &exchange{callee: tt.callee, room: theCall}, d)
 						l.sweeps = tt.sweeps
 						l.pass(tt.happens)
 						l.check()
