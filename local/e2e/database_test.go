@@ -287,7 +287,7 @@ func (f *flood) call(callee string, m member) {
 // two minutes.
 func (f *flood) poll(path string, wanted func(details) bool) details {
 	f.t.Helper()
-	for end := time.Now().Add(4 * time.Minute); ; time.Sleep(100 * time.Millisecond) {
+	for end := time.Now().Add(4 * time.Minute); ; time.Sleep(250 * time.Millisecond) {
 		d := f.ask("GET", path+"/details", nil)
 		if wanted(d) {
 			return d
