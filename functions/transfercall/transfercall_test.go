@@ -346,13 +346,13 @@ func TestTransfersAreCounted(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		policy account.Policy
-		left   string   // of the hour's calls, at the end
+		left   string   // of the limit with the least left, at the end
 		to     []string // in turn; the last one is refused
 		want   string
 	}{
 		"in an hour": {account.Policy{CallsPerHour: 3}, "0", // the call is the first of them
 			[]string{"+14155550111", "+14155550112", "+14155550113"}, "Too Many Requests RATE_LIMIT_EXCEEDED"},
-		"to one number in an hour": {account.Policy{CallsPerDestination: 2}, "97",
+		"to one number in an hour": {account.Policy{CallsPerDestination: 2}, "0",
 			[]string{target, target, target}, "Too Many Requests RATE_LIMIT_EXCEEDED"},
 		"on one call": {account.Policy{}, "94",
 			[]string{"+14155550111", "+14155550112", "+14155550113", "+14155550114", "+14155550115", "+14155550116"}, "Conflict TRANSFER_LIMIT_REACHED"},
