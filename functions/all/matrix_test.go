@@ -43,6 +43,10 @@ type sample struct{ query, body string }
 
 var samples = map[string]sample{
 	"GET /admin/audit":                  {query: "subject=req_01ARZ3NDEKTSV4RRFFQ69G5FAV"},
+	"GET /admin/api-keys":               {query: "user_id=usr_owner"},
+	"GET /admin/calls":                  {query: "active=true"},
+	"GET /admin/calls/switch":           {},
+	"GET /admin/users":                  {},
 	"GET /admin/phone-number-requests":  {},
 	"GET /admin/phone-numbers":          {},
 	"GET /admin/user-policy":            {query: "user_id=usr_owner"},
@@ -61,6 +65,11 @@ var samples = map[string]sample{
 	"POST /admin/phone-number-requests/{request_id}/reject":                 {body: `{"reason":"no"}`},
 	"POST /admin/phone-numbers":                                             {body: `{"phone_number":"+2348039999999","country":"NG","number_type":"mobile","capabilities":["inbound"],"provider":"p"}`},
 	"POST /admin/phone-numbers/{phone_number_id}/release":                   {},
+	"POST /admin/phone-numbers/{free_number_id}/assign":                     {body: `{"user_id":"usr_owner"}`},
+	"DELETE /admin/phone-numbers/{phone_number_id}":                         {},
+	"POST /admin/phone-numbers/import":                                      {body: `{"numbers":[{"phone_number":"+2348039999999","country":"NG","number_type":"mobile","capabilities":["inbound"],"provider":"p"}]}`},
+	"POST /admin/calls/{call_id}/hangup":                                    {},
+	"DELETE /admin/api-keys/{key_id}":                                       {},
 	"POST /outbound-calls/create":                                           {body: `{"phone_number":"+14155550100","phone_number_id":"{phone_number_id}","agent_name":"a"}`},
 	"POST /outbound-calls/phone-numbers/{phone_number_id}/configure":        {body: `{"sip_trunk":{"name":"t","address":"a.carrier.net","allowed_addresses":["54.172.60.0/30"]}}`},
 	"DELETE /outbound-calls/phone-numbers/{phone_number_id}/configuration":  {query: "config_type=all"},
