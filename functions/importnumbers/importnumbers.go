@@ -72,8 +72,8 @@ func (e *Endpoint) Register(a huma.API) {
 		Description: "At most 500 rows: JSON {\"numbers\":[…]} with the members of POST /admin/phone-numbers, or CSV with their names in its first line " +
 			"and several capabilities in a cell with spaces between them. A row that is wrong refuses only itself, and the request may be repeated.",
 		RequestBody: &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{"application/json": {Schema: schema(a)}}},
-		Metadata:    map[string]any{api.RawBody: true},
-		Errors:      []int{http.StatusUnsupportedMediaType}, Security: api.Needs(account.Admin)}, e.load)
+		Metadata:    map[string]any{api.RawBody: true}, SkipValidateBody: true, // row by row instead
+		Errors: []int{http.StatusUnsupportedMediaType}, Security: api.Needs(account.Admin)}, e.load)
 }
 
 func (e *Endpoint) load(ctx context.Context, in *Input) (*Output, error) {
@@ -142,7 +142,7 @@ func (e *Endpoint) add(ctx context.Context, rows []row) (result Result, added []
 func refusal(place int, r row, f *fault.Error) Refusal {
 	code, detail := f.Code, f.Detail
 	if len(f.Fields) > 0 {
-		code, detail = f.Fields[0].Code, f.Fields[0].Field+" "+f.Fields[0].Detail
+		code, detail = f.Fields[0].Code, f.Fields[0].Field+": "+f.Fields[0].Detail
 	}
 	return Refusal{Row: place, PhoneNumber: r.shown(), Code: code, Detail: detail}
 }
