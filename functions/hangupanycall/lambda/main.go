@@ -6,7 +6,6 @@ import (
 
 	"github.com/krosai/telephony/functions/hangupanycall"
 	"github.com/krosai/telephony/shared/env"
-	"github.com/krosai/telephony/shared/flow"
 	"github.com/krosai/telephony/shared/lambdahttp"
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/settle"
@@ -15,13 +14,12 @@ import (
 
 type config struct {
 	Tables  store.Config
-	Flows   flow.Config
 	LiveKit livekit.Config
 }
 
 func main() {
 	cfg, aws := env.Must[config](), env.AWS()
 	db, lk := store.Open(aws, cfg.Tables, time.Now), livekit.Open(cfg.LiveKit)
-	end := &settle.Settler{Calls: db, Rooms: lk, Flow: flow.Open(aws, cfg.Flows), Now: time.Now}
+	end := &settle.Settler{Calls: db, Rooms: lk, Now: time.Now}
 	lambdahttp.Start(db, &hangupanycall.Endpoint{Calls: db, Settle: end, Now: time.Now})
 }
