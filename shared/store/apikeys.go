@@ -356,6 +356,9 @@ func (db *DB) RevokeAnyKey(ctx context.Context, userID, id, by string) error {
 
 // revoke ends a key, if it is not revoked, with the event that tells of it.
 func (db *DB) revoke(ctx context.Context, k account.Key, now time.Time, more ...types.TransactWriteItem) error {
+	if !k.RevokedAt.IsZero() && !k.RevokedAt.After(now) {
+		return nil
+	}
 	told, err := db.event(event.KeyEnded(k, now))
 	if err != nil {
 		return err
