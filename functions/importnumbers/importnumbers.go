@@ -36,7 +36,7 @@ type Endpoint struct {
 
 // Input is a table in JSON or CSV.
 type Input struct {
-	ContentType string `header:"Content-Type"`
+	ContentType string `header:"Content-Type" doc:"application/json or text/csv"`
 	RawBody     []byte `contentType:"text/csv"`
 }
 
