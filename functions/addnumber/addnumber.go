@@ -11,18 +11,18 @@ import (
 
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
-	"github.com/krosai/telephony/shared/fault"
-	"github.com/krosai/telephony/shared/guard"
-	"github.com/krosai/telephony/shared/guard/destination"
+	"github.com/krosai/telephony/shared/guard/intake"
 	"github.com/krosai/telephony/shared/inventory"
 	"github.com/krosai/telephony/shared/number"
 	"github.com/krosai/telephony/shared/stock"
 )
 
 // Numbers keeps the inventory. AddNumber fails with fault.Conflict when the
-// number is in it already.
+// number is in it already, and with the code NUMBER_RETIRED when it is retired;
+// RestoreNumber then makes it available again.
 type Numbers interface {
 	AddNumber(ctx context.Context, n number.Number, by string) error
+	RestoreNumber(ctx context.Context, n number.Number, by string) error
 }
 
 // Endpoint adds numbers to the inventory and offers them to whoever waits.
@@ -44,6 +44,7 @@ type Body struct {
 	NumberType   string   `json:"number_type" enum:"local,mobile,toll_free"`
 	Capabilities []string `json:"capabilities" enum:"inbound,outbound" minItems:"1" maxItems:"2" uniqueItems:"true" doc:"What the number can do"`
 	Provider     string   `json:"provider" doc:"Who the number comes from" example:"Twilio"`
+	Restore      bool     `json:"restore,omitempty" doc:"Make a number that is retired available again, as it is described here"`
 }
 
 // Output is the number.
@@ -53,19 +54,23 @@ type Output struct{ Body inventory.View }
 func (e *Endpoint) Register(a huma.API) {
 	huma.Register(a, huma.Operation{OperationID: "add-phone-number", Method: http.MethodPost, Path: "/admin/phone-numbers",
 		DefaultStatus: http.StatusCreated, Summary: "Add a number to the inventory", Tags: []string{"Review"},
-		Description: "Approved requests that wait for a number like it are told at once.",
+		Description: "Approved requests that wait for a number like it are told at once. A number that is retired is a 409 NUMBER_RETIRED unless restore is true.",
 		Errors:      []int{http.StatusConflict}, Security: api.Needs(account.Admin)}, e.add)
 }
 
 func (e *Endpoint) add(ctx context.Context, in *Input) (*Output, error) {
-	if err := check(in.Body); err != nil {
-		return nil, err
-	}
-
 	b := in.Body
 	n := number.Number{ID: number.ID(b.PhoneNumber), E164: b.PhoneNumber, Country: b.Country, Type: b.NumberType,
 		Capabilities: b.Capabilities, Provider: b.Provider, UpdatedAt: e.Now()}
-	if err := e.Numbers.AddNumber(ctx, n, api.CallerOf(ctx).UserID); err != nil {
+	if err := intake.Check(n); err != nil {
+		return nil, err
+	}
+
+	add := e.Numbers.AddNumber
+	if b.Restore {
+		add = e.Numbers.RestoreNumber
+	}
+	if err := add(ctx, n, api.CallerOf(ctx).UserID); err != nil {
 		return nil, err
 	}
 	if err := stock.Offer(ctx, e.Requests, e.Flow, n); err != nil {
@@ -73,19 +78,4 @@ func (e *Endpoint) add(ctx context.Context, in *Input) (*Output, error) {
 	}
 
 	return &Output{inventory.Of(n)}, nil
-}
-
-// check refuses numbers that no user should have, and a country that is not the
-// number's.
-func check(b Body) error {
-	country, err := destination.Country("phone_number", b.PhoneNumber)
-	switch {
-	case fault.Is(err, fault.Forbidden):
-		return fault.InvalidField("phone_number", "not_assignable", "numbers of this kind are not given out")
-	case err != nil:
-		return err
-	case b.Country != country:
-		return fault.InvalidField("country", "mismatch", "the phone number belongs to another country")
-	}
-	return guard.Name("provider", b.Provider)
 }

@@ -27,8 +27,13 @@ import (
 	"github.com/krosai/telephony/functions/getconfiguration"
 	"github.com/krosai/telephony/functions/getpolicy"
 	"github.com/krosai/telephony/functions/getrequest"
+	"github.com/krosai/telephony/functions/getswitch"
+	"github.com/krosai/telephony/functions/givenumber"
+	"github.com/krosai/telephony/functions/hangupanycall"
 	"github.com/krosai/telephony/functions/hangupcall"
 	"github.com/krosai/telephony/functions/health"
+	"github.com/krosai/telephony/functions/importnumbers"
+	"github.com/krosai/telephony/functions/listallcalls"
 	"github.com/krosai/telephony/functions/listaudit"
 	"github.com/krosai/telephony/functions/listcallevents"
 	"github.com/krosai/telephony/functions/listcalls"
@@ -38,6 +43,8 @@ import (
 	"github.com/krosai/telephony/functions/listkeys"
 	"github.com/krosai/telephony/functions/listnumbers"
 	"github.com/krosai/telephony/functions/listrequests"
+	"github.com/krosai/telephony/functions/listuserkeys"
+	"github.com/krosai/telephony/functions/listusers"
 	"github.com/krosai/telephony/functions/listwebhooks"
 	"github.com/krosai/telephony/functions/livekitwebhook"
 	"github.com/krosai/telephony/functions/notifyrequest"
@@ -48,8 +55,10 @@ import (
 	"github.com/krosai/telephony/functions/replaydelivery"
 	"github.com/krosai/telephony/functions/requestnumber"
 	"github.com/krosai/telephony/functions/resumecall"
+	"github.com/krosai/telephony/functions/retirenumber"
 	"github.com/krosai/telephony/functions/reviewrequests"
 	"github.com/krosai/telephony/functions/revokekey"
+	"github.com/krosai/telephony/functions/revokeuserkey"
 	"github.com/krosai/telephony/functions/rotatekey"
 	"github.com/krosai/telephony/functions/rotatewebhooksecret"
 	"github.com/krosai/telephony/functions/sendevents"
@@ -124,8 +133,13 @@ func HTTP(d Deps) map[string]api.Endpoint {
 		"getconfiguration":    &getconfiguration.Endpoint{Numbers: d.DB},
 		"getpolicy":           &getpolicy.Endpoint{Policies: d.DB},
 		"getrequest":          &getrequest.Endpoint{Requests: d.DB},
+		"getswitch":           &getswitch.Endpoint{Switch: d.DB},
+		"givenumber":          &givenumber.Endpoint{Numbers: d.DB},
+		"hangupanycall":       &hangupanycall.Endpoint{Calls: d.DB, Settle: d.settler(), Now: d.Now},
 		"hangupcall":          &hangupcall.Endpoint{Calls: d.DB, Settle: d.settler(), Now: d.Now},
 		"health":              &health.Endpoint{Version: d.Version},
+		"importnumbers":       &importnumbers.Endpoint{Numbers: d.DB, Requests: d.DB, Flow: d.Flow, Now: d.Now, Log: d.Log},
+		"listallcalls":        &listallcalls.Endpoint{Calls: d.DB},
 		"listaudit":           &listaudit.Endpoint{Entries: d.DB},
 		"listcallevents":      &listcallevents.Endpoint{Calls: d.DB, Now: d.Now},
 		"listcalls":           &listcalls.Endpoint{Calls: d.DB},
@@ -135,6 +149,8 @@ func HTTP(d Deps) map[string]api.Endpoint {
 		"listkeys":            &listkeys.Endpoint{Keys: d.DB},
 		"listnumbers":         &listnumbers.Endpoint{Numbers: d.DB},
 		"listrequests":        &listrequests.Endpoint{Requests: d.DB},
+		"listuserkeys":        &listuserkeys.Endpoint{Keys: d.DB},
+		"listusers":           &listusers.Endpoint{Users: d.DB},
 		"listwebhooks":        &listwebhooks.Endpoint{Endpoints: d.DB},
 		"livekitwebhook":      &livekitwebhook.Endpoint{LiveKit: d.LiveKit, Inbound: d.adopter(), Settle: d.settler(), Now: d.Now},
 		"rejectrequest":       &rejectrequest.Endpoint{Requests: d.DB, Flow: d.Flow, Now: d.Now, Log: d.Log},
@@ -142,8 +158,10 @@ func HTTP(d Deps) map[string]api.Endpoint {
 		"removeconfiguration": &removeconfiguration.Endpoint{Unwire: d.unwirer()},
 		"replaydelivery":      &replaydelivery.Endpoint{Deliveries: d.DB, Queue: d.Queue, Now: d.Now},
 		"requestnumber":       &requestnumber.Endpoint{Requests: d.DB, Flow: d.Flow, Now: d.Now, Log: d.Log},
+		"retirenumber":        &retirenumber.Endpoint{Numbers: d.DB},
 		"reviewrequests":      &reviewrequests.Endpoint{Requests: d.DB},
 		"revokekey":           &revokekey.Endpoint{Keys: d.DB},
+		"revokeuserkey":       &revokeuserkey.Endpoint{Keys: d.DB},
 		"rotatekey":           &rotatekey.Endpoint{Keys: d.DB, Now: d.Now, Random: rand.Reader},
 		"rotatewebhooksecret": &rotatewebhooksecret.Endpoint{Endpoints: d.DB, Now: d.Now, Random: rand.Reader},
 		"setcalls":            &setcalls.Endpoint{Switch: d.DB},

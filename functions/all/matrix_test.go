@@ -39,10 +39,17 @@ import (
 
 // sample is a request that its route accepts. Names in braces are positions of
 // ids, in the path and in the body.
-type sample struct{ query, body string }
+type sample struct {
+	query, body string
+	free        bool // the phone number is one that nobody has
+}
 
 var samples = map[string]sample{
 	"GET /admin/audit":                  {query: "subject=req_01ARZ3NDEKTSV4RRFFQ69G5FAV"},
+	"GET /admin/api-keys":               {query: "user_id=usr_owner"},
+	"GET /admin/calls":                  {query: "active=true"},
+	"GET /admin/calls/switch":           {},
+	"GET /admin/users":                  {},
 	"GET /admin/phone-number-requests":  {},
 	"GET /admin/phone-numbers":          {},
 	"GET /admin/user-policy":            {query: "user_id=usr_owner"},
@@ -61,6 +68,11 @@ var samples = map[string]sample{
 	"POST /admin/phone-number-requests/{request_id}/reject":                 {body: `{"reason":"no"}`},
 	"POST /admin/phone-numbers":                                             {body: `{"phone_number":"+2348039999999","country":"NG","number_type":"mobile","capabilities":["inbound"],"provider":"p"}`},
 	"POST /admin/phone-numbers/{phone_number_id}/release":                   {},
+	"POST /admin/phone-numbers/{phone_number_id}/assign":                    {body: `{"user_id":"usr_owner"}`, free: true},
+	"DELETE /admin/phone-numbers/{phone_number_id}":                         {free: true},
+	"POST /admin/phone-numbers/import":                                      {body: `{"numbers":[{"phone_number":"+2348039999999","country":"NG","number_type":"mobile","capabilities":["inbound"],"provider":"p"}]}`},
+	"POST /admin/calls/{call_id}/hangup":                                    {},
+	"DELETE /admin/api-keys/{key_id}":                                       {},
 	"POST /outbound-calls/create":                                           {body: `{"phone_number":"+14155550100","phone_number_id":"{phone_number_id}","agent_name":"a"}`},
 	"POST /outbound-calls/phone-numbers/{phone_number_id}/configure":        {body: `{"sip_trunk":{"name":"t","address":"a.carrier.net","allowed_addresses":["54.172.60.0/30"]}}`},
 	"DELETE /outbound-calls/phone-numbers/{phone_number_id}/configuration":  {query: "config_type=all"},
@@ -211,7 +223,7 @@ func (m *matrix) ask(r route, ids map[string]string, credential string) apitest.
 func (m *matrix) own(r route, user string) map[string]string {
 	ids := map[string]string{}
 	for _, name := range r.positions {
-		ids[name] = positions[name].make(m, user)
+		ids[name] = r.position(name).make(m, user)
 	}
 	return ids
 }
@@ -222,6 +234,14 @@ type route struct {
 	sample    sample
 	scope     string
 	positions []string
+}
+
+// position makes what a position of the route names.
+func (r route) position(name string) position {
+	if name == "phone_number_id" && r.sample.free {
+		name = "free_number_id"
+	}
+	return positions[name]
 }
 
 // routes reads every route that needs a credential.
@@ -302,7 +322,7 @@ func (op operation) bodyIDs(t *testing.T) (names []string) {
 // kinds are the ids that a position may be given and that are not the caller's.
 // Each gets a 404, and all of them the same.
 func (m *matrix) kinds(r route, name string, mine string) map[string]string {
-	p := positions[name]
+	p := r.position(name)
 	prefix, _, _ := strings.Cut(mine, "_")
 	deleted := p.make(m, owner)
 	p.forget(m, owner, deleted)

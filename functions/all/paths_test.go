@@ -113,6 +113,7 @@ func TestRarePaths(t *testing.T) {
 			s.Must(err)
 		}, body: `{"phone_number_id":"` + number.ID(sampleE164) + `"}`},
 		"a number that somebody waits for":          {function: "addnumber", prepare: (*stage).awaitStock, status: 201, told: true},
+		"imported numbers that somebody waits for":  {function: "importnumbers", prepare: (*stage).awaitStock, status: 200, told: true},
 		"a released number that somebody waits for": {function: "releasenumber", prepare: func(s *stage) { s.own(true); s.awaitStock() }, status: 200, told: true},
 		"the number is there already":               {function: "awaitrequest", prepare: func(s *stage) { s.stock(); s.awaitStock() }, body: `{"request_id":"` + sampleRequest + `","what":"stock","task_token":"` + waiting + `"}`, told: true},
 		"a lease that ran out": {function: "sweepnumbers", answer: `"leases":1`, prepare: func(s *stage) {
@@ -199,6 +200,26 @@ func TestRarePaths(t *testing.T) {
 			}
 			if started := s.Workflows.Started(); len(started) != tc.started {
 				t.Errorf("workflows that were started: %v, want %d", started, tc.started)
+			}
+		})
+	}
+}
+
+// TestOtherQueries: lists that read another index when they are asked for otherwise
+// than in their samples.
+func TestOtherQueries(t *testing.T) {
+	t.Parallel()
+	for function, query := range map[string]string{"listallcalls": "user_id=" + sampleUser, "listaudit": "limit=5"} {
+		t.Run(function, func(t *testing.T) {
+			t.Parallel()
+			s := newStage(t, function)
+			var e map[string]any
+			s.Must(json.Unmarshal(s.event(), &e))
+			e["rawQueryString"] = query
+			event, err := json.Marshal(e)
+			s.Must(err)
+			if answer := string(s.send(event)); statusOf(t, answer) != 200 || strings.Contains(answer, `\"data\":[]`) {
+				t.Error(answer)
 			}
 		})
 	}

@@ -38,7 +38,7 @@ type Input struct{ Body Body }
 // Body describes the endpoint.
 type Body struct {
 	URL    string   `json:"url" minLength:"1" doc:"Where events are sent: https, with a public host name. Redirects are not followed"`
-	Events []string `json:"events" minItems:"1" uniqueItems:"true" enum:"call.answered,call.ended,call.summary_ready,call.transfer_finished,number_request.decided,number_request.assigned,number.configured,number.released,api_key.created,api_key.revoked,webhook_endpoint.disabled" doc:"Which events are sent there. It gets those that happen from now on"`
+	Events []string `json:"events" minItems:"1" uniqueItems:"true" enum:"call.answered,call.ended,call.summary_ready,call.transfer_finished,number_request.decided,number_request.assigned,number.assigned,number.configured,number.released,api_key.created,api_key.revoked,webhook_endpoint.disabled" doc:"Which events are sent there. It gets those that happen from now on"`
 }
 
 // Output is the new endpoint with its secret.

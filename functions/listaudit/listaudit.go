@@ -12,10 +12,11 @@ import (
 	"github.com/krosai/telephony/shared/request"
 )
 
-// Entries lists what was done to a subject, oldest first: at most limit
-// entries, from after on.
+// Entries lists what was done to a subject, oldest first, or to all of them, newest
+// first: at most limit entries, from after on.
 type Entries interface {
 	Audit(ctx context.Context, subject string, limit int, after string) (entries []request.Entry, next string, err error)
+	WholeAudit(ctx context.Context, limit int, after string) (lines []request.Line, next string, err error)
 }
 
 // Endpoint shows administrators who decided what and when.
@@ -23,7 +24,7 @@ type Endpoint struct{ Entries Entries }
 
 // Input is a page of the list.
 type Input struct {
-	Subject string `query:"subject" required:"true" pattern:"^(calls|[a-z]+_[0-9A-Za-z._|:@-]+)$" maxLength:"133" doc:"What it was done to: req_…, pn_…, user_ and a user id for their policy, or calls for the switch of all calls" example:"req_01KAMPJ5V0SAMP0REQ00000000"`
+	Subject string `query:"subject" pattern:"^(calls|[a-z]+_[0-9A-Za-z._|:@-]+)$" maxLength:"133" doc:"What it was done to: req_…, pn_…, call_…, key_…, user_ and a user id for their policy, or calls for the switch of all calls; everything when left out" example:"req_01KAMPJ5V0SAMP0REQ00000000"`
 	Limit   int    `query:"limit" minimum:"1" maximum:"100" default:"25" doc:"How many entries at most"`
 	Cursor  string `query:"cursor" doc:"next_cursor of the page before, with the same subject"`
 }
@@ -45,17 +46,28 @@ type View struct {
 // Register adds the operation to the API.
 func (e *Endpoint) Register(a huma.API) {
 	huma.Register(a, huma.Operation{OperationID: "list-audit", Method: http.MethodGet, Path: "/admin/audit",
-		Summary: "List what was done to a request or a number", Description: "Oldest first. Entries are never changed.",
+		Summary: "List what was done to a request, a number, a user, a call or a key",
+		Description: "Of one subject oldest first, without one newest first. Entries are never changed. " +
+			"Without a subject a page may hold fewer entries than the limit, even none, and still have a next_cursor: follow it.",
 		Tags: []string{"Review"}, Security: api.Needs(account.Admin)}, e.list)
 }
 
 func (e *Endpoint) list(ctx context.Context, in *Input) (*Output, error) {
-	view := func(entry request.Entry) View {
-		return View{Subject: in.Subject, At: api.Time(entry.At), Actor: entry.Actor, Action: entry.Action,
-			From: api.TextOrNull(entry.From), To: api.TextOrNull(entry.To), Note: api.TextOrNull(entry.Note)}
-	}
-	page, err := api.List(ctx, in.Cursor, in.Subject, in.Limit, view, func(after string, limit int) ([]request.Entry, string, error) {
-		return e.Entries.Audit(ctx, in.Subject, limit, after)
+	page, err := api.List(ctx, in.Cursor, in.Subject, in.Limit, view, func(after string, limit int) ([]request.Line, string, error) {
+		if in.Subject == "" {
+			return e.Entries.WholeAudit(ctx, limit, after)
+		}
+		entries, next, err := e.Entries.Audit(ctx, in.Subject, limit, after)
+		lines := make([]request.Line, len(entries))
+		for i, entry := range entries {
+			lines[i] = request.Line{Subject: in.Subject, Entry: entry}
+		}
+		return lines, next, err
 	})
 	return &Output{page}, err
+}
+
+func view(l request.Line) View {
+	return View{Subject: l.Subject, At: api.Time(l.At), Actor: l.Actor, Action: l.Action,
+		From: api.TextOrNull(l.From), To: api.TextOrNull(l.To), Note: api.TextOrNull(l.Note)}
 }

@@ -35,7 +35,7 @@ type Endpoint struct {
 // Input is where to go on and how long to wait.
 type Input struct {
 	After string   `query:"after" doc:"next_after of the answer before; latest begins with what happens from now on; without it the log begins 30 days ago"`
-	Types []string `query:"types" enum:"call.answered,call.ended,call.summary_ready,call.transfer_finished,number_request.decided,number_request.assigned,number.configured,number.released,api_key.created,api_key.revoked,webhook_endpoint.disabled" doc:"Only events of these types, with commas between"`
+	Types []string `query:"types" enum:"call.answered,call.ended,call.summary_ready,call.transfer_finished,number_request.decided,number_request.assigned,number.assigned,number.configured,number.released,api_key.created,api_key.revoked,webhook_endpoint.disabled" doc:"Only events of these types, with commas between"`
 	Wait  int      `query:"wait_seconds" minimum:"0" maximum:"20" default:"0" doc:"How long to wait for an event when there is none, in seconds"`
 	Limit int      `query:"limit" minimum:"1" maximum:"100" default:"100" doc:"How many events at most"`
 }

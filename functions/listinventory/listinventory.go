@@ -13,8 +13,9 @@ import (
 	"github.com/krosai/telephony/shared/number"
 )
 
-// Numbers lists the numbers that are available or those that are assigned: at
-// most limit of them, from after on. One that has just changed may be missing.
+// Numbers lists the numbers that are available, assigned or retired, or all with an
+// empty status: at most limit of them, from after on. One that has just changed may
+// be missing.
 type Numbers interface {
 	Inventory(ctx context.Context, status string, limit int, after string) (numbers []number.Number, next string, err error)
 }
@@ -24,7 +25,7 @@ type Endpoint struct{ Numbers Numbers }
 
 // Input is a page of the list.
 type Input struct {
-	Status string `query:"status" enum:"available,assigned" default:"available" doc:"Which numbers"`
+	Status string `query:"status" enum:"available,assigned,retired" doc:"Only these numbers; all when left out"`
 	Limit  int    `query:"limit" minimum:"1" maximum:"100" default:"25" doc:"How many numbers at most"`
 	Cursor string `query:"cursor" doc:"next_cursor of the page before, with the same status"`
 }

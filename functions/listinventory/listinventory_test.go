@@ -3,6 +3,7 @@ package listinventory_test
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -57,17 +58,39 @@ func TestPages(t *testing.T) {
 	}
 	for _, limit := range []int{1, 7, 30, 100} {
 		var got []string
-		for query := fmt.Sprint("?limit=", limit); query != ""; {
+		for query := fmt.Sprint("?status=available&limit=", limit); query != ""; {
 			found, next := page(b, query)
 			got, query = append(got, found...), ""
 			if next != "" {
-				query = fmt.Sprint("?limit=", limit, "&cursor=", next)
+				query = fmt.Sprint("?status=available&limit=", limit, "&cursor=", next)
 			}
 		}
 		slices.Sort(got)
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("limit %d: %s", limit, diff)
 		}
+	}
+}
+
+// Without a status the list has the numbers of every status.
+func TestAll(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.Must(b.RetireNumber(t.Context(), number.ID("+2348012345607"), "carol"))
+	got := map[string]int{}
+	for query := "?limit=4"; query != ""; {
+		found, next := page(b, query)
+		for _, n := range found {
+			_, status, _ := strings.Cut(n, " ")
+			got[status]++
+		}
+		query = ""
+		if next != "" {
+			query = "?limit=4&cursor=" + next
+		}
+	}
+	if diff := cmp.Diff(map[string]int{"available": 29, "assigned": 1, "retired": 1}, got); diff != "" {
+		t.Error(diff)
 	}
 }
 

@@ -94,9 +94,10 @@ func TestRevoke(t *testing.T) {
 			if !before.IsZero() && before.Before(morning) {
 				want = before
 			}
-			for _, when := range []string{"first", "again"} {
+			for i, when := range []string{"first", "again"} {
 				b.Trips()
-				if r, trips := b.revoke(keyID), b.Trips(); r.StatusCode != 204 || r.Body != "" || trips != 2 {
+				most := 3 - i // a key that is revoked is not written again
+				if r, trips := b.revoke(keyID), b.Trips(); r.StatusCode != 204 || r.Body != "" || trips > most {
 					t.Errorf("%s: %+v, %d DynamoDB round trips", when, r, trips)
 				}
 				if _, err := b.UseKey(t.Context(), keyID, sum); err == nil {

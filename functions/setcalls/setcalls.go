@@ -14,7 +14,7 @@ import (
 // Switch switches everybody's outbound calls, with a line in the audit. While
 // another administrator does, it is fault.Conflict.
 type Switch interface {
-	SetCalls(ctx context.Context, enabled bool, by string) error
+	SetCalls(ctx context.Context, enabled bool, reason, by string) error
 }
 
 // Endpoint is the kill switch of outbound calls. Calls that are going on are not
@@ -26,7 +26,8 @@ type Input struct{ Body Body }
 
 // Body says whether there are to be calls.
 type Body struct {
-	Enabled bool `json:"enabled" doc:"false: every new outbound call of every user is refused"`
+	Enabled bool   `json:"enabled" doc:"false: every new outbound call of every user is refused"`
+	Reason  string `json:"reason,omitempty" minLength:"1" maxLength:"200" doc:"For the audit, and kept while calls are off"`
 }
 
 // Output is the position as it is now.
@@ -40,7 +41,7 @@ func (e *Endpoint) Register(a huma.API) {
 }
 
 func (e *Endpoint) set(ctx context.Context, in *Input) (*Output, error) {
-	if err := e.Switch.SetCalls(ctx, in.Body.Enabled, api.CallerOf(ctx).UserID); err != nil {
+	if err := e.Switch.SetCalls(ctx, in.Body.Enabled, in.Body.Reason, api.CallerOf(ctx).UserID); err != nil {
 		return nil, err
 	}
 	return &Output{in.Body}, nil

@@ -38,7 +38,7 @@ type Input struct {
 // Body is what changes. A member that is not there stays as it is.
 type Body struct {
 	URL    *string  `json:"url,omitempty" minLength:"1" doc:"Where events are sent from now on: https, with a public host name. It enables an endpoint that was disabled"`
-	Events []string `json:"events,omitempty" minItems:"1" uniqueItems:"true" enum:"call.answered,call.ended,call.summary_ready,call.transfer_finished,number_request.decided,number_request.assigned,number.configured,number.released,api_key.created,api_key.revoked,webhook_endpoint.disabled" doc:"Which events are sent there from now on"`
+	Events []string `json:"events,omitempty" minItems:"1" uniqueItems:"true" enum:"call.answered,call.ended,call.summary_ready,call.transfer_finished,number_request.decided,number_request.assigned,number.assigned,number.configured,number.released,api_key.created,api_key.revoked,webhook_endpoint.disabled" doc:"Which events are sent there from now on"`
 	Paused *bool    `json:"paused,omitempty" doc:"true: nothing is sent there, and what is on its way is given up. false: events that happen from now on are sent; it enables an endpoint that was disabled"`
 }
 

@@ -20,6 +20,14 @@ import (
 // maxBody is the size limit of a JSON body in bytes.
 const maxBody = 64 << 10
 
+// RawBody in an operation's Metadata says that it reads its body itself, of up to
+// MaxBodyBytes, although the document describes it as JSON. It answers a type that
+// it does not take with WrongType.
+const RawBody = "raw body"
+
+// WrongType is the 415 for a body that is not of a type that the operation takes.
+func WrongType(want string) error { return wrongType(want) }
+
 // input is what an operation takes, checked before huma parses it. What huma
 // checks well (types, lengths, patterns, what is required) is left to huma.
 type input struct {
@@ -42,6 +50,11 @@ func newInput(op *huma.Operation, schemas huma.Registry) *input {
 		return in
 	}
 	in.required = op.RequestBody.Required
+	if op.Metadata[RawBody] != nil {
+		in.media, in.limit = "*/*", op.MaxBodyBytes
+		op.MaxBodyBytes++ // huma refuses a body of exactly its limit
+		return in
+	}
 	if mt := op.RequestBody.Content["application/json"]; mt != nil && mt.Schema != nil && mt.Schema.Format != "binary" {
 		in.body = mt.Schema
 		in.limit = min(maxBody, op.MaxBodyBytes)

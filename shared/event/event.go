@@ -22,6 +22,7 @@ const (
 	CallTransferFinished = "call.transfer_finished"
 	RequestDecided       = "number_request.decided"
 	RequestAssigned      = "number_request.assigned"
+	NumberAssigned       = "number.assigned" // by an administrator, without a request
 	NumberConfigured     = "number.configured"
 	NumberReleased       = "number.released"
 	KeyCreated           = "api_key.created"
@@ -36,7 +37,7 @@ const WebhookTest = "webhook.test"
 // Types lists every type of event.
 func Types() []string {
 	return []string{CallAnswered, CallEnded, CallSummaryReady, CallTransferFinished, RequestDecided, RequestAssigned,
-		NumberConfigured, NumberReleased, KeyCreated, KeyRevoked, EndpointDisabled}
+		NumberAssigned, NumberConfigured, NumberReleased, KeyCreated, KeyRevoked, EndpointDisabled}
 }
 
 // Kept is how long events are kept.

@@ -104,6 +104,7 @@ func examples() map[string]example {
 		"rejected":    {event.Decided(aRequest()), event.RequestDecided, minute, "", theRejected},
 		"assigned":    {event.Assigned(assigned()), event.RequestAssigned, t0.Add(2 * time.Minute), "", theAssigned},
 		"configured":  {event.Configured(aNumber()), event.NumberConfigured, t0, "", fmt.Sprintf(theNumber, "partial")},
+		"given":       {event.Given(aNumber()), event.NumberAssigned, t0, "", fmt.Sprintf(theNumber, "partial")},
 		"released":    {event.Released(released, "ada"), event.NumberReleased, t0, "", fmt.Sprintf(theNumber, "unconfigured")},
 		"key made":    {event.KeyMade(aKey()), event.KeyCreated, t0, "", theKey},
 		"key revoked": {event.KeyEnded(aKey(), minute), event.KeyRevoked, minute, "", theKey},

@@ -42,6 +42,12 @@ type numberData struct {
 	Status      number.Status `json:"configuration_status"`
 }
 
+// Given is the event of a number that an administrator gave to n.UserID, without a
+// request, at n.UpdatedAt.
+func Given(n number.Number) Event {
+	return of(n.UserID, NumberAssigned, n.ID, n.UpdatedAt, numberData{n.ID, n.E164, n.Configuration()})
+}
+
 // Configured is the event of a number whose configuration was changed at
 // n.UpdatedAt.
 func Configured(n number.Number) Event {

@@ -11,6 +11,7 @@ import (
 const (
 	Available = "available"
 	Assigned  = "assigned"
+	Retired   = "retired"
 )
 
 // View is a number as administrators see it.
@@ -21,8 +22,8 @@ type View struct {
 	NumberType    string        `json:"number_type" enum:"local,mobile,toll_free"`
 	Capabilities  []string      `json:"capabilities"`
 	Provider      string        `json:"provider" doc:"Who the number comes from"`
-	Status        string        `json:"status" enum:"available,assigned"`
-	UserID        *string       `json:"user_id" doc:"Who has it; null while it is available"`
+	Status        string        `json:"status" enum:"available,assigned,retired"`
+	UserID        *string       `json:"user_id" doc:"Who has it; null while nobody does"`
 	Configuration number.Status `json:"configuration_status" enum:"unconfigured,partial,configured,error"`
 	AssignedAt    *api.Time     `json:"assigned_at"`
 }
@@ -32,8 +33,11 @@ func Of(n number.Number) View {
 	v := View{PhoneNumberID: n.ID, PhoneNumber: n.E164, Country: n.Country, NumberType: n.Type, Capabilities: n.Capabilities,
 		Provider: n.Provider, Status: Available, UserID: api.TextOrNull(n.UserID), Configuration: n.Configuration(),
 		AssignedAt: api.OrNull(n.AssignedAt)}
-	if n.UserID != "" {
+	switch {
+	case n.UserID != "":
 		v.Status = Assigned
+	case n.Retired:
+		v.Status = Retired
 	}
 	return v
 }

@@ -29,6 +29,7 @@ type Number struct {
 	Provider     string // whom the number is rented from
 	UserID       string // the owner; empty while unassigned
 	AssignedAt   time.Time
+	Retired      bool // nobody gets it any more
 	Trunk        *Trunk
 	Rule         *Rule
 	Fault        bool // the last configuration stopped half way; configuring again repairs it

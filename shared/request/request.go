@@ -99,6 +99,12 @@ type Entry struct {
 	Note   string
 }
 
+// Line is an entry of the audit with what it is about.
+type Line struct {
+	Subject string
+	Entry
+}
+
 // Only is the id of the one number that can be assigned: the administrator's
 // choice, or the number asked for. It is empty when any that fits will do.
 func (r Request) Only() string {

@@ -1,4 +1,4 @@
-// Package stock offers a number that has become free to the requests that wait
+// Package stock offers numbers that have become free to the requests that wait
 // for one.
 package stock
 
@@ -10,10 +10,10 @@ import (
 	"github.com/krosai/telephony/shared/request"
 )
 
-// Requests finds the approved requests that a number would do for, the oldest
-// few.
+// Requests finds the approved requests that one of the numbers would do for, the
+// oldest few.
 type Requests interface {
-	WaitingFor(ctx context.Context, n number.Number) ([]request.Request, error)
+	WaitingFor(ctx context.Context, numbers ...number.Number) ([]request.Request, error)
 }
 
 // Flow wakes the workflow that waits with a token.
@@ -21,11 +21,11 @@ type Flow interface {
 	StockArrived(ctx context.Context, token string) error
 }
 
-// Offer wakes the requests that wait for a number like n, so that they try to
-// have one assigned. It assigns nothing itself: they may find others quicker.
+// Offer wakes the requests that wait for a number like one of these, so that they
+// try to have one assigned. It assigns nothing itself: they may find others quicker.
 // What it misses, the sweep offers again.
-func Offer(ctx context.Context, requests Requests, flow Flow, n number.Number) error {
-	waiting, err := requests.WaitingFor(ctx, n)
+func Offer(ctx context.Context, requests Requests, flow Flow, numbers ...number.Number) error {
+	waiting, err := requests.WaitingFor(ctx, numbers...)
 	for _, r := range waiting {
 		err = errors.Join(err, flow.StockArrived(ctx, r.TaskToken))
 	}

@@ -2,8 +2,11 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -36,6 +39,65 @@ func (db *DB) ActiveCalls(ctx context.Context, before time.Time) ([]string, erro
 		}
 	}
 	return ids, nil
+}
+
+// Going lists all users' calls that have not ended, newest first: at most limit of
+// them (1 to 100), those behind the position after. next is the after of the rest,
+// empty at the end. A call that ends meanwhile is left out, so that the list may be
+// shorter than limit, even empty, and have a rest; a call that has just begun may
+// be missing.
+func (db *DB) Going(ctx context.Context, limit int, after string) (calls []call.Call, next string, err error) {
+	var (
+		wg    sync.WaitGroup
+		found [shards][]string
+		errs  [shards]error
+	)
+	for s := range shards {
+		wg.Go(func() { found[s], errs[s] = db.going(ctx, fmt.Sprint(s), limit, after) })
+	}
+	wg.Wait()
+	if err := errors.Join(errs[:]...); err != nil {
+		return nil, "", err
+	}
+	positions := slices.Concat(found[:]...)
+	slices.SortFunc(positions, func(a, b string) int { return strings.Compare(b, a) })
+	if len(positions) > limit {
+		positions, next = positions[:limit], positions[limit-1]
+	}
+	ids := make([]string, len(positions))
+	for i, position := range positions {
+		_, ids[i], _ = strings.Cut(position, " ")
+	}
+	calls, err = db.ReadCalls(ctx, ids)
+	return slices.DeleteFunc(calls, func(c call.Call) bool { return c.Status.Ended() }), next, err
+}
+
+// going lists the positions of calls in a shard of the index, newest first, behind
+// a position: more than limit, if there are as many. Calls of one millisecond are in
+// no order, so it lists all of them or none.
+func (db *DB) going(ctx context.Context, shard string, limit int, after string) (positions []string, err error) {
+	in := &dynamodb.QueryInput{TableName: &db.table.Calls, IndexName: aws.String("active"), ScanIndexForward: aws.Bool(false),
+		Limit: aws.Int32(int32(limit) + 2), KeyConditionExpression: aws.String("active_shard = :shard"), ExpressionAttributeValues: item{":shard": text(shard)}}
+	if at, _, ok := strings.Cut(after, " "); ok {
+		in.KeyConditionExpression = aws.String("active_shard = :shard AND created_at <= :at")
+		in.ExpressionAttributeValues[":at"] = text(at)
+	}
+	for pages := dynamodb.NewQueryPaginator(db.client, in); pages.HasMorePages(); {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, broken("list active calls", err)
+		}
+		for _, row := range page.Items {
+			position := positionOf(row)
+			if len(positions) > limit && position[:len(clock)] != positions[len(positions)-1][:len(clock)] {
+				return positions, nil
+			}
+			if after == "" || position < after {
+				positions = append(positions, position)
+			}
+		}
+	}
+	return positions, nil
 }
 
 // ReadCalls reads many calls for the platform's own work, 100 a request, in the

@@ -2,14 +2,18 @@ package store_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/krosai/telephony/shared/call"
+	"github.com/krosai/telephony/shared/fault"
+	"github.com/krosai/telephony/shared/request"
 	"github.com/krosai/telephony/shared/store/storetest"
 )
 
@@ -82,5 +86,74 @@ func TestDoubtCall(t *testing.T) {
 	}
 	if now, err := db.Call(t.Context(), c.ID); err != nil || !now.DoubtedAt.Equal(t0.Add(time.Minute)) {
 		t.Errorf("%v, %v", now.DoubtedAt, err)
+	}
+}
+
+// Going lists every call that has not ended once, newest first, also those of one
+// millisecond; a page costs one query of each shard and one read.
+func TestGoing(t *testing.T) {
+	t.Parallel()
+	db := storetest.Open(t, nil)
+	text := func(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
+	row := storetest.Row{"sk": text("call"), "status": text("ringing"), "user_id": text("ada")}
+	const calls = 230
+	var want []string
+	db.Fill(t, "calls", calls, row, func(i int, row storetest.Row) {
+		id := fmt.Sprintf("call_%03d", i)
+		at := t0.Add(time.Duration(i/60) * time.Millisecond).Format("2006-01-02T15:04:05.000Z")
+		row["call_id"], row["created_at"], row["active_shard"] = text(id), text(at), text(fmt.Sprint(i%3))
+		want = append(want, at+" "+id)
+	})
+	slices.Sort(want)
+	slices.Reverse(want)
+	for _, limit := range []int{1, 7, 100} {
+		var got []string
+		for after := ""; ; {
+			page, next, err := db.Going(t.Context(), limit, after)
+			must(t, err)
+			for _, c := range page {
+				got = append(got, c.CreatedAt.Format("2006-01-02T15:04:05.000Z")+" "+c.ID)
+			}
+			if after = next; next == "" {
+				break
+			}
+		}
+		if d := cmp.Diff(want, got); d != "" {
+			t.Errorf("limit %d (-want +got):\n%s", limit, d)
+		}
+	}
+	few := storetest.Open(t, nil)
+	create(t, few, newCall("1"))
+	few.Trips()
+	page, _, err := few.Going(t.Context(), 1, "")
+	if trips := few.Trips(); len(page) != 1 || err != nil || trips > 8+1 {
+		t.Errorf("%d calls, %v, in %d trips", len(page), err, trips)
+	}
+}
+
+// TestRequestAnyHangup: the wish of an administrator is that of the call's owner,
+// with a line that names both; an ended call stays as it is.
+func TestRequestAnyHangup(t *testing.T) {
+	t.Parallel()
+	db := storetest.Open(t, nil)
+	c := newCall("1")
+	create(t, db, c)
+	now, open, err := db.RequestAnyHangup(t.Context(), c.ID, "root", t0)
+	if err != nil || !open || !now.HangupRequested.Equal(t0.Truncate(time.Millisecond)) {
+		t.Errorf("%+v, %t, %v", now, open, err)
+	}
+	now, err = db.EndCall(t.Context(), now, call.End{Status: call.Canceled, Cause: call.APIHangup, At: t0})
+	must(t, err)
+	again, open, err := db.RequestAnyHangup(t.Context(), c.ID, "root", t0)
+	if d := cmp.Diff(now, again); open || err != nil || d != "" {
+		t.Errorf("an ended call: %t, %v, %s", open, err, d)
+	}
+	if _, _, err := db.RequestAnyHangup(t.Context(), "call_2", "root", t0); !fault.Is(err, fault.NotFound) {
+		t.Error(err)
+	}
+	entries, _, err := db.Audit(t.Context(), c.ID, 10, "")
+	want := []request.Entry{{At: t0.Truncate(time.Millisecond), Actor: "root", Action: "hung_up", From: "initiated", Note: "of " + c.UserID}}
+	if d := cmp.Diff(want, entries); d != "" || err != nil {
+		t.Errorf("%v, %s", err, d)
 	}
 }

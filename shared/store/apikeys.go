@@ -10,7 +10,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"github.com/krosai/telephony/shared/account"
+	"github.com/krosai/telephony/shared/event"
 	"github.com/krosai/telephony/shared/fault"
+	"github.com/krosai/telephony/shared/request"
 )
 
 // The Keys table: one row per API key, its hash and never its text. The row
@@ -96,7 +98,7 @@ func (db *DB) PutKey(ctx context.Context, k account.Key) error {
 // it and could not say so. Then it gets the hash of k, since nobody knows the text
 // that it had, and is returned.
 func (db *DB) AddKey(ctx context.Context, k account.Key) (account.Key, error) {
-	return db.writeKey(ctx, k, account.MaxKeys)
+	return db.writeKey(ctx, k, account.MaxKeys, nil)
 }
 
 // RotateKey stores fresh in the place of old, which works until old.RevokedAt.
@@ -113,33 +115,48 @@ func (db *DB) RotateKey(ctx context.Context, old, fresh account.Key) (account.Ke
 			" AND (attribute_not_exists(expires_at) OR expires_at > :now)"),
 		ExpressionAttributeNames:  map[string]string{"#hash": "hash"},
 		ExpressionAttributeValues: item{":user": text(old.UserID), ":end": stamp(old.RevokedAt), ":now": stamp(db.now())}}
-	return db.writeKey(ctx, fresh, room, types.TransactWriteItem{Update: retire})
+	return db.writeKey(ctx, fresh, room, retire)
 }
 
-// writeKey stores a new key if its user has fewer than room, in one transaction
-// with first, which if it is refused makes the whole a fault.Conflict.
-func (db *DB) writeKey(ctx context.Context, k account.Key, room int, first ...types.TransactWriteItem) (account.Key, error) {
+// The places of two of writeKey's writes. The one that retires a key comes last.
+const (
+	keyAt    = 0
+	enrollAt = 1
+	retireAt = 4
+)
+
+// writeKey stores a new key if its user has fewer than room, with the event that
+// tells of it, in one transaction with retire, if that is not nil. When retire is
+// refused, the whole is a fault.Conflict.
+func (db *DB) writeKey(ctx context.Context, k account.Key, room int, retire *types.Update) (account.Key, error) {
 	row, err := encodeKey(k)
 	if err != nil {
 		return k, err
 	}
 	now := db.now()
+	told, err := db.event(event.KeyMade(k))
+	if err != nil {
+		return k, err
+	}
 	put := types.TransactWriteItem{Put: &types.Put{TableName: &db.table.Keys, Item: row,
 		ConditionExpression:                 aws.String("attribute_not_exists(key_id)"),
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}}
-	writes := slices.Concat(first, []types.TransactWriteItem{put, db.enroll(k, room, now)})
+	writes := []types.TransactWriteItem{put, db.enroll(k, room, now), told, db.known(k.UserID)}
+	if retire != nil {
+		writes = append(writes, types.TransactWriteItem{Update: retire})
+	}
 	for {
 		err := db.transact(ctx, writes...)
 		rows, no := refusedIn(err)
 		switch {
 		case !no:
 			return k, broken("write key", err)
-		case rows[len(first)] != nil:
-			return db.reissue(ctx, k, rows[len(first)])
-		case len(first) > 0 && rows[0] != nil:
+		case rows[keyAt] != nil:
+			return db.reissue(ctx, k, rows[keyAt])
+		case retire != nil && rows[retireAt] != nil:
 			return k, fault.New(fault.Conflict, "CONFLICT", "the API key has been revoked or rotated, or has expired")
 		}
-		if err := db.makeRoom(ctx, k.UserID, room, rows[len(rows)-1], now); err != nil {
+		if err := db.makeRoom(ctx, k.UserID, room, rows[enrollAt], now); err != nil {
 			return k, err
 		}
 	}
@@ -257,13 +274,22 @@ func (db *DB) dead(ctx context.Context, ids []string) (dead []string, err error)
 // Key reads an API key of a user. One that does not exist or is somebody else's
 // is fault.NotFound.
 func (db *DB) Key(ctx context.Context, userID, id string) (account.Key, error) {
+	k, err := db.keyByID(ctx, id)
+	if err == nil && k.UserID != userID {
+		return account.Key{}, fault.Missing("API key")
+	}
+	return k, err
+}
+
+// keyByID reads an API key, whoever has it. An unknown id is fault.NotFound.
+func (db *DB) keyByID(ctx context.Context, id string) (account.Key, error) {
 	out, err := db.client.GetItem(ctx, &dynamodb.GetItemInput{TableName: &db.table.Keys, Key: item{"key_id": text(id)},
 		ConsistentRead: aws.Bool(true)})
 	if err != nil {
 		return account.Key{}, broken("read key", err)
 	}
 	r, err := decode[keyRow](out.Item)
-	if err == nil && (r.UserID == "" || r.UserID != userID) {
+	if err == nil && r.UserID == "" {
 		return account.Key{}, fault.Missing("API key")
 	}
 	return r.key(db.now()), err
@@ -303,19 +329,48 @@ func (db *DB) KeysOf(ctx context.Context, userID string, limit int, after string
 // its hash goes. Revoking a revoked key changes nothing. A key that does not
 // exist or is somebody else's is fault.NotFound.
 func (db *DB) RevokeKey(ctx context.Context, userID, id string) error {
-	_, err := db.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{TableName: &db.table.Keys, Key: item{"key_id": text(id)},
-		UpdateExpression:                    aws.String("SET revoked_at = :now REMOVE #hash"),
-		ConditionExpression:                 aws.String("user_id = :user AND (attribute_not_exists(revoked_at) OR revoked_at > :now)"),
-		ExpressionAttributeNames:            map[string]string{"#hash": "hash"},
-		ExpressionAttributeValues:           item{":user": text(userID), ":now": stamp(db.now())},
-		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld})
-	row, no := refused(err)
-	if !no {
-		return broken("revoke key", err)
+	k, err := db.Key(ctx, userID, id)
+	if err != nil {
+		return err
 	}
-	r, err := decode[keyRow](row)
-	if err == nil && (r.UserID == "" || r.UserID != userID) {
-		err = fault.Missing("API key")
+	return db.revoke(ctx, k, db.now())
+}
+
+// RevokeAnyKey is RevokeKey for an administrator, whoever has the key; with a
+// userID, only that user. It leaves a line in the audit of the key.
+func (db *DB) RevokeAnyKey(ctx context.Context, userID, id, by string) error {
+	k, err := db.keyByID(ctx, id)
+	switch {
+	case err != nil:
+		return err
+	case userID != "" && k.UserID != userID:
+		return fault.Missing("API key")
 	}
-	return err
+	now := db.now()
+	entry, err := db.note(id, request.Entry{At: now, Actor: by, Action: "revoked", Note: "of " + k.UserID})
+	if err != nil {
+		return err
+	}
+	return db.revoke(ctx, k, now, entry)
+}
+
+// revoke ends a key, if it is not revoked, with the event that tells of it.
+func (db *DB) revoke(ctx context.Context, k account.Key, now time.Time, more ...types.TransactWriteItem) error {
+	if !k.RevokedAt.IsZero() && !k.RevokedAt.After(now) {
+		return nil
+	}
+	told, err := db.event(event.KeyEnded(k, now))
+	if err != nil {
+		return err
+	}
+	end := types.TransactWriteItem{Update: &types.Update{TableName: &db.table.Keys, Key: item{"key_id": text(k.ID)},
+		UpdateExpression:          aws.String("SET revoked_at = :now REMOVE #hash"),
+		ConditionExpression:       aws.String("user_id = :user AND (attribute_not_exists(revoked_at) OR revoked_at > :now)"),
+		ExpressionAttributeNames:  map[string]string{"#hash": "hash"},
+		ExpressionAttributeValues: item{":user": text(k.UserID), ":now": stamp(now)}}}
+	err = db.transact(ctx, append(more, end, told)...)
+	if _, no := refusedIn(err); no {
+		return nil
+	}
+	return broken("revoke key", err)
 }

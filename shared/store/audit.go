@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -16,9 +17,11 @@ import (
 // The Audit table: what was decided about a subject (a request, a number), line
 // by line. A line is written in the transaction of what it tells of, and never
 // again: its key is the time, how many lines this process has written, which
-// orders those of one millisecond, and chance, so that no two are the same.
+// orders those of one millisecond, and chance, so that no two are the same. The
+// index by_day holds all lines by the date (UTC) and the time.
 type auditRow struct {
 	Subject string `dynamodbav:"subject"`
+	Day     string `dynamodbav:"day"`
 	At      string `dynamodbav:"at"`
 	Actor   string `dynamodbav:"actor"`
 	Action  string `dynamodbav:"action"`
@@ -30,7 +33,7 @@ type auditRow struct {
 // note is the write of a line about subject.
 func (db *DB) note(subject string, e request.Entry) (types.TransactWriteItem, error) {
 	at := fmt.Sprintf("%s#%010d#%s", e.At.UTC().Format(clock), db.notes.Add(1), rand.Text()[:10])
-	row, err := encode(auditRow{Subject: subject, At: at, Actor: e.Actor, Action: e.Action, From: e.From, To: e.To, Note: e.Note})
+	row, err := encode(auditRow{Subject: subject, Day: at[:len(dayForm)], At: at, Actor: e.Actor, Action: e.Action, From: e.From, To: e.To, Note: e.Note})
 	return types.TransactWriteItem{Put: &types.Put{TableName: &db.table.Audit, Item: row}}, err
 }
 
@@ -49,18 +52,87 @@ func (db *DB) Audit(ctx context.Context, subject string, limit int, after string
 	}
 	more := len(out.Items) > limit || out.LastEvaluatedKey != nil
 	for _, row := range out.Items[:min(limit, len(out.Items))] {
-		r, err := decode[auditRow](row)
+		line, at, err := lineFrom(row)
 		if err != nil {
 			return nil, "", err
 		}
-		at, err := time.Parse(clock, r.At[:min(len(clock), len(r.At))])
-		if err != nil {
-			return nil, "", err
-		}
-		entries, next = append(entries, request.Entry{At: at, Actor: r.Actor, Action: r.Action, From: r.From, To: r.To, Note: r.Note}), r.At
+		entries, next = append(entries, line.Entry), at
 	}
 	if !more {
 		next = ""
 	}
 	return entries, next, nil
+}
+
+// lineFrom reads a row; at is its key.
+func lineFrom(row item) (line request.Line, at string, err error) {
+	r, err := decode[auditRow](row)
+	if err != nil {
+		return line, "", err
+	}
+	when, err := time.Parse(clock, r.At[:min(len(clock), len(r.At))])
+	return request.Line{Subject: r.Subject, Entry: request.Entry{At: when, Actor: r.Actor, Action: r.Action, From: r.From, To: r.To, Note: r.Note}}, r.At, err
+}
+
+const (
+	auditBegins = "2026-11-01" // no line is older
+	mostDays    = 31           // days that WholeAudit reads at most
+)
+
+// WholeAudit lists what happened to every subject, newest first: at most limit
+// lines (1 or more), those behind the position after. next is the after of the
+// rest, empty at the end. The list ends after mostDays days, even empty, and has a
+// rest. A line written a moment ago may not be in it yet.
+func (db *DB) WholeAudit(ctx context.Context, limit int, after string) (lines []request.Line, next string, err error) {
+	day, rest, _ := strings.Cut(after, " ")
+	if day == "" {
+		day = db.now().UTC().Add(time.Minute).Format(dayForm) // the clock of another function may be ahead
+	}
+	for range mostDays {
+		found, last, err := db.auditDay(ctx, day, rest, limit-len(lines))
+		if err != nil {
+			return nil, "", err
+		}
+		if lines = append(lines, found...); last != "" {
+			return lines, day + " " + last, nil
+		}
+		date, err := time.Parse(dayForm, day)
+		if err != nil {
+			return nil, "", fmt.Errorf("position in the audit: %w", err)
+		}
+		day, rest = date.AddDate(0, 0, -1).Format(dayForm), ""
+		if day < auditBegins {
+			return lines, "", nil
+		}
+		if len(lines) == limit {
+			break
+		}
+	}
+	return lines, day, nil
+}
+
+// auditDay reads the lines of a day, newest first: at most limit, those behind
+// the position after. next is the after of the rest of the day, empty at its end.
+func (db *DB) auditDay(ctx context.Context, day, after string, limit int) (lines []request.Line, next string, err error) {
+	in := &dynamodb.QueryInput{TableName: &db.table.Audit, IndexName: aws.String("by_day"), Limit: aws.Int32(int32(limit) + 1),
+		ScanIndexForward: aws.Bool(false), KeyConditionExpression: aws.String("#day = :day"),
+		ExpressionAttributeNames: map[string]string{"#day": "day"}, ExpressionAttributeValues: item{":day": text(day)}}
+	if at, subject, ok := strings.Cut(after, " "); ok {
+		in.ExclusiveStartKey = item{"day": text(day), "at": text(at), "subject": text(subject)}
+	}
+	out, err := db.client.Query(ctx, in)
+	if err != nil {
+		return nil, "", broken("read audit", err)
+	}
+	for _, row := range out.Items[:min(limit, len(out.Items))] {
+		line, at, err := lineFrom(row)
+		if err != nil {
+			return nil, "", err
+		}
+		lines, next = append(lines, line), at+" "+line.Subject
+	}
+	if len(out.Items) <= limit && out.LastEvaluatedKey == nil {
+		next = ""
+	}
+	return lines, next, nil
 }

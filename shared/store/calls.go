@@ -17,6 +17,7 @@ import (
 	"github.com/krosai/telephony/shared/call"
 	"github.com/krosai/telephony/shared/event"
 	"github.com/krosai/telephony/shared/fault"
+	"github.com/krosai/telephony/shared/request"
 )
 
 // The Calls table: one partition per call, so that all of it is one query.
@@ -409,6 +410,32 @@ func (db *DB) RequestHangup(ctx context.Context, userID, id string, at time.Time
 		return call.Call{}, false, fault.Missing("call")
 	}
 	return c, open, err
+}
+
+// RequestAnyHangup is RequestHangup for an administrator, whoever has the call. It
+// leaves a line in the audit of the call, unless the call has ended already.
+func (db *DB) RequestAnyHangup(ctx context.Context, id, by string, at time.Time) (c call.Call, open bool, err error) {
+	c, err = db.Call(ctx, id)
+	if err != nil || c.Status.Ended() {
+		return c, false, err
+	}
+	entry, err := db.note(id, request.Entry{At: at, Actor: by, Action: "hung_up", From: string(c.Status), Note: "of " + c.UserID})
+	if err != nil {
+		return c, false, err
+	}
+	err = db.transact(ctx, types.TransactWriteItem{Update: &types.Update{TableName: &db.table.Calls, Key: recordOf(id),
+		UpdateExpression:                    aws.String("SET hangup_at = if_not_exists(hangup_at, :at)"),
+		ConditionExpression:                 aws.String(notEnded),
+		ExpressionAttributeValues:           item{":at": stamp(at)},
+		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}}, entry)
+	if rows, ended := refusedIn(err); ended {
+		c, err = callFrom(rows[0])
+		return c, false, err
+	}
+	if c.HangupRequested.IsZero() {
+		c.HangupRequested = at.UTC().Truncate(time.Millisecond)
+	}
+	return c, err == nil, broken("request hangup", err)
 }
 
 // updated reads the answer to a conditional update of a call: the new row, or

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/call"
 	"github.com/krosai/telephony/shared/event"
 	"github.com/krosai/telephony/shared/fault"
@@ -28,6 +29,8 @@ type eventBench struct {
 	made    call.Call // as CreateCall returned it
 	request request.Request
 	number  number.Number
+
+	key, fresh account.Key
 }
 
 // done ends a test for an error, and tells of c for those that go on.
@@ -82,6 +85,23 @@ func (b *eventBench) leased() {
 		b.t.Fatal(err)
 	}
 }
+
+func (b *eventBench) spared() {
+	b.number = spare(1)
+	b.add(b.number)
+}
+
+// keyed gives ada a key, and has another ready.
+func (b *eventBench) keyed() {
+	b.t.Helper()
+	b.key, _ = aKey(b.t, "ada", nil)
+	b.fresh, _ = aKey(b.t, "ada", nil)
+	_, err := b.AddKey(b.ctx, b.key)
+	must(b.t, err)
+}
+
+// revoked is the event of the key that was revoked ten minutes after t0.
+func revoked(b *eventBench) event.Event { return event.KeyEnded(b.key, t0.Add(10*time.Minute)) }
 
 // ofCall, ofRequest and ofNumber make the event that the record tells of.
 func ofCall(make func(call.Call) event.Event) func(b *eventBench) event.Event {
@@ -177,6 +197,18 @@ func eventWrites() []eventWrite {
 		}, nil},
 		{"released", "numbers", (*eventBench).owns, func(b *eventBench) error { _, err := b.Unassign(b.ctx, b.number.ID, "ada", "root"); return err },
 			ofNumber(func(n number.Number) event.Event { return event.Released(n, "ada") })},
+		{"given", "numbers", (*eventBench).spared, func(b *eventBench) error { _, err := b.GiveNumber(b.ctx, b.number.ID, "ada", "root"); return err },
+			ofNumber(event.Given)},
+		{"key made", "keys", (*eventBench).keyed, func(b *eventBench) error { _, err := b.AddKey(b.ctx, b.fresh); return err },
+			func(b *eventBench) event.Event { return event.KeyMade(b.fresh) }},
+		{"key rotated", "keys", (*eventBench).keyed, func(b *eventBench) error {
+			old := b.key
+			old.RevokedAt = t0.Add(time.Hour)
+			_, err := b.RotateKey(b.ctx, old, b.fresh)
+			return err
+		}, func(b *eventBench) event.Event { return event.KeyMade(b.fresh) }},
+		{"key revoked", "keys", (*eventBench).keyed, func(b *eventBench) error { return b.RevokeKey(b.ctx, "ada", b.key.ID) }, revoked},
+		{"key revoked by an administrator", "keys", (*eventBench).keyed, func(b *eventBench) error { return b.RevokeAnyKey(b.ctx, "", b.key.ID, "root") }, revoked},
 	}
 }
 

@@ -27,6 +27,8 @@ type History struct {
 	Status    call.Status
 	Direction call.Direction
 	NumberID  string
+
+	Bare bool // without the metadata
 }
 
 // CallsOf lists a user's calls, newest first and without what only their details
@@ -59,6 +61,7 @@ func (db *DB) CallsOf(ctx context.Context, userID string, h History, limit int, 
 		}
 		r.Status, r.AnsweredAt = r.FinalStatus, r.FinalAnswer
 		calls = append(calls, r.call())
+		calls[len(calls)-1].HasMetadata = r.HasMetadata && !h.Bare
 	}
 	if err := db.complete(ctx, calls); err != nil {
 		return nil, "", err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -22,13 +23,17 @@ import (
 const (
 	Available = "available"
 	Owned     = "assigned"
+	Retired   = "retired" // as long as no administrator restores it
 )
 
 // stockOf and kindOf are a number's keys in the index inventory: its state and
 // shard, then what it is.
 func stockOf(n number.Number) string {
-	if n.UserID != "" {
+	switch {
+	case n.UserID != "":
 		return Owned + "#" + shard(n.ID)
+	case n.Retired:
+		return Retired + "#" + shard(n.ID)
 	}
 	return Available + "#" + shard(n.ID)
 }
@@ -38,22 +43,150 @@ func kindOf(n number.Number) string { return n.Country + "#" + n.Type + "#" + n.
 func numberKey(id string) item { return item{"number_id": text(id)} }
 
 // AddNumber adds a number to the inventory, by an administrator. A number that
-// is there already is fault.Conflict.
+// is there already is fault.Conflict, and one that is retired fault.Conflict with
+// the code NUMBER_RETIRED.
 func (db *DB) AddNumber(ctx context.Context, n number.Number, by string) error {
+	there, err := db.addNumber(ctx, n, by)
+	switch {
+	case err != nil || there == nil:
+		return err
+	case there.Retired:
+		return fault.New(fault.Conflict, "NUMBER_RETIRED", "the phone number is retired: add it with restore to have it back")
+	}
+	return inInventory()
+}
+
+func inInventory() error {
+	return fault.New(fault.Conflict, "CONFLICT", "the phone number is in the inventory already")
+}
+
+// addNumber is AddNumber that returns the number that is there already, nil if
+// there was none.
+func (db *DB) addNumber(ctx context.Context, n number.Number, by string) (there *number.Number, err error) {
+	row, err := encode(numberRowOf(n))
+	if err != nil {
+		return nil, err
+	}
+	entry, err := db.note(n.ID, request.Entry{At: n.UpdatedAt, Actor: by, Action: "added", To: Available})
+	if err != nil {
+		return nil, err
+	}
+	err = db.transact(ctx, types.TransactWriteItem{Put: &types.Put{TableName: &db.table.Numbers, Item: row,
+		ConditionExpression:                 aws.String("attribute_not_exists(number_id)"),
+		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}}, entry)
+	rows, no := refusedIn(err)
+	if !no {
+		return nil, broken("add number", err)
+	}
+	found, err := db.numberFrom(rows[0])
+	return &found, err
+}
+
+// RestoreNumber is AddNumber for a number that may be retired: it becomes
+// available again, as n says.
+func (db *DB) RestoreNumber(ctx context.Context, n number.Number, by string) error {
+	there, err := db.addNumber(ctx, n, by)
+	switch {
+	case err != nil || there == nil:
+		return err
+	case !there.Retired:
+		return inInventory()
+	}
 	row, err := encode(numberRowOf(n))
 	if err != nil {
 		return err
 	}
-	entry, err := db.note(n.ID, request.Entry{At: n.UpdatedAt, Actor: by, Action: "added", To: Available})
+	entry, err := db.note(n.ID, request.Entry{At: n.UpdatedAt, Actor: by, Action: "restored", From: Retired, To: Available})
 	if err != nil {
 		return err
 	}
 	err = db.transact(ctx, types.TransactWriteItem{Put: &types.Put{TableName: &db.table.Numbers, Item: row,
-		ConditionExpression: aws.String("attribute_not_exists(number_id)")}}, entry)
+		ConditionExpression: aws.String("attribute_exists(retired)")}}, entry)
 	if _, no := refusedIn(err); no {
-		return fault.New(fault.Conflict, "CONFLICT", "the phone number is in the inventory already")
+		return inInventory()
 	}
-	return broken("add number", err)
+	return broken("restore number", err)
+}
+
+// RetireNumber takes an available number out of the inventory for good, by an
+// administrator. While somebody has it or a request is for it, it is
+// fault.Conflict. Retiring a retired number changes nothing; an unknown one is
+// fault.NotFound.
+func (db *DB) RetireNumber(ctx context.Context, id, by string) error {
+	now := db.now()
+	entry, err := db.note(id, request.Entry{At: now, Actor: by, Action: "retired", From: Available, To: Retired})
+	if err != nil {
+		return err
+	}
+	err = db.transact(ctx, types.TransactWriteItem{Update: &types.Update{TableName: &db.table.Numbers, Key: numberKey(id),
+		UpdateExpression:    aws.String("SET retired = :yes, stock = :stock, updated_at = :at"),
+		ConditionExpression: aws.String(free),
+		ExpressionAttributeValues: item{":yes": &types.AttributeValueMemberBOOL{Value: true}, ":at": stamp(now),
+			":stock": text(stockOf(number.Number{ID: id, Retired: true}))},
+		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}}, db.unclaimed(id), entry)
+	rows, no := refusedIn(err)
+	if !no {
+		return broken("retire number", err)
+	}
+	if there, err := db.numberFrom(rows[0]); err != nil || there.Retired {
+		return err
+	}
+	return notFree(rows)
+}
+
+// GiveNumber gives an available number to a user without a request, by an
+// administrator. While somebody has it, or a request is for it, or when it is
+// retired, it is fault.Conflict; an unknown one is fault.NotFound.
+func (db *DB) GiveNumber(ctx context.Context, id, userID, by string) (number.Number, error) {
+	n, err := db.NumberByID(ctx, id)
+	if err != nil {
+		return n, err
+	}
+	now := db.now()
+	n.UserID, n.AssignedAt, n.UpdatedAt = userID, now, now
+	entry, err := db.note(id, request.Entry{At: now, Actor: by, Action: "assigned", From: Available, To: Owned, Note: "to " + userID})
+	if err != nil {
+		return n, err
+	}
+	told, err := db.event(event.Given(n))
+	if err != nil {
+		return n, err
+	}
+	err = db.transact(ctx, types.TransactWriteItem{Update: &types.Update{TableName: &db.table.Numbers, Key: numberKey(id),
+		UpdateExpression:                    aws.String("SET user_id = :user, assigned_at = :at, updated_at = :at, stock = :stock"),
+		ConditionExpression:                 aws.String(free),
+		ExpressionAttributeValues:           item{":user": text(userID), ":at": stamp(now), ":stock": text(stockOf(n))},
+		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}}, db.unclaimed(id), entry, told, db.known(userID))
+	if rows, no := refusedIn(err); no {
+		return n, notFree(rows)
+	}
+	return n, broken("give number", err)
+}
+
+// free is the condition that a number is there and available.
+const free = "attribute_exists(number_id) AND attribute_not_exists(user_id) AND attribute_not_exists(retired) AND attribute_not_exists(lease_until)"
+
+// unclaimed is the condition that no request is for a number.
+func (db *DB) unclaimed(id string) types.TransactWriteItem {
+	return types.TransactWriteItem{ConditionCheck: &types.ConditionCheck{TableName: &db.table.Requests, Key: numberClaim(id),
+		ConditionExpression: aws.String("attribute_not_exists(request_id)")}}
+}
+
+// notFree says which of free and unclaimed was not met. rows are the number, as far
+// as it did not meet free, and whether a request is for it.
+func notFree(rows []item) error {
+	there := rows[0]
+	switch {
+	case there != nil && len(there) == 0:
+		return fault.Missing("phone number")
+	case there["user_id"] != nil:
+		return fault.New(fault.Conflict, "CONFLICT", "the phone number is assigned: take it back first")
+	case there["retired"] != nil:
+		return fault.New(fault.Conflict, "NUMBER_RETIRED", "the phone number is retired")
+	case there != nil:
+		return fault.New(fault.Conflict, "CONFLICT", "the phone number is being configured")
+	}
+	return fault.New(fault.Conflict, "CONFLICT", "a request is for this phone number: decide on it first")
 }
 
 // NumberByID reads a number, whoever owns it. An unknown id is fault.NotFound.
@@ -68,29 +201,46 @@ func (db *DB) NumberByID(ctx context.Context, id string) (number.Number, error) 
 	return db.numberFrom(out.Item)
 }
 
-// Inventory lists the numbers that are Available or Owned, shard by shard, by
-// country, type and number in each: at most limit of them (1 or more), those
-// after the position after. next is the after of the rest, empty at the end. A
-// number that has just changed hands may be missing.
+// Inventory lists the numbers that are Available, Owned or Retired, and with an
+// empty status all of them one state after the other: shard by shard, by country,
+// type and number in each, at most limit of them (1 or more), those after the
+// position after. next is the after of the rest, empty at the end. A number that
+// has just changed hands may be missing.
 func (db *DB) Inventory(ctx context.Context, status string, limit int, after string) (numbers []number.Number, next string, err error) {
-	from, seen, _ := strings.Cut(after, "#")
-	for s := range shards {
-		if after != "" && fmt.Sprint(s) < from {
+	partitions := partitionsOf(status)
+	state, rest, _ := strings.Cut(after, "#")
+	s, seen, _ := strings.Cut(rest, "#")
+	from := slices.Index(partitions, state+"#"+s)
+	for i, partition := range partitions {
+		if i < from {
 			continue
 		}
-		if fmt.Sprint(s) > from {
+		if i > from {
 			seen = ""
 		}
-		found, err := db.stock(ctx, status+"#"+fmt.Sprint(s), "", seen, limit+1-len(numbers))
+		found, err := db.stock(ctx, partition, "", seen, limit+1-len(numbers))
 		if err != nil {
 			return nil, "", err
 		}
 		if numbers = append(numbers, found...); len(numbers) > limit {
 			last := numbers[limit-1]
-			return numbers[:limit], shard(last.ID) + "#" + kindOf(last), nil
+			return numbers[:limit], stockOf(last) + "#" + kindOf(last), nil
 		}
 	}
 	return numbers, "", nil
+}
+
+// partitionsOf are the partitions of the index inventory that hold the numbers of
+// a state, of all states if it is empty.
+func partitionsOf(status string) (partitions []string) {
+	for _, state := range []string{Available, Owned, Retired} {
+		for s := range shards {
+			if status == "" || status == state {
+				partitions = append(partitions, fmt.Sprint(state, "#", s))
+			}
+		}
+	}
+	return partitions
 }
 
 // stock reads a shard of the inventory: at most limit numbers whose kind begins
@@ -127,7 +277,7 @@ func (db *DB) stock(ctx context.Context, shard, prefix, after string, limit int)
 func (db *DB) free(ctx context.Context, r request.Request) iter.Seq2[number.Number, error] {
 	return func(yield func(number.Number, error) bool) {
 		if only := r.Only(); only != "" {
-			if n, err := db.NumberByID(ctx, only); err != nil && !fault.Is(err, fault.NotFound) || err == nil && n.UserID == "" {
+			if n, err := db.NumberByID(ctx, only); err != nil && !fault.Is(err, fault.NotFound) || err == nil && n.UserID == "" && !n.Retired {
 				yield(n, err)
 			}
 			return
@@ -176,8 +326,9 @@ func (db *DB) HasStock(ctx context.Context, r request.Request) (bool, error) {
 		if err != nil {
 			return false, broken("read stock", err)
 		}
-		owned, claimed := out.Responses[0].Item["user_id"] != nil, out.Responses[1].Item
-		if holder, _ := claimed["held_by"].(*types.AttributeValueMemberS); !owned && (holder == nil || holder.Value == r.ID) {
+		there, claimed := out.Responses[0].Item, out.Responses[1].Item
+		gone := there["user_id"] != nil || there["retired"] != nil
+		if holder, _ := claimed["held_by"].(*types.AttributeValueMemberS); !gone && (holder == nil || holder.Value == r.ID) {
 			return true, nil
 		}
 	}
@@ -233,7 +384,7 @@ func (db *DB) take(ctx context.Context, r request.Request, n number.Number) (_ r
 	err = db.transact(ctx,
 		types.TransactWriteItem{Update: &types.Update{TableName: &db.table.Numbers, Key: numberKey(n.ID),
 			UpdateExpression:          aws.String("SET user_id = :user, assigned_at = :at, updated_at = :at, stock = :stock"),
-			ConditionExpression:       aws.String("attribute_exists(number_id) AND attribute_not_exists(user_id)"),
+			ConditionExpression:       aws.String("attribute_exists(number_id) AND attribute_not_exists(user_id) AND attribute_not_exists(retired)"),
 			ExpressionAttributeValues: item{":user": text(r.UserID), ":at": stamp(now), ":stock": text(stockOf(owned))}}},
 		types.TransactWriteItem{Update: &types.Update{TableName: &db.table.Requests, Key: requestKey(r.ID),
 			UpdateExpression:         aws.String("SET #status = :assigned, status_shard = :shard, number_id = :number, updated_at = :at"),

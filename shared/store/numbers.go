@@ -15,8 +15,8 @@ import (
 
 // The Numbers table: one row per number, whose key is derived from the number,
 // so that a number exists once. The index by_user holds the numbers that have
-// an owner; inventory, over shards, those that are available and those that are
-// assigned, by country and type. A row carries the lease of who configures it; a
+// an owner; inventory, over shards, those that are available, those that are
+// assigned and those that are retired, by country and type. A row carries the lease of who configures it; a
 // lease that ran out without being given back means that a configuration stopped
 // half way, and the index leased, over shards, finds it.
 type numberRow struct {
@@ -30,6 +30,7 @@ type numberRow struct {
 	Kind         string    `dynamodbav:"kind"`
 	UserID       string    `dynamodbav:"user_id,omitempty"` // a key of by_user, so never empty text
 	AssignedAt   Time      `dynamodbav:"assigned_at"`
+	Retired      bool      `dynamodbav:"retired,omitempty"`
 	Trunk        *trunkRow `dynamodbav:"trunk"`
 	Rule         *ruleRow  `dynamodbav:"rule"`
 	Fault        bool      `dynamodbav:"fault"`
@@ -65,7 +66,7 @@ type ruleRow struct {
 
 func numberRowOf(n number.Number) numberRow {
 	return numberRow{ID: n.ID, E164: n.E164, Country: n.Country, Type: n.Type, Capabilities: n.Capabilities, Provider: n.Provider,
-		Stock: stockOf(n), Kind: kindOf(n), UserID: n.UserID, AssignedAt: Time{n.AssignedAt}, Trunk: (*trunkRow)(n.Trunk),
+		Stock: stockOf(n), Kind: kindOf(n), UserID: n.UserID, AssignedAt: Time{n.AssignedAt}, Retired: n.Retired, Trunk: (*trunkRow)(n.Trunk),
 		Rule: (*ruleRow)(n.Rule), Fault: n.Fault, UpdatedAt: Time{n.UpdatedAt}}
 }
 
@@ -74,7 +75,7 @@ func (db *DB) numberFrom(row item) (number.Number, error) {
 	r, err := decode[numberRow](row)
 	abandoned := !r.LeaseUntil.IsZero() && !r.LeaseUntil.After(db.now())
 	return number.Number{ID: r.ID, E164: r.E164, Country: r.Country, Type: r.Type, Capabilities: r.Capabilities, Provider: r.Provider,
-		UserID: r.UserID, AssignedAt: r.AssignedAt.Time, Trunk: (*number.Trunk)(r.Trunk), Rule: (*number.Rule)(r.Rule),
+		UserID: r.UserID, AssignedAt: r.AssignedAt.Time, Retired: r.Retired, Trunk: (*number.Trunk)(r.Trunk), Rule: (*number.Rule)(r.Rule),
 		Fault: r.Fault || abandoned, UpdatedAt: r.UpdatedAt.Time}, err
 }
 

@@ -34,6 +34,8 @@ type policyRow struct {
 	NumberRequests int      `dynamodbav:"number_requests_per_hour,omitempty"`
 	Requests       int      `dynamodbav:"requests_per_hour,omitempty"`
 	Minutes        int      `dynamodbav:"minutes_per_day,omitempty"`
+	ChangedAt      Time     `dynamodbav:"changed_at"` // of the switch of all calls
+	ChangedBy      string   `dynamodbav:"changed_by,omitempty"`
 	Active         []string `dynamodbav:"active_calls,stringset,omitempty"`
 	Revision       int64    `dynamodbav:"revision,omitempty"`
 }
@@ -107,17 +109,16 @@ func (db *DB) policyRow(ctx context.Context, key item) (policyRow, error) {
 // PutPolicy sets the whole of a user's policy for the platform itself, without a
 // line in the audit. What the user has used of it stays.
 func (db *DB) PutPolicy(ctx context.Context, userID string, p account.Policy) error {
-	set, values := policyUpdate(p)
+	set, values := policyUpdate(userID, p)
 	values[":one"] = integer(1)
 	_, err := db.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{TableName: &db.table.Limits, Key: policyKey(userID),
 		UpdateExpression: aws.String(set + policyRemove(p) + " ADD revision :one"), ExpressionAttributeValues: values})
 	return broken("put policy", err)
 }
 
-// policyUpdate sets what a policy says. A number that is 0 is left as it is.
-func policyUpdate(p account.Policy) (set string, values item) {
-	var sets []string
-	values = item{}
+// policyUpdate sets what a user's policy says. A number that is 0 is left as it is.
+func policyUpdate(userID string, p account.Policy) (set string, values item) {
+	sets, values := []string{enlist}, item{":user_shard": text(shard(userID))}
 	assign := func(name string, v types.AttributeValue) {
 		sets, values[":"+name] = append(sets, name+" = :"+name), v
 	}
@@ -134,9 +135,6 @@ func policyUpdate(p account.Policy) (set string, values item) {
 	}
 	if !p.CallsEnabled {
 		assign("calls_disabled", &types.AttributeValueMemberBOOL{Value: true})
-	}
-	if sets == nil {
-		return "", values
 	}
 	return "SET " + strings.Join(sets, ", "), values
 }
@@ -172,7 +170,7 @@ func (db *DB) SetPolicy(ctx context.Context, userID string, p account.Policy, by
 	if p.AllowedAgents == nil {
 		p.AllowedAgents = before.AllowedAgents
 	}
-	set, values := policyUpdate(p) // a number that nobody has set stays unset
+	set, values := policyUpdate(userID, p) // a number that nobody has set stays unset
 	was, is := policyNumbers(&before), policyNumbers(&p)
 	for name, n := range is {
 		if *n == 0 {
@@ -184,21 +182,37 @@ func (db *DB) SetPolicy(ctx context.Context, userID string, p account.Policy, by
 	return p, db.setAudited(ctx, policyKey(userID), set+policyRemove(p)+" ADD revision :one", values, old.Revision, "user_"+userID, entry)
 }
 
+// CallsSwitch reads the switch of everybody's outbound calls. It is on until
+// somebody switches it.
+func (db *DB) CallsSwitch(ctx context.Context) (account.CallsSwitch, error) {
+	r, err := db.policyRow(ctx, callsSwitch())
+	return account.CallsSwitch{Enabled: !r.CallsDisabled, Reason: r.DisabledReason, ChangedAt: r.ChangedAt.Time, ChangedBy: r.ChangedBy}, err
+}
+
 // SetCalls switches everybody's outbound calls on or off; by goes into the audit
-// of "calls". It returns once every call created from now on obeys it.
-func (db *DB) SetCalls(ctx context.Context, enabled bool, by string) error {
+// of "calls", and so does the reason, if there is one. The reason of a switch that
+// is on is not kept. SetCalls returns once every call created from now on obeys it.
+func (db *DB) SetCalls(ctx context.Context, enabled bool, reason, by string) error {
 	old, err := db.policyRow(ctx, callsSwitch())
 	if err != nil {
 		return err
 	}
-	set, values := "SET revision = :next", item{":next": integer(old.Revision + 1)}
-	if enabled {
-		set += " REMOVE calls_disabled"
-	} else {
-		set += ", calls_disabled = :true"
+	now := db.now()
+	set := "SET revision = :next, changed_at = :at, changed_by = :by"
+	values := item{":next": integer(old.Revision + 1), ":at": stamp(now), ":by": text(by)}
+	switch {
+	case enabled:
+		set += " REMOVE calls_disabled, disabled_reason"
+	case reason == "":
+		set += ", calls_disabled = :true REMOVE disabled_reason"
+	default:
+		set += ", calls_disabled = :true, disabled_reason = :reason"
+		values[":reason"] = text(reason)
+	}
+	if !enabled {
 		values[":true"] = &types.AttributeValueMemberBOOL{Value: true}
 	}
-	entry := request.Entry{At: db.now(), Actor: by, Action: "calls_switched", From: onOff(!old.CallsDisabled), To: onOff(enabled)}
+	entry := request.Entry{At: now, Actor: by, Action: "calls_switched", From: onOff(!old.CallsDisabled), To: onOff(enabled), Note: reason}
 	return db.setAudited(ctx, callsSwitch(), set, values, old.Revision, "calls", entry)
 }
 

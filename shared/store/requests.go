@@ -138,7 +138,7 @@ func (db *DB) createRequest(ctx context.Context, r request.Request, kind limitKi
 		writes = append(writes, db.claim(numberClaim(id), r.ID), types.TransactWriteItem{ConditionCheck: &types.ConditionCheck{
 			TableName: &db.table.Numbers, Key: item{"number_id": text(id)}, ConditionExpression: aws.String("attribute_not_exists(user_id)")}})
 	}
-	err = db.transact(ctx, writes...)
+	err = db.transact(ctx, append(writes, db.known(r.UserID))...)
 	rows, no := refusedIn(err)
 	switch {
 	case err == nil:
@@ -218,15 +218,18 @@ func (db *DB) OpenRequests(ctx context.Context) ([]request.Request, error) {
 	})
 }
 
-// WaitingFor lists the approved requests that wait for a number like n, the
-// oldest ten. The index trails the table by a moment.
-func (db *DB) WaitingFor(ctx context.Context, n number.Number) ([]request.Request, error) {
+// WaitingFor lists the approved requests that wait for a number like one of these,
+// the oldest ten, or as many as there are numbers. The index trails the table by a
+// moment.
+func (db *DB) WaitingFor(ctx context.Context, numbers ...number.Number) ([]request.Request, error) {
 	found, err := db.eachShard(func(s string) ([]request.Request, error) {
 		return db.queryRequests(ctx, &dynamodb.QueryInput{IndexName: aws.String("by_status"), KeyConditionExpression: aws.String("status_shard = :shard"),
 			ExpressionAttributeValues: item{":shard": text(statusShard(request.Approved, s))}})
 	})
-	found = slices.DeleteFunc(found, func(r request.Request) bool { return r.Awaits != request.AwaitsStock || !r.Fits(n) })
-	return found[:min(10, len(found))], err
+	found = slices.DeleteFunc(found, func(r request.Request) bool {
+		return r.Awaits != request.AwaitsStock || !slices.ContainsFunc(numbers, r.Fits)
+	})
+	return found[:min(max(10, len(numbers)), len(found))], err
 }
 
 // queryRequests reads an index: one page when in has a limit, else all of it.

@@ -103,7 +103,7 @@ func (db *DB) decide(ctx context.Context, r request.Request, d request.Decision,
 func (db *DB) reserve(r request.Request, numberID string) []types.TransactWriteItem {
 	kept := []types.TransactWriteItem{db.claim(numberClaim(numberID), r.ID), {ConditionCheck: &types.ConditionCheck{
 		TableName: &db.table.Numbers, Key: item{"number_id": text(numberID)},
-		ConditionExpression: aws.String("attribute_exists(number_id) AND attribute_not_exists(user_id)")}}}
+		ConditionExpression: aws.String("attribute_exists(number_id) AND attribute_not_exists(user_id) AND attribute_not_exists(retired)")}}}
 	if asked := r.Only(); asked != "" && asked != numberID {
 		kept = append(kept, db.unclaim(numberClaim(asked), r.ID))
 	}

@@ -236,7 +236,8 @@ func (db *DB) accept(u usage, s spending) types.TransactWriteItem {
 			conditions = append(conditions, "attribute_exists(#day)")
 		}
 	}
-	update := add + forget(u.stale, names)
+	values[":user_shard"] = text(shard(s.userID))
+	update := "SET " + enlist + " " + add + forget(u.stale, names)
 	return types.TransactWriteItem{Update: &types.Update{TableName: &db.table.Limits, Key: policyKey(s.userID), UpdateExpression: &update,
 		ConditionExpression: aws.String(strings.Join(conditions, " AND ")), ExpressionAttributeNames: names, ExpressionAttributeValues: values,
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}}

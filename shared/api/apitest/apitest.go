@@ -142,12 +142,13 @@ func (a Answer) Fields() map[string]string {
 	return fields
 }
 
-// Ask sends a request. An empty credential is none, an empty body too. header
-// holds names and values of more headers in turn.
+// Ask sends a request. An empty credential is none, an empty body too; a body is
+// JSON unless header says otherwise. header holds names and values of more headers
+// in turn.
 func (b *Bench) Ask(credential, method, target, body string, header ...string) Answer {
 	b.Helper()
 	r := httptest.NewRequestWithContext(iam.As(b.Context(), b.Function), method, target, strings.NewReader(body))
-	if body != "" {
+	if body != "" && !slices.Contains(header, "Content-Type") {
 		r.Header.Set("Content-Type", "application/json")
 	}
 	if credential != "" {

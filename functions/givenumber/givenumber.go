@@ -1,0 +1,59 @@
+// Package givenumber serves POST /admin/phone-numbers/{phone_number_id}/assign.
+package givenumber
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/krosai/telephony/shared/account"
+	"github.com/krosai/telephony/shared/api"
+	"github.com/krosai/telephony/shared/inventory"
+	"github.com/krosai/telephony/shared/number"
+)
+
+// Numbers keeps the inventory. GiveNumber fails with fault.NotFound for an unknown
+// number, and with fault.Conflict for one that is not available or that a request
+// is for.
+type Numbers interface {
+	GiveNumber(ctx context.Context, id, userID, by string) (number.Number, error)
+}
+
+// Endpoint gives numbers to users who have not requested them.
+type Endpoint struct{ Numbers Numbers }
+
+// Input names the number and the user.
+type Input struct {
+	PhoneNumberID string `path:"phone_number_id" doc:"The phone number"`
+	Body          Body
+}
+
+// Body names the user.
+type Body struct {
+	UserID string `json:"user_id" pattern:"^[A-Za-z0-9._|:@-]{1,128}$" doc:"Who is to have it, as in the sub claim of their JWTs" example:"auth0|5f7c8ec7c33c6c004bbafe82"`
+}
+
+// Output is the number as it is now.
+type Output struct{ Body inventory.View }
+
+// Register adds the operation to the API.
+func (e *Endpoint) Register(a huma.API) {
+	huma.Register(a, huma.Operation{OperationID: "assign-phone-number", Method: http.MethodPost, DefaultStatus: http.StatusOK,
+		Path: "/admin/phone-numbers/{phone_number_id}/assign", Summary: "Give a number to a user", Tags: []string{"Review"},
+		Description: "Only an available number that no request is for. The user is told by the event number.assigned.",
+		Errors:      []int{http.StatusConflict}, Security: api.Needs(account.Admin)}, e.give)
+}
+
+func (e *Endpoint) give(ctx context.Context, in *Input) (*Output, error) {
+	if err := api.ID("pn_", in.PhoneNumberID, "phone number"); err != nil {
+		return nil, err
+	}
+
+	n, err := e.Numbers.GiveNumber(ctx, in.PhoneNumberID, in.Body.UserID, api.CallerOf(ctx).UserID)
+	if err != nil {
+		return nil, err
+	}
+
+	return &Output{inventory.Of(n)}, nil
+}

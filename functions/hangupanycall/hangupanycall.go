@@ -1,0 +1,72 @@
+// Package hangupanycall serves POST /admin/calls/{call_id}/hangup.
+package hangupanycall
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/krosai/telephony/shared/account"
+	"github.com/krosai/telephony/shared/api"
+	"github.com/krosai/telephony/shared/call"
+	"github.com/krosai/telephony/shared/settle"
+)
+
+// Calls records the wish, with a line in the audit. RequestAnyHangup fails with
+// fault.NotFound for a call that does not exist; open is false when the call has
+// ended already.
+type Calls interface {
+	RequestAnyHangup(ctx context.Context, id, by string, at time.Time) (c call.Call, open bool, err error)
+}
+
+// Endpoint lets administrators hang up anybody's call, whatever state it is in.
+type Endpoint struct {
+	Calls  Calls
+	Settle *settle.Settler
+	Now    func() time.Time
+}
+
+// Input names the call.
+type Input struct {
+	CallID string `path:"call_id" doc:"The call to hang up"`
+}
+
+// Output is how the call ended.
+type Output struct{ Body View }
+
+// View is a call's end.
+type View struct {
+	CallID      string      `json:"call_id"`
+	UserID      string      `json:"user_id" doc:"Whose call it was"`
+	Status      call.Status `json:"status" enum:"completed,busy,no_answer,failed,canceled"`
+	HangupCause call.Cause  `json:"hangup_cause"`
+	EndedAt     api.Time    `json:"ended_at"`
+}
+
+// Register adds the operation to the API.
+func (e *Endpoint) Register(a huma.API) {
+	huma.Register(a, huma.Operation{OperationID: "hang-up-any-call", Method: http.MethodPost, Path: "/admin/calls/{call_id}/hangup",
+		DefaultStatus: http.StatusOK, Summary: "Hang up a user's call", Tags: []string{"Administration"},
+		Description: "As its owner's own hang-up, with a line in the audit of the call. A call that has ended answers with its end, so the request may be repeated.",
+		Security:    api.Needs(account.Admin)}, e.hangUp)
+}
+
+// hangUp writes the wish down before it acts on it, as hangupcall does: if LiveKit
+// cannot be reached the caller gets a 503 and the sweep carries the wish out.
+func (e *Endpoint) hangUp(ctx context.Context, in *Input) (*Output, error) {
+	if err := api.ID("call_", in.CallID, "call"); err != nil {
+		return nil, err
+	}
+
+	c, _, err := e.Calls.RequestAnyHangup(ctx, in.CallID, api.CallerOf(ctx).UserID, e.Now())
+	if err != nil {
+		return nil, err
+	}
+	if c, err = e.Settle.Stop(ctx, c, e.Settle.Hangup); err != nil {
+		return nil, err
+	}
+
+	return &Output{View{CallID: c.ID, UserID: c.UserID, Status: c.Status, HangupCause: c.Cause, EndedAt: api.Time(c.EndedAt)}}, nil
+}

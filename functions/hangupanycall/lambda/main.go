@@ -1,0 +1,25 @@
+// Command lambda is the hangupanycall function.
+package main
+
+import (
+	"time"
+
+	"github.com/krosai/telephony/functions/hangupanycall"
+	"github.com/krosai/telephony/shared/env"
+	"github.com/krosai/telephony/shared/lambdahttp"
+	"github.com/krosai/telephony/shared/livekit"
+	"github.com/krosai/telephony/shared/settle"
+	"github.com/krosai/telephony/shared/store"
+)
+
+type config struct {
+	Tables  store.Config
+	LiveKit livekit.Config
+}
+
+func main() {
+	cfg, aws := env.Must[config](), env.AWS()
+	db, lk := store.Open(aws, cfg.Tables, time.Now), livekit.Open(cfg.LiveKit)
+	end := &settle.Settler{Calls: db, Rooms: lk, Now: time.Now}
+	lambdahttp.Start(db, &hangupanycall.Endpoint{Calls: db, Settle: end, Now: time.Now})
+}

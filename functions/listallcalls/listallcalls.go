@@ -1,0 +1,108 @@
+// Package listallcalls serves GET /admin/calls.
+package listallcalls
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/krosai/telephony/shared/account"
+	"github.com/krosai/telephony/shared/api"
+	"github.com/krosai/telephony/shared/call"
+	"github.com/krosai/telephony/shared/fault"
+	"github.com/krosai/telephony/shared/store"
+)
+
+// Calls lists calls newest first, at most limit of them, from after on: Going those
+// of all users that have not ended, CallsOf those of one user. CallsSwitch is the
+// switch of all calls.
+type Calls interface {
+	Going(ctx context.Context, limit int, after string) (calls []call.Call, next string, err error)
+	CallsOf(ctx context.Context, userID string, h store.History, limit int, after string) (calls []call.Call, next string, err error)
+	CallsSwitch(ctx context.Context) (account.CallsSwitch, error)
+}
+
+// Endpoint lists calls for administrators, those that came in too.
+type Endpoint struct{ Calls Calls }
+
+// Input is a page of the list.
+type Input struct {
+	Active bool   `query:"active" default:"true" doc:"Only calls that have not ended; false needs user_id"`
+	UserID string `query:"user_id" pattern:"^[A-Za-z0-9._|:@-]{1,128}$" doc:"All calls of this user instead, those that have ended too"`
+	Limit  int    `query:"limit" minimum:"1" maximum:"100" default:"25" doc:"How many calls at most"`
+	Cursor string `query:"cursor" doc:"next_cursor of the page before, with the same user_id"`
+}
+
+// Output is the page.
+type Output struct{ Body Body }
+
+// Body is a page of calls beside the switch of all calls.
+type Body struct {
+	CallsEnabled bool    `json:"calls_enabled" doc:"The switch of everybody's outbound calls"`
+	Data         []View  `json:"data"`
+	NextCursor   *string `json:"next_cursor"`
+}
+
+// View is what administrators see of a call. A null time has not happened.
+type View struct {
+	CallID        string         `json:"call_id"`
+	UserID        string         `json:"user_id"`
+	Status        call.Status    `json:"status" enum:"initiated,dialing,ringing,in_progress,completed,busy,no_answer,failed,canceled"`
+	Direction     call.Direction `json:"direction" enum:"outbound,inbound"`
+	PhoneNumber   string         `json:"phone_number" doc:"The other party"`
+	FromNumber    string         `json:"from_number"`
+	PhoneNumberID string         `json:"phone_number_id"`
+	RoomName      string         `json:"room_name"`
+	AgentName     string         `json:"agent_name"`
+	HangupCause   *call.Cause    `json:"hangup_cause" doc:"Why the call ended; null while it has not"`
+	SIPStatusCode *int           `json:"sip_status_code" doc:"The carrier's last answer to the dial, where SIP gave one"`
+	CreatedAt     api.Time       `json:"created_at"`
+	AnsweredAt    *api.Time      `json:"answered_at"`
+	EndedAt       *api.Time      `json:"ended_at"`
+	Duration      int            `json:"duration_seconds" doc:"Talk time"`
+}
+
+// Register adds the operation to the API.
+func (e *Endpoint) Register(a huma.API) {
+	huma.Register(a, huma.Operation{OperationID: "list-all-calls", Method: http.MethodGet, Path: "/admin/calls",
+		Summary: "List all users' calls", Tags: []string{"Administration"}, Security: api.Needs(account.Admin),
+		Description: "Newest first: the calls of all users that have not ended, or with user_id every call of one user. " +
+			"A page may hold fewer calls than the limit, even none, and still have a next_cursor: follow it.",
+	}, e.list)
+}
+
+func (e *Endpoint) list(ctx context.Context, in *Input) (*Output, error) {
+	if !in.Active && in.UserID == "" {
+		return nil, fault.InvalidField("user_id", "required", "calls that have ended are listed user by user")
+	}
+
+	page, err := api.List(ctx, in.Cursor, in.UserID, in.Limit, view, func(after string, limit int) ([]call.Call, string, error) {
+		if in.UserID != "" {
+			return e.Calls.CallsOf(ctx, in.UserID, store.History{Bare: true}, limit, after)
+		}
+		return e.Calls.Going(ctx, limit, after)
+	})
+	if err != nil {
+		return nil, err
+	}
+	position, err := e.Calls.CallsSwitch(ctx)
+	if err != nil {
+		return nil, err
+	}
+
+	return &Output{Body{CallsEnabled: position.Enabled, Data: page.Data, NextCursor: page.NextCursor}}, nil
+}
+
+func view(c call.Call) View {
+	v := View{CallID: c.ID, UserID: c.UserID, Status: c.Status, Direction: c.Direction, PhoneNumber: c.PhoneNumber, FromNumber: c.FromNumber,
+		PhoneNumberID: c.NumberID, RoomName: c.ShownRoom(), AgentName: c.AgentName, CreatedAt: api.Time(c.CreatedAt),
+		AnsweredAt: api.OrNull(c.AnsweredAt), EndedAt: api.OrNull(c.EndedAt), Duration: c.Duration()}
+	if c.Cause != "" {
+		v.HangupCause = &c.Cause
+	}
+	if c.SIPStatus != 0 {
+		v.SIPStatusCode = &c.SIPStatus
+	}
+	return v
+}

@@ -1,0 +1,43 @@
+// Package revokeuserkey serves DELETE /admin/api-keys/{key_id}.
+package revokeuserkey
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/krosai/telephony/shared/account"
+	"github.com/krosai/telephony/shared/api"
+)
+
+// Keys revokes a key at once, with a line in the audit. One that does not exist, or
+// is not the user's where one is named, is fault.NotFound, and one that is revoked
+// already no error.
+type Keys interface {
+	RevokeAnyKey(ctx context.Context, userID, id, by string) error
+}
+
+// Endpoint lets administrators revoke anybody's API keys.
+type Endpoint struct{ Keys Keys }
+
+// Input names the key.
+type Input struct {
+	KeyID  string `path:"key_id" doc:"The key to revoke"`
+	UserID string `query:"user_id" pattern:"^[A-Za-z0-9._|:@-]{1,128}$" doc:"Only if it is this user's"`
+}
+
+// Register adds the operation to the API.
+func (e *Endpoint) Register(a huma.API) {
+	huma.Register(a, huma.Operation{OperationID: "revoke-user-api-key", Method: http.MethodDelete, Path: "/admin/api-keys/{key_id}",
+		DefaultStatus: http.StatusNoContent, Summary: "Revoke a user's API key", Tags: []string{"Administration"},
+		Description: "The key stops working at once, in its time of grace too, and its owner is told by the event api_key.revoked. Revoking it again is no error.",
+		Security:    api.Needs(account.Admin)}, e.revoke)
+}
+
+func (e *Endpoint) revoke(ctx context.Context, in *Input) (*struct{}, error) {
+	if err := api.ID("key_", in.KeyID, "API key"); err != nil {
+		return nil, err
+	}
+	return nil, e.Keys.RevokeAnyKey(ctx, in.UserID, in.KeyID, api.CallerOf(ctx).UserID)
+}

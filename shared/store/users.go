@@ -1,0 +1,142 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/krosai/telephony/shared/account"
+	"github.com/krosai/telephony/shared/request"
+)
+
+// The index users of the Limits table lists the users by their rows "user#…", over
+// shards. It holds keys only, so counting in a row costs no write to the index. The
+// writes that make the row put it into the index: the acceptance of a call, a
+// policy, a number request, a new API key and a number that is given.
+
+// enlist is the part of an update expression that puts a user's row into the index.
+// :user_shard is the shard of the user's id.
+const enlist = "user_shard = :user_shard"
+
+const userPrefix = "user#"
+
+// known is the write that makes a user known to Users and changes nothing else.
+func (db *DB) known(userID string) types.TransactWriteItem {
+	return types.TransactWriteItem{Update: &types.Update{TableName: &db.table.Limits, Key: policyKey(userID),
+		UpdateExpression: aws.String("SET " + enlist), ExpressionAttributeValues: item{":user_shard": text(shard(userID))}}}
+}
+
+// Users lists the users who have done something or have a policy, shard by shard
+// and by id in each: at most limit of them (1 to 100), those behind the position
+// after. next is the after of the rest, empty at the end. A user who has just
+// become known, and a number, request or key that is new, may be missing.
+func (db *DB) Users(ctx context.Context, limit int, after string) (users []account.User, next string, err error) {
+	ids, next, err := db.userIDs(ctx, limit, after)
+	if err != nil || len(ids) == 0 {
+		return nil, next, err
+	}
+	rows := make([]item, len(ids))
+	for i, id := range ids {
+		rows[i] = policyKey(id)
+	}
+	found, err := db.readTogether(ctx, rows, "")
+	if err != nil {
+		return nil, "", err
+	}
+	now := db.now()
+	for _, id := range ids {
+		u, err := usageOf(found[userPrefix+id], now)
+		if err != nil {
+			return nil, "", err
+		}
+		users = append(users, account.User{ID: id, CallsEnabled: u.policy.CallsEnabled, ActiveCalls: len(u.active),
+			ActiveInbound: max(0, u.counts[inboundAttribute]), CallsThisHour: u.counts[hourAttribute(now)]})
+	}
+	return users, next, db.countOwned(ctx, users, now)
+}
+
+// userIDs reads a page of the index.
+func (db *DB) userIDs(ctx context.Context, limit int, after string) (ids []string, next string, err error) {
+	from, seen, _ := strings.Cut(after, "#")
+	for s := range shards {
+		if after != "" && fmt.Sprint(s) < from {
+			continue
+		}
+		in := &dynamodb.QueryInput{TableName: &db.table.Limits, IndexName: aws.String("users"), Limit: aws.Int32(int32(limit + 1 - len(ids))),
+			KeyConditionExpression: aws.String("user_shard = :shard"), ExpressionAttributeValues: item{":shard": text(fmt.Sprint(s))}}
+		if seen != "" && fmt.Sprint(s) == from {
+			in.ExclusiveStartKey = policyKey(seen)
+			in.ExclusiveStartKey["user_shard"] = text(from)
+		}
+		out, err := db.client.Query(ctx, in)
+		if err != nil {
+			return nil, "", broken("list users", err)
+		}
+		for _, row := range out.Items {
+			ids = append(ids, strings.TrimPrefix(keyOf(row), userPrefix))
+		}
+		if len(ids) > limit {
+			last := ids[limit-1]
+			return ids[:limit], shard(last) + "#" + last, nil
+		}
+	}
+	return ids, "", nil
+}
+
+// countsAtOnce is how many counts run side by side.
+const countsAtOnce = 32
+
+// countOwned fills in what the users have: numbers, open requests and live keys.
+func (db *DB) countOwned(ctx context.Context, users []account.User, now time.Time) error {
+	var (
+		wg    sync.WaitGroup
+		place = make(chan struct{}, countsAtOnce)
+		errs  = make([]error, 3*len(users))
+	)
+	count := func(failed *error, n *int, table *string, userID, filter string, values item) {
+		wg.Go(func() {
+			place <- struct{}{}
+			defer func() { <-place }()
+			*n, *failed = db.countOf(ctx, table, userID, filter, values)
+		})
+	}
+	for i := range users {
+		u := &users[i]
+		count(&errs[3*i], &u.Numbers, &db.table.Numbers, u.ID, "", item{})
+		count(&errs[3*i+1], &u.OpenRequests, &db.table.Requests, u.ID, "#status IN (:a, :b)",
+			item{":a": text(string(request.Pending)), ":b": text(string(request.Approved))})
+		count(&errs[3*i+2], &u.LiveKeys, &db.table.Keys, u.ID, "(attribute_not_exists(expires_at) OR expires_at > :now)"+
+			" AND (attribute_not_exists(revoked_at) OR revoked_at > :now)", item{":now": stamp(now)})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// countOf counts the rows of a user in the index by_user of a table, of them those
+// that filter takes.
+func (db *DB) countOf(ctx context.Context, table *string, userID, filter string, values item) (n int, err error) {
+	values[":user"] = text(userID)
+	in := &dynamodb.QueryInput{TableName: table, IndexName: aws.String("by_user"), Select: types.SelectCount,
+		KeyConditionExpression: aws.String("user_id = :user"), ExpressionAttributeValues: values}
+	if filter != "" {
+		in.FilterExpression = &filter
+	}
+	if strings.Contains(filter, "#status") {
+		in.ExpressionAttributeNames = map[string]string{"#status": "status"}
+	}
+	for pages := dynamodb.NewQueryPaginator(db.client, in); pages.HasMorePages(); {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return 0, broken("count what a user has", err)
+		}
+		n += int(page.Count)
+	}
+	return n, nil
+}
