@@ -2,7 +2,7 @@
 # Needs Go and GNU make. Nothing else has to be installed.
 
 .DEFAULT_GOAL := help
-.PHONY: help run inbound-call invoke test test-short test-sam test-dynamodb test-asl bench build sizes verify generate lint clean-local
+.PHONY: help run inbound-call invoke test test-short test-sam test-asl bench build sizes verify generate lint clean-local
 
 # One Lambda function per folder that has a lambda/main.go.
 FUNCTIONS := $(sort $(patsubst functions/%/lambda/main.go,%,$(wildcard functions/*/lambda/main.go)))
@@ -57,9 +57,6 @@ test-short: ## Run the quick tests only, without the race detector
 
 test-sam: ## Build with the SAM CLI and place a call through the functions in its containers
 	@scripts/test-sam.sh
-
-test-dynamodb: ## Compare the DynamoDB emulator with Amazon's DynamoDB Local, and test the functions on that
-	@scripts/test-dynamodb.sh
 
 test-asl: ## Have asl-validator judge the state machines (it needs Node, or root on Debian)
 	@scripts/test-asl.sh

@@ -26,7 +26,7 @@ import (
 // platform, so that what is left over is its own.
 func TestFiftyCallsAtOnce(t *testing.T) {
 	if os.Getenv("AWS_ENDPOINT_URL_DYNAMODB") != "" {
-		t.Skip("50 calls at once take all of a laptop; DynamoDB Local would take half of that")
+		t.Skip("50 calls at once take all of a laptop; another DynamoDB on it would take half of that")
 	}
 	u := demo(t, shared)
 	u.until(u.place("+14155550101", nil).CallID, 20*time.Second, details.over) // what starts once has started

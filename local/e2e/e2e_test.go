@@ -2,7 +2,7 @@
 // looks at the carrier's side for what really happened on the phone.
 //
 // LIVEKIT_SIP=/path/to/livekit-sip runs the same suite with the real SIP
-// service in place of the bridge; AWS_ENDPOINT_URL_DYNAMODB runs it on DynamoDB Local.
+// service in place of the bridge; AWS_ENDPOINT_URL_DYNAMODB runs it on another DynamoDB.
 package e2e
 
 import (
@@ -88,7 +88,7 @@ func settings(dir string) platform.Config {
 	return c
 }
 
-// databaseOf is the address of a folder's own database in DynamoDB Local, which keeps one
+// databaseOf is the address of a folder's own database in another DynamoDB, if it keeps one
 // for each access key: the platforms of these tests have tables of the same names.
 func databaseOf(dir, address string) string {
 	local, err := url.Parse(address)

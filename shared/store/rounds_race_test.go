@@ -3,5 +3,5 @@
 package store_test
 
 // rounds are fewer under the race detector: it sees in a few what it sees in many, and
-// takes five times as long for each. Without it, as in make test-dynamodb, they are 20.
+// takes five times as long for each. Without it, they are 20.
 const rounds = 4

@@ -66,7 +66,7 @@ func readStack(t testing.TB) stack {
 }
 
 // tables makes a table before the first request that names it: most tests use few, and
-// DynamoDB Local takes longer to make one than for ten requests.
+// another DynamoDB may take longer to make one than for ten requests.
 type tables struct {
 	next  http.RoundTripper
 	admin *dynamodbsdk.Client

@@ -204,8 +204,8 @@ func collision(r *http.Request) *http.Response {
 		Body: io.NopCloser(strings.NewReader(body)), Request: r}
 }
 
-// anyone signs requests with credentials that mean nothing, except that DynamoDB Local
-// keeps a database for each: the tests of two packages do not wait for each other.
+// anyone signs requests with credentials that mean nothing, except that some stand-ins
+// keep a database for each: the tests of two packages do not wait for each other.
 func anyone(context.Context) (aws.Credentials, error) {
 	return aws.Credentials{AccessKeyID: fmt.Sprintf("test%d", os.Getpid()), SecretAccessKey: "test"}, nil
 }
