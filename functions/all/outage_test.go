@@ -164,6 +164,8 @@ func newOutageTest(t *testing.T, out outage) *outageTest {
 			t.Fatal(err)
 		}
 		o.calls = append(o.calls, c)
+	}
+	for _, c := range o.calls { // from now on the rooms are read
 		if err := o.p.flows.StartCall(t.Context(), c.ID); err != nil {
 			t.Fatal(err)
 		}

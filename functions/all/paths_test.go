@@ -127,10 +127,12 @@ func TestRarePaths(t *testing.T) {
 			prepare: func(s *stage) { s.talk(); s.livekit.Leave(sampleCall, call.CalleeIdentity) }},
 		"a call that ended before its end was awaited": {function: "awaitcall", ends: true, told: true, prepare: (*stage).hangUp,
 			body: `{"call_id":"` + sampleCall + `","task_token":"` + waiting + `"}`},
-		"an end":                  {function: "resumecall", told: true},
-		"a hang-up":               {function: "hangupcall", ends: true, status: 200, prepare: func(s *stage) { s.talk(); s.await() }},
-		"a talk whose time is up": {function: "settlecall", ends: true, prepare: func(s *stage) { s.talkSince(11 * time.Minute); s.await() }},
-		"a talk that nobody ends": {function: "sweepcalls", ends: true, answer: `"ended":1`, prepare: func(s *stage) { s.talkSince(15 * time.Minute); s.await() }},
+		"events that are waited for":           {function: "listevents", prepare: func(*stage) {}, status: 200},
+		"events of a call that are waited for": {function: "listcallevents", prepare: func(s *stage) { s.call(call.Initiated, time.Second) }, status: 200},
+		"an end":                               {function: "resumecall", told: true},
+		"a hang-up":                            {function: "hangupcall", ends: true, status: 200, prepare: func(s *stage) { s.talk(); s.await() }},
+		"a talk whose time is up":              {function: "settlecall", ends: true, prepare: func(s *stage) { s.talkSince(11 * time.Minute); s.await() }},
+		"a talk that nobody ends":              {function: "sweepcalls", ends: true, answer: `"ended":1`, prepare: func(s *stage) { s.talkSince(15 * time.Minute); s.await() }},
 		// Step Functions gives an attempt up that it hears nothing of, and goes on;
 		// the attempt may still be at work when the workflow waits for the end.
 		"a preparation that was given up": {function: "preparecall", ends: true, prepare: func(s *stage) {

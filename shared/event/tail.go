@@ -138,12 +138,14 @@ func Await(ctx context.Context, places Places, userID string, now func() time.Ti
 	}
 	// A place that could not be given back is free when its time is over.
 	defer func() { _ = places.StopWaiting(context.WithoutCancel(ctx), userID, place, until) }()
-	for pause := firstPause; !found && err == nil && now().Before(until); pause = min(2*pause, longestPause) {
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	for pause := firstPause; !found && err == nil; pause = min(2*pause, longestPause) {
 		select {
-		case <-time.After(min(pause, until.Sub(now()))):
+		case <-time.After(pause):
 			found, err = look()
 		case <-ctx.Done():
-			return nil // the client is gone, or the function's time is over: nothing has happened
+			return nil // the wait is over, the client is gone or the function's time is up
 		}
 	}
 	return err
