@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"sync"
 	"time"
 )
 
@@ -30,19 +31,31 @@ func namespace() string {
 
 type outputKey struct{}
 
-// WithOutput makes Count write to w under ctx instead of standard output, which
-// is where Lambda collects it.
+// WithOutput makes Count write to w under ctx, line by line, instead of standard
+// output, which is where Lambda collects it.
 func WithOutput(ctx context.Context, w io.Writer) context.Context {
-	return context.WithValue(ctx, outputKey{}, w)
+	return context.WithValue(ctx, outputKey{}, &lines{w: w})
+}
+
+// lines is a writer that many may use at once, as they may os.Stdout.
+type lines struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (l *lines) Write(line []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(line)
 }
 
 // Count adds value to a metric, as one line of CloudWatch's embedded metric
 // format. dims are name, value, name, value …; they must take few values, for
 // each combination is a metric that costs money.
 func Count(ctx context.Context, name string, value float64, dims ...string) {
-	w, ok := ctx.Value(outputKey{}).(io.Writer)
-	if !ok {
-		w = os.Stdout
+	var w io.Writer = os.Stdout
+	if l, ok := ctx.Value(outputKey{}).(*lines); ok {
+		w = l
 	}
 	_, _ = w.Write(countLine(time.Now(), name, value, dims)) // a metric is not worth failing for
 }
