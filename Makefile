@@ -45,11 +45,11 @@ test: ## Run every test, with the race detector where a C compiler is there
 	@if [ -n "$(RACE)" ]; then echo "testing with the race detector ($(GO_CC) found)"; \
 		else echo "testing without the race detector (it needs a C compiler; none found)"; fi
 	@echo "1/3 the functions and what they share"
-	@CGO_ENABLED=$(if $(RACE),1,0) go test $(RACE) ./...
+	@CGO_ENABLED=$(if $(RACE),1,0) go test -timeout 30m $(RACE) ./...
 	@echo "2/3 the laptop platform (a first build takes some minutes: LiveKit server is compiled in)"
-	@cd local && CGO_ENABLED=$(if $(RACE),1,0) go test $(RACE) $$(go list ./... | grep -vE '/(agent|bridge|e2e|livekitd)$$')
+	@cd local && CGO_ENABLED=$(if $(RACE),1,0) go test -timeout 30m $(RACE) $$(go list ./... | grep -vE '/(agent|bridge|e2e|livekitd)$$')
 	@echo "3/3 telephone calls, against the recordings and through the whole platform (about 3 minutes; without the race detector, see the Makefile)"
-	@cd local && CGO_ENABLED=0 go test -p 1 $(CALLS)
+	@cd local && CGO_ENABLED=0 go test -timeout 30m -p 1 $(CALLS)
 
 test-short: ## Run the quick tests only, without the race detector
 	@CGO_ENABLED=0 go test -short ./...

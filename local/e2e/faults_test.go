@@ -92,7 +92,7 @@ func TestKilledMidCall(t *testing.T) {
 			if p.key != before.key {
 				t.Error("the key changed")
 			}
-			d := p.until(id, 40*time.Second, details.over)
+			d := p.until(id, 90*time.Second, details.over)
 			if !strings.Contains(tt.ends, d.Status+" "+d.Cause) {
 				t.Errorf("ended %s %s, want one of %s", d.Status, d.Cause, tt.ends)
 			}

@@ -366,7 +366,7 @@ func (p process) takeCallsIn(t *testing.T, dir, kind string) {
 					t.Fatal(err)
 				}
 			}
-			d = u.until(d.CallID, 50*time.Second, details.over)
+			d = u.until(d.CallID, 90*time.Second, details.over)
 			if d.Status != "completed" || d.Cause != tt.cause || d.events() != "ringing answered ended" {
 				t.Errorf("%s %s, %s; want completed %s", d.Status, d.Cause, d.events(), tt.cause)
 			}

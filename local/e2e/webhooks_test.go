@@ -154,7 +154,7 @@ func (p process) agentEnds(t *testing.T, cause string, end func(rooms *lksdk.Roo
 	if err := end(rooms, id, in.Participants[i].Identity); err != nil {
 		t.Fatal(err)
 	}
-	if d := u.until(id, 40*time.Second, details.over); d.Status != "completed" || d.Cause != cause {
+	if d := u.until(id, 90*time.Second, details.over); d.Status != "completed" || d.Cause != cause {
 		t.Errorf("%s %s, want completed %s", d.Status, d.Cause, cause)
 	}
 }
