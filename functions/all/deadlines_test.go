@@ -86,7 +86,7 @@ func TestTimeouts(t *testing.T) {
 // again. LiveKit refuses connections, so those that need it fail without DynamoDB's help too.
 // Functions whose world uses sockets are left out: theirs is not the clock of the bubble.
 func TestHangs(t *testing.T) {
-	// Not beside other tests: a test server that closes elsewhere closes the connections that
+	// One by one: a test server that closes in another test closes the connections that
 	// LiveKit's client is opening in a bubble.
 	sockets := map[string]bool{"createwebhook": true, "deliverwebhook": true}
 	for _, f := range newStage(t, "health").Template.Functions() {
@@ -94,7 +94,6 @@ func TestHangs(t *testing.T) {
 			continue
 		}
 		t.Run(f.Folder, func(t *testing.T) {
-			t.Parallel()
 			issuer, rooms := apitest.NewIssuer(t), livekittest.New(t)
 			for answered := 0; ; answered++ {
 				hung := false
