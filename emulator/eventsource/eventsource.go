@@ -80,7 +80,7 @@ type StreamMapping struct {
 	Filters                 []string // patterns, of which one must match; none lets everything through
 	ReportBatchItemFailures bool
 	MaximumRetryAttempts    *int   // nil and -1 retry for ever
-	OnFailure               string // ARN of the queue that is told of batches that are given up; "" tells nobody
+	OnFailure               string // ARN of the queue that gets a notice of each batch given up; "" is no queue
 }
 
 // QueueMapping invokes a function with the messages of a queue.

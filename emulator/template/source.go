@@ -36,7 +36,7 @@ type Source struct {
 	StartingPosition        string   // of a stream, as the following
 	Filters                 []string // patterns
 	MaximumRetryAttempts    *int     // nil retries for ever
-	OnFailure               string   // ARN of a queue; empty tells nobody
+	OnFailure               string   // ARN of a queue; empty is no queue
 }
 
 // Queues are the SQS queues, those behind which no dead-letter queue stands first, so that

@@ -620,7 +620,7 @@ func TestWorkflowStartedButItsAnswerWasLost(t *testing.T) {
 				if r.StatusCode != tt.status {
 					t.Errorf("%+v", r)
 				}
-				// What the workflow does next; its own claim may be repeated.
+				// The workflow claims the dial next, and may repeat its claim.
 				id := strings.Fields(b.workflows.started[0])[1]
 				if _, mine, err := b.db.ClaimDial(t.Context(), id, "owner", now); err != nil || mine != tt.dialed {
 					t.Errorf("may dial: %t, %v", mine, err)

@@ -16,8 +16,8 @@ import (
 	"github.com/krosai/telephony/shared/webhook"
 )
 
-// attempt sends the event and judges the answer. An error is none of the
-// endpoint's.
+// attempt sends the event and judges the answer. It fails only for a reason of the
+// platform: a failure of the endpoint is in the attempt.
 func (t *Task) attempt(ctx context.Context, d webhook.Delivery, e webhook.Endpoint) (webhook.Attempt, error) {
 	a := webhook.Attempt{At: t.Now(), Status: webhook.Pending}
 	q, err := signed(ctx, d.Event, e, a.At)

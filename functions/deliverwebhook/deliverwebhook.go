@@ -98,8 +98,8 @@ const (
 )
 
 // deliver works on one message. It returns the message that goes on with the
-// delivery later; nil when there is none. A message that is none of ours is logged
-// and dropped.
+// delivery later; nil ends the delivery. It logs and drops a message that it cannot
+// read.
 func (t *Task) deliver(ctx context.Context, r Record) (*queue.Message, error) {
 	var m webhook.Message
 	if err := json.Unmarshal([]byte(r.Body), &m); err != nil {

@@ -17,7 +17,7 @@ import (
 	"github.com/krosai/telephony/shared/number"
 )
 
-// What was allowed when the call was accepted is looked at again before the phone is
+// The dial checks once more what was allowed when the call was accepted, before the phone is
 // called: a call that may not be placed any longer ends without an INVITE.
 func TestNotDialed(t *testing.T) {
 	t.Parallel()

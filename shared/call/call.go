@@ -82,7 +82,7 @@ type Call struct {
 	AgentName   string
 	Country     string // of PhoneNumber, ISO 3166-1 alpha-2
 
-	// Of these the record of a call only says whether there is metadata.
+	// The row "details" holds these. The record holds only HasMetadata.
 	SystemPrompt   string
 	WelcomeMessage string
 	Voice          *Voice
