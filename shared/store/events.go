@@ -160,18 +160,3 @@ func (db *DB) StopWaiting(ctx context.Context, userID string, place int, until t
 func waitersKey(userID string) item { return item{"pk": text("waiters#" + userID)} }
 
 func placeName(place int) string { return fmt.Sprintf("place_%d", place) }
-
-// Event reads an event of a user by its position. One that is not there is
-// fault.NotFound.
-func (db *DB) Event(ctx context.Context, userID, key string) (event.Event, error) {
-	out, err := db.client.GetItem(ctx, &dynamodb.GetItemInput{TableName: &db.table.Events, ConsistentRead: aws.Bool(true),
-		Key: item{"user_id": text(userID), "sk": text(key)}})
-	switch {
-	case err != nil:
-		return event.Event{}, broken("read event", err)
-	case out.Item == nil:
-		return event.Event{}, fault.Missing("event")
-	}
-	r, err := decode[eventRow](out.Item)
-	return r.event(), err
-}
