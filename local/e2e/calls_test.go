@@ -264,7 +264,7 @@ func TestNoAgentNobodyIsCalled(t *testing.T) {
 	u, callee := demo(t, shared), fresh()
 	id := u.place(callee, request{"agent_name": "nobody"}).CallID
 	d := u.until(id, 20*time.Second, details.over)
-	if d.Status != "failed" || d.Cause != "agent_unavailable" || d.events() != "dialing ended" {
+	if d.Status != "failed" || d.Cause != "agent_unavailable" || d.events() != "ended" {
 		t.Errorf("%s %s, %s", d.Status, d.Cause, d.events())
 	}
 	if _, rang := phone(t, shared, callee); rang {

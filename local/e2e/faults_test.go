@@ -48,7 +48,7 @@ func TestLiveKitGoesDown(t *testing.T) {
 		}
 	}
 	d := u.until(u.place("+14155550101", nil).CallID, 30*time.Second, details.over)
-	if d.Status != "failed" || d.Cause != "network_error" || d.events() != "dialing ended" {
+	if d.Status != "failed" || d.Cause != "network_error" || d.events() != "ended" {
 		t.Errorf("a call without LiveKit: %s %s, %s", d.Status, d.Cause, d.events())
 	}
 }

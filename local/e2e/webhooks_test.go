@@ -140,7 +140,7 @@ func (p process) agentEnds(t *testing.T, cause string, end func(rooms *lksdk.Roo
 	t.Helper()
 	u := p.user
 	u.t = t
-	id := u.place("+14155550100", nil).CallID
+	id := u.place("+14155550100", request{"max_duration_seconds": 300}).CallID
 	u.until(id, 30*time.Second, is("in_progress"))
 	rooms := lksdk.NewRoomServiceClient(p.access.URL, p.access.APIKey, p.access.APISecret.Reveal())
 	in, err := rooms.ListParticipants(t.Context(), &lkproto.ListParticipantsRequest{Room: id})
