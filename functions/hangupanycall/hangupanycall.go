@@ -64,7 +64,7 @@ func (e *Endpoint) hangUp(ctx context.Context, in *Input) (*Output, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c, err = e.Settle.Stop(ctx, c, e.Settle.Hangup); err != nil {
+	if c, err = e.Settle.CarryOut(ctx, c); err != nil {
 		return nil, err
 	}
 

@@ -102,6 +102,7 @@ func nothingLeft(t *testing.T, before goleak.Option) {
 	for _, function := range append(livekitd.Leftovers(),
 		"net/http.(*persistConn).readLoop", "net/http.(*persistConn).writeLoop", "net/http.(*conn).serve",
 		"github.com/alicebob/miniredis/v2/server.(*Server).servePeer", "github.com/alicebob/miniredis/v2/server.(*Server).servePeer.func2",
+		"github.com/krosai/telephony/emulator/sqs.(*Service).await",   // the standing poll of the queue, begun anew every few seconds
 		"github.com/emiago/sipgo/sip.(*ServerTx).TerminateGracefully", // keeps what answered a BYE for 32 s: RFC 3261, timer J
 	) {
 		ignored = append(ignored, goleak.IgnoreAnyFunction(function))

@@ -74,6 +74,17 @@ func (s *Settler) Stop(ctx context.Context, c call.Call, judge Judge) (call.Call
 	return s.End(ctx, c, judge)
 }
 
+// CarryOut stops a call whose end a user or an administrator has asked for. A call
+// that has ended keeps its end and is no error, even if its room cannot be taken
+// down: the sweep takes down rooms of ended calls.
+func (s *Settler) CarryOut(ctx context.Context, c call.Call) (call.Call, error) {
+	after, err := s.Stop(ctx, c, s.Hangup)
+	if c.Status.Ended() {
+		return c, nil
+	}
+	return after, err
+}
+
 // Hangup is the end of a call that was stopped because a user asked, or that
 // nobody may talk on any longer: what it was when it was stopped decides.
 func (s *Settler) Hangup(c call.Call) call.End {
