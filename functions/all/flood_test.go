@@ -23,11 +23,14 @@ import (
 	"github.com/krosai/telephony/shared/api"
 	"github.com/krosai/telephony/shared/api/apitest"
 	"github.com/krosai/telephony/shared/call"
+	"github.com/krosai/telephony/shared/event"
 	"github.com/krosai/telephony/shared/guard/carrier/carriertest"
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/number"
+	"github.com/krosai/telephony/shared/secret"
 	"github.com/krosai/telephony/shared/settle"
 	"github.com/krosai/telephony/shared/store/storetest"
+	"github.com/krosai/telephony/shared/webhook"
 )
 
 // flooded is the whole API at one moment, with ada, who floods it, and bob, who does not.
@@ -57,7 +60,7 @@ func newFlooded(t *testing.T) *flooded {
 	now := func() time.Time { return sampleTime }
 	f := &flooded{Bench: apitest.Open(t, now), home: number.ID("+2348030000001")}
 	log := slog.New(slog.DiscardHandler)
-	table := all.HTTP(all.Deps{Resolver: carriertest.Zone{}, DB: f.DB, Now: now, Log: log, Flow: f.Flow, AllowLoopback: true})
+	table := all.HTTP(all.Deps{Resolver: carriertest.Zone{}, DB: f.DB, Now: now, Log: log, Flow: f.Flow, Queue: f.Queue, AllowLoopback: true})
 	phone := declining{f}
 	table["transfercall"] = &transfercall.Endpoint{Calls: f.DB, Phone: phone, Now: now, Log: log,
 		Settle: &settle.Settler{Calls: f.DB, Rooms: phone, Now: now}}
@@ -113,6 +116,10 @@ func TestFloods(t *testing.T) {
 			want: map[string]int{"200": 76, "429 RATE_LIMIT_EXCEEDED calls": 44}},
 		"transfers to one number": {requests: 120, lanes: 24, send: transfers(24, 1), refers: 5,
 			want: map[string]int{"200": 5, "429 RATE_LIMIT_EXCEEDED calls_to_number": 115}},
+		"replays of one delivery": {requests: 400, lanes: 8, send: replays(1),
+			want: map[string]int{"202": 10, "429 RATE_LIMIT_EXCEEDED repetitions": 390}},
+		"replays of many deliveries": {requests: 400, lanes: 8, send: replays(40),
+			want: map[string]int{"202": 100, "429 RATE_LIMIT_EXCEEDED deliveries": 300}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -173,6 +180,27 @@ func transfers(calls, numbers int) func(*flooded) func(int) apitest.Answer {
 	}
 }
 
+// replays has ada replay so many deliveries in turn.
+func replays(deliveries int) func(*flooded) func(int) apitest.Answer {
+	return func(f *flooded) func(int) apitest.Answer {
+		endpoint := webhook.Endpoint{ID: "whe_01KAMPJ5V0SAMPMEWHE0000000", UserID: "ada", URL: "https://hooks.acme.co/",
+			Events: []string{event.CallEnded}, Secret: secret.New("whsec_canary"), CreatedAt: sampleTime}
+		f.Must(f.AddEndpoint(f.Context(), endpoint))
+		var ids []string
+		for i := range deliveries {
+			d := webhook.Delivery{ID: fmt.Sprintf("dlv_01KAMPJ5V0SAMPMEDEV%07d", i), EndpointID: endpoint.ID, Status: webhook.Pending,
+				CreatedAt: sampleTime, NextAt: sampleTime,
+				Event: webhook.Event{ID: fmt.Sprintf("evt_01KAMPJ5V0SAMPMEEVT%07d", i), UserID: "ada", Type: event.CallEnded, At: sampleTime, Body: []byte("{}")}}
+			f.Must(f.SaveDelivery(f.Context(), d.With(webhook.Attempt{At: sampleTime, Status: webhook.Dead, Code: 500}), 0))
+			ids = append(ids, d.ID)
+		}
+		_, key := f.Key("ada", account.WebhooksWrite)
+		return func(i int) apitest.Answer {
+			return f.Ask(key, "POST", "/webhook-endpoints/"+endpoint.ID+"/deliveries/"+ids[i%deliveries]+"/replay", "")
+		}
+	}
+}
+
 // flood sends n requests in lanes at a time and counts the answers.
 func (f *flooded) flood(n, lanes int, send func(i int) apitest.Answer) map[string]int {
 	f.Helper()
@@ -199,7 +227,7 @@ var spent = regexp.MustCompile(`"([a-z_]+)";r=0;t=[1-9][0-9]*`)
 // what its headers lack.
 func outcomeOf(a apitest.Answer) string {
 	if a.Status != http.StatusTooManyRequests {
-		return map[bool]string{true: fmt.Sprint(a.Status), false: fmt.Sprintf("%d %s", a.Status, a.Code())}[a.Status == http.StatusOK]
+		return map[bool]string{true: fmt.Sprint(a.Status), false: fmt.Sprintf("%d %s", a.Status, a.Code())}[a.Status < http.StatusBadRequest]
 	}
 	outcome := fmt.Sprintf("429 %s", a.Code())
 	for _, name := range []string{"Retry-After", "X-RateLimit-Limit", "X-RateLimit-Reset"} {

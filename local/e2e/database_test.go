@@ -244,7 +244,7 @@ type flood struct {
 func (f *flood) ask(method, path string, body any) (d details) {
 	f.t.Helper()
 	key := cryptorand.Text()
-	for end := time.Now().Add(2 * time.Minute); ; time.Sleep(200 * time.Millisecond) {
+	for end := time.Now().Add(patience); ; time.Sleep(200 * time.Millisecond) {
 		a := f.do(method, path, body, "Idempotency-Key", key)
 		if a.Status/100 == 2 {
 			if err := json.Unmarshal(a.Body, &d); err != nil {
@@ -287,7 +287,7 @@ func (f *flood) call(callee string, m member) {
 // two minutes.
 func (f *flood) poll(path string, wanted func(details) bool) details {
 	f.t.Helper()
-	for end := time.Now().Add(4 * time.Minute); ; time.Sleep(250 * time.Millisecond) {
+	for end := time.Now().Add(patience); ; time.Sleep(250 * time.Millisecond) {
 		d := f.ask("GET", path+"/details", nil)
 		if wanted(d) {
 			return d
@@ -304,7 +304,7 @@ func (f *flood) told(t *testing.T, r *webhooktest.Receiver) {
 	t.Helper()
 	want := f.ends
 	var logged, sent map[string]string
-	for end := time.Now().Add(time.Minute); ; time.Sleep(200 * time.Millisecond) {
+	for end := time.Now().Add(patience); ; time.Sleep(200 * time.Millisecond) {
 		logged, sent = f.logged(t), received(t, r)
 		if len(logged) >= len(want) && len(sent) >= len(want) || time.Now().After(end) {
 			break

@@ -100,7 +100,7 @@ func TestDeliveries(t *testing.T) {
 		}
 		return told
 	}
-	for end := time.Now().Add(40 * time.Second); ; time.Sleep(200 * time.Millisecond) {
+	for end := time.Now().Add(patience); ; time.Sleep(200 * time.Millisecond) {
 		told, right := got(), 0
 		for id, line := range want {
 			if told[id] == line {

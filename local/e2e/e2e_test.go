@@ -281,8 +281,12 @@ func (u user) hangUp(id string) details {
 	return must[details](u, "POST", "/outbound-calls/"+id+"/hangup", nil)
 }
 
-// until reads a call until it is as wanted, for at most patience.
-func (u user) until(id string, patience time.Duration, wanted func(details) bool) details {
+// patience is how long a test waits for what must come. A slow machine uses more of it than a
+// fast one; no test says how fast a call has to be.
+const patience = 4 * time.Minute
+
+// until reads a call until it is as wanted.
+func (u user) until(id string, wanted func(details) bool) details {
 	u.t.Helper()
 	for end := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
 		d := u.details(id)

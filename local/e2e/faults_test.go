@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/krosai/telephony/local/platform"
 	"github.com/krosai/telephony/shared/livekit"
@@ -24,7 +23,7 @@ func TestLiveKitGoesDown(t *testing.T) {
 	p := spawn(t, t.TempDir())
 	u := p.user
 	talking := u.place("+14155550100", nil).CallID
-	u.until(talking, 20*time.Second, is("in_progress"))
+	u.until(talking, is("in_progress"))
 	p.tell("stop livekit")
 	for _, tt := range []struct {
 		name, method, path string
@@ -47,7 +46,7 @@ func TestLiveKitGoesDown(t *testing.T) {
 			t.Errorf("%s: %s, Retry-After %q", tt.name, a.Body, a.Header.Get("Retry-After"))
 		}
 	}
-	d := u.until(u.place("+14155550101", nil).CallID, 30*time.Second, details.over)
+	d := u.until(u.place("+14155550101", nil).CallID, details.over)
 	if d.Status != "failed" || d.Cause != "network_error" || d.events() != "ended" {
 		t.Errorf("a call without LiveKit: %s %s, %s", d.Status, d.Cause, d.events())
 	}
@@ -57,7 +56,7 @@ func TestCarrierGoesDown(t *testing.T) {
 	t.Parallel()
 	p := spawn(t, t.TempDir())
 	p.tell("stop carrier")
-	d := p.until(p.place("+14155550100", request{"ringing_timeout_seconds": 5}).CallID, 15*time.Second, details.over)
+	d := p.until(p.place("+14155550100", request{"ringing_timeout_seconds": 5}).CallID, details.over)
 	if d.Status != "failed" || d.Cause != "trunk_unreachable" {
 		t.Errorf("%s %s", d.Status, d.Cause)
 	}
@@ -84,15 +83,15 @@ func TestKilledMidCall(t *testing.T) {
 			dir := t.TempDir()
 			before := spawn(t, dir)
 			done := before.place("+14155550102", nil).CallID
-			before.until(done, 20*time.Second, details.over)
+			before.until(done, details.over)
 			id := before.place(tt.number, nil).CallID
-			before.until(id, 20*time.Second, tt.at)
+			before.until(id, tt.at)
 			before.kill()
 			p := spawn(t, dir)
 			if p.key != before.key {
 				t.Error("the key changed")
 			}
-			d := p.until(id, 90*time.Second, details.over)
+			d := p.until(id, details.over)
 			if !strings.Contains(tt.ends, d.Status+" "+d.Cause) {
 				t.Errorf("ended %s %s, want one of %s", d.Status, d.Cause, tt.ends)
 			}
@@ -104,7 +103,7 @@ func TestKilledMidCall(t *testing.T) {
 			if d := p.details(done); d.Status != "busy" {
 				t.Errorf("the call before is now %s", d.Status)
 			}
-			if d := p.until(p.place("+14155550102", nil).CallID, 20*time.Second, details.over); d.Status != "busy" {
+			if d := p.until(p.place("+14155550102", nil).CallID, details.over); d.Status != "busy" {
 				t.Errorf("a call after the restart: %s %s", d.Status, d.Cause)
 			}
 			noRooms(t, p.livekit)

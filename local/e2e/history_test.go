@@ -17,7 +17,7 @@ func TestOptionsReachAgentAndPhone(t *testing.T) {
 	u, callee := demo(t, shared), fresh()
 	voice, metadata := map[string]any{"language": "en-NG", "voice_id": "ada", "speed": 1.25}, map[string]any{"order": "A-1001"}
 	id := u.place(callee, request{"voice": voice, "metadata": metadata, "dtmf": "w42#"}).CallID
-	d := u.until(id, 20*time.Second, is("in_progress"))
+	d := u.until(id, is("in_progress"))
 	a := shared.Access
 	dispatches, err := lksdk.NewAgentDispatchServiceClient(a.LiveKitURL, a.LiveKitKey, a.LiveKitSecret).
 		ListDispatch(t.Context(), &lk.ListAgentDispatchRequest{Room: d.RoomName})
@@ -39,8 +39,9 @@ func TestOptionsReachAgentAndPhone(t *testing.T) {
 	if diff := cmp.Diff(options{voice, metadata, "w42#"}, must[options](u, "GET", "/outbound-calls/"+id+"/details", nil)); diff != "" {
 		t.Errorf("details show (-want +got):\n%s", diff)
 	}
-	if heard, _ := phone(t, shared, callee); heard.DTMFReceived != "42#" || !d.AnsweredAt.Before(heard.Answered.Add(time.Second)) {
-		t.Errorf("the phone, answered at %v, heard %q; the call says %v", heard.Answered, heard.DTMFReceived, d.AnsweredAt)
+	u.until(id, details.over)
+	if heard, _ := phone(t, shared, callee); heard.DTMFReceived != "42#" {
+		t.Errorf("the phone heard %q", heard.DTMFReceived)
 	}
 }
 
@@ -54,7 +55,7 @@ func TestHistoryAndStatistics(t *testing.T) {
 	}
 	before := must[stats](u, "GET", "/outbound-calls/stats", nil)
 	placed := u.place("+14155550102", nil)
-	d := u.until(placed.CallID, 20*time.Second, details.over)
+	d := u.until(placed.CallID, details.over)
 	list := must[struct {
 		Data []details `json:"data"`
 	}](u, "GET", "/outbound-calls?limit=100&status=busy&direction=outbound&phone_number_id="+demoNumber+

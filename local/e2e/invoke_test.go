@@ -8,7 +8,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/krosai/telephony/local/platform"
 )
@@ -21,7 +20,7 @@ func TestInvoke(t *testing.T) {
 	u := demo(t, shared)
 	id := u.place(fresh(), nil).CallID
 	u.hangUp(id)
-	u.until(id, 20*time.Second, details.over)
+	u.until(id, details.over)
 	ended := filepath.Join(t.TempDir(), "event.json")
 	if err := os.WriteFile(ended, fmt.Appendf(nil, `{"call_id":%q,"reason":"expired"}`, id), 0o600); err != nil {
 		t.Fatal(err)

@@ -80,7 +80,7 @@ func TestConfigureTwiceLeavesOneOfEach(t *testing.T) {
 	}
 	callee := fresh()
 	call := u.place(callee, request{"phone_number_id": id})
-	u.until(call.CallID, 20*time.Second, is("in_progress"))
+	u.until(call.CallID, is("in_progress"))
 	if c, _ := phone(t, shared, callee); c.Caller != e164 {
 		t.Errorf("caller id %s, want %s", c.Caller, e164)
 	}
@@ -138,7 +138,7 @@ func TestTrunksThatDoNotWork(t *testing.T) {
 			tr["transport"] = tt.transport
 			must[configuration](u, "POST", "/outbound-calls/phone-numbers/"+id+"/configure", request{"sip_trunk": tr, "dispatch_rule": rule("demo-agent")})
 			call := u.place(callee, request{"phone_number_id": id, "ringing_timeout_seconds": 5})
-			d := u.until(call.CallID, 15*time.Second, details.over)
+			d := u.until(call.CallID, details.over)
 			if d.Status != "failed" || d.Cause != tt.cause || d.SIP != tt.sip || d.events() != "dialing ended" {
 				t.Errorf("%s %s %d, %s", d.Status, d.Cause, d.SIP, d.events())
 			}

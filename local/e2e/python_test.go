@@ -45,7 +45,7 @@ func TestPythonAgent(t *testing.T) {
 	t.Run("the agent ends the call", func(t *testing.T) {
 		t.Parallel()
 		u, callee := demo(t, shared), "+14155550140"
-		d := u.until(u.place(callee, extra).CallID, 40*time.Second, details.over)
+		d := u.until(u.place(callee, extra).CallID, details.over)
 		if got := d.Status + " " + d.Cause; got != "completed agent_hangup" {
 			t.Errorf("%s, timeline %s", got, d.events())
 		}
@@ -62,7 +62,7 @@ func TestPythonAgent(t *testing.T) {
 		if got := d.Status + " " + d.Cause; got != "completed agent_hangup" {
 			t.Errorf("%s, timeline %s", got, d.events())
 		}
-		if caller.VoiceReceived < 100 || caller.EndedBy != "bye-in" {
+		if caller.VoiceReceived < 10 || caller.EndedBy != "bye-in" {
 			t.Errorf("the caller: %+v", caller)
 		}
 		if diff := cmp.Diff(append([]string{"agent: Hello."}, play...), u.transcript(d, 1+len(play))); diff != "" {
@@ -72,7 +72,7 @@ func TestPythonAgent(t *testing.T) {
 	t.Run("the callee hangs up", func(t *testing.T) {
 		t.Parallel()
 		u := demo(t, shared)
-		d := u.until(u.place(fresh(), extra).CallID, 40*time.Second, details.over)
+		d := u.until(u.place(fresh(), extra).CallID, details.over)
 		if got := d.Status + " " + d.Cause; got != "completed callee_hangup" {
 			t.Errorf("%s, timeline %s", got, d.events())
 		}
@@ -106,7 +106,7 @@ func inboundTo(t *testing.T, agent string) (user, details, carrier.CallInfo) {
 	if err := rings.Answered(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	for end := time.Now().Add(40 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+	for end := time.Now().Add(patience); ; time.Sleep(100 * time.Millisecond) {
 		calls := must[struct{ Data []details }](u, "GET", "/outbound-calls?direction=inbound", nil).Data
 		if len(calls) == 1 && calls[0].over() {
 			return u, calls[0], rings.Info()
@@ -117,7 +117,7 @@ func inboundTo(t *testing.T, agent string) (user, details, carrier.CallInfo) {
 	}
 }
 
-// transcript are the lines of an ended call, once there are so many, each said between the answer and the end: the agent
+// transcript are the lines of an ended call, once there are so many, each said between the create and the end: the agent
 // hears of the answer a moment before the platform does.
 func (u user) transcript(d details, least int) []string {
 	u.t.Helper()
@@ -128,7 +128,7 @@ func (u user) transcript(d details, least int) []string {
 		}
 	}
 	var s story
-	for end := time.Now().Add(20 * time.Second); len(s.Transcript) < least; time.Sleep(100 * time.Millisecond) {
+	for end := time.Now().Add(patience); len(s.Transcript) < least; time.Sleep(100 * time.Millisecond) {
 		if time.Now().After(end) {
 			u.t.Fatalf("the transcript has %d turns", len(s.Transcript))
 		}
@@ -137,8 +137,8 @@ func (u user) transcript(d details, least int) []string {
 	var lines []string
 	for _, turn := range s.Transcript {
 		lines = append(lines, turn.Role+": "+turn.Content)
-		if turn.At.Before(d.AnsweredAt.Add(-time.Second)) || turn.At.After(d.EndedAt) {
-			u.t.Errorf("%q was said at %s, the call went from %s to %s", turn.Content, turn.At, d.AnsweredAt, d.EndedAt)
+		if turn.At.Before(d.CreatedAt) || turn.At.After(d.EndedAt) {
+			u.t.Errorf("%q was said at %s, the call was made at %s and ended at %s", turn.Content, turn.At, d.CreatedAt, d.EndedAt)
 		}
 	}
 	return lines
@@ -175,7 +175,7 @@ func startWorker(t *testing.T, interpreter, name string) {
 			t.Errorf("worker: %v: %s", err, said())
 		}
 	})
-	for end := time.Now().Add(time.Minute); !strings.Contains(said(), "registered worker"); time.Sleep(100 * time.Millisecond) {
+	for end := time.Now().Add(patience); !strings.Contains(said(), "registered worker"); time.Sleep(100 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("LiveKit does not know the worker after a minute")
 		}
@@ -291,7 +291,7 @@ func python(t *testing.T, example string) string {
 		t.Fatal(err)
 	}
 	defer os.RemoveAll(making)
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
 	defer cancel()
 	for _, command := range [][]string{
 		{system, "-m", "venv", making},

@@ -37,7 +37,7 @@ func (u user) transfer(id, to string) (answer, transferred, time.Duration) {
 func (u user) answered(callee string) string {
 	u.t.Helper()
 	id := u.place(callee, nil).CallID
-	u.until(id, 20*time.Second, is("in_progress"))
+	u.until(id, is("in_progress"))
 	return id
 }
 
@@ -60,18 +60,18 @@ func TestTransfer(t *testing.T) {
 		name, callee string
 		status       string
 		sip          int
-		least, most  time.Duration // until the answer
+		least        time.Duration // until the answer
 		cause        string        // of the end; empty: the call goes on
 		endedBy      string        // as the carrier sees it
 	}{
-		{"LiveKit hangs up", "+14155550131", "completed", 200, 0, 5 * time.Second, "transferred", "bye-in"},
-		{"the carrier hangs up", "+14155550130", "completed", 200, 0, 5 * time.Second, "transferred", "bye-out"},
-		{"refused", "+14155550108", "failed", 603, 0, 5 * time.Second, "", ""},
-		{"target busy", "+14155550109", "failed", 486, 0, 5 * time.Second, "", ""},
-		{"target declines", "+14155550132", "failed", 603, 0, 5 * time.Second, "", ""},
-		{"target unreachable", "+14155550133", "failed", 503, 0, 5 * time.Second, "", ""},
-		{"no word", "+14155550134", "unknown", 0, 19 * time.Second, 25 * time.Second, "", ""},
-		{"the word comes late", "+14155550135", "unknown", 0, 19 * time.Second, 25 * time.Second, "unknown", "bye-out"},
+		{"LiveKit hangs up", "+14155550131", "completed", 200, 0, "transferred", "bye-in"},
+		{"the carrier hangs up", "+14155550130", "completed", 200, 0, "transferred", "bye-out"},
+		{"refused", "+14155550108", "failed", 603, 0, "", ""},
+		{"target busy", "+14155550109", "failed", 486, 0, "", ""},
+		{"target declines", "+14155550132", "failed", 603, 0, "", ""},
+		{"target unreachable", "+14155550133", "failed", 503, 0, "", ""},
+		{"no word", "+14155550134", "unknown", 0, 19 * time.Second, "", ""},
+		{"the word comes late", "+14155550135", "unknown", 0, 19 * time.Second, "unknown", "bye-out"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -81,8 +81,8 @@ func TestTransfer(t *testing.T) {
 			if d := cmp.Diff(transferred{ID: got.ID, To: to, Status: tt.status, SIP: tt.sip}, got); a.Status != http.StatusOK || d != "" {
 				t.Errorf("%s: %s", a.Body, d)
 			}
-			if took < tt.least || took > tt.most {
-				t.Errorf("took %s, want %s to %s", took, tt.least, tt.most)
+			if took < tt.least {
+				t.Errorf("took %s, want %s at least", took, tt.least)
 			}
 			if c, ok := referred(to); !ok || len(c.Refers) != 1 {
 				t.Errorf("the carrier was asked %v", c.Refers)
@@ -97,7 +97,7 @@ func TestTransfer(t *testing.T) {
 				}
 				return
 			}
-			d := u.until(id, 15*time.Second, details.over)
+			d := u.until(id, details.over)
 			if d.Status != "completed" || d.Cause != tt.cause || !strings.HasSuffix(d.events(), " answered transfer ended") || d.Transfer != got {
 				t.Errorf("ended as %s %s, %s, transfer %+v", d.Status, d.Cause, d.events(), d.Transfer)
 			}
@@ -116,7 +116,7 @@ func endsTransferred(t *testing.T, u user, callee string) {
 	if a, got, _ := u.transfer(id, fresh()); got.Status != "completed" {
 		t.Errorf("%d %s", a.Status, a.Body)
 	}
-	if d := u.until(id, 25*time.Second, details.over); d.Status != "completed" || d.Cause != "transferred" {
+	if d := u.until(id, details.over); d.Status != "completed" || d.Cause != "transferred" {
 		t.Errorf("%s %s", d.Status, d.Cause)
 	}
 }
@@ -132,7 +132,7 @@ func TestSecondTransfer(t *testing.T) {
 		_, got, _ := u.transfer(id, first)
 		done <- got
 	}()
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
 		if _, asked := referred(first); asked {
 			break
 		}
@@ -148,7 +148,7 @@ func TestSecondTransfer(t *testing.T) {
 	if got := <-done; got.Status != "completed" {
 		t.Errorf("the first: %+v", got)
 	}
-	if d := u.until(id, 5*time.Second, details.over); d.Cause != "transferred" {
+	if d := u.until(id, details.over); d.Cause != "transferred" {
 		t.Errorf("ended as %s", d.Cause)
 	}
 	if c, _ := referred(first); len(c.Refers) != 1 {
@@ -161,11 +161,11 @@ func TestTransferWhileRinging(t *testing.T) {
 	t.Parallel()
 	u, to := demo(t, shared), fresh()
 	id := u.place("+14155550137", nil).CallID
-	u.until(id, 10*time.Second, is("ringing"))
+	u.until(id, is("ringing"))
 	if a, _, _ := u.transfer(id, to); a.Status != http.StatusConflict || a.problem(t).Code != "CALL_NOT_ACTIVE" {
 		t.Errorf("%d %s", a.Status, a.Body)
 	}
-	u.until(id, 20*time.Second, is("in_progress"))
+	u.until(id, is("in_progress"))
 	time.Sleep(time.Second)
 	if c, asked := referred(to); asked {
 		t.Errorf("the carrier was asked %v", c.Refers)
@@ -209,7 +209,7 @@ func TestHangUpDuringTransfer(t *testing.T) {
 		_, got, _ := u.transfer(id, to)
 		done <- got
 	}()
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		if _, asked := referred(to); asked {
 			break
 		}
