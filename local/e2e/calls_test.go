@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
+	"github.com/krosai/telephony/local/carrier"
 	"github.com/krosai/telephony/local/livekitd"
 	"github.com/krosai/telephony/shared/livekit"
 )
@@ -108,7 +109,7 @@ func nothingLeft(t *testing.T, before goleak.Option) {
 		ignored = append(ignored, goleak.IgnoreAnyFunction(function))
 	}
 	var err error
-	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+	for range looks() {
 		if err = retried(func() error { return goleak.Find(ignored...) }); err == nil {
 			return
 		}
@@ -131,18 +132,17 @@ func retried[T any](f func() T) (value T) {
 // noRooms waits for LiveKit to have no room left.
 func noRooms(t *testing.T, lk *livekit.Client) {
 	t.Helper()
-	for end := time.Now().Add(patience); ; time.Sleep(100 * time.Millisecond) {
-		rooms, err := lk.Rooms(context.Background())
-		if err != nil {
+	var rooms []livekit.RoomInfo
+	for range looks() {
+		var err error
+		if rooms, err = lk.Rooms(context.Background()); err != nil {
 			t.Fatal(err)
 		}
 		if len(rooms) == 0 {
 			return
 		}
-		if time.Now().After(end) {
-			t.Fatalf("%d rooms left, such as %+v", len(rooms), rooms[0])
-		}
 	}
+	t.Fatalf("%d rooms left, such as %+v", len(rooms), rooms[0])
 }
 
 // part is a callee, what they do, and what becomes of a call to them.
@@ -163,7 +163,7 @@ func cast() []part {
 		{"hangs up after 3 s", "+14155550101", nil, false, "completed", "callee_hangup", 200, "dialing ringing answered ended", 1},
 		{"busy", "+14155550102", nil, false, "busy", "busy", 486, "dialing ringing ended", 0},
 		{"declines", "+14155550103", nil, false, "busy", "declined", 603, "dialing ringing ended", 0},
-		{"never answers", "+14155550104", request{"ringing_timeout_seconds": 5}, false, "no_answer", "no_answer", 0, "dialing ringing ended", 0},
+		{"never answers", "+14155550104", request{"ringing_timeout_seconds": 10}, false, "no_answer", "no_answer", 0, "dialing ringing ended", 0},
 		{"does not exist", "+14155550105", nil, false, "failed", "invalid_number", 404, "dialing ended", 0},
 		{"carrier failure", "+14155550106", nil, false, "failed", "trunk_unreachable", 503, "dialing ended", 0},
 		{"answers after 10 s", "+14155550107", nil, true, "completed", "api_hangup", 200, "dialing ringing answered ended", 0},
@@ -247,9 +247,12 @@ func TestHangUpAtAnyMoment(t *testing.T) {
 				t.Errorf("a second hang-up says %s %s", again.Status, again.Cause)
 			}
 			time.Sleep(time.Until(asked.Add(1500 * time.Millisecond))) // a late INVITE would come now
-			c, rang := phone(t, shared, callee)
-			for end := time.Now().Add(patience); rang && c.State != "ended" && time.Now().Before(end); c, rang = phone(t, shared, callee) {
-				time.Sleep(50 * time.Millisecond)
+			var c carrier.CallInfo
+			var rang bool
+			for range looks() {
+				if c, rang = phone(t, shared, callee); !rang || c.State == "ended" {
+					break
+				}
 			}
 			if rang && (c.State != "ended" || c.EndedBy == "bye-out") {
 				t.Errorf("hung up while %s: the phone is %s by %s", before.Status, c.State, c.EndedBy)

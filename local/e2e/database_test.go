@@ -285,17 +285,15 @@ func (f *flood) call(callee string, m member) {
 
 // poll reads a call until it is as wanted. Every call ends within the longest it may take and
 // two minutes.
-func (f *flood) poll(path string, wanted func(details) bool) details {
+func (f *flood) poll(path string, wanted func(details) bool) (d details) {
 	f.t.Helper()
-	for end := time.Now().Add(patience); ; time.Sleep(250 * time.Millisecond) {
-		d := f.ask("GET", path+"/details", nil)
-		if wanted(d) {
+	for range looks() {
+		if d = f.ask("GET", path+"/details", nil); wanted(d) {
 			return d
 		}
-		if time.Now().After(end) {
-			f.t.Fatalf("%s is %s; timeline %s", path, d.Status, d.events())
-		}
 	}
+	f.t.Fatalf("%s is %s; timeline %s", path, d.Status, d.events())
+	return d
 }
 
 // told waits until every end is in the log and with the receiver, and holds that each is
@@ -304,9 +302,9 @@ func (f *flood) told(t *testing.T, r *webhooktest.Receiver) {
 	t.Helper()
 	want := f.ends
 	var logged, sent map[string]string
-	for end := time.Now().Add(patience); ; time.Sleep(200 * time.Millisecond) {
+	for range looks() {
 		logged, sent = f.logged(t), received(t, r)
-		if len(logged) >= len(want) && len(sent) >= len(want) || time.Now().After(end) {
+		if len(logged) >= len(want) && len(sent) >= len(want) {
 			break
 		}
 	}

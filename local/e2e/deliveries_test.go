@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/krosai/telephony/shared/webhook/webhooktest"
 )
 
@@ -100,20 +102,15 @@ func TestDeliveries(t *testing.T) {
 		}
 		return told
 	}
-	for end := time.Now().Add(patience); ; time.Sleep(200 * time.Millisecond) {
-		told, right := got(), 0
-		for id, line := range want {
-			if told[id] == line {
-				right++
-			}
-		}
-		if right == len(want) {
-			t.Logf("call.ended came so long after the end: %v", late)
+	var told map[string]string
+	for range looks() {
+		if told = got(); cmp.Equal(want, told) {
 			break
 		}
-		if time.Now().After(end) {
-			t.Fatalf("told %v, want %v", told, want)
-		}
+	}
+	t.Logf("call.ended came so long after the end: %v", late)
+	if diff := cmp.Diff(want, told); diff != "" {
+		t.Fatalf("told (-want +got):\n%s", diff)
 	}
 	if m := r.Messages()[0]; strings.Contains(m.Body, "system_prompt") || m.Header.Get("User-Agent") != "KrosAI-Telephony" {
 		t.Errorf("%+v", m)

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io"
+	"iter"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -285,18 +286,28 @@ func (u user) hangUp(id string) details {
 // fast one; no test says how fast a call has to be.
 const patience = 4 * time.Minute
 
-// until reads a call until it is as wanted.
-func (u user) until(id string, wanted func(details) bool) details {
-	u.t.Helper()
-	for end := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
-		d := u.details(id)
-		if wanted(d) {
-			return d
-		}
-		if time.Now().After(end) {
-			u.t.Fatalf("call %s to %s is %s %s after %s; timeline %s", id, d.PhoneNumber, d.Status, d.Cause, patience, d.events())
+// looks is a loop that is over when patience is: looks begin 50 ms apart and end 1 s apart,
+// because each counts against its user's requests of the hour.
+func looks() iter.Seq[int] {
+	return func(yield func(int) bool) {
+		pause := 50 * time.Millisecond
+		for i, end := 0, time.Now().Add(patience); time.Now().Before(end) && yield(i); i++ {
+			time.Sleep(pause)
+			pause = min(pause*21/20, time.Second)
 		}
 	}
+}
+
+// until reads a call until it is as wanted.
+func (u user) until(id string, wanted func(details) bool) (d details) {
+	u.t.Helper()
+	for range looks() {
+		if d = u.details(id); wanted(d) {
+			return d
+		}
+	}
+	u.t.Fatalf("call %s to %s is %s %s after %s; timeline %s", id, d.PhoneNumber, d.Status, d.Cause, patience, d.events())
+	return d
 }
 
 func is(status string) func(details) bool {

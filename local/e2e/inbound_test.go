@@ -63,17 +63,16 @@ func (l line) ring(from string, o carrier.CallOptions) *carrier.OutCall {
 // inboundFrom waits for the history to show the call that came in from a number.
 func (u user) inboundFrom(from string) details {
 	u.t.Helper()
-	for end := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
+	for range looks() {
 		calls := must[struct{ Data []details }](u, "GET", "/outbound-calls?"+url.Values{"direction": {"inbound"}}.Encode(), nil).Data
 		for _, c := range calls {
 			if c.PhoneNumber == from {
 				return c
 			}
 		}
-		if time.Now().After(end) {
-			u.t.Fatalf("no call of %s came in within %s", from, patience)
-		}
 	}
+	u.t.Fatalf("no call of %s came in within %s", from, patience)
+	return details{}
 }
 
 // refusal is the SIP status a caller got, 0 when they were answered.
@@ -235,10 +234,13 @@ func TestInboundTranscript(t *testing.T) {
 		t.Errorf("%s %s, the caller heard %d packets", d.Status, d.Cause, phone.RTPReceived())
 	}
 	var story call.Story
-	for end := time.Now().Add(patience); len(story.Turns) < 2 && time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+	for range looks() {
 		var err error
 		if story, err = shared.DB.CallStory(t.Context(), l.owner, d.CallID, true); err != nil {
 			t.Fatal(err)
+		}
+		if len(story.Turns) >= 2 {
+			break
 		}
 	}
 	if len(story.Turns) < 2 || story.Turns[0].Role != "agent" || story.Turns[1].Role != "callee" {

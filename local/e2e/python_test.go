@@ -99,22 +99,16 @@ func inboundTo(t *testing.T, agent string) (user, details, carrier.CallInfo) {
 	}
 	must[configuration](u, "POST", "/outbound-calls/phone-numbers/"+n.ID+"/configure",
 		request{"sip_trunk": trunk(shared.Access.Carrier, "let-me-call"), "dispatch_rule": rule(agent)})
-	rings, err := shared.Carrier.Call(t.Context(), shared.Access.SIP, carrier.CallOptions{From: fresh(), To: n.E164, RingTimeout: 30 * time.Second})
+	from := fresh()
+	rings, err := shared.Carrier.Call(t.Context(), shared.Access.SIP, carrier.CallOptions{From: from, To: n.E164, RingTimeout: 30 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := rings.Answered(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	for end := time.Now().Add(patience); ; time.Sleep(100 * time.Millisecond) {
-		calls := must[struct{ Data []details }](u, "GET", "/outbound-calls?direction=inbound", nil).Data
-		if len(calls) == 1 && calls[0].over() {
-			return u, calls[0], rings.Info()
-		}
-		if time.Now().After(end) {
-			t.Fatalf("the inbound call: %+v", calls)
-		}
-	}
+	d := u.until(u.inboundFrom(from).CallID, details.over)
+	return u, d, rings.Info()
 }
 
 // transcript are the lines of an ended call, once there are so many, each said between the create and the end: the agent
@@ -128,11 +122,13 @@ func (u user) transcript(d details, least int) []string {
 		}
 	}
 	var s story
-	for end := time.Now().Add(patience); len(s.Transcript) < least; time.Sleep(100 * time.Millisecond) {
-		if time.Now().After(end) {
-			u.t.Fatalf("the transcript has %d turns", len(s.Transcript))
+	for range looks() {
+		if s = must[story](u, "GET", "/outbound-calls/"+d.CallID+"/details?include_transcript=true", nil); len(s.Transcript) >= least {
+			break
 		}
-		s = must[story](u, "GET", "/outbound-calls/"+d.CallID+"/details?include_transcript=true", nil)
+	}
+	if len(s.Transcript) < least {
+		u.t.Fatalf("the transcript has %d turns", len(s.Transcript))
 	}
 	var lines []string
 	for _, turn := range s.Transcript {
@@ -175,11 +171,12 @@ func startWorker(t *testing.T, interpreter, name string) {
 			t.Errorf("worker: %v: %s", err, said())
 		}
 	})
-	for end := time.Now().Add(patience); !strings.Contains(said(), "registered worker"); time.Sleep(100 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal("LiveKit does not know the worker after a minute")
+	for range looks() {
+		if strings.Contains(said(), "registered worker") {
+			return
 		}
 	}
+	t.Fatal("LiveKit does not know the worker")
 }
 
 // TestPythonClient runs the example as its reader does, and looks at what it prints and at its exit status. It names

@@ -31,11 +31,13 @@ func (u user) story(id string) told {
 // summed waits for a call's summary.
 func (u user) summed(id string) told {
 	u.t.Helper()
-	for end := time.Now().Add(patience); ; time.Sleep(200 * time.Millisecond) {
-		if s := u.story(id); s.Summary.Status != "pending" || time.Now().After(end) {
-			return s
+	var s told
+	for range looks() {
+		if s = u.story(id); s.Summary.Status != "pending" {
+			break
 		}
 	}
+	return s
 }
 
 // TestStory: the scripted conversation of the demo agent is in the transcript, in
@@ -45,12 +47,12 @@ func TestStory(t *testing.T) {
 	u := demo(t, shared)
 	id := u.place("+14155550100", request{"welcome_message": "Hello, this is Ada from Acme.", "max_duration_seconds": 600}).CallID
 	script := append([]agent.Line{{Role: "agent", Text: "Hello, this is Ada from Acme."}}, agent.DefaultScript()...)
-	for end := time.Now().Add(patience); len(u.story(id).Transcript) < len(script); time.Sleep(200 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("only %+v was told", u.story(id).Transcript)
+	var live told
+	for range looks() {
+		if live = u.story(id); len(live.Transcript) >= len(script) {
+			break
 		}
 	}
-	live := u.story(id)
 	if live.Status != "in_progress" || live.Summary.Status != "pending" {
 		t.Errorf("%s, summary %+v", live.Status, live.Summary)
 	}

@@ -52,6 +52,17 @@ func referred(to string) (carrier.CallInfo, bool) {
 	return carrier.CallInfo{}, false
 }
 
+// untilReferred waits until the carrier is asked to transfer a call to a number.
+func untilReferred(t *testing.T, to string) {
+	t.Helper()
+	for range looks() {
+		if _, asked := referred(to); asked {
+			return
+		}
+	}
+	t.Fatal("the carrier was not asked")
+}
+
 // Each thing that a carrier can say to a transfer, as in the recordings of the
 // real LiveKit SIP.
 func TestTransfer(t *testing.T) {
@@ -132,14 +143,7 @@ func TestSecondTransfer(t *testing.T) {
 		_, got, _ := u.transfer(id, first)
 		done <- got
 	}()
-	for end := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
-		if _, asked := referred(first); asked {
-			break
-		}
-		if time.Now().After(end) {
-			t.Fatal("the carrier was not asked")
-		}
-	}
+	untilReferred(t, first)
 	for _, to := range []string{second, first} {
 		if a, _, _ := u.transfer(id, to); a.Status != http.StatusConflict || a.problem(t).Code != "TRANSFER_IN_PROGRESS" {
 			t.Errorf("%d %s", a.Status, a.Body)
@@ -209,11 +213,7 @@ func TestHangUpDuringTransfer(t *testing.T) {
 		_, got, _ := u.transfer(id, to)
 		done <- got
 	}()
-	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-		if _, asked := referred(to); asked {
-			break
-		}
-	}
+	untilReferred(t, to)
 	if end := u.hangUp(id); end.Status != "completed" || end.Cause != "api_hangup" {
 		t.Errorf("%s %s", end.Status, end.Cause)
 	}
