@@ -3,12 +3,12 @@ package dynamodb
 import (
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
 	"go.etcd.io/bbolt"
+
+	"github.com/krosai/telephony/emulator/file"
 )
 
 // Options adjusts a database. The zero value is usable.
@@ -26,10 +26,8 @@ type Options struct {
 // DB is one DynamoDB endpoint: an account's tables in one region. Its methods may be
 // called by any number of goroutines.
 type DB struct {
-	bolt    *bbolt.DB
-	write   func(func(*bbolt.Tx) error) error
-	scratch string // directory of an in-memory database, removed by Close
-	opts    Options
+	file *file.File
+	opts Options
 
 	mu     sync.RWMutex // guards tables against CreateTable, UpdateTable, DeleteTable
 	tables map[string]*table
@@ -57,26 +55,11 @@ func Open(path string, opts Options) (*DB, error) {
 		opts.AccountID = "000000000000"
 	}
 	db := &DB{opts: opts, tables: map[string]*table{}}
-	settings := bbolt.Options{Timeout: time.Second, FreelistType: bbolt.FreelistMapType}
-	if path == "" {
-		dir, err := os.MkdirTemp("", "dynamodb-")
-		if err != nil {
-			return nil, err
-		}
-		db.scratch, path = dir, filepath.Join(dir, "db")
-		settings.NoSync, settings.NoGrowSync, settings.NoFreelistSync = true, true, true
-	}
 	var err error
-	if db.bolt, err = bbolt.Open(path, 0o600, &settings); err != nil {
-		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), db.removeScratch())
+	if db.file, err = file.Open(path); err != nil {
+		return nil, err
 	}
-	db.write = db.bolt.Update
-	if db.scratch == "" {
-		// Concurrent writes share one wait for the disk.
-		db.bolt.MaxBatchDelay = time.Millisecond
-		db.write = db.bolt.Batch
-	}
-	if err := db.bolt.Update(db.load); err != nil {
+	if err := db.file.Update(db.load); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	return db, nil
@@ -100,27 +83,18 @@ func (db *DB) load(tx *bbolt.Tx) error {
 }
 
 // Close waits for running operations and closes the file.
-func (db *DB) Close() error {
-	return errors.Join(db.bolt.Close(), db.removeScratch())
-}
-
-func (db *DB) removeScratch() error {
-	if db.scratch == "" {
-		return nil
-	}
-	return os.RemoveAll(db.scratch)
-}
+func (db *DB) Close() error { return db.file.Close() }
 
 // update runs do in a write transaction. do may run more than once, so it must set, not
 // add to, what outlives it. It must not have written anything when it returns an *Error;
 // after any other error what it wrote is undone.
 func (db *DB) update(do func(tx *bbolt.Tx) error) error {
 	var refused *Error
-	err := db.write(func(tx *bbolt.Tx) error {
+	err := db.file.Update(func(tx *bbolt.Tx) error {
 		refused = nil
 		err := do(tx)
 		if errors.As(err, &refused) {
-			return nil // lets the other writes of a batch go on
+			return nil // lets the other writes of the transaction go on
 		}
 		return err
 	})
@@ -132,5 +106,5 @@ func (db *DB) update(do func(tx *bbolt.Tx) error) error {
 
 // view runs do on a consistent snapshot.
 func (db *DB) view(do func(tx *bbolt.Tx) error) error {
-	return db.bolt.View(do)
+	return db.file.View(do)
 }

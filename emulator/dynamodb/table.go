@@ -108,7 +108,7 @@ func (db *DB) createTable(in *createTableInput) (*tableOutput, error) {
 	if _, exists := db.tables[t.Name]; exists {
 		return nil, &Error{Type: "ResourceInUseException", Message: "Cannot create preexisting table"}
 	}
-	err = db.bolt.Update(func(tx *bbolt.Tx) error {
+	err = db.file.Update(func(tx *bbolt.Tx) error {
 		data, err := tx.Bucket(dataBucket).CreateBucket([]byte(t.Name))
 		if err != nil {
 			return err

@@ -138,7 +138,7 @@ func (db *DB) deleteTable(in *tableNameInput) (*tableOutput, error) {
 	if t.DeletionProtection {
 		return nil, invalid("Resource cannot be deleted as it is currently protected against deletion. Disable deletion protection first.")
 	}
-	err = db.bolt.Update(func(tx *bbolt.Tx) error {
+	err = db.file.Update(func(tx *bbolt.Tx) error {
 		if err := tx.Bucket(dataBucket).DeleteBucket([]byte(t.Name)); err != nil {
 			return err
 		}
@@ -173,7 +173,7 @@ func (db *DB) updateTable(in *updateTableInput) (*tableOutput, error) {
 
 // replace stores a changed definition.
 func (db *DB) replace(t *table) error {
-	if err := db.bolt.Update(t.save); err != nil {
+	if err := db.file.Update(t.save); err != nil {
 		return err
 	}
 	db.tables[t.Name] = t
@@ -312,8 +312,8 @@ func (s store) deleteExpired(now time.Time) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	for key, it := range expired {
-		if err := s.replace([]byte(key), it, nil); err != nil {
+	for _, key := range slices.Sorted(maps.Keys(expired)) {
+		if err := s.replace([]byte(key), expired[key], nil); err != nil {
 			return 0, err
 		}
 	}

@@ -41,6 +41,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodbstreams"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"go.etcd.io/bbolt"
+
+	"github.com/krosai/telephony/emulator/file"
 )
 
 // Options say what mappings read and how they invoke.
@@ -63,7 +65,7 @@ type Options struct {
 // Service runs mappings.
 type Service struct {
 	opts Options
-	bolt *bbolt.DB // nil without a file
+	file *file.File // nil without one
 	ctx  context.Context
 	stop context.CancelFunc
 	all  sync.WaitGroup
@@ -117,8 +119,8 @@ func Open(o Options) (*Service, error) {
 		return s, nil
 	}
 	var err error
-	if s.bolt, err = bbolt.Open(o.Path, 0o600, &bbolt.Options{Timeout: time.Second}); err != nil {
-		return nil, fmt.Errorf("open %s: %w", o.Path, err)
+	if s.file, err = file.Open(o.Path); err != nil {
+		return nil, err
 	}
 	return s, nil
 }
@@ -172,10 +174,10 @@ func (s *Service) Start() {
 func (s *Service) Close() error {
 	s.stop()
 	s.all.Wait()
-	if s.bolt == nil {
+	if s.file == nil {
 		return nil
 	}
-	return s.bolt.Close()
+	return s.file.Close()
 }
 
 // sleep waits for d, or until one of the channels is closed or the service is.
@@ -228,10 +230,10 @@ func (m *stream) checkpointKey() []byte { return []byte(m.Function + " " + m.Str
 
 // stored is the checkpoint of an earlier run, "" if there is none.
 func (m *stream) stored() (sequence string, err error) {
-	if m.s.bolt == nil {
+	if m.s.file == nil {
 		return "", nil
 	}
-	err = m.s.bolt.View(func(tx *bbolt.Tx) error {
+	err = m.s.file.View(func(tx *bbolt.Tx) error {
 		if b := tx.Bucket(checkpointsBucket); b != nil {
 			sequence = string(b.Get(m.checkpointKey()))
 		}
@@ -243,10 +245,10 @@ func (m *stream) stored() (sequence string, err error) {
 // checkpoint stores that everything up to a sequence number is done.
 func (m *stream) checkpoint(sequence string) error {
 	m.done = sequence
-	if m.s.bolt == nil {
+	if m.s.file == nil {
 		return nil
 	}
-	return m.s.bolt.Update(func(tx *bbolt.Tx) error {
+	return m.s.file.Update(func(tx *bbolt.Tx) error {
 		b, err := tx.CreateBucketIfNotExists(checkpointsBucket)
 		if err != nil {
 			return err

@@ -195,7 +195,7 @@ func (s *Service) getQueueURL(r request, in getQueueURLInput) (any, error) {
 	if owner := in.QueueOwnerAWSAccountId; owner != nil && *owner != s.opts.AccountID {
 		return nil, noQueue()
 	}
-	err := s.bolt.View(func(tx *bbolt.Tx) error {
+	err := s.file.View(func(tx *bbolt.Tx) error {
 		_, err := find(tx, *in.QueueName)
 		return err
 	})
@@ -281,7 +281,7 @@ func (s *Service) onQueue(url *string, do func(tx *bbolt.Tx, q queue) error) err
 
 // viewQueue runs do on a consistent snapshot.
 func (s *Service) viewQueue(url *string, do func(tx *bbolt.Tx, q queue) error) error {
-	return s.inQueue(url, s.bolt.View, do)
+	return s.inQueue(url, s.file.View, do)
 }
 
 func (s *Service) inQueue(url *string, in func(func(*bbolt.Tx) error) error, do func(tx *bbolt.Tx, q queue) error) error {

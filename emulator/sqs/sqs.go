@@ -3,15 +3,13 @@ package sqs
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
-	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
 	"go.etcd.io/bbolt"
 
+	"github.com/krosai/telephony/emulator/file"
 	"github.com/krosai/telephony/emulator/inprocess"
 )
 
@@ -30,12 +28,10 @@ type Options struct {
 // Service is one SQS endpoint: an account's queues in one region. Its methods may be
 // called by any number of goroutines.
 type Service struct {
-	bolt    *bbolt.DB
-	write   func(func(*bbolt.Tx) error) error
-	scratch string // directory of an in-memory service, removed by Close
-	opts    Options
-	closed  context.Context
-	close   context.CancelFunc
+	file   *file.File
+	opts   Options
+	closed context.Context
+	close  context.CancelFunc
 
 	mu      sync.Mutex
 	changed map[string]chan struct{} // by queue: closed when messages become due earlier
@@ -56,26 +52,11 @@ func Open(path string, opts Options) (*Service, error) {
 	}
 	s := &Service{opts: opts, changed: map[string]chan struct{}{}}
 	s.closed, s.close = context.WithCancel(context.Background())
-	settings := bbolt.Options{Timeout: time.Second, FreelistType: bbolt.FreelistMapType}
-	if path == "" {
-		dir, err := os.MkdirTemp("", "sqs-")
-		if err != nil {
-			return nil, err
-		}
-		s.scratch, path = dir, filepath.Join(dir, "db")
-		settings.NoSync, settings.NoGrowSync, settings.NoFreelistSync = true, true, true
-	}
 	var err error
-	if s.bolt, err = bbolt.Open(path, 0o600, &settings); err != nil {
-		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), s.removeScratch())
+	if s.file, err = file.Open(path); err != nil {
+		return nil, err
 	}
-	s.write = s.bolt.Update
-	if s.scratch == "" {
-		// Concurrent writes share one wait for the disk.
-		s.bolt.MaxBatchDelay = time.Millisecond
-		s.write = s.bolt.Batch
-	}
-	if err := s.bolt.Update(prepare); err != nil {
+	if err := s.file.Update(prepare); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
@@ -84,14 +65,7 @@ func Open(path string, opts Options) (*Service, error) {
 // Close ends long polls, waits for running operations and closes the file.
 func (s *Service) Close() error {
 	s.close()
-	return errors.Join(s.bolt.Close(), s.removeScratch())
-}
-
-func (s *Service) removeScratch() error {
-	if s.scratch == "" {
-		return nil
-	}
-	return os.RemoveAll(s.scratch)
+	return s.file.Close()
 }
 
 // Client returns an HTTP client whose requests, whatever their address, are answered by s
@@ -108,11 +82,11 @@ func (s *Service) ARN(queue string) string {
 // undone.
 func (s *Service) update(do func(tx *bbolt.Tx) error) error {
 	var refused *Error
-	err := s.write(func(tx *bbolt.Tx) error {
+	err := s.file.Update(func(tx *bbolt.Tx) error {
 		refused = nil
 		err := do(tx)
 		if errors.As(err, &refused) {
-			return nil // lets the other writes of a batch go on
+			return nil // lets the other writes of the transaction go on
 		}
 		return err
 	})

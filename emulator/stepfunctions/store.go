@@ -6,21 +6,18 @@ import (
 	"fmt"
 	"slices"
 	"sync"
-	"time"
 
 	"go.etcd.io/bbolt"
+
+	"github.com/krosai/telephony/emulator/file"
 )
 
 // A store keeps machines, definitions, executions, histories and the owners of
 // task tokens: in a bbolt file, or in memory when it has none.
 type store struct {
-	db *bbolt.DB
+	file *file.File
 
-	writing sync.Mutex // held while one goroutine writes for all that wait
-	waiting sync.Mutex // guards queue
-	queue   []*write
-
-	mu      sync.RWMutex // guards what follows, used when db is nil
+	mu      sync.RWMutex // guards what follows, used when file is nil
 	history map[string][]json.RawMessage
 	owners  map[string]string
 }
@@ -34,9 +31,6 @@ type write struct {
 	tokens []string          // task tokens this execution now owns
 
 	machine, definition *entry
-
-	done bool
-	err  error
 }
 
 // An entry is a key and its value.
@@ -53,15 +47,15 @@ const (
 	definitionsBucket = "definitions"
 )
 
-func openStore(file string) (*store, error) {
-	if file == "" {
+func openStore(path string) (*store, error) {
+	if path == "" {
 		return &store{history: map[string][]json.RawMessage{}, owners: map[string]string{}}, nil
 	}
-	db, err := bbolt.Open(file, 0o600, &bbolt.Options{Timeout: time.Second, NoFreelistSync: true})
+	f, err := file.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", file, err)
+		return nil, err
 	}
-	err = db.Update(func(tx *bbolt.Tx) error {
+	err = f.Update(func(tx *bbolt.Tx) error {
 		for _, name := range []string{executionsBucket, historyBucket, tokensBucket, machinesBucket, definitionsBucket} {
 			if _, err := tx.CreateBucketIfNotExists([]byte(name)); err != nil {
 				return err
@@ -70,51 +64,25 @@ func openStore(file string) (*store, error) {
 		return nil
 	})
 	if err != nil {
-		_ = db.Close()
-		return nil, fmt.Errorf("prepare %s: %w", file, err)
+		_ = f.Close()
+		return nil, fmt.Errorf("prepare %s: %w", path, err)
 	}
-	return &store{db: db}, nil
+	return &store{file: f}, nil
 }
 
 func (s *store) close() error {
-	if s.db == nil {
+	if s.file == nil {
 		return nil
 	}
-	return s.db.Close()
+	return s.file.Close()
 }
 
-// save stores w durably before it returns. Writers that come while another is
-// writing share the next transaction, so a thousand executions do not wait for
-// a thousand disk syncs.
+// save stores w durably before it returns.
 func (s *store) save(w *write) error {
-	if s.db == nil {
+	if s.file == nil {
 		return s.remember(w)
 	}
-	s.waiting.Lock()
-	s.queue = append(s.queue, w)
-	s.waiting.Unlock()
-
-	s.writing.Lock()
-	defer s.writing.Unlock()
-	if w.done {
-		return w.err
-	}
-	s.waiting.Lock()
-	batch := s.queue
-	s.queue = nil
-	s.waiting.Unlock()
-	err := s.db.Update(func(tx *bbolt.Tx) error {
-		for _, w := range batch {
-			if err := w.put(tx); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	for _, w := range batch {
-		w.done, w.err = true, err
-	}
-	return err
+	return s.file.Update(w.put)
 }
 
 func (w *write) put(tx *bbolt.Tx) error {
@@ -166,10 +134,10 @@ func (s *store) remember(w *write) error {
 // all calls yield with every key and value of a bucket; the value must not be
 // kept. Without a file there is nothing from before.
 func (s *store) all(bucket string, yield func(key string, value []byte) error) error {
-	if s.db == nil {
+	if s.file == nil {
 		return nil
 	}
-	return s.db.View(func(tx *bbolt.Tx) error {
+	return s.file.View(func(tx *bbolt.Tx) error {
 		return tx.Bucket([]byte(bucket)).ForEach(func(k, v []byte) error { return yield(string(k), v) })
 	})
 }
@@ -177,12 +145,12 @@ func (s *store) all(bucket string, yield func(key string, value []byte) error) e
 // owner returns the execution that a task token was made for, "" if no token
 // like that was ever made.
 func (s *store) owner(token string) (arn string, err error) {
-	if s.db == nil {
+	if s.file == nil {
 		s.mu.RLock()
 		defer s.mu.RUnlock()
 		return s.owners[token], nil
 	}
-	err = s.db.View(func(tx *bbolt.Tx) error {
+	err = s.file.View(func(tx *bbolt.Tx) error {
 		arn = string(tx.Bucket([]byte(tokensBucket)).Get([]byte(token)))
 		return nil
 	})
@@ -196,7 +164,7 @@ func (s *store) events(arn string, first int64, n int, reverse bool) (list []jso
 	if reverse {
 		step = -1
 	}
-	if s.db == nil {
+	if s.file == nil {
 		s.mu.RLock()
 		defer s.mu.RUnlock()
 		for id := first; id >= 1 && id <= int64(len(s.history[arn])) && len(list) < n; id += step {
@@ -204,7 +172,7 @@ func (s *store) events(arn string, first int64, n int, reverse bool) (list []jso
 		}
 		return list, nil
 	}
-	err = s.db.View(func(tx *bbolt.Tx) error {
+	err = s.file.View(func(tx *bbolt.Tx) error {
 		events := tx.Bucket([]byte(historyBucket)).Bucket([]byte(arn))
 		for id := first; events != nil && id >= 1 && len(list) < n; id += step {
 			event := events.Get(eventKey(id))
