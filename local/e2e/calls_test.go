@@ -8,10 +8,8 @@ import (
 	"net/http"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -38,7 +36,7 @@ func TestFiftyCallsAtOnce(t *testing.T) {
 			parts = append(parts, p)
 		}
 	}
-	others := busyElsewhere(t)
+	others := busyElsewhere()
 	f := &flood{user: u, ends: map[string]string{}, callees: map[string]string{}}
 	var calls sync.WaitGroup
 	for i := range 50 {
@@ -54,44 +52,6 @@ func TestFiftyCallsAtOnce(t *testing.T) {
 	noRooms(t, shared.LiveKit)
 	http.DefaultClient.CloseIdleConnections()
 	nothingLeft(t, settled)
-}
-
-// busyElsewhere tells the part of this machine's processors that other processes have used since,
-// where the system says so, which is 0 elsewhere.
-func busyElsewhere(t *testing.T) func() float64 {
-	t.Helper()
-	read := func() (all, busy, own float64) {
-		text, err := os.ReadFile("/proc/stat")
-		if err != nil {
-			return 1, 0, 0
-		}
-		line, _, _ := strings.Cut(string(text), "\n")
-		for i, field := range strings.Fields(line)[1:9] { // user nice system idle iowait irq softirq steal, in 1/100 s
-			n, err := strconv.ParseFloat(field, 64)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if all += n; i != 3 && i != 4 {
-				busy += n
-			}
-		}
-		return all, busy, 100 * used(t).Seconds()
-	}
-	all, busy, own := read()
-	return func() float64 {
-		now, work, ours := read()
-		return ((work - busy) - (ours - own)) / max(now-all, 1)
-	}
-}
-
-// used is the time of processors that this process has used.
-func used(t *testing.T) time.Duration {
-	t.Helper()
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		t.Fatal(err)
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // nothingLeft waits until no goroutine is left that was not there before, but
