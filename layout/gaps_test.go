@@ -53,6 +53,31 @@ func same(t *testing.T, wantName string, want []string, gotName string, got []st
 	}
 }
 
+// TestSAMVariables: scripts/test-sam.sh gives functions every variable that names a resource of
+// the template. Without one a function asks for a table that does not exist.
+func TestSAMVariables(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../scripts/test-sam.sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var given, wanted []string
+	for _, name := range regexp.MustCompile(`"([A-Z_]+_(?:ARN|URL))": "(?:\$machine|https://sqs)`).FindAllStringSubmatch(string(text), -1) {
+		given = append(given, name[1])
+	}
+	for _, table := range strings.Fields(regexp.MustCompile(`for table in ([a-z ]+)`).FindStringSubmatch(string(text))[1]) {
+		given = append(given, strings.ToUpper(table)+"_TABLE")
+	}
+	for _, f := range readTemplate(t).Functions() {
+		for name, value := range f.Environment {
+			if strings.Contains(value, "kros-") && !slices.Contains(wanted, name) {
+				wanted = append(wanted, name)
+			}
+		}
+	}
+	same(t, "template.yaml", wanted, "scripts/test-sam.sh", given)
+}
+
 func TestEveryFunctionIsComplete(t *testing.T) {
 	t.Parallel()
 	names := folders(t)

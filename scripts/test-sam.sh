@@ -200,7 +200,8 @@ sed -n 2,8p "$work/kros.log"
 . "$work/kros/env"
 [ "$KROS_URL" = "http://127.0.0.1:$port" ] || fail "another platform has written $work/kros/env"
 
-# What the functions get, by variable. A function takes those it knows.
+# What the functions get, by variable: all that names a resource (a test of layout holds the
+# two together). A function takes those it knows.
 machine=arn:aws:states:us-east-1:000000000000:stateMachine:kros
 there() { echo "${1/127.0.0.1/$host}"; }
 cat >"$work/env.json" <<END
@@ -218,12 +219,12 @@ cat >"$work/env.json" <<END
 	"OIDC_ISSUER": "",
 	"OIDC_AUDIENCE": "",
 	"OIDC_JWKS_URL": "",
-$(for table in numbers requests calls stats keys limits audit webhooks; do
+$(for table in numbers requests calls events stats keys limits audit webhooks; do
 	printf '\t"%s_TABLE": "kros-%s",\n' "$(echo $table | tr a-z A-Z)" $table
 done)
 	"CALL_STATE_MACHINE_ARN": "$machine-call",
 	"APPROVAL_STATE_MACHINE_ARN": "$machine-approval",
-	"WEBHOOK_STATE_MACHINE_ARN": "$machine-webhook"
+	"DELIVERIES_QUEUE_URL": "https://sqs.us-east-1.amazonaws.com/000000000000/kros-deliveries"
 }}
 END
 chmod 600 "$work/env.json"
