@@ -2,6 +2,7 @@ package settle_test
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -21,6 +22,8 @@ import (
 	"github.com/krosai/telephony/shared/store/storetest"
 )
 
+var histories = flag.Int("histories", 250, "how many histories TestStatisticsEqualARecount plays")
+
 // TestStatisticsEqualARecount plays histories of what can happen to a user's
 // calls: in any order, each thing once or twice, some at once, with answers lost
 // and transactions that meet. After each history, and once more when the sweep
@@ -28,16 +31,17 @@ import (
 // gives.
 func TestStatisticsEqualARecount(t *testing.T) {
 	t.Parallel()
-	histories, databases := 1000, 4
+	const databases = 4
+	total := *histories
 	if testing.Short() {
-		histories = 100
+		total = 100
 	}
 	for n := range databases {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) { // requests are sent again after a while
 				db := storetest.Open(t, nil)
-				for i := n; i < histories; i += databases {
+				for i := n; i < total; i += databases {
 					newHistory(t, db, i).play()
 				}
 			})
