@@ -110,7 +110,9 @@ func (d Deps) adopter() *inbound.Adopter {
 }
 
 func (d Deps) carriers() *carrier.Checker {
-	return &carrier.Checker{Config: d.Carrier, Resolver: d.Resolver, AllowLoopback: d.AllowLoopback}
+	config := d.Carrier
+	config.AllowLoopback = d.AllowLoopback
+	return &carrier.Checker{Config: config, Resolver: d.Resolver}
 }
 
 func (d Deps) unwirer() *unwire.Unwirer {

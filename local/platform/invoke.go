@@ -151,6 +151,7 @@ func variables(c Config, f template.Function, env map[string]string) map[string]
 	for _, name := range []string{"AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_SFN", "AWS_ENDPOINT_URL_SQS"} {
 		v[name] = env[name]
 	}
+	v["AWS_SAM_LOCAL"] = "true" // as in the containers of the SAM CLI: the carrier is this machine
 	return v
 }
 

@@ -23,5 +23,6 @@ func main() {
 	cfg := env.Must[config]()
 	db, lk := store.Open(env.AWS(), cfg.Tables, time.Now), livekit.Open(cfg.LiveKit)
 	lambdahttp.Start(db, &configurenumber.Endpoint{Numbers: db, Limits: db, LiveKit: lk, Now: time.Now,
-		Carriers: &carrier.Checker{Config: cfg.Carrier, Resolver: net.DefaultResolver}})
+		AllowLoopback: cfg.Carrier.AllowLoopback,
+		Carriers:      &carrier.Checker{Config: cfg.Carrier, Resolver: net.DefaultResolver}})
 }

@@ -26,14 +26,16 @@ type Resolver interface {
 type Config struct {
 	// Suffixes are the domains that carriers may be in; none allows any.
 	Suffixes []string `env:"SIP_CARRIER_SUFFIXES"`
+	// AllowLoopback lets this machine's own names through: for the laptop, where the
+	// carrier is simulated. The SAM CLI sets the variable in the containers that it runs
+	// functions in; the template does not have it.
+	AllowLoopback bool `env:"AWS_SAM_LOCAL"`
 }
 
-// Checker checks trunks' addresses. AllowLoopback is for the laptop: it lets this
-// machine's own names through.
+// Checker checks trunks' addresses.
 type Checker struct {
 	Config
-	Resolver      Resolver
-	AllowLoopback bool
+	Resolver Resolver
 }
 
 // lookupTime bounds the name lookups of one check.

@@ -122,7 +122,7 @@ func TestCheck(t *testing.T) {
 		"fine.other.com:5060":       {suffixes: []string{"", " "}, want: good},
 		"vpc.acme.net:5062":         {suffixes: []string{"acme.net"}, want: malformed},
 	} {
-		c := &carrier.Checker{Config: carrier.Config{Suffixes: tt.suffixes}, Resolver: z, AllowLoopback: tt.loopback}
+		c := &carrier.Checker{Config: carrier.Config{Suffixes: tt.suffixes, AllowLoopback: tt.loopback}, Resolver: z}
 		err := c.Check(t.Context(), "sip_trunk.address", address)
 		got := ""
 		if e, ok := errors.AsType[*fault.Error](err); ok && e.Kind == fault.Invalid && e.Fields[0].Field == "sip_trunk.address" {
