@@ -365,7 +365,7 @@ func callOf(line string) string {
 // ends well and what its history says.
 func finish(t *testing.T, f *fixture, arn, calls, name string) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); f.describe(arn).Status == types.ExecutionStatusRunning; {
+	for deadline := time.Now().Add(time.Minute); f.describe(arn).Status == types.ExecutionStatusRunning; {
 		if time.Now().After(deadline) {
 			t.Fatalf("%s does not end: %v", name, kinds(f.history(arn)))
 		}

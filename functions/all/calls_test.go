@@ -39,6 +39,8 @@ type world struct {
 	id      string
 	crash   map[string]int // function: how many of its next runs die after their work
 	dials   atomic.Int64
+	looks   atomic.Int64
+	onLook  func(n int64) // if set, it is called at the n-th look into a room
 }
 
 func newWorld(t *testing.T) *world {
@@ -68,7 +70,7 @@ func newWorld(t *testing.T) *world {
 	w.deps = all.Deps{Resolver: carriertest.Zone{}, DB: w.db.DB, Now: time.Now, Log: slog.New(slog.DiscardHandler), Summary: summary.Open(aws.Config{}, summary.Config{}),
 		LiveKit: livekit.Open(livekit.Config{URL: w.livekit.URL, APIKey: livekittest.APIKey, APISecret: secret.New(livekittest.APISecret)}),
 		Flow:    flow.Open(aws.Config{Region: "us-east-1", HTTPClient: workflows(roles, flows), Credentials: anyone}, flow.Config{CallMachine: arn})}
-	w.livekit.Dial = w.answer
+	w.livekit.Dial, w.livekit.Look = w.answer, w.look
 	openSources(t, db, roles, w.invoke, "resumecall")
 	return w
 }
@@ -107,7 +109,18 @@ func (w *world) answer(q *lk.CreateSIPParticipantRequest) (*lk.SIPParticipantInf
 	return &lk.SIPParticipantInfo{ParticipantId: "PA_callee", ParticipantIdentity: q.ParticipantIdentity, RoomName: q.RoomName}, nil
 }
 
-// place records a call, starts its workflow and lets an agent join.
+// look has an agent join at the first look into the room of a call that was placed.
+func (w *world) look(room string) {
+	n := w.looks.Add(1)
+	if w.livekit.Room(w.id) != nil && room == w.id && n == 1 {
+		w.livekit.Join(w.id, &lk.ParticipantInfo{Identity: "agent", Kind: lk.ParticipantInfo_AGENT, State: lk.ParticipantInfo_ACTIVE})
+	}
+	if w.onLook != nil {
+		w.onLook(n)
+	}
+}
+
+// place records a call and starts its workflow.
 func (w *world) place() {
 	w.t.Helper()
 	c := call.Call{ID: w.id, UserID: "ada", Direction: call.Outbound, PhoneNumber: "+14155550100", FromNumber: "+2348012345678",
@@ -123,22 +136,13 @@ func (w *world) place() {
 	if err := w.deps.Flow.StartCall(w.t.Context(), w.id); err != nil {
 		w.t.Fatal(err)
 	}
-	go func() {
-		for range 1000 {
-			if w.livekit.Room(w.id) != nil {
-				w.livekit.Join(w.id, &lk.ParticipantInfo{Identity: "agent", Kind: lk.ParticipantInfo_AGENT, State: lk.ParticipantInfo_ACTIVE})
-				return
-			}
-			time.Sleep(5 * time.Millisecond)
-		}
-	}()
 }
 
 // until waits for the call to be as wanted.
 func (w *world) until(wanted func(call.Call) bool) call.Call {
 	w.t.Helper()
 	// An unclear dial is waited for as long as the phone may ring, 30 s and some more.
-	for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); ; time.Sleep(10 * time.Millisecond) {
 		c, err := w.db.Call(w.t.Context(), w.id)
 		if err != nil {
 			w.t.Fatal(err)
@@ -233,13 +237,21 @@ func TestACrashedDialIsNotRepeated(t *testing.T) {
 func TestOrdinaryCallAsksLittleOfLiveKit(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
+	rings := make(chan struct{})
+	w.onLook = func(n int64) {
+		if n == 3 { // the second one of the dial, after 700 ms
+			w.livekit.Join(w.id, &lk.ParticipantInfo{Identity: call.CalleeIdentity, Kind: lk.ParticipantInfo_SIP,
+				State: lk.ParticipantInfo_ACTIVE, Attributes: map[string]string{"sip.callStatus": "ringing"}})
+			close(rings)
+		}
+	}
 	w.livekit.Dial = func(q *lk.CreateSIPParticipantRequest) (*lk.SIPParticipantInfo, error) {
-		time.Sleep(900 * time.Millisecond) // it rings
+		<-rings
+		w.livekit.Leave(w.id, call.CalleeIdentity)
 		return w.answer(q)
 	}
 	w.place()
 	w.until(w.up)
-	time.Sleep(100 * time.Millisecond)
 	w.livekit.Leave(w.id, call.CalleeIdentity)
 	c, err := w.db.Call(t.Context(), w.id)
 	if err != nil {

@@ -18,8 +18,8 @@ import (
 const caller = "sip_+14155550100"
 
 // ring lets a call come in for ada's number: its phone rings in its room, and is
-// answered after a while; never if that is zero.
-func (w *world) ring(answer time.Duration) {
+// answered before the look with that number; never if that is zero.
+func (w *world) ring(answered int64) {
 	w.t.Helper()
 	const e164 = "+2348012345678"
 	err := w.db.PutNumber(w.t.Context(), number.Number{ID: number.ID(e164), E164: e164, Country: "NG", Type: "mobile", UserID: "ada",
@@ -34,11 +34,11 @@ func (w *world) ring(answer time.Duration) {
 			Attributes: map[string]string{"sip.callStatus": status, "sip.ruleID": "SDR_1"}})
 	}
 	phone("ringing")
-	if answer > 0 {
-		time.AfterFunc(answer, func() {
+	w.onLook = func(n int64) {
+		if n == answered {
 			w.livekit.Join(room, &lk.ParticipantInfo{Identity: "agent", Kind: lk.ParticipantInfo_AGENT, State: lk.ParticipantInfo_ACTIVE})
 			phone("active")
-		})
+		}
 	}
 	adopter := inbound.Adopter{Numbers: w.db, Calls: w.db, Rooms: w.deps.LiveKit, Flow: w.deps.Flow}
 	c, ours, err := adopter.Adopt(w.t.Context(), call.Arrival{Room: room, RoomID: "RM_1", CreatedAt: time.Now().UTC().Truncate(time.Millisecond),
@@ -72,9 +72,8 @@ func (w *world) leave() {
 func TestOrdinaryInboundCallAsksLittleOfLiveKit(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.ring(1500 * time.Millisecond)
+	w.ring(3) // 1.75 s after it began to ring
 	w.until(w.up)
-	time.Sleep(100 * time.Millisecond)
 	w.leave()
 	if c := w.until(ended); c.Cause != call.CalleeHangup {
 		t.Errorf("%s %s", c.Status, c.Cause)
@@ -96,7 +95,7 @@ func TestOneFaultOfAnInboundCall(t *testing.T) {
 				w := newWorld(t)
 				w.livekit.FailAt(n, f)
 				w.crash["preparecall"] = n % 2
-				w.ring(600 * time.Millisecond)
+				w.ring(2)
 				c := w.until(w.up)
 				if room := w.livekit.Room(c.RoomName); room == nil || room.Metadata == "" {
 					t.Error("the agent was told nothing")
@@ -116,7 +115,7 @@ func TestInboundCallOutlivesItsPreparation(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.crash["preparecall"] = 3
-	w.ring(600 * time.Millisecond)
+	w.ring(2)
 	w.until(w.up)
 	w.leave()
 	if c := w.until(ended); c.Status != call.Completed || c.Cause != call.CalleeHangup {

@@ -611,7 +611,7 @@ func TestClientGoesAway(t *testing.T) {
 		resp.Body.Close()
 		t.Error("the client stayed")
 	}
-	for end := time.Now().Add(10 * time.Second); b.record().Transfer.Status != call.TransferCompleted; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); b.record().Transfer.Status != call.TransferCompleted; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("%+v", b.record().Transfer)
 		}

@@ -148,26 +148,22 @@ func TestDialIsSentOnce(t *testing.T) {
 	for _, fault := range []livekittest.Fault{livekittest.ErrorAfter, livekittest.ResetAfter, livekittest.ResetBefore, livekittest.HangAfter} {
 		server := livekittest.New(t)
 		var dials atomic.Int32
+		ctx, cancel := context.WithCancel(t.Context())
 		server.Dial = func(*lk.CreateSIPParticipantRequest) (*lk.SIPParticipantInfo, error) {
 			dials.Add(1)
+			if fault == livekittest.HangAfter { // the caller gives up after LiveKit has dialed
+				cancel()
+			}
 			return &lk.SIPParticipantInfo{ParticipantId: "PA_1"}, nil
 		}
 		server.Fail("CreateSIPParticipant", fault)
 		client := Open(config("http://" + strings.TrimPrefix(server.URL, "http://127.0.0.1:") + cloud))
 
-		ctx, cancel := context.WithTimeout(t.Context(), 6*time.Second)
-		if fault == livekittest.HangAfter {
-			ctx, cancel = context.WithTimeout(t.Context(), 300*time.Millisecond)
-		}
-		started := time.Now()
 		_, err := client.Dial(ctx, aDial())
 		cancel()
 		e, ok := errors.AsType[*DialError](err)
 		if !ok || e.Certain || e.Code != DialUnclear {
 			t.Errorf("fault %d: error %v", fault, err)
-		}
-		if took := time.Since(started); took > 2*time.Second {
-			t.Errorf("fault %d: took %v, longer than its context", fault, took)
 		}
 		want := int32(1)
 		if fault == livekittest.ResetBefore {

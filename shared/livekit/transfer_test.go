@@ -178,14 +178,15 @@ func TestTransferIsSentOnce(t *testing.T) {
 		server.Join("call_1", &lk.ParticipantInfo{Identity: "callee", Kind: lk.ParticipantInfo_SIP})
 		server.Fail("TransferSIPParticipant", fault)
 		client := Open(config("http://" + strings.TrimPrefix(server.URL, "http://127.0.0.1:") + cloud))
-		started := time.Now()
-		err := transfer(t.Context(), client, 100*time.Millisecond)
+		ctx, cancel := context.WithCancel(t.Context())
+		if fault == livekittest.HangAfter { // the caller gives up after LiveKit has asked the carrier
+			server.Transfer = func(context.Context, *lk.TransferSIPParticipantRequest) error { cancel(); return nil }
+		}
+		err := transfer(ctx, client, ringing)
+		cancel()
 		e, ok := errors.AsType[*TransferError](err)
 		if !ok || e.Certain || e.SIPStatus != 0 || e.Busy {
 			t.Errorf("fault %d: %v", fault, err)
-		}
-		if took := time.Since(started); took > 100*time.Millisecond+transferMargin+500*time.Millisecond {
-			t.Errorf("fault %d: took %v", fault, took)
 		}
 		if n := len(server.Requests()); n != 1 {
 			t.Errorf("fault %d: %d requests", fault, n)
@@ -193,18 +194,16 @@ func TestTransferIsSentOnce(t *testing.T) {
 	}
 }
 
-// A transfer ends with its context, whether that is cancelled or runs out.
-func TestTransferEndsWithItsContext(t *testing.T) {
+// TestTransferIsBounded: the ringing bounds a transfer that LiveKit never answers, under a context
+// that has no end.
+func TestTransferIsBounded(t *testing.T) {
 	t.Parallel()
 	server := livekittest.New(t)
 	server.Join("call_1", &lk.ParticipantInfo{Identity: "callee", Kind: lk.ParticipantInfo_SIP})
 	server.Fail("TransferSIPParticipant", livekittest.HangAfter)
-	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
-	defer cancel()
-	started := time.Now()
-	err := transfer(ctx, Open(config(server.URL)), ringing)
-	if e, ok := errors.AsType[*TransferError](err); !ok || e.Certain || time.Since(started) > 2*time.Second {
-		t.Errorf("%v after %v", err, time.Since(started))
+	err := transfer(t.Context(), Open(config(server.URL)), time.Millisecond)
+	if _, ok := errors.AsType[*TransferError](err); !ok {
+		t.Error(err)
 	}
 }
 

@@ -56,6 +56,9 @@ type Server struct {
 	// Transfer answers TransferSIPParticipant about a phone that is there; nil
 	// answers at once with success. It ends with ctx when the client gives up.
 	Transfer func(ctx context.Context, q *livekit.TransferSIPParticipantRequest) error
+	// Look, if set, is called before each answer to ListParticipants. With it a test lets
+	// something happen at a certain look, however fast or slow the machine is.
+	Look func(room string)
 
 	mu       sync.Mutex
 	outbound []*livekit.SIPOutboundTrunkInfo
@@ -308,6 +311,9 @@ func (r roomService) DeleteRoom(_ context.Context, q *livekit.DeleteRoomRequest)
 
 func (r roomService) ListParticipants(_ context.Context, q *livekit.ListParticipantsRequest) (*livekit.ListParticipantsResponse, error) {
 	s := r.server
+	if s.Look != nil {
+		s.Look(q.Room)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	room := s.rooms[q.Room]
