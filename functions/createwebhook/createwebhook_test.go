@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -168,13 +169,17 @@ func (never) LookupNetIP(ctx context.Context, _, _ string) ([]netip.Addr, error)
 func TestDNSIsDown(t *testing.T) {
 	t.Parallel()
 	b := open(t, never{}, false)
-	start := time.Now()
-	if a := b.Ask(b.User("ada"), "POST", "/webhook-endpoints", wanted); a.Status != 400 || a.Fields()["url"] != "unknown_host" {
-		t.Errorf("%d %s", a.Status, a.Text)
-	}
-	if took := time.Since(start); took > 8*time.Second {
-		t.Errorf("it took %s", took)
-	}
+	ada := b.User("ada")
+	b.Ask(ada, "POST", "/webhook-endpoints", "{}") // the issuer's keys are fetched outside of the bubble
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		if a := b.Ask(ada, "POST", "/webhook-endpoints", wanted); a.Status != 400 || a.Fields()["url"] != "unknown_host" {
+			t.Errorf("%d %s", a.Status, a.Text)
+		}
+		if took := time.Since(start); took != 3*time.Second {
+			t.Errorf("it took %s", took)
+		}
+	})
 }
 
 func TestLoopback(t *testing.T) {
