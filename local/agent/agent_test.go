@@ -24,6 +24,7 @@ import (
 	"github.com/pion/webrtc/v4"
 	"go.uber.org/goleak"
 
+	"github.com/krosai/telephony/local/leaks"
 	"github.com/krosai/telephony/local/livekitd"
 )
 
@@ -47,15 +48,7 @@ func TestMain(m *testing.M) {
 	for _, f := range livekitd.Leftovers() {
 		known = append(known, goleak.IgnoreAnyFunction(f))
 	}
-	leaks := goleak.Find(known...)
-	for began := time.Now(); leaks != nil && time.Since(began) < 10*time.Second; leaks = goleak.Find(known...) {
-		time.Sleep(100 * time.Millisecond)
-	}
-	if code == 0 && leaks != nil {
-		fmt.Println(leaks)
-		code = 1
-	}
-	os.Exit(code)
+	os.Exit(leaks.Check(code, known...))
 }
 
 // stage is what a test does to LiveKit.
@@ -177,13 +170,12 @@ func (p *phone) heard() []string {
 
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for range 1000 {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		if ok() {
 			return
 		}
-		time.Sleep(10 * time.Millisecond)
 	}
-	t.Errorf("%s: not in 10 s", what)
+	t.Errorf("%s: not in a minute", what)
 }
 
 // board is where transcripts are posted.
@@ -245,13 +237,13 @@ func TestConversation(t *testing.T) {
 		if room != "r1" {
 			t.Errorf("job in room %q", room)
 		}
-	case <-time.After(5 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("no job")
 	}
 	p := s.phone("r1", "ringing")
 	select {
 	case <-p.tracks:
-	case <-time.After(5 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("the agent has not published")
 	}
 	time.Sleep(300 * time.Millisecond)
@@ -286,10 +278,10 @@ func TestConversation(t *testing.T) {
 	if !b.tokens["Bearer tok"] || len(b.tokens) != 1 {
 		t.Errorf("authorization %v", b.tokens)
 	}
-	time.Sleep(1500 * time.Millisecond)
-	if loud, all := p.loud.Load(), p.audio.Load(); loud < 40 || all-loud < 40 {
-		t.Errorf("heard %d packets, %d of them voice", all, loud)
-	}
+	eventually(t, "40 packets of voice and 40 without", func() bool {
+		loud := p.loud.Load()
+		return loud >= 40 && p.audio.Load()-loud >= 40
+	})
 
 	if a.Jobs() != 1 {
 		t.Errorf("%d jobs while the callee is there", a.Jobs())
@@ -361,7 +353,7 @@ func TestAgentLeaves(t *testing.T) {
 		p := s.phone(room, "ringing")
 		select {
 		case <-p.tracks:
-		case <-time.After(5 * time.Second):
+		case <-time.After(time.Minute):
 			t.Fatalf("%s: no agent", name)
 		}
 		began := time.Now()
@@ -399,10 +391,9 @@ func TestNames(t *testing.T) {
 
 func TestStartRefused(t *testing.T) {
 	t.Parallel()
-	began := time.Now()
 	_, err := Start(t.Context(), Options{URL: server.URL(), APIKey: key, APISecret: "wrong" + secret, Names: []string{"x"}})
-	if !errors.Is(err, errRefused) || time.Since(began) > 2*time.Second {
-		t.Errorf("after %v: %v", time.Since(began), err)
+	if !errors.Is(err, errRefused) {
+		t.Error(err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
@@ -483,13 +474,14 @@ func TestReconnect(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer a.Close()
+	began := time.Now()
 	p.set(true)
-	time.Sleep(700 * time.Millisecond)
+	eventually(t, "three attempts", func() bool { return log.count("agent worker disconnected") >= 3 })
+	if took := time.Since(began); took < firstWait+2*firstWait {
+		t.Errorf("three attempts in %v", took)
+	}
 	p.set(false)
 	eventually(t, "second registration", func() bool { return log.count("agent worker registered") == 2 })
-	if n := log.count("agent worker disconnected"); n < 2 || n > 5 {
-		t.Errorf("%d attempts in 700 ms", n)
-	}
 	time.Sleep(200 * time.Millisecond)
 	s.dispatch("r-reconnect", "returner", map[string]string{})
 	eventually(t, "job", func() bool { return a.Jobs() == 1 })

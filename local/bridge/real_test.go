@@ -84,7 +84,7 @@ func TestStartRealRunsTheProcess(t *testing.T) {
 	if err := child.Close(); err != nil {
 		t.Error(err)
 	}
-	onlyCall(t, ca, time.Second, ended("bye-in"))
+	onlyCall(t, ca, ended("bye-in"))
 	if _, err := os.Stat(child.dir); !os.IsNotExist(err) {
 		t.Errorf("the configuration is left behind: %v", err)
 	}
@@ -102,14 +102,13 @@ func TestStartRealReportsFailure(t *testing.T) {
 		"/does/not/exist": "no such file",
 		"false":           "exited: exit status 1",
 	} {
-		begin := time.Now()
 		r, err := StartReal(t.Context(), binary, o)
 		if err == nil {
 			r.Close()
 			t.Fatalf("%s started", binary)
 		}
-		if !strings.Contains(err.Error(), want) || time.Since(begin) > 5*time.Second {
-			t.Errorf("%s: %v after %v", binary, err, time.Since(begin))
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", binary, err)
 		}
 	}
 }
@@ -158,7 +157,7 @@ func TestRealDiesWithItsParent(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = parent.Wait() // "killed"
-	for end := time.Now().Add(5 * time.Second); running(pid); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); running(pid); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("process %d outlives its parent", pid)
 		}

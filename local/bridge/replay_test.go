@@ -27,6 +27,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/krosai/telephony/local/carrier"
+	"github.com/krosai/telephony/local/leaks"
 	"github.com/krosai/telephony/local/livekitd"
 )
 
@@ -51,24 +52,9 @@ func TestMain(m *testing.M) {
 	for _, f := range livekitd.Leftovers() {
 		known = append(known, goleak.IgnoreAnyFunction(f))
 	}
-	code := m.Run()
-	if code == 0 {
-		code = checkLeaks(known)
-	}
-	os.Exit(code)
-}
-
-// checkLeaks gives goroutines 20 s to end: LiveKit's server takes a while to give up on a participant whose process
-// has died (TestStartRealRunsTheProcess).
-func checkLeaks(known []goleak.Option) (code int) {
-	var err error
-	for limit := time.Now().Add(20 * time.Second); time.Now().Before(limit); {
-		if err = goleak.Find(known...); err == nil {
-			return 0
-		}
-	}
-	fmt.Fprintln(os.Stderr, err)
-	return 1
+	// LiveKit's server takes some 20 s to give up on a participant whose process has died
+	// (TestStartRealRunsTheProcess).
+	os.Exit(leaks.Check(m.Run(), known...))
 }
 
 // notReplayed says why a recording is not replayed as a scenario.
@@ -606,7 +592,7 @@ func (sc *scene) ourAgent(request string) string {
 // awaitAgent waits until the agent has published, if the recording has one.
 func (sc *scene) awaitAgent(t *testing.T, agent bool) {
 	t.Helper()
-	for limit := time.Now().Add(20 * time.Second); agent && time.Now().Before(limit); time.Sleep(10 * time.Millisecond) {
+	for limit := time.Now().Add(time.Minute); agent && time.Now().Before(limit); time.Sleep(10 * time.Millisecond) {
 		for _, e := range sc.snapshot() {
 			if e.Source == "webhook" && e.Event == "track_published" {
 				time.Sleep(200 * time.Millisecond)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -86,6 +87,7 @@ func TestAnsweredCall(t *testing.T) {
 					t.Fatal(err)
 				}
 				if by == "bye-in" {
+					eventually(t, "conversation", func() bool { return c.Calls()[0].State == "talking" })
 					time.Sleep(300 * time.Millisecond)
 					if err := d.Bye(t.Context()); err != nil {
 						t.Fatal(err)
@@ -113,15 +115,22 @@ func TestMediaBothWays(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	var mu sync.Mutex
 	var digits []byte
 	loud := 0
 	var reading sync.WaitGroup
 	reading.Go(func() {
 		d.media.Read(func(p []byte) {
 			if slices.ContainsFunc(p, func(b byte) bool { return b != rtp.Silence }) {
+				mu.Lock()
+				defer mu.Unlock()
 				loud++
 			}
-		}, func(b byte) { digits = append(digits, b) })
+		}, func(b byte) {
+			mu.Lock()
+			defer mu.Unlock()
+			digits = append(digits, b)
+		})
 	})
 	for range 10 {
 		d.media.WriteAudio(make([]byte, 160))
@@ -130,7 +139,12 @@ func TestMediaBothWays(t *testing.T) {
 	if err := d.media.WriteDTMF(t.Context(), "9*"); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(500 * time.Millisecond)
+	eventually(t, "digits and voice both ways", func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		call := c.Calls()[0]
+		return len(digits) >= 3 && loud >= 10 && call.RTPReceived >= 20 && call.DTMFReceived == "9*"
+	})
 	call := c.Calls()[0]
 	if err := d.Bye(t.Context()); err != nil {
 		t.Fatal(err)
@@ -166,9 +180,15 @@ func TestCancel(t *testing.T) {
 			t.Parallel()
 			var seen messages
 			c := start(t, Options{Script: always(Script{Ring: 20 * time.Millisecond}), Trace: seen.add})
-			ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
-			if _, err := newPhone(t, transport).call(ctx, t, c, "+14155550104", sipgo.AnswerOptions{}); err == nil {
+			o := sipgo.AnswerOptions{OnResponse: func(res *sip.Response) error {
+				if res.StatusCode == 180 {
+					cancel()
+				}
+				return nil
+			}}
+			if _, err := newPhone(t, transport).call(ctx, t, c, "+14155550104", o); err == nil {
 				t.Fatal("answered")
 			}
 			want := []string{"<INVITE", ">100 Trying", ">180 Ringing", "<CANCEL", "487", "200", "<ACK"}
@@ -287,7 +307,7 @@ func TestTransfer(t *testing.T) {
 					if got != "SIP/2.0 "+want {
 						t.Errorf("reported %q, want %q", got, want)
 					}
-				case <-time.After(5 * time.Second):
+				case <-time.After(time.Minute):
 					t.Fatalf("%s was not reported", want)
 				}
 			}
@@ -311,28 +331,30 @@ func TestTransfer(t *testing.T) {
 // Without an ACK the 200 comes again after T1, and the INVITE repeated is one call (RFC 3261 section 13.3.1.4).
 func TestAnswerIsRepeatedUntilAcknowledged(t *testing.T) {
 	t.Parallel()
-	c := start(t, Options{Script: always(Script{NoRing: true, RingFor: 100 * time.Millisecond, Status: 200, Silent: true})})
+	const before = 2 * time.Second // long enough for the INVITE to be repeated before the answer
+	c := start(t, Options{Script: always(Script{NoRing: true, RingFor: before, Status: 200, Silent: true})})
 	w := newWire(t, c)
+	began := time.Now()
 	offer := rtp.Offer("127.0.0.1", w.media.Port())
 	w.request("INVITE", "1", "", offer, "Content-Type: application/sdp")
 	w.response(100)
 	w.request("INVITE", "1", "", offer, "Content-Type: application/sdp")
 	w.response(100)
 	first := w.response(200)
-	began := time.Now()
 	second := w.response(200)
-	if gap := time.Since(began); gap < 400*time.Millisecond || gap > 2*time.Second {
-		t.Errorf("repeated after %v", gap)
+	if took := time.Since(began); took < before+500*time.Millisecond { // RFC 3261 section 17.1.1.1: T1
+		t.Errorf("answered and repeated within %v", took)
 	}
 	tag, _ := first.To().Params.Get("tag")
 	if again, _ := second.To().Params.Get("tag"); tag == "" || tag != again {
 		t.Errorf("tags %q and %q", tag, again)
 	}
 	w.request("ACK", "2", tag, nil)
-	w.request("BYE", "3", tag, nil)
-	w.response(200)
-	w.request("BYE", "3", tag, nil)
-	w.response(200)
+	for range 2 {
+		w.request("BYE", "3", tag, nil)
+		for w.response(200).CSeq().MethodName != sip.BYE { // the answer came a third time before the ACK
+		}
+	}
 	if calls := c.Calls(); len(calls) != 1 || calls[0].EndedBy != "bye-in" {
 		t.Errorf("%+v", calls)
 	}
@@ -450,12 +472,13 @@ func TestManyCallsInARow(t *testing.T) {
 	for _, transport := range []string{"udp", "tcp"} {
 		t.Run(transport, func(t *testing.T) {
 			t.Parallel()
-			c := start(t, Options{Script: always(Script{Status: 200})})
+			var seen messages
+			c := start(t, Options{Script: always(Script{Status: 200}), Trace: seen.add})
 			p := newPhone(t, transport)
 			const n = 200
 			began := time.Now()
 			for i := range n {
-				ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 				d, err := p.call(ctx, t, c, fmt.Sprintf("+1415555%04d", i), sipgo.AnswerOptions{})
 				if err == nil {
 					err = d.Bye(ctx)
@@ -467,8 +490,14 @@ func TestManyCallsInARow(t *testing.T) {
 				}
 			}
 			t.Logf("%d calls in %v", n, time.Since(began))
-			if took := time.Since(began); took > 20*time.Second {
-				t.Errorf("took %v: some answer had to be repeated", took)
+			answers := 0
+			for _, m := range seen.all {
+				if !m.In && strings.HasPrefix(m.StartLine, "SIP/2.0 200 ") {
+					answers++
+				}
+			}
+			if answers > 2*n+n/2 { // to INVITE and to BYE; a machine that is busy repeats some
+				t.Errorf("%d answers to %d calls", answers, n)
 			}
 			for i, call := range c.Calls() {
 				if call.EndedBy != "bye-in" {
@@ -500,11 +529,9 @@ func TestManyCallsAtOnce(t *testing.T) {
 				<-tick.C
 				d.media.WriteAudio(make([]byte, 160))
 			}
+			eventually(t, fmt.Sprintf("voice in call %d", i), func() bool { return d.media.Packets() >= 25 })
 			if err := d.Bye(t.Context()); err != nil {
 				t.Errorf("call %d: %v", i, err)
-			}
-			if n := d.media.Packets(); n < 25 {
-				t.Errorf("call %d heard %d packets", i, n)
 			}
 			d.media.Close()
 			reading.Wait()

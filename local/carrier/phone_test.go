@@ -14,12 +14,12 @@ import (
 
 	"github.com/emiago/sipgo"
 	"github.com/emiago/sipgo/sip"
-	"go.uber.org/goleak"
 
+	"github.com/krosai/telephony/local/leaks"
 	"github.com/krosai/telephony/local/rtp"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leaks.Main(m) }
 
 // messages collects what Options.Trace sees.
 type messages struct {
@@ -33,12 +33,16 @@ func (m *messages) add(msg Message) {
 	m.all = append(m.all, msg)
 }
 
-// lines are the start lines so far, "<" received, ">" sent, requests without their URI.
+// lines are the start lines so far, "<" received, ">" sent, requests without their URI. A message
+// that comes again is left out: over UDP either side repeats it after 500 ms (RFC 3261 section 17).
 func (m *messages) lines() []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var out []string
-	for _, msg := range m.all {
+	for i, msg := range m.all {
+		if slices.ContainsFunc(m.all[:i], func(other Message) bool { return other.In == msg.In && other.Text == msg.Text }) {
+			continue
+		}
 		line, arrow := msg.StartLine, ">"
 		if msg.In {
 			arrow = "<"
@@ -71,13 +75,12 @@ func always(s Script) func(string) Script { return func(string) Script { return 
 // eventually waits for a condition that other goroutines bring about.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for range 500 {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		if ok() {
 			return
 		}
-		time.Sleep(10 * time.Millisecond)
 	}
-	t.Errorf("%s: not in 5 s", what)
+	t.Errorf("%s: not in a minute", what)
 }
 
 // phone is a SIP client made of the plain SIP library, independent of the carrier's own dialogs.
@@ -259,7 +262,7 @@ func (w *wire) request(method, branch, toTag string, body []byte, extra ...strin
 func (w *wire) next() sip.Message {
 	w.t.Helper()
 	buf := make([]byte, 4096)
-	w.conn.SetReadDeadline(time.Now().Add(5 * time.Second))
+	w.conn.SetReadDeadline(time.Now().Add(time.Minute))
 	n, err := w.conn.Read(buf)
 	if err != nil {
 		w.t.Fatal(err)
