@@ -80,7 +80,7 @@ func (s *stage) dispatch(room, agent string, told any) {
 		s.t.Fatal(err)
 	}
 	_, err = s.rooms.CreateRoom(s.t.Context(), &livekit.CreateRoomRequest{
-		Name: room, EmptyTimeout: 30, DepartureTimeout: 5,
+		Name: room, EmptyTimeout: 300, DepartureTimeout: 5,
 		Agents: []*livekit.RoomAgentDispatch{{AgentName: agent, Metadata: string(metadata)}},
 	})
 	if err != nil {

@@ -21,17 +21,21 @@ func TestFiftyJobs(t *testing.T) {
 	before := cpu(t)
 	began := time.Now() // LiveKit works on some twenty dispatches at a time in the first 5 s after a registration
 	for i := range n {
-		room := fmt.Sprint("many-", i)
-		s.dispatch(room, "many", map[string]string{"welcome_message": "hello"})
+		s.dispatch(fmt.Sprint("many-", i), "many", map[string]string{"welcome_message": "hello"})
 	}
-	eventually(t, "jobs", func() bool { return a.Jobs() == n })
+	for next := time.Now().Add(20 * time.Second); a.Jobs() != n; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(next) { // LiveKit drops a job for which an agent on a busy machine is late
+			s.dispatchAgain("many", n)
+			next = time.Now().Add(20 * time.Second)
+		}
+	}
 	t.Logf("joining: %v, %v of CPU for server and agent", time.Since(began), cpu(t)-before)
 	for i := range n { // callees with no media of their own: only the agent's cost is of interest
 		s.silentCallee(fmt.Sprint("many-", i))
 	}
-	before = cpu(t)
+	before, began = cpu(t), time.Now()
 	time.Sleep(2 * time.Second)
-	share := float64(cpu(t)-before) / 2e7
+	share := 100 * float64(cpu(t)-before) / float64(time.Since(began))
 	t.Logf("talking: %.0f %% of one core for server, agent and %d callees' signalling", share, n)
 	if share > 80 {
 		t.Errorf("%d jobs cost %.0f %% of one core", n, share)
@@ -47,6 +51,20 @@ func TestFiftyJobs(t *testing.T) {
 	eventually(t, "all left", func() bool { return a.Jobs() == 0 })
 }
 
+// dispatchAgain makes those of the n rooms anew in which nobody is.
+func (s *stage) dispatchAgain(agent string, n int) {
+	s.t.Helper()
+	for i := range n {
+		room := fmt.Sprint(agent, "-", i)
+		in, err := s.rooms.ListParticipants(s.t.Context(), &livekit.ListParticipantsRequest{Room: room})
+		if err == nil && len(in.Participants) > 0 {
+			continue
+		}
+		_, _ = s.rooms.DeleteRoom(s.t.Context(), &livekit.DeleteRoomRequest{Room: room}) // it may be gone
+		s.dispatch(room, agent, map[string]string{"welcome_message": "hello"})
+	}
+}
+
 // silentCallee is a telephone participant on the line that subscribes to nothing.
 func (s *stage) silentCallee(room string) {
 	s.t.Helper()
@@ -56,7 +74,7 @@ func (s *stage) silentCallee(room string) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	r, err := lksdk.ConnectToRoomWithToken(server.URL(), token, lksdk.NewRoomCallback(), lksdk.WithAutoSubscribe(false))
+	r, err := lksdk.ConnectToRoomWithToken(server.URL(), token, lksdk.NewRoomCallback(), lksdk.WithAutoSubscribe(false), lksdk.WithConnectTimeout(time.Minute))
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -24,6 +24,10 @@ const (
 	maxSpeech = 200
 )
 
+// joinTimeout is how long a connection to a room may take. The SDK's 5 s are too short for a
+// machine that is busy with something else.
+const joinTimeout = 30 * time.Second
+
 // instructions are what the demo agent uses of a call's metadata; all of it is optional. What else is there
 // (system_prompt, voice, metadata) is for agents that think. It comes with the job, or, of a call that has come in, with
 // the room, a moment after the job.
@@ -123,7 +127,7 @@ func (s *session) join(ctx context.Context, assignment *livekit.JobAssignment) e
 
 	// The script needs no hearing: without subscriptions a job costs one ticker and what it sends.
 	s.room = lksdk.NewRoom(callback)
-	if err := s.room.JoinWithContextAndToken(ctx, url, assignment.GetToken(), lksdk.WithAutoSubscribe(false)); err != nil {
+	if err := s.room.JoinWithContextAndToken(ctx, url, assignment.GetToken(), lksdk.WithAutoSubscribe(false), lksdk.WithConnectTimeout(joinTimeout)); err != nil {
 		return fmt.Errorf("join room: %w", err)
 	}
 	var err error

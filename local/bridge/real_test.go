@@ -84,7 +84,7 @@ func TestStartRealRunsTheProcess(t *testing.T) {
 	if err := child.Close(); err != nil {
 		t.Error(err)
 	}
-	onlyCall(t, ca, ended("bye-in"))
+	lastCall(t, ca, ended("bye-in"))
 	if _, err := os.Stat(child.dir); !os.IsNotExist(err) {
 		t.Errorf("the configuration is left behind: %v", err)
 	}

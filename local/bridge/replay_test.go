@@ -3,6 +3,7 @@ package bridge
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -312,6 +313,7 @@ func (st *stage) seen(room string, e entry) {
 type scene struct {
 	st      *stage
 	rec     recording
+	attempt int
 	carrier *carrier.Carrier
 	begin   time.Time
 	renamed []string                         // pairs: ours, the recording's
@@ -343,12 +345,19 @@ func (sc *scene) snapshot() []entry {
 	return slices.Clone(sc.timeline)
 }
 
+// A recording is of telephones in real time, some of whose steps are 200 ms apart. A scene says
+// nothing about the bridge while goroutines run later than this.
+const onTime = 50 * time.Millisecond
+
+// TestReplay plays all scenes at once. Those that differ while the machine is late are played
+// again, few at a time, and if it is late still they are not judged.
 func TestReplay(t *testing.T) {
 	t.Parallel()
 	recordings := readRecordings(t)
 	// The longest first: they decide how long all take.
 	slices.SortStableFunc(recordings, func(a, b recording) int { return int(b.length() - a.length()) })
 	st := newStage(t)
+	var again sync.Map // by name: the recordings to play again
 	t.Run("all", func(t *testing.T) {
 		for _, rec := range recordings {
 			t.Run(rec.name, func(t *testing.T) {
@@ -359,10 +368,57 @@ func TestReplay(t *testing.T) {
 					t.Skipf("takes %.0f s", rec.length()/1000)
 				}
 				t.Parallel()
-				st.replay(t, rec)
+				if wrong, late := st.replay(t, rec, 0); wrong != "" && late <= onTime {
+					t.Error(wrong)
+				} else if wrong != "" {
+					t.Logf("the machine was %v late", late)
+					again.Store(rec.name, rec)
+				}
 			})
 		}
 	})
+	t.Run("again", func(t *testing.T) {
+		few := make(chan struct{}, 3)
+		again.Range(func(name, rec any) bool {
+			t.Run(name.(string), func(t *testing.T) {
+				t.Parallel()
+				few <- struct{}{}
+				defer func() { <-few }()
+				st.replayAgain(t, rec.(recording))
+			})
+			return true
+		})
+	})
+}
+
+// replayAgain judges a recording as soon as the machine is on time.
+func (st *stage) replayAgain(t *testing.T, rec recording) {
+	for attempt := 1; ; attempt++ {
+		wrong, late := st.replay(t, rec, attempt)
+		switch {
+		case wrong == "":
+			return
+		case late <= onTime:
+			t.Fatal(wrong)
+		case attempt == 2:
+			fmt.Printf("not judged: the recording %s, because this machine runs goroutines up to %v late\n", rec.name, late)
+			t.Skip(wrong)
+		}
+	}
+}
+
+// lateness measures how late goroutines run until stop is closed: the most of all.
+func lateness(stop <-chan struct{}) (most time.Duration) {
+	const every = 10 * time.Millisecond
+	for {
+		began := time.Now()
+		select {
+		case <-stop:
+			return most
+		case <-time.After(every):
+			most = max(most, time.Since(began)-every)
+		}
+	}
 }
 
 // length is when the last request of the recording was made, in ms.
@@ -374,8 +430,17 @@ func (r recording) length() float64 {
 	return last
 }
 
-func (st *stage) replay(t *testing.T, rec recording) {
-	sc := &scene{st: st, rec: rec, begin: time.Now()}
+// replay plays a recording and says what is wrong, and how late the machine was meanwhile.
+func (st *stage) replay(t *testing.T, rec recording, attempt int) (wrong string, late time.Duration) {
+	stop, measured := make(chan struct{}), make(chan time.Duration)
+	go func() { measured <- lateness(stop) }()
+	wrong = st.play(t, rec, attempt)
+	close(stop)
+	return wrong, <-measured
+}
+
+func (st *stage) play(t *testing.T, rec recording, attempt int) (wrong string) {
+	sc := &scene{st: st, rec: rec, attempt: attempt, begin: time.Now()}
 	var err error
 	sc.carrier, err = carrier.Start(carrier.Options{Username: "u", Password: "p", Script: callee, Trace: sc.onSIP})
 	if err != nil {
@@ -383,16 +448,22 @@ func (st *stage) replay(t *testing.T, rec recording) {
 	}
 	defer sc.carrier.Close()
 	if strings.HasPrefix(rec.name, "inbound-") {
-		sc.playInbound(t)
+		err = sc.playInbound(t)
 	} else {
-		sc.playOutbound(t)
+		err = sc.playOutbound(t)
+	}
+	if err != nil {
+		return err.Error()
 	}
 	for _, c := range sc.carrier.Calls() {
 		for _, d := range c.DTMFReceived {
 			sc.note(entry{Source: "carrier", Note: "DTMF received", Digit: string(d)})
 		}
 	}
-	sc.compare(t)
+	if wrong = sc.compare(); wrong != "" {
+		sc.dump(t)
+	}
+	return wrong
 }
 
 func (sc *scene) onSIP(m carrier.Message) {
@@ -409,7 +480,8 @@ func (sc *scene) onSIP(m carrier.Message) {
 	sc.note(entry{Source: "carrier", Dir: dir, SIP: lines[0], Headers: headers, Body: text})
 }
 
-func (sc *scene) compare(t *testing.T) {
+// compare says in what the replay differs from the recording.
+func (sc *scene) compare() (wrong string) {
 	want, got := digestOf(sc.rec.Timeline), digestOf(sc.snapshot())
 	for _, d := range differences {
 		if ok, err := path.Match(d.recordings, sc.rec.name); err != nil || !ok {
@@ -419,21 +491,18 @@ func (sc *scene) compare(t *testing.T) {
 		d.apply(&got)
 	}
 	if d := diff(want.lines(), got.lines()); d != "" {
-		t.Errorf("recorded (-) and replayed (+) differ:\n%s", d)
+		wrong = "recorded (-) and replayed (+) differ:\n" + d
 	}
 	for i := range min(len(want.took), len(got.took)) {
 		if !strings.HasSuffix(want.asked[i], "SIPParticipant") {
 			continue // answered by LiveKit's server alone
 		}
-		// A busy machine is late, never early.
 		early, late := 300+0.15*want.took[i], 2500+0.15*want.took[i]
 		if d := got.took[i] - want.took[i]; d > late || d < -early {
-			t.Errorf("answer %d took %.0f ms, recorded %.0f ms", i, got.took[i], want.took[i])
+			wrong += fmt.Sprintf("\nanswer %d took %.0f ms, recorded %.0f ms", i, got.took[i], want.took[i])
 		}
 	}
-	if t.Failed() {
-		sc.dump(t)
-	}
+	return wrong
 }
 
 func (sc *scene) dump(t *testing.T) {
@@ -486,9 +555,9 @@ func closedAddr(t *testing.T) string {
 }
 
 // playOutbound makes the recording's requests at the recording's times.
-func (sc *scene) playOutbound(t *testing.T) {
+func (sc *scene) playOutbound(t *testing.T) error {
 	xs := exchanges(sc.rec.Timeline)
-	room := "replay-" + sc.rec.name + "-room"
+	room := fmt.Sprintf("replay-%d-%s-room", sc.attempt, sc.rec.name)
 	recordedRoom, trunks := "", map[string]string{}
 	for _, x := range xs {
 		var b struct {
@@ -510,7 +579,7 @@ func (sc *scene) playOutbound(t *testing.T) {
 	}
 	toOurs := strings.NewReplacer(append(back, recordedRoom, room)...)
 	sc.st.addScene(sc, room)
-	sc.playRequests(t, xs, toOurs, room)
+	return sc.playRequests(xs, toOurs, room)
 }
 
 // rename has further names of ours replaced by the recording's.
@@ -527,7 +596,7 @@ func (st *stage) addScene(sc *scene, key string) {
 
 // playRequests makes each request at its time, but not before those are answered that were answered then. Times count
 // from the first request after the agent is there.
-func (sc *scene) playRequests(t *testing.T, xs []exchange, toOurs *strings.Replacer, room string) {
+func (sc *scene) playRequests(xs []exchange, toOurs *strings.Replacer, room string) error {
 	var answered sync.WaitGroup
 	done := make(chan struct{}, len(xs))
 	finished := 0
@@ -541,7 +610,11 @@ func (sc *scene) playRequests(t *testing.T, xs []exchange, toOurs *strings.Repla
 		}
 		if !prepare {
 			if zero.IsZero() {
-				sc.awaitAgent(t, len(xs) > 0 && xs[0].method == "CreateRoom")
+				if xs[0].method == "CreateRoom" {
+					if err := sc.awaitAgent(); err != nil {
+						return err
+					}
+				}
 				zero = time.Now().Add(-ms(x.at))
 				sc.pressDigits(room, zero)
 			}
@@ -555,6 +628,7 @@ func (sc *scene) playRequests(t *testing.T, xs []exchange, toOurs *strings.Repla
 	}
 	answered.Wait()
 	time.Sleep(time.Until(zero.Add(ms(last + 400))))
+	return nil
 }
 
 func (sc *scene) ask(x exchange, toOurs *strings.Replacer) {
@@ -589,20 +663,17 @@ func (sc *scene) ourAgent(request string) string {
 	})
 }
 
-// awaitAgent waits until the agent has published, if the recording has one.
-func (sc *scene) awaitAgent(t *testing.T, agent bool) {
-	t.Helper()
-	for limit := time.Now().Add(time.Minute); agent && time.Now().Before(limit); time.Sleep(10 * time.Millisecond) {
+// awaitAgent waits until the agent has published.
+func (sc *scene) awaitAgent() error {
+	for limit := time.Now().Add(time.Minute); time.Now().Before(limit); time.Sleep(10 * time.Millisecond) {
 		for _, e := range sc.snapshot() {
 			if e.Source == "webhook" && e.Event == "track_published" {
 				time.Sleep(200 * time.Millisecond)
-				return
+				return nil
 			}
 		}
 	}
-	if agent {
-		t.Fatal("no agent came")
-	}
+	return errors.New("no agent came")
 }
 
 // pressDigits makes the agent send the digits that it sent in the recording.
@@ -617,16 +688,16 @@ func (sc *scene) pressDigits(room string, zero time.Time) {
 func ms(v float64) time.Duration { return time.Duration(v * float64(time.Millisecond)) }
 
 // playInbound lets the carrier call as it did in the recording.
-func (sc *scene) playInbound(t *testing.T) {
+func (sc *scene) playInbound(t *testing.T) error {
 	var req struct {
 		From string `json:"carrier_invite_from"`
 		To   string `json:"carrier_invite_to"`
 	}
 	must(json.Unmarshal(sc.rec.Request, &req))
-	// All scenes share one LiveKit, so each has a called number of its own, derived from its caller's.
-	to := "+1666" + req.From[len(req.From)-7:]
+	// All scenes share one LiveKit, so each has a caller and a called number of its own.
+	from, to := fmt.Sprintf("+23%d%s", 48+sc.attempt, req.From[5:]), fmt.Sprintf("+1%d%s", 666+sc.attempt, req.From[len(req.From)-7:])
 	xs := exchanges(sc.rec.Timeline)
-	room, recordedRoom := "_"+req.From+"_", ""
+	room, recordedRoom := "_"+from+"_", ""
 	for _, e := range sc.rec.Timeline {
 		if e.Source == "webhook" {
 			var b struct{ Room struct{ Name string } }
@@ -634,7 +705,7 @@ func (sc *scene) playInbound(t *testing.T) {
 			recordedRoom = b.Room.Name
 		}
 	}
-	sc.rename(to, req.To)
+	sc.rename(to, req.To, from, req.From)
 	if sc.rec.name != "inbound-no-matching-trunk" && sc.rec.name != "inbound-no-matching-trunk-with-rule" {
 		trunk := sc.inboundTrunk(t, to, sc.ringTimeout())
 		if sc.rec.name != "inbound-matching-trunk-no-rule" {
@@ -645,9 +716,9 @@ func (sc *scene) playInbound(t *testing.T) {
 
 	zero := time.Now()
 	call, err := sc.carrier.Call(t.Context(), sc.st.sip.SIPAddr(), carrier.CallOptions{
-		From: req.From, To: to, Script: carrier.Script{ReferTo: transferTarget}})
+		From: from, To: to, Script: carrier.Script{ReferTo: transferTarget}})
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
 	if strings.HasSuffix(sc.rec.name, "caller-hangup") {
 		time.AfterFunc(ms(4273), func() { _ = call.Hangup(context.Background()) })
@@ -658,13 +729,14 @@ func (sc *scene) playInbound(t *testing.T) {
 		sc.st.mu.Lock()
 		ours := sc.room
 		sc.st.mu.Unlock()
-		sc.ask(x, strings.NewReplacer(recordedRoom, ours))
+		sc.ask(x, strings.NewReplacer(recordedRoom, ours, req.From, from))
 		last = x.at + 400
 	}
 	time.Sleep(time.Until(zero.Add(ms(last))))
 	if len(xs) == 0 { // LiveKit is silent: see that it stays so, before the carrier gives up
 		sc.compareSoFar()
 	}
+	return nil
 }
 
 // compareSoFar freezes the timeline: what closing the carrier adds was not recorded.

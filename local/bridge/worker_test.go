@@ -134,7 +134,7 @@ func (w *worker) work(a *livekit.JobAssignment) {
 			}
 		}
 	}
-	room, err := lksdk.ConnectToRoomWithToken(w.url, a.Token, cb, lksdk.WithLogger(logger.GetDiscardLogger()))
+	room, err := lksdk.ConnectToRoomWithToken(w.url, a.Token, cb, lksdk.WithLogger(logger.GetDiscardLogger()), lksdk.WithConnectTimeout(time.Minute))
 	if err != nil {
 		return // the room is gone already
 	}

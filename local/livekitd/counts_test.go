@@ -115,7 +115,7 @@ func enter(s *Server, name, who string) (*lksdk.Room, error) {
 		return nil, err
 	}
 	room := lksdk.NewRoom(lksdk.NewRoomCallback())
-	err = room.JoinWithToken(s.URL(), text, lksdk.WithLogger(logger.GetDiscardLogger()), lksdk.WithAutoSubscribe(false), lksdk.WithDisableRegionDiscovery())
+	err = room.JoinWithToken(s.URL(), text, lksdk.WithLogger(logger.GetDiscardLogger()), lksdk.WithAutoSubscribe(false), lksdk.WithDisableRegionDiscovery(), lksdk.WithConnectTimeout(time.Minute))
 	if err != nil || who == "listener" {
 		return room, err
 	}
