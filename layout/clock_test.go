@@ -105,14 +105,10 @@ func byTheClock(file *ast.File, bubbles map[string]bool) (found []problem) {
 					found = append(found, problem{n.Pos(), "the deadline is below 30 s"})
 				}
 			case *ast.AssignStmt:
-				if len(n.Lhs) == 1 && strings.Contains(callsOf(n.Rhs[0]), " time.Since ") {
-					if v, ok := n.Lhs[0].(*ast.Ident); ok {
-						measured[v.Name] = true
-					}
-				}
+				addMeasured(measured, n)
 			case *ast.IfStmt:
-				if a, ok := n.Init.(*ast.AssignStmt); ok && strings.Contains(callsOf(a), " time.Since ") && len(a.Lhs) == 1 {
-					measured[a.Lhs[0].(*ast.Ident).Name] = true
+				if a, ok := n.Init.(*ast.AssignStmt); ok {
+					addMeasured(measured, a)
 				}
 				if fails(n.Body) && above(n.Cond, measured) {
 					found = append(found, problem{n.Pos(), "the test fails because something took long"})
@@ -132,6 +128,26 @@ func byTheClock(file *ast.File, bubbles map[string]bool) (found []problem) {
 	return found
 }
 
+// addMeasured adds the variable of an assignment, if what it is given is how long something took.
+func addMeasured(names map[string]bool, a *ast.AssignStmt) {
+	if v, ok := a.Lhs[0].(*ast.Ident); ok && len(a.Lhs) == 1 && isSince(a.Rhs[0]) {
+		names[v.Name] = true
+	}
+}
+
+// isSince reports whether an expression is how long something took, perhaps rounded or less
+// something.
+func isSince(e ast.Expr) bool {
+	switch e := e.(type) {
+	case *ast.CallExpr:
+		method, ok := e.Fun.(*ast.SelectorExpr)
+		return calleeOf(e.Fun) == "time.Since" || ok && isSince(method.X)
+	case *ast.BinaryExpr:
+		return isSince(e.X) && e.Op == token.SUB
+	}
+	return false
+}
+
 // fails reports whether a block has a test fail.
 func fails(block *ast.BlockStmt) bool {
 	for _, name := range []string{"Error", "Errorf", "Fatal", "Fatalf"} {
@@ -147,8 +163,7 @@ func fails(block *ast.BlockStmt) bool {
 func above(cond ast.Expr, measured map[string]bool) (found bool) {
 	took := func(e ast.Expr) bool {
 		v, ok := e.(*ast.Ident)
-		call, called := e.(*ast.CallExpr)
-		return ok && measured[v.Name] || called && calleeOf(call.Fun) == "time.Since"
+		return ok && measured[v.Name] || isSince(e)
 	}
 	ast.Inspect(cond, func(n ast.Node) bool {
 		if c, ok := n.(*ast.BinaryExpr); ok {
@@ -236,9 +251,9 @@ func TestByTheClock(t *testing.T) {
 		`for end := time.Now().Add(5 * time.Second); !ok(); time.Sleep(time.Millisecond) { }`:                         1,
 		`for end := time.Now().Add(time.Minute); !ok(); time.Sleep(time.Millisecond) { }`:                             0,
 		`for time.Since(start) < 10*time.Second { }`:                                                                  1,
-		`select { case <-done: case <-time.After(5 * time.Second): t.Fatal("not done") }`:                             1,
-		`select { case <-done: case <-time.After(time.Minute): t.Fatal("not done") }`:                                 0,
-		`select { case <-done: t.Error("done") case <-time.After(time.Second): }`:                                     0,
+		`select { case <-done:; case <-time.After(5 * time.Second): t.Fatal("not done") }`:                            1,
+		`select { case <-done:; case <-time.After(time.Minute): t.Fatal("not done") }`:                                0,
+		`select { case <-done: t.Error("done"); case <-time.After(time.Second): }`:                                    0,
 		`conn.SetReadDeadline(time.Now().Add(5 * time.Second))`:                                                       1,
 		`conn.SetReadDeadline(time.Now().Add(time.Minute))`:                                                           0,
 	} {
