@@ -24,7 +24,7 @@ import (
 	"github.com/pion/webrtc/v4"
 	"go.uber.org/goleak"
 
-	"github.com/krosai/telephony/local/leaks"
+	"github.com/krosai/telephony/local/calltest"
 	"github.com/krosai/telephony/local/livekitd"
 )
 
@@ -40,7 +40,7 @@ func TestMain(m *testing.M) {
 	if server, err = livekitd.Start(context.Background(), livekitd.Options{APIKey: key, APISecret: secret}); err != nil {
 		panic(err)
 	}
-	code := m.Run()
+	code := calltest.Judged(m)
 	if err := server.Close(); err != nil {
 		panic(err)
 	}
@@ -48,7 +48,7 @@ func TestMain(m *testing.M) {
 	for _, f := range livekitd.Leftovers() {
 		known = append(known, goleak.IgnoreAnyFunction(f))
 	}
-	os.Exit(leaks.Check(code, known...))
+	os.Exit(calltest.Leaks(code, known...))
 }
 
 // stage is what a test does to LiveKit.

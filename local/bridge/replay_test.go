@@ -27,8 +27,8 @@ import (
 	lksdk "github.com/livekit/server-sdk-go/v2"
 	"go.uber.org/goleak"
 
+	"github.com/krosai/telephony/local/calltest"
 	"github.com/krosai/telephony/local/carrier"
-	"github.com/krosai/telephony/local/leaks"
 	"github.com/krosai/telephony/local/livekitd"
 )
 
@@ -55,7 +55,7 @@ func TestMain(m *testing.M) {
 	}
 	// LiveKit's server takes some 20 s to give up on a participant whose process has died
 	// (TestStartRealRunsTheProcess).
-	os.Exit(leaks.Check(m.Run(), known...))
+	os.Exit(calltest.Leaks(calltest.Judged(m), known...))
 }
 
 // notReplayed says why a recording is not replayed as a scenario.

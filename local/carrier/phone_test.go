@@ -15,11 +15,11 @@ import (
 	"github.com/emiago/sipgo"
 	"github.com/emiago/sipgo/sip"
 
-	"github.com/krosai/telephony/local/leaks"
+	"github.com/krosai/telephony/local/calltest"
 	"github.com/krosai/telephony/local/rtp"
 )
 
-func TestMain(m *testing.M) { leaks.Main(m) }
+func TestMain(m *testing.M) { calltest.Main(m) }
 
 // messages collects what Options.Trace sees.
 type messages struct {

@@ -21,7 +21,7 @@ import (
 	"go.uber.org/goleak"
 	"google.golang.org/protobuf/testing/protocmp"
 
-	"github.com/krosai/telephony/local/leaks"
+	"github.com/krosai/telephony/local/calltest"
 )
 
 const key, secret = "devkey", "secretsecretsecretsecretsecretsecret"
@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 	for _, f := range Leftovers() {
 		known = append(known, goleak.IgnoreAnyFunction(f))
 	}
-	leaks.Main(m, known...)
+	os.Exit(calltest.Leaks(calltest.Judged(m), known...))
 }
 
 func mustStart(t *testing.T, o Options) *Server {

@@ -12,10 +12,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/pion/rtp"
 
-	"github.com/krosai/telephony/local/leaks"
+	"github.com/krosai/telephony/local/calltest"
 )
 
-func TestMain(m *testing.M) { leaks.Main(m) }
+func TestMain(m *testing.M) { calltest.Main(m) }
 
 func open(t *testing.T) *Session {
 	t.Helper()
