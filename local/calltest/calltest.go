@@ -42,7 +42,7 @@ const keepsUp = 0.25
 // Judged runs tests of calls through LiveKit and returns their code. A failure while other
 // processes took too much of this machine says nothing, and is not judged.
 func Judged(m *testing.M) int {
-	others := busyElsewhere()
+	others := BusyElsewhere()
 	code := m.Run()
 	if share := others(); code != 0 && share > keepsUp {
 		fmt.Printf("not judged: other processes took %.0f %% of the processors, and telephone calls need a machine that keeps up\n", 100*share)
@@ -51,9 +51,9 @@ func Judged(m *testing.M) int {
 	return code
 }
 
-// busyElsewhere tells the part of this machine's processors that other processes have used since,
+// BusyElsewhere tells the part of this machine's processors that other processes have used since,
 // where the system says so, which is 0 elsewhere. A child counts as another until it has ended.
-func busyElsewhere() func() float64 {
+func BusyElsewhere() func() float64 {
 	read := func() (all, busy, own float64) {
 		text, err := os.ReadFile("/proc/stat")
 		if err != nil {

@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
+	"github.com/krosai/telephony/local/calltest"
 	"github.com/krosai/telephony/local/carrier"
 	"github.com/krosai/telephony/local/livekitd"
 	"github.com/krosai/telephony/shared/livekit"
@@ -36,7 +37,7 @@ func TestFiftyCallsAtOnce(t *testing.T) {
 			parts = append(parts, p)
 		}
 	}
-	others := busyElsewhere()
+	others := calltest.BusyElsewhere()
 	f := &flood{user: u, ends: map[string]string{}, callees: map[string]string{}}
 	var calls sync.WaitGroup
 	for i := range 50 {
