@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Fetches libphonenumber's metadata, as the Python package phonenumbers ships it, and
+# writes what shared/phonenumber is made from: metadata.json, and judged.csv, numbers
+# judged by that package. `make generate` then makes the table. It needs Python 3.8 with
+# pip. For a newer version change the version and the checksum, which pip verifies.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+version=9.0.43
+checksum=349bc799f15e010e35bd2c7d28149950ae74479cb1e11fb054ed9a95ecb4b437
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+echo "phonenumbers==$version --hash=sha256:$checksum" >"$work/requirements"
+pip install --quiet --disable-pip-version-check --no-deps --no-compile --only-binary :all: \
+	--require-hashes --root-user-action ignore --target "$work/packages" -r "$work/requirements"
+PYTHONPATH=$work/packages python3 scripts/export-phonenumbers.py $version shared/phonenumber/testdata
