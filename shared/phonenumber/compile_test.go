@@ -17,7 +17,7 @@ import (
 // metadata is testdata/metadata.json, which scripts/phonenumbers.sh writes.
 type metadata struct {
 	Version     string
-	Territories []territory // those of one calling code follow each other, in libphonenumber's order
+	Territories []territory         // those of one calling code follow each other, in libphonenumber's order
 	TimeZones   map[string][]string `json:"time_zones"`
 }
 
@@ -323,6 +323,12 @@ func (ns *nodes) zonesOf(m metadata) (first int, lists []string) {
 	}
 	slices.Sort(lists)
 	lists = slices.Compact(lists)
+	begun := map[string]bool{}
+	for prefix := range m.TimeZones {
+		for end := range len(prefix) + 1 {
+			begun[prefix[:end]] = true
+		}
+	}
 	var below func(prefix string) int
 	below = func(prefix string) int {
 		var n node
@@ -330,22 +336,13 @@ func (ns *nodes) zonesOf(m metadata) (first int, lists []string) {
 			n.value, n.valued = slices.Index(lists, strings.Join(names, ",")), true
 		}
 		for digit := range 10 {
-			if longer := prefix + strconv.Itoa(digit); m.hasZones(longer) {
+			if longer := prefix + strconv.Itoa(digit); begun[longer] {
 				n.to[digit] = below(longer)
 			}
 		}
 		return ns.add(n)
 	}
 	return below(""), lists
-}
-
-func (m metadata) hasZones(prefix string) bool {
-	for p := range m.TimeZones {
-		if strings.HasPrefix(p, prefix) {
-			return true
-		}
-	}
-	return false
 }
 
 // trunkOf reads a territory's pattern of national prefixes. It ends where the national number
