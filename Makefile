@@ -2,7 +2,7 @@
 # Needs Go and GNU make. Nothing else has to be installed.
 
 .DEFAULT_GOAL := help
-.PHONY: help run inbound-call invoke test test-short test-sam test-asl bench build sizes verify generate lint clean-local
+.PHONY: help run inbound-call invoke test test-short test-sam test-asl bench build sizes verify generate phonenumbers lint clean-local
 
 # One Lambda function per folder that has a lambda/main.go.
 FUNCTIONS := $(sort $(patsubst functions/%/lambda/main.go,%,$(wildcard functions/*/lambda/main.go)))
@@ -94,12 +94,18 @@ verify: ## Check formatting, vet, layout, and that generated files are up to dat
 	@echo "gofmt"; unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "run gofmt -w on:"; echo "$$unformatted"; exit 1; }
 	@echo "go vet"; CGO_ENABLED=0 go vet ./... && cd local && CGO_ENABLED=0 go vet ./...
 	@echo "openapi.json, events/golden, docs/cost.md"; CGO_ENABLED=0 go test -count=1 -run '^Test(OpenAPI|Events|Cost)$$' ./functions/all
+	@echo "shared/phonenumber/table.bin"; CGO_ENABLED=0 go test -count=1 -run '^TestTable$$' ./shared/phonenumber
 	@echo "docs/workflows.md"; CGO_ENABLED=0 go test -count=1 -run TestDrawings ./statemachines
 	@echo "layout"; CGO_ENABLED=0 go test -count=1 ./layout ./emulator/template
 
-generate: ## Write anew openapi.json, the answers of events/golden, what docs/cost.md counts and docs/workflows.md draws
+generate: ## Write anew openapi.json, the answers of events/golden, what docs/cost.md counts and docs/workflows.md draws, the table of phone numbers
 	@CGO_ENABLED=0 go test -count=1 -run '^Test(OpenAPI|Events|Cost)$$' ./functions/all -update
 	@CGO_ENABLED=0 go test -count=1 -run TestDrawings ./statemachines -update
+	@CGO_ENABLED=0 go test -count=1 -run '^TestTable$$' ./shared/phonenumber -update
+
+phonenumbers: ## Fetch the metadata of phone numbers, at the version that scripts/phonenumbers.sh names, and make the table of it
+	@scripts/phonenumbers.sh
+	@CGO_ENABLED=0 go test -count=1 -run '^TestTable$$' ./shared/phonenumber -update
 
 lint: ## Run golangci-lint, where it is installed
 	@command -v golangci-lint >/dev/null || { echo "golangci-lint is not installed: https://golangci-lint.run/docs/welcome/install/"; exit 1; }

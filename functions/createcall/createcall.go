@@ -148,7 +148,7 @@ func (e *Endpoint) plan(ctx context.Context, user string, b Body) (c call.Call, 
 	if agent == "" {
 		return c, may, fault.InvalidField("agent_name", "required", "the number has no agent of its own: name one")
 	}
-	if err := cmp.Or(may.Allow(country, agent), may.Room(e.share())); err != nil {
+	if err := cmp.Or(may.Allow(b.PhoneNumber, country, agent), may.Room(e.share())); err != nil {
 		return c, may, err
 	}
 	id := "call_" + ulid.MustNewDefault(e.Now()).String()

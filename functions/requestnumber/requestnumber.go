@@ -15,6 +15,7 @@ import (
 	"github.com/krosai/telephony/shared/fault"
 	"github.com/krosai/telephony/shared/guard/destination"
 	"github.com/krosai/telephony/shared/numberrequest"
+	"github.com/krosai/telephony/shared/phonenumber"
 	"github.com/krosai/telephony/shared/request"
 )
 
@@ -111,7 +112,7 @@ func countryOf(b Body) (string, error) {
 		return "", fault.InvalidField("country", "required", "a country or a phone number is needed")
 	}
 	if b.PhoneNumber == "" {
-		if !destination.Known(b.Country) {
+		if phonenumber.CallingCode(b.Country) == 0 {
 			return "", fault.InvalidField("country", "enum", "is not the code of a country with telephone numbers")
 		}
 		return b.Country, nil
@@ -122,8 +123,10 @@ func countryOf(b Body) (string, error) {
 		return "", fault.InvalidField("phone_number", "not_assignable", "numbers of this kind are not given out")
 	case err != nil:
 		return "", err
-	case b.Country != "" && b.Country != country:
+	case b.Country == "":
+		return country, nil
+	case !phonenumber.In(b.PhoneNumber, b.Country):
 		return "", fault.InvalidField("country", "mismatch", "the phone number belongs to another country")
 	}
-	return country, nil
+	return b.Country, nil
 }

@@ -156,7 +156,7 @@ func (e *Endpoint) allowed(ctx context.Context, user string, in *Input) (c call.
 		err = fault.New(fault.Conflict, "NUMBER_NOT_CONFIGURED", "the number that the call is on is no longer yours")
 	}
 	if err == nil {
-		err = may.Allow(country, "")
+		err = may.Allow(in.Body.PhoneNumber, country, "")
 	}
 	return c, may, country, err
 }

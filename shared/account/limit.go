@@ -4,6 +4,8 @@ import (
 	"math"
 	"slices"
 	"time"
+
+	"github.com/krosai/telephony/shared/phonenumber"
 )
 
 // Limit is how much of something a user or an API key may use in a window of an
@@ -70,10 +72,11 @@ func (p Policy) AllowsAgent(name string) bool {
 	return len(p.AllowedAgents) == 0 || slices.Contains(p.AllowedAgents, name)
 }
 
-// AllowsCountry reports whether the user may call a country from a number of the
-// country home, which is always allowed.
-func (p Policy) AllowsCountry(country, home string) bool {
-	return country == home || slices.Contains(p.AllowedCountries, country)
+// AllowsNumber reports whether the user may call a number of a country from a number
+// of the country home, which is always allowed.
+func (p Policy) AllowsNumber(e164, country, home string) bool {
+	allowed := func(c string) bool { return c == country || phonenumber.In(e164, c) }
+	return allowed(home) || slices.ContainsFunc(p.AllowedCountries, allowed)
 }
 
 // Seconds is the time from now to the end of the window in whole seconds,

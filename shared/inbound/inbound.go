@@ -7,11 +7,10 @@ import (
 	"context"
 	"strings"
 
-	"github.com/nyaruka/phonenumbers"
-
 	"github.com/krosai/telephony/shared/call"
 	"github.com/krosai/telephony/shared/fault"
 	"github.com/krosai/telephony/shared/number"
+	"github.com/krosai/telephony/shared/phonenumber"
 )
 
 // Numbers finds a number, whoever owns it; an unknown id is fault.NotFound.
@@ -48,8 +47,9 @@ type Adopter struct {
 // livekit.InboundTrunk sets it.
 const ringing = 30
 
-// anonymous is the other party of a call whose caller withholds their number,
-// or has one that is no telephone number.
+// anonymous is the other party of a call whose caller withholds their number, or
+// whose carrier writes one that cannot be read. A number that can be read is what
+// the carrier says, and proves nothing.
 const anonymous = "anonymous"
 
 // Adopt records the call that an arrival is and starts its workflow, and
@@ -92,7 +92,10 @@ func record(n number.Number, in call.Arrival) call.Call {
 	c := call.Call{ID: call.InboundID(in.RoomID, in.CreatedAt), UserID: n.UserID, Direction: call.Inbound,
 		FromNumber: n.E164, NumberID: n.ID, RoomName: in.Room, TrunkID: in.TrunkID, AgentName: n.Rule.AgentName,
 		RingingTimeout: ringing, MaxDuration: n.Rule.InboundSeconds(), Status: call.Initiated, CreatedAt: in.CreatedAt, DialedAt: in.CreatedAt}
-	c.PhoneNumber, c.Country = caller(in.Caller)
+	c.PhoneNumber = anonymous
+	if caller, ok := phonenumber.Caller(in.Caller, n.Country); ok {
+		c.PhoneNumber, c.Country = caller.E164, caller.Country
+	}
 	return c
 }
 
@@ -103,19 +106,4 @@ func e164(s string) string {
 		return "+" + s
 	}
 	return s
-}
-
-// caller reads who calls, and from which country (ISO 3166-1 alpha-2; "" when
-// that cannot be told). It is what the carrier says, and proves nothing.
-func caller(said string) (phoneNumber, country string) {
-	said = e164(said)
-	n, err := phonenumbers.Parse(said, "")
-	if err != nil || phonenumbers.Format(n, phonenumbers.E164) != said {
-		return anonymous, ""
-	}
-	country = phonenumbers.GetRegionCodeForNumber(n)
-	if len(country) != 2 || country == "ZZ" {
-		country = "" // a global network, or nobody's
-	}
-	return said, country
 }

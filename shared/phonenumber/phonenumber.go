@@ -63,6 +63,16 @@ func Parse(e164 string) (n Number, ok bool) {
 	return Number{E164: e164, Country: c.name, CallingCode: c.callingCode, Kind: Kind(found & (1<<kindBits - 1))}, true
 }
 
+// In reports whether a number written in E.164 is one of a country's (ISO 3166-1 alpha-2):
+// its own, or toll-free in the North American plan, whose countries share such numbers.
+func In(e164, country string) bool {
+	n, ok := Parse(e164)
+	if n.Kind == TollFree && n.CallingCode == 1 {
+		return CallingCode(country) == 1
+	}
+	return ok && n.Country != "" && n.Country == country
+}
+
 // CallingCode is the calling code of a country (ISO 3166-1 alpha-2), 0 for a country without
 // telephone numbers.
 func CallingCode(country string) int { return find(country).callingCode }

@@ -217,7 +217,7 @@ func (db *DB) putDetails(c call.Call) (w types.TransactWriteItem, ok bool, err e
 func (db *DB) CreateCall(ctx context.Context, c call.Call, may Permit, once Once) (made call.Call, replayed bool, hour account.Limit, err error) {
 	c.HasMetadata = len(c.Metadata) > 0 // as its record says: the event of a call that ends at once tells of it
 	for range permitReads {
-		if err := may.Allow(c.Country, c.AgentName); err != nil {
+		if err := may.Allow(c.PhoneNumber, c.Country, c.AgentName); err != nil {
 			return c, false, may.Hour(), err
 		}
 		rows, err := db.createCall(ctx, c, may, once)

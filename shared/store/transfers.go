@@ -41,7 +41,7 @@ func (db *DB) BeginTransfer(ctx context.Context, c call.Call, may Permit, t call
 		if may.usage, err = usageOf(rows[1], may.at); err != nil {
 			return c, hour, err
 		}
-		if err := may.Allow(t.Country, ""); err != nil {
+		if err := may.Allow(t.To, t.Country, ""); err != nil {
 			return c, may.Hour(), err
 		}
 		if limit, err := may.refusal(s); err != nil {

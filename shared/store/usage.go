@@ -96,14 +96,14 @@ func (p Permit) Hour() account.Limit {
 	return account.Limit{Name: "calls", Quota: p.policy.CallsPerHour, Used: p.counts[hourAttribute(p.at)], Resets: ends(p.at)}
 }
 
-// Allow says whether the user may have an agent call a country, as far as the
-// permit knows. It is fault.Forbidden CALLS_DISABLED, DESTINATION_NOT_ALLOWED or
+// Allow says whether the user may have an agent call a number of a country, as far as
+// the permit knows. It is fault.Forbidden CALLS_DISABLED, DESTINATION_NOT_ALLOWED or
 // AGENT_NOT_ALLOWED. An empty agent is the one that is on the call already.
-func (p Permit) Allow(country, agent string) error {
+func (p Permit) Allow(e164, country, agent string) error {
 	switch {
 	case !p.policy.CallsEnabled:
 		return callsDisabled()
-	case !p.policy.AllowsCountry(country, p.Home):
+	case !p.policy.AllowsNumber(e164, country, p.Home):
 		return fault.New(fault.Forbidden, "DESTINATION_NOT_ALLOWED", "calls to %s are not allowed for this account", country)
 	case agent != "" && !p.policy.AllowsAgent(agent):
 		return agentNotAllowed(agent)

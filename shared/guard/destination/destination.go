@@ -3,56 +3,48 @@
 package destination
 
 import (
-	"github.com/nyaruka/phonenumbers"
+	"slices"
+	"strings"
 
 	"github.com/krosai/telephony/shared/fault"
+	"github.com/krosai/telephony/shared/phonenumber"
 )
 
 // Country is the country (ISO 3166-1 alpha-2) that a number belongs to, which
 // is not what its prefix suggests: Jamaica and the United States share +1.
 //
-// A number that is not in E.164 exactly, or is nobody's by its country's
-// numbering plan, is a fault.Invalid about the field. Emergency and service
-// numbers, numbers that cost more than a call or follow a person, and
-// satellite and other global networks are fault.Forbidden,
-// DESTINATION_NOT_ALLOWED.
+// A number that is not in E.164 exactly, or that no numbering plan gives out, is
+// a fault.Invalid about the field. Emergency and service numbers, numbers that
+// cost more than a call or follow a person, and satellite and other global
+// networks are fault.Forbidden, DESTINATION_NOT_ALLOWED.
 func Country(field, e164 string) (string, error) {
+	n, ok := phonenumber.Parse(e164)
 	invalid := fault.InvalidField(field, "invalid_number", "is not a telephone number in E.164 that exists")
-	if !strict(e164) {
+	switch {
+	case !strict(e164):
 		return "", invalid
-	}
-	n, err := phonenumbers.Parse(e164, "")
-	if err != nil || phonenumbers.Format(n, phonenumbers.E164) != e164 {
+	case service(e164, n):
+		return "", forbidden("emergency and service")
+	case slices.ContainsFunc(networks, func(code string) bool { return strings.HasPrefix(e164, code) }):
+		return "", forbidden("global network")
+	case !ok:
 		return "", invalid
+	case premium(n):
+		return "", forbidden(phonenumber.Premium.String())
 	}
-	if service(e164) {
-		return "", forbidden("emergency and service numbers cannot be called")
+	switch n.Kind {
+	case phonenumber.Fixed, phonenumber.Mobile, phonenumber.FixedOrMobile, phonenumber.TollFree, phonenumber.VoIP:
+		return n.Country, nil
 	}
-	region := phonenumbers.GetRegionCodeForNumber(n)
-	if region == "001" {
-		return "", forbidden("numbers of global networks cannot be called")
-	}
-	if !phonenumbers.IsValidNumber(n) || len(region) != 2 || region == "ZZ" {
-		return "", invalid
-	}
-	switch phonenumbers.GetNumberType(n) {
-	case phonenumbers.FIXED_LINE, phonenumbers.MOBILE, phonenumbers.FIXED_LINE_OR_MOBILE, phonenumbers.TOLL_FREE, phonenumbers.VOIP:
-		return region, nil
-	}
-	return "", forbidden("numbers of this kind (premium rate, shared cost, personal, pager, voicemail) cannot be called")
+	return "", forbidden(n.Kind.String())
 }
 
-// Known reports whether a country (ISO 3166-1 alpha-2) has telephone numbers.
-func Known(country string) bool {
-	return len(country) == 2 && phonenumbers.GetCountryCodeForRegion(country) != 0
-}
+// networks are the calling codes that belong to no country (ITU-T E.164, list of assigned
+// country codes): satellites', ships' and others that are dialed in the same way everywhere.
+var networks = []string{"+800", "+808", "+870", "+878", "+881", "+882", "+883", "+888", "+979"}
 
-func forbidden(detail string) error {
-	return fault.New(fault.Forbidden, "DESTINATION_NOT_ALLOWED", "%s", detail)
-}
-
-// strict reports whether s is a plus and 8 to 15 ASCII digits, the first not 0.
-// The parser below would also take other scripts' digits, letters and spaces.
+// strict reports whether s is a plus and 8 to 15 ASCII digits, the first not 0, as
+// the API takes them. Some islands have shorter numbers.
 func strict(s string) bool {
 	if len(s) < 9 || len(s) > 16 || s[0] != '+' || s[1] == '0' {
 		return false
@@ -65,13 +57,29 @@ func strict(s string) bool {
 	return true
 }
 
-// service reports numbers of the North American plan whose area or exchange
-// code is N11 (911, 411 …) or whose exchange is the premium 976. Elsewhere
+func forbidden(kind string) error {
+	return fault.New(fault.Forbidden, "DESTINATION_NOT_ALLOWED", "%s numbers cannot be called", kind)
+}
+
+// service reports numbers of the North American plan whose area code is N11 (911,
+// 411 …), and those of the United States whose exchange code is: only there are
+// such exchanges kept free in all area codes. Toll-free codes have them. Elsewhere
 // emergency numbers are shorter than any E.164 number.
-func service(e164 string) bool {
-	if e164[1] != '1' || len(e164) != 12 {
+func service(e164 string, n phonenumber.Number) bool {
+	if len(e164) != len("+1NPANXXXXXX") || !strings.HasPrefix(e164, "+1") {
 		return false
 	}
-	area, exchange := e164[2:5], e164[5:8]
-	return area[1:] == "11" || exchange[1:] == "11" || exchange == "976"
+	return e164[3:5] == "11" || geographic(n, "US") && e164[6:8] == "11"
+}
+
+// premium reports numbers of the exchange 976, which is a premium rate one in
+// every area code of the United States and Canada.
+func premium(n phonenumber.Number) bool {
+	return (geographic(n, "US") || geographic(n, "CA")) && n.E164[5:8] == "976"
+}
+
+// geographic reports whether a number is of an area code of a country of the North
+// American plan.
+func geographic(n phonenumber.Number, country string) bool {
+	return n.Country == country && n.Kind != phonenumber.TollFree
 }

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/nyaruka/phonenumbers"
-
 	"github.com/krosai/telephony/shared/fault"
 	"github.com/krosai/telephony/shared/guard/destination"
 )
@@ -26,6 +24,11 @@ func TestCountry(t *testing.T) {
 
 		{"+19115550100", "", denied}, {"+14159110000", "", denied}, {"+14154110000", "", denied}, {"+14159760000", "", denied},
 		{"+19005550100", "", denied}, {"+15005550006", "", denied}, {"+449098790879", "", denied}, {"+448431234567", "", denied}, {"+447012345678", "", denied},
+		// N11 and 976 are exchanges like any other in toll-free codes and outside the United States
+		{"+18004110100", "US", ""}, {"+18889110100", "US", ""}, {"+18009760100", "US", ""}, {"+16644110123", "MS", ""}, {"+18769760123", "JM", ""},
+		{"+14164110100", "CA", ""}, {"+14169760100", "", denied},
+		{"+2349101234567", "NG", ""}, {"+19835550123", "US", ""},
+
 		{"+447640123456", "", denied}, {"+881612345678", "", denied}, {"+870773111632", "", denied}, {"+88213012345678", "", denied}, {"+80012345678", "", denied}, {"+97912345678", "", denied},
 	}
 	for last := range 10 { // the cast of the simulated carrier
@@ -43,35 +46,26 @@ func TestCountry(t *testing.T) {
 	}
 }
 
-// The library's example number of every region and type: a call may go to those
-// of ordinary types and to no other.
-func TestEveryRegionAndType(t *testing.T) {
+// The reason of a refusal names the kind of number.
+func TestReasons(t *testing.T) {
 	t.Parallel()
-	ordinary := map[phonenumbers.PhoneNumberType]bool{phonenumbers.FIXED_LINE: true, phonenumbers.MOBILE: true,
-		phonenumbers.FIXED_LINE_OR_MOBILE: true, phonenumbers.TOLL_FREE: true, phonenumbers.VOIP: true}
-	seen := 0
-	for region := range phonenumbers.GetSupportedRegions() {
-		for kind := phonenumbers.FIXED_LINE; kind <= phonenumbers.VOICEMAIL; kind++ {
-			n := phonenumbers.GetExampleNumberForType(region, kind)
-			if n == nil || !phonenumbers.IsValidNumber(n) {
-				continue
-			}
-			e164 := phonenumbers.Format(n, phonenumbers.E164)
-			if len(e164) < 9 {
-				continue
-			}
-			seen++
-			country, err := destination.Country("phone_number", e164)
-			if got := err == nil; got != ordinary[phonenumbers.GetNumberType(n)] {
-				t.Errorf("%s %s type %v: %q, %v", region, e164, phonenumbers.GetNumberType(n), country, err)
-			}
-			if err == nil && country != phonenumbers.GetRegionCodeForNumber(n) {
-				t.Errorf("%s %s: country %q", region, e164, country)
-			}
+	for number, kind := range map[string]string{
+		"+443031231234":  "universal access",
+		"+31881234567":   "universal access",
+		"+46101234567":   "universal access",
+		"+2347001234567": "universal access",
+		"+447012345678":  "personal",
+		"+611300123456":  "shared cost",
+		"+449098790879":  "premium rate",
+		"+14159760000":   "premium rate",
+		"+447640123456":  "pager",
+		"+881612345678":  "global network",
+		"+14154110000":   "emergency and service",
+	} {
+		_, err := destination.Country("phone_number", number)
+		if e, ok := errors.AsType[*fault.Error](err); !ok || e.Detail != kind+" numbers cannot be called" {
+			t.Errorf("%s: %v, want %s", number, err, kind)
 		}
-	}
-	if seen < 400 {
-		t.Errorf("only %d numbers", seen)
 	}
 }
 

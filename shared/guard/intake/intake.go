@@ -9,19 +9,20 @@ import (
 	"github.com/krosai/telephony/shared/guard"
 	"github.com/krosai/telephony/shared/guard/destination"
 	"github.com/krosai/telephony/shared/number"
+	"github.com/krosai/telephony/shared/phonenumber"
 )
 
 // Check refuses numbers that no user should have, a country that is not the
 // number's, and whatever else the inventory does not know. The error is a
 // fault.Invalid about the field of the API.
 func Check(n number.Number) error {
-	country, err := destination.Country("phone_number", n.E164)
+	_, err := destination.Country("phone_number", n.E164)
 	switch {
 	case fault.Is(err, fault.Forbidden):
 		return fault.InvalidField("phone_number", "not_assignable", "numbers of this kind are not given out")
 	case err != nil:
 		return err
-	case n.Country != country:
+	case !phonenumber.In(n.E164, n.Country):
 		return fault.InvalidField("country", "mismatch", "the phone number belongs to another country")
 	case !slices.Contains([]string{"local", "mobile", "toll_free"}, n.Type):
 		return fault.InvalidField("number_type", "enum", "must be local, mobile or toll_free")
