@@ -1,6 +1,7 @@
 package addnumber_test
 
 import (
+	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
@@ -90,6 +91,25 @@ func TestWorkflowsDown(t *testing.T) {
 	b.Workflows.Down(true)
 	if a := b.Replay("addnumber", b.Admin("carol")); a.Status != 201 {
 		t.Errorf("%d %s", a.Status, a.Text)
+	}
+}
+
+// A number is added with its own country; one that is toll-free in +1 with any country of +1.
+func TestCountryOfANumber(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for i, tt := range []struct {
+		phoneNumber, country string
+		status               int
+	}{
+		{"+18005550199", "CA", 201}, {"+18885550199", "US", 201}, {"+18335550199", "JM", 201}, {"+18005550198", "GB", 400},
+		{"+14155550100", "CA", 400}, {"+18765550123", "US", 400}, {"+2349101234567", "NG", 201}, {"+19835550123", "US", 201},
+	} {
+		body := fmt.Sprintf(`{"phone_number":%q,"country":%q,"number_type":"toll_free","capabilities":["inbound"],"provider":"p"}`, tt.phoneNumber, tt.country)
+		a := b.Ask(b.Admin("carol"), "POST", path, body)
+		if a.Status != tt.status || tt.status == 400 && a.Fields()["country"] != "mismatch" || tt.status == 201 && a.Body["country"] != tt.country {
+			t.Errorf("%d %s of %s: %d %s", i, tt.phoneNumber, tt.country, a.Status, a.Text)
+		}
 	}
 }
 

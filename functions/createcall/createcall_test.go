@@ -229,6 +229,40 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
+// Numbers of plans that are newer than other tables of them, or look like services.
+func TestNumbersThatExist(t *testing.T) {
+	t.Parallel()
+	for called, from := range map[string]string{
+		"+2349101234567": "NG",
+		"+19835550123":   "US",
+		"+18004110100":   "US",
+		"+16644110123":   "MS",
+		"+18005550199":   "CA", // toll-free numbers belong to each country of +1
+		"+18885550199":   "AG",
+	} {
+		b := newBench(t)
+		b.must(b.db.PutPolicy(t.Context(), "ada", account.DefaultPolicy()))
+		id := b.number("ada", accra, func(n *number.Number) { n.Country = from })
+		if r := b.send(`{"phone_number":"` + called + `","phone_number_id":"` + id + `"}`); r.StatusCode != http.StatusCreated {
+			t.Errorf("%s from a number of %s: %d %s", called, from, r.StatusCode, r.Body)
+		}
+	}
+}
+
+// A country that the user may call opens toll-free numbers as the country of their own number does.
+func TestTollFreeByPolicy(t *testing.T) {
+	t.Parallel()
+	for country, want := range map[string]int{"CA": http.StatusCreated, "US": http.StatusCreated, "GB": http.StatusForbidden} {
+		b := newBench(t)
+		policy := account.DefaultPolicy()
+		policy.AllowedCountries = []string{country}
+		b.must(b.db.PutPolicy(t.Context(), "ada", policy))
+		if r := b.send(`{"phone_number":"+18005550199"}`); r.StatusCode != want {
+			t.Errorf("with %s allowed: %d %s", country, r.StatusCode, r.Body)
+		}
+	}
+}
+
 func TestLimitsAreInclusive(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)

@@ -58,6 +58,9 @@ func TestDefaults(t *testing.T) {
 		`{"country":"NG","area_code":"1","capabilities":["outbound"],"purpose":"p"}`:              `NG local 1 <nil> [outbound]`,
 		`{"phone_number":"+14155550100","purpose":"p"}`:                                           `US local <nil> +14155550100 [inbound outbound]`,
 		`{"phone_number":"+18765550123","country":"JM","number_type":"mobile","purpose":"p"}`:     `JM mobile <nil> +18765550123 [inbound outbound]`,
+		`{"phone_number":"+18005550199","country":"CA","purpose":"p"}`:                            `CA local <nil> +18005550199 [inbound outbound]`,
+		`{"phone_number":"+18005550199","purpose":"p"}`:                                           `US local <nil> +18005550199 [inbound outbound]`,
+		`{"phone_number":"+2349101234567","purpose":"p"}`:                                         `NG local <nil> +2349101234567 [inbound outbound]`,
 		`{"country":"US","number_type":"toll_free","purpose":"` + strings.Repeat("ö", 500) + `"}`: `US toll_free <nil> <nil> [inbound outbound]`,
 	} {
 		b := setup(t)
@@ -96,6 +99,7 @@ func TestInvalid(t *testing.T) {
 		`{"phone_number":"+881612345678","purpose":"p"}`:                      "phone_number",
 		`{"phone_number":"+2348012345680","country":"GH","purpose":"p"}`:      "country",
 		`{"phone_number":"+18765550123","country":"US","purpose":"p"}`:        "country",
+		`{"phone_number":"+18005550199","country":"NG","purpose":"p"}`:        "country",
 		`{"country":"NG","purpose":"p","colour":"red"}`:                       "colour",
 		`{"country":"NG","purpose":"p","status":"approved"}`:                  "status",
 	} {
