@@ -79,7 +79,7 @@ bin/here/%/bootstrap: FORCE
 bin/here/hello/bootstrap: FORCE
 	@$(LAMBDA_BUILD) -o $@ ./layout/testdata/hello
 
-sizes: ## Build every function, print sizes and starts, and check those of the reads (minutes the first time)
+sizes: ## Build every function, print sizes and starts, and check those of routes (minutes the first time)
 	@$(MAKE) --no-print-directory -j $$(getconf _NPROCESSORS_ONLN) build $(FUNCTIONS:%=bin/here/%/bootstrap) bin/here/hello/bootstrap
 	@CGO_ENABLED=0 go test -count=1 -v -run '^TestSizes$$' ./layout -sizes
 

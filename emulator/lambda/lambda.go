@@ -198,6 +198,15 @@ func (f *Function) Stop() {
 // It is complete after Stop.
 func (f *Function) Output() []byte { return f.output.bytes() }
 
+// CPU is the processor time that the process took, user and system. It is known
+// after Stop.
+func (f *Function) CPU() time.Duration {
+	if f.cmd.ProcessState == nil {
+		return 0
+	}
+	return f.cmd.ProcessState.UserTime() + f.cmd.ProcessState.SystemTime()
+}
+
 // end ends the process for a reason.
 func (f *Function) end(why error) {
 	f.fail(why)

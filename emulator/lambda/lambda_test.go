@@ -211,6 +211,11 @@ func TestInit(t *testing.T) {
 	if f := start(t, config("handler")); f.Init <= 0 || f.Init > time.Since(began) {
 		t.Errorf("the start took %s", f.Init)
 	}
+	f := start(t, config("handler"))
+	f.Stop()
+	if f.CPU() <= 0 {
+		t.Errorf("the process took %s of a processor", f.CPU())
+	}
 	for kind, want := range map[string]struct{ message, errorType string }{
 		"dies":       {"Runtime.ExitError: RequestId: init Error: Runtime exited with error: exit status 1\nconfiguration: TABLE is not set\n", "Runtime.ExitError"},
 		"leaves":     {"Runtime.ExitError: RequestId: init Error: Runtime exited without providing a reason\n", "Runtime.ExitError"},
