@@ -128,15 +128,7 @@ var kindNames = map[string]Kind{"": 0, "another": 0, "fixed_line": Fixed, "mobil
 // begin with 810, it finds the national prefix 8: they are judged by the plan, not by it.
 func TestJudged(t *testing.T) {
 	t.Parallel()
-	f, err := os.Open("testdata/judged.csv")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	rows, err := csv.NewReader(f).ReadAll()
-	if err != nil {
-		t.Fatal(err)
-	}
+	rows := readJudged(t)
 	right := map[string]map[Kind]int{}
 	for _, row := range rows {
 		country, kind := strings.ReplaceAll(row[1], global, ""), kindNames[row[2]]
@@ -154,6 +146,20 @@ func TestJudged(t *testing.T) {
 		right[row[1]][kind]++
 	}
 	t.Logf("%d numbers judged as libphonenumber does:\n%s", len(rows), tabulate(right))
+}
+
+func readJudged(t *testing.T) [][]string {
+	t.Helper()
+	f, err := os.Open("testdata/judged.csv")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	rows, err := csv.NewReader(f).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rows
 }
 
 // tabulate is a table of counts, by country and kind, and of their sums.
@@ -289,4 +295,36 @@ func random(rng *rand.Rand, p *syntax.Regexp) (text string) {
 		}
 	}
 	return text
+}
+
+// TestExamples: the metadata's example of each kind in each country is a number of that kind.
+// The judged numbers hold all of them, with their countries: those that countries of one
+// calling code share are the main country's.
+func TestExamples(t *testing.T) {
+	t.Parallel()
+	countries := map[string]string{}
+	for _, row := range readJudged(t) {
+		countries[row[0]] = row[1]
+	}
+	right := map[string]map[Kind]int{}
+	for _, c := range readMetadata(t).Territories {
+		if right[c.Region] == nil {
+			right[c.Region] = map[Kind]int{}
+		}
+		for kind, d := range c.kinds() {
+			if d == nil || d.Example == "" {
+				continue
+			}
+			e164 := fmt.Sprint("+", c.Code, d.Example)
+			n, ok := Parse(e164)
+			either := n.Kind == FixedOrMobile && (kind == Fixed || kind == Mobile)
+			country, judged := countries[e164]
+			if !ok || n.Kind != kind && !either || !judged || strings.TrimSuffix(country, global) != n.Country {
+				t.Errorf("%s, %s of %s: %+v, %t; the package says %s, %t", e164, kind, c.Region, n, ok, country, judged)
+				continue
+			}
+			right[c.Region][kind]++
+		}
+	}
+	t.Logf("examples judged right, by the country and the kind of which they are examples:\n%s", tabulate(right))
 }
