@@ -286,6 +286,25 @@ func TestInboundOfOthers(t *testing.T) {
 	}
 }
 
+// TestCalledWithoutPlus: a carrier may send the called number without its plus.
+func TestCalledWithoutPlus(t *testing.T) {
+	t.Parallel()
+	l, from := newLine(t, "demo-agent"), fresh()
+	phone, err := shared.Carrier.Call(t.Context(), shared.Access.SIP, carrier.CallOptions{From: from, To: strings.TrimPrefix(l.e164, "+"),
+		Script: carrier.Script{HangUpAfter: time.Second}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := refusal(t, phone); got != 0 {
+		t.Fatalf("the caller got %d", got)
+	}
+	d, got := l.ended(from)
+	if got != "completed callee_hangup ringing answered ended" {
+		t.Error(got)
+	}
+	l.seen(d, from)
+}
+
 // TestManyInboundAtOnce: each of the calls that come in at the same moment is one
 // record with its own end.
 func TestManyInboundAtOnce(t *testing.T) {

@@ -127,6 +127,7 @@ func TestTrunksThatDoNotWork(t *testing.T) {
 		sip                                int
 	}{
 		{"wrong password", shared.Access.Carrier, "wrong", "udp", "trunk_auth", 407},
+		{"no password", shared.Access.Carrier, "", "udp", "trunk_auth", 407},
 		{"closed UDP port", address, "let-me-call", "udp", "trunk_unreachable", 0},
 		{"closed TCP port", address, "let-me-call", "tcp", "trunk_unreachable", 0},
 	} {
@@ -136,6 +137,10 @@ func TestTrunksThatDoNotWork(t *testing.T) {
 			id, _ := newNumber(t, shared)
 			tr := trunk(tt.address, tt.password)
 			tr["transport"] = tt.transport
+			if tt.password == "" {
+				delete(tr, "auth_username")
+				delete(tr, "auth_password")
+			}
 			must[configuration](u, "POST", "/outbound-calls/phone-numbers/"+id+"/configure", request{"sip_trunk": tr, "dispatch_rule": rule("demo-agent")})
 			call := u.place(callee, request{"phone_number_id": id, "ringing_timeout_seconds": 5})
 			d := u.until(call.CallID, details.over)

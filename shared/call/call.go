@@ -123,13 +123,14 @@ type End struct {
 	Cause     Cause
 	SIPStatus int // 0 when SIP gave none
 	At        time.Time
+	Detail    string // in the timeline; empty is the cause
 }
 
 // Event is one line of a call's timeline.
 type Event struct {
 	At     time.Time
 	Name   string // dialing, ringing, answered, transfer, ended
-	Detail string // of ended: the cause; of transfer: what became of it
+	Detail string // of ended: the cause, or more than it says; of transfer: what became of it
 }
 
 // Duration is the talk time in whole seconds, rounded to the nearest; 0 when

@@ -104,15 +104,19 @@ func (c Call) EndOfDial(a Attempt, now time.Time) End {
 	switch sip := a.SIPStatus; {
 	case sip == 486 || sip == 600:
 		end.Status, end.Cause = Busy, CalleeBusy
-	case sip == 603:
+	case sip == 603 || sip == 607 || sip == 433: // 433: the callee takes no anonymous calls (RFC 5079)
 		end.Status, end.Cause = Busy, Declined
+	case sip == 608: // RFC 8688: not the callee, but a service that screens their calls
+		end.Status, end.Cause, end.Detail = Busy, Declined, "rejected_by_screening"
 	case sip == 408 || sip == 480 || sip == 487:
 		end.Status, end.Cause = NoAnswer, Unanswered
-	case sip == 404 || sip == 410 || sip == 484 || sip == 604:
+	case sip == 404 || sip == 410 || sip == 484 || sip == 485 || sip == 604:
 		end.Cause = InvalidNumber
-	case sip == 401 || sip == 403 || sip == 407:
+	case sip == 401 || sip == 402 || sip == 403 || sip == 407: // 402: the account with the carrier is empty
 		end.Cause = TrunkAuth
-	case sip >= 500 && sip < 600:
+	case sip >= 500 && sip < 600, sip >= 300 && sip < 400: // LiveKit follows no redirection
+		end.Cause = TrunkUnreachable
+	case sip == 405 || sip == 415 || sip == 488 || sip == 606: // no calls at this address, or none with LiveKit's audio
 		end.Cause = TrunkUnreachable
 	case sip == 0 && a.Certain && a.Rang:
 		end.Status, end.Cause = NoAnswer, Unanswered

@@ -27,6 +27,18 @@ func TestEndOfDial(t *testing.T) {
 		{"forbidden", Attempt{SIPStatus: 403, Certain: true}, Failed, TrunkAuth},
 		{"wrong password", Attempt{SIPStatus: 407, Certain: true}, Failed, TrunkAuth},
 		{"carrier down", Attempt{SIPStatus: 503, Certain: true}, Failed, TrunkUnreachable},
+		{"no credit", Attempt{SIPStatus: 402, Certain: true}, Failed, TrunkAuth},
+		{"no credentials given", Attempt{SIPStatus: 401, Certain: true}, Failed, TrunkAuth},
+		{"no anonymous calls", Attempt{SIPStatus: 433, Certain: true}, Busy, Declined},
+		{"unwanted", Attempt{SIPStatus: 607, Certain: true}, Busy, Declined},
+		{"screened", Attempt{SIPStatus: 608, Certain: true}, Busy, Declined},
+		{"ambiguous", Attempt{SIPStatus: 485, Certain: true}, Failed, InvalidNumber},
+		{"no INVITE there", Attempt{SIPStatus: 405, Certain: true}, Failed, TrunkUnreachable},
+		{"no audio like that", Attempt{SIPStatus: 415, Certain: true}, Failed, TrunkUnreachable},
+		{"no audio in common", Attempt{SIPStatus: 488, Certain: true}, Failed, TrunkUnreachable},
+		{"no audio in common anywhere", Attempt{SIPStatus: 606, Certain: true}, Failed, TrunkUnreachable},
+		{"moved", Attempt{SIPStatus: 302, Certain: true}, Failed, TrunkUnreachable},
+		{"several choices", Attempt{SIPStatus: 300, Certain: true}, Failed, TrunkUnreachable},
 		{"rang to the end", Attempt{Rang: true, Certain: true}, NoAnswer, Unanswered},
 		{"nothing came back", Attempt{Certain: true}, Failed, TrunkUnreachable},
 		{"an odd refusal", Attempt{SIPStatus: 420, Certain: true}, Failed, Unknown},
@@ -35,6 +47,9 @@ func TestEndOfDial(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			want := End{Status: tt.status, Cause: tt.cause, SIPStatus: tt.a.SIPStatus, At: t0}
+			if tt.a.SIPStatus == 608 {
+				want.Detail = "rejected_by_screening"
+			}
 			if d := cmp.Diff(want, Call{}.EndOfDial(tt.a, t0)); d != "" {
 				t.Errorf("(-want +got):\n%s", d)
 			}

@@ -3,6 +3,7 @@ package guard
 import (
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -44,6 +45,9 @@ func LoopbackName(host string) bool {
 	return host == "127.0.0.1" || host == "::1" || host == "localhost"
 }
 
+// schemes are what people write before an address out of habit.
+var schemes = []string{"sip", "sips", "tel", "http", "https", "ws", "wss"}
+
 // SIPAddress checks where a trunk leads: a public host name, with a port if
 // need be (443, or 1024 and above). Schemes, parameters, users, IP addresses
 // and the names that are not of the public Internet are refused. allowLoopback
@@ -52,6 +56,9 @@ func LoopbackName(host string) bool {
 // Where the name leads must be looked at as well: package carrier does both.
 func SIPAddress(field, address string, allowLoopback bool) error {
 	refuse := func(why string) error { return fault.InvalidField(field, "malformed", why) }
+	if scheme, _, ok := strings.Cut(strings.ToLower(address), ":"); ok && slices.Contains(schemes, scheme) {
+		return refuse("must be without the scheme " + scheme + ":, a host name, or a host name and port")
+	}
 	host := address
 	if i := strings.LastIndexByte(address, ':'); i >= 0 && !strings.HasSuffix(address, "]") {
 		host = address[:i]

@@ -1,6 +1,7 @@
 package guard_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -46,6 +47,18 @@ func TestSIPAddress(t *testing.T) {
 		"hidden.onion", "x.localhost", "vpn.corp", "127.0.0.1.nip.io", "a.invalid", strings.Repeat("a", 64) + ".com", strings.Repeat("abc.", 64) + "com"}
 	check(t, address(false), good, bad)
 	check(t, address(true), append(good, "127.0.0.1:5060", "127.0.0.1", "localhost:15090", "[::1]:5060"), []string{"127.0.0.1:22", "10.0.0.1:5060", "8.8.8.8", "127.0.0.2:5060", "localhost.local"})
+}
+
+// TestScheme: the error says which scheme was written before the address.
+func TestScheme(t *testing.T) {
+	t.Parallel()
+	for address, scheme := range map[string]string{"sip:acme.pstn.twilio.com": "sip:", "SIPS:acme.co": "sips:", "sip:bob@acme.co:5060": "sip:", "https://acme.co": "https:"} {
+		err := guard.SIPAddress("sip_trunk.address", address, false)
+		f, ok := errors.AsType[*fault.Error](err)
+		if !ok || len(f.Fields) != 1 || f.Fields[0].Field != "sip_trunk.address" || !strings.Contains(f.Fields[0].Detail, "without the scheme "+scheme+",") {
+			t.Errorf("%s: %v", address, err)
+		}
+	}
 }
 
 func TestAllowedAddress(t *testing.T) {

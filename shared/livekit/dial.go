@@ -80,7 +80,7 @@ const (
 // DialError says why a dial failed and how sure that is. Its text is for logs.
 type DialError struct {
 	Code      string // one of the Dial… constants
-	SIPStatus int    // the carrier's answer; 407 when it refused every attempt to authenticate; else 0
+	SIPStatus int    // the carrier's answer; 407 when it refused every attempt to authenticate, or there was none; else 0
 	Certain   bool   // no call is up and none will be
 	Err       error
 }
@@ -109,6 +109,10 @@ func dialError(err error) *DialError {
 		return e
 	}
 	says := func(text string) bool { return strings.Contains(te.Msg(), text) }
+	if says("no username or password was provided") { // 1.10 says unknown, 1.11 failed_precondition
+		e.Code, e.SIPStatus, e.Certain = DialSIP, 407, true
+		return e
+	}
 	switch te.Code() {
 	case twirp.Canceled:
 		switch {

@@ -76,6 +76,8 @@ func TestDialErrors(t *testing.T) {
 		"UDP port closed": {plain(twirp.Canceled, "twirp error unknown: transaction failed to complete (0 intermediate responses)"), DialError{Code: DialUnreachable, Certain: true}},
 		"TCP port closed": {plain(twirp.FailedPrecondition, "twirp error unknown: transport<TCP> dial err=dial tcp :0->127.0.0.1:15999: connect: connection refused"), DialError{Code: DialUnreachable, Certain: true}},
 		"wrong password":  {plain(twirp.FailedPrecondition, "twirp error unknown: max auth retry attempts reached for SIP invite"), DialError{Code: DialSIP, SIPStatus: 407, Certain: true}},
+		"no credentials":  {plain(twirp.FailedPrecondition, "twirp error unknown: sip server required auth, but no username or password was provided"), DialError{Code: DialSIP, SIPStatus: 407, Certain: true}},
+		"none, until 1.9": {plain(twirp.Unknown, "twirp error unknown: server required auth, but no username or password was provided"), DialError{Code: DialSIP, SIPStatus: 407, Certain: true}},
 		"unknown trunk":   {plain(twirp.NotFound, "requested sip trunk does not exist"), DialError{Code: DialNoTrunk, Certain: true}},
 		"malformed":       {plain(twirp.InvalidArgument, "missing room name"), DialError{Code: DialRefused, Certain: true}},
 		"our key refused": {plain(twirp.Unauthenticated, "invalid API key"), DialError{Code: DialRefused, Certain: true}},

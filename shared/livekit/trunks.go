@@ -300,7 +300,9 @@ func (w Wiring) target(want Wanted) Wiring {
 	}
 	if r := want.Rule; r != nil && len(t.inbound) > 0 {
 		t.rules = []*livekit.SIPDispatchRuleInfo{{
-			Name: r.Name, Metadata: tagOf(n), Numbers: []string{n.E164},
+			// No Numbers: LiveKit compares them letter by letter with what the carrier sends, which
+			// many send without the plus. The rule's trunk has this number alone, and takes both.
+			Name: r.Name, Metadata: tagOf(n),
 			Rule: &livekit.SIPDispatchRule{Rule: &livekit.SIPDispatchRule_DispatchRuleIndividual{
 				DispatchRuleIndividual: &livekit.SIPDispatchRuleIndividual{RoomPrefix: r.RoomPrefix}}},
 			RoomConfig: &livekit.RoomConfiguration{DepartureTimeout: uint32(DepartureTimeout / time.Second),

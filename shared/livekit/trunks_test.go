@@ -93,7 +93,7 @@ func TestApplyAdopts(t *testing.T) {
 	if err != nil || again.RuleID() != done.RuleID() || again.InboundID() == inbound {
 		t.Fatal(again, err)
 	}
-	if rules := server.Rules(); len(rules) != 1 || rules[0].TrunkIds[0] != again.InboundID() {
+	if rules := server.Rules(); len(rules) != 1 || rules[0].TrunkIds[0] != again.InboundID() || len(rules[0].Numbers) > 0 {
 		t.Errorf("%v", rules)
 	}
 }

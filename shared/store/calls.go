@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -482,7 +483,7 @@ func (db *DB) RefuseCall(ctx context.Context, c call.Call, end call.End, once On
 func (db *DB) endCall(ctx context.Context, c call.Call, end call.End, refund bool, more ...types.TransactWriteItem) (call.Call, error) {
 	ended := c
 	ended.Status, ended.Cause, ended.SIPStatus, ended.EndedAt = end.Status, end.Cause, end.SIPStatus, end.At.UTC().Truncate(time.Millisecond)
-	line := call.Event{At: ended.EndedAt, Name: "ended", Detail: string(end.Cause)}
+	line := call.Event{At: ended.EndedAt, Name: "ended", Detail: cmp.Or(end.Detail, string(end.Cause))}
 	ended.Timeline = append(slices.Clone(c.Timeline), line)
 	told, err := db.event(event.Ended(ended))
 	if err != nil {
