@@ -61,7 +61,7 @@ func (c *Carrier) incoming(req *sip.Request) *call {
 	callee, caller := req.Recipient.User, req.From().Address.User
 	k := &call{
 		carrier: c, script: c.opts.Script(callee),
-		acked: make(chan struct{}), over: make(chan struct{}),
+		acked: make(chan struct{}), over: make(chan struct{}), refreshed: make(chan struct{}),
 		info: CallInfo{
 			Callee: callee, Caller: caller, SIPCallID: req.CallID().Value(), State: "trying", Started: time.Now(),
 		},
@@ -74,13 +74,47 @@ func (c *Carrier) incoming(req *sip.Request) *call {
 	return k
 }
 
-// onReinvite keeps the session as it is (RFC 3261 section 14.2).
+// onReinvite keeps the session as it is (RFC 3261 section 14.2): it is refused, unless the call's session expires.
+// Then it counts as a refresh.
 func (c *Carrier) onReinvite(req *sip.Request, tx sip.ServerTransaction) {
-	status := 488
-	if c.find(req) == nil {
-		status = 481
+	switch k := c.find(req); {
+	case k == nil:
+		c.refuse(tx, c.response(req, 481, ""))
+	case k.script.Expires == 0 || k.port() == 0:
+		c.refuse(tx, c.response(req, 488, ""))
+	default:
+		k.refresh()
+		c.refuse(tx, k.withSession(c.response(req, 200, ""))) // waits for the ACK, as after a refusal
 	}
-	c.refuse(tx, c.response(req, status, ""))
+}
+
+// onUpdate takes an UPDATE without a session description as a refresh (RFC 3311, RFC 4028 section 7.4).
+func (c *Carrier) onUpdate(req *sip.Request, tx sip.ServerTransaction) {
+	k := c.find(req)
+	if k == nil || k.script.Expires == 0 {
+		c.onOther(req, tx)
+		return
+	}
+	if err := tx.Respond(k.timed(c.response(req, 200, ""))); err != nil {
+		c.log.Debug("answer not sent", "status", 200, "error", err)
+	}
+	k.refresh()
+}
+
+// timed asks in an answer for the session's refreshes, if it expires.
+func (k *call) timed(res *sip.Response) *sip.Response {
+	if k.script.Expires > 0 {
+		res.AppendHeader(sip.NewHeader("Require", "timer"))
+		res.AppendHeader(sip.NewHeader("Session-Expires", strconv.Itoa(int(k.script.Expires.Seconds()))+";refresher=uac"))
+	}
+	return res
+}
+
+// withSession adds the description of the callee's side to an answer.
+func (k *call) withSession(res *sip.Response) *sip.Response {
+	res.AppendHeader(sip.NewHeader("Content-Type", "application/sdp"))
+	res.SetBody(rtp.Offer(k.carrier.host, k.port()))
+	return k.timed(res)
 }
 
 // refuse gives an INVITE its final answer and waits for the ACK; the stack repeats the answer until then.
@@ -103,13 +137,16 @@ func (k *call) ring(req *sip.Request, tx sip.ServerTransaction, remote netip.Add
 		k.end("cancel", 487)
 		return
 	}
+	ringFor := k.script.RingFor
 	if k.wait(k.script.Ring, tx.Done()) && !k.script.NoRing && k.advance("ringing") {
-		if err := tx.Respond(k.carrier.response(req, 180, "")); err != nil && !errors.Is(err, sip.ErrTransactionCanceled) {
+		if k.script.RingLate > 0 {
+			ringFor -= k.script.RingLate
+		}
+		if err := k.sayRinging(req, tx, remote); err != nil && !errors.Is(err, sip.ErrTransactionCanceled) {
 			k.end("status", 0)
 			return
 		}
 	}
-	ringFor := k.script.RingFor
 	if k.script.Status == 0 {
 		ringFor = -1
 	}
@@ -124,24 +161,65 @@ func (k *call) ring(req *sip.Request, tx sip.ServerTransaction, remote netip.Add
 	if !k.end("status", status) {
 		status, phrase = 487, "" // by CANCEL, or by BYE before the answer (RFC 3261 section 15.1.2)
 	}
-	k.carrier.refuse(tx, k.carrier.response(req, status, phrase))
+	res := k.carrier.response(req, status, phrase)
+	if status/100 == 3 { // the same number elsewhere (RFC 3261 section 21.3)
+		res.ReplaceHeader(&sip.ContactHeader{Address: uri(k.info.Callee, "moved.invalid", sip.DefaultPort("udp"))})
+	}
+	k.carrier.refuse(tx, res)
+}
+
+// sayRinging sends what the caller hears of the ringing: a 180, or the callee's audio with a 183 (RFC 3261 section 13).
+func (k *call) sayRinging(req *sip.Request, tx sip.ServerTransaction, remote netip.AddrPort) error {
+	if !k.script.EarlyMedia {
+		return tx.Respond(k.carrier.response(req, 180, ""))
+	}
+	if err := k.openMedia(remote); err != nil {
+		return err
+	}
+	if err := tx.Respond(k.withSession(k.carrier.response(req, 183, ""))); err != nil {
+		return err
+	}
+	if k.script.RingLate == 0 || !k.wait(k.script.RingLate, tx.Done()) {
+		return nil
+	}
+	return tx.Respond(k.carrier.response(req, 180, ""))
+}
+
+// openMedia begins the callee's audio, if it has not begun. The end of the call closes it.
+func (k *call) openMedia(remote netip.AddrPort) error {
+	if k.port() != 0 {
+		return nil
+	}
+	media, err := rtp.Listen(k.carrier.host)
+	if err != nil {
+		return err
+	}
+	k.mu.Lock()
+	k.media = media
+	k.mu.Unlock()
+	k.startMedia(remote)
+	return nil
+}
+
+// port is where the callee hears, 0 before there is audio.
+func (k *call) port() int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.media == nil {
+		return 0
+	}
+	return k.media.Port()
 }
 
 // answer takes the call and plays the rest of the script.
 func (k *call) answer(req *sip.Request, tx sip.ServerTransaction, remote netip.AddrPort) {
-	media, err := rtp.Listen(k.carrier.host)
-	if err != nil {
+	if err := k.openMedia(remote); err != nil {
 		k.carrier.log.Error("no media port", "error", err)
 		k.end("status", 500)
 		k.carrier.refuse(tx, k.carrier.response(req, 500, ""))
 		return
 	}
-	k.mu.Lock()
-	k.media = media
-	k.mu.Unlock()
-	k.startMedia(remote) // its end closes the session
-	ok := k.carrier.response(req, k.script.Status, k.script.Reason, sip.NewHeader("Content-Type", "application/sdp"))
-	ok.SetBody(rtp.Offer(k.carrier.host, media.Port()))
+	ok := k.withSession(k.carrier.response(req, k.script.Status, k.script.Reason))
 	if !k.advance("talking") {
 		k.carrier.refuse(tx, k.carrier.response(req, 487, ""))
 		return

@@ -25,6 +25,9 @@ func TestCalleesRefuseByNumber(t *testing.T) {
 		"+14155550103": {100, 180, 603},
 		"+14155550105": {100, 404},
 		"+14155550106": {100, 503},
+		"+14155550152": {100, 302},
+		"+14155550157": {100, 180, 607},
+		"+14155550158": {100, 608},
 	} {
 		t.Run(number, func(t *testing.T) {
 			t.Parallel()
@@ -105,6 +108,94 @@ func TestAnsweredCall(t *testing.T) {
 				d.media.Close()
 			})
 		}
+	}
+}
+
+// TestEarlyMedia: the callee is heard before they answer, with or without a 180 as well.
+func TestEarlyMedia(t *testing.T) {
+	t.Parallel()
+	for number, want := range map[string][]int{"+14155550150": {100, 183, 200}, "+14155550151": {100, 183, 180, 200}} {
+		t.Run(number, func(t *testing.T) {
+			t.Parallel()
+			c := start(t, Options{})
+			var early *rtp.Session
+			d, err := newPhone(t, "udp").call(t.Context(), t, c, number, sipgo.AnswerOptions{OnResponse: func(res *sip.Response) error {
+				if res.StatusCode == 183 {
+					remote, err := rtp.ParseSDP(res.Body())
+					early = c.calls[0].media
+					if err != nil || int(remote.Port()) != early.Port() {
+						t.Errorf("%v %v: %s", remote, err, res.Body())
+					}
+				}
+				return nil
+			}})
+			if err != nil || !cmp.Equal(d.codes, want) {
+				t.Fatalf("answers %v, error %v; want %v", d.codes, err, want)
+			}
+			if c.calls[0].media != early {
+				t.Error("the audio was begun anew with the answer")
+			}
+			eventually(t, "audio", func() bool { d.media.Read(func([]byte) { d.media.Close() }, nil); return d.media.Packets() > 0 })
+		})
+	}
+}
+
+// TestDigitsByInfo: each digit is an INFO.
+func TestDigitsByInfo(t *testing.T) {
+	t.Parallel()
+	var seen messages
+	c := start(t, Options{Trace: seen.add})
+	if _, err := newPhone(t, "udp").call(t.Context(), t, c, "+14155550155", sipgo.AnswerOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	sent := func() (digits string) {
+		seen.mu.Lock()
+		defer seen.mu.Unlock()
+		for _, m := range seen.all {
+			if _, after, ok := strings.Cut(m.Text, "Signal="); ok && !m.In && strings.HasPrefix(m.StartLine, "INFO ") && !strings.HasSuffix(digits, after[:1]) {
+				digits += after[:1]
+			}
+		}
+		return digits
+	}
+	eventually(t, "digits", func() bool { return sent() == "42#" })
+}
+
+// TestMuteRefer: a REFER that is not answered is noted once, and the call goes on.
+func TestMuteRefer(t *testing.T) {
+	t.Parallel()
+	c := start(t, Options{})
+	w := newWire(t, c)
+	tag := w.answered("+14155550153")
+	for range 2 {
+		w.request("REFER", "refer", tag, nil, "Refer-To: <tel:+14155550111>")
+	}
+	w.request("OPTIONS", "after", tag, nil)
+	w.response(200) // nothing came before it
+	if call := c.Calls()[0]; len(call.Refers) != 1 || call.State != "talking" {
+		t.Errorf("%+v", call)
+	}
+}
+
+// TestSessionExpires: the carrier hangs up on a session that is not refreshed, and not on one that
+// is, by a re-INVITE or an UPDATE (RFC 4028).
+func TestSessionExpires(t *testing.T) {
+	t.Parallel()
+	c := start(t, Options{Script: always(Script{Status: 200, Expires: 10 * time.Second})})
+	w := newWire(t, c)
+	tag := w.answered("+14155550156")
+	began := time.Now()
+	for i, method := range []string{"UPDATE", "INVITE"} {
+		time.Sleep(time.Second)
+		w.request(method, fmt.Sprint("refresh", i), tag, rtp.Offer("127.0.0.1", w.media.Port()), "Content-Type: application/sdp")
+		if res := w.response(200); res.GetHeader("Session-Expires") == nil || res.GetHeader("Session-Expires").Value() != "10;refresher=uac" {
+			t.Errorf("%s: %v", method, res)
+		}
+		w.request("ACK", fmt.Sprint("ack", i), tag, nil)
+	}
+	eventually(t, "end", func() bool { return c.Calls()[0].State == "ended" })
+	if call := c.Calls()[0]; call.EndedBy != "bye-out" || call.Ended.Sub(began) < 12*time.Second {
+		t.Errorf("%+v", call)
 	}
 }
 

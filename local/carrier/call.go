@@ -24,9 +24,10 @@ type call struct {
 	dialog  dialog
 	media   *rtp.Session
 
-	acked   chan struct{} // the answer we gave was acknowledged
-	ackOnce sync.Once
-	over    chan struct{} // closed by end
+	acked     chan struct{} // the answer we gave was acknowledged
+	ackOnce   sync.Once
+	over      chan struct{} // closed by end
+	refreshed chan struct{} // gets a value for each refresh of a session that expires
 
 	mu   sync.Mutex
 	info CallInfo
@@ -149,6 +150,9 @@ func (k *call) talk() {
 	if k.script.DTMF != "" {
 		k.carrier.work.Go(k.dial)
 	}
+	if k.script.Expires > 0 {
+		k.carrier.work.Go(k.expire)
+	}
 	hangUp := time.Duration(-1)
 	if k.script.HangUpAfter > 0 {
 		hangUp = time.Until(k.snapshot().Answered.Add(k.script.HangUpAfter))
@@ -161,8 +165,61 @@ func (k *call) talk() {
 func (k *call) dial() {
 	ctx, cancel := k.context()
 	defer cancel()
+	if k.script.DTMFInfo {
+		k.dialByInfo(ctx)
+		return
+	}
 	if err := k.media.WriteDTMF(ctx, k.script.DTMF); err != nil && ctx.Err() == nil {
 		k.carrier.log.Warn("digits not sent", "error", err)
+	}
+}
+
+// dialByInfo sends each digit in an INFO of its own, as many carriers' gateways do where the other side has not offered
+// telephone events.
+func (k *call) dialByInfo(ctx context.Context) {
+	for _, digit := range k.script.DTMF {
+		if digit == 'w' {
+			if !k.wait(500*time.Millisecond, nil) {
+				return
+			}
+			continue
+		}
+		req := k.carrier.request(&k.dialog, sip.INFO, k.dialog.cseq.Add(1))
+		req.AppendHeader(sip.NewHeader("Content-Type", "application/dtmf-relay"))
+		req.SetBody([]byte("Signal=" + string(digit) + "\r\nDuration=250\r\n"))
+		if _, err := k.carrier.do(ctx, req); err != nil && ctx.Err() == nil {
+			k.carrier.log.Warn("digit not sent", "error", err)
+			return
+		}
+	}
+}
+
+// refresh gives the session its whole time again.
+func (k *call) refresh() {
+	select {
+	case k.refreshed <- struct{}{}:
+	case <-k.over:
+	case <-k.carrier.closing:
+	}
+}
+
+// expire hangs up when the session was not refreshed in time.
+func (k *call) expire() {
+	for {
+		timer := time.NewTimer(k.script.Expires)
+		select {
+		case <-k.refreshed:
+			timer.Stop()
+		case <-timer.C:
+			_ = k.bye(context.Background()) // the call is over either way
+			return
+		case <-k.over:
+			timer.Stop()
+			return
+		case <-k.carrier.closing:
+			timer.Stop()
+			return
+		}
 	}
 }
 
@@ -212,6 +269,10 @@ func (c *Carrier) onRefer(req *sip.Request, tx sip.ServerTransaction) {
 	refer := k.script.Refer
 	if k.script.ReferTo != nil {
 		refer = k.script.ReferTo(strings.Trim(target.Value(), "<>"))
+	}
+	if refer.Mute {
+		k.wait(-1, tx.Done()) // so that a REFER that comes again is the same one
+		return
 	}
 	status := refer.Status
 	if status == 0 {

@@ -147,6 +147,7 @@ func (c *Carrier) serve() (err error) {
 	server.OnAck(complete(c.onAck))
 	server.OnBye(complete(c.onBye))
 	server.OnRefer(complete(c.onRefer))
+	server.OnUpdate(complete(c.onUpdate))
 	server.OnOptions(complete(c.onOptions))
 	server.OnCancel(complete(c.onUnmatchedCancel))
 	server.OnNoRoute(complete(c.onOther))

@@ -88,7 +88,7 @@ func (c *Carrier) Call(ctx context.Context, to string, o CallOptions) (*OutCall,
 // outgoing is a call from us, before its INVITE.
 func (c *Carrier) outgoing(host string, port int, o CallOptions, media *rtp.Session) *call {
 	k := &call{
-		carrier: c, script: o.Script, media: media, acked: make(chan struct{}), over: make(chan struct{}),
+		carrier: c, script: o.Script, media: media, acked: make(chan struct{}), over: make(chan struct{}), refreshed: make(chan struct{}),
 		info: CallInfo{
 			Callee: o.To, Caller: o.From, SIPCallID: sip.GenerateTagN(24), State: "trying", Started: time.Now(),
 		},

@@ -216,6 +216,7 @@ type wire struct {
 	conn    *net.UDPConn
 	carrier netip.AddrPort
 	media   *rtp.Session
+	callee  string
 }
 
 func newWire(t *testing.T, c *Carrier) *wire {
@@ -229,7 +230,7 @@ func newWire(t *testing.T, c *Carrier) *wire {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close(); media.Close() })
-	return &wire{t: t, conn: conn, carrier: netip.MustParseAddrPort(c.Addr()), media: media}
+	return &wire{t: t, conn: conn, carrier: netip.MustParseAddrPort(c.Addr()), media: media, callee: "+14155550100"}
 }
 
 // request writes a request by hand. The branch makes the transaction; extra are whole header lines.
@@ -244,11 +245,11 @@ func (w *wire) request(method, branch, toTag string, body []byte, extra ...strin
 	}
 	local := w.conn.LocalAddr().String()
 	lines := slices.Concat([]string{
-		method + " sip:+14155550100@" + w.carrier.String() + " SIP/2.0",
+		method + " sip:" + w.callee + "@" + w.carrier.String() + " SIP/2.0",
 		"Via: SIP/2.0/UDP " + local + ";branch=z9hG4bK" + branch,
 		"Max-Forwards: 70",
 		"From: <sip:+15550000001@" + local + ">;tag=wire",
-		"To: <sip:+14155550100@" + w.carrier.String() + ">" + toTag,
+		"To: <sip:" + w.callee + "@" + w.carrier.String() + ">" + toTag,
 		"Call-ID: call-" + local,
 		"CSeq: " + cseq,
 		"Contact: <sip:wire@" + local + ">",
@@ -282,4 +283,22 @@ func (w *wire) response(code int) *sip.Response {
 		w.t.Fatalf("got %v, want %d", res, code)
 	}
 	return res
+}
+
+// answered places a call by hand and returns the carrier's tag.
+func (w *wire) answered(number string) (tag string) {
+	w.t.Helper()
+	w.callee = number
+	w.request("INVITE", "invite", "", rtp.Offer("127.0.0.1", w.media.Port()), "Content-Type: application/sdp")
+	for {
+		res, ok := w.next().(*sip.Response)
+		if !ok || res.StatusCode > 200 {
+			w.t.Fatalf("got %v", res)
+		}
+		if res.StatusCode == 200 {
+			tag, _ = res.To().Params.Get("tag")
+			w.request("ACK", "ack", tag, nil)
+			return tag
+		}
+	}
 }

@@ -6,15 +6,21 @@ import "time"
 type Script struct {
 	Ring        time.Duration // from INVITE to the 180
 	NoRing      bool          // no 180; the final answer comes after Ring + RingFor
+	EarlyMedia  bool          // a 183 with the callee's audio in place of the 180
+	RingLate    time.Duration // from that 183 to a 180 all the same; 0 = none
 	RingFor     time.Duration // from the 180 to the final answer
 	Status      int           // the final answer; 0 = never answers
 	Reason      string        // reason phrase; default the standard one
 	HangUpAfter time.Duration // after the answer; 0 = stays until the other side ends the call
 	Silent      bool          // sends no audio
 	DTMF        string        // digits sent once the answer is acknowledged; 'w' pauses 500 ms
-	Auth        AuthMode
-	Refer       Refer
-	ReferTo     func(target string) Refer // answers by target ("tel:+1…") instead of Refer; nil = Refer
+	DTMFInfo    bool          // sends them as SIP INFO (application/dtmf-relay) instead of RTP events
+	// Expires ends the call unless the other side refreshes the session in time with a re-INVITE or an UPDATE, as the
+	// answer asks (RFC 4028); 0 = never.
+	Expires time.Duration
+	Auth    AuthMode
+	Refer   Refer
+	ReferTo func(target string) Refer // answers by target ("tel:+1…") instead of Refer; nil = Refer
 }
 
 // AuthMode is how an INVITE's credentials are treated.
@@ -30,7 +36,8 @@ const (
 
 // Refer is how a REFER, the request to transfer the call, is answered (RFC 3515).
 type Refer struct {
-	Status int // answer to REFER; 202 when 0
+	Status int  // answer to REFER; 202 when 0
+	Mute   bool // no answer to REFER at all
 	// Notify are the codes reported one after the other, the last one being the outcome. Nil means 100 and 200; empty
 	// but not nil means that no NOTIFY is ever sent.
 	Notify      []int
@@ -50,6 +57,15 @@ type Refer struct {
 //	+14155550107  answers after 10 s of ringing
 //	+14155550108  answers; refuses to be transferred (REFER 603)
 //	+14155550109  answers; the transfer target is busy (NOTIFY 486)
+//	+14155550150  answers after 1 s; sends a 183 with audio in place of the 180
+//	+14155550151  the same, and a 180 half a second after the 183
+//	+14155550152  has moved (302)
+//	+14155550153  answers; never answers a REFER
+//	+14155550154  takes no credentials (407 to all)
+//	+14155550155  answers; sends the digits 42# as SIP INFO
+//	+14155550156  answers; hangs up after 90 s unless the session is refreshed (RFC 4028)
+//	+14155550157  does not want the call (607)
+//	+14155550158  has a service that rejects the call (608)
 //	any other     answers after 1 s, hangs up after 5 s
 func Cast(callee string) Script {
 	const ring = 150 * time.Millisecond
@@ -79,8 +95,24 @@ func Cast(callee string) Script {
 		answers.Refer.Notify = []int{100, 180, 486}
 		return answers
 	}
+	if s, ok := oddities[callee]; ok {
+		return s
+	}
 	answers.HangUpAfter = 5 * time.Second
 	return answers
+}
+
+// oddities are what some carriers do and others do not.
+var oddities = map[string]Script{
+	"+14155550150": {Ring: 150 * time.Millisecond, RingFor: 850 * time.Millisecond, Status: 200, EarlyMedia: true},
+	"+14155550151": {Ring: 150 * time.Millisecond, RingFor: 850 * time.Millisecond, Status: 200, EarlyMedia: true, RingLate: 500 * time.Millisecond},
+	"+14155550152": {NoRing: true, RingFor: 300 * time.Millisecond, Status: 302},
+	"+14155550153": {Ring: 150 * time.Millisecond, RingFor: 850 * time.Millisecond, Status: 200, Refer: Refer{Mute: true}},
+	"+14155550154": {Status: 200, Auth: AuthAlways},
+	"+14155550155": {Ring: 150 * time.Millisecond, RingFor: 850 * time.Millisecond, Status: 200, DTMF: "42#", DTMFInfo: true},
+	"+14155550156": {Ring: 150 * time.Millisecond, RingFor: 850 * time.Millisecond, Status: 200, Expires: 90 * time.Second},
+	"+14155550157": {Ring: 150 * time.Millisecond, RingFor: 850 * time.Millisecond, Status: 607},
+	"+14155550158": {NoRing: true, RingFor: 300 * time.Millisecond, Status: 608},
 }
 
 // reason is the standard reason phrase of a status code (RFC 3261 section 21), as far as carriers send it.
@@ -92,7 +124,7 @@ func reason(status int) string {
 		480: "Temporarily Unavailable", 481: "Call/Transaction Does Not Exist", 484: "Address Incomplete",
 		486: "Busy Here", 487: "Request Terminated", 488: "Not Acceptable Here", 500: "Server Internal Error",
 		501: "Not Implemented", 502: "Bad Gateway", 503: "Service Unavailable", 504: "Server Time-out",
-		600: "Busy Everywhere", 603: "Decline", 604: "Does Not Exist Anywhere",
+		600: "Busy Everywhere", 603: "Decline", 604: "Does Not Exist Anywhere", 607: "Unwanted", 608: "Rejected",
 	}
 	if p, ok := phrases[status]; ok {
 		return p

@@ -138,6 +138,11 @@ func cast() []part {
 		{"challenged for ever", "+14155550126", nil, false, "failed", "trunk_auth", 407, "dialing ended", 0},
 		{"hangs up at once", "+14155550127", nil, false, "completed", "callee_hangup", 200, "dialing ringing answered ended", 0},
 		{"answers without ringing", "+14155550128", nil, true, "completed", "api_hangup", 200, "dialing answered ended", 0},
+		{"early media", "+14155550150", nil, true, "completed", "api_hangup", 200, "dialing ringing answered ended", 0},
+		{"early media, then ringing", "+14155550151", nil, true, "completed", "api_hangup", 200, "dialing ringing answered ended", 0},
+		{"moved", "+14155550152", nil, false, "failed", "trunk_unreachable", 302, "dialing ended", 0},
+		{"unwanted", "+14155550157", nil, false, "busy", "declined", 607, "dialing ringing ended", 0},
+		{"screened", "+14155550158", nil, false, "busy", "declined", 608, "dialing ended", 0},
 		{"talk time spent", "+14155550100", request{"max_duration_seconds": 10}, false, "completed", "max_duration", 200, "dialing ringing answered ended", 10},
 	}
 }
@@ -181,7 +186,7 @@ func (p part) play(t *testing.T, u user) {
 	}) {
 		t.Errorf("timeline out of order: %+v", d.Timeline)
 	}
-	if last := d.Timeline[len(d.Timeline)-1]; last.Detail != p.cause {
+	if last := d.Timeline[len(d.Timeline)-1]; last.Detail != p.cause && p.sip != 608 || p.sip == 608 && last.Detail != "rejected_by_screening" {
 		t.Errorf("the timeline's end says %q", last.Detail)
 	}
 }

@@ -82,6 +82,7 @@ func TestTransfer(t *testing.T) {
 		{"target declines", "+14155550132", "failed", 603, 0, "", ""},
 		{"target unreachable", "+14155550133", "failed", 503, 0, "", ""},
 		{"no word", "+14155550134", "unknown", 0, 19 * time.Second, "", ""},
+		{"no answer", "+14155550153", "unknown", 0, 19 * time.Second, "", ""},
 		{"the word comes late", "+14155550135", "unknown", 0, 19 * time.Second, "unknown", "bye-out"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
