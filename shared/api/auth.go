@@ -31,14 +31,7 @@ func (rq *request) authenticate(r *http.Request, scope string) error {
 // where a key has none. What is neither, and a key with a wrong checksum, is
 // refused without a lookup.
 func (e *Edge) caller(r *http.Request) (account.Caller, error) {
-	headers := r.Header.Values("Authorization")
-	if len(headers) != 1 {
-		return account.Caller{}, unauthenticated()
-	}
-	scheme, token, _ := strings.Cut(headers[0], " ")
-	if !strings.EqualFold(scheme, "Bearer") {
-		return account.Caller{}, unauthenticated()
-	}
+	token := BearerToken(r.Header)
 	var caller account.Caller
 	var err error
 	if id, sum, ok := account.ParseKey(token); ok {
@@ -51,6 +44,21 @@ func (e *Edge) caller(r *http.Request) (account.Caller, error) {
 		return account.Caller{}, unauthenticated()
 	}
 	return caller, err
+}
+
+// BearerToken is the token of the one Authorization header, behind the scheme Bearer
+// in any letter case and one space or more (RFC 9110, section 11.4). It is empty
+// where there is none.
+func BearerToken(h http.Header) string {
+	headers := h.Values("Authorization")
+	if len(headers) != 1 {
+		return ""
+	}
+	scheme, token, _ := strings.Cut(headers[0], " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return ""
+	}
+	return strings.Trim(token, " ")
 }
 
 // callerByKey looks an API key up. The zero Caller is a key that is not valid.

@@ -26,7 +26,7 @@ const maxBody = 64 << 10
 const RawBody = "raw body"
 
 // WrongType is the 415 for a body that is not of a type that the operation takes.
-func WrongType(want string) error { return wrongType(want) }
+func WrongType(want string) error { return wrongType("the body must be sent as Content-Type: " + want) }
 
 // input is what an operation takes, checked before huma parses it. What huma
 // checks well (types, lengths, patterns, what is required) is left to huma.
@@ -99,26 +99,47 @@ func (in *input) check(r *http.Request) error {
 		return fault.InvalidField("body", "required", "a JSON body is needed")
 	case len(body) == 0:
 		return nil
-	case !isJSON(r.Header):
-		return wrongType("application/json")
 	}
-	if fields := checkJSON(body, in.body, in.schemas); fields != nil {
+	if p := notJSON(r.Header); p != nil {
+		return p
+	}
+	body, fields := checkJSON(body, in.body, in.schemas)
+	if fields != nil {
 		return invalid(fields)
 	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
 	return nil
 }
 
-func isJSON(h http.Header) bool {
-	media, params, err := mime.ParseMediaType(h.Get("Content-Type"))
-	if err != nil || media != "application/json" || h.Get("Content-Encoding") != "" {
-		return false
+// notJSON is the 415 for a body that is not sent as JSON in UTF-8, as it is; nil for
+// one that is.
+func notJSON(h http.Header) *Problem {
+	if coding := strings.Join(h.Values("Content-Encoding"), ", "); coding != "" && !strings.EqualFold(coding, "identity") {
+		p := wrongType("the body must be sent as it is, without Content-Encoding: " + shown(coding))
+		p.acceptEncoding = "identity"
+		return p
 	}
-	charset, ok := params["charset"]
-	return !ok || strings.EqualFold(charset, "utf-8")
+	sent := h.Get("Content-Type")
+	media, params, err := mime.ParseMediaType(sent)
+	if err == nil && media == "application/json" {
+		if charset, named := params["charset"]; named && !strings.EqualFold(charset, "utf-8") {
+			return wrongType("the body must be in UTF-8: its Content-Type says charset=" + shown(charset))
+		}
+		return nil
+	}
+	if err == nil {
+		sent = media
+	}
+	detail := "the body must be sent as Content-Type: application/json"
+	if sent != "" {
+		detail += ", not " + shown(sent)
+	}
+	return wrongType(detail)
 }
 
 // checkQuery finds parameters that are unknown, repeated, empty, or not spelled
-// the one way their type is.
+// the one way their type is. An empty cursor is as good as none, so that a client
+// may send the next_cursor that it has, or has not.
 func (in *input) checkQuery(raw string) (fields []fault.Field) {
 	values, err := url.ParseQuery(raw)
 	if err != nil {
@@ -133,6 +154,8 @@ func (in *input) checkQuery(raw string) (fields []fault.Field) {
 			code, detail = "unknown", "there is no such parameter"
 		case len(vs) > 1:
 			code, detail = "duplicate", "is given more than once"
+		case vs[0] == "" && (name == "cursor" || name == "after"):
+			continue
 		case vs[0] == "":
 			code, detail = "malformed", "must not be empty"
 		case !utf8.ValidString(vs[0]):

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -19,10 +20,12 @@ const maxDepth = 32
 // checkJSON finds what encoding/json would let pass in a body of this schema:
 // members that are unknown, written in another letter case, given twice, or
 // null; text that is not one complete JSON value in UTF-8; characters that people
-// cannot see; numbers that do not fit. It returns nil when there is nothing of the kind.
-func checkJSON(body []byte, schema *huma.Schema, schemas huma.Registry) []fault.Field {
+// cannot see; numbers that do not fit. The fields are nil when there is nothing of the
+// kind. The body that it returns has whole numbers as encoding/json reads them: 30.0
+// and 3e1 are 30, for to JSON Schema they are integers (2020-12, section 4.2.3).
+func checkJSON(body []byte, schema *huma.Schema, schemas huma.Registry) ([]byte, []fault.Field) {
 	if !utf8.Valid(body) {
-		return []fault.Field{{Field: "body", Code: "malformed", Detail: "is not valid UTF-8"}}
+		return body, []fault.Field{{Field: "body", Code: "malformed", Detail: "is not valid UTF-8"}}
 	}
 	w := &walk{schemas: schemas,
 		tokens: jsontext.NewDecoder(bytes.NewReader(body), jsontext.AllowDuplicateNames(true))}
@@ -35,7 +38,21 @@ func checkJSON(body []byte, schema *huma.Schema, schemas huma.Registry) []fault.
 	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, errStop) {
 		w.add(w.at, "malformed", "is not valid JSON")
 	}
-	return w.fields
+	return w.rewrite(body), w.fields
+}
+
+// rewrite is the body with each number of w.whole in its place.
+func (w *walk) rewrite(body []byte) []byte {
+	if w.whole == nil {
+		return body
+	}
+	var out []byte
+	done := int64(0)
+	for _, n := range w.whole {
+		out = append(append(out, body[done:n.from]...), n.text...)
+		done = n.to
+	}
+	return append(out, body[done:]...)
 }
 
 // errStop ends a walk that has found enough.
@@ -46,6 +63,13 @@ type walk struct {
 	schemas huma.Registry
 	fields  []fault.Field
 	at      string // the path of the value being read
+	whole   []span // whole numbers that are written with a point or an exponent
+}
+
+// span is a part of the body, as offsets in bytes, and the text to put in its place.
+type span struct {
+	from, to int64
+	text     string
 }
 
 func (w *walk) add(path, code, detail string) {
@@ -91,9 +115,7 @@ func (w *walk) value(schema *huma.Schema, path string, depth int) error {
 			w.add(path, "null", "must not be null")
 		}
 	case '"':
-		if !legible(token.String()) {
-			w.add(path, "malformed", illegible)
-		}
+		w.text(schema, path, token.String())
 	case '0':
 		w.number(schema, path, token.String())
 	}
@@ -179,6 +201,15 @@ func (w *walk) array(schema *huma.Schema, path string, depth int) error {
 	return err
 }
 
+func (w *walk) text(schema *huma.Schema, path, text string) {
+	switch {
+	case !legible(text):
+		w.add(path, "malformed", illegible)
+	case schema != nil && schema.Format == "date-time" && new(Time).UnmarshalText([]byte(text)) != nil:
+		w.add(path, "format", "must be an RFC 3339 time, such as 2026-11-22T09:30:00Z")
+	}
+}
+
 // number refuses what would overflow or be rounded on the way into Go.
 func (w *walk) number(schema *huma.Schema, path, text string) {
 	if schema != nil && schema.Type == huma.TypeInteger {
@@ -186,12 +217,48 @@ func (w *walk) number(schema *huma.Schema, path, text string) {
 		if schema.Format == "int32" {
 			bits = 32
 		}
-		if _, err := strconv.ParseInt(text, 10, bits); err != nil {
+		plain := wholeText(text)
+		if _, err := strconv.ParseInt(plain, 10, bits); err != nil {
 			w.add(path, "type", "must be a whole number")
+		}
+		if plain != text {
+			end := w.tokens.InputOffset()
+			w.whole = append(w.whole, span{end - int64(len(text)), end, plain})
 		}
 		return
 	}
 	if _, err := strconv.ParseFloat(text, 64); err != nil {
 		w.add(path, "type", "is too large a number")
 	}
+}
+
+// wholeText is a JSON number without point and exponent. It is empty for a fraction and
+// for a number of more digits than 64 bits have.
+func wholeText(number string) string {
+	digits, sign := strings.CutPrefix(number, "-")
+	exponent := 0
+	if i := strings.IndexAny(digits, "eE"); i >= 0 {
+		var err error
+		if exponent, err = strconv.Atoi(digits[i+1:]); err != nil {
+			exponent = len(number) + 20 // beyond every number but 0, whichever its sign
+			if digits[i+1] == '-' {
+				exponent = -exponent
+			}
+		}
+		digits = digits[:i]
+	}
+	digits, fraction, _ := strings.Cut(digits, ".")
+	exponent -= len(fraction)
+	digits = strings.TrimLeft(digits+fraction, "0")
+	significant := strings.TrimRight(digits, "0")
+	exponent += len(digits) - len(significant)
+	switch {
+	case significant == "":
+		return "0"
+	case exponent < 0, len(significant)+exponent > 19:
+		return ""
+	case sign:
+		significant = "-" + significant
+	}
+	return significant + strings.Repeat("0", exponent)
 }

@@ -88,6 +88,8 @@ func TestBodies(t *testing.T) {
 		{"duplicate in a map", good(`"metadata":{"order":"1","order":"2"}`), "metadata.order duplicate"},
 		{"duplicate in a free value", good(`"any":[{"a":1,"a":2}]`), "any[0].a duplicate"},
 		{"NUL", good(`"kind":"local\u0000"`), "kind malformed"},
+		{"U+0085", good(`"kind":"local\u0085"`), "kind malformed"},
+		{"U+009B as it is", good("\"any\":\"\u009b\""), "any malformed"},
 		{"NUL in a map", good(`"metadata":{"order":"\u0000"}`), "metadata.order malformed"},
 		{"NUL in a name", good(`"metadata":{"a\u0000":"b"}`), "metadata malformed"},
 		{"too deep", deep(32), "any" + strings.Repeat("[0]", 31) + " too_deep"},
@@ -103,8 +105,20 @@ func TestBodies(t *testing.T) {
 		{"list for a map", good(`"metadata":[]`), "metadata type"},
 		{"number in a map", good(`"metadata":{"order":1}`), "metadata.order type"},
 		{"fraction for a whole number", good(`"count":1.5`), "count type"},
-		{"1.0 for a whole number", good(`"count":1.0`), "count type"},
-		{"1e0 for a whole number", good(`"count":1e0`), "count type"},
+		{"part of a whole number", good(`"count":15e-1`), "count type"},
+		{"a tiny fraction of a whole number", good(`"count":1.0000000000000000000000001`), "count type"},
+		{"a fraction that float64 rounds away", good(`"small":1073741824.00000000001`), "small type"},
+		{"1.0 for a whole number", good(`"count":1.0`), ""},
+		{"1e0 for a whole number", good(`"count":1e0`), ""},
+		{"tenths of a whole number", good(`"count":40e-1`), ""},
+		{"0.003e3 for a whole number", good(`"count":0.003E+3`), ""},
+		{"minus zero", good(`"small":-0.0e999999999999999999999`), ""},
+		{"whole and too large", good(`"count":1.1e1`), "count maximum"},
+		{"whole and too small", good(`"count":0.0`), "count minimum"},
+		{"beyond 32 bits, with an exponent", good(`"small":3e9`), "small type"},
+		{"beyond every exponent", good(`"count":1e999999999999999999999`), "count type"},
+		{"below every exponent", good(`"count":1e-999999999999999999999`), "count type"},
+		{"whole numbers in many places", good(`"count":1.0,"any":1.0,"small":2e0,"speed":1.0`), ""},
 		{"beyond 64 bits", good(`"count":9223372036854775808`), "count type"},
 		{"beyond 32 bits", good(`"small":2147483648`), "small type"},
 		{"beyond float64", good(`"speed":1e400`), "speed type"},
@@ -126,6 +140,9 @@ func TestBodies(t *testing.T) {
 		{"too many in a map", good(`"metadata":{"a":"","b":"","c":""}`), "metadata too_many"},
 		{"format", good(`"site":"example.com"`), "site format"},
 		{"not a time", good(`"expires_at":"tomorrow"`), "expires_at format"},
+		{"time with a comma", good(`"expires_at":"2026-11-22T12:00:00,5Z"`), "expires_at format"},
+		{"hour of one digit", good(`"expires_at":"2026-11-22T9:30:00Z"`), "expires_at format"},
+		{"a zone that is none", good(`"expires_at":"2026-11-22T09:30:00+24:00"`), "expires_at format"},
 		{"time without a zone", good(`"expires_at":"2026-11-22T09:30:00"`), "expires_at format"},
 		{"several", `{"count":0,"kind":"x"}`, "count minimum, kind enum, phone_number required"},
 		{"long name", good(`"` + strings.Repeat("n", 200) + `":1`), strings.Repeat("n", 64) + "… unknown"},
@@ -185,31 +202,48 @@ func TestContentType(t *testing.T) {
 	b := newBench(t)
 	for _, c := range []struct {
 		header http.Header
-		status int
+		detail string // of the 415; empty for a type that is taken
 	}{
-		{http.Header{"Content-Type": {"application/json"}}, 200},
-		{http.Header{"Content-Type": {"application/json; charset=utf-8"}}, 200},
-		{http.Header{"Content-Type": {"application/json;charset=UTF-8"}}, 200},
-		{http.Header{"Content-Type": {"Application/JSON"}}, 200},
-		{http.Header{"Content-Type": {"application/json; charset=latin1"}}, 415},
-		{http.Header{"Content-Type": {"application/json; charset"}}, 415},
-		{http.Header{"Content-Type": {"application/problem+json"}}, 415},
-		{http.Header{"Content-Type": {"text/json"}}, 415},
-		{http.Header{"Content-Type": {"text/plain"}}, 415},
-		{http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}, 415},
-		{http.Header{"Content-Type": {"multipart/form-data; boundary=x"}}, 415},
-		{http.Header{"Content-Type": {""}}, 415},
-		{http.Header{"Content-Type": {"json"}}, 415},
-		{http.Header{"Content-Type": {"application/json"}, "Content-Encoding": {"gzip"}}, 415},
+		{http.Header{"Content-Type": {"application/json"}}, ""},
+		{http.Header{"Content-Type": {"application/json; charset=utf-8"}}, ""},
+		{http.Header{"Content-Type": {"application/json;charset=UTF-8"}}, ""},
+		{http.Header{"Content-Type": {"Application/JSON"}}, ""},
+		{http.Header{"Content-Type": {"application/json"}, "Content-Encoding": {"identity"}}, ""},
+		{http.Header{"Content-Type": {"application/json; charset=latin1"}}, "the body must be in UTF-8: its Content-Type says charset=latin1"},
+		{http.Header{"Content-Type": {"application/json; charset=utf8"}}, "the body must be in UTF-8: its Content-Type says charset=utf8"},
+		{http.Header{"Content-Type": {"application/json; charset"}}, "the body must be sent as Content-Type: application/json, not application/json; charset"},
+		{http.Header{"Content-Type": {"application/problem+json"}}, "the body must be sent as Content-Type: application/json, not application/problem+json"},
+		{http.Header{"Content-Type": {"text/json"}}, "the body must be sent as Content-Type: application/json, not text/json"},
+		{http.Header{"Content-Type": {"text/plain"}}, "the body must be sent as Content-Type: application/json, not text/plain"},
+		{http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}, "the body must be sent as Content-Type: application/json, not application/x-www-form-urlencoded"},
+		{http.Header{"Content-Type": {"multipart/form-data; boundary=x"}}, "the body must be sent as Content-Type: application/json, not multipart/form-data"},
+		{http.Header{"Content-Type": {""}}, "the body must be sent as Content-Type: application/json"},
+		{http.Header{"Content-Type": {"json"}}, "the body must be sent as Content-Type: application/json, not json"},
+		{http.Header{"Content-Type": {"application/json"}, "Content-Encoding": {"gzip"}}, "the body must be sent as it is, without Content-Encoding: gzip"},
+		{http.Header{"Content-Type": {"text/plain"}, "Content-Encoding": {"br, gzip"}}, "the body must be sent as it is, without Content-Encoding: br, gzip"},
 	} {
 		for way, send := range ways {
 			got := send(t, b.handler, ask{method: "POST", target: "/things/" + thingID + "/make", key: b.writer, header: c.header,
 				body: `{"phone_number":"+14155550100"}`})
-			if got.status != c.status {
-				t.Errorf("%s %v = %d, want %d", way, c.header, got.status, c.status)
+			if c.detail == "" {
+				if got.status != 200 {
+					t.Errorf("%s %v: %d %s", way, c.header, got.status, got.body)
+				}
+				continue
 			}
-			if c.status == 415 && got.problem(t).Code != "UNSUPPORTED_MEDIA_TYPE" {
-				t.Errorf("code of %s", got.body)
+			if got.status != 415 {
+				t.Errorf("%s %v: %d %s", way, c.header, got.status, got.body)
+				continue
+			}
+			if p := got.problem(t); p.Code != "UNSUPPORTED_MEDIA_TYPE" || p.Detail != c.detail {
+				t.Errorf("%s %v: %s %q", way, c.header, p.Code, p.Detail)
+			}
+			want := ""
+			if strings.Contains(c.detail, "Content-Encoding") {
+				want = "identity" // RFC 9110, section 15.5.16
+			}
+			if accept := got.header.Get("Accept-Encoding"); accept != want {
+				t.Errorf("%s %v: Accept-Encoding %q", way, c.header, accept)
 			}
 		}
 	}

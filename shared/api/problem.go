@@ -24,8 +24,9 @@ type Problem struct {
 	RequestID string        `json:"request_id" doc:"The same as X-Request-Id; name it when asking for help"`
 	Errors    []fault.Field `json:"errors,omitempty" doc:"With INVALID_REQUEST: each field that is wrong"`
 
-	retryAfter time.Duration
-	cause      error // for the log
+	retryAfter     time.Duration
+	acceptEncoding string // the header of a 415 about the body's coding
+	cause          error  // for the log
 }
 
 // Error, GetStatus and ContentType make a Problem what huma answers errors with.
@@ -118,6 +119,8 @@ func (rq *request) stamp(p *Problem) {
 	switch {
 	case p.Status == http.StatusUnauthorized:
 		h.Set("WWW-Authenticate", "Bearer")
+	case p.acceptEncoding != "":
+		h.Set("Accept-Encoding", p.acceptEncoding)
 	case p.Status == http.StatusTooManyRequests, p.Status == http.StatusServiceUnavailable, p.retryAfter > 0:
 		wait := max(1, int64((p.retryAfter+time.Second-1)/time.Second))
 		h.Set("Retry-After", strconv.FormatInt(wait, 10))
@@ -187,7 +190,7 @@ func fieldOf(d *huma.ErrorDetail) fault.Field {
 	if where, rest, ok := strings.Cut(path, "."); ok && (where == "body" || where == "query" || where == "path" || where == "header") {
 		path = rest
 	}
-	msg, _, _ := strings.Cut(d.Message, ": ")
+	msg := inWords(d.Message)
 	if name, ok := strings.CutPrefix(d.Message, "expected required property "); ok {
 		name = strings.TrimSuffix(name, " to be present")
 		if path == "body" {
@@ -198,6 +201,49 @@ func fieldOf(d *huma.ErrorDetail) fault.Field {
 		msg = "is required"
 	}
 	return fault.Field{Field: path, Code: codeOf(d.Message), Detail: msg}
+}
+
+// inWords is one of huma's messages as this package's own read. What stands behind a
+// colon in one is the parser's, and may tell the value.
+func inWords(msg string) string {
+	msg, _, _ = strings.Cut(msg, ": ")
+	for _, w := range []struct{ start, words, end string }{
+		{"expected string to match pattern", "does not have the form that the documentation gives", ""},
+		{"expected string to be ", "must be ", ""},
+		{"expected value to be one of ", "must be one of ", ""},
+		{"expected value to be ", "must be ", ""},
+		{"expected number >= ", "must be ", " or more"},
+		{"expected number > ", "must be more than ", ""},
+		{"expected number <= ", "must be ", " or less"},
+		{"expected number < ", "must be less than ", ""},
+		{"expected number to be ", "must be ", ""},
+		{"expected length >= ", "must have at least ", " characters"},
+		{"expected length <= ", "must have at most ", " characters"},
+		{"expected array length >= ", "must have at least ", " items"},
+		{"expected array length <= ", "must have at most ", " items"},
+		{"expected array items to be unique", "must not hold the same item twice", ""},
+		{"expected object with ", "must have ", ""},
+	} {
+		rest, ok := strings.CutPrefix(msg, w.start)
+		switch {
+		case ok && strings.HasSuffix(w.words, " "):
+			return w.words + strings.ReplaceAll(rest, `"`, "") + w.end
+		case ok:
+			return w.words
+		}
+	}
+	if kind, ok := strings.CutPrefix(msg, "expected "); ok && !strings.Contains(kind, " ") {
+		return "must be " + article(kind)
+	}
+	return msg
+}
+
+// article is a JSON type with its article.
+func article(kind string) string {
+	if strings.ContainsAny(kind[:1], "aeio") {
+		return "an " + kind
+	}
+	return "a " + kind
 }
 
 // codeOf is the stable word for one of huma's messages (package
@@ -243,8 +289,8 @@ func tooLarge() *Problem {
 	return problem(http.StatusRequestEntityTooLarge, "BODY_TOO_LARGE", "the body is larger than this endpoint takes")
 }
 
-func wrongType(want string) *Problem {
-	return problem(http.StatusUnsupportedMediaType, "UNSUPPORTED_MEDIA_TYPE", "the body must be sent as Content-Type: "+want)
+func wrongType(detail string) *Problem {
+	return problem(http.StatusUnsupportedMediaType, "UNSUPPORTED_MEDIA_TYPE", detail)
 }
 
 // documentErrors adds the answers of the edge to an operation's documentation.

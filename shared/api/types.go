@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -45,11 +46,29 @@ func (t Time) MarshalText() ([]byte, error) {
 // UnmarshalText reads RFC 3339 with any offset and any precision.
 func (t *Time) UnmarshalText(b []byte) error {
 	at, err := time.Parse(time.RFC3339Nano, string(b))
+	if err == nil && !rfc3339(string(b)) {
+		err = errors.New("a part has another form")
+	}
 	if err != nil {
 		return fmt.Errorf("time is not RFC 3339: %w", err)
 	}
 	*t = Time(at.UTC())
 	return nil
+}
+
+// rfc3339 reports whether a text that time.Parse takes for RFC 3339 is of that form.
+// time.Parse also takes an hour of one digit, a comma before the fraction, and zones
+// of 24 hours and more (go.dev/issue/54580).
+func rfc3339(text string) bool {
+	const form = "2006-01-02T15:04:05"
+	if len(text) <= len(form) || text[len("2006-01-02T15")] != ':' {
+		return false
+	}
+	rest := text[len(form):]
+	if zone := rest[len(rest)-min(6, len(rest)):]; zone[0] == '+' || zone[0] == '-' {
+		return zone[1:3] < "24" && zone[4:] < "60" && rest[0] != ','
+	}
+	return rest[0] != ','
 }
 
 // TransformSchema makes the schema a date-time.
