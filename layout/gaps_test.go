@@ -195,11 +195,26 @@ func TestOpenAPINamesEveryRoute(t *testing.T) {
 	same(t, "openapi.json", documented, "template.yaml", deployed)
 }
 
+// TestFallback: the function of the route $default answers everybody, and no other's
+// requests.
+func TestFallback(t *testing.T) {
+	t.Parallel()
+	tpl := readTemplate(t)
+	for _, fn := range tpl.Functions() {
+		if fn.Folder == tpl.Fallback() && (fn.Public == "" || len(fn.Rights) > 0) {
+			t.Errorf("%s gets everybody's requests, and is not public or has the rights %v", fn.Folder, fn.Rights)
+		}
+	}
+	if tpl.Fallback() == "" {
+		t.Error("nothing answers the requests that no route takes")
+	}
+}
+
 // TestEveryFunctionHasAnEvent: and it is of the kind that its source sends.
 func TestEveryFunctionHasAnEvent(t *testing.T) {
 	t.Parallel()
 	tpl := readTemplate(t)
-	routes, schedules, sources := map[string]string{}, map[string]bool{}, map[string]string{}
+	routes, schedules, sources := map[string][]string{}, map[string]bool{}, map[string]string{}
 	for _, s := range tpl.Sources() {
 		sources[s.Function] = "aws:dynamodb"
 		if s.Queue != "" {
@@ -207,7 +222,7 @@ func TestEveryFunctionHasAnEvent(t *testing.T) {
 		}
 	}
 	for _, r := range tpl.Routes() {
-		routes[r.Function] = r.Key()
+		routes[r.Function] = append(routes[r.Function], r.Key())
 	}
 	for _, s := range tpl.Schedules() {
 		schedules[s.Function] = true
@@ -237,10 +252,10 @@ func TestEveryFunctionHasAnEvent(t *testing.T) {
 			t.Errorf("%s: %v", path, err)
 			continue
 		}
-		switch key := routes[name]; {
-		case key != "":
-			if e.Version != "2.0" || e.RouteKey != key || e.RequestContext.RouteKey != key {
-				t.Errorf("%s is not an API Gateway v2 event of %q", path, key)
+		switch keys := routes[name]; {
+		case keys != nil:
+			if e.Version != "2.0" || !slices.Contains(keys, e.RouteKey) || e.RequestContext.RouteKey != e.RouteKey {
+				t.Errorf("%s is not an API Gateway v2 event of %q", path, keys)
 			}
 		case schedules[name]:
 			if e.DetailType != "Scheduled Event" {

@@ -28,6 +28,7 @@ import (
 // read-only and safe for concurrent use.
 type Template struct {
 	routes    []Route
+	fallback  string
 	tables    []Table
 	functions []Function
 	machines  []StateMachine
@@ -110,6 +111,10 @@ func Open(path string, values Values) (*Template, error) {
 
 // Routes are the HTTP API's routes, ordered by path and method.
 func (t *Template) Routes() []Route { return slices.Clone(t.routes) }
+
+// Fallback is the function, by its folder, of the route $default: the requests that no
+// other route takes. It is empty when there is none.
+func (t *Template) Fallback() string { return t.fallback }
 
 // Tables are the DynamoDB tables, ordered by logical id.
 func (t *Template) Tables() []Table { return slices.Clone(t.tables) }
@@ -247,6 +252,13 @@ func (t *Template) addEvent(fn Function, name, kind string, properties map[strin
 	}
 	switch kind {
 	case "HttpApi":
+		switch {
+		case p.Method == "" && p.Path == "" && t.fallback == "":
+			t.fallback = fn.Folder
+			return nil
+		case p.Method == "" || p.Path == "":
+			return errors.New("a route has a method and a path, and the one for all other requests neither")
+		}
 		t.routes = append(t.routes, Route{Method: strings.ToUpper(p.Method), Path: p.Path, Function: fn.Folder, Public: fn.Public != ""})
 	case "Schedule":
 		every, err := rate(p.Schedule)

@@ -58,6 +58,7 @@ Resources:
       Events:
         Two: {Type: HttpApi, Properties: {ApiId: !Ref Api, Method: get, Path: "/things/{id}"}}
         One: {Type: HttpApi, Properties: {ApiId: !Ref Api, Method: POST, Path: /things}}
+        Rest: {Type: HttpApi, Properties: {ApiId: !Ref Api}}
         Clock: {Type: Schedule, Properties: {Schedule: rate(5 minutes)}}
   Kept:
     Type: AWS::SecretsManager::Secret
@@ -101,6 +102,7 @@ func TestReadsWhatWouldBeDeployed(t *testing.T) {
 		{Method: "POST", Path: "/things", Function: "readthing", Public: true},
 		{Method: "GET", Path: "/things/{id}", Function: "readthing", Public: true},
 	})
+	diff(t, "fallback", got.Fallback(), "readthing")
 	diff(t, "functions", got.Functions(), []Function{{
 		LogicalID: "ReadThingFunction", Folder: "readthing", Name: "s-readthing", ARN: function,
 		Timeout: 3 * time.Second, MemoryMB: 256, Public: "it is a test",

@@ -39,8 +39,8 @@ type Input struct{ Body Body }
 
 // Body describes the number.
 type Body struct {
-	PhoneNumber  string   `json:"phone_number" pattern:"^\\+[1-9][0-9]{7,14}$" doc:"E.164" example:"+2348012345678"`
-	Country      string   `json:"country" pattern:"^[A-Z]{2}$" doc:"ISO 3166-1 alpha-2, the number's own" example:"NG"`
+	PhoneNumber  string   `json:"phone_number" pattern:"^\\+[1-9][0-9]{7,14}$" patternDescription:"E.164, such as +14155550100" doc:"E.164" example:"+2348012345678"`
+	Country      string   `json:"country" pattern:"^[A-Z]{2}$" patternDescription:"a country as ISO 3166-1 alpha-2, such as NG" doc:"ISO 3166-1 alpha-2, the number's own" example:"NG"`
 	NumberType   string   `json:"number_type" enum:"local,mobile,toll_free"`
 	Capabilities []string `json:"capabilities" enum:"inbound,outbound" minItems:"1" maxItems:"2" uniqueItems:"true" doc:"What the number can do"`
 	Provider     string   `json:"provider" doc:"Who the number comes from" example:"Twilio"`

@@ -5,7 +5,6 @@ package addtranscript
 import (
 	"context"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -35,7 +34,7 @@ type Endpoint struct {
 // at all.
 type Input struct {
 	CallID        string `path:"call_id" doc:"The call that the agent is on"`
-	Authorization string `header:"Authorization" doc:"Bearer and the call_token of the agent's metadata"`
+	Authorization string `header:"Authorization" doc:"Bearer and the call_token of the agent's metadata"` // which admit reads
 	Body          struct {
 		Turns []Turn `json:"turns" minItems:"1" maxItems:"50"`
 	}
@@ -43,9 +42,9 @@ type Input struct {
 
 // Turn is what one side said in one go.
 type Turn struct {
-	TurnID  string    `json:"turn_id" pattern:"^[!-~]{1,64}$" doc:"Unique within the call, visible ASCII: a turn whose id is known is ignored, so a post may be repeated"`
+	TurnID  string    `json:"turn_id" pattern:"^[!-~]{1,64}$" patternDescription:"1 to 64 visible ASCII characters" doc:"Unique within the call, visible ASCII: a turn whose id is known is ignored, so a post may be repeated"`
 	Role    call.Role `json:"role" enum:"agent,callee" doc:"The callee is whoever is on the phone, in calls of both directions"`
-	Content string    `json:"content" minLength:"1" maxLength:"8000" pattern:"^[^\\x00-\\x08\\x0B\\x0C\\x0E-\\x1F\\x7F]*$" doc:"Text without control characters other than tab and line ends"`
+	Content string    `json:"content" minLength:"1" maxLength:"8000" pattern:"^[^\\x00-\\x08\\x0B\\x0C\\x0E-\\x1F\\x7F]*$" patternDescription:"text without control characters" doc:"Text without control characters other than tab and line ends"`
 	At      api.Time  `json:"at" doc:"When it was said, by the agent's clock: the transcript is in this order"`
 }
 
@@ -55,17 +54,20 @@ func (e *Endpoint) Register(a huma.API) {
 		DefaultStatus: http.StatusAccepted, Summary: "Add to a call's transcript", Tags: []string{"Agents"},
 		Description: "For the agent of the call, with the call token of its metadata instead of a credential. Turns are taken until five minutes after the call's end. " +
 			"A transcript holds 2,000 turns and 900 KB, of which each turn takes its content, its id and 160 bytes.",
-		Security: api.Public(), Errors: []int{http.StatusUnauthorized, http.StatusConflict, http.StatusServiceUnavailable}}, e.add)
+		Security: api.Public(), Metadata: map[string]any{api.OwnCredential: e.admit},
+		Errors: []int{http.StatusUnauthorized, http.StatusConflict, http.StatusServiceUnavailable}}, e.add)
 }
 
-// add answers 401 to whoever has not the call's own token, whether there is such
-// a call or not, before anything is read.
-func (e *Endpoint) add(ctx context.Context, in *Input) (*struct{}, error) {
-	scheme, token, _ := strings.Cut(in.Authorization, " ")
-	if !strings.EqualFold(scheme, "Bearer") || !calltoken.Valid(e.TokenKey, in.CallID, token) {
-		return nil, fault.New(fault.Unauthenticated, "UNAUTHENTICATED", "the call's own token is needed: Authorization: Bearer <call_token>")
+// admit refuses a request without the call's own token, whether or not there is such
+// a call.
+func (e *Endpoint) admit(r *http.Request) error {
+	if calltoken.Valid(e.TokenKey, r.PathValue("call_id"), api.BearerToken(r.Header)) {
+		return nil
 	}
+	return fault.New(fault.Unauthenticated, "UNAUTHENTICATED", "the call's own token is needed: Authorization: Bearer <call_token>")
+}
 
+func (e *Endpoint) add(ctx context.Context, in *Input) (*struct{}, error) {
 	turns := make([]call.Turn, len(in.Body.Turns))
 	for i, t := range in.Body.Turns {
 		turns[i] = call.Turn{ID: t.TurnID, Role: t.Role, Content: t.Content, At: time.Time(t.At)}

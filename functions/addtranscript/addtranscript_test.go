@@ -162,6 +162,21 @@ func TestToken(t *testing.T) {
 	}
 }
 
+// TestTokenComesFirst: nothing of a request is judged before its token.
+func TestTokenComesFirst(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	mine := "Bearer  " + calltoken.Make(key, id)
+	for _, body := range []string{`{`, `{}`, `{"turns":[{"turn_id":"` + strings.Repeat("x", 64<<10) + `"}]}`} {
+		if status, text := b.post(id, "Bearer nonsense", body); status != 401 || !strings.Contains(text, `"UNAUTHENTICATED"`) {
+			t.Errorf("a bad token with %.20s: %d %s", body, status, text)
+		}
+		if status, text := b.post(id, mine, body); status != 400 && status != 413 {
+			t.Errorf("the token with %.20s: %d %s", body, status, text)
+		}
+	}
+}
+
 // An endpoint that was given no key lets nobody in.
 func TestWithoutKeyNobodyGetsIn(t *testing.T) {
 	t.Parallel()

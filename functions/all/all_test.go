@@ -21,7 +21,10 @@ import (
 	"github.com/krosai/telephony/shared/api"
 )
 
-const document = "../../openapi.json"
+const (
+	document = "../../openapi.json"
+	routeTxt = "../health/routes.txt"
+)
 
 var update = flag.Bool("update", false, "write openapi.json instead of comparing it")
 
@@ -58,19 +61,21 @@ func sortedKeys[V any](m map[string]V) []string {
 //
 //	go test ./functions/all -run TestOpenAPI -update
 func TestOpenAPI(t *testing.T) {
-	got := openAPI(t)
-	if *update {
-		if err := os.WriteFile(document, got, 0o644); err != nil {
+	routes := strings.Join(sortedKeys(operations(t)), "\n") + "\n"
+	for file, got := range map[string]string{document: string(openAPI(t)), routeTxt: routes} {
+		if *update {
+			if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		want, err := os.ReadFile(file)
+		if err != nil {
 			t.Fatal(err)
 		}
-		return
-	}
-	want, err := os.ReadFile(document)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(strings.Split(string(want), "\n"), strings.Split(string(got), "\n")); diff != "" {
-		t.Errorf("openapi.json differs from the endpoints; go test ./functions/all -run TestOpenAPI -update\n%s", diff)
+		if diff := cmp.Diff(strings.Split(string(want), "\n"), strings.Split(got, "\n")); diff != "" {
+			t.Errorf("%s differs from the endpoints; go test ./functions/all -run TestOpenAPI -update\n%s", file, diff)
+		}
 	}
 }
 

@@ -59,6 +59,7 @@ var samples = map[string]sample{
 	"GET /outbound-calls/stats":         {},
 	"GET /outbound-calls/phone-numbers": {},
 	"GET /outbound-calls/phone-numbers/{phone_number_id}/configuration":     {},
+	"GET /outbound-calls/{call_id}":                                         {},
 	"GET /outbound-calls/{call_id}/details":                                 {},
 	"GET /outbound-calls/{call_id}/events":                                  {},
 	"GET /events":                                                           {},

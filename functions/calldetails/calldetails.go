@@ -1,4 +1,5 @@
-// Package calldetails serves GET /outbound-calls/{call_id}/details.
+// Package calldetails serves GET /outbound-calls/{call_id}/details, and the same at
+// GET /outbound-calls/{call_id}.
 package calldetails
 
 import (
@@ -52,6 +53,8 @@ type View struct {
 	Voice          *call.Voice       `json:"voice,omitempty"`
 	Metadata       map[string]string `json:"metadata"`
 	DTMF           string            `json:"dtmf,omitempty" doc:"Digits that are sent once the phone is answered"`
+	RingingTimeout int               `json:"ringing_timeout_seconds" doc:"How long the phone may ring, in seconds; for a call that came in, how long it may wait for the agent"`
+	MaxDuration    int               `json:"max_duration_seconds" doc:"How long the talk may last, in seconds"`
 	CreatedAt      api.Time          `json:"created_at"`
 	AnsweredAt     *api.Time         `json:"answered_at"`
 	EndedAt        *api.Time         `json:"ended_at"`
@@ -78,10 +81,13 @@ type Transfer struct {
 	At            api.Time            `json:"at" doc:"When it came to be what status says"`
 }
 
-// Register adds the operation to the API.
+// Register adds the operation to the API, by both its paths.
 func (e *Endpoint) Register(a huma.API) {
-	huma.Register(a, huma.Operation{OperationID: "get-call", Method: http.MethodGet, Path: "/outbound-calls/{call_id}/details",
-		Summary: "Show a call", Tags: []string{"Calls"}, Security: api.Needs(account.CallsRead)}, e.show)
+	op := huma.Operation{OperationID: "get-call", Method: http.MethodGet, Path: "/outbound-calls/{call_id}/details",
+		Summary: "Show a call", Tags: []string{"Calls"}, Security: api.Needs(account.CallsRead)}
+	huma.Register(a, op, e.show)
+	op.OperationID, op.Path, op.Summary = "read-call", "/outbound-calls/{call_id}", "Show a call, as its details do"
+	huma.Register(a, op, e.show)
 }
 
 func (e *Endpoint) show(ctx context.Context, in *Input) (*Output, error) {
@@ -107,7 +113,8 @@ func (e *Endpoint) show(ctx context.Context, in *Input) (*Output, error) {
 func view(c call.Call, events []call.Event) View {
 	v := View{CallID: c.ID, Status: c.Status, Direction: c.Direction, PhoneNumber: c.PhoneNumber, FromNumber: c.FromNumber,
 		PhoneNumberID: c.NumberID, RoomName: c.ShownRoom(), AgentName: c.AgentName, SystemPrompt: c.SystemPrompt,
-		WelcomeMessage: c.WelcomeMessage, Voice: c.Voice, Metadata: c.Metadata, DTMF: c.DTMF, CreatedAt: api.Time(c.CreatedAt),
+		WelcomeMessage: c.WelcomeMessage, Voice: c.Voice, Metadata: c.Metadata, DTMF: c.DTMF,
+		RingingTimeout: c.RingingTimeout, MaxDuration: c.MaxDuration, CreatedAt: api.Time(c.CreatedAt),
 		AnsweredAt: api.OrNull(c.AnsweredAt), EndedAt: api.OrNull(c.EndedAt), Duration: c.Duration(), Timeline: []Event{}}
 	if v.Metadata == nil {
 		v.Metadata = map[string]string{}

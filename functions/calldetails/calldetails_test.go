@@ -106,7 +106,7 @@ func TestAnEndedCall(t *testing.T) {
 		`"phone_number":"+14155550101","from_number":"+2348012345678","phone_number_id":"pn_3K31FNKK5S011QQF6GKTRG4CAC",` +
 		`"room_name":"call_01KAMPJ5V0SAMPMECA00000000","agent_name":"support-agent","hangup_cause":"callee_hangup","sip_status_code":200,` +
 		`"system_prompt":"You confirm deliveries.","welcome_message":"Hello <Ada> & all.","voice":{"language":"en-NG","speed":1.5},` +
-		`"metadata":{"order":"A-1001"},"dtmf":"ww42#","created_at":"2026-11-22T09:30:00.123Z","answered_at":"2026-11-22T09:30:03.000Z",` +
+		`"metadata":{"order":"A-1001"},"dtmf":"ww42#","ringing_timeout_seconds":30,"max_duration_seconds":600,"created_at":"2026-11-22T09:30:00.123Z","answered_at":"2026-11-22T09:30:03.000Z",` +
 		`"ended_at":"2026-11-22T09:30:45.000Z","duration_seconds":42,"transfer":null,"timeline":[` +
 		`{"at":"2026-11-22T09:30:01.000Z","event":"dialing"},{"at":"2026-11-22T09:30:02.000Z","event":"ringing"},` +
 		`{"at":"2026-11-22T09:30:03.000Z","event":"answered"},{"at":"2026-11-22T09:30:45.000Z","event":"ended","detail":"callee_hangup"}]}` + "\n"}
@@ -115,15 +115,41 @@ func TestAnEndedCall(t *testing.T) {
 	}
 }
 
+// TestShortPath: the path without /details answers the same, byte for byte.
+func TestShortPath(t *testing.T) {
+	t.Parallel()
+	b := apitest.Open(t, func() time.Time { return t0 })
+	b.Serve(&calldetails.Endpoint{Calls: b.DB, Now: b.Now})
+	_, text := b.Key("ada", account.CallsRead)
+	create(t, b.Database, call.Call{ID: id, UserID: "ada", Direction: call.Outbound, PhoneNumber: "+14155550101", RingingTimeout: 20,
+		MaxDuration: 60, Status: call.Initiated, CreatedAt: t0})
+	another := strings.Replace(id, "MECA", "MECB", 1)
+	for _, tt := range []struct {
+		path, query string
+		status      int
+	}{{id, "", 200}, {id, "?include_transcript=true&include_summary=true", 200}, {id, "?include=all", 400}, {another, "", 404}, {"nonsense", "", 404}} {
+		long, short := b.Ask(text, "GET", "/outbound-calls/"+tt.path+"/details"+tt.query, ""), b.Ask(text, "GET", "/outbound-calls/"+tt.path+tt.query, "")
+		for _, a := range []apitest.Answer{long, short} {
+			delete(a.Body, "request_id")
+		}
+		if d := cmp.Diff(long.Body, short.Body); d != "" || short.Status != tt.status {
+			t.Errorf("%s%s: %d (-details +short):\n%s", tt.path, tt.query, short.Status, d)
+		}
+	}
+	if a := b.Ask("", "GET", "/outbound-calls/"+id, ""); a.Status != 401 {
+		t.Errorf("without a credential: %d", a.Status)
+	}
+}
+
 func TestANewCall(t *testing.T) {
 	t.Parallel()
 	db, h := newHandler(t, account.CallsRead)
 	create(t, db, call.Call{ID: id, UserID: "ada", Direction: call.Outbound, PhoneNumber: "+14155550101", FromNumber: "+2348012345678",
-		NumberID: "pn_1", RoomName: id, AgentName: "a", Country: "US", Status: call.Initiated, CreatedAt: t0})
+		NumberID: "pn_1", RoomName: id, AgentName: "a", Country: "US", RingingTimeout: 5, MaxDuration: 10, Status: call.Initiated, CreatedAt: t0})
 	want := reply{http.StatusOK, `{"call_id":"call_01KAMPJ5V0SAMPMECA00000000","status":"initiated","direction":"outbound",` +
 		`"phone_number":"+14155550101","from_number":"+2348012345678","phone_number_id":"pn_1","room_name":"call_01KAMPJ5V0SAMPMECA00000000",` +
 		`"agent_name":"a","hangup_cause":null,"sip_status_code":null,"system_prompt":"","welcome_message":"","metadata":{},` +
-		`"created_at":"2026-11-22T09:30:00.000Z","answered_at":null,"ended_at":null,"duration_seconds":0,"transfer":null,"timeline":[]}` + "\n"}
+		`"ringing_timeout_seconds":5,"max_duration_seconds":10,"created_at":"2026-11-22T09:30:00.000Z","answered_at":null,"ended_at":null,"duration_seconds":0,"transfer":null,"timeline":[]}` + "\n"}
 	if d := cmp.Diff(want, details(t, h, id)); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
 	}

@@ -38,7 +38,7 @@ const (
 // Input is the days, both included.
 type Input struct {
 	From string `query:"from" format:"date" doc:"The first day (UTC); 29 days before the last one when left out" example:"2026-11-01"`
-	To   string `query:"to" format:"date" doc:"The last day (UTC), today when left out; at most 366 days in all" example:"2026-11-22"`
+	To   string `query:"to" format:"date" doc:"The last day (UTC), when left out today, or from if that is later; at most 366 days in all" example:"2026-11-22"`
 }
 
 // Output is the statistics.
@@ -114,6 +114,8 @@ func (e *Endpoint) show(ctx context.Context, in *Input) (*Output, error) {
 	return &Output{v}, nil
 }
 
+// days are the first and the last day. Where days begin before they do in UTC, today is
+// a day that UTC has not: the calls from it on are none.
 func (e *Endpoint) days(in *Input) (from, to time.Time, err error) {
 	to = e.Now().UTC().Truncate(24 * time.Hour)
 	if in.To != "" {
@@ -127,9 +129,12 @@ func (e *Endpoint) days(in *Input) (from, to time.Time, err error) {
 			return from, to, err
 		}
 	}
+	if in.To == "" && to.Before(from) {
+		to = from
+	}
 	switch {
 	case to.Before(from):
-		return from, to, fault.InvalidField("from", "range", "must not be later than to, which is today when left out")
+		return from, to, fault.InvalidField("from", "range", "must not be later than to")
 	case from.Before(to.AddDate(0, 0, 1-mostDays)):
 		return from, to, fault.InvalidField("from", "range", "at most 366 days can be added up")
 	}

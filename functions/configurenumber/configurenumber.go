@@ -82,7 +82,7 @@ type Trunk struct {
 	Numbers            []string      `json:"numbers,omitempty" maxItems:"50" doc:"The caller ids the trunk may show: numbers of yours, this one among them; only this one when left out"`
 	AuthUsername       string        `json:"auth_username,omitempty" doc:"For digest authentication"`
 	AuthPassword       secret.Secret `json:"auth_password,omitempty" writeOnly:"true" doc:"Is never shown. When left out, the one that is set is kept as long as the address stays the same"`
-	DestinationCountry string        `json:"destination_country,omitempty" pattern:"^[A-Z]{2}$" doc:"ISO 3166-1 alpha-2: where calls mostly go, so that LiveKit calls from nearby; it permits nothing"`
+	DestinationCountry string        `json:"destination_country,omitempty" pattern:"^[A-Z]{2}$" patternDescription:"a country as ISO 3166-1 alpha-2, such as NG" doc:"ISO 3166-1 alpha-2: where calls mostly go, so that LiveKit calls from nearby; it permits nothing"`
 	Transport          string        `json:"transport,omitempty" enum:"auto,udp,tcp,tls" default:"auto" doc:"How SIP travels"`
 	Directions         []string      `json:"directions,omitempty" enum:"outbound,inbound" minItems:"1" maxItems:"2" uniqueItems:"true" doc:"Which calls the trunk carries; all that the number is capable of when left out"`
 	AllowedAddresses   []string      `json:"allowed_addresses,omitempty" maxItems:"50" doc:"Where inbound calls may come from: public addresses or networks. When left out, inbound calls authenticate with the user name and password"`

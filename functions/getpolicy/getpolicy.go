@@ -23,7 +23,7 @@ type Endpoint struct{ Policies Policies }
 
 // Input names the user.
 type Input struct {
-	UserID string `query:"user_id" required:"true" pattern:"^[A-Za-z0-9._|:@-]{1,128}$" doc:"The user, as in the sub claim of their JWTs" example:"auth0|5f7c8ec7c33c6c004bbafe82"`
+	UserID string `query:"user_id" required:"true" pattern:"^[A-Za-z0-9._|:@-]{1,128}$" patternDescription:"a user's id, 1 to 128 letters, digits and any of ._|:@-" doc:"The user, as in the sub claim of their JWTs" example:"auth0|5f7c8ec7c33c6c004bbafe82"`
 }
 
 // Output is the policy, and the calls that count against it.

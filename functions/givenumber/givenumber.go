@@ -31,7 +31,7 @@ type Input struct {
 
 // Body names the user.
 type Body struct {
-	UserID string `json:"user_id" pattern:"^[A-Za-z0-9._|:@-]{1,128}$" doc:"Who is to have it, as in the sub claim of their JWTs" example:"auth0|5f7c8ec7c33c6c004bbafe82"`
+	UserID string `json:"user_id" pattern:"^[A-Za-z0-9._|:@-]{1,128}$" patternDescription:"a user's id, 1 to 128 letters, digits and any of ._|:@-" doc:"Who is to have it, as in the sub claim of their JWTs" example:"auth0|5f7c8ec7c33c6c004bbafe82"`
 }
 
 // Output is the number as it is now.

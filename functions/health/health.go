@@ -1,9 +1,12 @@
-// Package health serves GET /health.
+// Package health serves GET /health, and answers the requests that no route of the API
+// takes.
 package health
 
 import (
 	"context"
+	_ "embed"
 	"net/http"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -15,7 +18,14 @@ type Config struct {
 	Version string `env:"VERSION" envDefault:"dev"`
 }
 
-// Endpoint tells that the API answers, and which version of it.
+// routes are those of openapi.json, one a line; make generate writes them.
+//
+//go:embed routes.txt
+var routes string
+
+// Endpoint tells that the API answers, and which version of it. API Gateway sends it
+// the requests that it has no route for as well, HEAD /health among them, so that their
+// answers are problems like all others: 404, or 405 with Allow.
 type Endpoint struct{ Version string }
 
 // Output is the answer.
@@ -31,6 +41,9 @@ func (e *Endpoint) Register(a huma.API) {
 	huma.Register(a, huma.Operation{OperationID: "health", Method: http.MethodGet, Path: "/health",
 		Summary: "Is the API up?", Tags: []string{"Health"}, Security: api.Public()}, e.health)
 }
+
+// Routes are the routes of the whole API, as "GET /health".
+func (e *Endpoint) Routes() []string { return strings.Split(strings.TrimSpace(routes), "\n") }
 
 func (e *Endpoint) health(context.Context, *struct{}) (*Output, error) {
 	out := &Output{}

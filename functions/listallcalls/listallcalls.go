@@ -29,7 +29,7 @@ type Endpoint struct{ Calls Calls }
 // Input is a page of the list.
 type Input struct {
 	Active bool   `query:"active" default:"true" doc:"Only calls that have not ended; false needs user_id"`
-	UserID string `query:"user_id" pattern:"^[A-Za-z0-9._|:@-]{1,128}$" doc:"All calls of this user instead, those that have ended too"`
+	UserID string `query:"user_id" pattern:"^[A-Za-z0-9._|:@-]{1,128}$" patternDescription:"a user's id, 1 to 128 letters, digits and any of ._|:@-" doc:"All calls of this user instead, those that have ended too"`
 	Limit  int    `query:"limit" minimum:"1" maximum:"100" default:"25" doc:"How many calls at most"`
 	Cursor string `query:"cursor" doc:"next_cursor of the page before, with the same user_id"`
 }

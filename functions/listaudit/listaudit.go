@@ -24,7 +24,7 @@ type Endpoint struct{ Entries Entries }
 
 // Input is a page of the list.
 type Input struct {
-	Subject string `query:"subject" pattern:"^(calls|[a-z]+_[0-9A-Za-z._|:@-]+)$" maxLength:"133" doc:"What it was done to: req_…, pn_…, call_…, key_…, user_ and a user id for their policy, or calls for the switch of all calls; everything when left out" example:"req_01KAMPJ5V0SAMP0REQ00000000"`
+	Subject string `query:"subject" pattern:"^(calls|[a-z]+_[0-9A-Za-z._|:@-]+)$" patternDescription:"calls, or an id with its prefix, such as req_01KAMPJ5V0SAMP0REQ00000000" maxLength:"133" doc:"What it was done to: req_…, pn_…, call_…, key_…, user_ and a user id for their policy, or calls for the switch of all calls; everything when left out" example:"req_01KAMPJ5V0SAMP0REQ00000000"`
 	Limit   int    `query:"limit" minimum:"1" maximum:"100" default:"25" doc:"How many entries at most"`
 	Cursor  string `query:"cursor" doc:"next_cursor of the page before, with the same subject"`
 }

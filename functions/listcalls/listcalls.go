@@ -3,8 +3,8 @@ package listcalls
 
 import (
 	"context"
+	"fmt"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -29,12 +29,17 @@ type Endpoint struct{ Calls Calls }
 type Input struct {
 	Status        call.Status    `query:"status" enum:"initiated,dialing,ringing,in_progress,completed,busy,no_answer,failed,canceled" doc:"Only calls of this status"`
 	Direction     call.Direction `query:"direction" enum:"outbound,inbound" doc:"Only calls of this direction"`
-	PhoneNumberID string         `query:"phone_number_id" pattern:"^pn_[0-9A-HJKMNP-TV-Z]{26}$" doc:"Only calls from or to this number of yours"`
+	Active        bool           `query:"active" doc:"true: only calls that have not ended, of the last 24 hours where from is left out, for none lasts longer; false: all calls"`
+	Metadata      Metadata       `query:"metadata,deepObject" doc:"Only calls whose metadata has these entries: metadata[order]=A-1001"`
+	PhoneNumberID string         `query:"phone_number_id" pattern:"^pn_[0-9A-HJKMNP-TV-Z]{26}$" patternDescription:"a phone_number_id, pn_ and 26 letters and digits" doc:"Only calls from or to this number of yours"`
 	From          string         `query:"from" maxLength:"40" doc:"Only calls created then or later: an RFC 3339 time, or a date (UTC)" example:"2026-11-01"`
 	To            string         `query:"to" maxLength:"40" doc:"Only calls created before this RFC 3339 time, or up to the end of this date (UTC)" example:"2026-11-22"`
 	Limit         int            `query:"limit" minimum:"1" maximum:"100" default:"25" doc:"How many calls at most"`
 	Cursor        string         `query:"cursor" doc:"next_cursor of the page before, with the same filters"`
 }
+
+// Metadata is what calls are chosen by.
+type Metadata map[string]string
 
 // Output is the page.
 type Output struct{ Body api.Page[View] }
@@ -63,7 +68,7 @@ func (e *Endpoint) Register(a huma.API) {
 	huma.Register(a, huma.Operation{OperationID: "list-calls", Method: http.MethodGet, Path: "/outbound-calls",
 		Summary: "List your calls", Tags: []string{"Calls"}, Security: api.Needs(account.CallsRead),
 		Description: "Newest first, without prompt, transcript and summary: read a call's details for these. " +
-			"With status, direction or phone_number_id a page may hold fewer calls than the limit, even none, and still have a next_cursor: follow it.",
+			"With status, active, direction, metadata or phone_number_id a page may hold fewer calls than the limit, even none, and still have a next_cursor: follow it.",
 	}, e.list)
 }
 
@@ -73,7 +78,7 @@ func (e *Endpoint) list(ctx context.Context, in *Input) (*Output, error) {
 		return nil, err
 	}
 
-	filter := strings.Join([]string{string(in.Status), string(in.Direction), in.PhoneNumberID, in.From, in.To}, " ")
+	filter := fmt.Sprintf("%s %s %s %s %s %t %q", in.Status, in.Direction, in.PhoneNumberID, in.From, in.To, in.Active, in.Metadata)
 	page, err := api.List(ctx, in.Cursor, filter, in.Limit, view, func(after string, limit int) ([]call.Call, string, error) {
 		return e.Calls.CallsOf(ctx, api.CallerOf(ctx).UserID, h, limit, after)
 	})
@@ -81,7 +86,7 @@ func (e *Endpoint) list(ctx context.Context, in *Input) (*Output, error) {
 }
 
 func history(in *Input) (h store.History, err error) {
-	h = store.History{Status: in.Status, Direction: in.Direction, NumberID: in.PhoneNumberID}
+	h = store.History{Status: in.Status, Active: in.Active, Direction: in.Direction, NumberID: in.PhoneNumberID, Metadata: in.Metadata}
 	if h.From, err = moment("from", in.From, 0); err != nil {
 		return h, err
 	}

@@ -22,7 +22,7 @@ type Endpoint struct{ Keys Keys }
 
 // Input is a page of the list.
 type Input struct {
-	UserID string `query:"user_id" required:"true" pattern:"^[A-Za-z0-9._|:@-]{1,128}$" doc:"The user, as in the sub claim of their JWTs" example:"auth0|5f7c8ec7c33c6c004bbafe82"`
+	UserID string `query:"user_id" required:"true" pattern:"^[A-Za-z0-9._|:@-]{1,128}$" patternDescription:"a user's id, 1 to 128 letters, digits and any of ._|:@-" doc:"The user, as in the sub claim of their JWTs" example:"auth0|5f7c8ec7c33c6c004bbafe82"`
 	Limit  int    `query:"limit" minimum:"1" maximum:"100" default:"25" doc:"How many keys at most"`
 	Cursor string `query:"cursor" doc:"next_cursor of the page before, with the same user_id"`
 }

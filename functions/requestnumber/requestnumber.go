@@ -45,10 +45,10 @@ type Input struct{ Body Body }
 
 // Body says which number is wanted.
 type Body struct {
-	Country      string   `json:"country,omitempty" pattern:"^[A-Z]{2}$" doc:"ISO 3166-1 alpha-2; required unless a number is named" example:"NG"`
+	Country      string   `json:"country,omitempty" pattern:"^[A-Z]{2}$" patternDescription:"a country as ISO 3166-1 alpha-2, such as NG" doc:"ISO 3166-1 alpha-2; required unless a number is named" example:"NG"`
 	NumberType   string   `json:"number_type,omitempty" enum:"local,mobile,toll_free" default:"local"`
-	AreaCode     string   `json:"area_code,omitempty" pattern:"^[0-9]{1,6}$" doc:"What the number is to begin with, after the country code"`
-	PhoneNumber  string   `json:"phone_number,omitempty" pattern:"^\\+[1-9][0-9]{7,14}$" doc:"A certain number, E.164; any that fits when left out" example:"+2348012345678"`
+	AreaCode     string   `json:"area_code,omitempty" pattern:"^[0-9]{1,6}$" patternDescription:"1 to 6 digits" doc:"What the number is to begin with, after the country code"`
+	PhoneNumber  string   `json:"phone_number,omitempty" pattern:"^\\+[1-9][0-9]{7,14}$" patternDescription:"E.164, such as +14155550100" doc:"A certain number, E.164; any that fits when left out" example:"+2348012345678"`
 	Capabilities []string `json:"capabilities,omitempty" enum:"inbound,outbound" minItems:"1" maxItems:"2" uniqueItems:"true" doc:"What the number is for; both when left out"`
 	Purpose      string   `json:"purpose" minLength:"1" maxLength:"500" doc:"What it is for, for the person who decides" example:"Order follow-up calls"`
 }

@@ -24,7 +24,7 @@ type Endpoint struct{ Keys Keys }
 // Input names the key.
 type Input struct {
 	KeyID  string `path:"key_id" doc:"The key to revoke"`
-	UserID string `query:"user_id" pattern:"^[A-Za-z0-9._|:@-]{1,128}$" doc:"Only if it is this user's"`
+	UserID string `query:"user_id" pattern:"^[A-Za-z0-9._|:@-]{1,128}$" patternDescription:"a user's id, 1 to 128 letters, digits and any of ._|:@-" doc:"Only if it is this user's"`
 }
 
 // Register adds the operation to the API.

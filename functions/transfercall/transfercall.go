@@ -59,7 +59,7 @@ type Input struct {
 
 // Body is where to.
 type Body struct {
-	PhoneNumber string `json:"phone_number" pattern:"^\\+[1-9][0-9]{7,14}$" doc:"The number to connect the phone to, E.164" example:"+14155550111"`
+	PhoneNumber string `json:"phone_number" pattern:"^\\+[1-9][0-9]{7,14}$" patternDescription:"E.164, such as +14155550100" doc:"The number to connect the phone to, E.164" example:"+14155550111"`
 }
 
 // Output is what became of it.

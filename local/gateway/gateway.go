@@ -55,6 +55,7 @@ type Invoke func(ctx context.Context, function string, event []byte) ([]byte, er
 type Options struct {
 	Now       func() time.Time // time.Now
 	RequestID func() string    // random, of API Gateway's form
+	Fallback  string           // the function of the route $default; without it the gateway answers 404
 	Log       *slog.Logger     // slog.Default()
 	Turns     int              // requests that begin at once; 4 for each processor
 	AccountID string           // 000000000000
@@ -62,9 +63,10 @@ type Options struct {
 }
 
 type handler struct {
-	routes []route
-	invoke Invoke
-	turns  chan struct{} // one entry for each turn that is taken
+	routes   []route
+	fallback *route
+	invoke   Invoke
+	turns    chan struct{} // one entry for each turn that is taken
 	Options
 }
 
@@ -72,6 +74,9 @@ type handler struct {
 func New(routes []template.Route, invoke Invoke, o Options) http.Handler {
 	h := &handler{routes: compile(routes), invoke: invoke, Options: o,
 		turns: make(chan struct{}, cmp.Or(o.Turns, turnsPerProcessor*runtime.GOMAXPROCS(0)))}
+	if o.Fallback != "" {
+		h.fallback = &route{Route: template.Route{Method: "ANY", Function: o.Fallback}}
+	}
 	if h.Now == nil {
 		h.Now = time.Now
 	}
@@ -104,6 +109,9 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 	found, parameters := match(h.routes, r.Method, pathOf(r.URL.Path))
 	if found == nil {
+		found = h.fallback
+	}
+	if found == nil {
 		refuse(w, http.StatusNotFound, "Not Found")
 		return
 	}
@@ -116,7 +124,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusBadRequest, "Bad Request")
 		return
 	}
-	event, err := json.Marshal(h.eventOf(r, found.Key(), parameters, body, id))
+	event, err := json.Marshal(h.eventOf(r, found.key(), parameters, body, id))
 	if err != nil {
 		h.fail(w, id, found.Function, err)
 		return

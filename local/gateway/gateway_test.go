@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/krosai/telephony/emulator/template"
 )
@@ -210,6 +211,37 @@ func TestWhatTheGatewayAnswersItself(t *testing.T) {
 				t.Errorf("(-want +got):\n%s", d)
 			}
 		})
+	}
+}
+
+// TestFallback: what no route takes is for the function of $default, as it came.
+func TestFallback(t *testing.T) {
+	t.Parallel()
+	type seen struct {
+		Function, RouteKey, Method, Path string
+		Parameters                       map[string]string
+	}
+	var got seen
+	o := fixed()
+	o.Fallback = "rest"
+	h := New(api, func(_ context.Context, function string, payload []byte) ([]byte, error) {
+		var e event
+		if err := json.Unmarshal(payload, &e); err != nil {
+			return nil, err
+		}
+		got = seen{function, e.RouteKey, e.RequestContext.HTTP.Method, e.RawPath, e.PathParameters}
+		return []byte(`{"statusCode":405}`), nil
+	}, o)
+	for _, want := range []seen{
+		{"rest", "$default", "GET", "/nothing", nil},
+		{"rest", "$default", "HEAD", "/health", nil},
+		{"rest", "$default", "OPTIONS", "/outbound-calls/create", nil},
+		{"health", "GET /health", "GET", "/health", map[string]string{}},
+	} {
+		answer := ask(h, httptest.NewRequest(want.Method, want.Path, nil))
+		if d := cmp.Diff(want, got, cmpopts.EquateEmpty()); d != "" || answer.Status != 405 {
+			t.Errorf("%d (-want +got):\n%s", answer.Status, d)
+		}
 	}
 }
 

@@ -19,6 +19,14 @@ type route struct {
 	segments []string
 }
 
+// key is the route's key, which is $default for the one without a path.
+func (r *route) key() string {
+	if r.Path == "" {
+		return "$default"
+	}
+	return r.Key()
+}
+
 func compile(routes []template.Route) []route {
 	out := make([]route, len(routes))
 	for i, r := range routes {

@@ -76,7 +76,10 @@ func Invoke(ctx context.Context, c Config, name, event string, w io.Writer) erro
 func list(tmpl *template.Template, w io.Writer) error {
 	called := map[string]string{}
 	for _, r := range tmpl.Routes() {
-		called[r.Function] = r.Key()
+		if called[r.Function] != "" {
+			called[r.Function] += ", "
+		}
+		called[r.Function] += r.Key()
 	}
 	for _, s := range tmpl.Schedules() {
 		called[s.Function] = "every " + s.Every.String()

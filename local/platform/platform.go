@@ -141,7 +141,7 @@ func (p *Platform) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p.serve(api, p.meddle(gateway.New(tmpl.Routes(), p.invoke, gateway.Options{Log: p.log})))
+	p.serve(api, p.meddle(gateway.New(tmpl.Routes(), p.invoke, gateway.Options{Log: p.log, Fallback: tmpl.Fallback()})))
 	if err := p.startPhones(ctx); err != nil {
 		return err
 	}

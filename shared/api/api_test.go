@@ -46,7 +46,7 @@ type makeInput struct {
 }
 
 type makeBody struct {
-	PhoneNumber string            `json:"phone_number" pattern:"^\\+[1-9][0-9]{7,14}$"`
+	PhoneNumber string            `json:"phone_number" pattern:"^\\+[1-9][0-9]{7,14}$" patternDescription:"E.164, such as +14155550100"`
 	Count       int               `json:"count,omitempty" minimum:"1" maximum:"10"`
 	Small       int32             `json:"small,omitempty"`
 	Speed       float64           `json:"speed,omitempty"`

@@ -58,7 +58,7 @@ func BearerToken(h http.Header) string {
 	if !strings.EqualFold(scheme, "Bearer") {
 		return ""
 	}
-	return strings.Trim(token, " ")
+	return strings.TrimLeft(token, " ")
 }
 
 // callerByKey looks an API key up. The zero Caller is a key that is not valid.

@@ -24,6 +24,14 @@ import (
 // Endpoint is one HTTP function: it declares its operations to huma.
 type Endpoint interface{ Register(huma.API) }
 
+// Fallback is an Endpoint whose function gets the requests that no route takes, too.
+// Routes are those of the whole API, as "GET /health": a path of theirs is answered with
+// 405 and its methods, any other with 404.
+type Fallback interface {
+	Endpoint
+	Routes() []string
+}
+
 // Keys looks an API key up and counts its use, in one round trip. It returns
 // the key with its hash. It fails with fault.Unauthenticated when there is no
 // live key with this id and hash, and with fault.Limited when the key's hour, or
@@ -108,6 +116,9 @@ func (e *Edge) register(s *server, names *schemaNames, schemas huma.Registry, on
 	for _, ep := range endpoints {
 		names.enter(ep)
 		ep.Register(api)
+		if f, ok := ep.(Fallback); ok {
+			s.others = f.Routes()
+		}
 	}
 	return api
 }
@@ -132,6 +143,11 @@ func Needs(scope string) []map[string][]string {
 // Public is the security of an operation that anyone may call. An operation
 // without Security needs a credential, of any scope.
 func Public() []map[string][]string { return []map[string][]string{} }
+
+// OwnCredential in the Metadata of a public operation is a func(*http.Request) error
+// that checks a credential of another kind. Like the edge's own check it comes before
+// the query and the body are read; it finds the parameters of the path with PathValue.
+const OwnCredential = "own credential"
 
 // required reads an operation's security: whether it takes a credential and
 // which scope.

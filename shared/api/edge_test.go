@@ -54,6 +54,7 @@ func TestStatusAndCode(t *testing.T) {
 
 		{"no such path", func(*bench) ask { return ask{method: "GET", target: "/nothing"} }, 404, "NOT_FOUND"},
 		{"no such method", func(*bench) ask { return ask{method: "DELETE", target: "/public"} }, 405, "METHOD_NOT_ALLOWED"},
+		{"a method of an extension", func(*bench) ask { return ask{method: "PROPFIND", target: "/public"} }, 405, "METHOD_NOT_ALLOWED"},
 		{"no such method, with parameter", func(*bench) ask { return ask{method: "PUT", target: make_} }, 405, "METHOD_NOT_ALLOWED"},
 		{"an id that is none", func(b *bench) ask { return ask{method: "POST", target: "/things/x/make", key: b.writer, body: good} }, 404, "NOT_FOUND"},
 		{"an id in small letters", func(b *bench) ask {

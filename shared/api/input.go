@@ -146,10 +146,12 @@ func (in *input) checkQuery(raw string) (fields []fault.Field) {
 		return []fault.Field{{Field: "query", Code: "malformed", Detail: "is not a valid query string"}}
 	}
 	for _, name := range slices.Sorted(maps.Keys(values)) {
-		schema, known := in.query[name]
+		schema, known := in.parameter(name)
 		vs := values[name]
 		var code, detail string
 		switch {
+		case known && schema.Type == huma.TypeObject:
+			code, detail = "malformed", "is given as "+name+"[name]=value"
 		case !known:
 			code, detail = "unknown", "there is no such parameter"
 		case len(vs) > 1:
@@ -172,6 +174,21 @@ func (in *input) checkQuery(raw string) (fields []fault.Field) {
 		fields = append(fields, fault.Field{Field: shown(name), Code: code, Detail: detail})
 	}
 	return fields
+}
+
+// parameter is the schema of a query parameter. One that is an object has a parameter
+// for each of its members, name[member] (OpenAPI's style deepObject).
+func (in *input) parameter(name string) (*huma.Schema, bool) {
+	if schema, ok := in.query[name]; ok {
+		return schema, true
+	}
+	base, rest, _ := strings.Cut(name, "[")
+	member, closed := strings.CutSuffix(rest, "]")
+	object := in.query[base]
+	if object == nil || object.Type != huma.TypeObject || !closed || member == "" || strings.ContainsAny(member, "[]") {
+		return nil, false
+	}
+	return memberSchema(object, member)
 }
 
 // wholeNumber reports whether s is a 64-bit integer in its one spelling: no plus

@@ -209,6 +209,7 @@ func inWords(msg string) string {
 	msg, _, _ = strings.Cut(msg, ": ")
 	for _, w := range []struct{ start, words, end string }{
 		{"expected string to match pattern", "does not have the form that the documentation gives", ""},
+		{"expected string to be RFC ", "must be an RFC ", ""},
 		{"expected string to be ", "must be ", ""},
 		{"expected value to be one of ", "must be one of ", ""},
 		{"expected value to be ", "must be ", ""},

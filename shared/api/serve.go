@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -25,6 +26,7 @@ type server struct {
 	edge    *Edge
 	mux     *http.ServeMux
 	schemas huma.Registry
+	others  []string // routes that other functions serve
 }
 
 // request is what the edge knows about the request it is serving.
@@ -32,6 +34,7 @@ type request struct {
 	edge   *Edge
 	id     string
 	route  string // method and path pattern; empty while unknown
+	callID string // the call that the request is about, for the log
 	caller account.Caller
 	answer *answer
 	limits []account.Limit // for the headers
@@ -89,14 +92,26 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.route(rq, r)
 	writeLimits(rq.answer.header, rq.limits, start)
 	rq.answer.send(w, r.Method, rq.id)
-	s.edge.Log.LogAttrs(r.Context(), slog.LevelInfo, "request",
+	line := []slog.Attr{
 		slog.String("method", r.Method),
 		slog.String("route", rq.route),
 		slog.Int("status", rq.answer.status),
 		slog.Int64("ms", s.edge.Now().Sub(start).Milliseconds()),
 		slog.String("request_id", rq.id),
 		slog.String("user_id", rq.caller.UserID),
-		slog.String("key_id", rq.caller.KeyID))
+		slog.String("key_id", rq.caller.KeyID)}
+	if rq.callID != "" {
+		line = append(line, slog.String("call_id", rq.callID))
+	}
+	s.edge.Log.LogAttrs(r.Context(), slog.LevelInfo, "request", line...)
+}
+
+// LogCall puts a call's id into the request's log line. The edge does so itself where
+// the path names the call.
+func LogCall(ctx context.Context, id string) {
+	if rq := requestOf(ctx); rq != nil {
+		rq.callID = id
+	}
 }
 
 func requestID(ctx context.Context) string {
@@ -121,15 +136,39 @@ func (s *server) route(rq *request, r *http.Request) {
 	if h, pattern := s.mux.Handler(r); pattern == "" {
 		refusal := &answer{header: http.Header{}}
 		h.ServeHTTP(refusal, r)
-		if refusal.status == http.StatusMethodNotAllowed {
-			rq.answer.header.Set("Allow", refusal.header.Get("Allow"))
-			rq.send(problem(http.StatusMethodNotAllowed, "METHOD_NOT_ALLOWED", "this path does not take this method"))
+		allow := refusal.header.Get("Allow")
+		if allow == "" {
+			allow = allowed(s.others, r.URL.Path)
+		}
+		if allow == "" {
+			rq.fail(fault.Missing("path"))
 			return
 		}
-		rq.fail(fault.Missing("path"))
+		rq.answer.header.Set("Allow", allow)
+		rq.send(problem(http.StatusMethodNotAllowed, "METHOD_NOT_ALLOWED", "this path takes "+allow+" only"))
 		return
 	}
 	s.mux.ServeHTTP(rq.answer, r)
+}
+
+// allowed is the header Allow of a path: the methods of the routes that it fits, in
+// their order. It is empty when there is none.
+func allowed(routes []string, path string) string {
+	var methods []string
+	segments := strings.Split(path, "/")
+	for _, route := range routes {
+		method, pattern, _ := strings.Cut(route, " ")
+		names := strings.Split(pattern, "/")
+		fits := len(names) == len(segments)
+		for i := 0; fits && i < len(names); i++ {
+			fits = names[i] == segments[i] || strings.HasPrefix(names[i], "{")
+		}
+		if fits && !slices.Contains(methods, method) {
+			methods = append(methods, method)
+		}
+	}
+	slices.Sort(methods)
+	return strings.Join(methods, ", ")
 }
 
 // PlainPath is an escaped or decoded path spelled the one way the API spells its
@@ -167,14 +206,24 @@ func (s *server) Handle(op *huma.Operation, next func(huma.Context)) {
 	if credential && s.edge.Keys == nil {
 		panic("api: " + op.OperationID + " needs a credential and the edge has no keys")
 	}
+	admit, _ := op.Metadata[OwnCredential].(func(*http.Request) error)
 	remembers, own := takesKey(op), op.Metadata[OwnIdempotency] != nil
 	in := newInput(op, s.schemas)
 	pattern := op.Method + " " + op.Path
 	s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 		rq := requestOf(r.Context())
 		rq.route = pattern
+		if id := r.PathValue("call_id"); ID("call_", id, "call") == nil {
+			rq.callID = id
+		}
 		if credential {
 			if err := rq.authenticate(r, scope); err != nil {
+				rq.fail(err)
+				return
+			}
+		}
+		if admit != nil {
+			if err := admit(r); err != nil {
 				rq.fail(err)
 				return
 			}

@@ -20,13 +20,16 @@ import (
 
 // History says which of a user's calls to list: those created from From on and
 // before To, where the zero time is no bound, and of these only those of a
-// status, a direction or a number where one is given. A call's time has whole
+// status, a direction or a number where one is given, whose metadata has the entries of
+// Metadata, and that have not ended if they are to be Active. A call's time has whole
 // milliseconds, and so do From and To.
 type History struct {
 	From, To  time.Time
 	Status    call.Status
+	Active    bool // without From: of the last day only
 	Direction call.Direction
 	NumberID  string
+	Metadata  map[string]string
 
 	Bare bool // without the metadata
 }
@@ -35,10 +38,13 @@ type History struct {
 // show (prompts, voice, the timeline): at most limit of them (1 to 100), those
 // behind the position after. next is the after of the rest, empty at the end. It
 // is one query whatever is asked for, and one read more if calls have metadata or are
-// going on, so with a status, a direction or a number the list
+// going on, so with anything but times to choose by the list
 // may be shorter than limit, even empty, and have a rest. A call that has just
 // changed may be shown as it was.
 func (db *DB) CallsOf(ctx context.Context, userID string, h History, limit int, after string) (calls []call.Call, next string, err error) {
+	if h.Active && h.From.IsZero() {
+		h.From = db.now().Add(-longestCall).Truncate(time.Millisecond)
+	}
 	from, to := h.bounds()
 	in := &dynamodb.QueryInput{TableName: &db.table.Calls, IndexName: aws.String("by_user"), ScanIndexForward: aws.Bool(false),
 		KeyConditionExpression:    aws.String("user_id = :user AND created_at BETWEEN :from AND :to"),
@@ -66,9 +72,7 @@ func (db *DB) CallsOf(ctx context.Context, userID string, h History, limit int, 
 	if err := db.complete(ctx, calls); err != nil {
 		return nil, "", err
 	}
-	if h.Status != "" { // one that was going on may have another status
-		calls = slices.DeleteFunc(calls, func(c call.Call) bool { return c.Status != h.Status })
-	}
+	calls = slices.DeleteFunc(calls, func(c call.Call) bool { return !h.has(c) })
 	switch {
 	case len(out.Items) > limit:
 		next = positionOf(out.Items[limit-1])
@@ -76,6 +80,21 @@ func (db *DB) CallsOf(ctx context.Context, userID string, h History, limit int, 
 		next = positionOf(out.LastEvaluatedKey)
 	}
 	return calls, next, nil
+}
+
+// longestCall is longer than any call takes from its creation to its end: 4 hours of talk
+// after ringing and a wait for the dial.
+const longestCall = 24 * time.Hour
+
+// has reports whether a call that is complete is one of h. One that was going on when it
+// was listed may have another status, and the index does not hold metadata.
+func (h History) has(c call.Call) bool {
+	for name, value := range h.Metadata {
+		if got, there := c.Metadata[name]; !there || got != value {
+			return false
+		}
+	}
+	return (h.Status == "" || c.Status == h.Status) && !(h.Active && c.Status.Ended())
 }
 
 // complete reads the metadata of those of at most 100 calls that have some, and
@@ -152,11 +171,15 @@ func (h History) filter(in *dynamodb.QueryInput) *string {
 			terms = append(terms, name+" = :"+name)
 		}
 	}
+	if len(h.Metadata) > 0 {
+		in.ExpressionAttributeValues[":some"] = &types.AttributeValueMemberBOOL{Value: true}
+		terms = append(terms, "has_metadata = :some")
+	}
 	switch {
 	case h.Status.Ended():
 		in.ExpressionAttributeValues[":status"] = text(string(h.Status))
 		terms = append(terms, "final_status = :status")
-	case h.Status != "":
+	case h.Status != "", h.Active:
 		terms = append(terms, "attribute_not_exists(final_status)")
 	}
 	if terms == nil {

@@ -60,6 +60,7 @@ func TestHistoryIsComplete(t *testing.T) {
 		c.Direction = []call.Direction{call.Outbound, call.Inbound}[random.IntN(2)]
 		c.NumberID = []string{"pn_1", "pn_2"}[random.IntN(2)]
 		c.Status = statuses[random.IntN(len(statuses))]
+		c.Metadata = []map[string]string{nil, {"order": "A-1"}, {"order": "A-0", "from": ""}}[random.IntN(3)]
 		create(t, db, c)
 		all = append(all, c)
 	}
@@ -74,13 +75,22 @@ func TestHistoryIsComplete(t *testing.T) {
 		"to":              {To: t0.Add(3 * time.Second)},
 		"from and to":     {From: t0.Add(time.Second), To: t0.Add(1001 * time.Millisecond)},
 		"at no time":      {From: t0.Add(time.Hour), To: t0.Add(2 * time.Hour)},
+		"active":          {Active: true, From: t0},
+		"active, ringing": {Active: true, From: t0, Status: call.Ringing},
+		"active, busy":    {Active: true, From: t0, Status: call.Busy},
+		"metadata":        {Metadata: map[string]string{"order": "A-1"}},
+		"two entries":     {Metadata: map[string]string{"order": "A-0", "from": ""}},
+		"other value":     {Metadata: map[string]string{"order": "A-9"}},
+		"other name":      {Metadata: map[string]string{"Order": "A-1"}},
+		"active metadata": {Active: true, From: t0, Direction: call.Inbound, Metadata: map[string]string{"order": "A-0"}},
 		"busy for a time": {Status: call.Busy, From: t0.Add(time.Second), To: t0.Add(4 * time.Second)},
 	} {
 		for _, user := range []string{"ada", "bob", "eve"} {
 			var want []string
 			for _, c := range all {
 				if c.UserID == user && !c.CreatedAt.Before(h.From) && (h.To.IsZero() || c.CreatedAt.Before(h.To)) &&
-					(h.Status == "" || h.Status == c.Status) && (h.Direction == "" || h.Direction == c.Direction) && (h.NumberID == "" || h.NumberID == c.NumberID) {
+					(h.Status == "" || h.Status == c.Status) && (h.Direction == "" || h.Direction == c.Direction) && (h.NumberID == "" || h.NumberID == c.NumberID) &&
+					!(h.Active && c.Status.Ended()) && holds(c.Metadata, h.Metadata) {
 					want = append(want, c.ID)
 				}
 			}
@@ -91,6 +101,33 @@ func TestHistoryIsComplete(t *testing.T) {
 					t.Errorf("%s of %s by %d (-want +got):\n%s", name, user, limit, d)
 				}
 			}
+		}
+	}
+}
+
+// holds reports whether all has each entry of some.
+func holds(all, some map[string]string) bool {
+	for name, value := range some {
+		if got, there := all[name]; !there || got != value {
+			return false
+		}
+	}
+	return true
+}
+
+// TestActiveIsOfTheLastDay: calls that have not ended are looked for among those that
+// may still go on, unless a time is named.
+func TestActiveIsOfTheLastDay(t *testing.T) {
+	t.Parallel()
+	now := t0
+	db := storetest.Open(t, func() time.Time { return now })
+	c := newCall("1")
+	create(t, db, c)
+	now = t0.Add(25 * time.Hour)
+	for name, h := range map[string]store.History{"": {Active: true}, c.ID: {Active: true, From: t0}} {
+		got, _, err := db.CallsOf(t.Context(), "ada", h, 10, "")
+		if err != nil || len(got) > 1 || (len(got) == 1) != (name != "") {
+			t.Errorf("%q: %v %v", name, got, err)
 		}
 	}
 }
