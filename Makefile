@@ -22,17 +22,21 @@ RACE = $(if $(GO_CC),-race,)
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: ## Run the whole platform here and place a first call (Ctrl-C stops it)
-	@test -x bin/kros || echo "building the platform the first time takes 2–3 minutes (LiveKit server is compiled in)…"
-	@cd local && CGO_ENABLED=0 go build -o ../bin/kros ./cmd/kros
+run: bin/kros ## Run the whole platform here and place a first call (Ctrl-C stops it)
 	@exec bin/kros
 
-inbound-call: ## Call a number of the platform that runs: make inbound-call FROM=+14155550100 TO=+2348012345678
-	@cd local && CGO_ENABLED=0 go build -o ../bin/kros ./cmd/kros
+# A build may take minutes, and go says nothing meanwhile.
+bin/kros: FORCE
+	@if ! test -x $@; then echo "building the platform the first time takes 2–3 minutes (LiveKit server is compiled in)…"; \
+		elif test -n "$$(find go.mod emulator functions shared local -newer $@ \( -name '*.go' ! -name '*_test.go' -o -name go.mod \) | head -n 1)"; then \
+		echo "the source has changed: building the platform again, which takes up to 2 minutes…"; fi
+	@cd local && CGO_ENABLED=0 go build -o ../$@ ./cmd/kros
+	@touch $@
+
+inbound-call: bin/kros ## Call a number of the platform that runs: make inbound-call FROM=+14155550100 TO=+2348012345678
 	@exec bin/kros inbound-call $(if $(FROM),-from '$(FROM)') $(if $(TO),-to '$(TO)')
 
-invoke: ## Run one function on the platform that runs: make invoke FN=createcall EVENT=events/createcall.json
-	@cd local && CGO_ENABLED=0 go build -o ../bin/kros ./cmd/kros
+invoke: bin/kros ## Run one function on the platform that runs: make invoke FN=createcall EVENT=events/createcall.json
 	@exec bin/kros invoke $(if $(EVENT),-event '$(EVENT)') $(if $(FN),'$(FN)')
 
 # The packages whose tests put telephones into LiveKit rooms. They run without

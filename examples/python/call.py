@@ -5,6 +5,7 @@ import argparse
 import datetime
 import os
 import sys
+import textwrap
 import time
 import uuid
 
@@ -124,7 +125,7 @@ def report(call: dict) -> None:
         print("  none")
     summary = call["summary"]
     print(f"\nSummary ({summary['status']}{', ' + summary['model'] if summary.get('model') else ''})")
-    print(f"  {summary.get('text') or 'none'}")
+    print(textwrap.indent(summary.get("text") or "none", "  "))
 
 
 def moment(text: str) -> datetime.datetime:

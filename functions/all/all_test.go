@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -122,6 +123,34 @@ func operations(t *testing.T) map[string]operation {
 		}
 	}
 	return ops
+}
+
+// TestPatternsHaveWords: a request that does not fit a pattern is answered with what it
+// should be in words. Answers have no use for them, and the edge has its own for the
+// Idempotency-Key.
+func TestPatternsHaveWords(t *testing.T) {
+	t.Parallel()
+	var doc map[string]any
+	if err := json.Unmarshal(openAPI(t), &doc); err != nil {
+		t.Fatal(err)
+	}
+	var look func(at string, value any)
+	look = func(at string, value any) {
+		members, _ := value.(map[string]any)
+		words, _ := members["patternDescription"].(string)
+		if _, has := members["pattern"]; has && (words == "" || strings.Contains(words, ": ")) &&
+			at != "/components/schemas/Problem/properties/code" && members["maxLength"] != 255.0 {
+			t.Errorf("%s: %v has the words %q", at, members["pattern"], words)
+		}
+		for name, member := range members {
+			look(at+"/"+name, member)
+		}
+		items, _ := value.([]any)
+		for i, item := range items {
+			look(fmt.Sprintf("%s/%d", at, i), item)
+		}
+	}
+	look("", doc)
 }
 
 func TestEveryOperationIsDocumented(t *testing.T) {

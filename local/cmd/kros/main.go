@@ -8,17 +8,30 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
-	"github.com/caarlos0/env/v11"
-
 	"github.com/krosai/telephony/local/platform"
 )
+
+const usage = `kros runs the whole platform on this machine.
+
+  kros                run it and place a first call; Ctrl-C stops it
+  kros token          print a JWT of any user
+  kros inbound-call   call a number of the platform that runs
+  kros invoke NAME    run one function on it, as Lambda would; without a name, list them
+  kros listen         receive webhooks of it
+  kros help           print this
+
+kros COMMAND -help lists a command's flags. The environment has the settings, PORT and
+KROS_DIR among them: docs/local.md.
+`
 
 func main() {
 	if err := run(os.Args[1:]); err != nil && !errors.Is(err, flag.ErrHelp) {
@@ -28,7 +41,11 @@ func main() {
 }
 
 func run(args []string) error {
-	c, err := env.ParseAs[platform.Config]()
+	if len(args) > 0 && slices.Contains([]string{"help", "--help", "-help", "-h"}, args[0]) {
+		_, err := io.WriteString(os.Stdout, usage)
+		return err
+	}
+	c, err := settings()
 	switch {
 	case err != nil:
 		return err
@@ -43,7 +60,7 @@ func run(args []string) error {
 		defer stop()
 		return listen(ctx, args[1:], os.Stdout)
 	case len(args) > 0:
-		return fmt.Errorf("unknown command %q: kros takes none, token, inbound-call, invoke or listen", args[0])
+		return fmt.Errorf("unknown command %q: kros takes none, token, inbound-call, invoke, listen or help", args[0])
 	}
 	return serve(c)
 }
