@@ -1,6 +1,7 @@
 package createcall_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -70,6 +71,7 @@ type bench struct {
 	*testing.T
 	db        *storetest.Database
 	workflows *workflows
+	log       bytes.Buffer
 	handler   http.Handler
 }
 
@@ -84,7 +86,7 @@ func newBench(t *testing.T) *bench {
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 			return aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}, nil
 		})}, flow.Config{CallMachine: "arn:aws:states:us-east-1:000000000000:stateMachine:call"})
-	edge := &api.Edge{Keys: b.db, Now: clock, Log: slog.New(slog.DiscardHandler)}
+	edge := &api.Edge{Keys: b.db, Now: clock, Log: slog.New(slog.NewJSONHandler(&b.log, nil))}
 	b.handler = edge.Handler(&createcall.Endpoint{Calls: b.db, Numbers: b.db, Flow: flows, Now: clock})
 	b.db.Trips()
 	return b
@@ -200,6 +202,9 @@ func TestSampleEvent(t *testing.T) {
 	}
 	if d := cmp.Diff([]string{"AWSStepFunctions.StartExecution " + id + ` {"call_id":"` + id + `"}`}, b.workflows.started); d != "" {
 		t.Errorf("executions (-want +got):\n%s", d)
+	}
+	if line := b.log.String(); !strings.Contains(line, `"status":201`) || !strings.Contains(line, `"call_id":"`+id+`"`) {
+		t.Errorf("the log does not name the call: %s", line)
 	}
 	c, err := b.db.CallWithDetails(t.Context(), id)
 	b.must(err)
@@ -350,7 +355,7 @@ func TestRefusals(t *testing.T) {
 
 func TestIdempotencyKeyMustBeVisible(t *testing.T) {
 	t.Parallel()
-	for _, key := range []string{"with space", "naïve", strings.Repeat("k", 256)} {
+	for _, key := range []string{"", ",", "once,twice", "with space", "naïve", strings.Repeat("k", 256)} { // a header that is given twice has a comma
 		b := newBench(t)
 		if r := b.send(`{"phone_number":"+14155550100"}`, "idempotency-key", key); r.StatusCode != http.StatusBadRequest ||
 			!strings.Contains(r.Body, `"field":"Idempotency-Key"`) || len(b.active()) != 0 {

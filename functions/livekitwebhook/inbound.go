@@ -3,6 +3,7 @@ package livekitwebhook
 import (
 	"context"
 
+	"github.com/krosai/telephony/shared/api"
 	"github.com/krosai/telephony/shared/call"
 	"github.com/krosai/telephony/shared/fault"
 	"github.com/krosai/telephony/shared/livekit"
@@ -18,11 +19,13 @@ func (e *Endpoint) applyInbound(ctx context.Context, event livekit.Event) error 
 	switch event.Name {
 	case "participant_joined":
 		if event.Phone {
-			_, _, err = e.Inbound.Adopt(ctx, arrival(event))
+			c, _, err = e.Inbound.Adopt(ctx, arrival(event))
 		}
+		api.LogCall(ctx, c.ID)
 		return err
 	case "participant_left", "room_finished":
 		c, err = e.callOf(ctx, event)
+		api.LogCall(ctx, c.ID)
 	}
 	switch {
 	case err != nil:

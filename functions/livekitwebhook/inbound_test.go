@@ -2,6 +2,7 @@ package livekitwebhook_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -65,7 +66,7 @@ func newInboundBench(t *testing.T) (*bench, *starts) {
 	client := livekit.Open(livekit.Config{URL: b.livekit.URL, APIKey: livekittest.APIKey, APISecret: secret.New(livekittest.APISecret)})
 	clock := func() time.Time { return b.now }
 	b.settle = &settle.Settler{Calls: b.db, Rooms: client, Now: clock}
-	edge := &api.Edge{Now: clock, Log: slog.New(slog.DiscardHandler)}
+	edge := &api.Edge{Now: clock, Log: slog.New(slog.NewJSONHandler(&b.log, nil))}
 	b.handler = edge.Handler(&livekitwebhook.Endpoint{LiveKit: client, Settle: b.settle, Now: clock,
 		Inbound: &inbound.Adopter{Numbers: b.db, Calls: b.db, Rooms: client, Flow: s}})
 	b.db.Trips()
@@ -98,6 +99,35 @@ func (b *bench) record() call.Call {
 		b.Fatal(err)
 	}
 	return c
+}
+
+// TestLogNamesTheCall: the log line of an event names the call that it is about, and
+// none where there is none.
+func TestLogNamesTheCall(t *testing.T) {
+	t.Parallel()
+	out := newBench(t, call.InProgress)
+	_, left := out.sampleEvent()
+	in, _ := newInboundBench(t)
+	came := told("participant_joined", "phone", "", "ringing")
+	for _, tt := range []struct {
+		b           *bench
+		event, want string
+	}{
+		{out, left, id},
+		{out, strings.ReplaceAll(left, id, "a-room-of-somebody-else"), ""},
+		{in, came, inboundID},
+		{in, told("participant_left", "phone", "CLIENT_INITIATED", "hangup"), inboundID},
+		{in, strings.Replace(came, `"sip.trunkID":"ST_in"`, `"sip.trunkID":"ST_other"`, 1), ""},
+	} {
+		tt.b.log.Reset()
+		status, _ := tt.b.deliver(tt.event, tt.b.sign(tt.event), false)
+		var line struct {
+			CallID string `json:"call_id"`
+		}
+		if err := json.Unmarshal(tt.b.log.Bytes(), &line); err != nil || status != 200 || line.CallID != tt.want {
+			t.Errorf("%d, %v, the log names %q, not %q: %.200s", status, err, line.CallID, tt.want, tt.event)
+		}
+	}
 }
 
 // Doubled, all at once, in any order: one record and one workflow.

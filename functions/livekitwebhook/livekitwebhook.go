@@ -87,6 +87,7 @@ func (e *Endpoint) apply(ctx context.Context, event livekit.Event) error {
 		return err // a room of somebody else's: nothing to look up
 	}
 	c, err := e.Settle.Calls.Call(ctx, event.Room)
+	api.LogCall(ctx, c.ID)
 	if phoneCame {
 		if err == nil && c.Status.Ended() {
 			err = e.Settle.Rooms.DeleteRoom(ctx, c.RoomName)

@@ -1,6 +1,7 @@
 package livekitwebhook_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
@@ -55,6 +56,7 @@ type bench struct {
 	livekit *livekittest.Server
 	now     time.Time
 	settle  *settle.Settler
+	log     bytes.Buffer
 	handler http.Handler
 }
 
@@ -73,7 +75,7 @@ func newBench(t *testing.T, status call.Status) *bench {
 	client := livekit.Open(livekit.Config{URL: b.livekit.URL, APIKey: livekittest.APIKey, APISecret: secret.New(livekittest.APISecret)})
 	clock := func() time.Time { return b.now }
 	b.settle = &settle.Settler{Calls: b.db, Rooms: client, Now: clock}
-	edge := &api.Edge{Now: clock, Log: slog.New(slog.DiscardHandler)}
+	edge := &api.Edge{Now: clock, Log: slog.New(slog.NewJSONHandler(&b.log, nil))}
 	b.handler = edge.Handler(&livekitwebhook.Endpoint{LiveKit: client, Settle: b.settle, Now: clock})
 	b.db.Trips()
 	return b

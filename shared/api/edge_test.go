@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/krosai/telephony/shared/account"
@@ -476,6 +477,50 @@ func TestRequestLog(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, lines); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// calls is an endpoint whose requests are about calls.
+type calls struct{}
+
+const callID = "call_01JD8Z7N5R4T3V2W1X0YABCDEF"
+
+func (calls) Register(a huma.API) {
+	huma.Register(a, huma.Operation{OperationID: "show", Method: "GET", Path: "/calls/{call_id}", Security: api.Public()},
+		func(context.Context, *struct {
+			CallID string `path:"call_id"`
+		}) (*textOutput, error) {
+			return text("a call"), nil
+		})
+	huma.Register(a, huma.Operation{OperationID: "place", Method: "POST", Path: "/calls", Security: api.Public()},
+		func(ctx context.Context, _ *struct{}) (*textOutput, error) {
+			api.LogCall(ctx, callID)
+			return text("a call"), nil
+		})
+}
+
+// TestLogNamesTheCall: also when all went well.
+func TestLogNamesTheCall(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	h := b.edge.Handler(calls{}, things{})
+	for _, c := range []struct{ method, target, want string }{
+		{"GET", "/calls/" + callID, callID},
+		{"GET", "/calls/" + callID + "?page=2", callID},
+		{"POST", "/calls", callID},
+		{"GET", "/calls/+14155550199", ""},
+		{"GET", "/public", ""},
+	} {
+		b.log.Reset()
+		overHTTP(t, h, ask{method: c.method, target: c.target})
+		var line map[string]any
+		if err := json.Unmarshal(b.log.Bytes(), &line); err != nil {
+			t.Fatal(err)
+		}
+		got, named := line["call_id"].(string)
+		if got != c.want || named != (c.want != "") {
+			t.Errorf("%s %s logs %v", c.method, c.target, line)
+		}
 	}
 }
 

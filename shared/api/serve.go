@@ -106,8 +106,8 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.edge.Log.LogAttrs(r.Context(), slog.LevelInfo, "request", line...)
 }
 
-// LogCall puts a call's id into the request's log line. The edge does so itself where
-// the path names the call.
+// LogCall puts a call's id into the request's log line; an empty one is none. The edge
+// does so itself where the path names the call.
 func LogCall(ctx context.Context, id string) {
 	if rq := requestOf(ctx); rq != nil {
 		rq.callID = id
