@@ -137,7 +137,7 @@ func TestPatternsHaveWords(t *testing.T) {
 	var look func(at string, value any)
 	look = func(at string, value any) {
 		members, _ := value.(map[string]any)
-		words, _ := members["patternDescription"].(string)
+		words, _ := members["x-pattern-description"].(string)
 		if _, has := members["pattern"]; has && (words == "" || strings.Contains(words, ": ")) &&
 			at != "/components/schemas/Problem/properties/code" && members["maxLength"] != 255.0 {
 			t.Errorf("%s: %v has the words %q", at, members["pattern"], words)

@@ -81,12 +81,39 @@ func (e *Edge) OpenAPI(endpoints ...Endpoint) ([]byte, error) {
 	doc := &Edge{Keys: undialled{}, Now: e.Now, Log: e.Log, Version: e.Version}
 	names := &schemaNames{}
 	api := doc.register(&server{edge: doc, mux: http.NewServeMux()}, names, huma.NewMapRegistry(schemaPrefix, names.of),
-		[]huma.AddOpFunc{documentErrors}, endpoints)
+		[]huma.AddOpFunc{documentErrors, documentParameters}, endpoints)
+	for _, schema := range api.OpenAPI().Components.Schemas.Map() {
+		documentPatterns(schema)
+	}
 	text, err := json.MarshalIndent(api.OpenAPI(), "", "  ")
 	if err != nil {
 		return nil, fmt.Errorf("encode openapi document: %w", err)
 	}
 	return append(text, '\n'), nil
+}
+
+func documentParameters(_ *huma.OpenAPI, op *huma.Operation) {
+	for _, p := range op.Parameters {
+		if exploded := true; p.Style == "deepObject" {
+			p.Explode = &exploded // the only form that OpenAPI has of it
+		}
+		documentPatterns(p.Schema)
+	}
+}
+
+// documentPatterns gives the words of patterns a name that OpenAPI allows.
+func documentPatterns(s *huma.Schema) {
+	if s == nil {
+		return
+	}
+	if s.PatternDescription != "" {
+		s.Extensions = map[string]any{"x-pattern-description": s.PatternDescription}
+		s.PatternDescription = ""
+	}
+	documentPatterns(s.Items)
+	for _, member := range s.Properties {
+		documentPatterns(member)
+	}
 }
 
 // undialled stands where no request is ever served.
