@@ -35,6 +35,9 @@
 // missed heartbeat; here the first does and the second does not. A definition
 // that names States.HeartbeatTimeout and States.Timeout depends on neither.
 //
+// TestMoto compares it with moto's interpreter (make test-aws); motoDiffers lists the
+// differences that are meant.
+//
 // Sources: the Amazon States Language specification (states-language.net), the
 // AWS Step Functions Developer Guide and its API reference.
 package stepfunctions
