@@ -68,9 +68,19 @@ func TestAnswers(t *testing.T) {
 // send posts one request and returns the answer in the form of the recording.
 func send(t testing.TB, client *http.Client, url, op string, body []byte) (int, any) {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, bytes.NewReader(body))
+	status, got, err := ask(t, client, url, op, body)
 	if err != nil {
 		t.Fatal(err)
+	}
+	return status, got
+}
+
+// ask is send to a server that may fail.
+func ask(t testing.TB, client *http.Client, url, op string, body []byte) (int, any, error) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, bytes.NewReader(body))
+	if err != nil {
+		return 0, nil, err
 	}
 	request.Header.Set("X-Amz-Target", "DynamoDB_20120810."+op)
 	request.Header.Set("Content-Type", "application/x-amz-json-1.0")
@@ -78,16 +88,16 @@ func send(t testing.TB, client *http.Client, url, op string, body []byte) (int, 
 	request.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=test/20261122/us-east-1/dynamodb/aws4_request, SignedHeaders=host, Signature=abc")
 	response, err := client.Do(request)
 	if err != nil {
-		t.Fatal(err)
+		return 0, nil, err
 	}
 	defer response.Body.Close()
 	raw, err := io.ReadAll(response.Body)
 	if err != nil {
-		t.Fatal(err)
+		return 0, nil, err
 	}
 	var got any
 	if err := json.Unmarshal(raw, &got); err != nil {
-		t.Fatalf("%s: %s: %v", op, raw, err)
+		return 0, nil, fmt.Errorf("%s: %s: %w", op, raw, err)
 	}
 	if members := got.(map[string]any); response.StatusCode != http.StatusOK {
 		if message, found := members["message"]; found {
@@ -96,7 +106,7 @@ func send(t testing.TB, client *http.Client, url, op string, body []byte) (int, 
 		}
 		_, members["__type"], _ = strings.Cut(members["__type"].(string), "#")
 	}
-	return response.StatusCode, got
+	return response.StatusCode, got, nil
 }
 
 // open opens an in-memory database for the length of a test.

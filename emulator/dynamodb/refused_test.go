@@ -8,9 +8,6 @@ import (
 	"github.com/krosai/telephony/emulator/dynamodb"
 )
 
-// object is a JSON object of a request or an answer.
-type object = map[string]any
-
 // refused lists what the API Reference has and the emulator has not, by operation. Each
 // member is refused by its name; an operation without members is not known at all.
 var refused = map[string]string{
