@@ -17,7 +17,7 @@ const (
 type (
 	batchGetInput struct {
 		RequestItems           map[string]*keysAndAttributes
-		ReturnConsumedCapacity string
+		ReturnConsumedCapacity *string
 	}
 	keysAndAttributes struct {
 		Keys                     []item
@@ -162,8 +162,8 @@ func (k *keysAndAttributes) project(t *table, lookups []*lookup) error {
 type (
 	batchWriteInput struct {
 		RequestItems                map[string][]writeRequest
-		ReturnConsumedCapacity      string
-		ReturnItemCollectionMetrics string
+		ReturnConsumedCapacity      *string
+		ReturnItemCollectionMetrics *string
 	}
 	writeRequest struct {
 		PutRequest    *putRequest

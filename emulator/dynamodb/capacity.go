@@ -69,15 +69,15 @@ func (u usage) add(o usage) {
 }
 
 // report gives the units as the request's ReturnConsumedCapacity asks, nil for NONE.
-func (u usage) report(table, detail string) *consumedCapacity {
-	if detail != "TOTAL" && detail != "INDEXES" {
+func (u usage) report(table string, detail *string) *consumedCapacity {
+	if !is(detail, "TOTAL") && !is(detail, "INDEXES") {
 		return nil
 	}
 	c := &consumedCapacity{TableName: table}
 	for _, units := range u {
 		c.CapacityUnits += units
 	}
-	if detail == "TOTAL" {
+	if is(detail, "TOTAL") {
 		return c
 	}
 	c.Table = &capacityUnits{CapacityUnits: u[""]}
@@ -94,7 +94,7 @@ func (u usage) report(table, detail string) *consumedCapacity {
 }
 
 // reports lists the capacity of several tables in the order of their names.
-func reports(byTable map[string]usage, detail string) []*consumedCapacity {
+func reports(byTable map[string]usage, detail *string) []*consumedCapacity {
 	var all []*consumedCapacity
 	for _, name := range slices.Sorted(maps.Keys(byTable)) {
 		if c := byTable[name].report(name, detail); c != nil {
@@ -104,18 +104,17 @@ func reports(byTable map[string]usage, detail string) []*consumedCapacity {
 	return all
 }
 
-// checkEnum refuses a member whose value is none of the allowed; "" is the default.
-func checkEnum(member, given string, allowed ...string) error {
-	if given == "" || slices.Contains(allowed, given) {
+// is reports whether a member that may be absent has this value.
+func is(given *string, value string) bool { return given != nil && *given == value }
+
+// checkEnum refuses a member whose value is not among the allowed; it may be absent.
+func checkEnum(member string, given *string, allowed ...string) error {
+	if given == nil || slices.Contains(allowed, *given) {
 		return nil
 	}
-	return notIn(member, given, allowed...)
+	return unsatisfied("'"+*given+"'", member, "Member must satisfy enum value set: ["+strings.Join(allowed, ", ")+"]")
 }
 
-func notIn(member, given string, allowed ...string) error {
-	return invalid("1 validation error detected: Value '%s' at '%s' failed to satisfy constraint: Member must satisfy enum value set: [%s]", given, member, strings.Join(allowed, ", "))
-}
-
-func checkCapacityDetail(given string) error {
+func checkCapacityDetail(given *string) error {
 	return checkEnum("returnConsumedCapacity", given, "INDEXES", "TOTAL", "NONE")
 }

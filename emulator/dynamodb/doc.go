@@ -6,8 +6,9 @@
 // Its truth is Amazon's documentation, the API Reference and the Developer Guide. The
 // texts of its errors, and the order in which a request is checked, are recorded:
 // testdata/answers.jsonl holds some thousand answers, and beside each that the emulator
-// means to give otherwise, the reason. What the emulator does not support it refuses,
-// naming it; it ignores no member of a request.
+// means to give otherwise, the reason. TestReferee sends generated operations to dynalite too
+// (make test-aws); meantDifferences in referee_differences_test.go lists where they differ.
+// What the emulator does not support it refuses, naming it; it ignores no member of a request.
 //
 // # Supported
 //

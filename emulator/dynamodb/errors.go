@@ -44,7 +44,17 @@ func serialization(format string, args ...any) *Error {
 }
 
 func noTable() *Error {
-	return &Error{Type: "ResourceNotFoundException", Message: "Cannot do operations on a non-existent table"}
+	return &Error{Type: "ResourceNotFoundException", Message: "Requested resource not found"}
+}
+
+// null refuses a request without a member that it needs.
+func null(member string) *Error {
+	return unsatisfied("null", member, "Member must not be null")
+}
+
+// unsatisfied refuses a member whose value breaks a constraint of the API's model.
+func unsatisfied(value, member, constraint string) *Error {
+	return invalid("1 validation error detected: Value %s at '%s' failed to satisfy constraint: %s", value, member, constraint)
 }
 
 // unsupported refuses what DynamoDB has and this emulator does not.

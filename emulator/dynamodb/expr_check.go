@@ -24,6 +24,9 @@ const (
 // names that are reserved words and functions that must not stand where they do. All
 // further checks come behind it.
 func checkWords(parameter string, n *node, at place) error {
+	if len(n.path) > maxDepth {
+		return refuse(parameter, "The document path has too many nesting levels; nesting levels: %d", len(n.path))
+	}
 	for _, part := range n.path {
 		if strings.HasPrefix(part.name, "[") {
 			return refuse(parameter, "List index is not within the allowable range; index: %s", part.name)

@@ -27,7 +27,7 @@ func (p *page) keyCondition(n *node) (keySpan, error) {
 		return keySpan{}, unsupportedKey()
 	}
 	if !found {
-		return keySpan{}, missedKey()
+		return keySpan{}, missedKey(keys.Hash)
 	}
 	if err := hash.checkKind(keys.Hash); err != nil {
 		return keySpan{}, err
@@ -42,7 +42,7 @@ func (p *page) keyCondition(n *node) (keySpan, error) {
 	sort, sorted := byName[keys.Range.Name]
 	switch {
 	case len(byName) == 2 && !sorted:
-		return keySpan{}, missedKey()
+		return keySpan{}, missedKey(keys.Range)
 	case !sorted:
 		return keySpan{prefix, after(prefix)}, nil
 	case slices.ContainsFunc(sort.values, func(v value) bool { return len(v.text) > maxRangeSize }):
@@ -57,7 +57,9 @@ func (p *page) keyCondition(n *node) (keySpan, error) {
 	return sort.span(prefix), nil
 }
 
-func missedKey() error { return invalid("Query condition missed key schema element") }
+func missedKey(key keyAttribute) error {
+	return invalid("Query condition missed key schema element: %s", key.Name)
+}
 
 func unsupportedKey() error { return invalid("Query key condition not supported") }
 
@@ -115,10 +117,36 @@ func (n *node) keyTerm() (keyTerm, error) {
 }
 
 func (k keyTerm) checkKind(key keyAttribute) error {
-	if slices.ContainsFunc(k.values, func(v value) bool { return v.kind != key.Kind }) {
-		return invalid("One or more parameter values were invalid: Condition parameter type does not match schema type")
+	for _, v := range k.values {
+		switch {
+		case !k.takes(v.kind):
+			return invalid("One or more parameter values were invalid: ComparisonOperator %s is not valid for %s AttributeValue type", k.comparison(), v.kind)
+		case v.kind != key.Kind:
+			return invalid("One or more parameter values were invalid: Condition parameter type does not match schema type")
+		}
 	}
 	return nil
+}
+
+// takes reports whether the operator can have operands of a type at all.
+func (k keyTerm) takes(operand kind) bool {
+	switch operand {
+	case kindS, kindB:
+		return true
+	case kindN:
+		return k.op != "begins_with"
+	case kindSS, kindNS, kindBS:
+		return k.op == "="
+	}
+	return false
+}
+
+// comparison is the name that the operator has in messages.
+func (k keyTerm) comparison() string {
+	if name, is := map[string]string{"=": "EQ", "<": "LT", "<=": "LE", ">": "GT", ">=": "GE", "begins_with": "BEGINS_WITH"}[k.op]; is {
+		return name
+	}
+	return k.op
 }
 
 func (k keyTerm) isEmpty() bool {

@@ -36,13 +36,20 @@ func parseNumber(text string) (number, error) {
 	if hasExponent {
 		var err error
 		if exp, err = strconv.Atoi(exponent); err != nil {
-			return number{}, invalid("A value provided cannot be converted into a number")
+			return number{}, notNumeric(text)
 		}
 	}
 	if whole+fraction == "" || !allDigits(whole) || !allDigits(fraction) {
-		return number{}, invalid("A value provided cannot be converted into a number")
+		return number{}, notNumeric(text)
 	}
 	return normal(neg, whole+fraction, exp+len(whole))
+}
+
+func notNumeric(text string) *Error {
+	if text == "" {
+		return invalid("The parameter cannot be converted to a numeric value")
+	}
+	return invalid("The parameter cannot be converted to a numeric value: %s", text)
 }
 
 func allDigits(s string) bool {
@@ -63,7 +70,7 @@ func normal(neg bool, digits string, exp int) (number, error) {
 	case trimmed == "":
 		return number{}, nil
 	case len(trimmed) > maxDigits:
-		return number{}, invalid("DynamoDB only supports precision up to 38 digits")
+		return number{}, invalid("Attempting to store more than 38 significant digits in a Number")
 	case exp > maxExponent:
 		return number{}, invalid("Number overflow. Attempting to store a number with magnitude larger than supported range")
 	case exp < minExponent:

@@ -33,10 +33,10 @@ func TestNumberForm(t *testing.T) {
 func TestNumberRefused(t *testing.T) {
 	t.Parallel()
 	const (
-		noNumber  = "A value provided cannot be converted into a number"
+		noNumber  = "The parameter cannot be converted to a numeric value"
 		overflow  = "Number overflow. Attempting to store a number with magnitude larger than supported range"
 		underflow = "Number underflow. Attempting to store a number with magnitude smaller than supported range"
-		precision = "DynamoDB only supports precision up to 38 digits"
+		precision = "Attempting to store more than 38 significant digits in a Number"
 	)
 	for text, want := range map[string]string{
 		"": noNumber, " 1": noNumber, "1 ": noNumber, "a": noNumber, "1a": noNumber, "--1": noNumber, "+-1": noNumber, ".": noNumber,
@@ -46,6 +46,9 @@ func TestNumberRefused(t *testing.T) {
 		strings.Repeat("9", 39): precision, "1." + strings.Repeat("0", 37) + "1": precision,
 	} {
 		_, err := parseNumber(text)
+		if want == noNumber && text != "" {
+			want += ": " + text
+		}
 		if diff := cmp.Diff(invalid("%s", want).Error(), message(err)); diff != "" {
 			t.Errorf("%q (-want +got)\n%s", text, diff)
 		}

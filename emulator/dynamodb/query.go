@@ -24,9 +24,9 @@ type scanInput struct {
 	Limit                  *int
 	ExclusiveStartKey      item
 	ScanIndexForward       *bool
-	Select                 string
+	Select                 *string
 	Segment, TotalSegments *int
-	ReturnConsumedCapacity string
+	ReturnConsumedCapacity *string
 }
 
 type scanOutput struct {
@@ -151,14 +151,21 @@ func (db *DB) scan(in *scanInput) (*scanOutput, error) {
 
 // page begins a page of the request's table.
 func (db *DB) page(in *scanInput) (*page, error) {
-	if err := checkCapacityDetail(in.ReturnConsumedCapacity); err != nil {
+	if err := in.checkEnums(); err != nil {
 		return nil, err
 	}
 	t, err := db.table(in.TableName)
 	if err != nil {
 		return nil, err
 	}
-	return &page{t: t, keys: t.Keys, count: in.Select == "COUNT"}, nil
+	return &page{t: t, keys: t.Keys, count: is(in.Select, "COUNT")}, nil
+}
+
+func (in *scanInput) checkEnums() error {
+	if err := checkEnum("select", in.Select, "SPECIFIC_ATTRIBUTES", "COUNT", "ALL_ATTRIBUTES", "ALL_PROJECTED_ATTRIBUTES"); err != nil {
+		return err
+	}
+	return checkCapacityDetail(in.ReturnConsumedCapacity)
 }
 
 func (p *page) setLimit(limit *int) error {
@@ -166,7 +173,7 @@ func (p *page) setLimit(limit *int) error {
 		return nil
 	}
 	if p.limit = *limit; p.limit < 1 {
-		return invalid("Limit must be greater than or equal to 1")
+		return unsatisfied(fmt.Sprintf("'%d'", p.limit), "limit", "Member must have value greater than or equal to 1")
 	}
 	return nil
 }
@@ -202,8 +209,10 @@ func (p *page) parse(in *scanInput) (*node, error) {
 // checkSelect refuses what the request selects and the table or index does not hold.
 func (p *page) checkSelect(in *scanInput) error {
 	projected := in.ProjectionExpression != nil
-	switch in.Select {
-	case "":
+	if in.Select == nil {
+		return nil
+	}
+	switch *in.Select {
 	case "SPECIFIC_ATTRIBUTES":
 		if !projected {
 			return invalid("Must specify the AttributesToGet or ProjectionExpression when choosing to get SPECIFIC_ATTRIBUTES")
@@ -214,16 +223,14 @@ func (p *page) checkSelect(in *scanInput) error {
 		}
 	case "ALL_ATTRIBUTES", "ALL_PROJECTED_ATTRIBUTES":
 		if projected {
-			return invalid("Cannot specify the ProjectionExpression when choosing to get %s", in.Select)
+			return invalid("Cannot specify the ProjectionExpression when choosing to get %s", *in.Select)
 		}
-		if in.Select == "ALL_PROJECTED_ATTRIBUTES" && p.index == nil {
+		if *in.Select == "ALL_PROJECTED_ATTRIBUTES" && p.index == nil {
 			return invalid("ALL_PROJECTED_ATTRIBUTES can be used only when Querying using an IndexName")
 		}
-		if in.Select == "ALL_ATTRIBUTES" && p.index != nil && p.index.Projection.ProjectionType != "ALL" {
+		if *in.Select == "ALL_ATTRIBUTES" && p.index != nil && p.index.Projection.ProjectionType != "ALL" {
 			return invalid("One or more parameter values were invalid: Select type ALL_ATTRIBUTES is not supported for global secondary index %s because its projection type is not ALL", p.index.Name)
 		}
-	default:
-		return invalid("Select must be ALL_ATTRIBUTES, ALL_PROJECTED_ATTRIBUTES, COUNT, or SPECIFIC_ATTRIBUTES")
 	}
 	return nil
 }

@@ -8,7 +8,7 @@ type getItemInput struct {
 	Key                      item
 	ConsistentRead           bool
 	ProjectionExpression     *string
-	ReturnConsumedCapacity   string
+	ReturnConsumedCapacity   *string
 }
 
 type getItemOutput struct {

@@ -273,7 +273,7 @@ func TestDeletionProtection(t *testing.T) {
 	protect(false)
 	must[*sdk.DeleteTableOutput](t)(c.DeleteTable(t.Context(), &sdk.DeleteTableInput{TableName: aws.String("calls")}))
 	_, err = c.DescribeTable(t.Context(), &sdk.DescribeTableInput{TableName: aws.String("calls")})
-	wantError(t, err, "ResourceNotFoundException", "Cannot do operations on a non-existent table")
+	wantError(t, err, "ResourceNotFoundException", "Requested resource not found: Table: calls not found")
 }
 
 func TestSweep(t *testing.T) {

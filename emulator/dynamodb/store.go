@@ -120,13 +120,21 @@ func (t *table) projects(ix index, name string) bool {
 // key checks the Key of a request and returns its stored form.
 func (t *table) key(given item) ([]byte, error) {
 	if given == nil {
-		return nil, invalid("Cannot have null key for GetItem, DeleteItem, or UpdateItem")
+		return nil, null("key")
 	}
 	if err := given.check(); err != nil {
 		return nil, err
 	}
 	if len(given) != len(t.Keys.attributes()) {
-		return nil, invalid("The number of conditions on the keys is invalid")
+		return nil, invalid("The provided key element does not match the schema")
+	}
+	for _, key := range t.Keys.attributes() {
+		switch v := given[key.Name]; {
+		case !v.exists():
+			return nil, invalid("The provided key element does not match the schema")
+		case v.kind != key.Kind:
+			return nil, unfit("The provided key element does not match the schema")
+		}
 	}
 	if err := t.checkKeys(given); err != nil {
 		return nil, err
@@ -140,15 +148,13 @@ func (t *table) checkKeys(it item) error {
 		v := it[key.Name]
 		switch {
 		case !v.exists():
-			return invalid("One of the required keys was not given a value")
-		case !v.isKey():
-			return invalid("Invalid attribute value type")
+			return invalid("One or more parameter values were invalid: Missing the key %s in the item", key.Name)
 		case v.kind != key.Kind:
-			return unfit("One or more parameter values were invalid: Type mismatch for key")
+			return unfit("One or more parameter values were invalid: Type mismatch for key %s expected: %s actual: %s", key.Name, key.Kind, v.kind)
 		case v.text == "":
 			return invalid("One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an empty %s value. Key: %s", emptyKind(v.kind), key.Name)
 		case len(v.text) > keyLimit(t.Keys, key):
-			return unfit("Hash primary key values must be under 2048 bytes, and range primary key values must be under 1024 bytes")
+			return unfit("One or more parameter values were invalid: %s", oversized(t.Keys, key))
 		}
 	}
 	return nil
@@ -171,6 +177,15 @@ func emptyKind(k kind) string {
 	return "string"
 }
 
+// oversized says that the value of a key is longer than its limit; the missing space is
+// DynamoDB's.
+func oversized(k keySchema, key keyAttribute) string {
+	if key.Name == k.Hash.Name {
+		return "Size of hashkey has exceeded the maximum size limit of2048 bytes"
+	}
+	return "Aggregated size of all range keys has exceeded the size limit of 1024 bytes"
+}
+
 // checkIndexKeys checks the attributes of it that are keys of an index. byUpdate says
 // that an update expression made them, which the messages tell apart.
 func (t *table) checkIndexKeys(it item, byUpdate bool) error {
@@ -179,10 +194,8 @@ func (t *table) checkIndexKeys(it item, byUpdate bool) error {
 			v := it[key.Name]
 			switch {
 			case !v.exists():
-			case !v.isKey():
-				return invalid("Invalid attribute value type")
 			case v.kind != key.Kind:
-				return unfit("One or more parameter values were invalid: Type mismatch for Index Key")
+				return unfit("One or more parameter values were invalid: Type mismatch for Index Key %s Expected: %s Actual: %s IndexName: %s", key.Name, key.Kind, v.kind, ix.Name)
 			case v.text == "" && byUpdate:
 				return invalid("One or more parameter values are not valid. The update expression attempted to update a secondary index key to a value that is not supported. The AttributeValue for a key attribute cannot contain an empty %s value.", emptyKind(v.kind))
 			case v.text == "":

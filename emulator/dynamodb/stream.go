@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"slices"
 	"sync"
 	"time"
 )
@@ -43,8 +42,9 @@ func (s *streamSpecification) define(now time.Time) (*streamDefinition, error) {
 		return nil, invalid("One or more parameter values were invalid: StreamViewType cannot be specified when StreamEnabled is false")
 	case s.StreamViewType == "OLD_IMAGE":
 		return nil, unsupported("StreamViewType OLD_IMAGE")
-	case !slices.Contains([]string{"NEW_IMAGE", "KEYS_ONLY", "NEW_AND_OLD_IMAGES"}, s.StreamViewType):
-		return nil, notIn("streamSpecification.streamViewType", s.StreamViewType, "OLD_IMAGE", "NEW_IMAGE", "KEYS_ONLY", "NEW_AND_OLD_IMAGES")
+	}
+	if err := checkEnum("streamSpecification.streamViewType", &s.StreamViewType, "OLD_IMAGE", "NEW_IMAGE", "KEYS_ONLY", "NEW_AND_OLD_IMAGES"); err != nil {
+		return nil, err
 	}
 	return &streamDefinition{s.StreamViewType, now.UTC().Format("2006-01-02T15:04:05.000")}, nil
 }

@@ -163,7 +163,7 @@ func (s store) position(kind string, sequence *string) (uint64, error) {
 		return last + 1, nil
 	case "AT_SEQUENCE_NUMBER", "AFTER_SEQUENCE_NUMBER":
 	default:
-		return 0, notIn("shardIteratorType", kind, "TRIM_HORIZON", "LATEST", "AT_SEQUENCE_NUMBER", "AFTER_SEQUENCE_NUMBER")
+		return 0, checkEnum("shardIteratorType", &kind, "TRIM_HORIZON", "LATEST", "AT_SEQUENCE_NUMBER", "AFTER_SEQUENCE_NUMBER")
 	}
 	if sequence == nil {
 		return 0, invalid("Missing parameter value: SequenceNumber is required for shard iterator type %s", kind)

@@ -2,6 +2,7 @@ package dynamodb
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -295,7 +296,7 @@ func checkProjection(p projection) error {
 
 func checkTableName(name *string) error {
 	if name == nil {
-		return invalid("Value null at 'tableName' failed to satisfy constraint: Member must not be null")
+		return null("tableName")
 	}
 	return checkName(*name)
 }
@@ -310,6 +311,15 @@ func (db *DB) table(name *string) (*table, error) {
 		return nil, noTable()
 	}
 	return t, nil
+}
+
+// defined is like table, for requests about the table itself: the error names it.
+func (db *DB) defined(name *string) (*table, error) {
+	t, err := db.table(name)
+	if e, ok := errors.AsType[*Error](err); ok && e.Type == "ResourceNotFoundException" {
+		e.Message += ": Table: " + *name + " not found"
+	}
+	return t, err
 }
 
 func (t *table) index(name string) (index, error) {

@@ -2,6 +2,7 @@ package dynamodb
 
 import (
 	"bytes"
+	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -118,7 +119,7 @@ func (t *table) count(tx *bbolt.Tx) (contents, error) {
 type tableNameInput struct{ TableName *string }
 
 func (db *DB) describeTable(in *tableNameInput) (*tableOutput, error) {
-	t, err := db.table(in.TableName)
+	t, err := db.defined(in.TableName)
 	if err != nil {
 		return nil, err
 	}
@@ -131,7 +132,7 @@ func (db *DB) describeTable(in *tableNameInput) (*tableOutput, error) {
 }
 
 func (db *DB) deleteTable(in *tableNameInput) (*tableOutput, error) {
-	t, err := db.table(in.TableName)
+	t, err := db.defined(in.TableName)
 	if err != nil {
 		return nil, err
 	}
@@ -159,7 +160,7 @@ type updateTableInput struct {
 }
 
 func (db *DB) updateTable(in *updateTableInput) (*tableOutput, error) {
-	t, err := db.table(in.TableName)
+	t, err := db.defined(in.TableName)
 	if err != nil {
 		return nil, err
 	}
@@ -197,9 +198,9 @@ func (db *DB) listTables(in *listTablesInput) (*listTablesOutput, error) {
 	}
 	switch {
 	case limit < 1:
-		return nil, invalid("Limit must be greater than or equal to 1")
+		return nil, unsatisfied(fmt.Sprintf("'%d'", limit), "limit", "Member must have value greater than or equal to 1")
 	case limit > 100:
-		return nil, invalid("Limit in ListTables must be <= 100")
+		return nil, unsatisfied(fmt.Sprintf("'%d'", limit), "limit", "Member must have value less than or equal to 100")
 	}
 	out := &listTablesOutput{TableNames: []string{}}
 	for _, name := range slices.Sorted(maps.Keys(db.tables)) {
@@ -232,7 +233,7 @@ type (
 )
 
 func (db *DB) updateTimeToLive(in *updateTimeToLive) (*updateTimeToLive, error) {
-	t, err := db.table(in.TableName)
+	t, err := db.defined(in.TableName)
 	if err != nil {
 		return nil, err
 	}
@@ -258,7 +259,7 @@ func (db *DB) updateTimeToLive(in *updateTimeToLive) (*updateTimeToLive, error) 
 }
 
 func (db *DB) describeTimeToLive(in *tableNameInput) (*describeTimeToLiveOutput, error) {
-	t, err := db.table(in.TableName)
+	t, err := db.defined(in.TableName)
 	if err != nil {
 		return nil, err
 	}

@@ -21,8 +21,8 @@ type (
 	transactWriteInput struct {
 		TransactItems               []json.RawMessage
 		ClientRequestToken          *string
-		ReturnConsumedCapacity      string
-		ReturnItemCollectionMetrics string
+		ReturnConsumedCapacity      *string
+		ReturnItemCollectionMetrics *string
 	}
 	transactWriteItem struct {
 		ConditionCheck, Put, Update, Delete *writeInput
@@ -102,7 +102,7 @@ func addRead(spent map[string]usage, t *table, found item) {
 }
 
 // transactionReads reports what the reads of a transaction consumed.
-func transactionReads(spent map[string]usage, detail string) []*consumedCapacity {
+func transactionReads(spent map[string]usage, detail *string) []*consumedCapacity {
 	all := reports(spent, detail)
 	for _, c := range all {
 		c.double(func(u *capacityUnits) *float64 { return &u.ReadCapacityUnits })
@@ -401,7 +401,7 @@ func (db *DB) remember(tx *bbolt.Tx, token *string, asked [sha256.Size]byte) err
 type (
 	transactGetInput struct {
 		TransactItems          []json.RawMessage
-		ReturnConsumedCapacity string
+		ReturnConsumedCapacity *string
 	}
 	transactGetItem   struct{ Get *getItemInput }
 	transactGetOutput struct {

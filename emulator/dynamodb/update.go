@@ -119,6 +119,12 @@ func (s *scope) update(text *string) (*update, error) {
 	return u, nil
 }
 
+// onlyTakes reports whether all that u does is to remove attributes and elements of sets.
+// DynamoDB makes no item for that; an update without any action does make one.
+func (u *update) onlyTakes() bool {
+	return len(u.actions) > 0 && !slices.ContainsFunc(u.actions, func(a action) bool { return a.section == "SET" || a.section == "ADD" })
+}
+
 // keyChange refuses to change the primary key.
 func (u *update) keyChange(t *table) error {
 	for _, key := range t.Keys.attributes() {

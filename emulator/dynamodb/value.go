@@ -224,9 +224,9 @@ func (v *value) unmarshalSet(k kind, texts []string) error {
 	case kindNS:
 		return invalid("Input collection contains duplicates")
 	case kindBS:
-		return invalid("One or more parameter values were invalid: Input collection of type BS contains duplicates.")
+		return invalid("One or more parameter values were invalid: Input collection [%s]of type BS contains duplicates.", strings.Join(texts, ", "))
 	}
-	return invalid("One or more parameter values were invalid: Input collection [%s] contains duplicates", strings.Join(texts, ", "))
+	return invalid("One or more parameter values were invalid: Input collection [%s] contains duplicates.", strings.Join(texts, ", "))
 }
 
 func sortSet(k kind, set []string) {

@@ -17,8 +17,8 @@ type writeInput struct {
 	UpdateExpression                    *string
 	ReturnValues                        *string // "" is not the same as none
 	ReturnValuesOnConditionCheckFailure *string
-	ReturnConsumedCapacity              string
-	ReturnItemCollectionMetrics         string
+	ReturnConsumedCapacity              *string
+	ReturnItemCollectionMetrics         *string
 }
 
 type writeOutput struct {
@@ -78,7 +78,7 @@ func (db *DB) writeOne(in *writeInput, kind writeKind) (*writeOutput, error) {
 		asked = *in.ReturnValues
 	}
 	if !slices.Contains(kind.returns, asked) {
-		return nil, invalid("Return values set to invalid value")
+		return nil, invalid("ReturnValues can only be ALL_OLD or NONE")
 	}
 	m, err := in.mutation(t, kind)
 	if err != nil {
@@ -103,8 +103,11 @@ func (db *DB) writeOne(in *writeInput, kind writeKind) (*writeOutput, error) {
 }
 
 func (in *writeInput) checkEnums() error {
-	if onFailure := in.ReturnValuesOnConditionCheckFailure; onFailure != nil && *onFailure != "ALL_OLD" && *onFailure != "NONE" {
-		return notIn("returnValuesOnConditionCheckFailure", *onFailure, "ALL_OLD", "NONE")
+	if err := checkEnum("returnValues", in.ReturnValues, "ALL_NEW", "UPDATED_OLD", "ALL_OLD", "NONE", "UPDATED_NEW"); err != nil {
+		return err
+	}
+	if err := checkEnum("returnValuesOnConditionCheckFailure", in.ReturnValuesOnConditionCheckFailure, "ALL_OLD", "NONE"); err != nil {
+		return err
 	}
 	// Metrics exist only for local secondary indexes, so that SIZE too returns none.
 	if err := checkEnum("returnItemCollectionMetrics", in.ReturnItemCollectionMetrics, "SIZE", "NONE"); err != nil {
@@ -170,8 +173,9 @@ func (m *mutation) look(in *writeInput) error {
 func (m *mutation) modify(in *writeInput) error {
 	err := m.delete(in)
 	m.change = func(old item) (item, error) {
+		from := old
 		if old == nil {
-			old = in.Key
+			from = in.Key
 		}
 		if err := m.update.keyChange(m.t); err != nil {
 			return nil, err
@@ -179,9 +183,12 @@ func (m *mutation) modify(in *writeInput) error {
 		if err := m.t.checkScalars(m.update.paths()); err != nil {
 			return nil, err
 		}
-		updated, err := m.update.apply(old)
+		updated, err := m.update.apply(from)
 		if err != nil {
 			return nil, err
+		}
+		if old == nil && m.update.onlyTakes() {
+			return nil, nil // there is nothing to take from
 		}
 		return updated, m.t.checkUpdated(updated)
 	}
