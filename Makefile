@@ -2,7 +2,7 @@
 # Needs Go and GNU make. Nothing else has to be installed.
 
 .DEFAULT_GOAL := help
-.PHONY: help run inbound-call invoke test test-short test-sam test-asl bench build sizes verify generate phonenumbers lint clean-local
+.PHONY: help run inbound-call invoke test test-short test-sam test-asl test-aws bench build sizes verify generate phonenumbers lint clean-local
 
 # One Lambda function per folder that has a lambda/main.go.
 FUNCTIONS := $(sort $(patsubst functions/%/lambda/main.go,%,$(wildcard functions/*/lambda/main.go)))
@@ -64,6 +64,9 @@ test-sam: ## Build with the SAM CLI and place a call through the functions in it
 
 test-asl: ## Have asl-validator judge the state machines (it needs Node, or root on Debian)
 	@scripts/test-asl.sh
+
+test-aws: ## Hold the emulators to dynalite, moto and ministack, and test the product on the last
+	@scripts/test-aws.sh
 
 bench: ## Run the benchmarks (one of them stores a million calls first: minutes)
 	@CGO_ENABLED=0 go test -timeout 30m -run '^$$' -bench . -benchmem ./...
