@@ -194,7 +194,7 @@ echo "containers find this machine at $host"
 # --- The platform and SAM
 
 step 'The laptop platform'
-background kros env KROS_DIR="$work/kros" PORT="$port" FIRST_CALL=0 LISTEN_ALSO="$listen_also" AWS_ENDPOINT_URL_LAMBDA="$lambda" bin/kros
+background kros env KROS_DIR="$work/kros" PORT="$port" FIRST_CALL=0 LISTEN_ALSO="$listen_also" KROS_LAMBDA_ENDPOINT="$lambda" bin/kros
 until_up 30 kros grep -q '^Try' "$work/kros.log"
 sed -n 2,8p "$work/kros.log"
 . "$work/kros/env"

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+	bbolterrors "go.etcd.io/bbolt/errors"
 )
 
 // File is an open file. Its methods may be called by any number of goroutines.
@@ -30,8 +31,11 @@ type change struct {
 	err  error
 }
 
+// ErrInUse is the error of Open while another process holds the file.
+var ErrInUse = errors.New("another process has the file open")
+
 // Open opens or creates the file at path and waits at most a second for another process
-// that holds it. With path "" the file is empty at first and gone after Close, and its
+// that holds it; then it is ErrInUse. With path "" the file is empty at first and gone after Close, and its
 // writes do not wait for a disk.
 func Open(path string) (*File, error) {
 	f := &File{}
@@ -45,7 +49,11 @@ func Open(path string) (*File, error) {
 		settings.NoSync, settings.NoGrowSync = true, true
 	}
 	var err error
-	if f.bolt, err = bbolt.Open(path, 0o600, &settings); err != nil {
+	f.bolt, err = bbolt.Open(path, 0o600, &settings)
+	if errors.Is(err, bbolterrors.ErrTimeout) {
+		err = ErrInUse
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), f.remove())
 	}
 	return f, nil

@@ -253,7 +253,7 @@ func newStage(t *testing.T) *stage {
 	t.Cleanup(hook.Close)
 	var err error
 	log := slog.New(slog.DiscardHandler)
-	binary := os.Getenv("LIVEKIT_SIP")
+	binary := os.Getenv("KROS_LIVEKIT_SIP")
 	if st.livekit, err = livekitd.Start(t.Context(), livekitd.Options{APIKey: testKey, APISecret: testSecret, WebhookURLs: []string{hook.URL}, Opus: binary != "", Log: log}); err != nil {
 		t.Fatal(err)
 	}

@@ -1,8 +1,8 @@
 // Package e2e drives the running platform over HTTP, as its users do, and
 // looks at the carrier's side for what really happened on the phone.
 //
-// LIVEKIT_SIP=/path/to/livekit-sip runs the same suite with the real SIP
-// service in place of the bridge; AWS_ENDPOINT_URL_DYNAMODB runs it on another DynamoDB.
+// KROS_LIVEKIT_SIP=/path/to/livekit-sip runs the same suite with the real SIP
+// service in place of the bridge; KROS_DYNAMODB_ENDPOINT runs it on another DynamoDB.
 package e2e
 
 import (
@@ -14,7 +14,6 @@ import (
 	"hash/fnv"
 	"io"
 	"iter"
-	"log/slog"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -70,8 +69,8 @@ func run(m *testing.M) int {
 // settings are those of a platform for tests: ports of its own, and a log only
 // where E2E_LOG says.
 func settings(dir string) platform.Config {
-	c := platform.Config{Root: "../..", Dir: dir, SweepEvery: time.Second, Script: script, LiveKitSIP: os.Getenv("LIVEKIT_SIP")}
-	if address := os.Getenv("AWS_ENDPOINT_URL_DYNAMODB"); address != "" {
+	c := platform.Config{Root: "../..", Dir: dir, SweepEvery: time.Second, Script: script, LiveKitSIP: os.Getenv("KROS_LIVEKIT_SIP")}
+	if address := os.Getenv("KROS_DYNAMODB_ENDPOINT"); address != "" {
 		c.DynamoDB = databaseOf(dir, address)
 	}
 	if address := os.Getenv(faultyDatabase); address != "" {
@@ -85,7 +84,7 @@ func settings(dir string) platform.Config {
 		if err != nil {
 			panic(err)
 		}
-		c.Log = slog.New(slog.NewJSONHandler(f, nil))
+		c.Log = platform.Log(f)
 	}
 	return c
 }

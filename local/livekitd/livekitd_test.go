@@ -231,10 +231,17 @@ func TestLogHoldsNoRequests(t *testing.T) {
 	setLogger(slog.New(slog.NewTextHandler(&out, nil)))
 	log := slog.New(errorsOnly{})
 	log.Info("quiet")
-	log.With("request", &livekit.SIPOutboundTrunkInfo{AuthPassword: "hidden"}, "room", "r").
-		Error("loud", "error", io.EOF, "request", &livekit.SIPOutboundTrunkInfo{AuthPassword: "hidden"})
+	log.With("request", &livekit.SIPOutboundTrunkInfo{AuthPassword: "hidden"}, "room", "r", "transferTo", "tel:+14155550177").
+		Error("loud", "error", io.EOF, "request", &livekit.SIPOutboundTrunkInfo{AuthPassword: "hidden"}, "toUser", "14155550177", "trunkID", "ST_1")
 	got := out.String()
-	if strings.Contains(got, "quiet") || strings.Contains(got, "hidden") || !strings.Contains(got, "EOF") || !strings.Contains(got, "room=r") {
-		t.Errorf("logged: %s", got)
+	for _, hidden := range []string{"quiet", "hidden", "4155550177"} {
+		if strings.Contains(got, hidden) {
+			t.Errorf("%s is logged: %s", hidden, got)
+		}
+	}
+	for _, told := range []string{"EOF", "room=r", "trunkID=ST_1"} {
+		if !strings.Contains(got, told) {
+			t.Errorf("%s is not logged: %s", told, got)
+		}
 	}
 }

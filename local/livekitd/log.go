@@ -33,8 +33,8 @@ func setLogger(log *slog.Logger) {
 	})
 }
 
-// errorsOnly passes errors on to errorLog, and of their attributes plain values only: LiveKit attaches whole requests,
-// which hold passwords and prompts.
+// errorsOnly passes errors on to errorLog, and of their attributes those of shown only: LiveKit attaches whole requests,
+// which hold passwords and prompts, and the numbers of the people who are called.
 type errorsOnly struct{ attrs []slog.Attr }
 
 func (h errorsOnly) Enabled(ctx context.Context, level slog.Level) bool {
@@ -44,7 +44,7 @@ func (h errorsOnly) Enabled(ctx context.Context, level slog.Level) bool {
 func (h errorsOnly) Handle(ctx context.Context, r slog.Record) error {
 	plain := slog.NewRecord(r.Time, r.Level, r.Message, r.PC)
 	add := func(a slog.Attr) bool {
-		if isPlain(a.Value) {
+		if slices.Contains(shown, a.Key) && isPlain(a.Value) {
 			plain.AddAttrs(a)
 		}
 		return true
@@ -62,6 +62,12 @@ func (h errorsOnly) WithAttrs(attrs []slog.Attr) slog.Handler {
 
 // WithGroup is not used by LiveKit.
 func (h errorsOnly) WithGroup(string) slog.Handler { return h }
+
+// shown are the attributes that say what failed, and where.
+var shown = []string{"error", "err", "code", "status", "service", "method", "component", "duration", "reason", "state", "kind",
+	"reqID", "requestID", "nodeID", "room", "roomID", "roomName", "participant", "participantID", "pID", "identity", "trackID",
+	"agentName", "jobID", "dispatchID", "workerID", "callID", "sipCallID", "trunkID", "sipTrunk", "ruleID", "webhook", "event", "url",
+	"attempt", "retries"}
 
 func isPlain(v slog.Value) bool {
 	if v.Kind() == slog.KindAny {

@@ -15,7 +15,8 @@ import (
 type Access struct {
 	URL      string // of the API
 	APIKey   string // of the demo user
-	NumberID string // of the demo user's number
+	Number   string // the demo user's number, E.164
+	NumberID string // its id
 	UserJWT  string // of the demo user
 	AdminJWT string // of an administrator
 	Issuer   string // who issues the JWTs
@@ -27,6 +28,9 @@ type Access struct {
 	redis string
 }
 
+// liveKitKey is the key of the embedded LiveKit.
+const liveKitKey = "kros"
+
 func (p *Platform) envFile() string { return filepath.Join(p.Config.Dir, "env") }
 
 // recall reads what an earlier start wrote and makes what is missing.
@@ -36,14 +40,15 @@ func (p *Platform) recall() error {
 		return err
 	}
 	p.Access.APIKey = old["KROS_API_KEY"]
-	p.Access.LiveKitKey, p.Access.LiveKitSecret = "kros", old["LIVEKIT_API_SECRET"]
-	if p.Access.LiveKitSecret == "" || p.Config.LiveKitURL != "" {
-		p.Access.LiveKitSecret = rand.Text() + rand.Text()
+	p.Access.LiveKitKey, p.Access.LiveKitSecret = liveKitKey, old["LIVEKIT_API_SECRET"]
+	if old["LIVEKIT_API_KEY"] != liveKitKey || p.Access.LiveKitSecret == "" || p.Config.LiveKitURL != "" {
+		p.Access.LiveKitSecret = rand.Text() + rand.Text() // the old one is that of another LiveKit
 	}
 	return nil
 }
 
-// remember writes .local/env, for shells to source.
+// remember writes .local/env, for shells to source. Its names are those that agents and the
+// tools of AWS and LiveKit read. No setting of the platform has one of them.
 func (p *Platform) remember() error {
 	a := p.Access
 	lines := []string{
@@ -51,6 +56,7 @@ func (p *Platform) remember() error {
 		"KROS_API_KEY=" + a.APIKey,
 		"KROS_USER_JWT=" + a.UserJWT,
 		"KROS_ADMIN_JWT=" + a.AdminJWT,
+		"KROS_NUMBER=" + a.Number,
 		"KROS_NUMBER_ID=" + a.NumberID,
 		"KROS_ISSUER=" + a.Issuer,
 		"KROS_SIP=" + a.SIP,
@@ -60,6 +66,11 @@ func (p *Platform) remember() error {
 		"AWS_ENDPOINT_URL_DYNAMODB=" + a.DynamoDB,
 		"AWS_ENDPOINT_URL_SFN=" + a.StepFunctions,
 		"AWS_ENDPOINT_URL_SQS=" + a.SQS,
+		"AWS_REGION=" + region,
+		"AWS_DEFAULT_REGION=" + region,
+		"AWS_ACCESS_KEY_ID=" + anyCredential,
+		"AWS_SECRET_ACCESS_KEY=" + anyCredential,
+		"AWS_SESSION_TOKEN=",
 	}
 	text := "# Written at each start of the platform. Use it with: set -a; . " + p.envFile() + "; set +a\n" +
 		strings.Join(lines, "\n") + "\n"

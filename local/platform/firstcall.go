@@ -14,6 +14,7 @@ const firstNumber = "+14155550100"
 // story is what the first call needs of a call's details.
 type story struct {
 	CallID      string    `json:"call_id"`
+	NumberID    string    `json:"phone_number_id"`
 	Status      string    `json:"status"`
 	HangupCause string    `json:"hangup_cause"`
 	CreatedAt   time.Time `json:"created_at"`
@@ -28,12 +29,12 @@ type story struct {
 // hangs up when it has been answered, and returns its id.
 func (p *Platform) FirstCall(ctx context.Context, w io.Writer) (string, error) {
 	var c story
-	err := p.call(ctx, http.MethodPost, "/outbound-calls/create", map[string]any{"phone_number": firstNumber,
+	err := p.call(ctx, http.MethodPost, "/outbound-calls/create", map[string]any{"phone_number": firstNumber, "phone_number_id": p.Access.NumberID,
 		"system_prompt": "You confirm deliveries.", "welcome_message": "Hello, this is Ada from Acme."}, &c)
 	if err != nil {
 		return "", err
 	}
-	fmt.Fprintf(w, "\nThe first call, %s to %s (%s)\n", demoNumber, firstNumber, c.CallID)
+	fmt.Fprintf(w, "\nThe first call, %s to %s (%s)\n", p.Access.Number, firstNumber, c.CallID)
 	hangUp := func() error {
 		return p.call(ctx, http.MethodPost, "/outbound-calls/"+c.CallID+"/hangup", nil, nil)
 	}

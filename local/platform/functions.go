@@ -2,7 +2,6 @@ package platform
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,7 +10,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"runtime"
 	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
@@ -56,16 +54,22 @@ type clients struct {
 
 // config reaches an emulator in this process, or what endpoint names.
 func config(client *http.Client, endpoint string) aws.Config {
-	c := aws.Config{Region: "us-east-1", Credentials: aws.CredentialsProviderFunc(anyone), HTTPClient: client}
+	c := aws.Config{Region: region, Credentials: aws.CredentialsProviderFunc(anyone), HTTPClient: client}
 	if endpoint != "" {
 		c.BaseEndpoint = &endpoint
 	}
 	return c
 }
 
+// The emulators' region, and the credentials that they take: any.
+const (
+	region        = "us-east-1"
+	anyCredential = "local"
+)
+
 // anyone signs requests with credentials that mean nothing.
 func anyone(context.Context) (aws.Credentials, error) {
-	return aws.Credentials{AccessKeyID: "local", SecretAccessKey: "local"}, nil
+	return aws.Credentials{AccessKeyID: anyCredential, SecretAccessKey: anyCredential}, nil
 }
 
 // dependencies are what the functions are made of, here as in AWS.
@@ -82,8 +86,7 @@ func (p *Platform) dependencies(c clients, tables store.Config) all.Deps {
 // machine carries.
 func (p *Platform) endpoints(d all.Deps) map[string]api.Endpoint {
 	endpoints := all.HTTP(d)
-	most := cmp.Or(p.Config.MaxCalls, callsPerCore*runtime.GOMAXPROCS(0))
-	endpoints["createcall"] = &createcall.Endpoint{Calls: &admission{DB: d.DB, most: most, now: d.Now}, Numbers: d.DB, Flow: d.Flow, Now: d.Now}
+	endpoints["createcall"] = &createcall.Endpoint{Calls: &admission{DB: d.DB, most: mostCalls(p.Config), now: d.Now}, Numbers: d.DB, Flow: d.Flow, Now: d.Now}
 	return endpoints
 }
 

@@ -8,9 +8,11 @@ import (
 	"net/http"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/krosai/telephony/local/carrier"
+	"github.com/krosai/telephony/shared/number"
 )
 
 // How long a caller of InboundCall talks and lets it ring, and how long the call
@@ -23,7 +25,8 @@ const (
 
 // InboundCall calls from a number to another as a telephone out there would, on
 // the platform that runs in the folder c.Dir, prints the call's timeline as it
-// grows, and hangs up after a while. From may be anything a carrier might say.
+// grows, and hangs up after a while. From may be anything a carrier might say; to may be any
+// user's number.
 func InboundCall(ctx context.Context, c Config, from, to string, w io.Writer) error {
 	env, err := readEnv(filepath.Join(c.Dir, "env"))
 	if err != nil {
@@ -31,6 +34,9 @@ func InboundCall(ctx context.Context, c Config, from, to string, w io.Writer) er
 	}
 	if env["KROS_SIP"] == "" {
 		return errors.New("no platform with a SIP side of its own has run in " + c.Dir + ": make run")
+	}
+	if to == "" {
+		to = env["KROS_NUMBER"]
 	}
 	network, err := carrier.Start(carrier.Options{Addr: "127.0.0.1:0"})
 	if err != nil {
@@ -43,8 +49,11 @@ func InboundCall(ctx context.Context, c Config, from, to string, w io.Writer) er
 	if err != nil {
 		return err
 	}
-	p := &Platform{Config: c, Access: Access{URL: env["KROS_URL"], APIKey: env["KROS_API_KEY"]}}
-	came, err := p.latestInbound(ctx, began)
+	p, err := asOwner(ctx, c, env, to)
+	if err != nil {
+		return err
+	}
+	came, err := p.latestInbound(ctx, number.ID(to), began)
 	if err != nil {
 		return fmt.Errorf("%w: the phone is %s; is %s configured to take calls in?", err, phone.Info().State, to)
 	}
@@ -52,10 +61,44 @@ func InboundCall(ctx context.Context, c Config, from, to string, w io.Writer) er
 	return p.follow(ctx, came, w, callerRings+callerTalks, func() error { return nil })
 }
 
-// latestInbound waits until the history shows a call that came in after a moment.
-func (p *Platform) latestInbound(ctx context.Context, after time.Time) (story, error) {
+// asOwner is the platform as the user sees it who has a number. A number that no user has is
+// an error.
+func asOwner(ctx context.Context, c Config, env map[string]string, e164 string) (*Platform, error) {
+	p := &Platform{Config: c, Access: Access{URL: env["KROS_URL"], APIKey: env["KROS_API_KEY"]}}
+	if e164 == env["KROS_NUMBER"] {
+		return p, nil
+	}
+	admin := &Platform{Config: c, Access: Access{URL: env["KROS_URL"], APIKey: env["KROS_ADMIN_JWT"]}}
+	query := url.Values{"status": {"assigned"}, "limit": {"100"}}
+	for {
+		var page struct {
+			Data []struct {
+				PhoneNumber string `json:"phone_number"`
+				UserID      string `json:"user_id"`
+			} `json:"data"`
+			NextCursor string `json:"next_cursor"`
+		}
+		if err := admin.call(ctx, http.MethodGet, "/admin/phone-numbers?"+query.Encode(), nil, &page); err != nil {
+			return nil, err
+		}
+		for _, n := range page.Data {
+			if n.PhoneNumber == e164 {
+				var err error
+				p.Access.APIKey, err = Token(c, n.UserID, nil, 10*time.Minute)
+				return p, err
+			}
+		}
+		if page.NextCursor == "" {
+			return nil, fmt.Errorf("no call has come in: no user has the number %s", e164)
+		}
+		query.Set("cursor", page.NextCursor)
+	}
+}
+
+// latestInbound waits until the history shows a call that came in for a number after a moment.
+func (p *Platform) latestInbound(ctx context.Context, numberID string, after time.Time) (story, error) {
 	// LiveKit may stamp a room a little before our clock's moment.
-	query := url.Values{"direction": {"inbound"}, "limit": {"1"}, "from": {after.Add(-100 * time.Millisecond).UTC().Format(time.RFC3339Nano)}}
+	query := url.Values{"direction": {"inbound"}, "limit": {"25"}, "from": {after.Add(-100 * time.Millisecond).UTC().Format(time.RFC3339Nano)}}
 	for until := time.Now().Add(callShows); time.Now().Before(until); time.Sleep(50 * time.Millisecond) {
 		var history struct {
 			Data []story `json:"data"`
@@ -63,8 +106,8 @@ func (p *Platform) latestInbound(ctx context.Context, after time.Time) (story, e
 		if err := p.call(ctx, http.MethodGet, "/outbound-calls?"+query.Encode(), nil, &history); err != nil {
 			return story{}, err
 		}
-		if len(history.Data) > 0 {
-			return history.Data[0], nil
+		if i := slices.IndexFunc(history.Data, func(c story) bool { return c.NumberID == numberID }); i >= 0 {
+			return history.Data[i], nil
 		}
 	}
 	return story{}, fmt.Errorf("no call has come in after %s", callShows)

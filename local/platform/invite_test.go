@@ -80,7 +80,7 @@ func newLine(b *testing.B) *line {
 			b.Error(err)
 		}
 	})
-	n, err := p.DB.Number(b.Context(), demoUser, number.ID(demoNumber))
+	n, err := p.DB.Number(b.Context(), demoUser, number.ID(DemoNumber))
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -222,7 +222,7 @@ func (l *line) direct(callee string) {
 	dialing, stop := context.WithCancel(ctx)
 	var dial sync.WaitGroup
 	dial.Go(func() { // ends with an error: the room is deleted
-		_, _ = l.p.LiveKit.Dial(dialing, livekit.Dial{Room: room, TrunkID: l.trunk, To: callee, From: demoNumber,
+		_, _ = l.p.LiveKit.Dial(dialing, livekit.Dial{Room: room, TrunkID: l.trunk, To: callee, From: DemoNumber,
 			RingingTimeout: 20 * time.Second, MaxDuration: time.Minute})
 	})
 	l.reached("direct, INVITE", l.invited(callee).Sub(began))

@@ -15,12 +15,15 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"syscall"
 	"time"
 
 	dynamodbsdk "github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"github.com/krosai/telephony/emulator/dynamodb"
+	"github.com/krosai/telephony/emulator/file"
 	"github.com/krosai/telephony/emulator/iam"
+	"github.com/krosai/telephony/emulator/inprocess"
 	"github.com/krosai/telephony/emulator/stepfunctions"
 	"github.com/krosai/telephony/emulator/template"
 	"github.com/krosai/telephony/functions/all"
@@ -44,13 +47,17 @@ type Config struct {
 	Dir  string `env:"KROS_DIR" envDefault:".local"` // where data is kept
 	Port int    `env:"PORT" envDefault:"8080"`       // of the API; 0 takes a free one
 
-	LiveKitURL    string `env:"LIVEKIT_URL"` // a LiveKit to use instead of the embedded one
-	LiveKitKey    string `env:"LIVEKIT_API_KEY"`
-	LiveKitSecret string `env:"LIVEKIT_API_SECRET"`
-	LiveKitSIP    string `env:"LIVEKIT_SIP"` // the livekit-sip binary to run instead of the bridge
-	DynamoDB      string `env:"AWS_ENDPOINT_URL_DYNAMODB"`
-	Lambda        string `env:"AWS_ENDPOINT_URL_LAMBDA"` // sam local start-lambda, to run the workflows' tasks instead of this process
-	ListenAlso    string `env:"LISTEN_ALSO"`             // an IP address besides 127.0.0.1 for the emulators and LiveKit, so that containers reach them
+	// The settings' names differ from those that the platform writes to .local/env for agents
+	// and tools: a shell that has sourced that file starts the same platform again.
+	LiveKitURL    string `env:"KROS_LIVEKIT_URL"` // a LiveKit to use instead of the embedded one
+	LiveKitKey    string `env:"KROS_LIVEKIT_API_KEY"`
+	LiveKitSecret string `env:"KROS_LIVEKIT_API_SECRET"`
+	LiveKitSIP    string `env:"KROS_LIVEKIT_SIP"` // the livekit-sip binary to run instead of the bridge
+	DynamoDB      string `env:"KROS_DYNAMODB_ENDPOINT"`
+	Lambda        string `env:"KROS_LAMBDA_ENDPOINT"` // sam local start-lambda, to run the workflows' tasks instead of this process
+	ListenAlso    string `env:"LISTEN_ALSO"`          // an IP address besides 127.0.0.1 for the emulators and LiveKit, so that containers reach them
+
+	AllowedHosts []string `env:"KROS_ALLOWED_HOSTS"` // names besides this machine's own by which clients may call the API and the emulators
 
 	Summary summary.Config // who sums calls up
 
@@ -109,6 +116,10 @@ func Start(ctx context.Context, c Config) (*Platform, error) {
 func (p *Platform) start(ctx context.Context) error {
 	background, cancel := context.WithCancel(context.Background())
 	p.cancel = cancel
+	if p.Config.Summary.BedrockModel != "" && os.Getenv("AWS_ACCESS_KEY_ID") == anyCredential {
+		return fmt.Errorf("BEDROCK_MODEL_ID needs credentials of AWS, and this shell has those of %s, which are the emulators': "+
+			"use another shell", p.envFile())
+	}
 	if err := os.MkdirAll(p.Config.Dir, 0o700); err != nil {
 		return err
 	}
@@ -119,11 +130,10 @@ func (p *Platform) start(ctx context.Context) error {
 	if err := p.recall(); err != nil {
 		return err
 	}
-	api, err := p.listen(p.Config.Port)
+	api, err := p.listenAPI()
 	if err != nil {
-		return fmt.Errorf("%w (PORT moves the API)", err)
+		return err
 	}
-	p.Access.URL = "http://" + api.Addr().String()
 	aws, err := p.startAWS(ctx, tmpl)
 	if err != nil {
 		return err
@@ -141,15 +151,16 @@ func (p *Platform) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p.serve(api, p.meddle(gateway.New(tmpl.Routes(), p.invoke, gateway.Options{Log: p.log, Fallback: tmpl.Fallback()})))
+	served := gateway.New(tmpl.Routes(), p.invoke, gateway.Options{Log: p.log, Fallback: tmpl.Fallback()})
 	if err := p.startPhones(ctx); err != nil {
 		return err
 	}
 	p.Flows.Start()
 	sources.Start()
-	if err := p.seed(ctx); err != nil {
+	if err := p.seed(ctx, inprocess.Client(served)); err != nil {
 		return err
 	}
+	p.serve(api, p.meddle(served)) // requests wait at the open port until now
 	p.schedule(background, tmpl.Schedules())
 	p.keepTokensFresh(background)
 	return p.remember()
@@ -165,7 +176,7 @@ func (p *Platform) startAWS(ctx context.Context, tmpl *template.Template) (clien
 	if p.Config.DynamoDB == "" {
 		db, err := dynamodb.Open(filepath.Join(p.Config.Dir, "dynamodb.bolt"), dynamodb.Options{})
 		if err != nil {
-			return c, fmt.Errorf("open the database in %s (does another platform use it?): %w", p.Config.Dir, err)
+			return c, p.inUse(err)
 		}
 		p.onClose(db.Close)
 		c.dynamodb, c.written = &http.Client{Transport: roles.Guard(db.Client().Transport, nil)}, db.Written
@@ -179,7 +190,7 @@ func (p *Platform) startAWS(ctx context.Context, tmpl *template.Template) (clien
 	flows, err := stepfunctions.Open(stepfunctions.Options{Path: filepath.Join(p.Config.Dir, "stepfunctions.bolt"),
 		Invoke: p.invokeTask, Log: p.log})
 	if err != nil {
-		return c, fmt.Errorf("open the workflows in %s: %w", p.Config.Dir, err)
+		return c, p.inUse(err)
 	}
 	p.onClose(flows.Close)
 	p.Flows, c.sfn = flows, &http.Client{Transport: roles.Guard(flows.Client().Transport, flows.MachineOf)}
@@ -302,6 +313,32 @@ func (p *Platform) port(n int) int {
 	return p.Config.Port + n
 }
 
+// listenAPI opens the API's port, whose clients wait until it is served.
+func (p *Platform) listenAPI() (net.Listener, error) {
+	l, err := p.listen(p.Config.Port)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("port %d is taken, by another platform or program: PORT moves the API, and a second platform "+
+			"needs a folder too (PORT=%d KROS_DIR=.local2 make run)", p.Config.Port, p.Config.Port+10)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w (PORT moves the API)", err)
+	}
+	p.onClose(func() error {
+		_ = l.Close() // where it was served it is closed by now
+		return nil
+	})
+	p.Access.URL = "http://" + l.Addr().String()
+	return l, nil
+}
+
+// inUse explains why data of the platform's folder cannot be opened.
+func (p *Platform) inUse(err error) error {
+	if !errors.Is(err, file.ErrInUse) {
+		return fmt.Errorf("open the data in %s: %w", p.Config.Dir, err)
+	}
+	return fmt.Errorf("another platform uses the data in %s (%w): KROS_DIR takes another folder", p.Config.Dir, err)
+}
+
 // listen opens a TCP port of this machine.
 func (p *Platform) listen(port int) (net.Listener, error) {
 	return net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
@@ -354,7 +391,7 @@ func (p *Platform) listenOn(port int) (net.Listener, error) {
 }
 
 func (p *Platform) serve(l net.Listener, h http.Handler) {
-	server := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Handler: p.hostsOnly(h), ReadHeaderTimeout: 10 * time.Second}
 	go func() { _ = server.Serve(l) }() // ends with ErrServerClosed when we close it
 	p.onClose(func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -19,13 +20,16 @@ import (
 
 	"github.com/krosai/telephony/emulator/template"
 	"github.com/krosai/telephony/shared/account"
+	"github.com/krosai/telephony/shared/fault"
 	"github.com/krosai/telephony/shared/number"
 )
 
-// The demo user and the number that is theirs.
+// DemoNumber is the demo user's number, while no administrator takes it back.
+const DemoNumber = "+2348012345678"
+
+// The demo user, the agent of the demo user's number, and the carrier's credentials.
 const (
 	demoUser        = "demo"
-	demoNumber      = "+2348012345678"
 	demoAgent       = "demo-agent"
 	carrierUser     = "kros"
 	carrierPassword = "let-me-call"
@@ -85,23 +89,22 @@ func checkTable(ctx context.Context, db *dynamodbsdk.Client, want *dynamodbsdk.C
 
 // seed gives the demo user a key and a number, and connects the number to the
 // carrier and the demo agent through the API, as any user would. The carrier
-// may have moved since the last start, so that is done each time.
-func (p *Platform) seed(ctx context.Context) error {
+// may have moved since the last start, so that is done each time. api reaches the API,
+// whose port nobody serves yet.
+func (p *Platform) seed(ctx context.Context, api *http.Client) error {
 	if err := p.seedKey(ctx); err != nil {
 		return err
 	}
 	if err := p.DB.PutPolicy(ctx, demoUser, demoPolicy()); err != nil {
 		return err
 	}
-	p.Access.NumberID = number.ID(demoNumber)
-	if _, err := p.DB.Number(ctx, demoUser, p.Access.NumberID); err != nil {
-		n := number.Number{ID: p.Access.NumberID, E164: demoNumber, Country: "NG", Type: "mobile",
-			Capabilities: []string{"inbound", "outbound"}, UserID: demoUser, AssignedAt: time.Now(), UpdatedAt: time.Now()}
-		if err := p.DB.PutNumber(ctx, n); err != nil {
-			return err
-		}
+	if err := p.endLeases(ctx); err != nil {
+		return err
 	}
-	err := p.call(ctx, http.MethodPost, "/outbound-calls/phone-numbers/"+p.Access.NumberID+"/configure", map[string]any{
+	if err := p.seedNumber(ctx); err != nil {
+		return err
+	}
+	err := p.callBy(ctx, api, http.MethodPost, "/outbound-calls/phone-numbers/"+p.Access.NumberID+"/configure", map[string]any{
 		"sip_trunk": map[string]any{"name": "Simulated carrier", "address": p.Access.Carrier, "auth_username": carrierUser,
 			"auth_password": carrierPassword, "destination_country": "NG", "transport": "udp", "allowed_addresses": []string{"127.0.0.1/32"}},
 		"dispatch_rule": map[string]any{"rule_name": "Demo line", "room_prefix": "demo-", "agent_name": demoAgent},
@@ -110,6 +113,47 @@ func (p *Platform) seed(ctx context.Context) error {
 		return fmt.Errorf("configure the demo number: %w", err)
 	}
 	return nil
+}
+
+// demoNumbers is how many numbers, DemoNumber and those that follow it, the demo user may
+// have one after the other.
+const demoNumbers = 20
+
+// seedNumber finds the first of the demo numbers that is the demo user's or can be. One that
+// an administrator has released, retired or assigned to another user stays as it is.
+func (p *Platform) seedNumber(ctx context.Context) error {
+	first, err := strconv.Atoi(DemoNumber[1:])
+	if err != nil {
+		return err
+	}
+	for i := range demoNumbers {
+		e164 := fmt.Sprintf("+%d", first+i)
+		err := p.DB.PutNumber(ctx, number.Number{ID: number.ID(e164), E164: e164, Country: "NG", Type: "mobile",
+			Capabilities: []string{"inbound", "outbound"}, UserID: demoUser, AssignedAt: time.Now(), UpdatedAt: time.Now()})
+		if err == nil {
+			p.Access.Number, p.Access.NumberID = e164, number.ID(e164)
+			return nil
+		}
+		if !fault.Is(err, fault.Conflict) {
+			return err
+		}
+	}
+	return fmt.Errorf("none of the %d numbers from %s on is left for the demo user: `make clean-local` begins anew", demoNumbers, DemoNumber)
+}
+
+// endLeases ends the leases that numbers have from the last start. No other process
+// configures numbers in the platform's own database, so whoever held them has died. The next
+// configuration repairs what was left half done.
+func (p *Platform) endLeases(ctx context.Context) error {
+	if p.Config.DynamoDB != "" {
+		return nil
+	}
+	leases, err := p.DB.AbandonedLeases(ctx, time.Now().Add(24*time.Hour))
+	for _, l := range leases {
+		_, ended := p.DB.EndLease(ctx, l)
+		err = errors.Join(err, ended)
+	}
+	return err
 }
 
 // demoPolicy allows the demo user the most that a policy can. An hour of trying
@@ -170,6 +214,11 @@ func (p *Platform) callAgents(ctx context.Context) {
 // call sends a request to the API as the demo user and decodes the answer into
 // out unless that is nil. An answer that is not 2xx is an error with its text.
 func (p *Platform) call(ctx context.Context, method, path string, in, out any) error {
+	return p.callBy(ctx, http.DefaultClient, method, path, in, out)
+}
+
+// callBy is call by a client of one's own.
+func (p *Platform) callBy(ctx context.Context, client *http.Client, method, path string, in, out any) error {
 	var body io.Reader
 	if in != nil {
 		b, err := json.Marshal(in)
@@ -186,7 +235,7 @@ func (p *Platform) call(ctx context.Context, method, path string, in, out any) e
 	if in != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := client.Do(req)
 	if err != nil {
 		return err
 	}

@@ -21,7 +21,7 @@ import (
 func (p *Platform) startQueues(ctx context.Context, tmpl *template.Template, roles *iam.Roles) (*http.Client, error) {
 	queues, err := sqs.Open(filepath.Join(p.Config.Dir, "sqs.bolt"), sqs.Options{})
 	if err != nil {
-		return nil, fmt.Errorf("open the queues in %s: %w", p.Config.Dir, err)
+		return nil, p.inUse(err)
 	}
 	p.onClose(queues.Close)
 	if p.Access.SQS, err = p.serveOn(p.port(4), queues); err != nil {

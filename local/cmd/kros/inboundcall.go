@@ -14,7 +14,7 @@ import (
 func inboundCall(ctx context.Context, c platform.Config, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("kros inbound-call", flag.ContinueOnError)
 	from := flags.String("from", "+14155550100", "the caller's number, as their carrier gives it")
-	to := flags.String("to", "+2348012345678", "the number to call")
+	to := flags.String("to", "", "the number to call (default the demo user's)")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}

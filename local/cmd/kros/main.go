@@ -9,7 +9,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -68,6 +67,7 @@ func run(args []string) error {
 // serve runs the platform until it is told to stop.
 func serve(c platform.Config) error {
 	start := time.Now()
+	platform.TuneMemory(c)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
@@ -78,7 +78,7 @@ func serve(c platform.Config) error {
 		return err
 	}
 	defer logFile.Close()
-	c.Log = slog.New(slog.NewJSONHandler(logFile, nil))
+	c.Log = platform.Log(logFile)
 	p, err := platform.Start(ctx, c)
 	if err != nil {
 		return err
@@ -104,6 +104,9 @@ func printUp(p *platform.Platform, took time.Duration) {
 		database = "DynamoDB"
 	}
 	fmt.Printf("Up in %.1f s\n", took.Seconds())
+	if a.Number != platform.DemoNumber {
+		fmt.Printf("  %s was taken from the demo user, who has %s now\n", platform.DemoNumber, a.Number)
+	}
 	for _, line := range [][2]string{{"API", a.URL}, {"LiveKit", a.LiveKitURL}, {"SIP", a.SIP}, {"carrier (simulated)", a.Carrier},
 		{database, a.DynamoDB}, {"Step Functions (emulated)", a.StepFunctions}, {"SQS (emulated)", a.SQS},
 		{"log", filepath.Join(p.Config.Dir, "log")}, {"addresses and keys", filepath.Join(p.Config.Dir, "env")}} {

@@ -1,6 +1,6 @@
 // Package storetest gives tests a database of their own: the tables of
 // template.yaml in the emulator, or in the DynamoDB that
-// AWS_ENDPOINT_URL_DYNAMODB names.
+// KROS_DYNAMODB_ENDPOINT names.
 package storetest
 
 import (
@@ -58,7 +58,7 @@ func Open(t testing.TB, now func() time.Time) *Database {
 	w := &wire{next: tables}
 	cfg := aws.Config{Region: "us-east-1", HTTPClient: &http.Client{Transport: w},
 		Credentials: aws.CredentialsProviderFunc(anyone)}
-	if url := os.Getenv("AWS_ENDPOINT_URL_DYNAMODB"); url != "" {
+	if url := os.Getenv("KROS_DYNAMODB_ENDPOINT"); url != "" {
 		cfg.BaseEndpoint = &url
 		// A connection that is kept would hold the clock of a testing/synctest bubble.
 		tables.next = &http.Transport{DisableKeepAlives: true}
