@@ -53,6 +53,21 @@ func same(t *testing.T, wantName string, want []string, gotName string, got []st
 	}
 }
 
+// TestMemoryLimits: Go's collector, which works less often than by itself (GOGC), works more
+// often when a function's memory is nearly full: Lambda ends a process that takes more.
+func TestMemoryLimits(t *testing.T) {
+	t.Parallel()
+	for _, f := range readTemplate(t).Functions() {
+		var limit int
+		if _, err := fmt.Sscanf(f.Environment["GOMEMLIMIT"], "%dMiB", &limit); err != nil {
+			t.Errorf("%s: GOMEMLIMIT is %q: %v", f.LogicalID, f.Environment["GOMEMLIMIT"], err)
+		}
+		if want := f.MemoryMB * 4 / 5; limit < want || limit > want+1 || f.Environment["GOGC"] != "400" {
+			t.Errorf("%s: GOMEMLIMIT %d MiB, GOGC %s with %d MB, want %d and 400", f.LogicalID, limit, f.Environment["GOGC"], f.MemoryMB, want)
+		}
+	}
+}
+
 // TestSAMVariables: scripts/test-sam.sh gives functions every variable that names a resource of
 // the template. Without one a function asks for a table that does not exist.
 func TestSAMVariables(t *testing.T) {

@@ -7,6 +7,7 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"flag"
@@ -20,6 +21,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"sync/atomic"
@@ -42,7 +44,17 @@ func TestMain(m *testing.M) {
 	os.Exit(run(m))
 }
 
+// shortly are the tests of `go test -short`: a call each way, and what is there without one.
+const shortly = "^(TestHealth|TestUsersTokens|TestAgentHangsUp|TestInboundOfOthers|TestConfigureTwiceLeavesOneOfEach)$"
+
 func run(m *testing.M) int {
+	flag.Parse()
+	if only := flag.Lookup("test.run"); testing.Short() && only.Value.String() == "" {
+		fmt.Println("with -short only these end-to-end tests run, the others take minutes: " + shortly)
+		if err := only.Value.Set(shortly); err != nil {
+			panic(err)
+		}
+	}
 	dir, err := os.MkdirTemp("", "kros-e2e-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -54,7 +66,6 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	flag.Parse()
 	if err := flag.Set("test.parallel", "16"); err != nil { // calls wait more than they compute
 		panic(err)
 	}
@@ -66,7 +77,7 @@ func run(m *testing.M) int {
 	return status
 }
 
-// settings are those of a platform for tests: ports of its own, and a log only
+// settings are those of a platform for tests: ports of its own, and a log in its folder or
 // where E2E_LOG says.
 func settings(dir string) platform.Config {
 	c := platform.Config{Root: "../..", Dir: dir, SweepEvery: time.Second, Script: script, LiveKitSIP: os.Getenv("KROS_LIVEKIT_SIP")}
@@ -79,15 +90,15 @@ func settings(dir string) platform.Config {
 	if kind := os.Getenv(webhookTrouble); kind != "" {
 		c.LiveKitWebhooks = troubled(kind)
 	}
-	if path := os.Getenv("E2E_LOG"); path != "" {
-		f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-		if err != nil {
-			panic(err)
-		}
-		c.Log = platform.Log(f)
+	f, err := os.OpenFile(logFile(dir), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		panic(err)
 	}
+	c.Log = platform.Log(f)
 	return c
 }
+
+func logFile(dir string) string { return cmp.Or(os.Getenv("E2E_LOG"), filepath.Join(dir, "log")) }
 
 // databaseOf is the address of a folder's own database in another DynamoDB, if it keeps one
 // for each access key: the platforms of these tests have tables of the same names.

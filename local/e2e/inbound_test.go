@@ -251,18 +251,27 @@ func TestInboundTranscript(t *testing.T) {
 // TestInboundCallCommand is make inbound-call, which shows the timeline.
 func TestInboundCallCommand(t *testing.T) {
 	t.Parallel()
+	for _, c := range []struct{ name, to, shown string }{
+		{"the demo user's number", "", `\+2348012345678`},
+		{"another user's number", newLine(t, "demo-agent").e164, `\+23482\d{8}`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			var out bytes.Buffer
+			if err := platform.InboundCall(t.Context(), shared.Config, fresh(), c.to, &out); err != nil {
+				t.Fatalf("%v: %s", err, &out)
+			}
+			shown := regexp.MustCompile(`^An inbound call, \+1415560\d{4} to ` + c.shown + ` \(call_[0-9A-Z]{26}\)\n` +
+				` +\d+\.\d\d s  ringing +\n +\d+\.\d\d s  answered +\n +\d+\.\d\d s  ended +callee_hangup\n  completed, callee_hangup\n$`)
+			if !shown.MatchString(out.String()) {
+				t.Errorf("shown:\n%s", &out)
+			}
+		})
+	}
 	var out bytes.Buffer
-	from := fresh()
-	if err := platform.InboundCall(t.Context(), shared.Config, from, "+2348012345678", &out); err != nil {
-		t.Fatalf("%v: %s", err, &out)
-	}
-	shown := regexp.MustCompile(`^An inbound call, \+1415560\d{4} to \+2348012345678 \(call_[0-9A-Z]{26}\)\n` +
-		` +\d+\.\d\d s  ringing +\n +\d+\.\d\d s  answered +\n +\d+\.\d\d s  ended +callee_hangup\n  completed, callee_hangup\n$`)
-	if !shown.MatchString(out.String()) {
-		t.Errorf("shown:\n%s", &out)
-	}
-	if err := platform.InboundCall(t.Context(), shared.Config, fresh(), "+2348099999999", &out); err == nil || !strings.Contains(err.Error(), "no call has come in") {
-		t.Errorf("a number nobody has: %v", err)
+	err := platform.InboundCall(t.Context(), shared.Config, fresh(), "+2348099999999", &out)
+	if err == nil || !strings.Contains(err.Error(), "no call has come in: no user has the number +2348099999999") || out.Len() > 0 {
+		t.Errorf("a number nobody has: %v, shown: %s", err, &out)
 	}
 }
 

@@ -53,9 +53,10 @@ func TestInvoke(t *testing.T) {
 		if found == nil {
 			t.Fatal(printed)
 		}
-		if d := demo(t, shared).details(found[1]); d.PhoneNumber != "+14155550100" || d.Status == "" {
+		if d := u.until(found[1], is("in_progress")); d.PhoneNumber != "+14155550100" {
 			t.Errorf("it is %+v", d)
 		}
+		u.hangUp(found[1])
 	})
 }
 

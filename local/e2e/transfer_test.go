@@ -1,8 +1,10 @@
 package e2e
 
 import (
+	"bytes"
 	"encoding/json"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -118,6 +120,32 @@ func TestTransfer(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestLogHidesTargets: what fails is in the log, and not whom it was to reach.
+func TestLogHidesTargets(t *testing.T) {
+	t.Parallel()
+	u, to := demo(t, shared), fresh()
+	id := u.answered("+14155550108")
+	if a, got, _ := u.transfer(id, to); got.SIP != 603 {
+		t.Errorf("the transfer is %s", a.Body)
+	}
+	u.hangUp(id)
+	for range looks() {
+		log, err := os.ReadFile(logFile(shared.Config.Dir))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bytes.Contains(log, []byte(to)) {
+			t.Fatalf("the log holds the target %s", to)
+		}
+		for line := range bytes.Lines(log) {
+			if bytes.Contains(line, []byte("cannot transfer sip participant")) && bytes.Contains(line, []byte(id)) {
+				return
+			}
+		}
+	}
+	t.Error("LiveKit's error is not in the log")
 }
 
 // endsTransferred transfers a call and waits for its end, which no webhook is
