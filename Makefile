@@ -2,7 +2,7 @@
 # Needs Go and GNU make. Nothing else has to be installed.
 
 .DEFAULT_GOAL := help
-.PHONY: help run inbound-call invoke test test-short test-sam test-asl test-aws bench build sizes verify generate phonenumbers lint clean-local
+.PHONY: help run inbound-call invoke test test-short test-sam test-asl test-aws bench bench-requests build sizes verify generate phonenumbers lint clean-local
 
 # One Lambda function per folder that has a lambda/main.go.
 FUNCTIONS := $(sort $(patsubst functions/%/lambda/main.go,%,$(wildcard functions/*/lambda/main.go)))
@@ -20,7 +20,7 @@ GO_CC = $(shell command -v "$$(go env CC)" 2>/dev/null)
 RACE = $(if $(GO_CC),-race,)
 
 help:
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: bin/kros ## Run the whole platform here and place a first call (Ctrl-C stops it)
 	@exec bin/kros
@@ -56,6 +56,7 @@ test: ## Run every test, with the race detector where a C compiler is there
 	@cd local && CGO_ENABLED=0 go test -timeout 30m -p 1 $(CALLS)
 
 test-short: ## Run the quick tests only, without the race detector
+	@echo "what takes long is left out, most of the end-to-end tests among it"
 	@CGO_ENABLED=0 go test -short ./...
 	@cd local && CGO_ENABLED=0 go test -short ./...
 
@@ -71,6 +72,9 @@ test-aws: ## Hold the emulators to dynalite, moto and ministack, and test the pr
 bench: ## Run the benchmarks (one of them stores a million calls first: minutes)
 	@CGO_ENABLED=0 go test -timeout 30m -run '^$$' -bench . -benchmem ./...
 	@cd local && CGO_ENABLED=0 go test -run '^$$' -bench Invite -benchtime 30x ./platform
+
+bench-requests: ## Measure requests beside Go's own GOGC, or beside a commit: make bench-requests BEFORE=544f88d
+	@scripts/bench-requests.sh $(BEFORE)
 
 build: $(FUNCTIONS:%=bin/functions/%/bootstrap) ## Build every Lambda function into bin/functions/
 

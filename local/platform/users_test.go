@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/caarlos0/env/v11"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/krosai/telephony/shared/account"
@@ -27,7 +28,7 @@ func TestTokens(t *testing.T) {
 	if err := p.remember(); err != nil {
 		t.Fatal(err)
 	}
-	env, err := readEnv(filepath.Join(c.Dir, "env"))
+	vars, err := readEnv(filepath.Join(c.Dir, "env"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,10 +41,10 @@ func TestTokens(t *testing.T) {
 		t.Fatal(err)
 	}
 	for token, want := range map[string]account.Caller{
-		env["KROS_USER_JWT"]:  {UserID: demoUser},
-		env["KROS_ADMIN_JWT"]: {UserID: adminUser, Admin: true},
-		alice:                 {UserID: "alice"},
-		bob:                   {UserID: "bob", Admin: true},
+		vars["KROS_USER_JWT"]:  {UserID: demoUser},
+		vars["KROS_ADMIN_JWT"]: {UserID: adminUser, Admin: true},
+		alice:                  {UserID: "alice"},
+		bob:                    {UserID: "bob", Admin: true},
 	} {
 		got, err := p.users.Verify(t.Context(), token)
 		if err != nil {
@@ -70,6 +71,28 @@ func TestDue(t *testing.T) {
 	for after, want := range map[time.Duration]bool{0: false, 12*time.Hour - 1: false, 12 * time.Hour: true, 30 * time.Hour: true} {
 		if got := due(issued, issued.Add(after)); got != want {
 			t.Errorf("after %s: %v", after, got)
+		}
+	}
+}
+
+// TestOfferedNames: what the platform writes for shells is not a setting of its own.
+func TestOfferedNames(t *testing.T) {
+	t.Parallel()
+	p := &Platform{Config: Config{Dir: t.TempDir()}}
+	if err := p.remember(); err != nil {
+		t.Fatal(err)
+	}
+	offered, err := readEnv(p.envFile())
+	if err != nil || len(offered) < 15 {
+		t.Fatal(offered, err)
+	}
+	settings, err := env.GetFieldParams(&Config{})
+	if err != nil || len(settings) < 10 {
+		t.Fatal(settings, err)
+	}
+	for _, s := range settings {
+		if _, both := offered[s.Key]; both {
+			t.Errorf("%s is a setting, and is offered", s.Key)
 		}
 	}
 }
