@@ -9,20 +9,18 @@ import (
 // Log writes JSON lines to w, without the numbers and addresses that calls and transfers go
 // to: libraries and other servers put them into the texts of their errors.
 func Log(w io.Writer) *slog.Logger {
-	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{ReplaceAttr: mask}))
-}
-
-// dialable is a phone number of 7 digits or more, or the target of a call. Ids, times and
-// ports have no plus.
-var dialable = regexp.MustCompile(`(?i)\b(tel|sips?):[^\s"\\<>;,]+|\+[0-9]{7,}`)
-
-func mask(_ []string, a slog.Attr) slog.Attr {
-	text := a.Value.String()
-	if _, isError := a.Value.Any().(error); a.Value.Kind() != slog.KindString && !isError {
+	// A phone number of 7 digits or more, or the target of a call. Ids, times and ports have
+	// no plus.
+	dialable := regexp.MustCompile(`(?i)\b(tel|sips?):[^\s"\\<>;,]+|\+[0-9]{7,}`)
+	mask := func(_ []string, a slog.Attr) slog.Attr {
+		text := a.Value.String()
+		if _, isError := a.Value.Any().(error); a.Value.Kind() != slog.KindString && !isError {
+			return a
+		}
+		if masked := dialable.ReplaceAllString(text, "(masked)"); masked != text {
+			return slog.String(a.Key, masked)
+		}
 		return a
 	}
-	if masked := dialable.ReplaceAllString(text, "(masked)"); masked != text {
-		return slog.String(a.Key, masked)
-	}
-	return a
+	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{ReplaceAttr: mask}))
 }
