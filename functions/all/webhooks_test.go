@@ -183,6 +183,9 @@ func (p *post) delivery(after time.Duration) webhook.Delivery {
 // at the times that the log of deliveries tells, and then never again. SQS counts in
 // whole seconds, so each may come one late.
 func TestADayOfTrouble(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes half a minute of computing")
+	}
 	t.Parallel()
 	inBubble(t, from(1, 0, 500), func(p *post) {
 		begin := time.Now()
@@ -409,6 +412,9 @@ func silent(r *http.Request) (int, error) {
 // time, other users' deliveries go on, and it is disabled in the end, which another
 // endpoint of its owner's is told. A new URL enables it.
 func TestHangingEndpoint(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes half a minute of computing")
+	}
 	t.Parallel()
 	inBubble(t, from(1, 0, 200), func(p *post) {
 		var mu sync.Mutex

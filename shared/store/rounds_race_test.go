@@ -2,6 +2,6 @@
 
 package store_test
 
-// rounds are fewer under the race detector: it sees in a few what it sees in many, and
+// allRounds are fewer under the race detector: it sees in a few what it sees in many, and
 // takes five times as long for each. Without it, they are 20.
-const rounds = 4
+const allRounds = 4

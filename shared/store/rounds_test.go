@@ -2,5 +2,5 @@
 
 package store_test
 
-// rounds is how often what happens at the same time is tried anew.
-const rounds = 20
+// allRounds are those of a run without -short.
+const allRounds = 20
