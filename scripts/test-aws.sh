@@ -116,5 +116,5 @@ step 'The tests of the functions and what they share, on the DynamoDB of minista
 # which goes through the same paths once more, for longer.
 races='TestOneAssignment|TestOneNumberForManyRequests|TestManyNumbersForManyRequests|TestTwoRequestsForOneNumber'
 races="^($races|TestReleaseDuringAssignment|TestHourLimitIsExact|TestHourLimitAtTheTurn|TestHistoryIsComplete)\$"
-AWS_ENDPOINT_URL_DYNAMODB=$url tests -timeout 20m -skip "$races|^TestReadCalls\$/^of_18_MB\$" ./shared/store $(go list ./functions/... | grep -v '/functions/all$')
+KROS_DYNAMODB_ENDPOINT=$url tests -timeout 20m -skip "$races|^TestReadCalls\$/^of_18_MB\$" ./shared/store $(go list ./functions/... | grep -v '/functions/all$')
 step ''
