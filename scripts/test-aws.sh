@@ -33,10 +33,20 @@ fail() {
 	exit 1
 }
 
+# stop_ministack ends ministack and the functions that it has started. Asked to end, it waits for
+# them for minutes, and they outlive it.
+stop_ministack() {
+	[ -n "$pid" ] || return 0
+	local functions
+	functions=$(pgrep -P "$pid" || true)
+	kill -KILL "$pid" $functions 2>/dev/null || true
+	wait "$pid" 2>/dev/null || true
+}
+
 finish() {
 	local status=$? failed=$step
 	step ''
-	[ -z "$pid" ] || { kill "$pid" && wait "$pid"; } 2>/dev/null || true
+	stop_ministack
 	printf '\n'
 	printf '%s\n' "${took[@]}"
 	if [ $status = 0 ]; then echo "passed after $SECONDS s"; else echo "FAILED after $SECONDS s: $failed"; fi
@@ -64,6 +74,7 @@ step 'The tools, in .local/aws'
 command -v curl >/dev/null || install curl ca-certificates
 python3 -c 'import ensurepip' 2>/dev/null || install python3 python3-venv
 command -v npm >/dev/null || install nodejs npm
+command -v pgrep >/dev/null || install procps
 locks=$(cat scripts/test-aws/requirements.txt scripts/test-aws/package-lock.json | sha256sum)
 if [ "$(cat "$work/locks" 2>/dev/null)" != "$locks" ]; then
 	rm -rf "$work/venv" "$work/node_modules"
