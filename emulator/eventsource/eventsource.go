@@ -59,6 +59,10 @@ type Options struct {
 	// stream after the call, or nil. Without it streams are polled every 250 ms.
 	Written func(table string) <-chan struct{}
 
+	// Due returns once a queue, by its name, has something to receive, or an error. Without it
+	// queues are read by long polls, one after the other.
+	Due func(ctx context.Context, queue string) error
+
 	Log *slog.Logger // default slog.Default()
 }
 

@@ -28,13 +28,15 @@ type queue struct {
 
 // queueURL finds the URL of a queue by its ARN.
 func (s *Service) queueURL(arn string) (*string, error) {
-	name := arn[strings.LastIndex(arn, ":")+1:]
+	name := queueName(arn)
 	out, err := s.opts.SQS.GetQueueUrl(s.ctx, &sqs.GetQueueUrlInput{QueueName: &name})
 	if err != nil {
 		return nil, err
 	}
 	return out.QueueUrl, nil
 }
+
+func queueName(arn string) string { return arn[strings.LastIndex(arn, ":")+1:] }
 
 func (m *queue) run() {
 	free := make(chan struct{}, m.MaximumConcurrency) // holds one for each batch in work
@@ -69,6 +71,11 @@ func (m *queue) receive() ([]types.Message, error) {
 	if m.url == nil {
 		var err error
 		if m.url, err = m.s.queueURL(m.Queue); err != nil {
+			return nil, err
+		}
+	}
+	if m.s.opts.Due != nil {
+		if err := m.s.opts.Due(m.s.ctx, queueName(m.Queue)); err != nil {
 			return nil, err
 		}
 	}

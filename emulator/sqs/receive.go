@@ -1,6 +1,7 @@
 package sqs
 
 import (
+	"context"
 	"encoding/base64"
 	"fmt"
 	"slices"
@@ -82,6 +83,37 @@ func (s *Service) receiveMessage(r request, in receiveMessageInput) (any, error)
 		}
 		if err := s.await(r, changed, until.Sub(s.opts.Now())); err != nil {
 			return nil, err
+		}
+	}
+}
+
+// Due returns once a queue has something to receive, or when ctx or the service ends. A reader
+// in the process needs no long poll of 20 s after the other.
+func (s *Service) Due(ctx context.Context, queue string) error {
+	for {
+		changed, next := s.change(queue), time.Time{}
+		err := s.file.View(func(tx *bbolt.Tx) error {
+			q, err := find(tx, queue)
+			if err != nil {
+				return err
+			}
+			if key, _ := q.open(tx).due.Cursor().First(); key != nil {
+				next = dueTime(key)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		now, wait := s.opts.Now(), 365*24*time.Hour // of an empty queue
+		if !next.IsZero() {
+			wait = next.Sub(now)
+		}
+		if wait <= 0 {
+			return nil
+		}
+		if err := s.await(request{ctx: ctx}, changed, wait); err != nil {
+			return err
 		}
 	}
 }

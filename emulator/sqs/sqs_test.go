@@ -108,6 +108,40 @@ func (f fixture) want(what string, want, got any) {
 	}
 }
 
+// TestDue: a reader in the process is told when there is something to receive: at once, when a
+// delay or a timeout is over, and when it is sent; or that it waited in vain.
+func TestDue(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f, began := open(t, ""), time.Now()
+		queue := f.create("q", map[string]string{"VisibilityTimeout": "30"})
+		due := func(what string, after time.Duration) {
+			t.Helper()
+			if err := f.service.Due(t.Context(), "q"); err != nil {
+				t.Errorf("%s: %v", what, err)
+			}
+			f.want(what, after, time.Since(began))
+		}
+		f.send(queue, "later", 900)
+		due("delayed", 900*time.Second)
+		due("still there", 900*time.Second)
+		f.receive(sdk.ReceiveMessageInput{QueueUrl: queue})
+		due("visible again", 930*time.Second)
+		f.delete(queue, f.receive(sdk.ReceiveMessageInput{QueueUrl: queue})[0])
+		time.AfterFunc(48*time.Hour, func() { f.send(queue, "sent", 0) })
+		due("sent", 48*time.Hour+930*time.Second)
+		f.delete(queue, f.receive(sdk.ReceiveMessageInput{QueueUrl: queue})[0])
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		if err := f.service.Due(ctx, "q"); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("an empty queue: %v", err)
+		}
+		if err := f.service.Due(t.Context(), "other"); err == nil {
+			t.Error("a queue that is not there is due")
+		}
+	})
+}
+
 // TestLifeOfAMessage: a delayed message is received once it is due, is invisible then,
 // comes back when its timeout is over, and is gone once it is deleted.
 func TestLifeOfAMessage(t *testing.T) {

@@ -303,7 +303,7 @@ func TestNumberThatArrivesIsAssignedAtOnce(t *testing.T) {
 		first, second := o.submit("ada"), o.submit("bea")
 		o.decide(first, request.Decision{Approve: true})
 		o.decide(second, request.Decision{Approve: true})
-		time.Sleep(100 * day) // nothing expires once it is approved
+		time.Sleep(40 * day) // nothing expires once it is approved
 		o.settle()
 		o.is(first, request.Approved)
 		o.offer(o.stock(1))

@@ -69,7 +69,7 @@ func (f feed) open(t *testing.T, invoke invoker, functions []string) *sources {
 			s.Queue = s.through(same)
 		}
 	}
-	mappings, err := eventsource.Open(eventsource.Options{Streams: f.streams, SQS: s.sqs, Invoke: invoke, Written: f.written, Log: slog.New(slog.DiscardHandler)})
+	mappings, err := eventsource.Open(eventsource.Options{Streams: f.streams, SQS: s.sqs, Invoke: invoke, Written: f.written, Due: service.Due, Log: slog.New(slog.DiscardHandler)})
 	s.must(err)
 	for _, m := range f.template.Sources() {
 		if slices.Contains(functions, m.Function) {

@@ -209,7 +209,7 @@ func TestSampleEvent(t *testing.T) {
 	c, err := b.db.CallWithDetails(t.Context(), id)
 	b.must(err)
 	wantCall := call.Call{ID: id, UserID: "ada", Direction: call.Outbound, PhoneNumber: "+14155550100", FromNumber: lagos,
-		NumberID: "pn_3K31FNKK5S011QQF6GKTRG4CAC", RoomName: id, TrunkID: "ST_" + lagos, AgentName: "support-agent", Country: "US",
+		NumberID: "pn_3K31FNKK5S011QQF6GKTRG4CAC", RoomName: id, TrunkID: "ST_" + lagos, AgentName: "demo-agent", Country: "US",
 		SystemPrompt: "You confirm deliveries.", WelcomeMessage: "Hello, this is Ada from Acme.", Voice: &call.Voice{Language: "en-NG", Speed: 1},
 		Metadata: map[string]string{"order": "A-1001"}, HasMetadata: true, DTMF: "ww42#", RingingTimeout: 30, MaxDuration: 600, Status: call.Initiated,
 		CreatedAt: now.Truncate(time.Millisecond)}
