@@ -8,7 +8,7 @@
 // testdata/answers.jsonl holds some thousand answers, and beside each that the emulator
 // means to give otherwise, the reason. TestReferee sends generated operations to dynalite too
 // (make test-aws); meantDifferences in referee_differences_test.go lists where they differ.
-// What the emulator does not support it refuses, naming it; it ignores no member of a request.
+// The emulator refuses what it does not support and names it. It ignores no member of a request.
 //
 // # Supported
 //

@@ -186,7 +186,11 @@ func (p part) play(t *testing.T, u user) {
 	}) {
 		t.Errorf("timeline out of order: %+v", d.Timeline)
 	}
-	if last := d.Timeline[len(d.Timeline)-1]; last.Detail != p.cause && p.sip != 608 || p.sip == 608 && last.Detail != "rejected_by_screening" {
+	detail := p.cause
+	if p.sip == 608 {
+		detail = "rejected_by_screening"
+	}
+	if last := d.Timeline[len(d.Timeline)-1]; last.Detail != detail {
 		t.Errorf("the timeline's end says %q", last.Detail)
 	}
 }

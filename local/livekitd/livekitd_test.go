@@ -146,7 +146,7 @@ func TestTrunksSurviveARestart(t *testing.T) {
 	if _, err := sip.DeleteSIPTrunk(ctx, &livekit.DeleteSIPTrunkRequest{SipTrunkId: gone.SipTrunkId}); err != nil {
 		t.Fatal(err)
 	}
-	// What a process that is killed now leaves.
+	// The copy holds what a process that is killed now leaves.
 	killed := copyOnce(t, dir, func(kept string) bool {
 		return strings.Contains(kept, trunk.SipTrunkId) && !strings.Contains(kept, gone.SipTrunkId)
 	})
