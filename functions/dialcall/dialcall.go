@@ -177,7 +177,7 @@ func (t *Task) look(ctx context.Context, c call.Call, rang *atomic.Bool) error {
 		return err
 	}
 	if now.Status.Ended() || !now.HangupRequested.IsZero() {
-		return t.Phone.DeleteRoom(ctx, c.RoomName)
+		return t.takeDown(ctx, c.RoomName, room)
 	}
 	if !room.Ringing() {
 		return nil
@@ -185,4 +185,25 @@ func (t *Task) look(ctx context.Context, c call.Call, rang *atomic.Bool) error {
 	rang.Store(true)
 	_, err = t.Calls.Advance(ctx, c.ID, call.Ringing, t.Now())
 	return err
+}
+
+// joinPause is between two looks for a phone that comes into the room of a call
+// that was hung up.
+const joinPause = 100 * time.Millisecond
+
+// takeDown deletes the room once the phone is in it (see settle.TakeDown), or gives
+// up when the dial is over, whose outcome is then for who called.
+func (t *Task) takeDown(ctx context.Context, name string, room call.Room) error {
+	for room.Callee == nil {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(joinPause):
+		}
+		var err error
+		if room, err = t.Phone.ReadRoom(ctx, name); err != nil {
+			return err
+		}
+	}
+	return t.Phone.DeleteRoom(ctx, name)
 }

@@ -60,7 +60,7 @@ func (t *Task) Run(ctx context.Context, in Input) (Output, error) {
 		err = fmt.Errorf("unknown reason %q", in.Reason)
 	case in.Reason != "expired" && c.DialedAt.IsZero():
 		if c, err = t.Settle.End(ctx, c, t.neverDialed(in.Reason)); err == nil {
-			_ = t.Settle.Rooms.DeleteRoom(ctx, c.RoomName) // if LiveKit is down: a room nobody has called from closes by itself
+			_ = t.Settle.TakeDown(ctx, c) // if LiveKit is down: a room nobody has called from closes by itself
 		}
 	case in.Reason != "failed" && in.Reason != "expired" && c.HangupRequested.IsZero():
 		return t.resolve(ctx, c)

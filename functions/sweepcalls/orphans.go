@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/oklog/ulid/v2"
 
+	"github.com/krosai/telephony/shared/call"
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/number"
 )
@@ -28,41 +30,36 @@ func callIn(room livekit.RoomInfo) (id string, ok bool) {
 }
 
 // orphans deletes rooms of calls that had ended when the rooms were listed, the
-// oldest first. A room of a call that is not in the table belongs to another
+// oldest first, but for those that a phone may still come into. A room of a call that is not in the table belongs to another
 // deployment in the same LiveKit project.
 func (r *run) orphans(ctx context.Context, rooms []livekit.RoomInfo, active []string) error {
 	going := setOf(active)
-	of, ids := map[string]livekit.RoomInfo{}, []string(nil)
+	made, ids := map[string]time.Time{}, []string(nil)
 	for _, room := range rooms {
 		if id, named := callIn(room); named && !going[id] {
-			of[id], ids = room, append(ids, id)
+			made[id], ids = room.CreatedAt, append(ids, id)
 		}
 	}
-	var orphans []livekit.RoomInfo
+	var orphans []call.Call
 	for _, c := range r.read(ctx, ids) {
-		if c.Status.Ended() && !c.EndedAt.After(r.listed) {
-			orphans = append(orphans, of[c.ID])
+		if c.Status.Ended() && !c.EndedAt.After(r.listed) && !c.Joining(r.Now()) {
+			orphans = append(orphans, c)
 		}
 	}
-	slices.SortFunc(orphans, func(a, b livekit.RoomInfo) int { return a.CreatedAt.Compare(b.CreatedAt) })
+	slices.SortFunc(orphans, func(a, b call.Call) int { return made[a.ID].Compare(made[b.ID]) })
 	if n := len(orphans); n > maxOrphans {
 		r.report.OrphansLeft, orphans = n-maxOrphans, orphans[:maxOrphans]
 	}
 	failures := r.report.Failures
-	each(ctx, r, orphans, orphanID, r.takeDown)
+	each(ctx, r, orphans, callID, r.takeDown)
 	if n := r.report.Failures - failures; n > 0 {
 		return fmt.Errorf("%d rooms of calls that have ended are still there", n)
 	}
 	return nil
 }
 
-func orphanID(room livekit.RoomInfo) string {
-	id, _ := callIn(room)
-	return id
-}
-
-func (r *run) takeDown(ctx context.Context, room livekit.RoomInfo) error {
-	err := r.livekit.DeleteRoom(ctx, room.Name)
+func (r *run) takeDown(ctx context.Context, c call.Call) error {
+	err := r.livekit.DeleteRoom(ctx, c.RoomName)
 	if err == nil {
 		r.add(&r.report.Orphans, 1)
 	}

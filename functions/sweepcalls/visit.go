@@ -50,10 +50,13 @@ func (r *run) settled(ctx context.Context, c call.Call) (call.Call, error) {
 	ringing := time.Duration(c.RingingTimeout) * time.Second
 	switch {
 	case r.overdue(c):
-		if err := r.livekit.DeleteRoom(ctx, c.RoomName); err != nil {
-			r.Log.WarnContext(ctx, "overdue call's room", "call_id", c.ID, "error", err)
+		c, err := r.settle.End(ctx, c, r.settle.Hangup)
+		if err == nil {
+			if err := r.settle.TakeDown(ctx, c); err != nil {
+				r.Log.WarnContext(ctx, "overdue call's room", "call_id", c.ID, "error", err)
+			}
 		}
-		return r.settle.End(ctx, c, r.settle.Hangup)
+		return c, err
 	case !c.HangupRequested.IsZero() && now.After(c.HangupRequested.Add(grace)):
 		return r.settle.Stop(ctx, c, r.settle.Hangup)
 	case c.Status == call.Initiated && now.After(c.CreatedAt.Add(startGrace)):

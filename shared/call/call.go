@@ -142,6 +142,16 @@ func (c Call) Duration() int {
 	return int(c.EndedAt.Sub(c.AnsweredAt).Round(time.Second) / time.Second)
 }
 
+// joinTime is more than LiveKit takes, from the request of a dial on, to put the
+// phone into the room.
+const joinTime = 10 * time.Second
+
+// Joining reports whether a phone that is dialed may not have come into the room
+// yet.
+func (c Call) Joining(at time.Time) bool {
+	return !c.DialedAt.IsZero() && c.AnsweredAt.IsZero() && at.Before(c.DialedAt.Add(joinTime))
+}
+
 // Deadline is when the call must be over whatever happens: two minutes after
 // the longest it may ring and talk, counted from the dial, which may have waited
 // for its turn.

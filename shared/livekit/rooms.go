@@ -2,6 +2,7 @@ package livekit
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/livekit/protocol/livekit"
@@ -88,14 +89,40 @@ func (c *Client) UpdateRoomMetadata(ctx context.Context, room, metadata string) 
 }
 
 // DeleteRoom ends the room and every leg in it: a ringing phone is cancelled, a
-// talking one gets a BYE. A room that is gone already is success.
+// talking one gets a BYE. A room that is gone already is success. A phone that
+// enters the room at the same moment may stay: see settle.TakeDown.
+//
+// Somebody else who enters at that moment, as the agent may, makes LiveKit (1.13)
+// lose its own request, which is then sent again, or the room, which is then made
+// again first.
 func (c *Client) DeleteRoom(ctx context.Context, name string) error {
-	_, err := send(ctx, c.rooms.DeleteRoom, &livekit.DeleteRoomRequest{Room: name})
+	request := &livekit.DeleteRoomRequest{Room: name}
+	soon, cancel := context.WithTimeout(ctx, deleteAgain)
+	defer cancel()
+	_, err := send(soon, c.rooms.DeleteRoom, request)
+	switch {
+	case err != nil && strings.Contains(err.Error(), roomLost):
+		if _, err = send(ctx, c.rooms.CreateRoom, &livekit.CreateRoomRequest{Name: name}); err != nil {
+			return err
+		}
+		_, err = send(ctx, c.rooms.DeleteRoom, request)
+	case soon.Err() != nil && ctx.Err() == nil:
+		_, err = send(ctx, c.rooms.DeleteRoom, request)
+	}
 	if fault.Is(err, fault.NotFound) {
 		return nil
 	}
 	return err
 }
+
+// deleteAgain is how long the answer to a deletion is waited for before it is asked
+// for again. LiveKit gives its own request up after 3 s, and waits 2 s more.
+const deleteAgain = 2 * time.Second
+
+// roomLost is what LiveKit says (routing.ErrNotFound) of a room that it lists and of
+// which it has forgotten the node. Until the room is made again, every request to
+// delete it fails.
+const roomLost = "could not find object"
 
 // RoomInfo is a room of the project.
 type RoomInfo struct {

@@ -42,6 +42,7 @@ func TestRooms(t *testing.T) {
 	if err := client.UpdateRoomMetadata(ctx, "call_1", "{}"); err != nil || server.Room("call_1").Metadata != "{}" {
 		t.Errorf("metadata %q, %v", server.Room("call_1").Metadata, err)
 	}
+	server.Lose("call_1")
 	for range 2 {
 		if err := client.DeleteRoom(ctx, "call_1"); err != nil {
 			t.Fatal(err)

@@ -68,10 +68,26 @@ func (s *Settler) End(ctx context.Context, c call.Call, judge Judge) (call.Call,
 // then ends the call. If LiveKit cannot be told, the call is not ended: the
 // error is fault.Upstream, and the sweep will try again.
 func (s *Settler) Stop(ctx context.Context, c call.Call, judge Judge) (call.Call, error) {
-	if err := s.Rooms.DeleteRoom(ctx, c.RoomName); err != nil {
+	if err := s.TakeDown(ctx, c); err != nil {
 		return c, err
 	}
 	return s.End(ctx, c, judge)
+}
+
+// TakeDown deletes the room of a call that ends. c must be read after its dial
+// could not be claimed any more: when the hang-up or the end was in the record.
+// A room that the dialed phone has not come into yet stays, and who dials takes it
+// down as soon as the phone is in it. LiveKit (1.13, routing.ErrNotFound) loses a
+// room that somebody enters while it is deleted: the phone would ring and talk
+// there, and no request could end it.
+func (s *Settler) TakeDown(ctx context.Context, c call.Call) error {
+	if c.Joining(s.Now()) {
+		room, err := s.Rooms.ReadRoom(ctx, c.RoomName)
+		if err != nil || room.Callee == nil {
+			return err
+		}
+	}
+	return s.Rooms.DeleteRoom(ctx, c.RoomName)
 }
 
 // CarryOut stops a call whose end a user or an administrator has asked for. A call

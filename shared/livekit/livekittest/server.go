@@ -77,6 +77,8 @@ type Room struct {
 	Request      *livekit.CreateRoomRequest
 	Metadata     string // of the last UpdateRoomMetadata
 	Participants []*livekit.ParticipantInfo
+
+	lost bool
 }
 
 // New starts a server that ends with the test.
@@ -265,6 +267,7 @@ func (r roomService) CreateRoom(_ context.Context, q *livekit.CreateRoomRequest)
 	if s.rooms[q.Name] == nil {
 		s.rooms[q.Name] = &Room{ID: s.id("RM"), Request: q}
 	}
+	s.rooms[q.Name].lost = false
 	return &livekit.Room{Name: q.Name, Sid: s.rooms[q.Name].ID}, nil
 }
 
@@ -305,8 +308,19 @@ func (r roomService) DeleteRoom(_ context.Context, q *livekit.DeleteRoomRequest)
 	if s.rooms[q.Room] == nil {
 		return nil, twirp.NotFoundError("requested room does not exist")
 	}
+	if s.rooms[q.Room].lost {
+		return nil, twirp.NewError(twirp.Unknown, "could not find object")
+	}
 	delete(s.rooms, q.Room)
 	return &livekit.DeleteRoomResponse{}, nil
+}
+
+// Lose forgets where a room is, as LiveKit does when somebody enters it while it is
+// deleted: it is listed, and cannot be deleted until it is made again.
+func (s *Server) Lose(room string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.rooms[room].lost = true
 }
 
 func (r roomService) ListParticipants(_ context.Context, q *livekit.ListParticipantsRequest) (*livekit.ListParticipantsResponse, error) {
