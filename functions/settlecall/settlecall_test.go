@@ -2,6 +2,7 @@ package settlecall_test
 
 import (
 	"context"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,11 +23,15 @@ type rooms struct {
 	readings []call.Room
 	err      error
 	errAfter int // readings that succeed before err
-	looks    int
-	deleted  int
+
+	mu      sync.Mutex
+	looks   int
+	deleted int
 }
 
 func (r *rooms) ReadRoom(context.Context, string) (call.Room, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.looks++
 	if r.err != nil && r.looks > r.errAfter {
 		return call.Room{}, r.err
@@ -38,6 +43,8 @@ func (r *rooms) ReadRoom(context.Context, string) (call.Room, error) {
 }
 
 func (r *rooms) DeleteRoom(context.Context, string) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if r.err == nil {
 		r.deleted++
 	}
@@ -110,7 +117,7 @@ func TestRun(t *testing.T) {
 		reason  string
 		before  func(*testing.T, *storetest.Database)
 		after   time.Duration // since then
-		rooms   rooms
+		rooms   *rooms
 		outcome string // "" for an error
 		status  call.Status
 		cause   call.Cause
@@ -118,63 +125,63 @@ func TestRun(t *testing.T) {
 		looks   int
 	}{
 		{name: "not placed, never dialled", reason: "failed", before: created, outcome: "ended", status: call.Failed, cause: call.NetworkError, deleted: 1},
-		{name: "not placed, LiveKit down", reason: "failed", before: created, rooms: rooms{err: down}, outcome: "ended", status: call.Failed, cause: call.NetworkError},
+		{name: "not placed, LiveKit down", reason: "failed", before: created, rooms: &rooms{err: down}, outcome: "ended", status: call.Failed, cause: call.NetworkError},
 		{name: "not placed and not wanted", reason: "failed", before: unwanted(created), outcome: "ended", status: call.Canceled, cause: call.APIHangup, deleted: 1},
 		{name: "given up after the dial", reason: "failed", before: dialed, after: 10 * time.Second, outcome: "ended", status: call.Failed, cause: call.Unknown, deleted: 1},
-		{name: "given up after the dial, LiveKit down", reason: "failed", before: dialed, after: 10 * time.Second, rooms: rooms{err: down}, status: call.Dialing},
+		{name: "given up after the dial, LiveKit down", reason: "failed", before: dialed, after: 10 * time.Second, rooms: &rooms{err: down}, status: call.Dialing},
 		{name: "given up while the phone may come", reason: "failed", before: dialed, after: 9 * time.Second, outcome: "ended", status: call.Failed, cause: call.Unknown, looks: 1},
-		{name: "given up when the phone has come", reason: "failed", before: dialed, rooms: rooms{readings: []call.Room{phone("dialing")}}, outcome: "ended", status: call.Failed, cause: call.Unknown, looks: 1, deleted: 1},
-		{name: "given up while the phone may come, LiveKit down", reason: "failed", before: dialed, rooms: rooms{err: down}, status: call.Dialing, looks: 1},
+		{name: "given up when the phone has come", reason: "failed", before: dialed, rooms: &rooms{readings: []call.Room{phone("dialing")}}, outcome: "ended", status: call.Failed, cause: call.Unknown, looks: 1, deleted: 1},
+		{name: "given up while the phone may come, LiveKit down", reason: "failed", before: dialed, rooms: &rooms{err: down}, status: call.Dialing, looks: 1},
 
-		{name: "unclear, answered", reason: "unclear", before: dialed, rooms: rooms{readings: []call.Room{phone("active")}},
+		{name: "unclear, answered", reason: "unclear", before: dialed, rooms: &rooms{readings: []call.Room{phone("active")}},
 			outcome: "answered", status: call.InProgress, looks: 1},
-		{name: "unclear, answered and dialling digits", reason: "unclear", before: dialed, rooms: rooms{readings: []call.Room{phone("automation")}},
+		{name: "unclear, answered and dialling digits", reason: "unclear", before: dialed, rooms: &rooms{readings: []call.Room{phone("automation")}},
 			outcome: "answered", status: call.InProgress, looks: 1},
-		{name: "unclear, answered long ago", reason: "unclear", before: dialed, after: time.Hour, rooms: rooms{readings: []call.Room{phone("active")}},
+		{name: "unclear, answered long ago", reason: "unclear", before: dialed, after: time.Hour, rooms: &rooms{readings: []call.Room{phone("active")}},
 			outcome: "answered", status: call.InProgress, looks: 1},
-		{name: "unclear, ringing", reason: "unclear", before: dialed, after: 5 * time.Second, rooms: rooms{readings: []call.Room{phone("ringing")}},
+		{name: "unclear, ringing", reason: "unclear", before: dialed, after: 5 * time.Second, rooms: &rooms{readings: []call.Room{phone("ringing")}},
 			outcome: "unclear", status: call.Ringing, looks: 16},
-		{name: "unclear, ringing too long", reason: "unclear", before: dialed, after: 33 * time.Second, rooms: rooms{readings: []call.Room{phone("ringing")}},
+		{name: "unclear, ringing too long", reason: "unclear", before: dialed, after: 33 * time.Second, rooms: &rooms{readings: []call.Room{phone("ringing")}},
 			outcome: "ended", status: call.Failed, cause: call.Unknown, looks: 1, deleted: 1},
-		{name: "unclear, soon ringing too long", reason: "unclear", before: dialed, after: 30 * time.Second, rooms: rooms{readings: []call.Room{phone("ringing")}},
+		{name: "unclear, soon ringing too long", reason: "unclear", before: dialed, after: 30 * time.Second, rooms: &rooms{readings: []call.Room{phone("ringing")}},
 			outcome: "ended", status: call.Failed, cause: call.Unknown, looks: 4, deleted: 1},
-		{name: "unclear, dialling", reason: "unclear", before: dialed, after: 5 * time.Second, rooms: rooms{readings: []call.Room{phone("dialing")}},
+		{name: "unclear, dialling", reason: "unclear", before: dialed, after: 5 * time.Second, rooms: &rooms{readings: []call.Room{phone("dialing")}},
 			outcome: "unclear", status: call.Dialing, looks: 16},
-		{name: "unclear, dialling too long", reason: "unclear", before: dialed, after: 33 * time.Second, rooms: rooms{readings: []call.Room{phone("dialing")}},
+		{name: "unclear, dialling too long", reason: "unclear", before: dialed, after: 33 * time.Second, rooms: &rooms{readings: []call.Room{phone("dialing")}},
 			outcome: "ended", status: call.Failed, cause: call.Unknown, looks: 1, deleted: 1},
-		{name: "unclear, answered at the second look", reason: "unclear", before: dialed, rooms: rooms{readings: []call.Room{{Agent: true}, phone("active")}},
+		{name: "unclear, answered at the second look", reason: "unclear", before: dialed, rooms: &rooms{readings: []call.Room{{Agent: true}, phone("active")}},
 			outcome: "answered", status: call.InProgress, looks: 2},
-		{name: "unclear, no phone", reason: "unclear", before: dialed, rooms: rooms{readings: []call.Room{{Agent: true}}},
+		{name: "unclear, no phone", reason: "unclear", before: dialed, rooms: &rooms{readings: []call.Room{{Agent: true}}},
 			outcome: "unclear", status: call.Dialing, looks: 16},
-		{name: "unclear, no phone while it could have rung", reason: "unclear", before: dialed, after: 33 * time.Second, rooms: rooms{readings: []call.Room{{Agent: true}}},
+		{name: "unclear, no phone while it could have rung", reason: "unclear", before: dialed, after: 33 * time.Second, rooms: &rooms{readings: []call.Room{{Agent: true}}},
 			outcome: "ended", status: call.Failed, cause: call.Unknown, looks: 1, deleted: 1},
 		{name: "unclear, short ringing, the phone comes after 19 s", reason: "unclear", before: dialedShort, after: 15 * time.Second,
-			rooms:   rooms{readings: []call.Room{{}, {}, {}, {}, phone("dialing"), phone("ringing"), phone("active")}},
+			rooms:   &rooms{readings: []call.Room{{}, {}, {}, {}, phone("dialing"), phone("ringing"), phone("active")}},
 			outcome: "answered", status: call.InProgress, looks: 7},
 		{name: "unclear, short ringing, no phone for 23 s", reason: "unclear", before: dialedShort, after: 15 * time.Second,
 			outcome: "ended", status: call.Failed, cause: call.Unknown, looks: 9, deleted: 1},
-		{name: "unclear, hung up and lingering", reason: "unclear", before: dialed, rooms: rooms{readings: []call.Room{phone("hangup")}},
+		{name: "unclear, hung up and lingering", reason: "unclear", before: dialed, rooms: &rooms{readings: []call.Room{phone("hangup")}},
 			outcome: "ended", status: call.Failed, cause: call.Unknown, looks: 2, deleted: 1},
-		{name: "unclear, LiveKit down", reason: "unclear", before: dialed, rooms: rooms{err: down}, status: call.Dialing, looks: 1},
-		{name: "unclear, LiveKit down at the second look", reason: "unclear", before: dialed, rooms: rooms{err: down, errAfter: 1}, status: call.Dialing, looks: 2},
+		{name: "unclear, LiveKit down", reason: "unclear", before: dialed, rooms: &rooms{err: down}, status: call.Dialing, looks: 1},
+		{name: "unclear, LiveKit down at the second look", reason: "unclear", before: dialed, rooms: &rooms{err: down, errAfter: 1}, status: call.Dialing, looks: 2},
 		{name: "unclear, answered before, the room not found", reason: "unclear", before: answered, after: time.Minute, outcome: "answered", status: call.InProgress, looks: 1},
-		{name: "unclear, answered before, the phone gone", reason: "unclear", before: answered, after: time.Minute, rooms: rooms{readings: []call.Room{{Agent: true}}},
+		{name: "unclear, answered before, the phone gone", reason: "unclear", before: answered, after: time.Minute, rooms: &rooms{readings: []call.Room{{Agent: true}}},
 			outcome: "ended", status: call.Completed, cause: call.CalleeHangup, looks: 2, deleted: 1},
 		{name: "no capacity", reason: "capacity", before: created, outcome: "ended", status: call.Failed, cause: call.Capacity, deleted: 1},
 		{name: "no capacity, and not wanted", reason: "capacity", before: unwanted(created), outcome: "ended", status: call.Canceled, cause: call.APIHangup, deleted: 1},
-		{name: "no capacity, and came in", reason: "capacity", before: dialed, rooms: rooms{readings: []call.Room{phone("active")}},
+		{name: "no capacity, and came in", reason: "capacity", before: dialed, rooms: &rooms{readings: []call.Room{phone("active")}},
 			outcome: "answered", status: call.InProgress, looks: 1},
-		{name: "unclear and not wanted, ringing", reason: "unclear", before: unwanted(dialed), rooms: rooms{readings: []call.Room{phone("ringing")}},
+		{name: "unclear and not wanted, ringing", reason: "unclear", before: unwanted(dialed), rooms: &rooms{readings: []call.Room{phone("ringing")}},
 			outcome: "ended", status: call.Canceled, cause: call.APIHangup, deleted: 1, looks: 1},
 		{name: "unclear, never dialled", reason: "unclear", before: created, outcome: "ended", status: call.Failed, cause: call.NetworkError, deleted: 1},
 
-		{name: "talk time spent", reason: "expired", before: answered, after: 10 * time.Minute, rooms: rooms{readings: []call.Room{phone("active")}},
+		{name: "talk time spent", reason: "expired", before: answered, after: 10 * time.Minute, rooms: &rooms{readings: []call.Room{phone("active")}},
 			outcome: "ended", status: call.Completed, cause: call.MaxDuration, deleted: 1},
 		{name: "talk time spent, seen late", reason: "expired", before: answered, after: time.Hour, outcome: "ended", status: call.Completed, cause: call.MaxDuration, deleted: 1},
 		{name: "the wait failed", reason: "expired", before: answered, after: time.Minute, outcome: "ended", status: call.Completed, cause: call.Unknown, deleted: 1},
 		{name: "talk time spent and not wanted", reason: "expired", before: unwanted(answered), after: 10 * time.Minute,
 			outcome: "ended", status: call.Completed, cause: call.APIHangup, deleted: 1},
-		{name: "talk time spent, LiveKit down", reason: "expired", before: answered, after: 10 * time.Minute, rooms: rooms{err: down}, status: call.InProgress},
+		{name: "talk time spent, LiveKit down", reason: "expired", before: answered, after: 10 * time.Minute, rooms: &rooms{err: down}, status: call.InProgress},
 
 		{name: "ended, failed", reason: "failed", before: ended, outcome: "ended", status: call.Completed, cause: call.AgentHangup},
 		{name: "ended, unclear", reason: "unclear", before: ended, outcome: "ended", status: call.Completed, cause: call.AgentHangup},
@@ -185,9 +192,12 @@ func TestRun(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				db := storetest.Open(t, nil)
+				if tt.rooms == nil {
+					tt.rooms = &rooms{}
+				}
 				tt.before(t, db)
 				time.Sleep(tt.after)
-				task := &settlecall.Task{Now: time.Now, Settle: &settle.Settler{Calls: db, Rooms: &tt.rooms, Now: time.Now}}
+				task := &settlecall.Task{Now: time.Now, Settle: &settle.Settler{Calls: db, Rooms: tt.rooms, Now: time.Now}}
 				out, err := task.Run(t.Context(), settlecall.Input{CallID: id, Reason: tt.reason})
 				if (err != nil) != (tt.outcome == "") || err == nil && out.Outcome != tt.outcome {
 					t.Errorf("%q, %v; want %q", out.Outcome, err, tt.outcome)

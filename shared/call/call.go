@@ -147,9 +147,9 @@ func (c Call) Duration() int {
 const joinTime = 10 * time.Second
 
 // Joining reports whether a phone that is dialed may not have come into the room
-// yet.
+// yet. A phone that calls in is in the room before there is a call.
 func (c Call) Joining(at time.Time) bool {
-	return !c.DialedAt.IsZero() && c.AnsweredAt.IsZero() && at.Before(c.DialedAt.Add(joinTime))
+	return c.Direction != Inbound && !c.DialedAt.IsZero() && c.AnsweredAt.IsZero() && at.Before(c.DialedAt.Add(joinTime))
 }
 
 // Deadline is when the call must be over whatever happens: two minutes after
