@@ -50,9 +50,9 @@ func (declining) ReadRoom(context.Context, string) (call.Room, error) {
 
 func (declining) DeleteRoom(context.Context, string) error { return nil }
 
-func (d declining) Transfer(context.Context, string, string, string, time.Duration) error {
+func (d declining) Transfer(context.Context, string, string, string, time.Duration) (livekit.Transferred, error) {
 	d.refers.Add(1)
-	return &livekit.TransferError{SIPStatus: 603, Certain: true, Err: errors.New("declined")}
+	return livekit.Transferred{}, &livekit.TransferError{Code: livekit.TransferRejected, SIPStatus: 603, Err: errors.New("declined")}
 }
 
 func newFlooded(t *testing.T) *flooded {

@@ -11,10 +11,12 @@ import (
 
 	lk "github.com/livekit/protocol/livekit"
 	"github.com/oklog/ulid/v2"
+	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/call"
 	"github.com/krosai/telephony/shared/event"
+	"github.com/krosai/telephony/shared/livekit/livekittest"
 	"github.com/krosai/telephony/shared/number"
 	"github.com/krosai/telephony/shared/request"
 	"github.com/krosai/telephony/shared/store"
@@ -151,10 +153,10 @@ func TestRarePaths(t *testing.T) {
 		"a phone that leaves while it is transferred": {function: "transfercall", ends: true, status: 200, prepare: func(s *stage) {
 			s.talk()
 			s.await()
-			s.livekit.Transfer = func(context.Context, *lk.TransferSIPParticipantRequest) error {
+			s.livekit.Transfer = func(context.Context, *lk.TransferSIPParticipantRequest) (*emptypb.Empty, error) {
 				s.livekit.Leave(sampleCall, call.CalleeIdentity)
 				s.livekit.Leave(sampleCall, "agent")
-				return nil
+				return livekittest.Transferred(), nil
 			}
 		}},
 		"LiveKit tells of the end": {function: "livekitwebhook", ends: true, status: 200, prepare: func(s *stage) { prepare["livekitwebhook"](s); s.await() }},

@@ -134,15 +134,15 @@ func (p phones) Dial(ctx context.Context, d livekit.Dial) (string, error) {
 }
 
 // Transfer takes a second; then the phone has left.
-func (p phones) Transfer(context.Context, string, string, string, time.Duration) error {
+func (p phones) Transfer(context.Context, string, string, string, time.Duration) (livekit.Transferred, error) {
 	if err := p.life.live(true); err != nil {
-		return err
+		return livekit.Transferred{}, err
 	}
 	time.Sleep(time.Second)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.hangsUp = min(p.hangsUp, time.Since(p.dialed)-p.answers)
-	return nil
+	return livekit.Transferred{SIPStatus: 200}, nil
 }
 
 // ReceiveWebhook trusts everybody.

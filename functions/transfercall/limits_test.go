@@ -26,9 +26,9 @@ func (*declining) ReadRoom(context.Context, string) (call.Room, error) {
 
 func (*declining) DeleteRoom(context.Context, string) error { return nil }
 
-func (d *declining) Transfer(context.Context, string, string, string, time.Duration) error {
+func (d *declining) Transfer(context.Context, string, string, string, time.Duration) (livekit.Transferred, error) {
 	d.refers++
-	return &livekit.TransferError{SIPStatus: 603, Certain: true, Err: errors.New("declined")}
+	return livekit.Transferred{}, &livekit.TransferError{Code: livekit.TransferRejected, SIPStatus: 603, Err: errors.New("declined")}
 }
 
 // A hundred and twenty transfers are asked for. Each that a carrier is asked for counts

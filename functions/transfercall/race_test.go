@@ -120,17 +120,17 @@ func (r rooms) DeleteRoom(context.Context, string) error {
 	return nil
 }
 
-func (r rooms) Transfer(context.Context, string, string, string, time.Duration) error {
+func (r rooms) Transfer(context.Context, string, string, string, time.Duration) (livekit.Transferred, error) {
 	r.turn()
 	r.mu.Lock()
 	gone := r.gone
 	r.mu.Unlock()
 	if gone {
-		return &livekit.TransferError{Certain: true, Err: fault.Missing("participant")}
+		return livekit.Transferred{}, &livekit.TransferError{Code: livekit.TransferNotAsked, Err: fault.Missing("participant")}
 	}
 	close(r.asked)
 	r.turn()
-	return r.outcome
+	return livekit.Transferred{Assumed: true}, r.outcome
 }
 
 // Webhook, sweep, a second sweep and, in some, a hang-up are at the call in every
@@ -143,11 +143,11 @@ func TestEveryOrder(t *testing.T) {
 		want    map[string]string // the end by what became of the transfer
 	}{
 		"completed": {nil, false, map[string]string{"completed": "completed transferred"}},
-		"refused":   {&livekit.TransferError{SIPStatus: 603, Certain: true}, false, map[string]string{"failed": "completed callee_hangup"}},
-		"unclear":   {&livekit.TransferError{}, false, map[string]string{"unknown": "completed unknown"}},
+		"refused":   {&livekit.TransferError{Code: livekit.TransferRejected, SIPStatus: 603}, false, map[string]string{"failed": "completed callee_hangup"}},
+		"unclear":   {&livekit.TransferError{Code: livekit.TransferUnclear}, false, map[string]string{"unknown": "completed unknown"}},
 		"completed or hung up": {nil, true, map[string]string{"completed": "completed transferred", "unknown": "completed api_hangup",
 			"failed": "completed api_hangup", "": "completed api_hangup"}},
-		"refused and hung up": {&livekit.TransferError{SIPStatus: 603, Certain: true}, true, map[string]string{
+		"refused and hung up": {&livekit.TransferError{Code: livekit.TransferRejected, SIPStatus: 603}, true, map[string]string{
 			"failed": "completed api_hangup|completed callee_hangup", "": "completed api_hangup"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -39,7 +39,7 @@ type Calls interface {
 // Phone is the phone in a call's room. Transfer fails with *livekit.TransferError.
 type Phone interface {
 	ReadRoom(ctx context.Context, room string) (call.Room, error)
-	Transfer(ctx context.Context, room, identity, to string, ringing time.Duration) error
+	Transfer(ctx context.Context, room, identity, to string, ringing time.Duration) (livekit.Transferred, error)
 }
 
 // Endpoint transfers calls.
@@ -75,7 +75,7 @@ type View struct {
 type Transfer struct {
 	TransferID    string              `json:"transfer_id"`
 	PhoneNumber   string              `json:"phone_number"`
-	Status        call.TransferStatus `json:"status" enum:"completed,failed,unknown" doc:"completed: the phone talks to the new number; failed: it was refused and the call goes on; unknown: nobody can say"`
+	Status        call.TransferStatus `json:"status" enum:"completed,failed,unknown" doc:"completed: the phone talks to the new number; failed: it was refused and the call goes on, or the call ended first; unknown: nobody can say"`
 	SIPStatusCode *int                `json:"sip_status_code" doc:"The carrier's answer, where it gave one"`
 }
 
@@ -173,35 +173,55 @@ func (e *Endpoint) ask(ctx context.Context, c call.Call, t call.Transfer) (outco
 	case !room.Answered(): // LiveKit would wait for the answer and transfer then
 		return t, store.CallNotActive()
 	}
-	err = e.Phone.Transfer(ctx, c.RoomName, room.Callee.Identity, t.To, ringing)
-	failure, refused := errors.AsType[*livekit.TransferError](err)
+	done, err := e.Phone.Transfer(ctx, c.RoomName, room.Callee.Identity, t.To, ringing)
 	if err != nil {
 		e.Log.WarnContext(ctx, "transfer", "call_id", c.ID, "transfer_id", t.ID, "err", err)
+		return failed(t, err)
 	}
-	switch {
-	case err == nil:
-		t.Status, t.SIPStatus = call.TransferCompleted, http.StatusOK
-		if e.emptied(ctx, c) {
-			t.Status, t.SIPStatus = call.TransferUnknown, 0
-		}
-	case !refused || !failure.Certain:
-		t.Status = call.TransferUnknown
-	case failure.Busy: // one whose outcome was not known is still under way
-		t.Status, refusal = call.TransferUnknown, store.TransferInProgress()
-	case failure.SIPStatus == 0:
-		refusal = fault.Unavailable("LiveKit", err)
-	default:
-		t.SIPStatus = failure.SIPStatus
+	t.Status, t.SIPStatus = call.TransferCompleted, done.SIPStatus
+	if done.Assumed {
+		t.Status, t.SIPStatus = e.assumed(ctx, c)
 	}
-	return t, refusal
+	return t, nil
 }
 
-// emptied reports whether nobody at all is left in the room of a call that
-// LiveKit has just reported as transferred. Somebody ended the call meanwhile,
-// which LiveKit reports alike; after a transfer the agent is still there.
-func (e *Endpoint) emptied(ctx context.Context, c call.Call) bool {
+// assumed is what a transfer came to that an old LiveKit SIP has just reported as
+// done. It does so on the carrier's 200, and when the call ends before the carrier
+// has said anything. The room tells more: while the phone is there it was the 200
+// (but for the moment that LiveKit takes to remove a phone), and when nobody at
+// all is there somebody here ended the call, since the agent stays after a
+// transfer.
+func (e *Endpoint) assumed(ctx context.Context, c call.Call) (status call.TransferStatus, sip int) {
 	room, err := e.Phone.ReadRoom(ctx, c.RoomName)
-	return err == nil && room == (call.Room{})
+	switch {
+	case err != nil:
+	case room == (call.Room{}):
+		return call.TransferUnknown, 0
+	case room.Up():
+		return call.TransferCompleted, http.StatusOK
+	}
+	return call.TransferCompleted, 0
+}
+
+// failed is a transfer that LiveKit did not report as done.
+func failed(t call.Transfer, err error) (outcome call.Transfer, refusal error) {
+	failure, ok := errors.AsType[*livekit.TransferError](err)
+	if !ok {
+		t.Status = call.TransferUnknown
+		return t, nil
+	}
+	switch failure.Code {
+	case livekit.TransferRejected:
+		t.SIPStatus = failure.SIPStatus
+	case livekit.TransferCallEnded: // the call keeps its own end
+	case livekit.TransferBusy: // one whose outcome was not known is still under way
+		t.Status, refusal = call.TransferUnknown, store.TransferInProgress()
+	case livekit.TransferNotAsked:
+		refusal = fault.Unavailable("LiveKit", err)
+	default:
+		t.Status = call.TransferUnknown
+	}
+	return t, refusal
 }
 
 // settle ends the call if its phone has left while nobody could say why. What

@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	lk "github.com/livekit/protocol/livekit"
 	"github.com/oklog/ulid/v2"
+	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/krosai/telephony/functions/transfercall"
 	"github.com/krosai/telephony/shared/account"
@@ -450,10 +451,10 @@ func TestTransfer(t *testing.T) {
 			b.livekit.Join(id, phone(call.CalleeIdentity))
 		}
 		var asked *lk.TransferSIPParticipantRequest
-		b.livekit.Transfer = func(_ context.Context, q *lk.TransferSIPParticipantRequest) error {
+		b.livekit.Transfer = func(_ context.Context, q *lk.TransferSIPParticipantRequest) (*emptypb.Empty, error) {
 			asked = q
 			b.livekit.Leave(id, identity) // the carrier hangs up at once
-			return nil
+			return livekittest.Transferred(), nil
 		}
 		a := b.transfer()
 		c := b.record()
@@ -467,7 +468,7 @@ func TestTransfer(t *testing.T) {
 		if c.Status != call.Completed || c.Cause != call.Transferred || c.Duration() != 42 || b.livekit.Room(id) != nil {
 			t.Errorf("%s %s after %d s", c.Status, c.Cause, c.Duration())
 		}
-		if d := cmp.Diff([]string{"ListParticipants", "TransferSIPParticipant", "ListParticipants", "ListParticipants", "DeleteRoom"}, b.livekit.Requests()); d != "" {
+		if d := cmp.Diff([]string{"ListParticipants", "TransferSIPParticipant", "ListParticipants", "DeleteRoom"}, b.livekit.Requests()); d != "" {
 			t.Error(d)
 		}
 	}
@@ -481,37 +482,44 @@ func TestTrouble(t *testing.T) {
 		want  string
 		left  string // status of the transfer and the call's status and cause
 		posts int    // TransferSIPParticipant
+		sip   bool   // the answer has the carrier's 200
 	}{
-		"answer lost":        {fails("TransferSIPParticipant", livekittest.ResetAfter), "OK unknown", "unknown in_progress", 1},
-		"LiveKit stumbles":   {fails("TransferSIPParticipant", livekittest.ErrorAfter), "OK unknown", "unknown in_progress", 1},
-		"room not readable":  {fails("ListParticipants", livekittest.ErrorBefore), "Service Unavailable TELEPHONY_UNAVAILABLE", "failed in_progress", 0},
-		"phone rings, oddly": {rejoins("ringing"), "Conflict CALL_NOT_ACTIVE", "failed in_progress", 0},
-		"phone has hung up":  {rejoins("hangup"), "Conflict CALL_NOT_ACTIVE", "failed completed callee_hangup", 0},
+		"answer lost":        {fails("TransferSIPParticipant", livekittest.ResetAfter), "OK unknown", "unknown in_progress", 1, false},
+		"LiveKit stumbles":   {fails("TransferSIPParticipant", livekittest.ErrorAfter), "OK unknown", "unknown in_progress", 1, false},
+		"room not readable":  {fails("ListParticipants", livekittest.ErrorBefore), "Service Unavailable TELEPHONY_UNAVAILABLE", "failed in_progress", 0, false},
+		"phone rings, oddly": {rejoins("ringing"), "Conflict CALL_NOT_ACTIVE", "failed in_progress", 0, false},
+		"phone has hung up":  {rejoins("hangup"), "Conflict CALL_NOT_ACTIVE", "failed completed callee_hangup", 0, false},
 		"phone has left": {func(b *bench) { b.livekit.Leave(id, call.CalleeIdentity) },
-			"Conflict CALL_NOT_ACTIVE", "failed completed callee_hangup", 0},
-		"room was deleted meanwhile": {meanwhile(func(b *bench) {
-			b.livekit.Leave(id, call.CalleeIdentity)
-			b.livekit.Leave(id, "agent")
-		}), "OK unknown", "unknown completed unknown", 1},
+			"Conflict CALL_NOT_ACTIVE", "failed completed callee_hangup", 0, false},
+		"room was deleted meanwhile": {meanwhile(everybodyLeaves), "OK unknown", "unknown completed unknown", 1, false},
 		"phone left, unclear": {func(b *bench) {
 			fails("TransferSIPParticipant", livekittest.ErrorAfter)(b)
-			meanwhile(func(b *bench) { b.livekit.Leave(id, call.CalleeIdentity) })(b)
-		}, "OK unknown", "unknown completed unknown", 1},
-		"hung up by its user meanwhile": {meanwhile(func(b *bench) {
-			c, _, err := b.RequestHangup(b.Context(), "ada", id, now)
-			b.Must(err)
-			_, err = b.endpoint.Settle.Stop(b.Context(), c, b.endpoint.Settle.Hangup)
-			b.Must(err)
-		}), "OK unknown", "unknown completed api_hangup", 1},
+			meanwhile(phoneLeaves)(b)
+		}, "OK unknown", "unknown completed unknown", 1, false},
+		"hung up by its user meanwhile": {meanwhile(hangUp), "OK unknown", "unknown completed api_hangup", 1, false},
 		"agent leaves when it is done": {meanwhile(func(b *bench) { b.livekit.Leave(id, "agent") }),
-			"OK completed", "completed completed transferred", 1},
+			"OK completed", "completed completed transferred", 1, true},
+		"phone leaves before the carrier has said anything": {meanwhile(phoneLeaves),
+			"OK completed", "completed completed transferred", 1, false},
+		"everybody leaves when it is done": {answers(livekittest.Transferred(), everybodyLeaves),
+			"OK completed", "completed completed transferred", 1, true},
+		"callee hangs up first": {answers(outcomeOf(livekittest.CallEnded), phoneLeaves),
+			"OK failed", "failed completed callee_hangup", 1, false},
+		"user hangs up first": {answers(outcomeOf(livekittest.CallEnded), hangUp),
+			"OK failed", "failed completed api_hangup", 1, false},
+		"rejected without a status": {answers(outcomeOf(livekittest.Rejected), nothing),
+			"OK failed", "failed in_progress", 1, false},
+		"nobody answers in time": {answers(outcomeOf(livekittest.RingingTimeout), nothing),
+			"OK unknown", "unknown in_progress", 1, false},
+		"the carrier reports no more, phone left": {answers(outcomeOf(livekittest.SubscriptionTerminated), phoneLeaves),
+			"OK unknown", "unknown completed unknown", 1, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := newBench(t)
 			tt.setUp(b)
 			a := b.transfer()
-			if a.outcome() != tt.want || (a.body.Transfer.Status != "completed" && a.body.Transfer.SIPStatus != nil) {
+			if a.outcome() != tt.want || (a.body.Transfer.SIPStatus != nil) != tt.sip {
 				t.Errorf("%s, want %s", a.text, tt.want)
 			}
 			if a.status == http.StatusServiceUnavailable && a.header.Get("Retry-After") == "" {
@@ -548,12 +556,42 @@ func rejoins(status string) func(b *bench) {
 	}
 }
 
-// meanwhile lets something happen while the carrier is being asked, which LiveKit
-// then reports as success.
+// meanwhile lets something happen while the carrier is being asked, which an old
+// LiveKit SIP then reports as success.
 func meanwhile(do func(b *bench)) func(b *bench) {
+	return answers(&emptypb.Empty{}, do)
+}
+
+// answers lets something happen while the carrier is being asked, and LiveKit
+// answer then.
+func answers(answer *emptypb.Empty, do func(b *bench)) func(b *bench) {
 	return func(b *bench) {
-		b.livekit.Transfer = func(context.Context, *lk.TransferSIPParticipantRequest) error { do(b); return nil }
+		b.livekit.Transfer = func(context.Context, *lk.TransferSIPParticipantRequest) (*emptypb.Empty, error) {
+			do(b)
+			return answer, nil
+		}
 	}
+}
+
+// outcomeOf is LiveKit's answer to a transfer that did not succeed.
+func outcomeOf(reason int32) *emptypb.Empty {
+	return livekittest.Transfer{Status: lk.SIPTransferStatus_STS_TRANSFER_FAILED, Reason: reason}.Answer()
+}
+
+func nothing(*bench) {}
+
+func hangUp(b *bench) {
+	c, _, err := b.RequestHangup(b.Context(), "ada", id, now)
+	b.Must(err)
+	_, err = b.endpoint.Settle.Stop(b.Context(), c, b.endpoint.Settle.Hangup)
+	b.Must(err)
+}
+
+func phoneLeaves(b *bench) { b.livekit.Leave(id, call.CalleeIdentity) }
+
+func everybodyLeaves(b *bench) {
+	phoneLeaves(b)
+	b.livekit.Leave(id, "agent")
 }
 
 // Of many requests at once one transfers; the others are told so.
@@ -561,7 +599,10 @@ func TestOneAtATime(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	release := make(chan struct{})
-	b.livekit.Transfer = func(context.Context, *lk.TransferSIPParticipantRequest) error { <-release; return nil }
+	b.livekit.Transfer = func(context.Context, *lk.TransferSIPParticipantRequest) (*emptypb.Empty, error) {
+		<-release
+		return livekittest.Transferred(), nil
+	}
 	var race sync.WaitGroup
 	outcomes := make(chan string, 10)
 	for range cap(outcomes) {
@@ -602,7 +643,10 @@ func TestClientGoesAway(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	ctx, leave := context.WithCancel(t.Context())
-	b.livekit.Transfer = func(context.Context, *lk.TransferSIPParticipantRequest) error { leave(); return nil }
+	b.livekit.Transfer = func(context.Context, *lk.TransferSIPParticipantRequest) (*emptypb.Empty, error) {
+		leave()
+		return livekittest.Transferred(), nil
+	}
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, b.url+"/outbound-calls/"+id+"/transfer", strings.NewReader(`{"phone_number":"`+target+`"}`))
 	b.Must(err)
 	r.Header.Set("Content-Type", "application/json")
@@ -638,13 +682,13 @@ func (s *slow) ReadRoom(ctx context.Context, _ string) (call.Room, error) {
 
 func (s *slow) DeleteRoom(ctx context.Context, _ string) error { return wait(ctx, s.readAgain) }
 
-func (s *slow) Transfer(ctx context.Context, _, _, _ string, ringing time.Duration) error {
+func (s *slow) Transfer(ctx context.Context, _, _, _ string, ringing time.Duration) (livekit.Transferred, error) {
 	ctx, cancel := context.WithTimeout(ctx, ringing+2*time.Second)
 	defer cancel()
 	if err := wait(ctx, s.transfer); err != nil {
-		return &livekit.TransferError{Err: err}
+		return livekit.Transferred{}, &livekit.TransferError{Code: livekit.TransferUnclear, Err: err}
 	}
-	return nil
+	return livekit.Transferred{Assumed: true}, nil
 }
 
 // However slow LiveKit is, the answer comes within 25 s and says what is known.

@@ -10,6 +10,7 @@ import (
 	"github.com/livekit/protocol/livekit"
 	lksdk "github.com/livekit/server-sdk-go/v2"
 	"github.com/twitchtv/twirp"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 )
 
@@ -17,76 +18,137 @@ import (
 // may take. The SDK waits as long.
 const transferMargin = 2 * time.Second
 
+// Transferred is a transfer that LiveKit reported as done.
+type Transferred struct {
+	SIPStatus int // the carrier's last report, 200; 0 when LiveKit did not pass one on
+	// Assumed is set for the empty answer of LiveKit SIP before 1.11, which gives the same answer
+	// when the call ends, whoever ends it, after the carrier took the request and before it
+	// reported the outcome.
+	Assumed bool
+}
+
 // Transfer asks the carrier of a phone that is in a room to connect it to the
-// number to, E.164 (SIP REFER, RFC 3515), and returns nil when the carrier says
-// that it has done so. LiveKit then ends the call here a second later, unless the
+// number to, E.164 (SIP REFER, RFC 3515), and returns when LiveKit reports the
+// transfer as done. LiveKit then ends the call here a second later, unless the
 // carrier does before. The request is sent once and bound by ctx and by ringing
 // + 2 s. Every error is a *TransferError.
-//
-// LiveKit says so too when the call ends, whoever ends it, after the carrier took
-// the request and before it told the outcome.
-func (c *Client) Transfer(ctx context.Context, room, identity, to string, ringing time.Duration) error {
+func (c *Client) Transfer(ctx context.Context, room, identity, to string, ringing time.Duration) (Transferred, error) {
 	if room == "" || identity == "" || ringing <= 0 || strings.Trim(to, "+0123456789") != "" || to == "" {
-		return &TransferError{Certain: true, Err: errors.New("incomplete transfer")}
+		return Transferred{}, &TransferError{Code: TransferNotAsked, Err: errors.New("incomplete transfer")}
 	}
 	asking, cancel := once(ctx, ringing+transferMargin)
 	defer cancel()
-	_, err := c.sip.TransferSIPParticipant(asking, &livekit.TransferSIPParticipantRequest{
+	answer, err := c.sip.TransferSIPParticipant(asking, &livekit.TransferSIPParticipantRequest{
 		RoomName:            room,
 		ParticipantIdentity: identity,
 		TransferTo:          "tel:" + to,
 		RingingTimeout:      durationpb.New(ringing),
 	})
 	if err != nil {
-		return transferError(err)
+		return Transferred{}, transferError(err)
 	}
-	return nil
+	return transferOutcome(answer)
 }
 
-// TransferError says why a transfer failed and how sure that is. Its text is for
-// logs.
+// transferOutcome reads an answer without an error. It need not be a success: LiveKit SIP 1.11
+// reports STR_CALL_ENDED this way, and the answer holds more than the protocol promises.
+func transferOutcome(answer proto.Message) (Transferred, error) {
+	report, ok := answerReport(answer)
+	switch {
+	case proto.Size(answer) == 0:
+		return Transferred{Assumed: true}, nil
+	case !ok:
+		return Transferred{}, &TransferError{Code: TransferUnclear, Err: errors.New("the answer cannot be read")}
+	case report.status == livekit.SIPTransferStatus_STS_TRANSFER_SUCCESSFUL:
+		return Transferred{SIPStatus: report.sip}, nil
+	}
+	e := &TransferError{Code: TransferUnclear, Err: fmt.Errorf("ended with status %s, reason %s", report.status, report.reason)}
+	e.explain(report)
+	return Transferred{}, e
+}
+
+// The outcomes of a transfer that LiveKit did not report as done.
+const (
+	TransferRejected  = "rejected"   // the carrier or the target refused, with SIPStatus if it gave one; the call goes on
+	TransferCallEnded = "call_ended" // the call ended before the transfer completed
+	TransferNotAsked  = "not_asked"  // LiveKit did not ask the carrier
+	TransferBusy      = "busy"       // LiveKit did not ask: an earlier transfer of the call is under way
+	TransferUnclear   = "unclear"    // the phone may have been transferred, or may still be
+)
+
+// TransferError says why a transfer failed. Its text is for logs.
 type TransferError struct {
-	SIPStatus int  // the carrier's refusal, or the target's; 0 when none came
-	Certain   bool // the phone was not transferred and will not be by this request
-	Busy      bool // because another transfer of the call is under way
+	Code      string // one of the Transfer… constants
+	SIPStatus int    // the carrier's refusal, or the target's; 0 when none came
 	Err       error
 }
 
 func (e *TransferError) Error() string {
-	return fmt.Sprintf("transfer (sip %d, certain %t, busy %t): %v", e.SIPStatus, e.Certain, e.Busy, e.Err)
+	return fmt.Sprintf("transfer: %s (sip %d): %v", e.Code, e.SIPStatus, e.Err)
 }
 
 // Unwrap returns LiveKit's error.
 func (e *TransferError) Unwrap() error { return e.Err }
 
-// transferError reads LiveKit's answer to TransferSIPParticipant. The texts are
-// those of livekit-server 1.13.5 and livekit-sip 1.10.0.
+// explain sets the code that follows from LiveKit's reason, and leaves it alone where the reason
+// proves nothing. A REFER cannot be called back (RFC 3515): when LiveKit stopped waiting, or the
+// carrier stopped reporting, only a refusal in SIP shows that the phone was not transferred.
+func (e *TransferError) explain(r transferReport) {
+	refused := r.sip >= 300
+	switch r.reason {
+	case reasonCallEnded:
+		e.Code = TransferCallEnded
+	case reasonRejected:
+		e.Code = TransferRejected
+	case reasonCanceled, reasonRingingTimeout, reasonReportsTerminated, reasonNone:
+		if refused {
+			e.Code = TransferRejected
+		}
+	}
+	if e.Code == TransferRejected && refused {
+		e.SIPStatus = r.sip
+	}
+}
+
+// transferError reads LiveKit's error for TransferSIPParticipant: the reason that LiveKit SIP
+// gives since 1.11, else the SIP status, else the texts of livekit-server 1.13 and livekit-sip
+// 1.10.
 func transferError(err error) *TransferError {
-	e := &TransferError{Err: err}
+	e := &TransferError{Code: TransferUnclear, Err: err}
 	if neverSent(err) {
-		e.Certain = true
+		e.Code = TransferNotAsked
 		return e
 	}
-	if sip := lksdk.SIPStatusFrom(err); sip != nil && sip.Code >= 300 {
-		e.SIPStatus, e.Certain = int(sip.Code), true
+	report, ok := errorReport(err)
+	if !ok {
+		report = transferReport{sip: int(lksdk.SIPStatusFrom(err).GetCode())}
+	}
+	if e.explain(report); e.Code != TransferUnclear {
 		return e
 	}
 	te, ok := errors.AsType[twirp.Error](err)
-	if !ok || te.Meta("http_error_from_intermediary") != "" {
+	if !ok || report.reason != reasonNone || te.Meta("http_error_from_intermediary") != "" {
 		return e
 	}
 	says := func(text string) bool { return strings.Contains(te.Msg(), text) }
 	switch te.Code() {
 	case twirp.InvalidArgument:
-		e.Certain, e.Busy = true, says("already being transferred")
+		e.Code = TransferNotAsked
+		if says("already being transferred") {
+			e.Code = TransferBusy
+		}
 	case twirp.NotFound, twirp.Malformed, twirp.BadRoute, twirp.Unauthenticated, twirp.PermissionDenied, twirp.ResourceExhausted:
 		// LiveKit refuses these before it asks the carrier: no such phone, a key
 		// it does not accept, a quota that is spent.
-		e.Certain = true
+		e.Code = TransferNotAsked
 	case twirp.FailedPrecondition:
-		e.Certain = says("non established call") || says("call has ended")
+		if says("non established call") || says("call has ended") {
+			e.Code = TransferNotAsked
+		}
 	case twirp.Unavailable: // the SIP service that holds the call did not take the request
-		e.Certain = says("no response from servers") || says("no servers available")
+		if says("no response from servers") || says("no servers available") {
+			e.Code = TransferNotAsked
+		}
 	}
 	return e
 }

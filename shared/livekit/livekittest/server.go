@@ -8,6 +8,7 @@ package livekittest
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -18,10 +19,12 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/golang-jwt/jwt/v5"
 	"github.com/livekit/protocol/auth"
 	"github.com/livekit/protocol/livekit"
 	"github.com/twitchtv/twirp"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/emptypb"
 )
 
 // The credentials that the server accepts.
@@ -55,7 +58,7 @@ type Server struct {
 	Dial func(*livekit.CreateSIPParticipantRequest) (*livekit.SIPParticipantInfo, error)
 	// Transfer answers TransferSIPParticipant about a phone that is there; nil
 	// answers at once with success. It ends with ctx when the client gives up.
-	Transfer func(ctx context.Context, q *livekit.TransferSIPParticipantRequest) error
+	Transfer func(ctx context.Context, q *livekit.TransferSIPParticipantRequest) (*emptypb.Empty, error)
 	// Look, if set, is called before each answer to ListParticipants. With it a test lets
 	// something happen at a certain look, however fast or slow the machine is.
 	Look func(room string)
@@ -220,6 +223,11 @@ func authorize(r *http.Request, method string) error {
 	_, grants, err := token.Verify(APISecret)
 	if err != nil || token.APIKey() != APIKey {
 		return fmt.Errorf("unknown key or wrong signature: %w", err)
+	}
+	var claims jwt.RegisteredClaims // verified above
+	_, _, err = jwt.NewParser().ParseUnverified(strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "), &claims)
+	if err != nil || claims.ExpiresAt == nil {
+		return errors.New("a token without exp, which LiveKit refuses")
 	}
 	video, phone := grants.Video, grants.SIP
 	var ok bool

@@ -6,8 +6,14 @@ import (
 	"slices"
 
 	"github.com/livekit/protocol/livekit"
+	"github.com/livekit/protocol/utils/xtwirp"
 	"github.com/twitchtv/twirp"
+	spb "google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/emptypb"
 )
 
@@ -180,6 +186,62 @@ func (p sipService) CreateSIPParticipant(_ context.Context, q *livekit.CreateSIP
 	return &livekit.SIPParticipantInfo{ParticipantId: s.id("PA"), ParticipantIdentity: q.ParticipantIdentity, RoomName: q.RoomName}, nil
 }
 
+// Transfer is LiveKit's report of a transfer since LiveKit SIP 1.11, which the protocol package of
+// this module does not have: livekit.TransferSIPParticipantResponse, or livekit.SIPTransferError.
+type Transfer struct {
+	Status livekit.SIPTransferStatus // of an answer
+	Reason int32                     // livekit.SIPTransferReason
+	SIP    *livekit.SIPStatus        // may be nil
+}
+
+// The reasons that LiveKit gives (livekit.SIPTransferReason).
+const (
+	Completed int32 = iota + 1
+	CallEnded
+	Rejected
+	RingingTimeout
+	SubscriptionTerminated
+	Canceled
+)
+
+// Transferred is LiveKit's answer to a transfer that the carrier reported as done.
+func Transferred() *emptypb.Empty {
+	return Transfer{Status: livekit.SIPTransferStatus_STS_TRANSFER_SUCCESSFUL, Reason: Completed,
+		SIP: &livekit.SIPStatus{Code: livekit.SIPStatusCode_SIP_STATUS_OK, Status: "OK"}}.Answer()
+}
+
+// Answer is the answer to TransferSIPParticipant, with fields that Empty does not know.
+func (t Transfer) Answer() *emptypb.Empty {
+	raw := protowire.AppendVarint(protowire.AppendTag(identified(), 2, protowire.VarintType), uint64(t.Status))
+	answer := &emptypb.Empty{}
+	answer.ProtoReflect().SetUnknown(t.appendReason(raw, 3))
+	return answer
+}
+
+// Error is the error of TransferSIPParticipant.
+func (t Transfer) Error(code twirp.ErrorCode, msg string) error {
+	details := &anypb.Any{TypeUrl: "type.googleapis.com/livekit.SIPTransferError", Value: t.appendReason(identified(), 2)}
+	st := status.FromProto(&spb.Status{Code: int32(codes.Unknown), Message: msg, Details: []*anypb.Any{details}})
+	return xtwirp.WithDetailsFromStatus(twirp.NewError(code, msg), st)
+}
+
+func identified() []byte {
+	return protowire.AppendString(protowire.AppendTag(nil, 1, protowire.BytesType), "STR_000001")
+}
+
+// appendReason appends the reason under its number and the SIP status under the next one.
+func (t Transfer) appendReason(raw []byte, number protowire.Number) []byte {
+	raw = protowire.AppendVarint(protowire.AppendTag(raw, number, protowire.VarintType), uint64(t.Reason))
+	if t.SIP == nil {
+		return raw
+	}
+	sip, err := proto.Marshal(t.SIP)
+	if err != nil {
+		panic(err) // cannot be: plain fields
+	}
+	return protowire.AppendBytes(protowire.AppendTag(raw, number+1, protowire.BytesType), sip)
+}
+
 // TransferSIPParticipant knows the phones that Join put into rooms; the refusals
 // are as recorded.
 func (p sipService) TransferSIPParticipant(ctx context.Context, q *livekit.TransferSIPParticipantRequest) (*emptypb.Empty, error) {
@@ -203,9 +265,9 @@ func (p sipService) TransferSIPParticipant(ctx context.Context, q *livekit.Trans
 	case phone.Kind != livekit.ParticipantInfo_SIP:
 		return nil, twirp.NewError(twirp.InvalidArgument, "no SIP session associated with participant")
 	case s.Transfer != nil:
-		return &emptypb.Empty{}, s.Transfer(ctx, q)
+		return s.Transfer(ctx, q)
 	}
-	return &emptypb.Empty{}, nil
+	return Transferred(), nil
 }
 
 // conflictingTrunks refuses two inbound trunks for one number, whatever their
