@@ -262,8 +262,8 @@ func TestOrdinaryCallAsksLittleOfLiveKit(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.until(ended)
-	if asked := w.livekit.Requests(); len(asked) > 8 {
-		t.Errorf("%d requests, want at most 8: %v", len(asked), asked)
+	if asked := w.livekit.Requests(); len(asked) > 9 { // one of them reads the time of the answer
+		t.Errorf("%d requests, want at most 9: %v", len(asked), asked)
 	}
 }
 

@@ -105,7 +105,7 @@ func (t *Task) outcome(ctx context.Context, c call.Call, dialed error, rang bool
 	failure, refused := errors.AsType[*livekit.DialError](dialed)
 	switch {
 	case dialed == nil:
-		c, err := t.Calls.Advance(ctx, c.ID, call.InProgress, t.answeredAt(c))
+		c, err := t.Calls.Advance(ctx, c.ID, call.InProgress, t.answeredAt(ctx, c))
 		if err == nil && (c.Status.Ended() || !c.HangupRequested.IsZero()) {
 			_, err = t.Settle.Stop(ctx, c, t.Settle.Hangup)
 			return Output{"ended"}, err
@@ -125,10 +125,22 @@ func (t *Task) outcome(ctx context.Context, c call.Call, dialed error, rang bool
 	return Output{"ended"}, nil
 }
 
-// answeredAt is when the phone was picked up, now that the dial has returned:
-// LiveKit sends the digits before it does.
-func (t *Task) answeredAt(c call.Call) time.Time {
-	at := t.Now().Add(-call.KeyingTime(c.DTMF))
+// answerLook bounds the look that reads when LiveKit says the phone was picked up.
+const answerLook = time.Second
+
+// answeredAt is when the phone was picked up, now that the dial has returned: as
+// LiveKit says, else by our own clock, less the time for the digits, which
+// LiveKit sends before the dial returns.
+func (t *Task) answeredAt(ctx context.Context, c call.Call) time.Time {
+	now := t.Now()
+	looking, cancel := context.WithTimeout(ctx, answerLook)
+	defer cancel()
+	if room, err := t.Phone.ReadRoom(looking, c.RoomName); err == nil {
+		if at := c.Answered(room.Callee, now); at.Before(now) {
+			return at
+		}
+	}
+	at := now.Add(-call.KeyingTime(c.DTMF))
 	if at.Before(c.DialedAt) {
 		return c.DialedAt
 	}

@@ -33,6 +33,7 @@ type phone struct {
 	joins, rings, answers time.Duration
 	keys                  time.Duration // sending the digits takes
 	fails                 error         // the answer to the dial, at answers
+	tells                 time.Duration // LiveKit's clock says that it was answered so long after the dial; 0: it does not say
 	onLook                func()
 
 	mu      sync.Mutex
@@ -73,6 +74,13 @@ func (p *phone) ReadRoom(context.Context, string) (call.Room, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	since := time.Since(p.start)
+	if since >= p.answers { // the dial has returned
+		callee := &call.Phone{Status: "active"}
+		if p.tells != 0 {
+			callee.AnsweredAt = p.start.Add(p.tells)
+		}
+		return call.Room{Agent: true, Callee: callee}, nil
+	}
 	p.looks = append(p.looks, since)
 	switch {
 	case since < p.joins:
@@ -224,22 +232,35 @@ func TestLooks(t *testing.T) {
 	}
 }
 
-// TestDigits: LiveKit sends them before it says that the phone was answered, which
-// is when the talk began; the time that it takes is not the ringing's.
-func TestDigits(t *testing.T) {
+// TestAnsweredAt: LiveKit sends the digits before it says that the phone was answered,
+// which is when the talk began; the time that it takes is not the ringing's. LiveKit's
+// own time of the answer counts if it can be true.
+func TestAnsweredAt(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		const digits, keying = "ww42#", 2560 * time.Millisecond
-		p := &phone{answers: 5 * time.Second, keys: keying}
-		b := newBench(t, p, 5, func(c *call.Call) { c.DTMF = digits })
-		dialed := time.Now()
-		b.dial("answered")
-		c, err := b.db.Call(t.Context(), id)
-		b.must(err)
-		if got := c.AnsweredAt.Sub(dialed); got.Round(time.Millisecond) != 5*time.Second || p.dials[0].DTMF != digits {
-			t.Errorf("answered %v after the dial, which has the digits %q", got, p.dials[0].DTMF)
-		}
-	})
+	const digits, keying, answers = "ww42#", 2560 * time.Millisecond, 5 * time.Second
+	for name, tt := range map[string]struct {
+		tells, want time.Duration // after the dial
+	}{
+		"LiveKit does not say":            {0, answers},
+		"LiveKit says":                    {4987 * time.Millisecond, 4987 * time.Millisecond},
+		"LiveKit's clock is a day behind": {-24 * time.Hour, answers},
+		"LiveKit's clock is a day ahead":  {24 * time.Hour, answers},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				p := &phone{answers: answers, keys: keying, tells: tt.tells}
+				b := newBench(t, p, 5, func(c *call.Call) { c.DTMF = digits })
+				dialed := time.Now()
+				b.dial("answered")
+				c, err := b.db.Call(t.Context(), id)
+				b.must(err)
+				if got := c.AnsweredAt.Sub(dialed); got.Round(time.Millisecond) != tt.want || p.dials[0].DTMF != digits {
+					t.Errorf("answered %v after the dial, which has the digits %q; want %v", got, p.dials[0].DTMF, tt.want)
+				}
+			})
+		})
+	}
 }
 
 // Once the phone rings, where a hang-up finds it, the dial costs nothing more.

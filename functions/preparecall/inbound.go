@@ -52,7 +52,7 @@ func (t *Task) inbound(ctx context.Context, c call.Call) (Output, error) {
 		case err != nil:
 		case room.Answered():
 			tell()
-			return t.answered(ctx, c)
+			return t.answered(ctx, c, c.Answered(room.Callee, t.Now()))
 		case !room.Up() && (seen || t.Now().Sub(c.CreatedAt) > arriving):
 			_, err := t.Settle.Left(ctx, c, t.rangUntil(c, seen), t.Now())
 			return Output{Outcome: "ended"}, err
@@ -61,8 +61,8 @@ func (t *Task) inbound(ctx context.Context, c call.Call) (Output, error) {
 	return Output{Outcome: "unclear", TalkSeconds: c.MaxDuration}, nil
 }
 
-func (t *Task) answered(ctx context.Context, c call.Call) (Output, error) {
-	c, err := t.Settle.Calls.Advance(ctx, c.ID, call.InProgress, t.Now())
+func (t *Task) answered(ctx context.Context, c call.Call, at time.Time) (Output, error) {
+	c, err := t.Settle.Calls.Advance(ctx, c.ID, call.InProgress, at)
 	if err == nil && (c.Status.Ended() || !c.HangupRequested.IsZero()) {
 		_, err = t.Settle.Stop(ctx, c, t.Settle.Hangup)
 		return Output{Outcome: "ended"}, err

@@ -127,7 +127,7 @@ func (t *Task) look(ctx context.Context, c call.Call) (Output, error) {
 	hungUp := room.Callee != nil && !room.Up()
 	switch {
 	case room.Answered():
-		_, err = t.Settle.Calls.Advance(ctx, c.ID, call.InProgress, t.Now())
+		_, err = t.Settle.Calls.Advance(ctx, c.ID, call.InProgress, c.Answered(room.Callee, t.Now()))
 		return Output{"answered"}, err
 	case hungUp, !t.Now().Before(longest):
 		_, err = t.Settle.Stop(ctx, c, t.Settle.Hangup)

@@ -254,13 +254,13 @@ func (tt *sweep) run(t *testing.T) {
 // A call that was answered after its workflow died goes on.
 func TestStuckAndAnswered(t *testing.T) {
 	t.Parallel()
-	db, w := storetest.Open(t, nil), &world{room: call.Room{Agent: true, Callee: &call.Phone{Status: "active"}}}
+	db, w := storetest.Open(t, nil), &world{room: call.Room{Agent: true, Callee: &call.Phone{Status: "active", AnsweredAt: ago(2)}}}
 	create(t, db, call.Call{Status: call.Ringing, CreatedAt: ago(100), DialedAt: ago(91)})
 	got, err := w.task(db).Run(t.Context())
 	if d := cmp.Diff(sweepcalls.Report{Active: 1, Doubtful: 1}, got); d != "" || err != nil {
 		t.Errorf("%v (-want +got):\n%s", err, d)
 	}
-	if c, err := db.Call(t.Context(), id); err != nil || c.Status != call.InProgress || !c.AnsweredAt.Equal(now) || len(w.deleted) != 0 {
+	if c, err := db.Call(t.Context(), id); err != nil || c.Status != call.InProgress || !c.AnsweredAt.Equal(ago(2)) || len(w.deleted) != 0 {
 		t.Errorf("%s, answered at %v, deleted %v, %v", c.Status, c.AnsweredAt, w.deleted, err)
 	}
 }

@@ -89,7 +89,7 @@ func (r *run) stuck(ctx context.Context, c call.Call) (call.Call, error) {
 	case err != nil:
 		return c, err
 	case room.Answered():
-		return r.Calls.Advance(ctx, c.ID, call.InProgress, r.Now())
+		return r.Calls.Advance(ctx, c.ID, call.InProgress, c.Answered(room.Callee, r.Now()))
 	case room == (call.Room{}):
 		r.lost(c)
 		return c, nil

@@ -15,6 +15,10 @@ type Phone struct {
 	Identity string // CalleeIdentity, or of an inbound call one that LiveKit chose
 	Status   string // LiveKit's sip.callStatus: dialing, ringing, automation, active, hangup
 
+	// AnsweredAt is when LiveKit says that the phone was answered, by its own clock, to the
+	// millisecond. It is zero where LiveKit does not say so. Call.Answered judges it.
+	AnsweredAt time.Time
+
 	// Of an inbound call.
 	TrunkID string // the trunk it came through, ST_…
 	RuleID  string // the dispatch rule that took it, SDR_…
@@ -37,6 +41,20 @@ func (r Room) Answered() bool {
 
 // Ringing reports whether the phone rings.
 func (r Room) Ringing() bool { return r.Callee != nil && r.Callee.Status == "ringing" }
+
+// Answered is when the call was answered, for a phone that is seen answered at the moment seen.
+// LiveKit's own time counts if it can be: not before the call was dialed or came in, and not after
+// it was seen. LiveKit's clock is another machine's, so a time outside is no better than seen.
+func (c Call) Answered(p *Phone, seen time.Time) time.Time {
+	begun := c.CreatedAt
+	if c.DialedAt.After(begun) {
+		begun = c.DialedAt
+	}
+	if p == nil || p.AnsweredAt.Before(begun) || p.AnsweredAt.After(seen) {
+		return seen
+	}
+	return p.AnsweredAt
+}
 
 // Leave is what LiveKit said when the phone left the room: the participant's
 // disconnect reason and its last sip.callStatus. The zero value is "nothing was
@@ -65,6 +83,8 @@ func (c Call) EndOfTalk(l Leave, now time.Time) End {
 	case !now.Before(longest.Add(-slack)):
 		end.Cause = MaxDuration
 	case c.mayBeTransferred(l, now): // end.Cause stays Unknown
+	case l.Reason == "SIP_TRUNK_FAILURE": // since LiveKit SIP 1.11, whatever the last status is
+		end.Cause = NetworkError
 	case l.Status == "hangup":
 		end.Cause = CalleeHangup
 	case l.Reason == "ROOM_DELETED" || l.Reason == "PARTICIPANT_REMOVED" || l.Reason == "ROOM_CLOSED":

@@ -76,6 +76,8 @@ func TestEndOfTalk(t *testing.T) {
 		{"no sound for 30 s", Leave{"CLIENT_INITIATED", "active"}, 35 * time.Second, NetworkError},
 		{"LiveKit lost it", Leave{"CONNECTION_TIMEOUT", "active"}, 5 * time.Second, NetworkError},
 		{"LiveKit stopped", Leave{"SERVER_SHUTDOWN", "active"}, 5 * time.Second, NetworkError},
+		{"the trunk failed", Leave{"SIP_TRUNK_FAILURE", "active"}, 5 * time.Second, NetworkError},
+		{"the trunk failed and hung up", Leave{"SIP_TRUNK_FAILURE", "hangup"}, 5 * time.Second, NetworkError},
 		{"nothing was said", Leave{}, 5 * time.Second, Unknown},
 		{"maximum", Leave{"CLIENT_INITIATED", "hangup"}, time.Minute, MaxDuration},
 		{"maximum, by our clock nearly", Leave{"ROOM_DELETED", "active"}, 59500 * time.Millisecond, MaxDuration},
@@ -97,6 +99,32 @@ func TestEndOfTalk(t *testing.T) {
 	}
 	if at := (Call{AnsweredAt: t0, MaxDuration: 60}).EndOfTalk(Leave{}, t0.Add(-time.Second)).At; at != t0 {
 		t.Errorf("ended at %v, before it was answered", at)
+	}
+}
+
+// LiveKit's own time of the answer counts where it can be true.
+func TestAnswered(t *testing.T) {
+	t.Parallel()
+	dialed, seen := t0.Add(10*time.Second), t0.Add(20*time.Second)
+	for name, tt := range map[string]struct {
+		phone *Phone
+		want  time.Time
+	}{
+		"told":                 {&Phone{AnsweredAt: t0.Add(15 * time.Second)}, t0.Add(15 * time.Second)},
+		"at the dial":          {&Phone{AnsweredAt: dialed}, dialed},
+		"as it was seen":       {&Phone{AnsweredAt: seen}, seen},
+		"before the dial":      {&Phone{AnsweredAt: dialed.Add(-time.Millisecond)}, seen},
+		"before the call":      {&Phone{AnsweredAt: t0.Add(-time.Hour)}, seen},
+		"after it was seen":    {&Phone{AnsweredAt: seen.Add(time.Millisecond)}, seen},
+		"not told":             {&Phone{}, seen},
+		"no phone in the room": {nil, seen},
+	} {
+		if got := (Call{CreatedAt: t0, DialedAt: dialed}).Answered(tt.phone, seen); !got.Equal(tt.want) {
+			t.Errorf("%s: %v, want %v", name, got, tt.want)
+		}
+	}
+	if got := (Call{CreatedAt: t0}).Answered(&Phone{AnsweredAt: t0.Add(time.Second)}, seen); !got.Equal(t0.Add(time.Second)) {
+		t.Errorf("a call that nobody dialed: %v", got)
 	}
 }
 

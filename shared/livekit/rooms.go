@@ -2,6 +2,7 @@ package livekit
 
 import (
 	"context"
+	"strconv"
 	"strings"
 	"time"
 
@@ -41,10 +42,12 @@ func (c *Client) CreateRoom(ctx context.Context, r Room) error {
 	return err
 }
 
-// Attributes of a phone: its state, and the rule that let it in if it has come in.
+// Attributes of a phone: its state, the rule that let it in if it has come in, and when it was
+// answered (Unix milliseconds, since LiveKit SIP 1.11).
 const (
 	callStatus = "sip.callStatus"
 	ruleID     = "sip.ruleID"
+	answerTime = "lk.sip.answerTime"
 )
 
 // ReadRoom says who is in a room. A room that does not exist is an empty one.
@@ -77,8 +80,17 @@ func (c *Client) ReadRoom(ctx context.Context, name string) (call.Room, error) {
 // caller, LiveKit leaves out both numbers.
 func phoneOf(p *livekit.ParticipantInfo) *call.Phone {
 	a := p.GetAttributes()
-	return &call.Phone{ID: p.GetSid(), Identity: p.GetIdentity(), Status: a[callStatus],
+	return &call.Phone{ID: p.GetSid(), Identity: p.GetIdentity(), Status: a[callStatus], AnsweredAt: unixMilli(a[answerTime]),
 		TrunkID: a["sip.trunkID"], RuleID: a[ruleID], Caller: a["sip.phoneNumber"], Called: a["sip.trunkPhoneNumber"]}
+}
+
+// unixMilli reads a time in Unix milliseconds, as the zero time if it is none.
+func unixMilli(text string) time.Time {
+	ms, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || ms <= 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms).UTC()
 }
 
 // UpdateRoomMetadata replaces what everybody in a room can read about it. A room

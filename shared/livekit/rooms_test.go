@@ -62,6 +62,11 @@ func TestReadRoom(t *testing.T) {
 		return &lk.ParticipantInfo{Identity: identity, Sid: sid, Kind: lk.ParticipantInfo_SIP, State: lk.ParticipantInfo_ACTIVE,
 			Attributes: map[string]string{"sip.callStatus": status}}
 	}
+	answered := func(at string) *lk.ParticipantInfo {
+		p := phone("callee", "PA_1", "active")
+		p.Attributes["lk.sip.answerTime"] = at
+		return p
+	}
 	agent := &lk.ParticipantInfo{Identity: "agent-AJ_1", Kind: lk.ParticipantInfo_AGENT, State: lk.ParticipantInfo_ACTIVE}
 	gone := &lk.ParticipantInfo{Identity: "agent-AJ_2", Kind: lk.ParticipantInfo_AGENT, State: lk.ParticipantInfo_DISCONNECTED}
 	tests := map[string]struct {
@@ -71,6 +76,10 @@ func TestReadRoom(t *testing.T) {
 		"agent alone":    {[]*lk.ParticipantInfo{agent}, call.Room{Agent: true}},
 		"agent has left": {[]*lk.ParticipantInfo{gone}, call.Room{}},
 		"ringing":        {[]*lk.ParticipantInfo{agent, phone("callee", "PA_1", "ringing")}, call.Room{Agent: true, Callee: &call.Phone{ID: "PA_1", Identity: "callee", Status: "ringing"}}},
+		"answered": {[]*lk.ParticipantInfo{answered("1795328695782")},
+			call.Room{Callee: &call.Phone{ID: "PA_1", Identity: "callee", Status: "active", AnsweredAt: time.UnixMilli(1795328695782).UTC()}}},
+		"answered at no time": {[]*lk.ParticipantInfo{answered("2026-11-29")}, call.Room{Callee: &call.Phone{ID: "PA_1", Identity: "callee", Status: "active"}}},
+		"answered in 1970":    {[]*lk.ParticipantInfo{answered("0")}, call.Room{Callee: &call.Phone{ID: "PA_1", Identity: "callee", Status: "active"}}},
 		"an inbound call": {[]*lk.ParticipantInfo{{Sid: "PA_1", Identity: "sip_+1555", Kind: lk.ParticipantInfo_SIP, Attributes: map[string]string{"sip.callStatus": "ringing",
 			"sip.trunkID": "ST_1", "sip.ruleID": "SDR_1", "sip.phoneNumber": "+1555", "sip.trunkPhoneNumber": "+2348012345678"}}},
 			call.Room{Callee: &call.Phone{ID: "PA_1", Identity: "sip_+1555", Status: "ringing", TrunkID: "ST_1", RuleID: "SDR_1", Caller: "+1555", Called: "+2348012345678"}}},
