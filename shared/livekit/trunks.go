@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -54,6 +55,19 @@ type InboundTrunk struct {
 	Name             string
 	AllowedAddresses []string
 	Auth             Auth
+}
+
+// asks reports whether the trunk turns strangers away. LiveKit ignores what is no address or
+// network, and a trunk without any other entry, and without credentials, admits everybody.
+func (t *InboundTrunk) asks() bool {
+	for _, a := range t.AllowedAddresses {
+		_, notAddress := netip.ParseAddr(a)
+		_, notNetwork := netip.ParsePrefix(a)
+		if notAddress != nil && notNetwork != nil {
+			return false
+		}
+	}
+	return len(t.AllowedAddresses) > 0 || t.Auth.Username != ""
 }
 
 // DispatchRule puts each inbound call of the number into a room of its own, to
@@ -245,6 +259,9 @@ func keepFirst[T any](list []T, item T, first bool) []T {
 // some of it may have happened; Restore takes it back. It is not for two at a
 // time on one number: the caller holds the number's lease.
 func (c *Client) Apply(ctx context.Context, have Wiring, want Wanted) (Wiring, error) {
+	if t := want.Trunks; t != nil && t.Inbound != nil && !t.Inbound.asks() {
+		return have, fault.InvalidField("sip_trunk.allowed_addresses", "malformed", "an inbound trunk must ask for an address or a password")
+	}
 	done, err := c.reconcile(ctx, have, have.target(want))
 	if fault.Is(err, fault.NotFound) { // somebody took an object away meanwhile
 		err = fault.Unavailable("LiveKit", err)

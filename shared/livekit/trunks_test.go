@@ -46,6 +46,37 @@ func TestWiringShowsNoPassword(t *testing.T) {
 	}
 }
 
+// TestInboundTrunkAsks: no trunk is made that LiveKit would let everybody in through, because none
+// of its entries is an address.
+func TestInboundTrunkAsks(t *testing.T) {
+	t.Parallel()
+	auth := Auth{Username: "u", Password: secret.New("p")}
+	for name, tt := range map[string]struct {
+		trunk InboundTrunk
+		made  bool
+	}{
+		"an address":                         {InboundTrunk{AllowedAddresses: []string{"54.172.60.1"}}, true},
+		"a network":                          {InboundTrunk{AllowedAddresses: []string{"54.172.60.0/30", "2001:db8::/32"}}, true},
+		"a password":                         {InboundTrunk{Auth: auth}, true},
+		"nothing":                            {InboundTrunk{}, false},
+		"a host name":                        {InboundTrunk{AllowedAddresses: []string{"sip.carrier.net"}}, false},
+		"no address at all":                  {InboundTrunk{AllowedAddresses: []string{"", "*", "54.172.60.1:5060", "54.172.60.0/33"}}, false},
+		"a mask":                             {InboundTrunk{AllowedAddresses: []string{"54.172.60.*"}}, false},
+		"one that is no address":             {InboundTrunk{AllowedAddresses: []string{"54.172.60.1", "carrier"}}, false},
+		"a password, and what is no address": {InboundTrunk{Auth: auth, AllowedAddresses: []string{"carrier"}}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := livekittest.New(t)
+			tt.trunk.Name = "T"
+			_, err := Open(config(server.URL)).Apply(t.Context(), Wiring{number: aNumber}, Wanted{Trunks: &Trunks{Inbound: &tt.trunk}})
+			if _, made, _ := server.Count(); (err == nil) != tt.made || (made == 1) != tt.made {
+				t.Errorf("%v, %d trunks", err, made)
+			}
+		})
+	}
+}
+
 // What an interrupted request left behind is adopted once and its doubles go;
 // other people's objects on the same number stay.
 func TestApplyAdopts(t *testing.T) {
