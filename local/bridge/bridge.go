@@ -2,7 +2,8 @@
 // SIP service does, and speaks SIP (RFC 3261) and RTP to the carrier.
 //
 // What callers can see (errors, attributes, disconnect reasons, times) is that of LiveKit SIP v1.10.0 as recorded in
-// testdata/recordings; the replay test compares the two. Audio is PCMU only and passes through untouched.
+// testdata/recordings, with what v1.11 says more; the replay test compares the two and names the differences. Audio is
+// PCMU only and passes through untouched.
 // Not served: TLS and SRTP, PIN prompts, early media, dial tones, header options other than plain headers and
 // headers_to_attributes.
 package bridge
@@ -12,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"sync"
 	"time"
 
@@ -223,7 +225,12 @@ func (b *Bridge) remove(c *call) {
 const (
 	attrCallIDFull = "sip.callIDFull"
 	attrCallTag    = "sip.callTag"
+	attrInviteTime = "lk.sip.inviteTime" // of an inbound call; LiveKit SIP 1.11
+	attrAnswerTime = "lk.sip.answerTime" // of an outbound call; LiveKit SIP 1.11
 )
+
+// unixMilli is a time as these attributes have it.
+func unixMilli(t time.Time) string { return strconv.FormatInt(t.UnixMilli(), 10) }
 
 // Values of the attribute sip.callStatus.
 const (

@@ -424,11 +424,11 @@ func waitFor(t *testing.T, what string, ok func() bool) {
 
 func TestReasonOfStatus(t *testing.T) {
 	t.Parallel()
-	for status, want := range map[int]livekit.DisconnectReason{ // as recorded
+	for status, want := range map[int]livekit.DisconnectReason{ // as recorded, but for the 5xx, which 1.11 blames on the trunk
 		403: livekit.DisconnectReason_USER_REJECTED, 404: livekit.DisconnectReason_USER_UNAVAILABLE,
 		408: livekit.DisconnectReason_USER_UNAVAILABLE, 480: livekit.DisconnectReason_USER_UNAVAILABLE,
 		484: livekit.DisconnectReason_USER_REJECTED, 486: livekit.DisconnectReason_USER_REJECTED,
-		500: livekit.DisconnectReason_CLIENT_INITIATED, 503: livekit.DisconnectReason_CLIENT_INITIATED,
+		500: livekit.DisconnectReason_SIP_TRUNK_FAILURE, 503: livekit.DisconnectReason_SIP_TRUNK_FAILURE,
 		600: livekit.DisconnectReason_USER_REJECTED, 603: livekit.DisconnectReason_USER_REJECTED,
 	} {
 		if got := reasonOfStatus(status); got != want {

@@ -39,12 +39,26 @@ func transportError(err error) error {
 	if errors.As(err, &dial) && dial.Op == "dial" {
 		err = fmt.Errorf("transport<%s> dial err=dial %s :0->%s: %w", "TCP", dial.Net, dial.Addr, dial.Err)
 	}
-	return psrpc.NewError(psrpc.FailedPrecondition, err)
+	return psrpc.NewError(psrpc.FailedPrecondition, trunkError{err})
 }
 
+// noFinalAnswer is for a request whose transaction timed out after so many provisional answers.
+func noFinalAnswer(provisional int) error {
+	return psrpc.NewError(psrpc.Canceled, trunkError{fmt.Errorf("transaction failed to complete (%d intermediate responses)", provisional)})
+}
+
+// trunkError is a failure of the trunk, not of the number that was called.
+type trunkError struct{ error }
+
+func (e trunkError) Unwrap() error { return e.error }
+
 // reasonOf is the reason for which the participant of a call that failed leaves the room. Recorded: 403, 484, 486, 600,
-// 603 and refused credentials; 404, 408, 480 and time-outs; 500, 503 and a refused connection.
+// 603 and refused credentials; 404, 408, 480 and time-outs. Since LiveKit SIP 1.11 a trunk that cannot be reached, that
+// never gives a final answer, or that fails (500, 503) has a reason of its own.
 func reasonOf(err error) livekit.DisconnectReason {
+	if _, ok := errors.AsType[trunkError](err); ok {
+		return livekit.DisconnectReason_SIP_TRUNK_FAILURE
+	}
 	if status, ok := errors.AsType[*livekit.SIPStatus](err); ok {
 		return reasonOfStatus(int(status.Code))
 	}
@@ -63,6 +77,8 @@ func reasonOfStatus(code int) livekit.DisconnectReason {
 		return livekit.DisconnectReason_USER_UNAVAILABLE
 	case code >= 400 && code < 500, code >= 600:
 		return livekit.DisconnectReason_USER_REJECTED
+	case code >= 500:
+		return livekit.DisconnectReason_SIP_TRUNK_FAILURE
 	}
 	return livekit.DisconnectReason_CLIENT_INITIATED
 }

@@ -22,6 +22,7 @@ import (
 // inbound is a call that the carrier brings, until it is answered.
 type inbound struct {
 	b         *Bridge
+	at        time.Time // when the INVITE came
 	id        string
 	req       *sip.Request
 	tx        sip.ServerTransaction
@@ -31,7 +32,7 @@ type inbound struct {
 // onInvite serves an INVITE for a new call. It returns when the INVITE has its final answer: until then the
 // transaction lives.
 func (b *Bridge) onInvite(req *sip.Request, tx sip.ServerTransaction) {
-	in := &inbound{b: b, id: lksip.NewCallID(), req: req, tx: tx, cancelled: make(chan struct{})}
+	in := &inbound{b: b, at: time.Now(), id: lksip.NewCallID(), req: req, tx: tx, cancelled: make(chan struct{})}
 	if !tx.OnCancel(func(*sip.Request) { close(in.cancelled) }) {
 		return
 	}
@@ -184,6 +185,7 @@ func (in *inbound) join(d *rpc.EvaluateSIPDispatchRulesResponse) (*call, error) 
 	c.dialog = in.dialog()
 	attrs := headerAttributes(in.req.GetHeader, d.HeadersToAttributes)
 	maps.Copy(attrs, d.ParticipantAttributes)
+	attrs[attrInviteTime] = unixMilli(in.at)
 	attrs[livekit.AttrSIPCallStatus] = statusRinging
 	attrs[attrCallIDFull] = c.dialog.callID
 	attrs[attrCallTag] = c.dialog.remote.tag

@@ -185,7 +185,7 @@ func (c *call) attempt(ctx context.Context, invite *sip.Request) (*sip.Response,
 			c.b.calls.Go(func() { c.abandon(tx, invite, provisional > 0) })
 			return nil, psrpc.NewError(psrpc.Canceled, errTimedOut)
 		case <-tx.Done():
-			return nil, psrpc.NewErrorf(psrpc.Canceled, "transaction failed to complete (%d intermediate responses)", provisional)
+			return nil, noFinalAnswer(provisional)
 		case res := <-tx.Responses():
 			if !res.IsProvisional() {
 				c.b.calls.Go(func() { c.confirm(tx, invite, res) })
@@ -276,6 +276,7 @@ func (c *call) accept(res *sip.Response, headersToAttributes map[string]string) 
 	attrs := headerAttributes(res.GetHeader, headersToAttributes)
 	attrs[attrCallIDFull] = c.dialog.callID
 	attrs[attrCallTag] = c.dialog.remote.tag
+	attrs[attrAnswerTime] = unixMilli(time.Now())
 	c.room.setAttributes(attrs)
 	return nil
 }

@@ -262,7 +262,7 @@ func (n *participantNames) webhook(body json.RawMessage) (who, what string) {
 		for _, k := range slices.Sorted(maps.Keys(p.Attributes)) {
 			v := p.Attributes[k]
 			switch k {
-			case attrCallIDFull, attrCallTag:
+			case attrCallIDFull, attrCallTag, attrInviteTime, attrAnswerTime:
 				v = "…"
 			}
 			what += " " + k + "=" + same(v)

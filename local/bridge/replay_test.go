@@ -97,6 +97,12 @@ var differences = []difference{
 				}
 			}
 		}},
+	{"*", "the times of INVITE and answer", "LiveKit SIP 1.11 tells them in attributes; the recordings are of 1.10",
+		(*outcome).dropTimes},
+	{"outbound-service-unavailable-503-wait", "why the callee leaves", "LiveKit SIP 1.11 blames a 5xx on the trunk (livekit/sip#861)",
+		(*outcome).blameTrunk},
+	{"outbound-unreachable-*", "why the callee leaves", "LiveKit SIP 1.11 blames the trunk when it cannot be reached or never answers (livekit/sip#861)",
+		(*outcome).blameTrunk},
 	{"outbound-auth407-wrong-*", "track events of a call that fails at once", "a race between the end of the call and the media connection, about 40 ms after the request",
 		(*outcome).dropTracksOfCallee},
 	{"inbound-transfer-ok", "why the caller leaves", "the recording is one of the ghosts: LiveKit kept the participant until the room was deleted; this bridge makes none",
@@ -140,6 +146,22 @@ func (o *outcome) cancelAnsweredFirst() {
 		_ = slices.Insert(messages, to+1, answer) // in place: there is room for one
 	}
 }
+
+func (o *outcome) dropTimes() {
+	o.replaceWebhooks(" "+attrInviteTime+"=…", "")
+	o.replaceWebhooks(" "+attrAnswerTime+"=…", "")
+}
+
+// blameTrunk replaces the reasons that LiveKit SIP 1.10 gave for a trunk that failed, where the participant has left.
+func (o *outcome) blameTrunk() {
+	for i, w := range o.Webhooks["callee"] {
+		if strings.HasPrefix(w, "participant_left") {
+			o.Webhooks["callee"][i] = trunkReasons.ReplaceAllString(w, "reason=SIP_TRUNK_FAILURE")
+		}
+	}
+}
+
+var trunkReasons = regexp.MustCompile(`reason=(CLIENT_INITIATED|USER_UNAVAILABLE)\b`)
 
 func (o *outcome) dropTracksOfCallee() {
 	o.Webhooks["callee"] = slices.DeleteFunc(o.Webhooks["callee"], func(w string) bool { return strings.HasPrefix(w, "track_") })
