@@ -13,10 +13,15 @@ import (
 	"github.com/livekit/protocol/livekit"
 	"github.com/livekit/protocol/rpc"
 	"github.com/livekit/psrpc"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/types/known/anypb"
 )
 
 // lateNotify is how long a NOTIFY that nobody waits for stays unanswered, and the next REFER unsent. Recorded.
 const lateNotify = 5 * time.Second
+
+// lastReport is how long after the end of a call the last report on its transfer may come (LiveKit SIP 1.11).
+const lastReport = time.Second
 
 // transfers are a call's attempts to be transferred, one at a time.
 type transfers struct {
@@ -97,17 +102,32 @@ func (c *call) referAndWait(ctx context.Context, req *rpc.InternalTransferSIPPar
 	if err := c.refer(ctx, req); err != nil {
 		return err
 	}
-	select {
-	case status := <-c.transfers.results:
-		if status.Code >= 300 {
-			return fmt.Errorf("call transfer failed: %w", status)
+	var over <-chan time.Time
+	for ended := c.ended; ; {
+		select {
+		case status := <-c.transfers.results:
+			if status.Code >= 300 {
+				return fmt.Errorf("call transfer failed: %w", status)
+			}
+			return nil
+		case <-ended:
+			ended, over = nil, time.After(lastReport)
+		case <-over:
+			return callEnded()
+		case <-ctx.Done():
+			return psrpc.NewErrorf(psrpc.Canceled, "request canceled")
 		}
-		return nil
-	case <-c.ended:
-		return nil // The carrier hung up before its last report: the phone is with the target.
-	case <-ctx.Done():
-		return psrpc.NewErrorf(psrpc.Canceled, "request canceled")
 	}
+}
+
+// callEnded is the outcome of a transfer whose call ended before the carrier's last report, since LiveKit SIP 1.11: it
+// failed, for the reason STR_CALL_ENDED. LiveKit answers so without an error for now. LiveKit's server 1.13.5 drops the
+// answer, so that it is an error here, as LiveKit means to make it (livekit_sip.proto of protocol 1.54).
+func callEnded() error {
+	const reasonField, callEnded = 2, 2 // livekit.SIPTransferError
+	details := protowire.AppendVarint(protowire.AppendTag(nil, reasonField, protowire.VarintType), callEnded)
+	return psrpc.NewErrorFromResponse(string(psrpc.FailedPrecondition), "call transfer failed: call has ended",
+		&anypb.Any{TypeUrl: "type.googleapis.com/livekit.SIPTransferError", Value: details})
 }
 
 // refer sends REFER (RFC 3515) and returns nil when the carrier accepts it.
@@ -168,10 +188,16 @@ func (c *call) onNotify(req *sip.Request, tx sip.ServerTransaction) {
 func (c *call) report(status *livekit.SIPStatus) {
 	late := time.NewTimer(lateNotify)
 	defer late.Stop()
-	select {
-	case c.transfers.results <- status:
-	case <-late.C:
-	case <-c.ended:
+	for ended := c.ended; ; {
+		select {
+		case c.transfers.results <- status:
+			return
+		case <-late.C:
+			return
+		case <-ended: // a BYE has overtaken this report
+			ended = nil
+			late.Reset(lastReport)
+		}
 	}
 }
 

@@ -310,7 +310,8 @@ func (k *call) report(refer Refer, accepted time.Time) {
 			return
 		}
 	}
-	if refer.Bye && len(codes) > 0 && codes[len(codes)-1]/100 == 2 && k.wait(200*time.Millisecond, nil) {
+	transferred := len(codes) == 0 || codes[len(codes)-1]/100 == 2
+	if refer.Bye && transferred && k.wait(200*time.Millisecond, nil) {
 		if err := k.bye(context.Background()); err != nil {
 			k.carrier.log.Debug("hang-up after transfer", "error", err)
 		}

@@ -42,7 +42,7 @@ type Refer struct {
 	// but not nil means that no NOTIFY is ever sent.
 	Notify      []int
 	NotifyAfter time.Duration // from the answer to the last NOTIFY; 500 ms when 0
-	Bye         bool          // the carrier hangs up after reporting success; else it leaves that to the other side
+	Bye         bool          // the carrier hangs up after reporting success, or without a report where none is sent; else it leaves that to the other side
 }
 
 // Cast is what the callee at a number does: the table of the simulated carrier's numbers.

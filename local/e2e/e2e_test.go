@@ -142,6 +142,7 @@ var more = map[string]carrier.Script{
 	"+14155550136": {Ring: ring, RingFor: ring, Status: 200, Refer: carrier.Refer{Notify: []int{100, 180, 200}, NotifyAfter: 3 * time.Second}},
 	"+14155550137": {Ring: ring, RingFor: 5 * time.Second, Status: 200},
 	"+14155550138": {Ring: ring, RingFor: ring, Status: 200},
+	"+14155550139": {Ring: ring, RingFor: ring, Status: 200, Refer: carrier.Refer{Notify: []int{}, Bye: true}},
 	"+14155550140": {Ring: 300 * time.Millisecond, RingFor: 300 * time.Millisecond, Status: 200}, // TestPythonAgent's
 }
 
