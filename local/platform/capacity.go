@@ -6,6 +6,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -17,6 +18,14 @@ import (
 // callsPerCore is how many calls a core carries with their audio, their SIP and the
 // agent's work: on two cores 120 did well and 150 did not.
 const callsPerCore = 60
+
+// A core starts startsPerCore calls within startTime: each takes a room, and two
+// connections to it. Of 100 calls that two cores were given at once LiveKit answered 8
+// too late.
+const (
+	startsPerCore = 20
+	startTime     = 4 * time.Second
+)
 
 // The collector keeps the platform within platformMemory and callMemory for each call, in bytes.
 // A call was measured at 8.2 MB.
@@ -45,14 +54,15 @@ func mostCalls(c Config) int { return cmp.Or(c.MaxCalls, callsPerCore*runtime.GO
 // the processor.
 type admission struct {
 	*store.DB
-	most int
-	now  func() time.Time
+	most, starts int
+	now          func() time.Time
 
 	mu      sync.Mutex
-	known   int       // calls that had not ended when they were last counted
-	since   int       // calls accepted since
-	pending int       // calls that are being accepted
-	counted time.Time // the last count
+	known   int         // calls that had not ended when they were last counted
+	since   int         // calls accepted since
+	pending int         // calls that are being accepted
+	counted time.Time   // the last count
+	started []time.Time // when the last calls were accepted, at most starts
 }
 
 const (
@@ -63,27 +73,29 @@ const (
 // CreateCall is that of the database if there is a place, and fault.Upstream
 // AT_CAPACITY if there is none. A request that was accepted before has its answer.
 func (a *admission) CreateCall(ctx context.Context, c call.Call, may store.Permit, once store.Once) (made call.Call, replayed bool, hour account.Limit, err error) {
-	free, err := a.take()
+	wait, err := a.take()
 	if err != nil {
 		return c, false, may.Hour(), err
 	}
-	if !free {
+	if wait > 0 {
 		if once.Key != "" {
 			if made, found, err := a.DB.Replay(ctx, once); err != nil || found {
 				return made, found, may.Hour(), err
 			}
 		}
-		return c, false, may.Hour(), store.AtCapacity(5 * time.Second)
+		return c, false, may.Hour(), store.AtCapacity(wait)
 	}
 	made, replayed, hour, err = a.DB.CreateCall(ctx, c, may, once)
 	a.settle(err == nil && !replayed)
 	return made, replayed, hour, err
 }
 
-// take takes a place. While there is none the calls are counted again.
-func (a *admission) take() (free bool, err error) {
+// take takes a place, or says when to try again. While there is none the calls are counted
+// again.
+func (a *admission) take() (wait time.Duration, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.started = slices.DeleteFunc(a.started, func(at time.Time) bool { return a.now().Sub(at) >= startTime })
 	if a.full() && a.now().Sub(a.counted) >= countEvery {
 		// The platform counts, with rights that createcall does not have. A call that is
 		// being accepted may be counted twice for a moment, and is never missed.
@@ -91,15 +103,18 @@ func (a *admission) take() (free bool, err error) {
 		defer cancel()
 		ids, err := a.DB.ActiveCalls(ctx, a.now().Add(time.Minute))
 		if err != nil {
-			return false, err
+			return 0, err
 		}
 		a.known, a.since, a.counted = len(ids), 0, a.now()
 	}
-	if a.full() {
-		return false, nil
+	switch {
+	case a.full():
+		return 5 * time.Second, nil
+	case len(a.started)+a.pending >= a.starts:
+		return time.Second, nil
 	}
 	a.pending++
-	return true, nil
+	return 0, nil
 }
 
 func (a *admission) full() bool { return a.known+a.since+a.pending >= a.most }
@@ -110,5 +125,6 @@ func (a *admission) settle(accepted bool) {
 	defer a.mu.Unlock()
 	if a.pending--; accepted {
 		a.since++
+		a.started = append(a.started, a.now())
 	}
 }

@@ -15,11 +15,17 @@ import (
 	"github.com/krosai/telephony/shared/store/storetest"
 )
 
-// However many calls come at once, no more are accepted than the machine carries; the
-// rest are told so, and a call that ends makes room for another.
+// However many calls come at once, no more are accepted than the machine carries, and
+// starts; the rest are told so, and a call that ends makes room for another.
 func TestAdmission(t *testing.T) {
 	t.Parallel()
-	const most = 20
+	for name, tt := range map[string]struct{ most, starts int }{"the calls": {20, 100}, "the starts": {100, 20}} {
+		t.Run(name, func(t *testing.T) { t.Parallel(); testAdmission(t, tt.most, tt.starts) })
+	}
+}
+
+func testAdmission(t *testing.T, most, starts int) {
+	t.Helper()
 	start := time.Date(2026, 11, 22, 9, 30, 0, 0, time.UTC)
 	var passed atomic.Int64 // milliseconds
 	clock := func() time.Time { return start.Add(time.Duration(passed.Load()) * time.Millisecond) }
@@ -28,7 +34,7 @@ func TestAdmission(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := &admission{DB: db.DB, most: most, now: clock}
+	a := &admission{DB: db.DB, most: most, starts: starts, now: clock}
 	place := func(i int) (call.Call, bool, error) {
 		_, may, err := a.CallPermit(ctx, "ada", "")
 		if err != nil {
@@ -56,8 +62,8 @@ func TestAdmission(t *testing.T) {
 		})
 	}
 	race.Wait()
-	if len(accepted) != most {
-		t.Fatalf("%d calls accepted, want %d", len(accepted), most)
+	if want := min(most, starts); len(accepted) != want {
+		t.Fatalf("%d calls accepted, want %d", len(accepted), want)
 	}
 	passed.Add(200)
 	made, replayed, err := place(accepted[0])
@@ -67,11 +73,11 @@ func TestAdmission(t *testing.T) {
 	if _, err := db.EndCall(ctx, made, call.End{Status: call.Canceled, Cause: call.APIHangup, At: clock()}); err != nil {
 		t.Fatal(err)
 	}
-	passed.Add(200)
+	passed.Add(startTime.Milliseconds())
 	if _, _, err := place(60); err != nil {
 		t.Errorf("after an end: %v", err)
 	}
-	if _, _, err := place(61); err == nil {
-		t.Error("one more than there are places was accepted")
+	if _, _, err := place(61); (err == nil) != (most > starts) {
+		t.Errorf("one more: %v", err)
 	}
 }

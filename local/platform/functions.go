@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime"
 	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
@@ -86,7 +87,8 @@ func (p *Platform) dependencies(c clients, tables store.Config) all.Deps {
 // machine carries.
 func (p *Platform) endpoints(d all.Deps) map[string]api.Endpoint {
 	endpoints := all.HTTP(d)
-	endpoints["createcall"] = &createcall.Endpoint{Calls: &admission{DB: d.DB, most: mostCalls(p.Config), now: d.Now}, Numbers: d.DB, Flow: d.Flow, Now: d.Now}
+	calls := &admission{DB: d.DB, most: mostCalls(p.Config), starts: startsPerCore * runtime.GOMAXPROCS(0), now: d.Now}
+	endpoints["createcall"] = &createcall.Endpoint{Calls: calls, Numbers: d.DB, Flow: d.Flow, Now: d.Now}
 	return endpoints
 }
 
