@@ -66,7 +66,7 @@ func (c *call) end(e end) {
 	c.ending.Do(func() {
 		close(c.ended)
 		if e.hangup {
-			c.room.setAttributes(callStatus(statusHangup))
+			c.room.setStatus(statusHangup)
 		}
 		if e.bye {
 			c.send(c.dialog.request(sip.BYE))

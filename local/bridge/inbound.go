@@ -286,7 +286,7 @@ func (in *inbound) answer(c *call, until time.Time) {
 	close(c.started)
 	c.room.listen(c.media)
 	c.room.connect(c.media)
-	c.room.setAttributes(callStatus(statusActive))
+	c.room.setStatus(statusActive)
 	in.b.calls.Go(func() { c.talk(until) })
 }
 

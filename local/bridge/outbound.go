@@ -115,10 +115,10 @@ func (c *call) dial(ctx context.Context, req *rpc.InternalCreateSIPParticipantRe
 	close(c.started)
 	c.b.calls.Go(func() { c.talk(until) })
 	if req.Dtmf != "" {
-		c.room.setAttributes(callStatus(statusAutomation))
+		c.room.setStatus(statusAutomation)
 		c.play(req.Dtmf)
 	}
-	c.room.setAttributes(callStatus(statusActive))
+	c.room.setStatus(statusActive)
 	c.room.connect(c.media)
 	return nil
 }
@@ -193,7 +193,7 @@ func (c *call) attempt(ctx context.Context, invite *sip.Request) (*sip.Response,
 			}
 			provisional++
 			if res.StatusCode >= 180 {
-				c.room.setStatusOnce(statusRinging)
+				c.room.setStatus(statusRinging)
 			}
 		}
 	}

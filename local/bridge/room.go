@@ -35,7 +35,7 @@ type roomLeg struct {
 
 	mu     sync.Mutex
 	phone  *rtp.Session // nil until connected
-	status string       // set by setStatusOnce
+	status string       // set by setStatus
 
 	closeOnce sync.Once
 	pumps     sync.WaitGroup
@@ -136,15 +136,15 @@ func (l *roomLeg) setAttributes(attrs map[string]string) {
 	l.room.LocalParticipant.SetAttributes(maps.Clone(attrs))
 }
 
-// setStatusOnce sets the status unless it was set to this before.
-func (l *roomLeg) setStatusOnce(status string) {
+// setStatus sets the status, unless it was set to this before or the phone has hung up.
+func (l *roomLeg) setStatus(status string) {
 	l.mu.Lock()
-	same := l.status == status
-	l.status = status
-	l.mu.Unlock()
-	if !same {
-		l.setAttributes(callStatus(status))
+	defer l.mu.Unlock()
+	if l.status == status || l.status == statusHangup {
+		return
 	}
+	l.status = status
+	l.setAttributes(callStatus(status))
 }
 
 // listen receives what the phone sends, until the call closes the session. What comes before connect is dropped.

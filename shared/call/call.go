@@ -3,7 +3,11 @@
 // the database.
 package call
 
-import "time"
+import (
+	"cmp"
+	"slices"
+	"time"
+)
 
 // Status is where a call stands. It moves forward only; an end never changes.
 type Status string
@@ -124,6 +128,24 @@ type End struct {
 	SIPStatus int // 0 when SIP gave none
 	At        time.Time
 	Detail    string // in the timeline; empty is the cause
+}
+
+// order breaks ties between events of one millisecond.
+var order = map[string]int{"dialing": 1, "ringing": 2, "answered": 3, "transfer": 4, "ended": 5}
+
+// InOrder sorts a timeline by time. A phone rings before it is answered: if the ringing was seen
+// later than LiveKit's own time of the answer, InOrder gives it that time.
+func InOrder(timeline []Event, answeredAt time.Time) []Event {
+	sorted := slices.Clone(timeline)
+	for i, e := range sorted {
+		if e.Name == string(Ringing) && !answeredAt.IsZero() && e.At.After(answeredAt) {
+			sorted[i].At = answeredAt
+		}
+	}
+	slices.SortStableFunc(sorted, func(a, b Event) int {
+		return cmp.Or(a.At.Compare(b.At), cmp.Compare(order[a.Name], order[b.Name]))
+	})
+	return sorted
 }
 
 // Event is one line of a call's timeline.

@@ -69,6 +69,10 @@ type Leave struct {
 // moments.
 const slack = time.Second
 
+// silence is the least time without sound after which LiveKit hangs up by itself: 15 s, and 30 s
+// from the answer on.
+const silence = 15 * time.Second
+
 // EndOfTalk decides how an answered call ended, once its phone is known to be
 // gone. What this platform did itself comes first, because LiveKit reports a
 // callee who hung up, a spent maximum and a failing trunk alike.
@@ -89,7 +93,7 @@ func (c Call) EndOfTalk(l Leave, now time.Time) End {
 		end.Cause = CalleeHangup
 	case l.Reason == "ROOM_DELETED" || l.Reason == "PARTICIPANT_REMOVED" || l.Reason == "ROOM_CLOSED":
 		end.Cause = AgentHangup
-	case l.Reason == "CLIENT_INITIATED" && l.Status == "active":
+	case l.Reason == "CLIENT_INITIATED" && l.Status == "active" && now.Sub(c.AnsweredAt) >= silence:
 		end.Cause = NetworkError // LiveKit hung up itself: no sound came for 30 s
 	case l.Reason == "CLIENT_INITIATED":
 		end.Cause = CalleeHangup

@@ -74,6 +74,7 @@ func TestEndOfTalk(t *testing.T) {
 		{"agent deleted the room", Leave{"ROOM_DELETED", "active"}, 5 * time.Second, AgentHangup},
 		{"agent removed the phone", Leave{"PARTICIPANT_REMOVED", "active"}, 5 * time.Second, AgentHangup},
 		{"no sound for 30 s", Leave{"CLIENT_INITIATED", "active"}, 35 * time.Second, NetworkError},
+		{"callee hung up before LiveKit said so", Leave{"CLIENT_INITIATED", "active"}, time.Second, CalleeHangup},
 		{"LiveKit lost it", Leave{"CONNECTION_TIMEOUT", "active"}, 5 * time.Second, NetworkError},
 		{"LiveKit stopped", Leave{"SERVER_SHUTDOWN", "active"}, 5 * time.Second, NetworkError},
 		{"the trunk failed", Leave{"SIP_TRUNK_FAILURE", "active"}, 5 * time.Second, NetworkError},

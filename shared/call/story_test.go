@@ -38,3 +38,19 @@ func TestTakesTurns(t *testing.T) {
 		t.Error("turns are taken until 5 minutes after the end")
 	}
 }
+
+// TestInOrder: ringing that was seen after the answer, of which LiveKit told the time, came before
+// it.
+func TestInOrder(t *testing.T) {
+	t.Parallel()
+	at := func(ms int) time.Time { return t0.Add(time.Duration(ms) * time.Millisecond) }
+	timeline := []Event{{At: at(0), Name: "dialing"}, {At: at(300), Name: "ringing"}, {At: at(290), Name: "answered"}, {At: at(900), Name: "ended"}}
+	want := []Event{{At: at(0), Name: "dialing"}, {At: at(290), Name: "ringing"}, {At: at(290), Name: "answered"}, {At: at(900), Name: "ended"}}
+	if d := cmp.Diff(want, InOrder(timeline, at(290))); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+	timeline[1].At = at(200)
+	if got := InOrder(timeline, at(290)); !got[1].At.Equal(at(200)) || got[1].Name != "ringing" {
+		t.Errorf("%+v", got)
+	}
+}

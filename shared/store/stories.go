@@ -130,10 +130,7 @@ func addToStory(s *call.Story, row item) (err error) {
 	switch sk.Value {
 	case recordKey:
 		s.Call, err = callFrom(row)
-		s.Events = s.Call.Timeline
-		slices.SortStableFunc(s.Events, func(a, b call.Event) int {
-			return cmp.Or(a.At.Compare(b.At), cmp.Compare(order[a.Name], order[b.Name]))
-		})
+		s.Events = call.InOrder(s.Call.Timeline, s.Call.AnsweredAt)
 	case detailsKey:
 		err = addDetails(&s.Call, row)
 	case summaryKey:
@@ -143,9 +140,6 @@ func addToStory(s *call.Story, row item) (err error) {
 	}
 	return err
 }
-
-// order breaks ties between events of one millisecond.
-var order = map[string]int{"dialing": 1, "ringing": 2, "answered": 3, "transfer": 4, "ended": 5}
 
 // AddTurns adds at most 99 turns to a call's transcript: all of them, or none.
 // The first turn of an id stands, and what comes with an id that is known is
