@@ -11,19 +11,19 @@ import (
 	"strings"
 )
 
-// What the template's alarms must watch: see policy_test.go.
+// The rules for the template's alarms. policy_test.go explains the rules.
 
-// mustWarn are the alarms that nobody may take away.
+// mustWarn are the alarms that must exist.
 var mustWarn = []string{"ApiErrorsAlarm", "CallTasksFailAlarm", "RequestTasksFailAlarm", "ThrottledAlarm", "CallsFailedAlarm", "RequestsFailedAlarm",
 	"DeliveriesFailedAlarm", "DeliveriesLateAlarm", "EventsLateAlarm", "EndsLateAlarm", "EventTasksFailAlarm", "SweepSilentAlarm", "NumberSweepSilentAlarm", "SweepHeldBackAlarm", "OutcomeUnknownAlarm", "DialsAlarm", "TransfersUnknownAlarm"}
 
-// metric is one that an alarm looks at.
+// metric is a metric that an alarm watches.
 type metric struct {
 	id, namespace, name string
 	dimensions          map[string]string // as written
 }
 
-// metrics are those of an alarm, of either kind.
+// metrics are the metrics of an alarm, whether it names one metric or a list.
 func (r resource) metrics() (all []metric) {
 	if r.Properties["MetricName"] != nil {
 		return []metric{metricOf("", r.Properties)}
@@ -60,8 +60,8 @@ func requiredAlarms(s stack) (complaints []string) {
 	return complaints
 }
 
-// alarmsNotify: somebody is told. A sweep that does not run sends nothing, which
-// is what its alarm is about; of everything else nothing is good news.
+// alarmsNotify: each alarm notifies a topic. A sweep that does not run sends no data, and its alarm
+// must fire then. For all other alarms missing data is good news.
 func alarmsNotify(s stack) (complaints []string) {
 	for id, res := range s.of(alarm) {
 		actions := texts(res.Properties["AlarmActions"])
@@ -82,7 +82,8 @@ func alarmsNotify(s stack) (complaints []string) {
 	return complaints
 }
 
-// alarmMetrics: an expression that leaves a metric out would never warn of it.
+// alarmMetrics: the expression of an alarm adds up all its metrics. A metric that is left out could
+// never raise the alarm.
 func alarmMetrics(s stack) (complaints []string) {
 	for id, res := range s.of(alarm) {
 		found := res.metrics()
@@ -112,10 +113,9 @@ func alarmMetrics(s stack) (complaints []string) {
 
 var counted = regexp.MustCompile(`obs\.Count\(ctx, "(\w+)", [^,)]+((?:, [^\n]+)?)\)\n`)
 
-// countedMetrics: an alarm on a metric of ours names it as the code does, with its
-// dimensions.
+// countedMetrics: an alarm on a metric of ours names it as the code does, with its dimensions.
 func countedMetrics(s stack) (complaints []string) {
-	code := map[string][]string{} // what follows the value, by metric
+	code := map[string][]string{} // the dimensions as written in the code, by metric
 	for _, dir := range []string{"../functions", "../shared"} {
 		err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 			if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
@@ -148,7 +148,7 @@ func countedMetrics(s stack) (complaints []string) {
 	return complaints
 }
 
-// watched reports whether an alarm looks at a metric of a resource.
+// watched reports whether an alarm watches a metric of a resource.
 func (s stack) watched(namespace, name, dimension, id string) bool {
 	for _, res := range s.of(alarm) {
 		if slices.ContainsFunc(res.metrics(), func(m metric) bool {
@@ -171,7 +171,8 @@ func machineAlarms(s stack) (complaints []string) {
 	return complaints
 }
 
-// taskAlarms: the errors of a function with a route are the API's.
+// taskAlarms: an alarm watches the errors of every function without a route. The API's alarm covers
+// the functions with a route.
 func taskAlarms(s stack) (complaints []string) {
 	for id, res := range s.of("AWS::Serverless::Function") {
 		if len(res.events("HttpApi")) > 0 {
@@ -184,7 +185,7 @@ func taskAlarms(s stack) (complaints []string) {
 	return complaints
 }
 
-// dashboard: it is JSON, and shows every alarm.
+// dashboard: the dashboard is JSON and shows every alarm.
 func dashboard(s stack) (complaints []string) {
 	for id, res := range s.of("AWS::CloudWatch::Dashboard") {
 		body := written(res.Properties["DashboardBody"])

@@ -17,9 +17,9 @@ func links(p pkg, prefix string) bool {
 	return false
 }
 
-// TestBinariesLinkWhatTheyNeed: LiveKit's client costs a function 17 MB and
-// 8–12 ms of start, so a function carries it only if the template gives it
-// LiveKit's address; and no Lambda carries what only tests and the laptop use.
+// TestBinariesLinkWhatTheyNeed: LiveKit's client costs a function 17 MB and 8–12 ms of start. So a
+// function links it only if the template gives it LiveKit's address. No Lambda links packages that
+// only tests and the laptop use.
 func TestBinariesLinkWhatTheyNeed(t *testing.T) {
 	t.Parallel()
 	wanted := map[string]bool{}

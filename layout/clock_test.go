@@ -12,12 +12,12 @@ import (
 	"time"
 )
 
-// enough is how long a test waits at least for a thing that must come: longer than any machine that
-// works on something else, too, takes for it.
+// enough is how long a test must wait at least for something that must come. It is longer than any
+// busy machine takes.
 const enough = 30 * time.Second
 
-// TestNoTestFailsByTheClock: a machine that is busy with something else is late, so no test may
-// fail because something took long. Time passes as a test wants only under synctest.
+// TestNoTestFailsByTheClock: a busy machine is late, so no test may fail because something took
+// long. A test controls the time only under synctest.
 func TestNoTestFailsByTheClock(t *testing.T) {
 	t.Parallel()
 	files := 0
@@ -65,7 +65,7 @@ func testFiles(t *testing.T) map[string][]string {
 	return names
 }
 
-// addBubbles adds the functions of a file that run what they are given under synctest.
+// addBubbles adds the functions of a file that run their arguments under synctest.
 func addBubbles(names map[string]bool, file *ast.File) {
 	for _, decl := range file.Decls {
 		if f, ok := decl.(*ast.FuncDecl); ok && strings.Contains(callsOf(f), " synctest.Test ") {
@@ -74,7 +74,7 @@ func addBubbles(names map[string]bool, file *ast.File) {
 	}
 }
 
-// callsOf are the names of what a function calls, with spaces around.
+// callsOf are the names of the functions that a node calls, with spaces around them.
 func callsOf(n ast.Node) string {
 	names := " "
 	ast.Inspect(n, func(n ast.Node) bool {
@@ -86,8 +86,8 @@ func callsOf(n ast.Node) string {
 	return names
 }
 
-// byTheClock finds where a test fails because something took longer than it should, or did not
-// come within a time that is too short.
+// byTheClock finds the places where a test fails because something took longer than it should, or
+// did not come within too short a time.
 func byTheClock(file *ast.File, bubbles map[string]bool) (found []problem) {
 	for _, decl := range file.Decls {
 		f, ok := decl.(*ast.FuncDecl)
@@ -128,15 +128,14 @@ func byTheClock(file *ast.File, bubbles map[string]bool) (found []problem) {
 	return found
 }
 
-// addMeasured adds the variable of an assignment, if what it is given is how long something took.
+// addMeasured adds the variable of an assignment if its value is how long something took.
 func addMeasured(names map[string]bool, a *ast.AssignStmt) {
 	if v, ok := a.Lhs[0].(*ast.Ident); ok && len(a.Lhs) == 1 && isSince(a.Rhs[0]) {
 		names[v.Name] = true
 	}
 }
 
-// isSince reports whether an expression is how long something took, perhaps rounded or less
-// something.
+// isSince reports whether an expression is how long something took, perhaps rounded or reduced.
 func isSince(e ast.Expr) bool {
 	switch e := e.(type) {
 	case *ast.CallExpr:
@@ -148,7 +147,7 @@ func isSince(e ast.Expr) bool {
 	return false
 }
 
-// fails reports whether a block has a test fail.
+// fails reports whether a block makes a test fail.
 func fails(block *ast.BlockStmt) bool {
 	for _, name := range []string{"Error", "Errorf", "Fatal", "Fatalf"} {
 		if strings.Contains(callsOf(block), "."+name+" ") {
@@ -158,8 +157,8 @@ func fails(block *ast.BlockStmt) bool {
 	return false
 }
 
-// above reports whether a condition compares a time that was measured with a bound above it, or
-// with a time that it must be.
+// above reports whether a condition compares a measured time with an upper bound, or with an
+// exact time.
 func above(cond ast.Expr, measured map[string]bool) (found bool) {
 	took := func(e ast.Expr) bool {
 		v, ok := e.(*ast.Ident)
@@ -181,7 +180,7 @@ func above(cond ast.Expr, measured map[string]bool) (found bool) {
 	return found
 }
 
-// tooShort reports whether a loop goes on only while less than enough has passed.
+// tooShort reports whether a loop gives up after less than enough has passed.
 func tooShort(cond ast.Expr) (found bool) {
 	if cond == nil {
 		return false
@@ -234,7 +233,7 @@ func durationOf(e ast.Expr) (d time.Duration, known bool) {
 	return 0, false
 }
 
-// TestByTheClock proves that the check finds what it is there to find.
+// TestByTheClock proves that the check finds the mistakes that it is for.
 func TestByTheClock(t *testing.T) {
 	t.Parallel()
 	for body, want := range map[string]int{

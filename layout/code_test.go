@@ -10,9 +10,9 @@ import (
 	"testing"
 )
 
-// early lists what a package variable may call. Everything else runs in a
-// constructor or in main, where it is seen, can fail, and costs only who needs
-// it: each binary pays at start for the variables of every package it links.
+// early lists the functions that a package variable may call. Everything else runs in a constructor
+// or in main, where it is visible, can fail, and costs only the binaries that need it. At start
+// each binary pays for the variables of every package that it links.
 var early = map[string]string{
 	"errors.New":         "a sentinel error is compared by identity, and costs an allocation",
 	"base32.NewEncoding": "an alphabet, a table of 256 bytes",
@@ -66,8 +66,8 @@ type problem struct {
 	what string
 }
 
-// beforeMain finds what a file would run before main: init functions and calls
-// in the values of package variables, those in function literals apart.
+// beforeMain finds what a file would run before main: init functions, and calls in the values of
+// package variables, except in function literals.
 func beforeMain(file *ast.File) []problem {
 	var found []problem
 	for _, decl := range file.Decls {
@@ -98,8 +98,8 @@ func beforeMain(file *ast.File) []problem {
 	return found
 }
 
-// calleeOf is package.Function, the bare name of a method called on a result,
-// or "" for a conversion to a type that is written out, as []byte("x").
+// calleeOf is package.Function, the bare name of a method that is called on a result, or "" for a
+// conversion to a type that is written out, such as []byte("x").
 func calleeOf(fun ast.Expr) string {
 	switch f := fun.(type) {
 	case *ast.Ident:
@@ -119,7 +119,7 @@ func calleeOf(fun ast.Expr) string {
 	return "a function"
 }
 
-// TestBeforeMain proves that the check finds what it is there to find.
+// TestBeforeMain proves that the check finds the mistakes that it is for.
 func TestBeforeMain(t *testing.T) {
 	t.Parallel()
 	for source, want := range map[string]int{

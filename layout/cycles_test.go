@@ -8,9 +8,9 @@ import (
 	"testing"
 )
 
-// TestTemplateHasNoCycle: CloudFormation makes a resource after those it refers
-// to, and refuses a stack in which that is a circle. An HTTP API is made after
-// the functions of its routes, because SAM writes them into its definition.
+// TestTemplateHasNoCycle: CloudFormation creates a resource after the resources that it refers to,
+// and refuses a stack with circular references. An HTTP API is created after the functions of its
+// routes, because SAM writes them into its definition.
 func TestTemplateHasNoCycle(t *testing.T) {
 	t.Parallel()
 	data, err := os.ReadFile("../template.yaml")
@@ -26,7 +26,7 @@ func TestTemplateHasNoCycle(t *testing.T) {
 	}
 }
 
-// references is what each resource refers to.
+// references are the resources that each resource refers to.
 func references(template string) map[string][]string {
 	_, resources, _ := strings.Cut(template, "\nResources:\n")
 	resources, _, _ = strings.Cut(resources, "\nOutputs:\n")
@@ -51,7 +51,7 @@ func references(template string) map[string][]string {
 	return after
 }
 
-// cycle is a circle of references, nil if there is none.
+// cycle is a circle of references, or nil.
 func cycle(after map[string][]string) []string {
 	done := map[string]bool{}
 	var path []string
@@ -80,7 +80,7 @@ func cycle(after map[string][]string) []string {
 	return nil
 }
 
-// TestCycle proves that the check finds what it is there to find.
+// TestCycle proves that the check finds the mistakes that it is for.
 func TestCycle(t *testing.T) {
 	t.Parallel()
 	const head = "\nResources:\n  Api:\n    Type: x\n"

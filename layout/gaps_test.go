@@ -29,7 +29,7 @@ func readTemplate(t *testing.T) *template.Template {
 	return tpl
 }
 
-// folders are the functions by the folders that exist.
+// folders are the names of the functions' folders.
 func folders(t *testing.T) []string {
 	t.Helper()
 	entries, err := os.ReadDir("../functions")
@@ -53,8 +53,9 @@ func same(t *testing.T, wantName string, want []string, gotName string, got []st
 	}
 }
 
-// TestMemoryLimits: Go's collector, which works less often than by itself (GOGC), works more
-// often when a function's memory is nearly full: Lambda ends a process that takes more.
+// TestMemoryLimits: Lambda ends a process that exceeds its memory. GOGC makes Go's collector run
+// less often than by default. GOMEMLIMIT makes it run more often when a function's memory is
+// nearly full.
 func TestMemoryLimits(t *testing.T) {
 	t.Parallel()
 	for _, f := range readTemplate(t).Functions() {
@@ -68,8 +69,8 @@ func TestMemoryLimits(t *testing.T) {
 	}
 }
 
-// TestSAMVariables: scripts/test-sam.sh gives functions every variable that names a resource of
-// the template. Without one a function asks for a table that does not exist.
+// TestSAMVariables: scripts/test-sam.sh gives functions every variable that names a resource of the
+// template. Without such a variable a function asks for a table that does not exist.
 func TestSAMVariables(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("../scripts/test-sam.sh")
@@ -127,7 +128,8 @@ func TestTemplateNamesEveryFunction(t *testing.T) {
 	same(t, "functions/", folders(t), "template.yaml", names)
 }
 
-// TestEveryFunctionIsCalled: by a route, by the clock or by a workflow.
+// TestEveryFunctionIsCalled: every function is called by a route, a schedule, an event source or
+// a workflow.
 func TestEveryFunctionIsCalled(t *testing.T) {
 	t.Parallel()
 	tpl := readTemplate(t)
@@ -151,8 +153,8 @@ func TestEveryFunctionIsCalled(t *testing.T) {
 	}
 }
 
-// TestAuthenticationIsConfigured: a function that checks credentials gets what
-// lambdahttp.Start needs for that, and nobody else gets the table of keys.
+// TestAuthenticationIsConfigured: a function that checks credentials gets the variables that
+// lambdahttp.Start needs for it. No other function gets the table of keys.
 func TestAuthenticationIsConfigured(t *testing.T) {
 	t.Parallel()
 	tpl := readTemplate(t)
@@ -210,8 +212,8 @@ func TestOpenAPINamesEveryRoute(t *testing.T) {
 	same(t, "openapi.json", documented, "template.yaml", deployed)
 }
 
-// TestFallback: the function of the route $default answers everybody, and no other's
-// requests.
+// TestFallback: the function of the route $default answers every caller, so it is public and has
+// no rights.
 func TestFallback(t *testing.T) {
 	t.Parallel()
 	tpl := readTemplate(t)
@@ -225,7 +227,7 @@ func TestFallback(t *testing.T) {
 	}
 }
 
-// TestEveryFunctionHasAnEvent: and it is of the kind that its source sends.
+// TestEveryFunctionHasAnEvent: every function has a sample event of the kind that its source sends.
 func TestEveryFunctionHasAnEvent(t *testing.T) {
 	t.Parallel()
 	tpl := readTemplate(t)
@@ -287,7 +289,7 @@ func TestEveryFunctionHasAnEvent(t *testing.T) {
 	same(t, "functions/", folders(t), "events/", names)
 }
 
-// TestMakeBuildsEveryFunction asks make, without running anything.
+// TestMakeBuildsEveryFunction asks make for its commands, without running them.
 func TestMakeBuildsEveryFunction(t *testing.T) {
 	t.Parallel()
 	all := dryRun(t, "build")
@@ -308,12 +310,13 @@ func dryRun(t *testing.T, args ...string) string {
 	return runMake(t, append([]string{"-n"}, args...)...)
 }
 
-// runMake is what a make of this repository prints.
+// runMake runs make in this repository and returns its output.
 func runMake(t *testing.T, args ...string) string {
 	t.Helper()
 	cmd := exec.Command("make", append([]string{"--no-print-directory"}, args...)...)
 	cmd.Dir = ".."
-	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { // of the make that runs this test
+	// The variables of the make that runs this test are left out.
+	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool {
 		return strings.HasPrefix(v, "MAKEFLAGS=") || strings.HasPrefix(v, "MFLAGS=") || strings.HasPrefix(v, "MAKELEVEL=")
 	})
 	out, err := cmd.CombinedOutput()
@@ -323,7 +326,7 @@ func runMake(t *testing.T, args ...string) string {
 	return string(out)
 }
 
-// TestDocumentedCommandsExist: every `make target` in README and docs is one.
+// TestDocumentedCommandsExist: every `make target` in README and docs exists in the Makefile.
 func TestDocumentedCommandsExist(t *testing.T) {
 	t.Parallel()
 	makefile, err := os.ReadFile("../Makefile")

@@ -1,7 +1,6 @@
-// Package layout holds the repository to its layout: which package may import
-// which, what a package may do before main, what a binary links, and that
-// functions, template, events, documents and Makefile name the same things. It
-// has tests only.
+// Package layout checks the layout of the repository: which package may import which, what a
+// package may do before main, what a binary links, and that functions, template, events, documents
+// and Makefile name the same things. It has tests only.
 package layout
 
 import (
@@ -18,7 +17,7 @@ import (
 
 const module = "github.com/krosai/telephony"
 
-// pkg is what `go list -json` says of a package.
+// pkg is the output of `go list -json` for a package.
 type pkg struct {
 	ImportPath string
 	Dir        string
@@ -30,8 +29,8 @@ type pkg struct {
 	Error      *struct{ Err string }
 }
 
-// ours is the path inside the repository, and whether it is there at all:
-// shared/call, local/gateway.
+// ours is the path inside the repository, such as shared/call or local/gateway. It reports whether
+// the package is in the repository.
 func ours(importPath string) (string, bool) {
 	return strings.CutPrefix(importPath, module+"/")
 }
@@ -63,29 +62,32 @@ func list(t *testing.T, dir string, patterns ...string) []pkg {
 	}
 }
 
-// domain packages are types and rules that anybody can read without knowing
-// anything else.
+// domain packages are types and rules that a reader understands without knowing other packages.
 var domain = []string{"shared/account", "shared/call", "shared/fault", "shared/number", "shared/phonenumber", "shared/request", "shared/secret", "shared/webhook"}
 
-// sole names the modules that few packages may import, so that the rest of the
-// code does not know them and most binaries do not carry them.
+// sole names the modules that only a few packages may import, so that the rest of the code does not
+// know them and most binaries do not contain them.
 var sole = []struct {
 	prefix string
 	by     []string
 }{
-	{"github.com/aws/aws-sdk-go-v2/service/dynamodb", []string{"shared/store", "emulator/template", "emulator/eventsource", "local/platform"}}, // the template's tables, which the laptop creates; their streams
+	// emulator/template has the template's tables, which the laptop creates. emulator/eventsource
+	// reads their streams.
+	{"github.com/aws/aws-sdk-go-v2/service/dynamodb", []string{"shared/store", "emulator/template", "emulator/eventsource", "local/platform"}},
 	{"github.com/aws/aws-sdk-go-v2/feature/dynamodb", []string{"shared/store"}},
 	{"github.com/aws/aws-sdk-go-v2/service/sfn", []string{"shared/flow"}},
-	{"github.com/aws/aws-sdk-go-v2/service/sqs", []string{"shared/queue", "emulator/eventsource", "local/platform"}}, // Lambda receives, the laptop creates
+	// Lambda, and so the emulator, receives from the queue. The laptop creates it.
+	{"github.com/aws/aws-sdk-go-v2/service/sqs", []string{"shared/queue", "emulator/eventsource", "local/platform"}},
 	{"github.com/aws/aws-sdk-go-v2/service/bedrockruntime", []string{"shared/summary"}},
 	{"github.com/DavidBelicza/TextRank", []string{"shared/summary"}},
 	{"github.com/aws/aws-sdk-go-v2/config", nil}, // 2 MB and 5 ms of start
 	{"github.com/livekit/", []string{"shared/livekit", "local"}},
-	{"github.com/aws/aws-lambda-go", []string{"shared/lambdahttp", "shared/lambdatask", "emulator/eventsource", "local/platform"}}, // they keep deadlines; the emulator and the laptop are the Lambda service
+	// The shared packages keep deadlines. The emulator and the laptop are the Lambda service.
+	{"github.com/aws/aws-lambda-go", []string{"shared/lambdahttp", "shared/lambdatask", "emulator/eventsource", "local/platform"}},
 	{"github.com/awslabs/aws-lambda-go-api-proxy", []string{"shared/lambdahttp"}},
 }
 
-// within reports whether a package is under a folder; * stands for one segment.
+// within reports whether a package is under a folder. * stands for one segment.
 func within(path, folder string) bool {
 	p, f := strings.Split(path, "/"), strings.Split(folder, "/")
 	if len(p) < len(f) {
@@ -99,11 +101,11 @@ func within(path, folder string) bool {
 	return true
 }
 
-// forTests reports whether a package exists for tests alone, as its name says:
-// storetest opens the emulator, livekittest is a LiveKit to test against.
+// forTests reports whether a package is only for tests, as its name says: storetest opens the
+// emulator, livekittest is a LiveKit for tests.
 func forTests(path string) bool { return strings.HasSuffix(path, "test") }
 
-// forbidden says why a package of ours may not import another, or "".
+// forbidden says why a package of ours may not import another package, or returns "".
 func forbidden(from, imported string, standard bool) string {
 	to, mine := ours(imported)
 	if slices.Contains(domain, from) && !standard && (!mine || !slices.Contains(domain, to)) {
@@ -170,7 +172,7 @@ func TestImports(t *testing.T) {
 	}
 }
 
-// TestImportRules proves that the rules refuse what they are there to refuse.
+// TestImportRules proves that the rules refuse the imports that they are for.
 func TestImportRules(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
@@ -217,7 +219,7 @@ func TestImportRules(t *testing.T) {
 	}
 }
 
-// TestRootModule: what only the laptop needs weighs on local/go.mod alone.
+// TestRootModule: modules that only the laptop needs are in local/go.mod only.
 func TestRootModule(t *testing.T) {
 	t.Parallel()
 	mod, err := os.ReadFile("../go.mod")

@@ -13,8 +13,8 @@ import (
 	"github.com/krosai/telephony/emulator/template"
 )
 
-// What the template must say for the stack to be safe: each rule is a function of
-// the template as it is written, and returns what it has to complain of.
+// The rules that the template must follow so that the stack is safe. Each rule is a function of the
+// template as written, and returns its complaints.
 
 var rules = map[string]func(stack) []string{
 	"rights name actions and resources":             namedRights,
@@ -49,8 +49,7 @@ func TestPolicy(t *testing.T) {
 	}
 }
 
-// wildcards are the actions and resources that no statement could name in full,
-// with the reason.
+// wildcards are the actions and resources that no statement can name in full, with the reason.
 var wildcards = map[string]string{
 	"logs:CreateLogDelivery *":        "log delivery knows no resources",
 	"logs:GetLogDelivery *":           "log delivery knows no resources",
@@ -65,8 +64,8 @@ var wildcards = map[string]string{
 	"bedrock:InvokeModel arn:${AWS::Partition}:bedrock:${AWS::Region}:${AWS::AccountId}:application-inference-profile/*": "the model's id may be that of any profile",
 }
 
-// namedRights: roles are what SAM makes of the statements here, and these allow
-// actions on resources named in full.
+// namedRights: SAM makes the roles from the statements here, and these allow actions on resources
+// that are named in full.
 func namedRights(s stack) (complaints []string) {
 	used := map[string]bool{}
 	for id, res := range s.all() {
@@ -96,7 +95,7 @@ func namedRights(s stack) (complaints []string) {
 	return complaints
 }
 
-// invocations: a state machine may invoke its functions and no other.
+// invocations: a state machine may invoke its own functions and no others.
 func invocations(s stack) (complaints []string) {
 	for id, res := range s.of("AWS::Serverless::StateMachine") {
 		var may []string
@@ -117,8 +116,8 @@ func invocations(s stack) (complaints []string) {
 	return complaints
 }
 
-// secrets: a function may read the secrets that its variables name and no other,
-// and has LiveKit's only with LiveKit's address.
+// secrets: a function may read the secrets that its variables name and no others. It has LiveKit's
+// secret only with LiveKit's address.
 func secrets(s stack) (complaints []string) {
 	isSecret := func(id string) bool { return s.Resources[id].Type == "AWS::SecretsManager::Secret" }
 	if slices.ContainsFunc(mentioned(s.Globals), isSecret) {
@@ -149,8 +148,8 @@ func secrets(s stack) (complaints []string) {
 	return complaints
 }
 
-// noEcho: what nobody may see goes nowhere but into a secret, and what a secret
-// holds is nowhere to be seen.
+// noEcho: a secret parameter goes nowhere but into a secret, and the content of a secret is
+// visible nowhere.
 func noEcho(s stack) (complaints []string) {
 	hidden := func(id string) bool { return s.Parameters[id].NoEcho }
 	for id, res := range s.all() {
@@ -172,8 +171,8 @@ func noEcho(s stack) (complaints []string) {
 	return complaints
 }
 
-// public: a function with a route that cannot check a key says why it need not,
-// and no other says so.
+// public: a function with a route that cannot check a key says why it need not. No other function
+// says so.
 func public(s stack) (complaints []string) {
 	for id, res := range s.of("AWS::Serverless::Function") {
 		routed := len(res.events("HttpApi")) > 0
@@ -186,7 +185,7 @@ func public(s stack) (complaints []string) {
 	return complaints
 }
 
-// expires are the tables with rows that die, which carry expires_at for that.
+// expires are the tables with rows that expire, by their attribute expires_at.
 var expires = []string{"LimitsTable", "WebhooksTable", "EventsTable"}
 
 func tables(s stack) (complaints []string) {
@@ -257,8 +256,8 @@ func machineLogs(s stack) (complaints []string) {
 	return complaints
 }
 
-// concurrency: Lambda repeats an event that failed, which a sweep need not be; and
-// whoever operates the stack can say how many phones ring at once.
+// concurrency: Lambda repeats a failed event, but a sweep need not be repeated. The operator of the
+// stack can limit how many phones ring at once.
 func concurrency(s stack) (complaints []string) {
 	for id, res := range s.of("AWS::Serverless::Function") {
 		invoke, _ := res.Properties["EventInvokeConfig"].(map[string]any)
@@ -272,7 +271,7 @@ func concurrency(s stack) (complaints []string) {
 	return complaints
 }
 
-// stack is template.yaml as it is written, with short tags in their long form.
+// stack is template.yaml as written, with short tags in their long form.
 type stack struct {
 	Parameters map[string]struct{ NoEcho bool }
 	Globals    struct{ Function map[string]any }
@@ -287,7 +286,7 @@ type resource struct {
 	Properties                          map[string]any
 }
 
-// readStack reads the template, changed if change is there.
+// readStack reads the template, after change if that is not nil.
 func readStack(t *testing.T, change func(text string) string) (s stack) {
 	t.Helper()
 	text, err := os.ReadFile("../template.yaml")
@@ -343,8 +342,8 @@ func (r resource) events(kind string) (names []string) {
 	return names
 }
 
-// statement is one of a function's or a state machine's policies, with what it
-// names as written.
+// statement is a statement in the policies of a function or a state machine, with its actions and
+// resources as written.
 type statement struct {
 	actions, resources []string
 	problem            string
@@ -373,8 +372,7 @@ func (r resource) statements() (all []statement) {
 	return all
 }
 
-// branches are the values that Fn::If chooses from, or the value itself, without
-// AWS::NoValue.
+// branches are the values that Fn::If chooses from, or the value itself, without AWS::NoValue.
 func branches(v any) []any {
 	m, _ := v.(map[string]any)
 	if choice, ok := m["Fn::If"].([]any); ok && len(choice) == 3 {
@@ -414,7 +412,7 @@ func texts(v any) (all []string) {
 	return all
 }
 
-// written is a value in short: X for !Ref X, X.Arn for !GetAtt X.Arn, and the text
+// written is the short form of a value: X for !Ref X, X.Arn for !GetAtt X.Arn, and the text
 // of !Sub.
 func written(v any) string {
 	m, _ := v.(map[string]any)

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestPolicyRules proves that each rule finds what it is there to find, in
-// copies of the template with one change.
+// TestPolicyRules proves that each rule finds the mistakes that it is for, in copies of the
+// template with one change.
 func TestPolicyRules(t *testing.T) {
 	t.Parallel()
 	const (

@@ -20,13 +20,13 @@ import (
 
 var sizes = flag.Bool("sizes", false, "measure the binaries that make sizes builds")
 
-// sizeOfARead is the most bytes that the binary of a read may have, a function whose
+// sizeOfARead is the maximum size, in bytes, of the binary of a read. A read is a function whose
 // route is a GET.
 const sizeOfARead = 9_000_000
 
-// limits are the most that functions of a kind may weigh, in bytes, and take to
-// start, in hello worlds. The other kinds have none. A start within 2 is the goal,
-// which createcall, setpolicy, replaydelivery and testwebhook miss by a tenth or two.
+// limits are the maximum size of the functions of a kind, in bytes, and their maximum start time,
+// in hello worlds. The other kinds have no limits. The goal is a start within 2. createcall,
+// setpolicy, replaydelivery and testwebhook miss it by a tenth or two.
 var limits = map[string]struct {
 	size  int
 	start float64
@@ -35,20 +35,18 @@ var limits = map[string]struct {
 	"write": {10_000_000, 2.5},
 }
 
-// A start takes longer while the machine does something else. So starts are
-// compared by the medians of 25, each right after one of hello world, which meets
-// the same machine. A function is too slow only if it is both by the clock and by
-// the processor time that its process takes, which others' work hardly changes, and
-// if two more comparisons, of 75 starts each, made one after the other, say so too.
+// A start takes longer while the machine is busy. Therefore starts are compared by their medians of
+// 25, and each follows a start of hello world on the same machine. A function is too slow only if
+// it exceeds the limit both by the clock and by the processor time of its process, which other work
+// hardly changes. Two more comparisons of 75 starts each, one after the other, must confirm it.
 const (
 	starts     = 25
 	moreStarts = 75
 )
 
-// TestSizes prints what each function weighs as it is deployed and how long it
-// takes to start on this machine, from the start of its process to its first
-// request for an event, beside a hello world made with the same tools. It is run
-// by make sizes, which builds the binaries.
+// TestSizes prints the deployed size of each function and its start time on this machine, from the
+// start of its process to its first request for an event, beside a hello world that is built with
+// the same tools. make sizes builds the binaries and runs it.
 func TestSizes(t *testing.T) {
 	if !*sizes {
 		t.Skip("run by make sizes")
@@ -97,7 +95,7 @@ func TestSizes(t *testing.T) {
 	}
 }
 
-// kindsOf is what calls each function, and whether it carries LiveKit's client.
+// kindsOf returns the kind of each function: what calls it, and whether it links LiveKit's client.
 func kindsOf(tpl *template.Template) map[string]string {
 	kinds := map[string]string{}
 	for _, fn := range tpl.Functions() {
@@ -120,10 +118,10 @@ func kindsOf(tpl *template.Template) map[string]string {
 	return kinds
 }
 
-// took is what a start takes, by the clock and of a processor.
+// took is the duration of a start, by the clock and by processor time.
 type took struct{ clock, cpu time.Duration }
 
-// start is what a function, and the hello world beside it, took to start: medians.
+// start is the median duration of the starts of a function, and of the hello worlds beside it.
 type start struct{ own, hello took }
 
 func (s start) clock() float64 { return float64(s.own.clock) / float64(s.hello.clock) }
@@ -132,9 +130,8 @@ func (s start) cpu() float64 { return float64(s.own.cpu) / float64(s.hello.cpu) 
 
 func (s start) over(limit float64) bool { return s.clock() > limit && s.cpu() > limit }
 
-// measure starts one function after the other, again and again, and hello world
-// right before each time. The first time is not counted: it reads the binary from
-// the disk.
+// measure starts one function after the other, many times each, and hello world right before each
+// start. It does not count the first start, which reads the binary from the disk.
 func measure(t *testing.T, hello lambda.Config, functions []template.Function, times int) map[string]start {
 	t.Helper()
 	medians := map[string]start{}
@@ -150,8 +147,8 @@ func measure(t *testing.T, hello lambda.Config, functions []template.Function, t
 	return medians
 }
 
-// secretsInside puts secrets in place of their names, so that no function asks
-// Secrets Manager for one when it starts.
+// secretsInside replaces the names of secrets by values, so that no function asks Secrets Manager
+// when it starts.
 func secretsInside(environment map[string]string) map[string]string {
 	values := maps.Clone(environment)
 	for name, value := range values {
@@ -172,7 +169,7 @@ func startOnce(t *testing.T, c lambda.Config) took {
 	return took{f.Init, f.CPU()}
 }
 
-// median is the median of each.
+// median is the median of each duration.
 func median(all []took) (m took) {
 	var clock, cpu []time.Duration
 	for _, one := range all {
@@ -185,7 +182,7 @@ func median(all []took) (m took) {
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
-// zipped is the size of the archive in which a binary is uploaded.
+// zipped is the size of the archive that is uploaded for a binary.
 func zipped(t *testing.T, binary []byte) int {
 	t.Helper()
 	var archive bytes.Buffer

@@ -24,7 +24,7 @@ func approvalRows() []row {
 	)
 	pending, out := says(`{"status":"pending","seconds":604800}`), says(`{"status":"approved"}`)
 	return []row{
-		// What happens to requests.
+		// The course of requests.
 		{name: "approved", script: script{"Review": {pending}}, path: reviewed + "WaitForDecision:1m0s " + approved},
 		{name: "approved before anybody waited", path: approved},
 		{name: "rejected", script: script{"Review": {pending, says(`{"status":"rejected","seconds":1}`)}}, path: reviewed + "WaitForDecision:1m0s " + reviewed + "Notify Done"},
@@ -34,7 +34,7 @@ func approvalRows() []row {
 		{name: "out of stock for a day and more", script: script{"AssignNumber": {out, out}, "WaitForStock": {{silent: true}}},
 			path: reviewed + "AssignNumber Assigned WaitForStock:24h0m0s AssignNumber Assigned WaitForStock:1m0s " + assigned},
 
-		// What happens to them when something is down, state by state.
+		// The course of requests if something is down, state by state.
 		{name: "everything fails once", script: script{"Review": {fails(broken), pending}, "WaitForDecision": {fails(broken)},
 			"AssignNumber": {fails(broken), out}, "WaitForStock": {fails(broken)}, "Notify": {fails(broken)}},
 			path: "Review +1s Review Reviewed WaitForDecision +1s WaitForDecision:1m0s Review Reviewed " +

@@ -1,8 +1,7 @@
-// Package statemachines tests the workflows of the files beside it, as they
-// stand, in the Step Functions emulator and in fake time: every state, choice,
-// retry, catch, time-out and wait. The functions that they call are stand-ins
-// here; functions/all has them together with the real ones. It also draws the
-// workflows for docs/workflows.md.
+// Package statemachines tests the workflows of the files beside it, unchanged, in the Step
+// Functions emulator and in fake time: every state, choice, retry, catch, timeout and wait. Here
+// stand-ins replace the functions that the workflows call. functions/all tests the workflows
+// together with the real functions. This package also draws the workflows for docs/workflows.md.
 package statemachines
 
 import (
@@ -16,8 +15,7 @@ import (
 	"testing"
 )
 
-// A definition is what the tests read of a state machine in the Amazon States
-// Language.
+// A definition is the part of a state machine in the Amazon States Language that the tests read.
 type definition struct {
 	StartAt string
 	States  map[string]state
@@ -75,7 +73,7 @@ func read(t testing.TB, file string) (definition, []byte) {
 	return d, text
 }
 
-// waitsForToken reports whether a task is over only when its token is answered.
+// waitsForToken reports whether a task ends only when its token is answered.
 func (s state) waitsForToken() bool { return strings.HasSuffix(s.Resource, ".waitForTaskToken") }
 
 // targets are the states that can follow.
@@ -91,7 +89,7 @@ func (s state) targets() []string {
 	return slices.DeleteFunc(list, func(name string) bool { return name == "" })
 }
 
-// inOrder lists the states as they follow from the start, each once.
+// inOrder lists the states in their order from the start, each once.
 func (d definition) inOrder() []string {
 	list := []string{d.StartAt}
 	for i := 0; i < len(list); i++ {
@@ -123,8 +121,7 @@ func (r retrier) pause(n int) int {
 	return seconds
 }
 
-// parts lists what there is to test of a state machine: each state, and each way
-// on from it.
+// parts lists the parts of a state machine that must be tested: each state, and each way out of it.
 func (d definition) parts(t testing.TB) []string {
 	t.Helper()
 	var list []string

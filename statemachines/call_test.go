@@ -38,9 +38,9 @@ func callRows(t *testing.T) []row {
 		expired    = dialed + "AwaitEnd:10m0s "
 	)
 	ended, unclear, nothing := says(`{"outcome":"ended"}`), says(`{"outcome":"unclear"}`), []answer{says(`{"outcome":"none"}`)}
-	dead := []answer{fails(broken)} // a dial of which nobody knows what it did
+	dead := []answer{fails(broken)} // a dial whose outcome is unknown
 	rows := []row{
-		// What happens to calls.
+		// The course of calls.
 		{name: "answered", path: dialed + "AwaitEnd:1m0s " + told},
 		{name: "not answered", script: script{"Dial": {ended}, "Summarise": nothing}, path: dialed + unanswered},
 		{name: "no agent", script: script{"Prepare": {says(`{"outcome":"ended","dial_seconds":0,"talk_seconds":0}`)}, "Summarise": nothing}, path: "Prepare Prepared " + unanswered},
@@ -53,7 +53,7 @@ func callRows(t *testing.T) []row {
 		{name: "told of by and by", script: script{"Summarise": {says(`{"outcome":"waiting"}`), says(`{"outcome":"waiting"}`)}},
 			path: summed + "Summarise Summarised WaitForTurns:5s Summarise Summarised WaitForTurns:5s Summarise Summarised Done"},
 
-		// What happens to it when something is down, state by state.
+		// The course of a call if something is down, state by state.
 		{name: "everything but the dial fails once", script: script{"Prepare": {fails(broken)}, "AwaitEnd": {fails(broken)}, "Summarise": {fails(broken)}},
 			path: "Prepare +1s Prepare Prepared Dial Dialed AwaitEnd +1s AwaitEnd:1m0s Summarise +2s Summarise Summarised Done"},
 		{name: "Prepare fails", script: script{"Prepare": {{hangs: true}, fails(broken), fails(custom)}, "Resolve": {ended}, "Summarise": nothing},
@@ -106,7 +106,7 @@ func callRows(t *testing.T) []row {
 		{name: "SummaryFailed fails", script: script{"Summarise": times(4, fails(broken)), "SummaryFailed": times(6, fails(broken))},
 			path: summed + d.again("Summarise", 0) + " SummaryFailed +5s SummaryFailed +15s SummaryFailed +45s SummaryFailed +2m15s SummaryFailed +5m0s SummaryFailed Done"},
 	}
-	// Whatever the error, the phone may be ringing by now: the room is read.
+	// After any error the phone may already be ringing, so the room is read.
 	for _, err := range append([]string{custom, "States.TaskFailed", "States.Permissions", "TooManyRequestsException"}, transient...) {
 		if err != throttled {
 			rows = append(rows, row{name: "Dial fails with " + err, script: script{"Dial": {fails(err)}}, path: "Prepare Prepared Dial Resolve Dialed" + talkedAnd})
@@ -125,8 +125,8 @@ func TestCallOutlivesTransientErrors(t *testing.T) {
 	calls.survives(t, callRows(t))
 }
 
-// TestOnlyAThrottledDialIsRepeated: and not for so long that the sweep gives the
-// call up meanwhile, three minutes after it was asked for.
+// TestOnlyAThrottledDialIsRepeated: only a throttled dial is repeated. The repetition ends before
+// the sweep gives the call up, three minutes after it was requested.
 func TestOnlyAThrottledDialIsRepeated(t *testing.T) {
 	t.Parallel()
 	d, _ := read(t, calls.file)
@@ -143,10 +143,10 @@ func TestOnlyAThrottledDialIsRepeated(t *testing.T) {
 	}
 }
 
-// TestHistoryOutlastsTheLongestCall: while awaitcall is down the workflow goes round
-// and round, and AWS ends an execution after 25,000 events; one that ended so could
-// not even be redriven. Ten rounds with pauses of half their longest, as jitter
-// makes them on average, tell how many there are in four hours.
+// TestHistoryOutlastsTheLongestCall: while awaitcall is down, the workflow runs in a loop, and AWS
+// ends an execution after 25,000 events. Such an execution cannot even be redriven. The test plays
+// ten rounds whose pauses are half their longest, which is their average with jitter, and computes
+// the number of events in four hours.
 func TestHistoryOutlastsTheLongestCall(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

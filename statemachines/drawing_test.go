@@ -49,8 +49,8 @@ func TestDrawings(t *testing.T) {
 	}
 }
 
-// draw is the state machine as a Mermaid flowchart: boxes are tasks, those with
-// double sides wait for their token, and dashed lines are catches.
+// draw is the state machine as a Mermaid flowchart: boxes are tasks, boxes with double sides wait
+// for their token, and dashed lines are catches.
 func (d definition) draw() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "flowchart TD\n  start(( )) --> %s\n", d.StartAt)
@@ -111,7 +111,7 @@ func (s state) details() []string {
 	return lines
 }
 
-// words is a condition, as "outcome is ready".
+// words is a condition, such as "outcome is ready".
 func (r rule) words() string {
 	variable := r.Variable[strings.LastIndexByte(r.Variable, '.')+1:]
 	if r.StringEquals != nil {

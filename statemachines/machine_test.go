@@ -23,8 +23,8 @@ import (
 	"github.com/krosai/telephony/emulator/stepfunctions"
 )
 
-// A machine is a state machine of this folder with what its tasks are asked and
-// ordinarily answer.
+// A machine is a state machine of this folder, with the payloads that its tasks must get and their
+// usual answers.
 type machine struct {
 	file  string
 	input string
@@ -33,9 +33,11 @@ type machine struct {
 
 // A task is the stand-in for the function of a state.
 type task struct {
-	function string // its placeholder
-	payload  string // what it must be asked; TOKEN stands for a task token
-	usual    string // what it answers; of one that waits for its token, its token is answered with that a minute later
+	function string // its placeholder in the definition
+	payload  string // the payload that it must get; TOKEN stands for a task token
+	// usual is its usual answer. The token of a task that waits for its token is answered with it a
+	// minute later.
+	usual string
 }
 
 // A row is one execution.
@@ -44,43 +46,42 @@ type row struct {
 	script map[string][]answer // by state: the answers to its first attempts; the usual one follows
 	asked  map[string]string   // by state: payloads that are not the usual ones
 
-	// path is what happened, from the history: each attempt of a state by its
-	// name, with how long it took if it took any time, and each pause before
-	// another attempt. "Dial:1m30s +1s Dial" was tried again a second after it
-	// had timed out. Jittered pauses are at their longest here.
+	// path is the course of the execution, from the history: each attempt of a state by its name,
+	// with its duration if that is not zero, and each pause before another attempt. "Dial:1m30s +1s
+	// Dial" was tried again a second after it had timed out. Here jittered pauses have their
+	// longest duration.
 	path   string
-	failed bool // the execution, by the error of its last attempt
+	failed bool // the execution fails with the error of its last attempt
 
-	jitter float64 // what jittered pauses are of their longest; 0 is the longest
+	jitter float64 // jittered pauses as a fraction of their longest; 0 means 1
 }
 
-// An answer is what becomes of one attempt.
+// An answer is the result of one attempt.
 type answer struct {
-	says   string // the function answers so
+	says   string // the function answers with this payload
 	fails  string // the invocation fails with this error
 	denies string // the token is answered with this error, a minute later
 	hangs  bool   // the function never returns
-	silent bool   // nobody answers the token
+	silent bool   // the token is never answered
 }
 
 func says(payload string) answer { return answer{says: payload} }
 func fails(name string) answer   { return answer{fails: name} }
 func denies(name string) answer  { return answer{denies: name} }
 
-// times is an answer to n attempts.
+// times is the same answer to n attempts.
 func times(n int, a answer) []answer { return slices.Repeat([]answer{a}, n) }
 
-// Names of errors. Throttled: Lambda has not run the function. Broken: it has, and
-// something went wrong (Step Functions Developer Guide, "Handle Lambda service
-// exceptions").
+// Names of errors. After throttled, Lambda has not run the function. After broken, it has, and
+// something went wrong (Step Functions Developer Guide, "Handle Lambda service exceptions").
 const (
 	throttled = "Lambda.TooManyRequestsException"
 	broken    = "Lambda.Unknown"
 	custom    = "SomethingElse"
 )
 
-// again is the path of a state that fails at once until its retries are spent,
-// with the longest pauses in between.
+// again is the path of a state that fails at once until its retries are exhausted, with the longest
+// pauses between them.
 func (d definition) again(state string, retrier int) string {
 	r := d.States[state].Retry[retrier]
 	path := []string{state}
@@ -90,8 +91,7 @@ func (d definition) again(state string, retrier int) string {
 	return strings.Join(path, " ")
 }
 
-// test runs the rows, and then wants every part of the machine to have been
-// exercised by one of them.
+// test runs the rows. Every part of the machine must be exercised by one of them.
 func (m machine) test(t *testing.T, rows []row) {
 	t.Helper()
 	seen := m.exercise(t, rows)
@@ -100,7 +100,7 @@ func (m machine) test(t *testing.T, rows []row) {
 	}
 }
 
-// exercise runs the rows and returns the parts of the machine that they touch.
+// exercise runs the rows and returns the parts of the machine that they exercise.
 func (m machine) exercise(t *testing.T, rows []row) map[string]bool {
 	t.Helper()
 	var mu sync.Mutex
@@ -125,7 +125,7 @@ func (m machine) missing(t *testing.T, seen map[string]bool) []string {
 	return slices.DeleteFunc(d.parts(t), func(part string) bool { return seen[part] })
 }
 
-// run runs one row, compares, and returns the parts of the machine it touched.
+// run runs one row, checks it, and returns the parts of the machine that it exercises.
 func (m machine) run(t *testing.T, r row) (parts map[string]bool) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -153,7 +153,7 @@ func (m machine) run(t *testing.T, r row) (parts map[string]bool) {
 	return parts
 }
 
-// An execution is one row under way.
+// An execution is a row in progress.
 type execution struct {
 	*testing.T
 	machine machine
@@ -163,7 +163,7 @@ type execution struct {
 	arn     string
 
 	mu     sync.Mutex
-	script map[string][]answer // what is left of it
+	script map[string][]answer // the answers that are left
 }
 
 // open loads the machine, each function under the name of its placeholder, and
@@ -206,8 +206,8 @@ func (x *execution) must(err error) {
 	}
 }
 
-// await lets a year pass, which is as long as an execution may last, and tells
-// how the execution has ended.
+// await lets a year pass, the longest time that an execution may last, and returns the status with
+// which the execution has ended.
 func (x *execution) await() types.ExecutionStatus {
 	x.Helper()
 	time.Sleep(365 * 24 * time.Hour)
@@ -228,7 +228,7 @@ func (x *execution) history() []types.HistoryEvent {
 	return events
 }
 
-// invoke stands in for every function. Which state asks, the history tells.
+// invoke stands in for every function. The history shows which state invokes it.
 func (x *execution) invoke(ctx context.Context, function string, payload []byte) ([]byte, error) {
 	state := x.current()
 	token := x.check(state, function, payload)
@@ -275,7 +275,7 @@ func (x *execution) current() string {
 	return ""
 }
 
-// check compares what a function is asked, and returns the task token in it.
+// check compares the payload that a function gets, and returns the task token in it.
 func (x *execution) check(state, function string, payload []byte) (token string) {
 	want := x.machine.tasks[state]
 	if function != want.function {
@@ -320,11 +320,11 @@ func (x *execution) next(state string) answer {
 	return answer{says: x.machine.tasks[state].usual}
 }
 
-// path is what row.path says, from the history.
+// path computes row.path from the history.
 func path(events []types.HistoryEvent) []string {
 	var list []string
 	var state string
-	var since time.Time // the last event of the state that time is counted from
+	var since time.Time // the event of the state from which time is counted
 	add := func(at time.Time, last bool) {
 		if d := at.Sub(since).Round(100 * time.Millisecond); d > 0 {
 			if last {
@@ -358,12 +358,12 @@ func path(events []types.HistoryEvent) []string {
 	return list
 }
 
-// touched reads in the history which parts of the machine were exercised.
+// touched returns the parts of the machine that the history shows as exercised.
 func touched(t *testing.T, d definition, events []types.HistoryEvent) map[string]bool {
 	t.Helper()
 	seen := map[string]bool{}
 	var state string
-	retrying := -1                 // the retrier whose retry is under way
+	retrying := -1                 // the retrier whose retry is in progress
 	rule := func(err string) int { // the retrier that covers an error
 		return slices.IndexFunc(d.States[state].Retry, func(r retrier) bool { return covers(r.ErrorEquals, err) })
 	}
@@ -409,8 +409,8 @@ func touched(t *testing.T, d definition, events []types.HistoryEvent) map[string
 	return seen
 }
 
-// TestMissingRows proves that rows which leave something out are found out: of
-// the approval workflow one ordinary request exercises five states.
+// TestMissingRows proves that missing rows are detected: one ordinary request exercises five states
+// of the approval workflow.
 func TestMissingRows(t *testing.T) { //nolint:tparallel // what the rows have seen is read when all are done
 	t.Parallel()
 	want := []string{
@@ -432,16 +432,14 @@ func TestMissingRows(t *testing.T) { //nolint:tparallel // what the rows have se
 	}
 }
 
-// transient are the errors of Lambda itself that pass (Step Functions Developer
-// Guide, "Handle Lambda service exceptions"), and Step Functions' name for a
-// function that died or took too long.
+// transient are the temporary errors of Lambda itself (Step Functions Developer Guide, "Handle
+// Lambda service exceptions"), and Step Functions' name for a function that died or took too long.
 var transient = []string{"Lambda.ClientExecutionTimeoutException", "Lambda.ServiceException", "Lambda.AWSLambdaException",
 	"Lambda.SdkClientException", throttled, broken}
 
-// survives runs, for each task and each transient error, the first row that asks
-// the task and scripts nothing for it, with one attempt of it that fails so: all
-// that changes is a pause and another attempt. Only dialling is not repeated
-// unless it has been throttled.
+// survives takes, for each task and each transient error, the first row that reaches the task and
+// scripts no answer for it. It runs the row with one attempt of the task that fails with the error:
+// only a pause and another attempt are added. A dial is repeated only if it was throttled.
 func (m machine) survives(t *testing.T, rows []row) {
 	t.Helper()
 	d, _ := read(t, m.file)

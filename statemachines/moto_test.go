@@ -14,7 +14,7 @@ import (
 	"github.com/krosai/telephony/emulator/stepfunctions/moto"
 )
 
-// motoDiffers are the rows that moto's interpreter runs otherwise, each with its reason.
+// motoDiffers are the rows that moto's interpreter runs differently, each with its reason.
 var motoDiffers = map[string]string{
 	"call.asl.json Dial fails with States.TaskFailed":  statesError,
 	"call.asl.json Dial fails with States.Permissions": statesError,
@@ -22,8 +22,8 @@ var motoDiffers = map[string]string{
 
 const statesError = "a function stands in for Step Functions' own error; moto lets no function name an error States.*"
 
-// TestMoto has moto's interpreter run every row of the two machines. It must take the same path
-// in the same time as the emulator, and end in the same way.
+// TestMoto runs every row of the two machines in moto's interpreter. It must take the same path in
+// the same time as the emulator, and end in the same way.
 func TestMoto(t *testing.T) {
 	t.Parallel()
 	interpreter := moto.Start(t)
@@ -81,7 +81,7 @@ func (m machine) execution(t *testing.T, r row) moto.Execution {
 	return e
 }
 
-// historyOf gives moto's events the form that path reads.
+// historyOf converts moto's events into the form that path reads.
 func historyOf(events []moto.Event) []types.HistoryEvent {
 	var history []types.HistoryEvent
 	for _, e := range events {

@@ -17,15 +17,15 @@ import (
 	"github.com/krosai/telephony/shared/stock"
 )
 
-// Numbers keeps the inventory. AddNumber fails with fault.Conflict when the
-// number is in it already, and with the code NUMBER_RETIRED when it is retired;
-// RestoreNumber then makes it available again.
+// Numbers keeps the inventory. AddNumber fails with fault.Conflict when the number is in it
+// already. For a retired number the code is NUMBER_RETIRED, and RestoreNumber makes the
+// number available again.
 type Numbers interface {
 	AddNumber(ctx context.Context, n number.Number, by string) error
 	RestoreNumber(ctx context.Context, n number.Number, by string) error
 }
 
-// Endpoint adds numbers to the inventory and offers them to whoever waits.
+// Endpoint adds numbers to the inventory and offers them to the requests that wait for one.
 type Endpoint struct {
 	Numbers  Numbers
 	Requests stock.Requests

@@ -27,8 +27,7 @@ func setup(t *testing.T) *apitest.Bench {
 	return b
 }
 
-// waits makes an approved request of a user whose workflow waits for stock,
-// with the user's name for a token.
+// waits creates an approved request whose workflow waits for stock. The user's name is the token.
 func waits(b *apitest.Bench, r request.Request) {
 	b.Helper()
 	r.ID, r.Purpose, r.CreatedAt = "req_01KAMPJ5V0SAMP0REQ000000"+strings.ToUpper(r.UserID[:2]), "p", now
@@ -67,7 +66,7 @@ func TestAdd(t *testing.T) {
 	}
 }
 
-// The requests that wait for a number like it are woken, and no others.
+// TestWakesWhoWaits checks that exactly the waiting requests that the number fits are woken.
 func TestWakesWhoWaits(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -83,7 +82,7 @@ func TestWakesWhoWaits(t *testing.T) {
 	}
 }
 
-// A number is added even if nobody can be woken.
+// TestWorkflowsDown checks that a number is added even if no workflow can be woken.
 func TestWorkflowsDown(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -94,7 +93,8 @@ func TestWorkflowsDown(t *testing.T) {
 	}
 }
 
-// A number is added with its own country; one that is toll-free in +1 with any country of +1.
+// TestCountryOfANumber checks that a number is added only with its own country. A toll-free number
+// of +1 may have any country of +1.
 func TestCountryOfANumber(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

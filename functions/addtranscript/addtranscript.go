@@ -1,5 +1,5 @@
-// Package addtranscript serves POST /outbound-calls/{call_id}/transcript, where
-// the agent of a call tells what is said.
+// Package addtranscript serves POST /outbound-calls/{call_id}/transcript. The agent of a call posts
+// what is said there.
 package addtranscript
 
 import (
@@ -16,9 +16,8 @@ import (
 	"github.com/krosai/telephony/shared/secret"
 )
 
-// Calls keeps transcripts. AddTurns ignores turns whose id is known, and fails
-// with fault.Conflict when the transcript is closed or full, with fault.NotFound
-// when there is no such call.
+// Calls keeps transcripts. AddTurns ignores turns whose id is known. It fails with fault.Conflict
+// when the transcript is closed or full, and with fault.NotFound for an unknown call.
 type Calls interface {
 	AddTurns(ctx context.Context, callID string, turns []call.Turn, now time.Time) error
 }
@@ -26,15 +25,14 @@ type Calls interface {
 // Endpoint takes transcripts.
 type Endpoint struct {
 	Calls    Calls
-	TokenKey secret.Secret // of the call tokens that preparecall hands out
+	TokenKey secret.Secret // the key of the call tokens that preparecall issues
 	Now      func() time.Time
 }
 
-// Input is what was said. A post has at most 50 turns, which are kept all or not
-// at all.
+// Input is what was said. A post has at most 50 turns. All of them are kept, or none.
 type Input struct {
 	CallID        string `path:"call_id" doc:"The call that the agent is on"`
-	Authorization string `header:"Authorization" doc:"Bearer and the call_token of the agent's metadata"` // which admit reads
+	Authorization string `header:"Authorization" doc:"Bearer and the call_token of the agent's metadata"` // read by admit
 	Body          struct {
 		Turns []Turn `json:"turns" minItems:"1" maxItems:"50"`
 	}
@@ -58,8 +56,7 @@ func (e *Endpoint) Register(a huma.API) {
 		Errors: []int{http.StatusUnauthorized, http.StatusConflict, http.StatusServiceUnavailable}}, e.add)
 }
 
-// admit refuses a request without the call's own token, whether or not there is such
-// a call.
+// admit refuses a request without the call's own token, whether or not the call exists.
 func (e *Endpoint) admit(r *http.Request) error {
 	if calltoken.Valid(e.TokenKey, r.PathValue("call_id"), api.BearerToken(r.Header)) {
 		return nil

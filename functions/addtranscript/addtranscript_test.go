@@ -24,7 +24,7 @@ import (
 )
 
 const (
-	id      = "call_01KAMPJ5V0SAMPMECA00000000" // of the sample event
+	id      = "call_01KAMPJ5V0SAMPMECA00000000" // the call of the sample event
 	another = "call_01KAMPJ5V0SAMPMECA00000001"
 )
 
@@ -33,7 +33,7 @@ var (
 	t0  = time.Date(2026, 11, 22, 9, 30, 0, 0, time.UTC)
 )
 
-// bench is the function with two calls of ada's.
+// bench is the function with two of ada's calls.
 type bench struct {
 	*testing.T
 	db      *storetest.Database
@@ -57,8 +57,8 @@ func newBench(t *testing.T) *bench {
 	return b
 }
 
-// post sends the sample event with another authorization and body; "" leaves
-// them as they are.
+// post sends the sample event for callID with another authorization and body. An empty string
+// leaves the sample's own.
 func (b *bench) post(callID, authorization, body string) (int, string) {
 	b.Helper()
 	text, err := os.ReadFile("../../events/addtranscript.json")
@@ -125,7 +125,7 @@ func TestSampleEvent(t *testing.T) {
 	}
 }
 
-// A token opens its own call, and nothing is read for any other.
+// TestToken checks that a token opens only its own call and that an invalid token causes no read.
 func TestToken(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -162,7 +162,7 @@ func TestToken(t *testing.T) {
 	}
 }
 
-// TestTokenComesFirst: nothing of a request is judged before its token.
+// TestTokenComesFirst checks that the token is verified before anything else in the request.
 func TestTokenComesFirst(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -177,7 +177,7 @@ func TestTokenComesFirst(t *testing.T) {
 	}
 }
 
-// An endpoint that was given no key lets nobody in.
+// TestWithoutKeyNobodyGetsIn checks that an endpoint without a key admits no request.
 func TestWithoutKeyNobodyGetsIn(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)

@@ -1,5 +1,5 @@
-// Package all is the table of every function. The laptop platform, the OpenAPI
-// document and tests use it; a Lambda never does, for it links everything.
+// Package all is the table of every function. The laptop platform, the OpenAPI document and tests
+// use it. A Lambda never does, because the table links everything.
 package all
 
 import (
@@ -83,7 +83,7 @@ import (
 	"github.com/krosai/telephony/shared/unwire"
 )
 
-// Deps is what the functions work with.
+// Deps holds what the functions work with.
 type Deps struct {
 	DB            *store.DB
 	LiveKit       *livekit.Client
@@ -98,7 +98,7 @@ type Deps struct {
 
 	Resolver   carrier.Resolver // of trunks' addresses
 	Carrier    carrier.Config
-	DialPlaces int // how many phones may ring at a time; 0 is not known
+	DialPlaces int // how many phones may ring at a time; 0 means unknown
 }
 
 func (d Deps) settler() *settle.Settler {
@@ -119,7 +119,7 @@ func (d Deps) unwirer() *unwire.Unwirer {
 	return &unwire.Unwirer{Numbers: d.DB, LiveKit: d.LiveKit, Now: d.Now}
 }
 
-// HTTP is every HTTP function by the name of its folder.
+// HTTP returns every HTTP function by the name of its folder.
 func HTTP(d Deps) map[string]api.Endpoint {
 	return map[string]api.Endpoint{
 		"addnumber":           &addnumber.Endpoint{Numbers: d.DB, Requests: d.DB, Flow: d.Flow, Now: d.Now, Log: d.Log},
@@ -174,8 +174,7 @@ func HTTP(d Deps) map[string]api.Endpoint {
 	}
 }
 
-// Tasks is every other function by the name of its folder: what lambda.Start
-// gets.
+// Tasks returns every other function by the name of its folder, as lambda.Start takes it.
 func Tasks(d Deps) map[string]any {
 	s := d.settler()
 	return map[string]any{

@@ -39,7 +39,7 @@ func openAPI(t *testing.T) []byte {
 	return doc
 }
 
-// endpoints is the table in the order of its names.
+// endpoints returns the endpoints of the table in the order of their names.
 func endpoints() []api.Endpoint {
 	table := all.HTTP(all.Deps{})
 	var eps []api.Endpoint
@@ -58,7 +58,8 @@ func sortedKeys[V any](m map[string]V) []string {
 	return names
 }
 
-// openapi.json is what the endpoints declare. After a change to an endpoint:
+// TestOpenAPI compares openapi.json and routes.txt with what the endpoints declare. After a change
+// to an endpoint:
 //
 //	go test ./functions/all -run TestOpenAPI -update
 func TestOpenAPI(t *testing.T) {
@@ -91,7 +92,7 @@ func TestOpenAPIIsValid(t *testing.T) {
 	}
 }
 
-// operation is what this test reads of an operation in the document.
+// operation is the part of an operation in the document that the tests read.
 type operation struct {
 	OperationID string                `json:"operationId"`
 	Summary     string                `json:"summary"`
@@ -125,9 +126,9 @@ func operations(t *testing.T) map[string]operation {
 	return ops
 }
 
-// TestPatternsHaveWords: a request that does not fit a pattern is answered with what it
-// should be in words. Answers have no use for them, and the edge has its own for the
-// Idempotency-Key.
+// TestPatternsHaveWords checks that each pattern is also described in words, with which the edge
+// answers a request that does not fit. Patterns of answers need no words, and the edge has its own
+// for the Idempotency-Key.
 func TestPatternsHaveWords(t *testing.T) {
 	t.Parallel()
 	var doc map[string]any
@@ -239,8 +240,8 @@ func TestProblemsAreDocumented(t *testing.T) {
 	}
 }
 
-// The table names each function as its folder is named, and leaves out no
-// function that declares an operation.
+// TestTableMatchesFolders checks that the table names each function like its folder, and contains
+// every function that declares an operation.
 func TestTableMatchesFolders(t *testing.T) {
 	t.Parallel()
 	table := all.HTTP(all.Deps{})

@@ -29,18 +29,18 @@ import (
 	"github.com/krosai/telephony/shared/summary"
 )
 
-// world is the call workflow with all its functions, a database, and a LiveKit
-// that fails on demand.
+// world is the call workflow with all its functions, a database, and a LiveKit that fails
+// on demand.
 type world struct {
 	t       *testing.T
 	db      *storetest.Database
 	livekit *livekittest.Server
 	deps    all.Deps
 	id      string
-	crash   map[string]int // function: how many of its next runs die after their work
+	crash   map[string]int // by function: how many of its next runs die after their work
 	dials   atomic.Int64
 	looks   atomic.Int64
-	onLook  func(n int64) // if set, it is called at the n-th look into a room
+	onLook  func(n int64) // if set, it is called at the n-th read of a room
 }
 
 func newWorld(t *testing.T) *world {
@@ -101,7 +101,7 @@ func (w *world) invoke(ctx context.Context, folder string, payload []byte) ([]by
 	return out, err
 }
 
-// answer is a callee who picks up at once and is in the room from then on.
+// answer picks up a dial at once, and puts the phone into the room.
 func (w *world) answer(q *lk.CreateSIPParticipantRequest) (*lk.SIPParticipantInfo, error) {
 	w.dials.Add(1)
 	w.livekit.Join(q.RoomName, &lk.ParticipantInfo{Sid: "PA_callee", Identity: call.CalleeIdentity, Kind: lk.ParticipantInfo_SIP,
@@ -109,7 +109,7 @@ func (w *world) answer(q *lk.CreateSIPParticipantRequest) (*lk.SIPParticipantInf
 	return &lk.SIPParticipantInfo{ParticipantId: "PA_callee", ParticipantIdentity: q.ParticipantIdentity, RoomName: q.RoomName}, nil
 }
 
-// look has an agent join at the first look into the room of a call that was placed.
+// look lets an agent join at the first read of a room, if it is the room of the placed call.
 func (w *world) look(room string) {
 	n := w.looks.Add(1)
 	if w.livekit.Room(w.id) != nil && room == w.id && n == 1 {
@@ -138,10 +138,10 @@ func (w *world) place() {
 	}
 }
 
-// until waits for the call to be as wanted.
+// until waits for the call to be as wanted, and returns it.
 func (w *world) until(wanted func(call.Call) bool) call.Call {
 	w.t.Helper()
-	// An unclear dial is waited for as long as the phone may ring, 30 s and some more.
+	// The workflow waits for an unclear dial as long as the phone may ring, 30 s and some more.
 	for end := time.Now().Add(2 * time.Minute); ; time.Sleep(10 * time.Millisecond) {
 		c, err := w.db.Call(w.t.Context(), w.id)
 		if err != nil {
@@ -171,7 +171,7 @@ func (w *world) sweep() sweepcalls.Report {
 
 func ended(c call.Call) bool { return c.Status.Ended() }
 
-// up reports whether somebody talks on the call and its workflow waits for the end.
+// up reports whether the call is in progress and its workflow waits for the end.
 func (w *world) up(c call.Call) bool {
 	w.t.Helper()
 	if c.Status != call.InProgress {
@@ -184,9 +184,9 @@ func (w *world) up(c call.Call) bool {
 	return token != ""
 }
 
-// TestOneFaultAtEachRequest fails each request to LiveKit in turn, in each way,
-// before and after its effect. Whatever happens the phone is dialled at most
-// once, the call ends once, and no answered call is called unanswered.
+// TestOneFaultAtEachRequest fails each request to LiveKit in turn, in each way, before and after
+// its effect. In every case the phone is dialed at most once, the call ends once, and no answered
+// call is recorded as unanswered.
 func TestOneFaultAtEachRequest(t *testing.T) {
 	t.Parallel()
 	for n := range 5 { // CreateRoom, ListParticipants, CreateSIPParticipant, and what follows
@@ -221,7 +221,7 @@ func TestOneFaultAtEachRequest(t *testing.T) {
 	}
 }
 
-// TestACrashedDialIsNotRepeated: the function dies after it has dialled.
+// TestACrashedDialIsNotRepeated checks that a dial is not repeated if the function dies after it.
 func TestACrashedDialIsNotRepeated(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -267,8 +267,8 @@ func TestOrdinaryCallAsksLittleOfLiveKit(t *testing.T) {
 	}
 }
 
-// TestSweepLeavesLiveCallsAlone: an empty or failing answer of LiveKit about
-// other things never ends a call whose phone is there.
+// TestSweepLeavesLiveCallsAlone checks that an empty or failing answer of LiveKit about other
+// things never ends a call whose phone is there.
 func TestSweepLeavesLiveCallsAlone(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -295,8 +295,8 @@ func TestSweepLeavesLiveCallsAlone(t *testing.T) {
 	}
 }
 
-// TestSweepEndsWhatIsOverdue: LiveKit is gone for good, and the call still
-// reaches its end two minutes after the longest it might have taken.
+// TestSweepEndsWhatIsOverdue checks that a call ends two minutes after the longest time that it
+// might have taken, even if LiveKit is gone for good.
 func TestSweepEndsWhatIsOverdue(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -314,8 +314,8 @@ func TestSweepEndsWhatIsOverdue(t *testing.T) {
 	}
 }
 
-// TestSweepStartsForgottenCalls: the record was written, the workflow was not
-// started.
+// TestSweepStartsForgottenCalls checks that the sweep starts the workflow of a recorded call that
+// has no workflow.
 func TestSweepStartsForgottenCalls(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

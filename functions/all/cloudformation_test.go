@@ -23,15 +23,15 @@ import (
 	"github.com/krosai/telephony/shared/api/apitest"
 )
 
-// deployed are the functions that run in TestCloudFormation; every other is made of a
-// program that is never started.
+// deployed lists the functions that run in TestCloudFormation. Every other function gets a program
+// that is never started.
 var deployed = []string{"createkey", "listkeys", "requestnumber", "getrequest", "addnumber", "approverequest", "listnumbers",
 	"expirerequest", "awaitrequest", "assignnumber", "notifyrequest"}
 
-// TestCloudFormation makes the stack of template.yaml in ministack, whose address is MINISTACK,
-// from the transformed template. Then a key is made through its API, and with that key a number
-// is requested, approved and assigned: by the functions in bin/here, the workflow and the tables
-// of the stack.
+// TestCloudFormation creates the stack of template.yaml in ministack, from the transformed
+// template. MINISTACK is the address of ministack. The test creates a key through the stack's API.
+// With that key a number is requested, approved and assigned by the functions in bin/here, the
+// workflow and the tables of the stack.
 func TestCloudFormation(t *testing.T) {
 	t.Parallel()
 	address := os.Getenv("MINISTACK")
@@ -70,13 +70,13 @@ func TestCloudFormation(t *testing.T) {
 	}
 }
 
-// A cloud is a stack in ministack.
+// cloud is a stack in ministack.
 type cloud struct {
 	*testing.T
 	url    string
 	name   string
 	issuer *apitest.Issuer
-	api    string // the address that the stack says its API has
+	api    string // the address of the API in the stack's outputs
 }
 
 func (c *cloud) must(err error) {
@@ -88,7 +88,7 @@ func (c *cloud) must(err error) {
 
 const codeBucket = "kros-code"
 
-// upload stores the functions as zips, and one for those that do not run.
+// upload stores the deployed functions as zips, and one zip for all others.
 func (c *cloud) upload() {
 	c.Helper()
 	c.send("PUT", "/"+codeBucket, nil, nil)
@@ -116,8 +116,9 @@ func zipped(t *testing.T, program []byte) []byte {
 	return file.Bytes()
 }
 
-// template is template.yaml as `sam package` leaves it: code and workflows are named by where
-// they are stored. What ministack cannot do is left out, each with its reason.
+// template returns template.yaml as `sam package` leaves it: code and workflows are named by
+// the place where they are stored. It leaves out what ministack cannot do, with the reason at
+// each place.
 func (c *cloud) template() []byte {
 	c.Helper()
 	text, err := os.ReadFile("../../template.yaml")
@@ -137,7 +138,7 @@ func (c *cloud) template() []byte {
 			maps.Copy(routes, routesOf(id, properties))
 		case "AWS::Serverless::StateMachine":
 			properties["DefinitionUri"] = "s3://" + codeBucket + "/" + c.definition(properties["DefinitionUri"].(string))
-		case "AWS::CloudWatch::Alarm": // it has no metric math: such an alarm watches its first metric
+		case "AWS::CloudWatch::Alarm": // ministack has no metric math: the alarm watches its first metric
 			if metrics, ok := properties["Metrics"].([]any); ok {
 				delete(properties, "Metrics")
 				stat := metrics[1].(map[string]any)["MetricStat"].(map[string]any)
@@ -152,8 +153,8 @@ func (c *cloud) template() []byte {
 	return body
 }
 
-// routesOf are the routes of a function as resources of their own. The transform puts them into
-// the body of the API, which ministack does not read.
+// routesOf returns the routes of a function as resources of their own. The transform puts them into
+// the body of the API, but ministack does not read the body.
 func routesOf(id string, properties map[string]any) map[string]any {
 	made := map[string]any{}
 	events, _ := properties["Events"].(map[string]any)
@@ -191,7 +192,7 @@ func (c *cloud) codeOf(id string) string {
 	return "never-started.zip"
 }
 
-// create makes the stack and waits until it is there.
+// create creates the stack and waits until it is complete.
 func (c *cloud) create() {
 	c.Helper()
 	c.send("PUT", "/"+codeBucket+"/template.json", nil, c.template())
@@ -226,7 +227,7 @@ type describedStack struct {
 	} `xml:"DescribeStacksResult>Stacks>member>Outputs>member"`
 }
 
-// failures lists what could not be made, and why.
+// failures lists the resources that could not be created, with the reasons.
 func (c *cloud) failures() []string {
 	c.Helper()
 	var failed []string

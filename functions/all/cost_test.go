@@ -50,9 +50,9 @@ import (
 	"github.com/krosai/telephony/shared/webhook/webhooktest"
 )
 
-// What an ordinary call makes AWS do, counted where the emulators stand for it.
+// This file counts, at the emulators, what an ordinary call makes AWS do.
 
-// counts is what was asked of each service.
+// counts holds what was asked of each service.
 type counts struct {
 	requests    int                // of the API
 	invocations map[string]int     // by function
@@ -63,18 +63,18 @@ type counts struct {
 	transitions int // of state machines
 	queued      int // requests to SQS, Lambda's own included
 	executions  int
-	history     int             // events of executions, each of which is a line of log
+	history     int             // events of executions, each a line of log
 	lines       int             // of log, by the functions
 	bytes       int             // of those lines
-	metrics     map[string]bool // CloudWatch metrics that the lines tell of
-	kept        int             // bytes more in tables that forget nothing
+	metrics     map[string]bool // CloudWatch metrics in the lines
+	kept        int             // bytes added to tables in which nothing expires
 }
 
 func newCounts() *counts {
 	return &counts{invocations: map[string]int{}, reads: map[string]float64{}, writes: map[string]float64{}, metrics: map[string]bool{}}
 }
 
-// add adds n times what d counted.
+// add adds n times the counts of d.
 func (c *counts) add(d *counts, n int) {
 	c.requests, c.asked, c.livekit = c.requests+n*d.requests, c.asked+n*d.asked, c.livekit+n*d.livekit
 	c.queued += n * d.queued
@@ -98,12 +98,12 @@ func addUnits(units, more map[string]float64, n int) {
 	}
 }
 
-// counter is the platform with a meter at each of its borders.
+// counter is the platform with a meter at each of its interfaces.
 type counter struct {
 	*testing.T
 	template *template.Template
 	admin    *dynamodbsdk.Client
-	quiet    *store.DB // the same database, by a wire that is not counted
+	quiet    *store.DB // the same database, through a connection that is not counted
 	livekit  *livekittest.Server
 	receiver *webhooktest.Receiver
 	sfn      *sfn.Client
@@ -116,7 +116,7 @@ type counter struct {
 	mu    sync.Mutex
 	now   time.Time
 	count *counts
-	looks int // into the room of the call
+	looks int // reads of the call's room
 }
 
 const countedCaller = "kros_live_01KAMPJ5V0SAMPMEKEY0000000_ThisIsTheSampleKeyOfEventsOnly1iVkyP"
@@ -151,7 +151,7 @@ func newCounter(t *testing.T) *counter {
 	c.sfn = sfn.NewFromConfig(cfg)
 	log := slog.New(slog.NewJSONHandler(c, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 		if a.Key == slog.TimeKey {
-			return slog.String(slog.TimeKey, "2026-11-22T09:31:00.123456789Z") // as long each time
+			return slog.String(slog.TimeKey, "2026-11-22T09:31:00.123456789Z") // of the same length each time
 		}
 		return a
 	}}))
@@ -164,8 +164,8 @@ func newCounter(t *testing.T) *counter {
 	return c
 }
 
-// feed runs the event source mappings. What SQS is asked that comes to nothing, while
-// Lambda waits for messages, is not counted.
+// feed runs the event source mappings. It does not count the requests to SQS that yield nothing
+// while Lambda waits for messages.
 func (c *counter) feed(db *dynamodb.DB) {
 	c.Helper()
 	counts := func(wire http.RoundTripper) http.RoundTripper {
@@ -175,7 +175,7 @@ func (c *counter) feed(db *dynamodb.DB) {
 				c.mu.Lock()
 				c.count.queued++
 				if operation == "DeleteMessageBatch" {
-					c.count.queued++ // by which they had come
+					c.count.queued++ // the request that received them
 				}
 				c.mu.Unlock()
 			}
@@ -194,14 +194,14 @@ func (c *counter) feed(db *dynamodb.DB) {
 	c.deps.Queue = c.sources.Queue
 }
 
-// told reports whether the user's server has got n messages, and nothing is on its way.
+// told reports whether the user's server has received n messages, and no message is on its way.
 func (c *counter) told(n int) bool {
 	list, _, err := c.quiet.DeliveriesOf(c.Context(), sampleUser, sampleEndpoint, webhook.Delivered, 100, "")
 	c.must(err)
 	return len(list) == n && c.sources.left() == 0
 }
 
-// workflows starts the emulator with the machine of calls.
+// workflows starts the emulator with the call machine.
 func (c *counter) workflows() *http.Client {
 	folders := map[string]string{}
 	for _, f := range c.template.Functions() {
@@ -231,7 +231,7 @@ func (c *counter) clock() time.Time {
 	return c.now
 }
 
-// wait lets time pass.
+// wait advances the clock.
 func (c *counter) wait(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -248,7 +248,7 @@ func (c *counter) until(what string, happened func() bool) {
 	}
 }
 
-// counted is what is asked while f runs, and until all workflows are done or wait.
+// counted returns the counts of what happens while f runs.
 func (c *counter) counted(f func()) *counts {
 	c.Helper()
 	livekit, kept := len(c.livekit.Requests()), c.kept()
@@ -266,8 +266,8 @@ func (c *counter) counted(f func()) *counts {
 	return n
 }
 
-// kept is the size of the tables in which nothing expires, as DynamoDB bills it:
-// with 100 bytes for each item and each entry of an index.
+// kept is the size in bytes of the tables in which nothing expires, as DynamoDB bills it: with 100
+// bytes for each item and each entry of an index.
 func (c *counter) kept() (bytes int) {
 	c.Helper()
 	for _, table := range c.template.Tables() {
@@ -284,8 +284,8 @@ func (c *counter) kept() (bytes int) {
 	return bytes
 }
 
-// workflowCounts reads the histories of all executions. AWS bills each state that
-// is entered, and each retry.
+// workflowCounts reads the histories of all executions. AWS bills each state that is entered, and
+// each retry.
 func (c *counter) workflowCounts() (n counts) {
 	c.Helper()
 	for _, x := range c.executionsOf() {
@@ -324,7 +324,7 @@ func (c *counter) executionsOf() (list []types.ExecutionListItem) {
 	return list
 }
 
-// running is how many executions have not ended.
+// running returns how many executions have not ended.
 func (c *counter) running() (n int) {
 	for _, x := range c.executionsOf() {
 		if x.Status == types.ExecutionStatusRunning {
@@ -340,7 +340,7 @@ func (c *counter) invoke(ctx context.Context, function string, event []byte) ([]
 	c.count.invocations[function]++
 	again := c.count.invocations[function] == 2
 	c.mu.Unlock()
-	if function == "summarisecall" && again { // it has waited for more turns, of which there are none
+	if function == "summarisecall" && again { // it has waited for more turns, and none came
 		c.until("the end is told", func() bool { return c.told(2) })
 		c.wait(5 * time.Second)
 	}
@@ -351,7 +351,7 @@ func (c *counter) invoke(ctx context.Context, function string, event []byte) ([]
 	return lambda.NewHandler(all.Tasks(c.deps)[function]).Invoke(ctx, event)
 }
 
-// Write takes a line of log.
+// Write counts a line of log, and the metrics in it.
 func (c *counter) Write(line []byte) (int, error) {
 	var m struct {
 		AWS *struct {
@@ -383,7 +383,7 @@ func (c *counter) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// RoundTrip has DynamoDB say what a request costs, and counts that, whether or not the function
+// RoundTrip asks DynamoDB what a request costs, and counts the cost whether or not the function
 // waits for the answer.
 func (c *counter) RoundTrip(r *http.Request) (*http.Response, error) {
 	var request map[string]json.RawMessage
@@ -421,7 +421,7 @@ func (c *counter) RoundTrip(r *http.Request) (*http.Response, error) {
 	return response, nil
 }
 
-// unitsOf are the units of an answer by table, or table/index.
+// unitsOf returns the units of an answer by table, or table/index.
 func unitsOf(operation string, status int, table string, answer []byte) (map[string]float64, error) {
 	if status != http.StatusOK {
 		return unitsOfRefusal(operation, strings.Trim(table, `"`), answer)
@@ -450,8 +450,8 @@ func unitsOf(operation string, status int, table string, answer []byte) (map[str
 	return spent, nil
 }
 
-// unitsOfRefusal are those of a write whose condition is not met: as many as the
-// item that is there has kilobytes.
+// unitsOfRefusal returns the units of a write whose condition is not met: the size in kilobytes of
+// the item that is there, rounded up.
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/read-write-operations.html
 func unitsOfRefusal(operation, table string, answer []byte) (map[string]float64, error) {
 	var refusal struct{ Item map[string]map[string]string } // of texts, numbers and bytes
@@ -472,8 +472,8 @@ type dynamoUnits struct {
 	GlobalSecondaryIndexes map[string]struct{ CapacityUnits float64 }
 }
 
-// send sends a request to the API and returns its answer. LiveKit sends its
-// authorization bare.
+// send sends a request to the API and returns its answer. LiveKit sends its authorization without
+// a scheme.
 func (c *counter) send(function, method, path, authorization, contentType, body string) map[string]any {
 	c.Helper()
 	var e events.APIGatewayV2HTTPRequest
@@ -499,7 +499,7 @@ func (c *counter) send(function, method, path, authorization, contentType, body 
 	return answer
 }
 
-// tell sends an event of LiveKit's.
+// tell sends an event of LiveKit.
 func (c *counter) tell(name, room string, who *lk.ParticipantInfo) {
 	c.Helper()
 	e := &lk.WebhookEvent{Event: name, Id: "EV_" + name, CreatedAt: c.clock().Unix(), Participant: who,
@@ -513,8 +513,8 @@ func (c *counter) tell(name, room string, who *lk.ParticipantInfo) {
 	c.send("livekitwebhook", http.MethodPost, "/webhooks/livekit", token, "application/webhook+json", string(body))
 }
 
-// furnish gives a user a key, a number, a country to call and a webhook endpoint
-// that wants whatever happens to calls.
+// furnish gives a user a key, a number, a country to call, and a webhook endpoint for the events of
+// an ordinary call.
 func (c *counter) furnish() {
 	c.Helper()
 	id, sum, _ := account.ParseKey(countedCaller)
@@ -530,7 +530,7 @@ func (c *counter) furnish() {
 		Events: []string{event.CallAnswered, event.CallEnded, event.CallSummaryReady}, CreatedAt: c.clock()}))
 }
 
-// phone is the callee in the room, agent the agent.
+// phone returns the callee in the room.
 func phone(status string) *lk.ParticipantInfo {
 	return &lk.ParticipantInfo{Sid: "PA_2", Identity: call.CalleeIdentity, Kind: lk.ParticipantInfo_SIP, State: lk.ParticipantInfo_ACTIVE,
 		Attributes: map[string]string{"sip.callStatus": status, "sip.callTag": "5f0c2a71b", "sip.callIDFull": "1@198.51.100.20"}}
@@ -538,8 +538,8 @@ func phone(status string) *lk.ParticipantInfo {
 
 var agent = &lk.ParticipantInfo{Sid: "PA_1", Identity: "agent-AJ_1", Kind: lk.ParticipantInfo_AGENT, State: lk.ParticipantInfo_ACTIVE}
 
-// look has the agent join at the first look into the room, when the room has just been made, and
-// the phone ring at the third, which is the second one of the dial, after 700 ms.
+// look lets the agent join at the first read of the room, just after its creation. It lets the
+// phone ring at the third read, which is the second read of the dial, after 700 ms.
 func (c *counter) look(room string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -551,8 +551,8 @@ func (c *counter) look(room string) {
 	}
 }
 
-// place places a call and has its phone ring and be answered. It returns once
-// the user knows that it was.
+// place places a call whose phone rings and is answered. It returns once the user has been notified
+// of the answer.
 func (c *counter) place() (id string) {
 	c.Helper()
 	c.livekit.Dial = func(q *lk.CreateSIPParticipantRequest) (*lk.SIPParticipantInfo, error) {
@@ -581,7 +581,7 @@ func (c *counter) is(id string, status call.Status) bool {
 	return now.Status == status
 }
 
-// talk has the agent tell of ten turns, each when it was said.
+// talk sends ten turns as the agent does, each when it was said.
 func (c *counter) talk(id string) {
 	c.Helper()
 	token, err := c.deps.Agents.Metadata(call.Call{ID: id})
@@ -599,7 +599,7 @@ func (c *counter) talk(id string) {
 	}
 }
 
-// hangUp has the phone hang up, and waits until all is told.
+// hangUp hangs up the phone, and waits until all events have been delivered.
 func (c *counter) hangUp(id string) {
 	c.Helper()
 	c.livekit.Leave(id, call.CalleeIdentity)
@@ -613,9 +613,8 @@ func (c *counter) hangUp(id string) {
 	c.until("the summary is told", func() bool { return c.told(3) && c.running() == 0 })
 }
 
-// ordinaryCall counts what a call of a minute asks of AWS, and one run of each
-// sweep while nothing happens. The sweep that comes by during the minute is
-// counted with what it asks more because of the call.
+// ordinaryCall counts what a call of a minute asks of AWS, and one run of each sweep while nothing
+// happens. For the sweep during the minute, it counts only what the call adds.
 func ordinaryCall(t *testing.T) (tpl *template.Template, one, calls, numbers *counts) {
 	t.Helper()
 	c := newCounter(t)
@@ -640,7 +639,7 @@ func ordinaryCall(t *testing.T) (tpl *template.Template, one, calls, numbers *co
 		}
 	}), 1)
 	for name := range calls.metrics {
-		delete(one.metrics, name) // which there are without calls
+		delete(one.metrics, name) // these exist without calls
 	}
 	return c.template, one, calls, numbers
 }

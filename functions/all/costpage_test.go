@@ -15,9 +15,9 @@ import (
 	"github.com/krosai/telephony/emulator/template"
 )
 
-// What the counts cost: the tables of docs/cost.md.
+// This file prices the counts and writes the tables of docs/cost.md.
 
-// price is what AWS asks for one unit in us-east-1.
+// price is AWS's price of one unit in us-east-1.
 type price struct {
 	dollars float64
 	unit    string
@@ -56,15 +56,15 @@ var prices = struct {
 	queue:      price{0.40e-6, "request to SQS", "$0.40 per million", "1 million", "sqs/pricing", elsewhere},
 }
 
-// What cannot be counted here is assumed, and the page says so.
+// These are assumptions about what cannot be counted here. The page says so.
 const (
 	platformLog = 430 + 3*26 // bytes of Lambda's own three lines for an invocation, and what CloudWatch adds to each line
 	accessLog   = 250 + 26   // of API Gateway's line for a request
 	historyLog  = 600 + 26   // of Step Functions' line for an event of an execution
 	coldStart   = 300        // milliseconds, when Lambda has to start an instance
-	restarts    = 12         // how often a day an instance that is always needed is started anew
+	restarts    = 12         // how often a day an instance that is always needed is restarted
 	hours       = 730        // in a month
-	pollers     = 5          // of Lambda that wait for messages in an idle queue, 20 s at a time
+	pollers     = 5          // Lambda's pollers of an idle queue, each waiting 20 s at a time
 )
 
 // milliseconds is how long an invocation of a function is assumed to take.
@@ -77,7 +77,7 @@ func milliseconds(f template.Function) int {
 	case "deliverwebhook", "sweepcalls":
 		return 200 // until the user's server, or LiveKit, has answered
 	case "livekitwebhook":
-		return 20 // most events are none of a call's end
+		return 20 // most events do not end a call
 	}
 	if f.Environment["LIVEKIT_URL"] != "" {
 		return 100
@@ -94,14 +94,14 @@ type line struct {
 
 func (l line) dollars() float64 { return l.amount * l.price.dollars }
 
-// bill is what counts come to, n times.
+// bill returns the bill of n times the counts.
 func bill(tpl *template.Template, c *counts, n float64) []line {
 	invocations, gbSeconds, cold := 0, 0.0, 0.0
 	for _, f := range tpl.Functions() {
 		i := c.invocations[f.Folder]
 		invocations += i
 		gbSeconds += float64(i*f.MemoryMB) / 1024 * float64(milliseconds(f)) / 1000
-		if c.requests > 0 { // the clock keeps its functions awake
+		if c.requests > 0 { // scheduled functions stay warm
 			cold += float64(i*f.MemoryMB) / 1024 * coldStart / 1000
 		}
 	}
@@ -132,13 +132,13 @@ func sum(units map[string]float64) (total float64) {
 	return total
 }
 
-// thousand is the bill of 1,000 calls.
+// thousand returns the bill of 1,000 calls.
 func thousand(tpl *template.Template, one *counts) []line {
 	kept := float64(one.kept) * 1000 / 1e9
 	return append(bill(tpl, one, 1000), line{"GB of records, kept for a month", kept, prices.storage}, line{"GB of their backup, for a month", kept, prices.backup})
 }
 
-// idle is the bill of a month in which nothing happens.
+// idle returns the bill of a month in which nothing happens.
 func idle(t *testing.T, tpl *template.Template, sweeps map[string]*counts) []line {
 	t.Helper()
 	month := newCounts()
@@ -166,7 +166,7 @@ func idle(t *testing.T, tpl *template.Template, sweeps map[string]*counts) []lin
 		line{"requests to the key of the tables, at most", float64(len(tables) * hours * 12), prices.key})
 }
 
-// secretsOf is how many secrets a function reads when it starts.
+// secretsOf returns how many secrets a function reads when it starts.
 func secretsOf(f template.Function) (n int) {
 	for _, r := range f.Rights {
 		if r.Action == "secretsmanager:GetSecretValue" {
@@ -178,8 +178,8 @@ func secretsOf(f template.Function) (n int) {
 
 var resource = regexp.MustCompile(`(?m)^  \w+:( #.*)?\n    Type: (\S+)\n((    .*)?\n)*`)
 
-// standing counts what template.yaml has that costs by the month, without what a
-// condition brings. An alarm costs as much as the metrics it watches.
+// standing counts the resources of template.yaml that cost by the month, without the conditional
+// ones. An alarm costs as much as the metrics that it watches.
 func standing(t *testing.T) (alarms, dashboards, secrets int) {
 	t.Helper()
 	text, err := os.ReadFile("../../template.yaml")
@@ -249,7 +249,7 @@ func amount(n float64) string {
 	return fmt.Sprintf("%s,%03d", amount(float64(int(n/1000))), int(n+0.5)%1000)
 }
 
-// counted writes what one call asked for.
+// counted writes the counts of one call.
 func (p *page) counted(tpl *template.Template, one *counts) {
 	p.table("One call asks for:", "", "", "of that")
 	var functions []string
@@ -291,7 +291,7 @@ func unitsByName(units map[string]float64) string {
 	return strings.Join(list, ", ")
 }
 
-// listed writes where prices come from.
+// listed writes the prices and their sources.
 func (p *page) listed(bills ...[]line) {
 	p.table("The prices, of us-east-1:", "one", "price", "free each month", "listed at aws.amazon.com/", "looked up in")
 	seen := map[price]bool{}
@@ -309,8 +309,8 @@ const (
 	costEnd   = "<!-- end -->\n"
 )
 
-// TestCost counts an ordinary call and an idle month, and compares docs/cost.md
-// with what they cost. After a change:
+// TestCost counts an ordinary call and an idle month, and compares docs/cost.md with what they
+// cost. After a change:
 //
 //	go test ./functions/all -run TestCost -update
 func TestCost(t *testing.T) {

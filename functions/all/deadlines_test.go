@@ -41,8 +41,8 @@ import (
 	"github.com/krosai/telephony/shared/unwire"
 )
 
-// needs is the time that a function must have besides deadline.Margin for what it keeps time
-// for. Every other function must have the time of two attempts at a service that hangs.
+// needs is the time that a function must have besides deadline.Margin. Every function that is not
+// listed must have the time of two attempts at a service that hangs.
 var needs = map[string]time.Duration{
 	"configurenumber":     configurenumber.Longest,
 	"createcall":          createcall.Kept + env.Attempt,
@@ -55,8 +55,8 @@ var needs = map[string]time.Duration{
 	"transfercall":        transfercall.Longest,
 }
 
-// TestTimeouts: the template gives each function the time that it may need, and one behind
-// the API less than the 30 s after which API Gateway gives up.
+// TestTimeouts checks that the template gives each function the time that it may need, and each
+// function behind the API less than the 30 s after which API Gateway gives up.
 func TestTimeouts(t *testing.T) {
 	t.Parallel()
 	tpl, err := template.Open("../../template.yaml", template.Values{"LiveKitUrl": "ws://127.0.0.1", "LiveKitApiKey": "k", "LiveKitApiSecret": "s"})
@@ -81,16 +81,17 @@ func TestTimeouts(t *testing.T) {
 	}
 }
 
-// TestHangs: when DynamoDB or Step Functions hangs, from its first request on or from a later
-// one, the answer of each function leaves before Lambda ends it: a 503 that says when to try
-// again. LiveKit refuses connections, so those that need it fail without DynamoDB's help too.
-// Functions whose world uses sockets are left out: theirs is not the clock of the bubble.
+// TestHangs lets DynamoDB, Step Functions and SQS hang from each request on. The answer of each
+// function must leave before Lambda ends the function, and over HTTP it must be a 503 that says
+// when to try again. LiveKit refuses connections, so functions that need it also fail while
+// DynamoDB answers. Functions whose world uses sockets are left out, because sockets do not follow
+// the clock of a synctest bubble.
 func TestHangs(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it runs every function with every one of its requests hanging")
 	}
-	// One by one: a test server that closes in another test closes the connections that
-	// LiveKit's client is opening in a bubble.
+	// The functions run one by one: a test server that closes in another test closes the
+	// connections that LiveKit's client is opening in a bubble.
 	sockets := map[string]bool{"createwebhook": true, "deliverwebhook": true}
 	for _, f := range newStage(t, "health").Template.Functions() {
 		if sockets[f.Folder] {
@@ -109,8 +110,8 @@ func TestHangs(t *testing.T) {
 	}
 }
 
-// hangs gives a function its sample event while all requests after the first so many get no
-// answer, and reports whether there were such.
+// hangs gives a function its sample event. The first answered requests are answered and all later
+// ones hang. It reports whether a request hung.
 func hangs(t *testing.T, f template.Function, issuer *apitest.Issuer, rooms *livekittest.Server, answered int) bool {
 	now := func() time.Time { return sampleTime }
 	s := &stage{Bench: &apitest.Bench{TB: t, Database: storetest.Open(t, now), Issuer: issuer, Workflows: &apitest.Workflows{}, Messages: &apitest.Messages{}, Now: now},
@@ -149,7 +150,7 @@ func hangs(t *testing.T, f template.Function, issuer *apitest.Issuer, rooms *liv
 	return hung
 }
 
-// said is what an answer says of a request that was not carried out.
+// said returns the problem in an answer, or nil if the request was carried out.
 func said(t *testing.T, answer []byte) error {
 	t.Helper()
 	var a events.APIGatewayV2HTTPResponse
@@ -165,8 +166,7 @@ func said(t *testing.T, answer []byte) error {
 	return errors.New(a.Body)
 }
 
-// lambda is the function as Lambda runs it, with Step Functions at one client and SQS at
-// another.
+// lambda returns the function as Lambda runs it, with clients for Step Functions and for SQS.
 func (s *stage) lambda(workflows, messages *http.Client) lambda.Handler {
 	cfg := aws.Config{Region: "us-east-1", HTTPClient: workflows, RetryMaxAttempts: 3,
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
@@ -187,7 +187,7 @@ func (s *stage) lambda(workflows, messages *http.Client) lambda.Handler {
 	return lambdahttp.Handler(edge.Handler(ep))
 }
 
-// everyone believes every token, and that its user administers.
+// everyone accepts every token, and takes its user for an administrator.
 type everyone struct{}
 
 func (everyone) Verify(_ context.Context, token string) (account.Caller, error) {

@@ -26,10 +26,10 @@ import (
 	"github.com/krosai/telephony/shared/livekit/livekittest"
 )
 
-// Whether sample events are what AWS would send.
+// This file checks that the sample events are what AWS would send.
 
-// gatewayEvent is an event of an HTTP API:
-// https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html (payload format 2.0).
+// gatewayEvent is an event of an HTTP API, in payload format 2.0:
+// https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html
 type gatewayEvent struct {
 	events.APIGatewayV2HTTPRequest
 }
@@ -40,7 +40,7 @@ func readEvent(t testing.TB, text []byte) (e gatewayEvent) {
 	return e
 }
 
-// strictly decodes what has no member that is unknown.
+// strictly decodes JSON and refuses unknown members.
 func strictly(t testing.TB, text []byte, into any) {
 	t.Helper()
 	d := json.NewDecoder(bytes.NewReader(text))
@@ -62,7 +62,7 @@ func (e gatewayEvent) body(t testing.TB) []byte {
 	return body
 }
 
-// expected is what follows from the rest of the event.
+// expected returns the event with the members that follow from its other members.
 func (e gatewayEvent) expected(t testing.TB, route template.Route) gatewayEvent {
 	t.Helper()
 	want := e
@@ -91,13 +91,13 @@ func (e gatewayEvent) expected(t testing.TB, route template.Route) gatewayEvent 
 	want.Headers["x-forwarded-port"], want.Headers["x-forwarded-proto"] = "443", "https"
 	_, random, _ := strings.Cut(e.Headers["x-amzn-trace-id"], fmt.Sprintf("-%x-", at.Unix()))
 	want.Headers["x-amzn-trace-id"] = fmt.Sprintf("Root=1-%x-%s", at.Unix(), random)
-	// JSON is text to API Gateway, what is called …+json is not.
+	// API Gateway takes application/json for text, but not a type that ends in +json.
 	want.IsBase64Encoded = e.Body != "" && e.Headers["content-type"] != "application/json"
 	return want
 }
 
-// TestGatewayEventsAreWhole: a sample is one request, all parts of which agree,
-// and it is no other sample's.
+// TestGatewayEventsAreWhole checks that all parts of a sample agree, and that no two samples have
+// the same ids.
 func TestGatewayEventsAreWhole(t *testing.T) {
 	t.Parallel()
 	tpl, err := template.Open("../../template.yaml", template.Values{"LiveKitUrl": "ws://127.0.0.1", "LiveKitApiKey": "k", "LiveKitApiSecret": "s"})
@@ -108,7 +108,7 @@ func TestGatewayEventsAreWhole(t *testing.T) {
 	for _, route := range tpl.Routes() {
 		e := readEvent(t, apitest.Event(t, route.Function, map[string]string{"KROS_USER_JWT": "a.b.c", "KROS_ADMIN_JWT": "a.b.c"}))
 		if route.Key() == "GET /outbound-calls/{call_id}" {
-			continue // the sample of calldetails is one of its other route
+			continue // the sample of calldetails is for its other route
 		}
 		if diff := cmp.Diff(e.expected(t, route), e); diff != "" {
 			t.Errorf("%s (-as AWS sends it +event):\n%s", route.Function, diff)
@@ -130,8 +130,8 @@ func TestGatewayEventsAreWhole(t *testing.T) {
 	}
 }
 
-// TestLiveKitSigned: the sample of LiveKit's webhook was signed over its body, at
-// its time, as LiveKit does.
+// TestLiveKitSigned checks that the sample of LiveKit's webhook is signed over its body and at its
+// time, as LiveKit does.
 func TestLiveKitSigned(t *testing.T) {
 	t.Parallel()
 	e := readEvent(t, apitest.Event(t, "livekitwebhook", nil))
@@ -149,8 +149,8 @@ func TestLiveKitSigned(t *testing.T) {
 	}
 }
 
-// TestTaskEventsAreOfAWorkflow: a sample is what one of the states that invoke
-// the function gives it.
+// TestTaskEventsAreOfAWorkflow checks that a sample is the input that one of the states gives the
+// function that it invokes.
 func TestTaskEventsAreOfAWorkflow(t *testing.T) {
 	t.Parallel()
 	inputs := taskInputs(t)
@@ -180,7 +180,7 @@ func TestTaskEventsAreOfAWorkflow(t *testing.T) {
 	}
 }
 
-// taskInputs are the payloads of the states that invoke a function.
+// taskInputs returns the payloads of the states that invoke a function, by function.
 func taskInputs(t *testing.T) map[string][]map[string]any {
 	t.Helper()
 	files, err := filepath.Glob("../../statemachines/*.json")
@@ -212,7 +212,7 @@ func taskInputs(t *testing.T) map[string][]map[string]any {
 	return inputs
 }
 
-// TestScheduledEvents compares with what EventBridge sends for a rule:
+// TestScheduledEvents compares the samples with what EventBridge sends for a rule:
 // https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-run-lambda-schedule.html
 func TestScheduledEvents(t *testing.T) {
 	t.Parallel()

@@ -43,7 +43,7 @@ import (
 	"github.com/krosai/telephony/shared/webhook/webhooktest"
 )
 
-// What the sample events name, and the moment at which they are replayed.
+// These are the names in the sample events. sampleTime is the moment at which they are replayed.
 const (
 	sampleUser     = "demo"
 	sampleE164     = "+2348012345678"
@@ -55,8 +55,8 @@ const (
 
 var sampleTime = time.Date(2026, 11, 22, 9, 31, 0, 0, time.UTC)
 
-// prepare makes, for each function, the world in which its sample event
-// succeeds. Where the user's key and policy do, there is nothing to make.
+// prepare makes, for each function, the world in which its sample event succeeds. A nil entry means
+// that the user's key and policy suffice.
 var prepare = map[string]func(*stage){
 	"addnumber":           nil,
 	"addtranscript":       (*stage).talk,
@@ -142,8 +142,8 @@ func newStage(t *testing.T, function string) *stage {
 	return s
 }
 
-// openStage has nothing in it but the user's key and policy. The function's role
-// is without the rights to some actions.
+// openStage returns a stage with nothing but the user's key and policy. The function's role lacks
+// the rights to the actions in without.
 func openStage(t *testing.T, function string, without ...string) *stage {
 	t.Helper()
 	s := &stage{Bench: apitest.Open(t, func() time.Time { return sampleTime }), function: function, livekit: livekittest.New(t)}
@@ -167,8 +167,8 @@ func openStage(t *testing.T, function string, without ...string) *stage {
 	return s
 }
 
-// foresee answers the endpoints that draw a secret, and the one that asks the
-// Internet for an address, each time the same.
+// foresee makes the endpoints that draw a secret, and the one that resolves an address, answer the
+// same each time.
 func foresee(t *testing.T, ep api.Endpoint) {
 	if e, ok := ep.(*createwebhook.Endpoint); ok {
 		e.Random = rand.NewChaCha8([32]byte{})
@@ -179,7 +179,7 @@ func foresee(t *testing.T, ep api.Endpoint) {
 	}
 }
 
-// send gives the function an event and returns what it answers.
+// send gives the function an event and returns its answer.
 func (s *stage) send(event []byte) []byte {
 	s.Helper()
 	ctx := as(s.Context(), s.function)
@@ -191,8 +191,8 @@ func (s *stage) send(event []byte) []byte {
 	return out
 }
 
-// event is the function's sample, as the user or the administrator sends it.
-// LiveKit's signatures are good for five minutes, so it signs anew.
+// event returns the function's sample, as the user or the administrator sends it. It signs
+// LiveKit's sample anew, because LiveKit's signatures are valid for five minutes.
 func (s *stage) event() []byte {
 	s.Helper()
 	event := apitest.Event(s, s.function, map[string]string{"KROS_USER_JWT": s.User(sampleUser), "KROS_ADMIN_JWT": s.Admin("carol")})
@@ -202,7 +202,7 @@ func (s *stage) event() []byte {
 	return event
 }
 
-// signed is an event with a signature of LiveKit's over its body.
+// signed returns an event with LiveKit's signature over its body.
 func (s *stage) signed(event []byte) []byte {
 	s.Helper()
 	e := readEvent(s, event)
@@ -211,7 +211,7 @@ func (s *stage) signed(event []byte) []byte {
 	return bytes.Replace(event, []byte(e.Headers["authorization"]), []byte(token), 1)
 }
 
-// stock puts the sample's number into the inventory.
+// stock adds the sample's number to the inventory.
 func (s *stage) stock() {
 	s.Must(s.AddNumber(s.Context(), number.Number{ID: number.ID(sampleE164), E164: sampleE164, Country: "NG", Type: "mobile",
 		Capabilities: []string{"inbound", "outbound"}, Provider: "Twilio", UpdatedAt: sampleTime.Add(-24 * time.Hour)}, "carol"))
@@ -230,7 +230,7 @@ func (s *stage) own(configured bool) {
 	s.Must(s.PutNumber(s.Context(), n))
 }
 
-// call places the sample's call some time before the event; its agent is there.
+// call places the sample's call some time before the event, with its agent in the room.
 func (s *stage) call(status call.Status, ago time.Duration) call.Call {
 	placed := sampleTime.Add(-ago)
 	c := call.Call{ID: sampleCall, UserID: sampleUser, Direction: call.Outbound, PhoneNumber: "+14155550100", FromNumber: sampleE164,
@@ -245,7 +245,7 @@ func (s *stage) call(status call.Status, ago time.Duration) call.Call {
 	return c
 }
 
-// talk has people talk since a minute, on a number of the user's.
+// talk places a call on a number of the user's, in progress for a minute.
 func (s *stage) talk() { s.talkSince(time.Minute) }
 
 func (s *stage) talkSince(ago time.Duration) {
@@ -261,7 +261,7 @@ func (s *stage) pickUp(*lk.CreateSIPParticipantRequest) (*lk.SIPParticipantInfo,
 	return &lk.SIPParticipantInfo{ParticipantId: "PA_1", ParticipantIdentity: call.CalleeIdentity, RoomName: sampleCall}, nil
 }
 
-// hangUp ends the call half a minute before the event, with all said.
+// hangUp ends the call half a minute before the event, with its whole transcript.
 func (s *stage) hangUp() {
 	c := s.call(call.InProgress, time.Minute)
 	at := sampleTime.Add(-45 * time.Second)
@@ -279,7 +279,7 @@ func (s *stage) sumUp() {
 	s.Must(err)
 }
 
-// request asks for a number; its workflow waits for the decision.
+// request submits a request for a number, whose workflow waits for the decision.
 func (s *stage) request() {
 	_, _, err := s.CreateRequest(s.Context(), request.Request{ID: sampleRequest, UserID: sampleUser, Country: "NG", Type: "mobile",
 		Capabilities: []string{"outbound"}, Purpose: "Order follow-up calls", CreatedAt: sampleTime.Add(-time.Hour)})
@@ -293,7 +293,7 @@ func (s *stage) decide(approve bool) {
 	s.Must(err)
 }
 
-// receiver is a user's server that takes whatever comes.
+// receiver returns the URL of a user's server that accepts everything.
 func (s *stage) receiver() string { return webhooktest.NewReceiver(s).URL }
 
 func (s *stage) subscribe(url string) {
@@ -301,7 +301,7 @@ func (s *stage) subscribe(url string) {
 		Events: []string{event.CallAnswered, event.CallEnded, event.CallSummaryReady}, CreatedAt: sampleTime.Add(-time.Hour)}))
 }
 
-// deliver tells the endpoint of the end of a call, once and in vain.
+// deliver records a delivery of the end of a call, with one failed attempt.
 func (s *stage) deliver(end webhook.Status) {
 	at := sampleTime.Add(-time.Minute)
 	d := webhook.Delivery{ID: sampleDelivery, EndpointID: sampleEndpoint, Status: webhook.Pending, CreatedAt: at, NextAt: at,
@@ -309,9 +309,8 @@ func (s *stage) deliver(end webhook.Status) {
 	s.Must(s.SaveDelivery(s.Context(), d.With(webhook.Attempt{At: at.Add(time.Second), Status: end, Code: 410, Error: "status", Answer: "Gone"}), 0))
 }
 
-// Ids that the functions make anew hold 80 random bits, and so do the keys that
-// are made of them, to their last four characters. The samples' own ids have SAMP
-// in them.
+// New ids hold 80 random bits. The keys that contain them are random, too, to their last four
+// characters. The samples' own ids contain SAMP.
 var (
 	lastFour = regexp.MustCompile(`(\\"last_four\\":\\")\w{4}\\"`)
 	madeKey  = regexp.MustCompile(`kros_live_[0-9A-Z]{26}_\w+`)
@@ -319,7 +318,7 @@ var (
 	madeID   = regexp.MustCompile(`\b(call|dlv|evt|key|req|tr|whe)_[0-9A-HJKMNP-TV-Z]{26}`)
 )
 
-// fixed is an answer as it is each time.
+// fixed returns an answer with its random parts replaced, so that it is the same each time.
 func fixed(t *testing.T, answer []byte) string {
 	t.Helper()
 	text := madeKey.ReplaceAllString(string(answer), "kros_live_MADE")
@@ -340,8 +339,8 @@ func fixed(t *testing.T, answer []byte) string {
 
 func golden(function string) string { return filepath.Join("../../events/golden", function+".json") }
 
-// TestEvents gives each function its sample event as Lambda does, and compares
-// every byte that it answers with what is kept in events/golden. After a change:
+// TestEvents gives each function its sample event as Lambda does, and compares its answer byte by
+// byte with the file in events/golden. After a change:
 //
 //	go test ./functions/all -run TestEvents -update
 func TestEvents(t *testing.T) {
@@ -390,13 +389,13 @@ func statusOf(t *testing.T, answer string) int {
 	return a.StatusCode
 }
 
-// TestEventsWithoutCredentials: whoever sends a sample event without its
-// credential is told so, and nothing else.
+// TestEventsWithoutCredentials checks that a sample event without its credential gets a 401 and
+// nothing else.
 func TestEventsWithoutCredentials(t *testing.T) {
 	t.Parallel()
 	for _, function := range sortedKeys(all.HTTP(all.Deps{})) {
 		if function == "health" {
-			continue // which has none to leave out
+			continue // it has no credential to leave out
 		}
 		t.Run(function, func(t *testing.T) {
 			t.Parallel()
@@ -414,7 +413,7 @@ func TestEventsWithoutCredentials(t *testing.T) {
 	}
 }
 
-// fileNames are the names of the JSON files of a folder, without .json.
+// fileNames returns the names of the JSON files of a folder, without .json.
 func fileNames(t testing.TB, folder string) (names []string) {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(folder, "*.json"))
@@ -427,7 +426,7 @@ func fileNames(t testing.TB, folder string) (names []string) {
 	return names
 }
 
-// digest is what LiveKit signs of an event's body.
+// digest returns the digest that LiveKit signs of an event's body.
 func digest(t testing.TB, e gatewayEvent) string {
 	t.Helper()
 	sum := sha256.Sum256(e.body(t))

@@ -36,7 +36,7 @@ import (
 // flooded is the whole API at one moment, with ada, who floods it, and bob, who does not.
 type flooded struct {
 	*apitest.Bench
-	refers atomic.Int64 // that the carrier was asked for
+	refers atomic.Int64 // transfers that the carrier was asked for
 	home   string       // ada's number
 	bobs   string       // a call of bob's
 }
@@ -80,7 +80,7 @@ func newFlooded(t *testing.T) *flooded {
 	return f
 }
 
-// talk makes a call on which people talk.
+// talk records a call that is in progress.
 func (f *flooded) talk(user string, i int) string {
 	f.Helper()
 	id := fmt.Sprintf("call_01KAMPJ5V0SAMPMEC%s%08d", map[string]string{"ada": "A", "bob": "B"}[user], i)
@@ -93,14 +93,14 @@ func (f *flooded) talk(user string, i int) string {
 	return id
 }
 
-// TestFloods: one user sends more than the limits let pass. Exactly what the limits say
-// passes, each refusal says which limit it was and when to come back, and another user's
-// requests all succeed meanwhile, in the time that they take otherwise.
+// TestFloods lets one user send more than the limits allow. Exactly the allowed number passes, and
+// each refusal says which limit was reached and when to come back. Meanwhile all requests of
+// another user succeed, and their p99 at most doubles.
 func TestFloods(t *testing.T) {
 	for name, tt := range map[string]struct {
 		requests int
 		send     func(f *flooded) func(i int) apitest.Answer // the i-th request
-		lanes    int                                         // requests with the same rest are sent one after the other
+		lanes    int                                         // requests whose numbers have the same remainder are sent one after the other
 		want     map[string]int
 		refers   int64
 	}{
@@ -149,7 +149,7 @@ func TestFloods(t *testing.T) {
 	}
 }
 
-// reads has ada read a call with n keys in turn, or with a token if there is no key.
+// reads lets ada read a call with n keys in turn, or with a token if n is 0.
 func reads(n int) func(*flooded) func(int) apitest.Answer {
 	return func(f *flooded) func(int) apitest.Answer {
 		credentials, id := []string{f.User("ada")}, f.talk("ada", 1)
@@ -166,7 +166,7 @@ func reads(n int) func(*flooded) func(int) apitest.Answer {
 	}
 }
 
-// transfers has ada transfer so many calls in turn to so many numbers.
+// transfers lets ada transfer that many calls in turn, to that many numbers.
 func transfers(calls, numbers int) func(*flooded) func(int) apitest.Answer {
 	return func(f *flooded) func(int) apitest.Answer {
 		var ids []string
@@ -180,7 +180,7 @@ func transfers(calls, numbers int) func(*flooded) func(int) apitest.Answer {
 	}
 }
 
-// replays has ada replay so many deliveries in turn.
+// replays lets ada replay that many deliveries in turn.
 func replays(deliveries int) func(*flooded) func(int) apitest.Answer {
 	return func(f *flooded) func(int) apitest.Answer {
 		endpoint := webhook.Endpoint{ID: "whe_01KAMPJ5V0SAMPMEWHE0000000", UserID: "ada", URL: "https://hooks.acme.co/",
@@ -201,7 +201,7 @@ func replays(deliveries int) func(*flooded) func(int) apitest.Answer {
 	}
 }
 
-// flood sends n requests in lanes at a time and counts the answers.
+// flood sends n requests, lanes at a time, and counts the answers.
 func (f *flooded) flood(n, lanes int, send func(i int) apitest.Answer) map[string]int {
 	f.Helper()
 	var mu sync.Mutex
@@ -223,8 +223,8 @@ func (f *flooded) flood(n, lanes int, send func(i int) apitest.Answer) map[strin
 
 var spent = regexp.MustCompile(`"([a-z_]+)";r=0;t=[1-9][0-9]*`)
 
-// outcomeOf is an answer's status, a problem's code, and of a 429 the limit that it names, or
-// what its headers lack.
+// outcomeOf returns an answer's status and a problem's code. For a 429 it adds the limit that the
+// answer names, or what its headers lack.
 func outcomeOf(a apitest.Answer) string {
 	if a.Status != http.StatusTooManyRequests {
 		return map[bool]string{true: fmt.Sprint(a.Status), false: fmt.Sprintf("%d %s", a.Status, a.Code())}[a.Status < http.StatusBadRequest]
@@ -245,8 +245,8 @@ func outcomeOf(a apitest.Answer) string {
 	return outcome + " " + limit[1]
 }
 
-// slow is the way to a DynamoDB that takes 5 ms to answer, however much it is asked at once. In a
-// bubble of synctest nothing else takes time, so what a request takes tells whether it waits
+// slow is the way to a DynamoDB that takes 5 ms to answer, however many requests come at once.
+// In a synctest bubble nothing else takes time, so the time of a request shows whether it waits
 // for others.
 func slow(next http.RoundTripper) http.RoundTripper {
 	return storetest.RoundTrip(func(r *http.Request) (*http.Response, error) {
@@ -255,8 +255,8 @@ func slow(next http.RoundTripper) http.RoundTripper {
 	})
 }
 
-// meanwhile has bob read his call until it is over, or 200 times, and tells how long each
-// answer took. Each succeeds.
+// meanwhile lets bob read his call until over reports true, or 200 times. It returns how long each
+// answer took. Each request must succeed.
 func (f *flooded) meanwhile(key string, over func() bool) (took []time.Duration) {
 	f.Helper()
 	for i := 0; i < 200 && (i == 0 || !over()); i++ {

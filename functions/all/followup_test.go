@@ -28,8 +28,8 @@ import (
 	"github.com/krosai/telephony/shared/summary"
 )
 
-// What becomes of a call's story after its end, with every state of the workflow
-// that deals with it, every retry and every catch, in a bubble of fake time.
+// This file tests the workflow after the end of a call, with every state that deals with the
+// summary, every retry and every catch, in a bubble of fake time.
 
 // aftermath is the workflow of a call that has just ended.
 type aftermath struct {
@@ -44,10 +44,10 @@ type aftermath struct {
 	mu      sync.Mutex
 }
 
-// writer is the model. It answers with the errors of its list one after the other,
-// the last one for ever, and counts.
+// writer is the model. It answers with the errors of its list in turn, and then repeats the last
+// one. It counts its requests.
 type writer struct {
-	errs  []error // nil writes
+	errs  []error // nil means success
 	hangs bool
 	asked int
 	saw   int // turns, when it last wrote
@@ -68,8 +68,8 @@ func (w *writer) Summarize(ctx context.Context, turns []call.Turn) (string, stri
 	return "SUMMARY-TEXT", "m", nil
 }
 
-// follow starts the workflow of a call that ends at once, answered or not. It
-// must run in a bubble.
+// follow starts the workflow of a call that ends at once, answered or not. It must run in a
+// synctest bubble.
 func follow(t *testing.T, answered bool, model writer, crashes map[string]int) *aftermath {
 	t.Helper()
 	db, _ := obedient(t)
@@ -108,7 +108,7 @@ func (a *aftermath) must(err error) {
 	}
 }
 
-// record writes the call down, with its end.
+// record writes the call to the database, with its end.
 func (a *aftermath) record(answered bool) {
 	a.Helper()
 	now := time.Now()
@@ -124,8 +124,7 @@ func (a *aftermath) record(answered bool) {
 	a.must(err)
 }
 
-// invoke runs summarisecall as it is; all that the other functions say is that the
-// call is over.
+// invoke runs summarisecall. Every other function only answers that the call is over.
 func (a *aftermath) invoke(ctx context.Context, folder string, payload []byte) ([]byte, error) {
 	if folder != "summarisecall" {
 		return []byte(`{"outcome":"ended","dial_seconds":60,"talk_seconds":600}`), nil
@@ -148,7 +147,7 @@ func (a *aftermath) invoke(ctx context.Context, folder string, payload []byte) (
 	return out, nil
 }
 
-// dies reports whether this run in a state is one of those that are to die.
+// dies counts a run in a state, and reports whether the run is to die.
 func (a *aftermath) dies(state string) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -156,12 +155,12 @@ func (a *aftermath) dies(state string) bool {
 	return a.crashes[state] < 0 || a.runs[state] <= a.crashes[state]
 }
 
-// say has the agent tell of a turn.
+// say records a turn as if the agent had sent it.
 func (a *aftermath) say(id string) {
 	a.must(a.db.AddTurns(a.Context(), theCall, []call.Turn{{ID: id, Role: call.RoleCallee, Content: "TURN-" + id, At: time.Now()}}, time.Now()))
 }
 
-// states are those that the execution went through, and its history as text.
+// states returns the states that the execution went through, and its history as text.
 func (a *aftermath) states() (names map[string]int, history string) {
 	a.Helper()
 	names = map[string]int{}
@@ -200,7 +199,7 @@ func TestFollowUp(t *testing.T) {
 			crashes    map[string]int
 			want       call.Summary
 			asked, saw int
-			within     time.Duration // of the end, the workflow is done
+			within     time.Duration // after the end of the call, the workflow is done
 		}{
 			{name: "ordinary", turns: []float64{0}, want: ready, asked: 1, saw: 1, within: 6 * time.Second},
 			{name: "late turns", turns: []float64{0, 4, 9, 14}, want: ready, asked: 1, saw: 4, within: 21 * time.Second},
@@ -246,9 +245,9 @@ func TestFollowUp(t *testing.T) {
 	}
 }
 
-// check holds what is to be true when the workflow is done: it has succeeded, the
-// end is what it was, the summary is as wanted, and nothing of what was said is in
-// the workflow's history, which AWS keeps for 90 days.
+// check checks what must be true when the workflow is done. The workflow has succeeded, the end of
+// the call is unchanged, and the summary is as wanted. The workflow's history, which AWS keeps for
+// 90 days, contains nothing of what was said.
 func (a *aftermath) check(before call.Call, want call.Summary, asked, saw int) {
 	a.Helper()
 	out, err := a.sfn.DescribeExecution(a.Context(), &sfn.DescribeExecutionInput{ExecutionArn: &a.arn})

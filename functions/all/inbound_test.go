@@ -17,8 +17,8 @@ import (
 
 const caller = "sip_+14155550100"
 
-// ring lets a call come in for ada's number: its phone rings in its room, and is
-// answered before the look with that number; never if that is zero.
+// ring lets a call come in for ada's number. Its phone rings in its room, and is answered before
+// the read of a room with the number answered. Zero means never.
 func (w *world) ring(answered int64) {
 	w.t.Helper()
 	const e164 = "+2348012345678"
@@ -49,7 +49,7 @@ func (w *world) ring(answered int64) {
 	w.id = c.ID
 }
 
-// leave lets the caller hang up and LiveKit say so.
+// leave lets the caller hang up and LiveKit report it.
 func (w *world) leave() {
 	w.t.Helper()
 	c, err := w.db.Call(w.t.Context(), w.id)
@@ -58,7 +58,7 @@ func (w *world) leave() {
 	}
 	w.livekit.Leave(c.RoomName, caller)
 	s := &settle.Settler{Calls: w.db, Rooms: w.deps.LiveKit, Now: time.Now}
-	for range 3 { // as the webhook does, which LiveKit sends again after a 503
+	for range 3 { // as the webhook does: LiveKit sends it again after a 503
 		_, err = s.Gone(w.t.Context(), c, call.Leave{Reason: "CLIENT_INITIATED", Status: "hangup"}, time.Now())
 		if !fault.Is(err, fault.Upstream) {
 			break
@@ -83,12 +83,12 @@ func TestOrdinaryInboundCallAsksLittleOfLiveKit(t *testing.T) {
 	}
 }
 
-// TestOneFaultOfAnInboundCall fails each request to LiveKit in turn, and lets the
-// function that watches the phone die once: the call is answered all the same,
-// and its end is true.
+// TestOneFaultOfAnInboundCall fails each request to LiveKit in turn. In half of the cases the
+// function that watches the phone also dies once. The call is answered all the same, and its
+// recorded end is the true one.
 func TestOneFaultOfAnInboundCall(t *testing.T) {
 	t.Parallel()
-	for n := range 4 { // UpdateRoomMetadata, and looks at the phone
+	for n := range 4 { // UpdateRoomMetadata, and reads of the room
 		for _, f := range livekittest.Faults {
 			t.Run(fmt.Sprintf("request %d fault %d", n, f), func(t *testing.T) {
 				t.Parallel()
@@ -109,8 +109,8 @@ func TestOneFaultOfAnInboundCall(t *testing.T) {
 	}
 }
 
-// TestInboundCallOutlivesItsPreparation: the function that watches the phone dies
-// each time, and the call goes on to its own end.
+// TestInboundCallOutlivesItsPreparation checks that a call goes on to its own end even if the
+// function that watches the phone dies each time.
 func TestInboundCallOutlivesItsPreparation(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -25,8 +25,8 @@ import (
 	"github.com/krosai/telephony/shared/store/storetest"
 )
 
-// keyBench serves what there is to do with API keys, and keeps what it logs and
-// what it sends to the database.
+// keyBench serves the functions for API keys, and keeps their log and their requests to
+// the database.
 type keyBench struct {
 	*testing.T
 	db        *storetest.Database
@@ -35,7 +35,7 @@ type keyBench struct {
 	log, sent bytes.Buffer
 }
 
-// anyJWT takes whatever looks like a token for one of ada's.
+// anyJWT accepts every token as one of ada's.
 type anyJWT struct{}
 
 func (anyJWT) Verify(context.Context, string) (account.Caller, error) {
@@ -59,7 +59,7 @@ func newKeyBench(t *testing.T) *keyBench {
 	return b
 }
 
-// apart serves functions by their routes, each with its own rights.
+// apart serves functions at their routes, each with its own rights.
 func apart(routes []template.Route, serve func(function string) http.Handler, functions ...string) http.Handler {
 	mux := http.NewServeMux()
 	for _, r := range routes {
@@ -74,8 +74,7 @@ func apart(routes []template.Route, serve func(function string) http.Handler, fu
 	return mux
 }
 
-// ask sends a request and returns the answer's body, which must have the
-// status.
+// ask sends a request and returns the answer's body. The answer must have the given status.
 func (b *keyBench) ask(credential, method, path, body string, status int) string {
 	b.Helper()
 	r := httptest.NewRequestWithContext(b.Context(), method, path, strings.NewReader(body))
@@ -100,8 +99,8 @@ func (b *keyBench) issued(answer string) (k apikey.Issued) {
 	return k
 }
 
-// The life of a key, from the request of a user to its end. Its text is in the
-// one answer that shows it and nowhere else: in no row, no log line, no list.
+// TestKeyIsShownOnce follows the life of a key, from the request of a user to its end. The key's
+// text is in the one answer that shows it and nowhere else: in no row, no log line, no list.
 func TestKeyIsShownOnce(t *testing.T) {
 	t.Parallel()
 	b := newKeyBench(t)
@@ -175,7 +174,7 @@ func TestWrongChecksumReadsNothing(t *testing.T) {
 	b.ask(key, "GET", "/api-keys", "", 200)
 }
 
-// A database that fails while a key is made: no key is shown that is not kept.
+// A key is not shown if the database fails while the key is made, because it may not be stored.
 func TestKeyThatIsNotKept(t *testing.T) {
 	t.Parallel()
 	b := newKeyBench(t)

@@ -14,9 +14,10 @@ import (
 	"github.com/krosai/telephony/shared/store"
 )
 
-// TestNoEndIsUntold: whichever function ends a call, and after whichever of its writes
-// it dies, the end has its event, once, when the same is asked again or the sweep has
-// run. What becomes of an event then, TestKilledAfterEachWrite shows.
+// TestNoEndIsUntold checks that the end of a call has exactly one event, whichever function ends
+// the call and after whichever of its writes the function dies. If the call has not ended then, the
+// sample event is sent again. If that does not end it either, the test ends it.
+// TestKilledAfterEachWrite shows how an event is delivered after such a death.
 func TestNoEndIsUntold(t *testing.T) {
 	t.Parallel()
 	for function, prepare := range map[string]func(*stage){
@@ -38,7 +39,7 @@ func TestNoEndIsUntold(t *testing.T) {
 				if !ended() {
 					s.send(sample)
 				}
-				if !ended() { // as a transferred call, whose phone has gone
+				if !ended() { // such as a transferred call, whose phone has left
 					s.livekit.Leave(sampleCall, call.CalleeIdentity)
 					c, err := s.DB.Call(t.Context(), sampleCall)
 					s.Must(err)
@@ -61,7 +62,7 @@ func TestNoEndIsUntold(t *testing.T) {
 	}
 }
 
-// dieAfter runs the function with a database that is gone after n writes.
+// dieAfter runs the function with a database that refuses all writes after the first n.
 func (s *stage) dieAfter(n int, sample []byte) {
 	s.Helper()
 	wire := &dying{writes: n}

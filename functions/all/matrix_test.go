@@ -31,17 +31,16 @@ import (
 	"github.com/krosai/telephony/shared/webhook"
 )
 
-// The authorisation matrix: every route of the template with every caller who
-// may not use it, and every id it takes with every kind of id that is not the
-// caller's. Routes, scopes and id positions come from the template and the
-// OpenAPI document; what a request needs besides is in samples. A route without
-// a sample, or a position that nothing can be made for, fails the test.
+// This file is the authorization matrix: every route of the template with every caller that may not
+// use it, and every id position with every kind of id that is not the caller's. Routes, scopes and
+// id positions come from the template and the OpenAPI document. samples holds what a request needs
+// besides. A route without a sample, or a position for which no record can be made, fails the test.
 
-// sample is a request that its route accepts. Names in braces are positions of
-// ids, in the path and in the body.
+// sample is a request that its route accepts. Names in braces are id positions, in the path and in
+// the body.
 type sample struct {
 	query, body string
-	free        bool // the phone number is one that nobody has
+	free        bool // the phone number is an unassigned one
 }
 
 var samples = map[string]sample{
@@ -101,7 +100,7 @@ type position struct {
 	key   func(m *matrix, user, id string) []string // of the record; nil: the id
 }
 
-// forget deletes what an id of user's names.
+// forget deletes the record that an id of user's names.
 func (p position) forget(m *matrix, user, id string) {
 	key := []string{id}
 	if p.key != nil {
@@ -130,8 +129,7 @@ type matrix struct {
 	endpoints map[string]string // the last webhook endpoint of a user, where their deliveries go
 }
 
-// The people: owner calls the user routes, boss administers, and other is
-// another user.
+// owner calls the user routes, boss administers, and other is another user.
 const owner, other, boss = "usr_owner", "usr_other", "usr_boss"
 
 func newMatrix(t *testing.T, function string) *matrix {
@@ -147,7 +145,7 @@ func newMatrix(t *testing.T, function string) *matrix {
 	return m
 }
 
-// number is one that can call; without a user it is free.
+// number makes a number that can call. Without a user the number is unassigned.
 func (m *matrix) number(user string) string {
 	m.Helper()
 	m.made++
@@ -160,7 +158,7 @@ func (m *matrix) number(user string) string {
 	return n.ID
 }
 
-// call is one that people talk on.
+// call makes a call that is in progress.
 func (m *matrix) call(user string) string {
 	m.Helper()
 	id := "call_" + ulid.Make().String()
@@ -191,7 +189,7 @@ func (m *matrix) endpoint(user string) string {
 	return id
 }
 
-// delivery is one to the endpoint of the user's that was made last.
+// delivery makes a delivery to the user's endpoint that was made last.
 func (m *matrix) delivery(user string) string {
 	m.Helper()
 	if m.endpoints[user] == "" {
@@ -204,8 +202,8 @@ func (m *matrix) delivery(user string) string {
 	return d.ID
 }
 
-// ask sends the sample with ids in its positions. An empty credential is none.
-// The answer's body comes without its request_id.
+// ask sends the sample with ids in its positions. An empty credential means none. The answer's body
+// comes without its request_id.
 func (m *matrix) ask(r route, ids map[string]string, credential string) apitest.Answer {
 	m.Helper()
 	fill := func(text string) string {
@@ -220,7 +218,7 @@ func (m *matrix) ask(r route, ids map[string]string, credential string) apitest.
 	return a
 }
 
-// own makes what the route's positions name, as user's.
+// own makes the records of the route's positions, as user's, and returns their ids.
 func (m *matrix) own(r route, user string) map[string]string {
 	ids := map[string]string{}
 	for _, name := range r.positions {
@@ -229,7 +227,7 @@ func (m *matrix) own(r route, user string) map[string]string {
 	return ids
 }
 
-// route is one route with what the OpenAPI document says of it.
+// route is one route, with its sample and with its scope from the OpenAPI document.
 type route struct {
 	template.Route
 	sample    sample
@@ -237,7 +235,8 @@ type route struct {
 	positions []string
 }
 
-// position makes what a position of the route names.
+// position returns the position with a name. It is that of an unassigned number if the route's
+// sample says so.
 func (r route) position(name string) position {
 	if name == "phone_number_id" && r.sample.free {
 		name = "free_number_id"
@@ -245,7 +244,7 @@ func (r route) position(name string) position {
 	return positions[name]
 }
 
-// routes reads every route that needs a credential.
+// routes returns every route that needs a credential.
 func routes(t *testing.T) []route {
 	t.Helper()
 	tpl, err := template.Open("../../template.yaml", template.Values{"LiveKitUrl": "ws://127.0.0.1", "LiveKitApiKey": "k", "LiveKitApiSecret": "s"})
@@ -291,8 +290,8 @@ func routes(t *testing.T) []route {
 	return found
 }
 
-// bodyIDs are the members of the request's body that hold ids of records. A
-// user_id is none: whoever has no record has the default policy.
+// bodyIDs returns the members of the request's body that hold ids of records. A user_id is not one
+// of them, because a user without a record has the default policy.
 func (op operation) bodyIDs(t *testing.T) (names []string) {
 	t.Helper()
 	if op.RequestBody == nil {
@@ -320,8 +319,8 @@ func (op operation) bodyIDs(t *testing.T) (names []string) {
 	return names
 }
 
-// kinds are the ids that a position may be given and that are not the caller's.
-// Each gets a 404, and all of them the same.
+// kinds returns ids that are not the caller's, by kind. Each must get a 404, and all must get
+// the same.
 func (m *matrix) kinds(r route, name string, mine string) map[string]string {
 	p := r.position(name)
 	prefix, _, _ := strings.Cut(mine, "_")
@@ -346,8 +345,8 @@ func (m *matrix) kinds(r route, name string, mine string) map[string]string {
 	return ids
 }
 
-// encoded are spellings of ids that begin with an escape. They are no paths at
-// all, whosever the ids are.
+// encoded returns spellings of ids that begin with an escape. Such paths do not exist, even for ids
+// of the caller's own.
 func (m *matrix) encoded(name, mine string) map[string]string {
 	ids := map[string]string{"own": mine, "other user's": positions[name].make(m, other), "absent": mine[:len(mine)-1] + "0"}
 	for kind, id := range ids {
@@ -356,8 +355,8 @@ func (m *matrix) encoded(name, mine string) map[string]string {
 	return ids
 }
 
-// TestForeignIDs: an id that is not the caller's gets the 404 of one that never
-// was, whatever is the matter with it and however the caller comes.
+// TestForeignIDs checks that an id that is not the caller's gets the same 404 as an id that never
+// existed, for every kind of id and with every credential of the caller.
 func TestForeignIDs(t *testing.T) {
 	t.Parallel()
 	for _, r := range routes(t) {
@@ -402,8 +401,8 @@ func TestForeignIDs(t *testing.T) {
 	}
 }
 
-// TestWhoMayNot: nobody without a credential gets past any route, no user and
-// no key past an administrator's, and no key past one whose scope it lacks.
+// TestWhoMayNot checks that no caller without a credential passes any route, that no user and no
+// key passes an administrator's route, and that no key passes a route whose scope it lacks.
 func TestWhoMayNot(t *testing.T) {
 	t.Parallel()
 	for _, r := range routes(t) {
@@ -411,7 +410,7 @@ func TestWhoMayNot(t *testing.T) {
 			t.Parallel()
 			m := newMatrix(t, r.Function)
 			elsewhere, forged, yesterday := apitest.NewIssuer(t), apitest.NewIssuer(t), time.Now().Add(-24*time.Hour)
-			forged.URL = m.Issuer.URL // it says that it is ours
+			forged.URL = m.Issuer.URL // it claims to be our issuer
 			_, every := m.Key(owner, account.Scopes()...)
 			_, without := m.Key(owner, slices.DeleteFunc(account.Scopes(), func(s string) bool { return s == r.scope })...)
 			callers := map[string]struct {

@@ -15,8 +15,7 @@ import (
 	"github.com/krosai/telephony/shared/livekit"
 )
 
-// fleet is a LiveKit with many calls, each an exchange, which is out of order for
-// a while.
+// fleet is a LiveKit with many calls, each an exchange. It is out of order for a while.
 type fleet struct {
 	rooms map[string]*exchange
 	out   outage
@@ -25,9 +24,9 @@ type fleet struct {
 	from, till time.Time // it is out of order
 }
 
-// outage is what a LiveKit does that is out of order, with one request: carry is
-// whether it carries it out, and the error is its answer. Nothing else than none
-// means that it says so of a thing that it does not know.
+// outage is the behavior of a LiveKit that is out of order, for one request. carry is whether
+// it carries out the request, and answer is its answer. errNothing means that it claims to know
+// of nothing.
 type outage func(ctx context.Context) (carry bool, answer error)
 
 // errNothing is the answer of a LiveKit that knows of no room.
@@ -43,7 +42,7 @@ var outages = map[string]outage{
 	},
 }
 
-// timeOut is a request that takes so long, of the 5 s that it may take.
+// timeOut waits as long as given, and fails if that is the 5 s that a request may take.
 func timeOut(ctx context.Context, long time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
@@ -69,7 +68,7 @@ func (f *fleet) order(ctx context.Context) (carry bool, answer error) {
 	return f.out(ctx)
 }
 
-// known is an error unless it says that there is nothing.
+// known returns err, or nil if err says that there is nothing.
 func known(err error) error {
 	if fault.Is(err, fault.NotFound) {
 		return nil
@@ -121,10 +120,10 @@ func (f *fleet) Dial(ctx context.Context, d livekit.Dial) (string, error) {
 	return f.rooms[d.Room].Dial(ctx, d)
 }
 
-// TestOutagesOfLiveKit: LiveKit refuses, knows of nothing, is late or hangs for
-// ten minutes under 50 live calls, and again half an hour later. None of them is
-// ended. Ten others have two minutes to talk: each is over within two runs after
-// its deadline. In the end no room is left of a call that has ended.
+// TestOutagesOfLiveKit lets LiveKit refuse, know of nothing, answer late or hang for ten minutes
+// under 50 live calls, and again half an hour later. None of these calls is ended. Ten other calls
+// have two minutes to talk. Each of them is over within two runs after its deadline. In the end no
+// room is left of a call that has ended.
 func TestOutagesOfLiveKit(t *testing.T) {
 	t.Parallel()
 	for name, out := range outages {
@@ -140,7 +139,7 @@ type outageTest struct {
 	lk    *fleet
 	p     *callPlatform
 	calls []call.Call
-	live  int // the first so many calls go on
+	live  int // this many calls, from the first, go on
 }
 
 func newOutageTest(t *testing.T, out outage) *outageTest {
@@ -173,7 +172,7 @@ func newOutageTest(t *testing.T, out outage) *outageTest {
 	return o
 }
 
-// repeated is an entropy of its own for each i.
+// repeated is entropy that differs for each i.
 type repeated byte
 
 func (r repeated) Read(p []byte) (int, error) {
@@ -210,7 +209,7 @@ func (o *outageTest) run() {
 	}
 }
 
-// look holds what is true of the calls after each run.
+// look checks what must be true of the calls after each run.
 func (o *outageTest) look() {
 	for i, was := range o.calls {
 		c, err := o.p.db.Call(as(o.Context(), "sweepcalls"), was.ID)

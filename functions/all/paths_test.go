@@ -22,11 +22,11 @@ import (
 	"github.com/krosai/telephony/shared/store"
 )
 
-// The rare paths of the functions, each with the rights that it takes.
+// This file tests the rare paths of the functions, each with the rights that it takes.
 
 const waiting = "the token of a workflow that waits"
 
-// put changes a sample event: an Idempotency-Key, and another body.
+// put changes a sample event's Idempotency-Key and body. An empty value changes nothing.
 func (s *stage) put(event []byte, key, body string) []byte {
 	s.Helper()
 	var e map[string]any
@@ -42,13 +42,13 @@ func (s *stage) put(event []byte, key, body string) []byte {
 	return out
 }
 
-// await leaves the token of the call's workflow.
+// await stores the token of the call's workflow.
 func (s *stage) await() {
 	_, _, err := s.AwaitEnd(s.Context(), sampleCall, waiting)
 	s.Must(err)
 }
 
-// awaitStock has the request approved, and its workflow wait for a number.
+// awaitStock makes an approved request whose workflow waits for a number.
 func (s *stage) awaitStock() {
 	s.request()
 	s.decide(true)
@@ -56,7 +56,7 @@ func (s *stage) awaitStock() {
 	s.Must(err)
 }
 
-// anotherNumber is one more of the user's.
+// anotherNumber gives the user one more number.
 func (s *stage) anotherNumber() {
 	const e164 = "+2348012345679"
 	s.Must(s.PutNumber(s.Context(), number.Number{ID: number.ID(e164), E164: e164, Country: "NG", Type: "mobile", UserID: sampleUser,
@@ -74,7 +74,7 @@ func (s *stage) fillKeys() {
 
 const arrivalRoom = "_+14155550100_x"
 
-// arrive has a phone ring for the user's number, of which nobody has told.
+// arrive lets a phone ring for the user's number. No webhook reports it.
 func (s *stage) arrive() {
 	s.own(true)
 	s.livekit.Join(number.RoomPrefix(sampleUser, "support-")+arrivalRoom, &lk.ParticipantInfo{Identity: caller, Kind: lk.ParticipantInfo_SIP,
@@ -90,12 +90,12 @@ func TestRarePaths(t *testing.T) {
 		prepare   func(*stage) // instead of what the sample needs
 		key, body string       // instead of the sample's
 		status    int          // of an HTTP function
-		then      func(*stage) // after which the same is sent once more
+		then      func(*stage) // runs before the same event is sent once more
 		again     int          // its status
-		told      bool         // the workflow that waits
-		ends      bool         // the call, which is an event
-		started   int          // workflows
-		answer    string       // is part of the answer
+		told      bool         // whether the workflow that waits is notified
+		ends      bool         // whether the call ends, with an event
+		started   int          // workflows started
+		answer    string       // must be part of the answer
 	}{
 		"a call without naming the number": {function: "createcall", body: `{"phone_number":"+14155550100","agent_name":"a"}`, status: 201, started: 1},
 		"a call again":                     {function: "createcall", key: repeated, status: 201, started: 2, then: func(*stage) {}, again: 201},
@@ -135,8 +135,8 @@ func TestRarePaths(t *testing.T) {
 		"a hang-up":                            {function: "hangupcall", ends: true, status: 200, prepare: func(s *stage) { s.talk(); s.await() }},
 		"a talk whose time is up":              {function: "settlecall", ends: true, prepare: func(s *stage) { s.talkSince(11 * time.Minute); s.await() }},
 		"a talk that nobody ends":              {function: "sweepcalls", ends: true, answer: `"ended":1`, prepare: func(s *stage) { s.talkSince(15 * time.Minute); s.await() }},
-		// Step Functions gives an attempt up that it hears nothing of, and goes on;
-		// the attempt may still be at work when the workflow waits for the end.
+		// Step Functions gives up an attempt that does not answer, and goes on. The attempt may
+		// still be at work when the workflow waits for the end.
 		"a preparation that was given up": {function: "preparecall", ends: true, prepare: func(s *stage) {
 			s.own(true)
 			_, err := s.CreateInbound(s.Context(), call.Call{ID: sampleCall, UserID: sampleUser, Direction: call.Inbound, RoomName: "gone",
@@ -209,8 +209,7 @@ func TestRarePaths(t *testing.T) {
 	}
 }
 
-// TestOtherQueries: lists that read another index when they are asked for otherwise
-// than in their samples.
+// TestOtherQueries checks lists that read another index for a query other than their sample's.
 func TestOtherQueries(t *testing.T) {
 	t.Parallel()
 	for function, query := range map[string]string{"listallcalls": "user_id=" + sampleUser, "listaudit": "limit=5"} {
@@ -229,7 +228,7 @@ func TestOtherQueries(t *testing.T) {
 	}
 }
 
-// TestEveryPostMayBeRepeated: with its Idempotency-Key it is carried out once, and
+// TestEveryPostMayBeRepeated checks that a POST with an Idempotency-Key is carried out once and
 // answered twice.
 func TestEveryPostMayBeRepeated(t *testing.T) {
 	t.Parallel()

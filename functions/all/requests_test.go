@@ -27,8 +27,8 @@ import (
 	"github.com/krosai/telephony/shared/store/storetest"
 )
 
-// office is the approval workflow with all its functions and a database, in a
-// bubble of synctest, whose time passes at once. Functions die on demand.
+// office is the approval workflow with all its functions and a database, in a synctest bubble,
+// where time passes at once. Functions die on demand.
 type office struct {
 	*testing.T
 	db      *storetest.Database
@@ -77,7 +77,7 @@ func openOffice(t *testing.T) *office {
 }
 
 func (o *office) invoke(ctx context.Context, folder string, payload []byte) ([]byte, error) {
-	time.Sleep(5 * time.Millisecond) // so that no two steps are of one moment
+	time.Sleep(5 * time.Millisecond) // so that no two steps have the same time
 	if o.dies(folder, func(c *crash) *int { return &c.before }) {
 		return nil, errDied
 	}
@@ -127,7 +127,7 @@ func (o *office) start(r request.Request) {
 	o.settle()
 }
 
-// decide decides and tells the workflow, as approverequest and rejectrequest do.
+// decide decides and notifies the workflow, as approverequest and rejectrequest do.
 func (o *office) decide(r request.Request, d request.Decision) {
 	o.Helper()
 	d.By = "root"
@@ -141,7 +141,7 @@ func (o *office) decide(r request.Request, d request.Decision) {
 	o.settle()
 }
 
-// stock puts the n-th number into the inventory; nobody is told.
+// stock adds the n-th number to the inventory and notifies no workflow.
 func (o *office) stock(n int) number.Number {
 	o.Helper()
 	e164 := fmt.Sprintf("+234801234%04d", n)
@@ -152,7 +152,7 @@ func (o *office) stock(n int) number.Number {
 	return made
 }
 
-// offer tells those who wait for a number like n, as addnumber does.
+// offer notifies the requests that wait for a number like n, as addnumber does.
 func (o *office) offer(n number.Number) {
 	o.Helper()
 	waiting, err := o.db.WaitingFor(o.Context(), n)
@@ -182,7 +182,7 @@ func (o *office) sweepOnly() sweepnumbers.Report {
 	return r
 }
 
-// is checks where a request stands.
+// is checks the status of a request, and returns the request.
 func (o *office) is(r request.Request, want request.Status) request.Request {
 	o.Helper()
 	now, err := o.db.RequestByID(o.Context(), r.ID)
@@ -192,7 +192,7 @@ func (o *office) is(r request.Request, want request.Status) request.Request {
 	return now
 }
 
-// sameAudit compares what was recorded about a request.
+// sameAudit compares the audit of a request.
 func (o *office) sameAudit(r request.Request, want ...string) {
 	o.Helper()
 	entries, _, err := o.db.Audit(o.Context(), r.ID, 100, "")
@@ -208,8 +208,7 @@ func (o *office) sameAudit(r request.Request, want ...string) {
 	}
 }
 
-// states are the states that a request's execution has entered, and how it
-// stands.
+// states returns the states that a request's execution has entered, and its status.
 func (o *office) states(r request.Request) (names []string, status types.ExecutionStatus) {
 	o.Helper()
 	executions, err := o.history.ListExecutions(o.Context(), &sfn.ListExecutionsInput{StateMachineArn: &o.machine})
@@ -280,7 +279,8 @@ func TestRejectedRequestIsNotified(t *testing.T) {
 	})
 }
 
-// TestForgottenRequestExpires: reminders each week, the end after thirty days.
+// TestForgottenRequestExpires checks that a request has a reminder each week and ends after
+// thirty days.
 func TestForgottenRequestExpires(t *testing.T) {
 	inOffice(t, func(o *office) {
 		r := o.submit("ada")
@@ -317,7 +317,7 @@ func TestNumberThatArrivesIsAssignedAtOnce(t *testing.T) {
 		}
 		o.stock(2)
 		o.settle()
-		o.is(waiting, request.Approved) // nobody has told
+		o.is(waiting, request.Approved) // no workflow was notified
 		time.Sleep(6 * time.Minute)
 		if r := o.sweep(); r.Offered != 1 || r.Started != 0 || r.Failures != 0 {
 			o.Errorf("%+v", r)
@@ -336,7 +336,7 @@ func (o *office) statusOf(r request.Request) request.Status {
 	return now.Status
 }
 
-// TestReleasedNumberGoesToWhoWaits: and only to one that it fits.
+// TestReleasedNumberGoesToWhoWaits checks that a released number goes to a waiting request.
 func TestReleasedNumberGoesToWhoWaits(t *testing.T) {
 	inOffice(t, func(o *office) {
 		n := o.stock(1)
@@ -357,8 +357,8 @@ func TestReleasedNumberGoesToWhoWaits(t *testing.T) {
 	})
 }
 
-// TestNumberForAnotherWakesNobodyInVain: a number that somebody has asked for by
-// name is no stock for the others, so that they do not try again and again.
+// TestNumberForAnotherWakesNobodyInVain checks that a number that one user has requested by name is
+// not available to the others, so that their workflows do not try again and again.
 func TestNumberForAnotherWakesNobodyInVain(t *testing.T) {
 	inOffice(t, func(o *office) {
 		n := o.stock(1)
@@ -382,8 +382,8 @@ func TestNumberForAnotherWakesNobodyInVain(t *testing.T) {
 	})
 }
 
-// TestEachTaskMayDie: each function of the workflow dies, before its work and
-// after it, and what it did is not done twice.
+// TestEachTaskMayDie lets each function of the workflow die, before its work and after it. The work
+// must not be done twice.
 func TestEachTaskMayDie(t *testing.T) {
 	t.Parallel()
 	for _, folder := range []string{"expirerequest", "awaitrequest", "assignnumber", "notifyrequest"} {
@@ -426,7 +426,8 @@ func TestEachTaskMayDie(t *testing.T) {
 	}
 }
 
-// TestSweepMendsWhatWasLost: the start of a workflow, and the news of a decision.
+// TestSweepMendsWhatWasLost checks that the sweep repairs the lost start of a workflow, and the
+// lost notification of a decision.
 func TestSweepMendsWhatWasLost(t *testing.T) {
 	inOffice(t, func(o *office) {
 		o.stock(1)
@@ -444,7 +445,7 @@ func TestSweepMendsWhatWasLost(t *testing.T) {
 		if got := o.sweep(); got != (sweepnumbers.Report{Open: 1}) {
 			o.Errorf("started: %+v", got)
 		}
-		if _, err := o.db.Decide(o.Context(), r.ID, request.Decision{Approve: true, By: "root"}, time.Now()); err != nil { // and nobody is told
+		if _, err := o.db.Decide(o.Context(), r.ID, request.Decision{Approve: true, By: "root"}, time.Now()); err != nil { // and the workflow is not notified
 			o.Fatal(err)
 		}
 		time.Sleep(5 * time.Minute)
@@ -458,7 +459,7 @@ func TestSweepMendsWhatWasLost(t *testing.T) {
 	})
 }
 
-// TestTwoSweepsAtOnce change nothing that one would not.
+// TestTwoSweepsAtOnce checks that two concurrent sweeps change nothing that one would not.
 func TestTwoSweepsAtOnce(t *testing.T) {
 	inOffice(t, func(o *office) {
 		for i := range 5 {

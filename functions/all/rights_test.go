@@ -22,12 +22,11 @@ import (
 	"github.com/krosai/telephony/shared/store/storetest"
 )
 
-// Every function that a test of this package runs may do what its role in
-// template.yaml allows and nothing else. When the whole package has run, no right
-// may be left over that no function has made use of.
+// Every function that a test of this package runs may do what its role in template.yaml allows, and
+// nothing else. When the whole package has run, no right may be left that no function has used.
 
-// ledger takes note of the rights that were used: of each function, the places in
-// its list, for each test's stack has resources with names of their own.
+// ledger records the rights that were used. It holds their places in the function's list, because
+// each test's stack has resources with names of their own.
 type ledger struct {
 	mu   sync.Mutex
 	used map[string]map[int]bool
@@ -42,7 +41,7 @@ func (l *ledger) ran(function string) map[int]bool {
 	return l.used[function]
 }
 
-// as lets a function run with its rights, and its metrics unseen.
+// as lets a function run with its rights, and discards its metrics.
 func as(ctx context.Context, function string) context.Context {
 	rights.mu.Lock()
 	defer rights.mu.Unlock()
@@ -50,7 +49,7 @@ func as(ctx context.Context, function string) context.Context {
 	return obs.WithOutput(iam.As(ctx, function), io.Discard)
 }
 
-// roles are those of the functions of a test's stack.
+// roles returns the roles of the functions of a test's stack. They record each right that is used.
 func roles(t *testing.T, functions []template.Function) *iam.Roles {
 	t.Helper()
 	byName := map[string]template.Function{}
@@ -84,8 +83,8 @@ func deprive(functions []template.Function, name string, actions []string) []tem
 	return functions
 }
 
-// TestWithoutARight: the function fails as it does when the database or Step
-// Functions is out of reach, and has done nothing.
+// TestWithoutARight checks that a function without a right fails as it does when the database or
+// Step Functions is out of reach, and that it has done nothing.
 func TestWithoutARight(t *testing.T) {
 	t.Parallel()
 	unknown := func(s *stage) {
@@ -95,7 +94,7 @@ func TestWithoutARight(t *testing.T) {
 	}
 	for name, tc := range map[string]struct {
 		function, action string
-		nothing          func(s *stage) // complains of what was done
+		nothing          func(s *stage) // fails the test if something was done
 	}{
 		"write a call": {"createcall", "dynamodb:PutItem", func(s *stage) {
 			calls, _, err := s.CallsOf(s.Context(), sampleUser, store.History{}, 10, "")
@@ -144,7 +143,7 @@ func TestWithoutARight(t *testing.T) {
 	}
 }
 
-// obedient is a database that holds functions to their rights.
+// obedient returns a database that holds functions to their rights.
 func obedient(t *testing.T) (*storetest.Database, *iam.Roles) {
 	t.Helper()
 	db := storetest.Open(t, nil)
@@ -153,13 +152,13 @@ func obedient(t *testing.T) (*storetest.Database, *iam.Roles) {
 	return db, r
 }
 
-// workflows is the way to Step Functions that holds functions to their rights.
+// workflows returns a client of Step Functions that holds functions to their rights.
 func workflows(r *iam.Roles, s *stepfunctions.Service) *http.Client {
 	return &http.Client{Transport: r.Guard(s.Client().Transport, s.MachineOf)}
 }
 
-// unused are the rights that the template gives and nobody has used, and the
-// functions that have not run.
+// unused returns the rights that the template gives and no function has used, and the functions
+// that have not run.
 func (l *ledger) unused(functions []template.Function) (problems []string) {
 	for _, f := range functions {
 		if l.used[f.Folder] == nil {

@@ -24,7 +24,7 @@ import (
 // invoker runs a function, by its folder, as Lambda does.
 type invoker func(ctx context.Context, folder string, payload []byte) ([]byte, error)
 
-// sources are the queues of template.yaml, and what feeds functions from the stream of
+// sources are the queues of template.yaml, and the mappings that feed functions from the stream of
 // the table Events and from the queue of deliveries.
 type sources struct {
 	Queue *queue.Client // that functions send to, with their rights
@@ -35,19 +35,19 @@ type sources struct {
 	url  string
 }
 
-// feed is where the streams are, and how SQS is reached.
+// feed holds where the streams are, and how SQS is reached.
 type feed struct {
 	template *template.Template
 	streams  *dynamodbstreams.Client
 	streamOf func(ctx context.Context, table string) (string, error)
 	written  func(table string) <-chan struct{}
 	lambda   func(http.RoundTripper) http.RoundTripper // the wire of Lambda's pollers
-	own      func(http.RoundTripper) http.RoundTripper // that of functions
+	own      func(http.RoundTripper) http.RoundTripper // the wire of functions
 }
 
 func same(wire http.RoundTripper) http.RoundTripper { return wire }
 
-// openSources runs the event source mappings of the functions named.
+// openSources runs the event source mappings of the named functions.
 func openSources(t *testing.T, db *storetest.Database, roles *iam.Roles, invoke invoker, functions ...string) *sources {
 	t.Helper()
 	own := func(wire http.RoundTripper) http.RoundTripper { return roles.Guard(wire, nil) }
@@ -101,12 +101,12 @@ func (s *sources) must(err error) {
 	}
 }
 
-// through is Queue with another wire.
+// through returns Queue with another wire.
 func (s *sources) through(wrap func(next http.RoundTripper) http.RoundTripper) *queue.Client {
 	return queue.Open(awsConfig(wrap(s.wire)), queue.Config{Deliveries: s.url})
 }
 
-// left is how many messages are in the queue of deliveries, in work or waiting.
+// left returns how many messages are in the queue of deliveries, in work or waiting.
 func (s *sources) left() (n int) {
 	s.t.Helper()
 	out, err := s.sqs.GetQueueAttributes(s.t.Context(), &sqssdk.GetQueueAttributesInput{QueueUrl: &s.url, AttributeNames: []sqstypes.QueueAttributeName{sqstypes.QueueAttributeNameAll}})
@@ -119,7 +119,7 @@ func (s *sources) left() (n int) {
 	return n
 }
 
-// awsConfig is that of a client whose requests a wire takes.
+// awsConfig returns the configuration of a client that sends its requests through a wire.
 func awsConfig(wire http.RoundTripper) aws.Config {
 	return aws.Config{Region: "us-east-1", HTTPClient: &http.Client{Transport: wire}, Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 		return aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}, nil

@@ -22,8 +22,7 @@ import (
 	"github.com/krosai/telephony/shared/store/storetest"
 )
 
-// past is a user with many calls, one as good as another, on the last thirty
-// days.
+// past is a user with many similar calls in the last thirty days.
 type past struct {
 	*apitest.Bench
 	calls     int
@@ -34,10 +33,9 @@ type past struct {
 
 var today = time.Date(2026, 11, 22, 23, 0, 0, 0, time.UTC)
 
-// newPast writes the rows that so many calls leave behind: copies of those that
-// the store wrote for one call, with ids, times and talk of their own, and the
-// counters of their days. The lines of their timelines are left out: they are in
-// partitions of their own, which no list looks at.
+// newPast writes the rows that so many calls leave behind: copies of the rows that the store wrote
+// for one call, with ids, times and talk of their own, and the counters of their days. It leaves
+// out the lines of their timelines, which are in partitions of their own that no list reads.
 func newPast(tb testing.TB, calls int) *past {
 	tb.Helper()
 	p := &past{Bench: apitest.Open(tb, func() time.Time { return today }), calls: calls}
@@ -85,8 +83,8 @@ func newPast(tb testing.TB, calls int) *past {
 	return p
 }
 
-// one makes a call as the store does and returns its rows: its record, and its
-// day in the statistics, which are then forgotten.
+// one makes a call as the store does. It returns the call's record and its day in the statistics,
+// and deletes both.
 func (p *past) one() (record, day storetest.Row) {
 	p.Helper()
 	c := call.Call{ID: "call_1", UserID: "ada", Direction: call.Outbound, PhoneNumber: "+14155550100", FromNumber: "+2348012345678", NumberID: "pn_3K31FNKK5S011QQF6GKTRG4CAC",
@@ -116,7 +114,7 @@ func (r random32) Read(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// ask sends a request and says how long it took.
+// ask sends a request and returns its answer and how long it took.
 func (p *past) ask(path string) (apitest.Answer, time.Duration) {
 	p.Helper()
 	if p.asked++; p.asked%900 == 1 { // a key can make 1000 requests an hour
@@ -131,7 +129,7 @@ func (p *past) ask(path string) (apitest.Answer, time.Duration) {
 	return a, took
 }
 
-// check sees that what is measured is right.
+// check checks that what is measured is right.
 func (p *past) check() {
 	p.Helper()
 	a, _ := p.ask("/outbound-calls/stats")
@@ -149,9 +147,8 @@ func (p *past) check() {
 	}
 }
 
-// BenchmarkStoredCalls shows that a user's statistics and the first page of their
-// history cost the same however many calls are stored. Writing them takes some
-// minutes.
+// BenchmarkStoredCalls shows that a user's statistics and the first page of their history cost the
+// same however many calls are stored. Writing the calls takes some minutes.
 func BenchmarkStoredCalls(b *testing.B) {
 	var users []*past
 	for _, calls := range []int{1e3, 1e5, 1e6} {
@@ -166,7 +163,7 @@ func BenchmarkStoredCalls(b *testing.B) {
 	fmt.Fprintf(&table, "\n%-24s %13s %12s %12s %8s\n", "request", "calls stored", "round trips", "median", "ratio")
 	for _, path := range []string{"/outbound-calls", "/outbound-calls/stats"} {
 		took := make([][]time.Duration, len(users))
-		for range 2000 { // in turns, so that whatever else the machine does meets all alike
+		for range 2000 { // in turns, so that other work of the machine affects all alike
 			for i, p := range users {
 				_, d := p.ask(path)
 				took[i] = append(took[i], d)

@@ -34,8 +34,8 @@ import (
 	"github.com/krosai/telephony/shared/store/storetest"
 )
 
-// exchange is a LiveKit with one call in it, as its recordings show it: who is in
-// the room follows from the clock alone. It sends no webhook, ever.
+// exchange is a LiveKit with one call in it, as its recordings show it. The clock alone determines
+// who is in the room. It never sends a webhook.
 type exchange struct {
 	callee
 	room string // its name
@@ -48,11 +48,11 @@ type exchange struct {
 	deleted   time.Time
 }
 
-// callee is what the other side does. Times run from the dial; those of the end
-// from the answer. never is for what does not happen.
+// callee is the behavior of the other side. Times run from the dial, and those of the end from the
+// answer. never stands for an event that does not happen.
 type callee struct {
 	rings, answers  time.Duration
-	sip             int           // refuses so at answers
+	sip             int           // status of a refusal, at answers
 	hangsUp         time.Duration // the phone
 	agentLeaves     time.Duration
 	nextAgent       time.Duration // another one comes
@@ -64,7 +64,7 @@ type callee struct {
 
 const never = 1000 * time.Hour
 
-// over reports whether the room is gone: one without a phone goes by itself.
+// over reports whether the room is gone. A room without a phone closes by itself.
 func (x *exchange) over(now time.Time) bool {
 	if x.made.IsZero() || !x.deleted.IsZero() && !now.Before(x.deleted) {
 		return true
@@ -76,7 +76,7 @@ func (x *exchange) over(now time.Time) bool {
 	return !now.Before(answered.Add(x.agentDeletes)) || now.After(x.left().Add(x.departure))
 }
 
-// left is when the phone leaves a room that nobody deletes.
+// left returns when the phone leaves a room that nobody deletes.
 func (x *exchange) left() time.Time {
 	if x.sip != 0 {
 		return x.dialed.Add(x.answers)
@@ -84,7 +84,7 @@ func (x *exchange) left() time.Time {
 	return x.dialed.Add(min(x.answers+x.hangsUp, x.longest))
 }
 
-// end is when the phone was quiet, the zero time when it was never called.
+// end returns when the phone was quiet, or the zero time if it was never called.
 func (x *exchange) end() time.Time {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -195,10 +195,9 @@ func (x *exchange) Dial(ctx context.Context, d livekit.Dial) (string, error) {
 // theCall has an id of the bubble's time, midnight of 2000-01-01 UTC.
 var theCall = "call_" + ulid.MustNew(ulid.Timestamp(time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)), nil).String()
 
-// TestTruthWithoutWebhooks: no webhook ever comes, two sweeps run each minute,
-// and one of the workflow's functions may be dead. Each call still reaches the
-// end it truly had, in time; no phone outlives its call, and no call that goes on
-// is ended.
+// TestTruthWithoutWebhooks runs calls without webhooks. Two sweeps run each minute, and one of the
+// workflow's functions may be dead. Each call still reaches its true end in time. No phone outlives
+// its call, and no call that goes on is ended.
 func TestTruthWithoutWebhooks(t *testing.T) {
 	t.Parallel()
 	usual := callee{rings: 100 * time.Millisecond, answers: time.Second, hangsUp: never, agentLeaves: never, nextAgent: never, agentDeletes: never, hangUpRequested: never}
@@ -259,7 +258,7 @@ func TestTruthWithoutWebhooks(t *testing.T) {
 	}
 }
 
-// check holds what is true of every end.
+// check checks what is true of every end.
 func (x *exchange) check(t *testing.T, c call.Call) {
 	t.Helper()
 	const limit = 2*time.Minute + 5*time.Second // the sweep waits to be sure
@@ -268,7 +267,7 @@ func (x *exchange) check(t *testing.T, c call.Call) {
 	}
 	quiet := x.end()
 	late := time.Second
-	if c.Cause == call.MaxDuration { // LiveKit, who counts the ringing too, ended it: nobody pays for that
+	if c.Cause == call.MaxDuration { // LiveKit ended it, and counts the ringing too: this time is not charged
 		late = time.Duration(c.RingingTimeout) * time.Second
 	}
 	if quiet.After(c.EndedAt.Add(late)) {
@@ -309,7 +308,7 @@ func run(t *testing.T, x *exchange, dead string, phase time.Duration) call.Call 
 		time.AfterFunc(x.hangUpRequested, func() {
 			ctx := as(context.Background(), "hangupcall")
 			if c, open, err := db.RequestHangup(ctx, "ada", c.ID, time.Now()); err == nil && open {
-				_, _ = s.Stop(ctx, c, s.Hangup) // what fails, the sweep does
+				_, _ = s.Stop(ctx, c, s.Hangup) // if it fails, the sweep stops the call
 			}
 		})
 	}
@@ -343,8 +342,8 @@ func run(t *testing.T, x *exchange, dead string, phase time.Duration) call.Call 
 	return story.Call
 }
 
-// callPlatform is what looks after calls: the workflow with its functions, a
-// hang-up's settler and the sweep.
+// callPlatform is the part of the platform that handles calls: the workflow with its functions, the
+// Settler of a hang-up and the sweep.
 type callPlatform struct {
 	db     *storetest.Database
 	flows  *flow.Client
@@ -359,8 +358,7 @@ type sipRooms interface {
 	sweepcalls.Rooms
 }
 
-// newCallPlatform makes a platform on a LiveKit. A function that is dead fails
-// whenever it is called.
+// newCallPlatform makes a platform on a LiveKit. The function dead fails whenever it is called.
 func newCallPlatform(t *testing.T, x sipRooms, dead string) *callPlatform {
 	t.Helper()
 	db, roles := obedient(t)
@@ -385,7 +383,7 @@ func newCallPlatform(t *testing.T, x sipRooms, dead string) *callPlatform {
 	return &callPlatform{db: db, flows: flows, settle: s, sweep: sweep}
 }
 
-// openCallFlow is the call's workflow with these functions.
+// openCallFlow returns a client of the call's workflow, which runs the given functions.
 func openCallFlow(t *testing.T, tmpl *template.Template, roles *iam.Roles, invoke func(ctx context.Context, folder string, payload []byte) ([]byte, error)) *flow.Client {
 	t.Helper()
 	folders := map[string]string{}

@@ -44,8 +44,8 @@ import (
 	"github.com/krosai/telephony/shared/webhook"
 )
 
-// doom is how one function dies: a process of it ends with its n-th write, counted over all
-// its runs. Those after it live.
+// doom is how one function dies: one process of it ends after its n-th write, counted over all its
+// runs. Later processes live.
 type doom struct {
 	function string
 
@@ -61,7 +61,7 @@ type life struct {
 	written bool
 }
 
-// live is nil while the process may go on. A write is its last when it was the n-th.
+// live returns nil while the process may go on. A write after the n-th kills the process.
 func (l *life) live(write bool) error {
 	if l.doom == nil {
 		return nil
@@ -76,12 +76,12 @@ func (l *life) live(write bool) error {
 		}
 	}
 	if l.over {
-		return context.Canceled // which no client of AWS sends again
+		return context.Canceled // AWS clients do not retry after it
 	}
 	return nil
 }
 
-// end reports whether the run is dead. One that has just done the n-th write dies before it
+// end reports whether the run is dead. A run that has just done the n-th write dies before it
 // can answer.
 func (l *life) end() bool {
 	if l.doom == nil {
@@ -95,7 +95,7 @@ func (l *life) end() bool {
 	return l.over
 }
 
-// wire is the way of a run to a service of AWS.
+// wire is the connection of a run to a service of AWS.
 func (l *life) wire(next http.RoundTripper) http.RoundTripper {
 	return roundTrip(func(r *http.Request) (*http.Response, error) {
 		_, operation, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
@@ -133,7 +133,7 @@ func (p phones) Dial(ctx context.Context, d livekit.Dial) (string, error) {
 	return p.exchange.Dial(ctx, d)
 }
 
-// Transfer takes a second; then the phone has left.
+// Transfer takes a second. Then the phone has left.
 func (p phones) Transfer(context.Context, string, string, string, time.Duration) (livekit.Transferred, error) {
 	if err := p.life.live(true); err != nil {
 		return livekit.Transferred{}, err
@@ -145,13 +145,13 @@ func (p phones) Transfer(context.Context, string, string, string, time.Duration)
 	return livekit.Transferred{SIPStatus: 200}, nil
 }
 
-// ReceiveWebhook trusts everybody.
+// ReceiveWebhook accepts unsigned events.
 func (phones) ReceiveWebhook(raw []byte, _ string) (e livekit.Event, err error) {
 	return e, json.Unmarshal(raw, &e)
 }
 
-// lifetime is the life of one call, from its workflow to a receiver of its events, in a bubble
-// of synctest. One function dies once.
+// lifetime is the life of one call, from its workflow to a receiver of its events, in a synctest
+// bubble. One function dies once.
 type lifetime struct {
 	*testing.T
 	db      *storetest.Database
@@ -167,13 +167,13 @@ type lifetime struct {
 	got []message
 }
 
-// message is what the receiver got.
+// message is a message that the receiver got.
 type message struct {
 	at time.Time
 	id string
 }
 
-// receiver takes everything that a run sends it.
+// receiver accepts everything that a run sends it.
 func (l *lifetime) receiver(run *life) http.RoundTripper {
 	return roundTrip(func(r *http.Request) (*http.Response, error) {
 		if err := run.live(true); err != nil {
@@ -222,7 +222,7 @@ func openLifetime(t *testing.T, x *exchange, d *doom) *lifetime {
 	return l
 }
 
-// run is a new process of a function, with what it is made of.
+// run returns a new process of a function, with its dependencies.
 func (l *lifetime) run(function string) (*life, all.Deps, phones) {
 	run := &life{}
 	if function == l.doom.function {
@@ -233,7 +233,7 @@ func (l *lifetime) run(function string) (*life, all.Deps, phones) {
 	return run, d, phones{l.x, run}
 }
 
-// invoke runs a task. A dead one has no answer.
+// invoke runs a task. A task that dies has no answer.
 func (l *lifetime) invoke(ctx context.Context, folder string, payload []byte) ([]byte, error) {
 	run, d, x := l.run(folder)
 	s := &settle.Settler{Calls: d.DB, Rooms: x, Now: time.Now}
@@ -253,7 +253,7 @@ func (l *lifetime) invoke(ctx context.Context, folder string, payload []byte) ([
 	return out, err
 }
 
-// ask sends a request to an HTTP function, once: who asks does not ask again.
+// ask sends a request to an HTTP function once. The caller does not try again.
 func (l *lifetime) ask(function, path, body string) {
 	run, d, x := l.run(function)
 	s := &settle.Settler{Calls: d.DB, Rooms: x, Now: time.Now}
@@ -275,7 +275,7 @@ func (l *lifetime) ask(function, path, body string) {
 	}
 }
 
-// webhook is LiveKit's word that the phone has left.
+// webhook sends LiveKit's event that the phone has left.
 func (l *lifetime) webhook() {
 	body, err := json.Marshal(livekit.Event{Name: "participant_left", Room: theCall, Identity: call.CalleeIdentity, CreatedAt: time.Now().Truncate(time.Second),
 		Answered: true, Phone: true, Leave: call.Leave{Reason: "CLIENT_INITIATED", Status: "hangup"}})
@@ -283,8 +283,8 @@ func (l *lifetime) webhook() {
 	l.ask("livekitwebhook", "/webhooks/livekit", string(body))
 }
 
-// pass places the call and lets ten minutes pass, with a sweep in each. What happens at its
-// moment happens besides.
+// pass places the call and lets ten minutes pass, with a sweep in each. happens holds what else
+// happens, by its moment.
 func (l *lifetime) pass(happens map[time.Duration]func(*lifetime)) {
 	c, err := l.db.Own(l.Context(), call.Call{ID: theCall, UserID: "ada", Direction: call.Outbound, PhoneNumber: "+14155550100", FromNumber: "+2348012345678",
 		RoomName: theCall, TrunkID: "ST_1", AgentName: "a", Country: "US", RingingTimeout: 30, MaxDuration: 120, Status: call.Initiated, CreatedAt: time.Now().UTC()})
@@ -305,7 +305,7 @@ func (l *lifetime) pass(happens map[time.Duration]func(*lifetime)) {
 	synctest.Wait()
 }
 
-// check holds that the end was told, once, within 90 s of the moment when the phone was quiet,
+// check checks that the end was notified once, within 90 s of the moment when the phone was quiet,
 // and that the workflow is over.
 func (l *lifetime) check() {
 	l.Helper()
@@ -354,9 +354,9 @@ func (l *lifetime) check() {
 	}
 }
 
-// TestEndIsToldWhoeverDies: the process of one function ends with each of its writes in turn,
-// to DynamoDB, Step Functions, SQS or LiveKit, and nobody asks it again but the mappings, the
-// workflow and the sweep.
+// TestEndIsToldWhoeverDies ends the process of one function after each of its writes in turn, to
+// DynamoDB, Step Functions, SQS or LiveKit. Only the mappings, the workflow and the sweep run the
+// function again.
 func TestEndIsToldWhoeverDies(t *testing.T) {
 	t.Parallel()
 	talks := callee{rings: 100 * time.Millisecond, answers: time.Second, hangsUp: never, agentLeaves: never, nextAgent: never, agentDeletes: never}
@@ -369,8 +369,8 @@ func TestEndIsToldWhoeverDies(t *testing.T) {
 	for function, tt := range map[string]struct {
 		callee  callee
 		happens map[time.Duration]func(*lifetime)
-		sweeps  int // at the second of each minute at which the end is told latest
-		least   int // writes there are to die at
+		sweeps  int // second of each minute at which the end is notified as late as possible
+		least   int // writes after which the function can die
 	}{
 		"hangupcall": {talks, at(20, func(l *lifetime) { l.ask("hangupcall", "/outbound-calls/"+theCall+"/hangup", "") }), 29, 3},
 		"transfercall": {talks, at(20, func(l *lifetime) {

@@ -31,9 +31,9 @@ import (
 	"github.com/krosai/telephony/shared/webhook/webhooktest"
 )
 
-// post is the way of an event from the transaction that makes it true to a user's
-// server, with its functions, its queue and a database, in a bubble of synctest, whose
-// time passes at once. The receiver is outside of it.
+// post is the way of an event from the transaction that makes it true to a user's server, with its
+// functions, its queue and a database. It is in a synctest bubble, where time passes at once. The
+// receiver is outside the bubble.
 type post struct {
 	*testing.T
 	db       *storetest.Database
@@ -53,8 +53,8 @@ type post struct {
 
 const hookSecret = "whsec_Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5"
 
-// inBubble runs a test with a post and an endpoint of ada's, which answers as
-// answer says to the n-th message.
+// inBubble runs a test with a post and an endpoint of ada's. The endpoint answers the n-th message
+// with the status answer(n).
 func inBubble(t *testing.T, answer func(n int) int, test func(p *post)) {
 	t.Helper()
 	r := webhooktest.NewReceiver(t)
@@ -63,7 +63,7 @@ func inBubble(t *testing.T, answer func(n int) int, test func(p *post)) {
 	synctest.Test(t, func(t *testing.T) { test(openPost(t, r)) })
 }
 
-// from answers then from the n-th message on, and before it first.
+// from answers first before the n-th message, and then from the n-th message on.
 func from(n, first, then int) func(int) int {
 	return func(message int) int {
 		if message < n {
@@ -138,7 +138,7 @@ func (p *post) invoke(ctx context.Context, folder string, payload []byte) ([]byt
 	return out, err
 }
 
-// end ends a call of a user's, which is an event.
+// end makes a call of a user's and ends it, so that there is an event.
 func (p *post) end(user string) call.Call {
 	p.Helper()
 	p.calls++
@@ -157,8 +157,8 @@ func (p *post) end(user string) call.Call {
 	return c
 }
 
-// deliveries are those to an endpoint, the oldest first, after a pause that time
-// passes over.
+// deliveries returns the deliveries to an endpoint, the oldest first, after a pause in the
+// bubble's time.
 func (p *post) deliveries(e webhook.Endpoint, after time.Duration) []webhook.Delivery {
 	p.Helper()
 	time.Sleep(after)
@@ -169,7 +169,7 @@ func (p *post) deliveries(e webhook.Endpoint, after time.Duration) []webhook.Del
 	return list
 }
 
-// delivery is the only one.
+// delivery returns the only delivery to ada's endpoint.
 func (p *post) delivery(after time.Duration) webhook.Delivery {
 	p.Helper()
 	list := p.deliveries(p.endpoint, after)
@@ -179,9 +179,9 @@ func (p *post) delivery(after time.Duration) webhook.Delivery {
 	return list[0]
 }
 
-// TestADayOfTrouble: a receiver that never takes the event is asked twelve times,
-// at the times that the log of deliveries tells, and then never again. SQS counts in
-// whole seconds, so each may come one late.
+// TestADayOfTrouble checks that a receiver that never accepts the event gets it twelve times, at
+// the times in the log of deliveries, and then never again. SQS counts in whole seconds, so each
+// attempt may come one second late.
 func TestADayOfTrouble(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it takes half a minute of computing")
@@ -217,8 +217,8 @@ func TestADayOfTrouble(t *testing.T) {
 	})
 }
 
-// keepsSecrets looks for the signing secret and the endpoint's address wherever
-// functions leave something.
+// keepsSecrets checks that the signing secret and the endpoint's address appear neither in what the
+// functions were given nor in their log.
 func (p *post) keepsSecrets() {
 	p.Helper()
 	p.mu.Lock()
@@ -285,13 +285,13 @@ func TestDeliveries(t *testing.T) {
 
 func (p *post) deleteEndpoint() { p.must(p.db.DeleteEndpoint(p.Context(), "ada", p.endpoint.ID)) }
 
-// dying is a wire to AWS that goes down for good after its n-th write.
+// dying is a connection to AWS that fails all writes after the first n.
 type dying struct {
 	mu     sync.Mutex
 	writes int // left
 }
 
-// to is the wire to one service.
+// to returns the connection to one service.
 func (d *dying) to(next http.RoundTripper) http.RoundTripper {
 	return roundTrip(func(r *http.Request) (*http.Response, error) {
 		_, operation, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
@@ -303,7 +303,7 @@ func (d *dying) to(next http.RoundTripper) http.RoundTripper {
 		}
 		d.mu.Unlock()
 		if down {
-			return nil, context.Canceled // which no client sends again
+			return nil, context.Canceled // clients do not retry after it
 		}
 		return next.RoundTrip(r)
 	})
@@ -313,8 +313,8 @@ type roundTrip func(*http.Request) (*http.Response, error)
 
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// TestKilledAfterEachWrite: a function that dies after its n-th write, whichever it is,
-// leaves nothing undelivered, and a receiver that answered is not told again.
+// TestKilledAfterEachWrite checks that a function that dies after any of its writes leaves nothing
+// undelivered, and that a receiver that has answered is not sent the event again.
 func TestKilledAfterEachWrite(t *testing.T) {
 	t.Parallel()
 	for _, function := range []string{"sendevents", "deliverwebhook"} {
@@ -337,7 +337,7 @@ func TestKilledAfterEachWrite(t *testing.T) {
 	}
 }
 
-// killAfter has the next run of a function die after its n-th write to DynamoDB or SQS.
+// killAfter lets the next run of a function die after its n-th write to DynamoDB or SQS.
 func (p *post) killAfter(function string, n int) {
 	p.Helper()
 	wire := &dying{writes: n}
@@ -347,8 +347,8 @@ func (p *post) killAfter(function string, n int) {
 	p.mortal = map[string]all.Deps{function: mortal}
 }
 
-// TestOwnerIsTold of the approval when it is given, and of the number when it is
-// there.
+// TestOwnerIsTold checks that the owner is notified of the approval when it is given, and of the
+// number when it is assigned.
 func TestOwnerIsTold(t *testing.T) {
 	inOffice(t, func(o *office) {
 		e := webhook.Endpoint{ID: "whe_01KAMPJ5V0SAMPMEWHE0000000", UserID: "ada", URL: "https://127.0.0.1/", Secret: secret.New(hookSecret), CreatedAt: time.Now(),
@@ -367,7 +367,7 @@ func TestOwnerIsTold(t *testing.T) {
 	})
 }
 
-// told compares what an endpoint of ada's gets with what it should.
+// told compares the deliveries to an endpoint of ada's with the wanted ones.
 func (o *office) told(e webhook.Endpoint, want ...string) {
 	o.Helper()
 	o.settle()
@@ -408,9 +408,9 @@ func silent(r *http.Request) (int, error) {
 	return 0, r.Context().Err()
 }
 
-// TestHangingEndpoint: a user's endpoint that hangs is soon tried by one message at a
-// time, other users' deliveries go on, and it is disabled in the end, which another
-// endpoint of its owner's is told. A new URL enables it.
+// TestHangingEndpoint checks a user's endpoint that hangs. It is soon tried by one message at a
+// time, and other users' deliveries go on. In the end it is disabled, and another endpoint of its
+// owner is notified. A new URL enables it.
 func TestHangingEndpoint(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it takes half a minute of computing")
@@ -478,8 +478,8 @@ func TestHangingEndpoint(t *testing.T) {
 	})
 }
 
-// TestBriefTrouble: an endpoint that was held works again at its first answer, and
-// what waited is delivered.
+// TestBriefTrouble checks that an endpoint that was held works again at its first answer, and that
+// waiting events are delivered.
 func TestBriefTrouble(t *testing.T) {
 	t.Parallel()
 	inBubble(t, from(9, 500, 200), func(p *post) {
@@ -499,7 +499,8 @@ func TestBriefTrouble(t *testing.T) {
 	})
 }
 
-// TestRepeatedMessages: whatever comes twice is delivered once.
+// TestRepeatedMessages checks that an event is delivered once even if its message comes again
+// and again.
 func TestRepeatedMessages(t *testing.T) {
 	t.Parallel()
 	inBubble(t, from(2, 500, 200), func(p *post) {

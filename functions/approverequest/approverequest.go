@@ -1,5 +1,4 @@
-// Package approverequest serves
-// POST /admin/phone-number-requests/{request_id}/approve.
+// Package approverequest serves POST /admin/phone-number-requests/{request_id}/approve.
 package approverequest
 
 import (
@@ -17,20 +16,20 @@ import (
 	"github.com/krosai/telephony/shared/request"
 )
 
-// Requests records decisions. Decide fails with fault.NotFound for a request
-// that does not exist, with fault.Forbidden when the decider is the requester,
-// and with fault.Conflict when the request is decided already or the chosen
-// number cannot be had. Of several deciders at once one wins.
+// Requests records decisions. Decide fails with fault.NotFound for a request that does not exist,
+// with fault.Forbidden when the decider is the requester, and with fault.Conflict when the
+// request is decided already or the chosen number is not available. Of several concurrent
+// decisions one wins.
 type Requests interface {
 	Decide(ctx context.Context, id string, d request.Decision, now time.Time) (request.Request, error)
 }
 
-// Numbers reads the inventory; an unknown number is fault.NotFound.
+// Numbers reads the inventory. An unknown number is fault.NotFound.
 type Numbers interface {
 	NumberByID(ctx context.Context, id string) (number.Number, error)
 }
 
-// Flow tells the workflow that waits for the decision.
+// Flow notifies the workflow that waits for the decision.
 type Flow interface {
 	RequestDecided(ctx context.Context, token string) error
 }
@@ -50,13 +49,13 @@ type Input struct {
 	Body      *Body
 }
 
-// Body may choose the number.
+// Body may choose the number to assign.
 type Body struct {
 	PhoneNumberID string `json:"phone_number_id,omitempty" doc:"The number of the inventory to assign; the first that fits when left out"`
 	Note          string `json:"note,omitempty" maxLength:"500" doc:"For the audit; the requester does not see it"`
 }
 
-// Output is the request as it is now.
+// Output is the request after the decision.
 type Output struct{ Body numberrequest.View }
 
 // Register adds the operation to the API.
@@ -67,8 +66,8 @@ func (e *Endpoint) Register(a huma.API) {
 		Tags:        []string{"Review"}, Errors: []int{http.StatusConflict}, Security: api.Needs(account.Admin)}, e.approve)
 }
 
-// approve records the decision, which stands from then on; should the workflow
-// not hear of it, the sweep tells it.
+// approve records the decision, which is final. If the workflow cannot be notified, the
+// sweep notifies it.
 func (e *Endpoint) approve(ctx context.Context, in *Input) (*Output, error) {
 	if err := api.ID("req_", in.RequestID, "phone number request"); err != nil {
 		return nil, err
@@ -94,8 +93,7 @@ func (e *Endpoint) approve(ctx context.Context, in *Input) (*Output, error) {
 	return &Output{numberrequest.Of(r)}, nil
 }
 
-// known refuses a number that the inventory does not have. Whether it can be
-// had, the decision itself finds out.
+// known refuses a number that the inventory does not have. Decide checks whether it is available.
 func (e *Endpoint) known(ctx context.Context, id string) error {
 	if err := api.ID("pn_", id, "phone number"); err != nil {
 		return err

@@ -24,7 +24,7 @@ const (
 	path = "/admin/phone-number-requests/" + id + "/approve"
 )
 
-// setup makes ada's request, whose workflow waits, and a free number.
+// setup creates ada's request, whose workflow waits for a decision, and an available number.
 func setup(t *testing.T) *apitest.Bench {
 	t.Helper()
 	b := apitest.Open(t, func() time.Time { return now })
@@ -43,7 +43,7 @@ func free(e164 string) number.Number {
 	return number.Number{ID: number.ID(e164), E164: e164, Country: "NG", Type: "mobile", Capabilities: []string{"inbound"}, Provider: "p", UpdatedAt: now}
 }
 
-// entries are the lines of the request's audit.
+// entries returns the lines of the request's audit.
 func entries(b *apitest.Bench) (lines []string) {
 	b.Helper()
 	found, _, err := b.Audit(b.Context(), id, 100, "")
@@ -77,7 +77,7 @@ func TestApprove(t *testing.T) {
 	}
 }
 
-// The body may be left out, or be empty.
+// TestWithoutBody checks that the body may be missing or empty.
 func TestWithoutBody(t *testing.T) {
 	t.Parallel()
 	for _, body := range []string{"", "{}", `{"note":"n"}`} {
@@ -120,8 +120,8 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// Of a hundred administrators at once one approves; the others read that it is
-// done.
+// TestOneWins checks that one of a hundred concurrent administrators approves. The others get the
+// conflict that the request is decided already.
 func TestOneWins(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -146,7 +146,8 @@ func TestOneWins(t *testing.T) {
 	}
 }
 
-// A decision stands even if its workflow cannot be told; the sweep tells it.
+// TestWorkflowsDown checks that a decision stands even if its workflow cannot be notified. The
+// sweep notifies it later.
 func TestWorkflowsDown(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

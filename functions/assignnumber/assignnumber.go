@@ -1,5 +1,5 @@
-// Package assignnumber is the task of an approval workflow that gives an
-// approved request a number from the inventory.
+// Package assignnumber is the task of an approval workflow that assigns a number from the inventory
+// to an approved request.
 package assignnumber
 
 import (
@@ -25,13 +25,12 @@ type Input struct {
 	RequestID string `json:"request_id"`
 }
 
-// Output is where the request stands: assigned, or still approved when no number
-// is free.
+// Output is the status of the request: assigned, or still approved when no number is available.
 type Output struct {
 	Status request.Status `json:"status"`
 }
 
-// Run may be repeated: a request gets one number.
+// Run may be repeated, because a request gets only one number.
 func (t *Task) Run(ctx context.Context, in Input) (Output, error) {
 	r, assigned, err := t.Requests.AssignNumber(ctx, in.RequestID)
 	if err != nil {

@@ -18,8 +18,8 @@ const id = "req_01KAMPJ5V0SAMPMECA00000000"
 
 var t0 = time.Date(2026, 11, 22, 9, 30, 0, 0, time.UTC)
 
-// TestRun assigns when there is a number, says so when there is none, and
-// changes nothing when repeated.
+// TestRun checks that Run leaves a request approved without a number, assigns a number when there
+// is one, and changes nothing when repeated.
 func TestRun(t *testing.T) {
 	t.Parallel()
 	db := storetest.Open(t, nil)

@@ -1,5 +1,5 @@
-// Package awaitcall is the task of a call's workflow that leaves the token by
-// which the end of an answered call will be reported.
+// Package awaitcall is the task of a call's workflow that stores the task token. The end of an
+// answered call is reported with that token.
 package awaitcall
 
 import (
@@ -11,17 +11,17 @@ import (
 	"github.com/krosai/telephony/shared/settle"
 )
 
-// Calls keeps the token with the call.
+// Calls keeps the token with the call. open is false when the call has ended already.
 type Calls interface {
 	AwaitEnd(ctx context.Context, id, token string) (c call.Call, open bool, err error)
 }
 
-// Flow tells a workflow that its call has ended.
+// Flow notifies a workflow that its call has ended.
 type Flow interface {
 	CallEnded(ctx context.Context, token string) error
 }
 
-// Task awaits the ends of calls.
+// Task waits for the ends of calls.
 type Task struct {
 	Calls  Calls
 	Settle *settle.Settler
@@ -36,10 +36,9 @@ type Input struct {
 	TaskToken string `json:"task_token"`
 }
 
-// Run leaves the token and then reads the room once: the callee may have hung
-// up before the answer was recorded, when nobody listened for it. A look that
-// fails is no failure of the wait, which would take down a call that is up: the
-// sweep looks again within a minute.
+// Run stores the token and then reads the room once, because the callee may have hung up before the
+// answer was recorded. A failed check must not fail the task, because that would end a live call.
+// The sweep checks again within a minute.
 func (t *Task) Run(ctx context.Context, in Input) error {
 	c, open, err := t.Calls.AwaitEnd(ctx, in.CallID, in.TaskToken)
 	if err != nil {

@@ -33,7 +33,7 @@ func (r *room) DeleteRoom(context.Context, string) error {
 	return r.err
 }
 
-// tokens are those that were answered.
+// tokens are the task tokens that CallEnded received.
 type tokens []string
 
 func (f *tokens) CallEnded(_ context.Context, token string) error {
@@ -41,7 +41,7 @@ func (f *tokens) CallEnded(_ context.Context, token string) error {
 	return nil
 }
 
-// answered records a call that was answered a minute after t0.
+// answered creates a call that was answered a minute after t0.
 func answered(t *testing.T, db *storetest.Database) call.Call {
 	t.Helper()
 	c := call.Call{ID: id, UserID: "ada", RoomName: id, Country: "US", Status: call.Initiated, CreatedAt: t0,
@@ -62,8 +62,8 @@ func TestRun(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		room  room
-		ended bool // before
-		lost  int  // answers of the database
+		ended bool // before the task runs
+		lost  int  // replies of the database that are lost
 		kept  string
 		told  tokens
 		want  string

@@ -1,5 +1,5 @@
-// Package awaitrequest is the task of an approval workflow that leaves the token
-// by which it will be told of a decision, or of stock.
+// Package awaitrequest is the task of an approval workflow that stores the task token. The workflow
+// is notified of a decision or of stock with that token.
 package awaitrequest
 
 import (
@@ -9,34 +9,35 @@ import (
 	"github.com/krosai/telephony/shared/request"
 )
 
-// Requests keeps the token with the request and knows what is in stock for it.
+// Requests keeps the token with the request and knows whether a number is available for it. waiting
+// is false when there is nothing to wait for.
 type Requests interface {
 	AwaitRequest(ctx context.Context, id, token, what string) (r request.Request, waiting bool, err error)
 	HasStock(ctx context.Context, r request.Request) (bool, error)
 }
 
-// Flow tells the workflow that waits with a token.
+// Flow notifies the workflow that waits with a token.
 type Flow interface {
 	RequestDecided(ctx context.Context, token string) error
 	StockArrived(ctx context.Context, token string) error
 }
 
-// Task awaits what requests need.
+// Task waits for what requests need.
 type Task struct {
 	Requests Requests
 	Flow     Flow
 }
 
 // Input names the request, says what it waits for ("decision" or "stock") and
-// carries the workflow's token.
+// carries the task token.
 type Input struct {
 	RequestID string `json:"request_id"`
 	What      string `json:"what"`
 	TaskToken string `json:"task_token"`
 }
 
-// Run leaves the token and then looks whether what is awaited is there already:
-// nobody would tell of what happened before the token was left.
+// Run stores the token and then checks whether the decision or the number is there already. Nothing
+// else notifies the workflow of what happened before the token was stored.
 func (t *Task) Run(ctx context.Context, in Input) error {
 	tell := t.Flow.RequestDecided
 	switch in.What {

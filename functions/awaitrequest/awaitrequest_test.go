@@ -18,7 +18,7 @@ const id = "req_01KAMPJ5V0SAMPMECA00000000"
 
 var t0 = time.Date(2026, 11, 22, 9, 30, 0, 0, time.UTC)
 
-// told is what workflows were told.
+// told lists the notifications that workflows received.
 type told []string
 
 func (f *told) RequestDecided(_ context.Context, token string) error {
@@ -37,9 +37,9 @@ func TestRun(t *testing.T) {
 		name    string
 		what    string
 		decided *request.Decision
-		stock   string // the country of a number that is there
-		lost    int    // answers of the database
-		kept    string // token
+		stock   string // the country of an available number
+		lost    int    // replies of the database that are lost
+		kept    string // the stored token
 		told    told
 	}{
 		{name: "nobody has decided", what: "decision", kept: "token"},

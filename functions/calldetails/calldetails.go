@@ -1,4 +1,4 @@
-// Package calldetails serves GET /outbound-calls/{call_id}/details, and the same at
+// Package calldetails serves GET /outbound-calls/{call_id}/details and, with the same answer,
 // GET /outbound-calls/{call_id}.
 package calldetails
 
@@ -14,8 +14,8 @@ import (
 	"github.com/krosai/telephony/shared/call"
 )
 
-// Calls reads a user's call with its timeline and its summary, and its transcript
-// if that is wanted; another's is fault.NotFound.
+// Calls reads a user's call with its timeline and its summary, and with its transcript if withTurns
+// is set. Another user's call is fault.NotFound.
 type Calls interface {
 	CallStory(ctx context.Context, userID, id string, withTurns bool) (call.Story, error)
 }
@@ -26,7 +26,7 @@ type Endpoint struct {
 	Now   func() time.Time
 }
 
-// Input names the call and what is wanted of it.
+// Input names the call and the parts to include.
 type Input struct {
 	CallID            string `path:"call_id" doc:"The call to show"`
 	IncludeTranscript bool   `query:"include_transcript" doc:"Show what was said"`
@@ -36,7 +36,7 @@ type Input struct {
 // Output is the call.
 type Output struct{ Body View }
 
-// View is all there is to know of a call. A null time has not happened.
+// View is the call details. A time that is null has not happened.
 type View struct {
 	CallID         string            `json:"call_id"`
 	Status         call.Status       `json:"status" enum:"initiated,dialing,ringing,in_progress,completed,busy,no_answer,failed,canceled"`
@@ -65,7 +65,7 @@ type View struct {
 	Summary        *Summary          `json:"summary,omitempty" doc:"If asked for"`
 }
 
-// Event is one line of the timeline.
+// Event is one entry of the timeline.
 type Event struct {
 	At     api.Time `json:"at"`
 	Event  string   `json:"event" enum:"dialing,ringing,answered,transfer,ended"`
@@ -81,7 +81,7 @@ type Transfer struct {
 	At            api.Time            `json:"at" doc:"When it came to be what status says"`
 }
 
-// Register adds the operation to the API, by both its paths.
+// Register adds the operation to the API under both its paths.
 func (e *Endpoint) Register(a huma.API) {
 	op := huma.Operation{OperationID: "get-call", Method: http.MethodGet, Path: "/outbound-calls/{call_id}/details",
 		Summary: "Show a call", Tags: []string{"Calls"}, Security: api.Needs(account.CallsRead)}

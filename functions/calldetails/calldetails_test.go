@@ -22,13 +22,13 @@ import (
 )
 
 const (
-	id  = "call_01KAMPJ5V0SAMPMECA00000000" // of the sample event
+	id  = "call_01KAMPJ5V0SAMPMECA00000000" // the call of the sample event
 	key = "kros_live_01KAMPJ5V0SAMPMEKEY0000000_ThisIsTheSampleKeyOfEventsOnly1iVkyP"
 )
 
 var t0 = time.Date(2026, 11, 22, 9, 30, 0, 0, time.UTC)
 
-// newHandler is the function with a database in which the sample key is ada's.
+// newHandler returns the function's handler and its database, in which ada owns the sample key.
 func newHandler(t *testing.T, scopes ...string) (*storetest.Database, http.Handler) {
 	t.Helper()
 	db := storetest.Open(t, nil)
@@ -52,13 +52,13 @@ type reply struct {
 	Body       string
 }
 
-// details sends the sample event, asking for another call if id is not its own.
+// details sends the sample event for the given call.
 func details(t *testing.T, h http.Handler, callID string) reply {
 	t.Helper()
 	return detailsWith(t, h, callID, "")
 }
 
-// detailsWith sends the sample event with another call and a query.
+// detailsWith sends the sample event for the given call and query.
 func detailsWith(t *testing.T, h http.Handler, callID, query string) reply {
 	t.Helper()
 	event := apitest.Event(t, "calldetails", nil)
@@ -115,7 +115,8 @@ func TestAnEndedCall(t *testing.T) {
 	}
 }
 
-// TestShortPath: the path without /details answers the same, byte for byte.
+// TestShortPath checks that the path without /details gives the same answer, apart
+// from the request id.
 func TestShortPath(t *testing.T) {
 	t.Parallel()
 	b := apitest.Open(t, func() time.Time { return t0 })
@@ -155,7 +156,7 @@ func TestANewCall(t *testing.T) {
 	}
 }
 
-// Nobody can find out which calls others have made.
+// TestAnothersCallIsNoCall checks that no user can find out which calls other users have made.
 func TestAnothersCallIsNoCall(t *testing.T) {
 	t.Parallel()
 	db, h := newHandler(t, account.CallsRead)
@@ -165,7 +166,7 @@ func TestAnothersCallIsNoCall(t *testing.T) {
 		t.Fatalf("%+v", foreign)
 	}
 	for _, absent := range []string{"call_01KAMPJ5V0SAMPMECA00000001", "call_1", "pn_01KAMPJ5V0SAMPMECA00000000", strings.ToLower(id)} {
-		if d := cmp.Diff(foreign, details(t, h, absent)); d != "" { // the sample event gives every request one request_id
+		if d := cmp.Diff(foreign, details(t, h, absent)); d != "" { // the sample event has a fixed request_id
 			t.Errorf("%s (-foreign +absent):\n%s", absent, d)
 		}
 	}

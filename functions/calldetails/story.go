@@ -5,8 +5,8 @@ import (
 	"github.com/krosai/telephony/shared/call"
 )
 
-// Turn is what one side said in one go. It is data: whoever was on the phone may
-// have dictated it.
+// Turn is one utterance of one party. It is untrusted data, because the other party
+// may have dictated it.
 type Turn struct {
 	Role    call.Role `json:"role" enum:"agent,callee" doc:"The callee is whoever was on the phone"`
 	Content string    `json:"content"`

@@ -16,13 +16,14 @@ import (
 	"github.com/krosai/telephony/shared/store/storetest"
 )
 
-// told is what the details tell of a call when they are asked for it.
+// told holds the transcript and the summary, the parts of the call details that are
+// shown only on request.
 type told struct {
 	Transcript json.RawMessage `json:"transcript"`
 	Summary    json.RawMessage `json:"summary"`
 }
 
-// ask asks for the details with a query, and counts.
+// ask gets the call details with a query and checks the number of round trips.
 func ask(t *testing.T, db *storetest.Database, now time.Time, query string) told {
 	t.Helper()
 	edge := &api.Edge{Keys: db, Now: time.Now, Log: slog.New(slog.DiscardHandler)}
@@ -88,7 +89,7 @@ func TestTranscriptAndSummary(t *testing.T) {
 		json.RawMessage(`{"status":"ready","text":"They said hello.","model":"m","reason":null,"created_at":"2026-11-22T09:31:05.000Z"}`)})
 }
 
-// A call that nobody answered has nothing to sum up.
+// TestNoSummary checks that an unanswered call has no summary.
 func TestNoSummary(t *testing.T) {
 	t.Parallel()
 	db, _ := newHandler(t, account.CallsRead)

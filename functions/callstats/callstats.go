@@ -17,25 +17,25 @@ import (
 	"github.com/krosai/telephony/shared/fault"
 )
 
-// Stats reads a user's days from the date of from to that of to, both included,
-// in their order, without the days that had no calls.
+// Stats reads a user's days between the dates of from and to, both included, in order. It leaves
+// out days without calls.
 type Stats interface {
 	StatsOf(ctx context.Context, userID string, from, to time.Time) ([]call.Day, error)
 }
 
-// Endpoint adds up the caller's calls, those that came in too.
+// Endpoint sums up the caller's calls, outbound and inbound.
 type Endpoint struct {
 	Stats Stats
 	Now   func() time.Time
 }
 
-// How many days are added up, by default and at most.
+// The number of days that are summed up, by default and at most.
 const (
 	usualDays = 30
 	mostDays  = 366
 )
 
-// Input is the days, both included.
+// Input is the range of days, both included.
 type Input struct {
 	From string `query:"from" format:"date" doc:"The first day (UTC); 29 days before the last one when left out" example:"2026-11-01"`
 	To   string `query:"to" format:"date" doc:"The last day (UTC), when left out today, or from if that is later; at most 366 days in all" example:"2026-11-22"`
@@ -44,8 +44,8 @@ type Input struct {
 // Output is the statistics.
 type Output struct{ Body View }
 
-// View is what became of the calls that were created on these days. Every number
-// but active_calls is of calls that have ended.
+// View sums up the calls that were created on these days. All its numbers except active_calls count
+// only calls that have ended.
 type View struct {
 	From            string      `json:"from" format:"date"`
 	To              string      `json:"to" format:"date"`
@@ -60,7 +60,7 @@ type View struct {
 	ByCountry       []Country   `json:"by_country" doc:"Of the other party, the one with the most calls first"`
 }
 
-// ByStatus counts calls by their end.
+// ByStatus counts calls by their final status.
 type ByStatus struct {
 	Completed int `json:"completed"`
 	Busy      int `json:"busy"`
@@ -76,7 +76,7 @@ type Percentiles struct {
 	P95 int `json:"p95" doc:"The same for 95 of a hundred"`
 }
 
-// Day is one day.
+// Day sums up one day.
 type Day struct {
 	Date       string `json:"date" format:"date"`
 	TotalCalls int    `json:"total_calls"`
@@ -84,7 +84,7 @@ type Day struct {
 	Duration   int    `json:"duration_seconds"`
 }
 
-// Country is one country.
+// Country sums up one country.
 type Country struct {
 	Country    string `json:"country" doc:"ISO 3166-1 alpha-2; ZZ where it is not known"`
 	TotalCalls int    `json:"total_calls"`
@@ -114,8 +114,9 @@ func (e *Endpoint) show(ctx context.Context, in *Input) (*Output, error) {
 	return &Output{v}, nil
 }
 
-// days are the first and the last day. Where days begin before they do in UTC, today is
-// a day that UTC has not: the calls from it on are none.
+// days returns the first and the last day. In time zones ahead of UTC the caller's today may be a
+// day that UTC has not reached. Without a last day, a first day in the future is therefore also the
+// last day, and it has no calls.
 func (e *Endpoint) days(in *Input) (from, to time.Time, err error) {
 	to = e.Now().UTC().Truncate(24 * time.Hour)
 	if in.To != "" {
@@ -179,7 +180,7 @@ func view(days []call.Day) View {
 	return v
 }
 
-// add adds a day, all but its countries and durations.
+// add adds a day without its countries and durations.
 func (v *View) add(d call.Day) {
 	v.TotalCalls += d.Total()
 	v.TotalDuration += d.TalkSeconds
@@ -191,7 +192,7 @@ func (v *View) add(d call.Day) {
 	v.ByDay = append(v.ByDay, Day{Date: d.Date, TotalCalls: d.Total(), Completed: d.Ended[call.Completed], Duration: d.TalkSeconds})
 }
 
-// ratio is part of whole; 0 when there is no whole.
+// ratio is part divided by whole, or 0 when whole is 0.
 func ratio(part, whole int) float64 {
 	if whole == 0 {
 		return 0

@@ -24,8 +24,8 @@ func setup(t *testing.T) (b *apitest.Bench, key string) {
 	return b, key
 }
 
-// add makes a call of ada's that ended as said, or has not ended, so many days
-// ago.
+// add creates a call of ada's so many days ago. It ended with the given status, or has not ended
+// when end is empty.
 func add(b *apitest.Bench, days int, country string, end call.Status, talk int) {
 	b.Helper()
 	at := now.AddDate(0, 0, -days)
@@ -53,7 +53,7 @@ func TestSample(t *testing.T) {
 	add(b, 21, "NG", call.Completed, 11)
 	add(b, 20, "NG", call.Busy, 0)
 	add(b, 20, "NG", call.Failed, 0)
-	add(b, 19, "NG", "", 0) // a call that is forgotten, were there no sweep
+	add(b, 19, "NG", "", 0) // a call that has not ended, although the sweep would have ended it by now
 	add(b, 1, "US", call.NoAnswer, 0)
 	add(b, 0, "US", call.Completed, 120)
 	add(b, 0, "US", call.Canceled, 0)
@@ -101,7 +101,7 @@ func TestDays(t *testing.T) {
 		"?from=2025-11-22":               "2025-11-22 2026-11-22",
 		"?from=2024-01-01&to=2024-12-31": "2024-01-01 2024-12-31", // 366 days: a leap year
 		"?from=2025-11-21":               "from",
-		"?from=2026-11-23":               "2026-11-23 2026-11-23", // where today has begun already
+		"?from=2026-11-23":               "2026-11-23 2026-11-23", // today in time zones ahead of UTC
 		"?from=2030-01-01":               "2030-01-01 2030-01-01",
 		"?from=2026-11-23&to=2026-11-22": "from",
 		"?from=2026-11-02&to=2026-11-01": "from",

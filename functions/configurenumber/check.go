@@ -15,7 +15,7 @@ import (
 	"github.com/krosai/telephony/shared/secret"
 )
 
-// check refuses what is wrong whatever the number is.
+// check refuses what is invalid for every number.
 func (e *Endpoint) check(ctx context.Context, b Body) error {
 	if b.Trunk == nil && b.Rule == nil {
 		return fault.InvalidField("body", "required", "give sip_trunk, dispatch_rule or both")
@@ -30,7 +30,7 @@ func (e *Endpoint) check(ctx context.Context, b Body) error {
 			return err
 		}
 	}
-	if b.Trunk != nil && b.Trunk.Address != "" { // last, since it asks name servers
+	if b.Trunk != nil && b.Trunk.Address != "" { // last, because it queries name servers
 		return e.Carriers.Check(ctx, "sip_trunk.address", b.Trunk.Address)
 	}
 	return nil
@@ -74,7 +74,7 @@ func checkAuth(t *Trunk) error {
 	return guard.Password("sip_trunk.auth_password", t.AuthPassword.Reveal())
 }
 
-// merge is what the number will be, LiveKit's ids and the password aside.
+// merge returns the number with the configuration of b, but without LiveKit's ids and the password.
 func (e *Endpoint) merge(ctx context.Context, n number.Number, b Body) (number.Number, error) {
 	if b.Rule != nil {
 		n.Rule = &number.Rule{Name: b.Rule.RuleName, RoomPrefix: b.Rule.RoomPrefix, AgentName: b.Rule.AgentName,
@@ -100,8 +100,8 @@ func (e *Endpoint) merge(ctx context.Context, n number.Number, b Body) (number.N
 	return n, nil
 }
 
-// directionsOf are the directions asked for, if the number is capable of them
-// and what they need is there.
+// directionsOf returns the directions that t asks for. It refuses a direction that the number is
+// not capable of, or that t lacks the settings for.
 func directionsOf(n number.Number, t *Trunk) ([]string, error) {
 	var directions []string
 	for _, d := range []string{"outbound", "inbound"} {
@@ -126,7 +126,7 @@ func directionsOf(n number.Number, t *Trunk) ([]string, error) {
 	return directions, nil
 }
 
-// numbersOf are the caller ids asked for, if all of them are the user's.
+// numbersOf returns the caller ids that t asks for, if all of them are the user's.
 func (e *Endpoint) numbersOf(ctx context.Context, n number.Number, t *Trunk) ([]string, error) {
 	if len(t.Numbers) == 0 {
 		return []string{n.E164}, nil
@@ -152,9 +152,9 @@ func (e *Endpoint) numbersOf(ctx context.Context, n number.Number, t *Trunk) ([]
 	return numbers, nil
 }
 
-// settlePassword decides whether the trunk has a password. One that was left
-// out is kept only where LiveKit holds it for the same address: otherwise a
-// changed address would send proof of the password to another host.
+// settlePassword decides whether the trunk has a password. A password that is left out is kept only
+// if LiveKit holds it for the same address. Otherwise a changed address would send proof of the
+// password to another host.
 func settlePassword(before number.Number, after *number.Number, b Body, have livekit.Wiring) error {
 	if b.Trunk == nil {
 		return stillThere(before, have)
@@ -174,7 +174,7 @@ func settlePassword(before number.Number, after *number.Number, b Body, have liv
 	return nil
 }
 
-// stillThere refuses to hang a rule on trunks that have gone from LiveKit.
+// stillThere refuses to attach a rule to trunks that no longer exist in LiveKit.
 func stillThere(n number.Number, have livekit.Wiring) error {
 	if n.Trunk.Has("outbound") && have.OutboundID() == "" || n.Trunk.Has("inbound") && have.InboundID() == "" {
 		return fault.New(fault.Conflict, "CONFLICT", "the number's trunk has gone from LiveKit: send sip_trunk as well, with its password")
@@ -182,7 +182,7 @@ func stillThere(n number.Number, have livekit.Wiring) error {
 	return nil
 }
 
-// wanted is what LiveKit is to hold for the number.
+// wanted is the desired state of the number in LiveKit.
 func wanted(n number.Number, b Body) livekit.Wanted {
 	var w livekit.Wanted
 	if n.Rule != nil {
@@ -204,9 +204,9 @@ func wanted(n number.Number, b Body) livekit.Wanted {
 	return w
 }
 
-// authenticates reports whether a credential has a use: calls out show it to
-// the carrier; callers are asked for it only where no addresses say whom to
-// trust, since carriers that are known by their addresses do not authenticate.
+// authenticates reports whether the trunk uses credentials. Outbound calls authenticate to the
+// carrier with them. Callers are asked for them only if no allowed addresses are set, because
+// carriers that are known by their addresses do not authenticate.
 func authenticates(t *number.Trunk) bool {
 	return t.Has("outbound") || len(t.AllowedAddresses) == 0
 }

@@ -1,5 +1,4 @@
-// Package configurenumber serves
-// POST /outbound-calls/phone-numbers/{phone_number_id}/configure.
+// Package configurenumber serves POST /outbound-calls/phone-numbers/{phone_number_id}/configure.
 package configurenumber
 
 import (
@@ -20,10 +19,9 @@ import (
 	"github.com/krosai/telephony/shared/secret"
 )
 
-// Numbers reads, leases, saves and releases a user's numbers. Another's number
-// is fault.NotFound; LeaseNumber fails with fault.Conflict while another request
-// has the lease; SaveConfiguration gives the lease back, and fails with
-// fault.Conflict when it was lost.
+// Numbers reads, leases, saves and releases a user's numbers. Another user's number is
+// fault.NotFound. LeaseNumber fails with fault.Conflict while another request has the lease.
+// SaveConfiguration gives the lease back, and fails with fault.Conflict when the lease was lost.
 type Numbers interface {
 	Number(ctx context.Context, userID, id string) (number.Number, error)
 	LeaseNumber(ctx context.Context, userID, id, owner string, ttl time.Duration) (number.Number, error)
@@ -31,15 +29,16 @@ type Numbers interface {
 	ReleaseNumber(ctx context.Context, n number.Number, owner string) error
 }
 
-// Limits counts configurations against a user's hour; a spent hour is
-// fault.Limited, and is returned with it. An agent that the user may not use is
-// fault.Forbidden; no agent is named by "".
+// Limits counts configurations against a user's hour. SpendConfiguration fails with fault.Limited
+// when the hour is used up, and returns the hour with that error. It fails with fault.Forbidden for
+// an agent that the user may not use. An empty agent is not checked.
 type Limits interface {
 	SpendConfiguration(ctx context.Context, userID, agent string, at time.Time) (account.Limit, error)
 	GiveBackConfiguration(ctx context.Context, userID string, at time.Time) error
 }
 
-// Carriers checks a trunk's address and where it leads; fault.Invalid refuses it.
+// Carriers checks a trunk's address and the IP addresses that it resolves to. It refuses
+// with fault.Invalid.
 type Carriers interface {
 	Check(ctx context.Context, field, address string) error
 }
@@ -51,16 +50,15 @@ type LiveKit interface {
 	Restore(ctx context.Context, before livekit.Wiring) (livekit.Wiring, error)
 }
 
-// Endpoint connects a number to a SIP carrier and an agent. It does all of what
-// is asked or nothing, one request at a time per number, and may be repeated
-// after any failure.
+// Endpoint connects a number to a SIP carrier and an agent. It applies all of a request or nothing,
+// handles one request at a time per number, and may be repeated after any failure.
 type Endpoint struct {
 	Numbers       Numbers
 	Limits        Limits
 	LiveKit       LiveKit
 	Carriers      Carriers
 	Now           func() time.Time
-	AllowLoopback bool // calls may come from this machine: for the laptop's carrier
+	AllowLoopback bool // accept calls from this machine, for the laptop's carrier
 }
 
 // Input is the request.
@@ -69,7 +67,7 @@ type Input struct {
 	Body          Body
 }
 
-// Body is the configuration. What is left out stays as it is.
+// Body is the configuration. A part that is left out stays unchanged.
 type Body struct {
 	Trunk *Trunk `json:"sip_trunk,omitempty" doc:"The carrier; replaces the trunk there was, but for a password that is left out"`
 	Rule  *Rule  `json:"dispatch_rule,omitempty" doc:"What becomes of inbound calls; waits until the trunk takes them in"`
@@ -88,7 +86,7 @@ type Trunk struct {
 	AllowedAddresses   []string      `json:"allowed_addresses,omitempty" maxItems:"50" doc:"Where inbound calls may come from: public addresses or networks. When left out, inbound calls authenticate with the user name and password"`
 }
 
-// Rule is what becomes of inbound calls: each gets a room and an agent.
+// Rule decides what happens to inbound calls: each gets a room and an agent.
 type Rule struct {
 	RuleName   string `json:"rule_name" minLength:"1" maxLength:"64" doc:"For people"`
 	RoomPrefix string `json:"room_prefix,omitempty" default:"inbound-" doc:"What the rooms' names begin with, after a name space of yours"`
@@ -98,11 +96,11 @@ type Rule struct {
 	MaxDuration   int `json:"max_duration_seconds,omitempty" minimum:"10" maximum:"14400" default:"14400" doc:"How long a call that comes in may last, in seconds"`
 }
 
-// Output is the configuration as it is now.
+// Output is the resulting configuration.
 type Output struct{ Body configuration.View }
 
-// The lease outlives the longest request. The work leaves time before the deadline for what
-// must follow it: its undoing, the record of that, and the hour's count that is given back.
+// The lease outlives the longest request. The work leaves time before the deadline for the steps
+// after it: undoing the changes, recording the result, and giving the hour's count back.
 const (
 	leaseTime = time.Minute
 	workTime  = 12 * time.Second
@@ -111,7 +109,8 @@ const (
 	giveTime  = 2 * time.Second
 )
 
-// Longest is the time of a configuration that fails late, from the work to the last record.
+// Longest is how long a configuration that fails late takes at most, from the start of the work
+// to the last record.
 const Longest = workTime + undoTime + saveTime + giveTime
 
 // Register adds the operation to the API.
@@ -150,8 +149,8 @@ func (e *Endpoint) configure(ctx context.Context, in *Input) (*Output, error) {
 	return &Output{configuration.Of(after)}, nil
 }
 
-// spend counts the configuration before anything is asked of LiveKit, and asks
-// whether the user may have the agent take calls.
+// spend counts the configuration before the first request to LiveKit, and checks that the user
+// may use the agent.
 func (e *Endpoint) spend(ctx context.Context, n number.Number, b Body, owner string, at time.Time) (account.Limit, error) {
 	agent := ""
 	if b.Rule != nil {
@@ -167,7 +166,7 @@ func (e *Endpoint) spend(ctx context.Context, n number.Number, b Body, owner str
 	return hour, nil
 }
 
-// giveBack takes the configuration back from the hour: it did not come to be.
+// giveBack removes the failed configuration from the hour's count and returns cause.
 func (e *Endpoint) giveBack(ctx context.Context, n number.Number, hour account.Limit, at time.Time, cause error) error {
 	hour.Used--
 	api.SetLimit(ctx, hour)
@@ -176,10 +175,10 @@ func (e *Endpoint) giveBack(ctx context.Context, n number.Number, hour account.L
 	return errors.Join(cause, e.Limits.GiveBackConfiguration(ctx, n.UserID, at))
 }
 
-// wire is the saga: nothing is changed before everything is known to be right,
-// and what LiveKit was told is taken back if it does not work to the end. A
-// crash leaves the lease to run out, which shows as status error; the next
-// request finds what was left behind and goes on from there.
+// wire is the saga. It changes nothing before every check has passed. If a change in LiveKit fails,
+// undo restores what LiveKit held. If the function crashes or the record cannot be saved, the lease
+// expires and the number shows the status error. The next request finds what was left behind and
+// continues from there.
 func (e *Endpoint) wire(ctx context.Context, n number.Number, b Body, owner string) (number.Number, error) {
 	ctx, cancel := deadline.Leave(ctx, giveTime)
 	defer cancel()
@@ -209,15 +208,15 @@ func (e *Endpoint) wire(ctx context.Context, n number.Number, b Body, owner stri
 	return after, e.Numbers.SaveConfiguration(save, after, owner)
 }
 
-// release gives the lease back; nothing was changed.
+// release gives the lease back when nothing was changed, and returns cause.
 func (e *Endpoint) release(ctx context.Context, n number.Number, owner string, cause error) error {
 	ctx, cancel := deadline.Finish(ctx, saveTime)
 	defer cancel()
 	return errors.Join(cause, e.Numbers.ReleaseNumber(ctx, n, owner))
 }
 
-// undo takes LiveKit back to what it held and the record with it. If LiveKit
-// does not let it, the number is marked; configuring again repairs it.
+// undo restores what LiveKit held before and records the restored ids. If LiveKit cannot be
+// restored, undo marks the number as faulty, and configuring it again repairs it.
 func (e *Endpoint) undo(ctx context.Context, n number.Number, before livekit.Wiring, owner string, cause error) error {
 	undoing, cancel := deadline.Leave(ctx, saveTime)
 	defer cancel()

@@ -37,12 +37,12 @@ const (
 	user    = "usr_a"
 )
 
-// bench is the endpoint with a database, a LiveKit and a caller.
+// bench is the endpoint with a database, a LiveKit and a caller's key.
 type bench struct {
 	*storetest.Database
 	t       *testing.T
 	livekit *livekittest.Server
-	now     atomic.Int64 // seconds that have passed
+	now     atomic.Int64 // seconds that the clock was moved
 	clock   func() time.Time
 	handler http.Handler
 	key     string
@@ -104,7 +104,7 @@ func rule() object {
 
 func both() object { return object{"sip_trunk": trunk(), "dispatch_rule": rule()} }
 
-// configure sends a request and returns status and body.
+// configure sends a request and returns the status and the body.
 func (b *bench) configure(e164 string, body any) (int, []byte) {
 	b.t.Helper()
 	raw, err := json.Marshal(body)
@@ -148,8 +148,9 @@ func (b *bench) wantObjects(outbound, inbound, rules int) {
 	}
 }
 
-// invariants hold in every state LiveKit may be left in: nothing is open to the
-// world, and what the record names is what LiveKit holds.
+// invariants checks what must hold in every state that LiveKit may be left in: no inbound
+// trunk is open to the world, each takes calls only to the number, and each rule belongs to
+// one inbound trunk.
 func (b *bench) invariants() {
 	b.t.Helper()
 	inbound := map[string]bool{}
@@ -173,7 +174,7 @@ func TestConfigure(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	first := b.must(both())
-	// The key, the lease, the hour read and counted, the record.
+	// One round trip each for the key, the lease, reading the hour, counting it, and the record.
 	if trips, requests := b.Trips(), b.livekit.Requests(); trips != 5 || len(requests) != 5 {
 		t.Errorf("first: %d DynamoDB round trips, LiveKit requests %v", trips, requests)
 	}
@@ -202,7 +203,7 @@ func TestConfigure(t *testing.T) {
 		t.Errorf("rule %v", r)
 	}
 
-	// The same again sends LiveKit nothing but questions.
+	// The same request again only reads from LiveKit.
 	before := len(b.livekit.Requests())
 	second := b.must(both())
 	second.UpdatedAt = first.UpdatedAt
@@ -214,7 +215,7 @@ func TestConfigure(t *testing.T) {
 	}
 	b.wantObjects(1, 1, 1)
 
-	// A change is made in place.
+	// A change keeps LiveKit's ids.
 	before = len(b.livekit.Requests())
 	changed := rule()
 	changed["agent_name"] = "sales-agent"
@@ -252,7 +253,7 @@ func TestPassword(t *testing.T) {
 	if o := b.livekit.Outbound()[0]; o.Address != "other.carrier.net" || o.AuthPassword != "canary-3" {
 		t.Errorf("%v", o)
 	}
-	// Inbound calls authenticate where no addresses are trusted, with the kept password.
+	// Without allowed addresses inbound calls authenticate, here with the password that was kept.
 	b.must(object{"sip_trunk": trunk(object{"address": "other.carrier.net", "auth_password": nil, "allowed_addresses": nil})})
 	if in := b.livekit.Inbound()[0]; in.AuthUsername != "kros" || in.AuthPassword != "canary-3" || len(in.AllowedAddresses) != 0 {
 		t.Errorf("%v", in)
@@ -269,7 +270,7 @@ func TestPassword(t *testing.T) {
 	}
 }
 
-// Parts may come in any order, and directions may change.
+// TestParts checks that trunk and rule may come in any order, and that directions may change.
 func TestParts(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -355,8 +356,8 @@ func TestRefused(t *testing.T) {
 	b.must(both()) // no refusal kept the lease
 }
 
-// Whatever request fails, in whatever way: nothing or everything has happened,
-// and doing it again leaves one of each.
+// TestEveryStepFails checks every LiveKit request and every way in which it can fail: all changes
+// are undone, and a retry leaves one object of each kind.
 func TestEveryStepFails(t *testing.T) {
 	t.Parallel()
 	scenarios := map[string]struct {
@@ -383,7 +384,7 @@ func TestEveryStepFails(t *testing.T) {
 					if status != 503 || !strings.Contains(string(raw), "TELEPHONY_UNAVAILABLE") {
 						t.Fatalf("%d %s", status, raw)
 					}
-					// LiveKit came back at once, so all was taken back.
+					// LiveKit recovered at once, so all changes were undone.
 					if diff := cmp.Diff(objects, b.snapshot()); diff != "" {
 						t.Errorf("not taken back: %s", diff)
 					}
@@ -400,7 +401,8 @@ func TestEveryStepFails(t *testing.T) {
 	}
 }
 
-// When LiveKit stays down the number is marked, and configuring repairs it.
+// TestCompensationFails checks that a number is marked when LiveKit stays down, and that
+// configuring it again repairs it.
 func TestCompensationFails(t *testing.T) {
 	t.Parallel()
 	for name, before := range map[string]any{"first": nil, "change": both()} {
@@ -411,7 +413,7 @@ func TestCompensationFails(t *testing.T) {
 			if before != nil {
 				b.must(before)
 			}
-			n := 3 // the lists pass, the first write happens and its answer is lost
+			n := 3 // the lists succeed, and the first write happens but its reply is lost
 			if before == nil {
 				n = 2
 			}
@@ -435,8 +437,8 @@ func TestCompensationFails(t *testing.T) {
 	}
 }
 
-// The function is killed between any two requests: the lease runs out, the
-// number shows error, and configuring again leaves one of each.
+// TestKilled simulates a crash between any two requests. The lease expires, the number shows the
+// status error, and configuring it again leaves one object of each kind.
 func TestKilled(t *testing.T) {
 	t.Parallel()
 	for at := range 6 {
@@ -449,7 +451,7 @@ func TestKilled(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			// The requests up to the kill, then nothing: no undoing, no record.
+			// The requests up to the kill succeed. After it there is no undo and no record.
 			for i := at; i < 10; i++ {
 				b.livekit.FailAt(i, livekittest.ResetBefore)
 			}
@@ -478,7 +480,7 @@ func TestKilled(t *testing.T) {
 	}
 }
 
-// DynamoDB loses the answer to each of its requests.
+// TestLostDatabaseReplies checks a configuration during which DynamoDB's first reply is lost.
 func TestLostDatabaseReplies(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -514,11 +516,11 @@ func TestManyAtOnce(t *testing.T) {
 	b.recordIsTrue()
 }
 
-// Ten configurations an hour, of which those that did not come to be are none.
+// TestHour checks the limit of ten configurations an hour. Failed configurations do not count.
 func TestHour(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.now.Store(int64(time.Until(time.Now().Truncate(time.Hour).Add(time.Hour)).Seconds()) + 1) // the hour does not end meanwhile
+	b.now.Store(int64(time.Until(time.Now().Truncate(time.Hour).Add(time.Hour)).Seconds()) + 1) // so that the hour does not end during the test
 	left := func(want string) {
 		t.Helper()
 		limit, err := b.SpendConfiguration(t.Context(), user, "", b.clock())
@@ -555,7 +557,8 @@ func TestHour(t *testing.T) {
 	b.must(both())
 }
 
-// Another project's trunk for the number is a conflict, and nothing is left.
+// TestNumberTakenElsewhere checks that another project's trunk for the number is a conflict and
+// that nothing is left behind.
 func TestNumberTakenElsewhere(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -570,8 +573,8 @@ func TestNumberTakenElsewhere(t *testing.T) {
 	}
 }
 
-// repaired configures and checks that LiveKit and the record agree on one of
-// each that the body asks for.
+// repaired configures the number. It checks that LiveKit holds one of each object that body asks
+// for and that the record agrees.
 func (b *bench) repaired(body any) {
 	b.t.Helper()
 	v := b.must(body)
@@ -593,7 +596,7 @@ func (b *bench) repaired(body any) {
 	}
 }
 
-// recordIsTrue checks that the record names exactly what LiveKit holds.
+// recordIsTrue checks that the record names exactly the objects that LiveKit holds.
 func (b *bench) recordIsTrue() {
 	b.t.Helper()
 	n := b.stored()
@@ -629,7 +632,7 @@ func nonEmpty(in []string) []string {
 	return out
 }
 
-// snapshot is what LiveKit holds, ids aside.
+// snapshot is the state of LiveKit without ids.
 func (b *bench) snapshot() []string {
 	out := []string{}
 	for _, t := range b.livekit.Outbound() {

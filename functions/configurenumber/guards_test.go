@@ -12,7 +12,7 @@ import (
 	"github.com/krosai/telephony/shared/number"
 )
 
-// problem is what an error answer says.
+// problem is the body of an error answer.
 type problem struct {
 	Code   string `json:"code"`
 	Errors []struct {
@@ -21,8 +21,7 @@ type problem struct {
 	} `json:"errors"`
 }
 
-// refused sends a request that must be refused without any effect, and returns what
-// the answer says.
+// refused sends a request that must be refused without any effect, and returns the problem.
 func (b *bench) refused(status int, body any) problem {
 	b.t.Helper()
 	before := b.stored()
@@ -47,7 +46,8 @@ func (b *bench) refused(status int, body any) problem {
 	return p
 }
 
-// A trunk that leads to no public address is refused by the field's name.
+// TestAddressIsLookedUp checks that an address that does not resolve to public IP addresses only is
+// refused with the field's name.
 func TestAddressIsLookedUp(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -67,7 +67,7 @@ func TestAddressIsLookedUp(t *testing.T) {
 	b.must(both())
 }
 
-// The agent of a rule is one that the account may use.
+// TestAgentIsAllowed checks that a rule's agent must be one that the account may use.
 func TestAgentIsAllowed(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -84,11 +84,11 @@ func TestAgentIsAllowed(t *testing.T) {
 	if v := b.must(object{"sip_trunk": trunk(), "dispatch_rule": r}); v.Rule.AgentName != "ours-too" {
 		t.Errorf("%+v", v.Rule)
 	}
-	b.must(object{"sip_trunk": trunk()}) // which names no agent
+	b.must(object{"sip_trunk": trunk()}) // a trunk names no agent
 }
 
-// A rule bounds how many calls its number takes and how long each may last; LiveKit
-// is told of the latter, with nothing else of the trunk changed.
+// TestRuleBounds checks that a rule limits how many calls its number takes and how long each may
+// last. LiveKit gets the maximum duration, and nothing else of the trunk changes.
 func TestRuleBounds(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -22,16 +22,16 @@ import (
 	"github.com/krosai/telephony/shared/number"
 )
 
-// slow is LiveKit, the numbers and the limits, each of which takes its time, and what became of
-// the number. A part without a time hangs.
+// slow implements LiveKit, the numbers and the limits with a delay for each operation, and records
+// what became of the number. An operation without a delay hangs.
 type slow struct {
 	lease, spend, read, apply, restore, save time.Duration
 
 	Released, Faulty, Counted bool
-	Late                      []string // what was cut off although it had time kept for it
+	Late                      []string // operations that were cut off although time is reserved for them
 }
 
-// take is the time that a part takes.
+// take waits for d, or fails when ctx ends first.
 func take(ctx context.Context, d time.Duration) error {
 	if d == 0 {
 		d = time.Hour
@@ -44,7 +44,7 @@ func take(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// kept is a part that time is kept for.
+// kept is take for an operation that time is reserved for.
 func (s *slow) kept(ctx context.Context, what string, d time.Duration) error {
 	err := take(ctx, d)
 	if err != nil {
@@ -54,7 +54,7 @@ func (s *slow) kept(ctx context.Context, what string, d time.Duration) error {
 }
 
 func (s *slow) Number(context.Context, string, string) (number.Number, error) {
-	return number.Number{}, nil // no other number is asked for
+	return number.Number{}, nil // no other number is read
 }
 
 func (s *slow) LeaseNumber(ctx context.Context, userID, id, _ string, _ time.Duration) (number.Number, error) {
@@ -90,13 +90,13 @@ func (s *slow) Apply(ctx context.Context, _ lk.Wiring, _ lk.Wanted) (lk.Wiring, 
 }
 
 func (s *slow) Restore(ctx context.Context, _ lk.Wiring) (lk.Wiring, error) {
-	if s.restore == 0 { // it may hang: then the number is marked
+	if s.restore == 0 { // a restore that hangs marks the number
 		return lk.Wiring{}, take(ctx, 0)
 	}
 	return lk.Wiring{}, s.kept(ctx, "restore", s.restore)
 }
 
-// anyKey takes every key for one of the user's.
+// anyKey accepts every key as one of the user's.
 type anyKey struct{}
 
 func (anyKey) UseKey(_ context.Context, id string, sum [32]byte) (account.Key, error) {
@@ -105,8 +105,8 @@ func (anyKey) UseKey(_ context.Context, id string, sum [32]byte) (account.Key, e
 
 func (anyKey) UseToken(context.Context, string) (account.Limit, error) { return account.Limit{}, nil }
 
-// TestTimeIsKept: whatever is slow or hangs, there is time to undo what was done, to release the
-// number, to give the hour its count back and to answer, before Lambda ends the function.
+// TestTimeIsKept checks that whatever is slow or hangs, there is time to undo the changes, release
+// the number, give the hour's count back and answer before Lambda ends the function.
 func TestTimeIsKept(t *testing.T) {
 	t.Parallel()
 	text, err := account.NewKey("key_01JD8Z7N5R4T3V2W1X0YABCDEF", rand.Reader)

@@ -22,11 +22,11 @@ import (
 	"github.com/krosai/telephony/shared/store"
 )
 
-// Calls records calls. CallPermit reads one of the caller's own numbers (another's
-// is fault.NotFound) and what they may do at this moment; CreateCall writes the
-// call, its idempotency key and what it uses up of the caller's limits in one
-// transaction; Replay finds what an earlier request with the same key made;
-// RefuseCall takes all of it back.
+// Calls records calls. CallPermit reads one of the caller's own numbers and the caller's permit at
+// this moment. Another user's number is fault.NotFound. CreateCall writes the call, its idempotency
+// key and its share of the caller's limits in one transaction. Replay finds the call that an
+// earlier request with the same key created. RefuseCall ends the call, gives back what it used of
+// the limits and forgets the key.
 type Calls interface {
 	CallPermit(ctx context.Context, userID, numberID string) (number.Number, store.Permit, error)
 	CreateCall(ctx context.Context, c call.Call, may store.Permit, once store.Once) (made call.Call, replayed bool, hour account.Limit, err error)
@@ -44,18 +44,18 @@ type Flow interface {
 	StartCall(ctx context.Context, callID string) error
 }
 
-// Endpoint accepts outbound calls. It records them and starts their workflow;
-// it does not speak to LiveKit.
+// Endpoint accepts outbound calls. It records them and starts their workflow. It makes no
+// requests to LiveKit.
 type Endpoint struct {
 	Calls   Calls
 	Numbers Numbers
 	Flow    Flow
 	Now     func() time.Time
-	Places  int // how many phones the deployment calls at a time; 0 is not known
+	Places  int // how many phones the deployment can call at a time, or 0 if that is unknown
 }
 
-// share is how many calls a user may have going, and still place more, while others
-// wait for a phone to be called: a quarter of the places.
+// share is how many active calls a user may have before more are refused while dials wait for a
+// place: a quarter of the places.
 func (e *Endpoint) share() int {
 	if e.Places == 0 {
 		return 4
@@ -80,7 +80,7 @@ type Body struct {
 	MaxDuration    int               `json:"max_duration_seconds,omitempty" minimum:"10" maximum:"14400" default:"1800" doc:"How long the talk may last, in seconds"`
 }
 
-// Output is the answer: the call as it was accepted.
+// Output is the call as it was accepted.
 type Output struct {
 	Replayed string `header:"Idempotency-Replayed" doc:"true when this is the answer to an earlier request with the same key"`
 	Body     View
@@ -131,8 +131,8 @@ func (e *Endpoint) create(ctx context.Context, in *Input) (*Output, error) {
 	return answer(made, replayed), nil
 }
 
-// plan turns the request into a call that may be placed from one of the user's
-// numbers, and says what the user may do.
+// plan turns the request into a call that may be placed from one of the user's numbers, and returns
+// the user's permit.
 func (e *Endpoint) plan(ctx context.Context, user string, b Body) (c call.Call, may store.Permit, err error) {
 	country, err := check(b)
 	if err != nil {
@@ -160,7 +160,7 @@ func (e *Endpoint) plan(ctx context.Context, user string, b Body) (c call.Call, 
 		Status: call.Initiated, CreatedAt: e.Now()}, may, nil
 }
 
-// check refuses what no account may ask for and returns the country called.
+// check refuses what no account may ask for and returns the country of the number to call.
 func check(b Body) (country string, err error) {
 	if country, err = destination.Country("phone_number", b.PhoneNumber); err != nil {
 		return "", err
@@ -185,8 +185,8 @@ func check(b Body) (country string, err error) {
 	return country, err
 }
 
-// from finds the number to call from, and what the user may do. The hour is told
-// as soon as it is known.
+// from finds the number to call from and the user's permit. It sets the rate limit of the answer as
+// soon as the hour is known.
 func (e *Endpoint) from(ctx context.Context, user, id string) (n number.Number, may store.Permit, err error) {
 	if id != "" {
 		if err := api.ID("pn_", id, "phone number"); err != nil {
@@ -207,7 +207,7 @@ func (e *Endpoint) from(ctx context.Context, user, id string) (n number.Number, 
 	return named, may, err
 }
 
-// only is the user's only number that can call.
+// only returns the user's only number that can call.
 func (e *Endpoint) only(ctx context.Context, user string) (number.Number, error) {
 	able, err := e.able(ctx, user)
 	if err != nil {
@@ -222,8 +222,7 @@ func (e *Endpoint) only(ctx context.Context, user string) (number.Number, error)
 	return number.Number{}, fault.InvalidField("phone_number_id", "required", "several of your numbers can call: say which")
 }
 
-// able lists the user's numbers that can call; when there are several, at least
-// two of them.
+// able lists the user's numbers that can call. If there are several, it may stop after two.
 func (e *Endpoint) able(ctx context.Context, user string) (able []number.Number, err error) {
 	for after, more := "", true; more && len(able) < 2; more = after != "" {
 		var page []number.Number
@@ -239,27 +238,26 @@ func (e *Endpoint) able(ctx context.Context, user string) (able []number.Number,
 	return able, nil
 }
 
-// The time that is kept for starting the workflow of a call that was recorded, and then for
-// ending the call when its workflow could not be started.
+// The time reserved for starting the workflow of a recorded call, and then for ending the call if
+// its workflow could not be started.
 const (
 	startTime  = 3 * time.Second
 	refuseTime = 3 * time.Second
 )
 
-// Kept is the time that is left when a call has been recorded.
+// Kept is the time that must be left before the deadline when a call has been recorded.
 const Kept = startTime + refuseTime
 
-// record records the call while there is time to start its workflow.
+// record creates the call and leaves enough time to start its workflow.
 func (e *Endpoint) record(ctx context.Context, c call.Call, may store.Permit, once store.Once) (call.Call, bool, account.Limit, error) {
 	ctx, cancel := deadline.Leave(ctx, Kept)
 	defer cancel()
 	return e.Calls.CreateCall(ctx, c, may, once)
 }
 
-// start starts the workflow. If it cannot be started the call ends at once, so
-// that no phone rings long after its caller was told that it would not, and the
-// request may be sent again. If the call has moved on, only the answer was lost:
-// the workflow has taken it up.
+// start starts the workflow. If that fails, it ends the call at once. Then no phone rings long
+// after the caller was told that the call failed, and the request may be sent again. If the call
+// has moved on, only the reply was lost and the workflow is running.
 func (e *Endpoint) start(ctx context.Context, c call.Call, once store.Once) error {
 	starting, cancel := deadline.Leave(ctx, refuseTime)
 	defer cancel()
@@ -279,8 +277,8 @@ func (e *Endpoint) start(ctx context.Context, c call.Call, once store.Once) erro
 	return err
 }
 
-// earlier answers a request that would be refused now with what an accepted
-// one with the same key was answered.
+// earlier handles a request that would be refused now. If a request with the same key was accepted
+// before, it repeats that answer.
 func (e *Endpoint) earlier(ctx context.Context, once store.Once, refusal error) (*Output, error) {
 	c, found, err := e.Calls.Replay(ctx, once)
 	if err != nil || !found {
@@ -289,8 +287,8 @@ func (e *Endpoint) earlier(ctx context.Context, once store.Once, refusal error) 
 	return answer(c, true), nil
 }
 
-// answer shows the call as it was when it was accepted, so that a repeated
-// request gets the first answer again.
+// answer shows the call as it was when it was accepted, so that a repeated request gets the
+// first answer again.
 func answer(c call.Call, replayed bool) *Output {
 	out := &Output{Body: View{CallID: c.ID, Status: call.Initiated, Direction: c.Direction, PhoneNumber: c.PhoneNumber,
 		FromNumber: c.FromNumber, PhoneNumberID: c.NumberID, RoomName: c.RoomName, CreatedAt: api.Time(c.CreatedAt)}}

@@ -31,13 +31,13 @@ import (
 
 var now = time.Date(2026, 11, 22, 9, 30, 0, 123456789, time.UTC)
 
-// workflows is Step Functions on the wire.
+// workflows is Step Functions as an HTTP transport.
 type workflows struct {
-	started []string // the inputs of the executions
+	started []string // target, name and input of each execution
 	down    bool
 	onStart func()
-	lost    bool // no answer arrives
-	hangs   bool // until the request is given up
+	lost    bool // the reply is lost
+	hangs   bool // until the request is canceled
 }
 
 func (w *workflows) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -65,8 +65,8 @@ func (w *workflows) RoundTrip(r *http.Request) (*http.Response, error) {
 		Body: io.NopCloser(strings.NewReader(answer)), Request: r}, nil
 }
 
-// bench is the function with ada's API key, which is the sample events', one
-// configured number of hers, and the United States on her list.
+// bench is the function with ada's API key, which is that of the sample events, one configured
+// number of hers, and a policy that allows calls to the United States.
 type bench struct {
 	*testing.T
 	db        *storetest.Database
@@ -110,7 +110,7 @@ func (b *bench) key(user, text string) {
 
 const lagos, abuja, accra = "+2348012345678", "+2348012345679", "+233201234567"
 
-// number gives a user a configured number, changed as wanted, and returns its id.
+// number gives a user a configured number, with the changes applied, and returns its id.
 func (b *bench) number(user, e164 string, change ...func(*number.Number)) string {
 	b.Helper()
 	n := number.Number{ID: number.ID(e164), E164: e164, Country: "NG", Type: "mobile", UserID: user, AssignedAt: now,
@@ -142,7 +142,8 @@ func (r reply) view(b *bench) (v struct {
 	return v
 }
 
-// send posts a body as the sample event does, with other headers where given.
+// send posts body as the sample event does, with the given headers and without its Idempotency-Key.
+// For sample it sends the sample event unchanged.
 func (b *bench) send(body string, headers ...string) reply {
 	b.Helper()
 	text := apitest.Event(b, "createcall", nil)
@@ -167,7 +168,7 @@ func (b *bench) send(body string, headers ...string) reply {
 	return r
 }
 
-// timeout is the function's in the template.
+// timeout is the function's timeout in the template.
 const timeout = 15 * time.Second
 
 // sample stands for the body of the sample event.
@@ -222,8 +223,8 @@ func TestDefaults(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	r := b.send(`{"phone_number":"+14155550100"}`)
-	// One more than with a phone_number_id: which number it is, only the index
-	// of numbers says, and an index is not read together with other rows.
+	// Without a phone_number_id there is one round trip more. Only the index of numbers tells which
+	// number to use, and an index cannot be read together with other rows.
 	if n := b.db.Trips(); r.StatusCode != http.StatusCreated || n > 4 {
 		t.Fatalf("%+v after %d round trips", r, n)
 	}
@@ -234,7 +235,8 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
-// Numbers of plans that are newer than other tables of them, or look like services.
+// TestNumbersThatExist covers numbers that are newer than other tables of numbering plans or look
+// like service numbers.
 func TestNumbersThatExist(t *testing.T) {
 	t.Parallel()
 	for called, from := range map[string]string{
@@ -254,7 +256,8 @@ func TestNumbersThatExist(t *testing.T) {
 	}
 }
 
-// A country that the user may call opens toll-free numbers as the country of their own number does.
+// TestTollFreeByPolicy checks that an allowed country permits calls to toll-free numbers, as the
+// country of the user's own number does.
 func TestTollFreeByPolicy(t *testing.T) {
 	t.Parallel()
 	for country, want := range map[string]int{"CA": http.StatusCreated, "US": http.StatusCreated, "GB": http.StatusForbidden} {
@@ -278,7 +281,7 @@ func TestLimitsAreInclusive(t *testing.T) {
 	}
 }
 
-// entries is an object of n members and what else is given.
+// entries is a JSON object of n members, followed by more.
 func entries(n int, more string) string {
 	var members []string
 	for i := range n {
@@ -355,7 +358,7 @@ func TestRefusals(t *testing.T) {
 
 func TestIdempotencyKeyMustBeVisible(t *testing.T) {
 	t.Parallel()
-	for _, key := range []string{"", ",", "once,twice", "with space", "naïve", strings.Repeat("k", 256)} { // a header that is given twice has a comma
+	for _, key := range []string{"", ",", "once,twice", "with space", "naïve", strings.Repeat("k", 256)} { // a header that is given twice is joined with a comma
 		b := newBench(t)
 		if r := b.send(`{"phone_number":"+14155550100"}`, "idempotency-key", key); r.StatusCode != http.StatusBadRequest ||
 			!strings.Contains(r.Body, `"field":"Idempotency-Key"`) || len(b.active()) != 0 {
@@ -371,7 +374,7 @@ func TestNumberChoice(t *testing.T) {
 		numbers func(*bench)
 		members string
 		status  int
-		want    string // the number called from, or what the refusal says
+		want    string // the number called from, or a part of the refusal
 	}{
 		{"the only one", func(*bench) {}, "", 201, lagos},
 		{"the only one that can", func(b *bench) { b.number("ada", abuja, noTrunk); b.number("ada", accra, inbound) }, "", 201, lagos},
@@ -419,8 +422,8 @@ func TestNoNumberAtAll(t *testing.T) {
 	}
 }
 
-// The hour is on every answer that comes after it was read, and a call that is
-// not placed uses up nothing of it.
+// TestHourIsTold checks that every answer after the hour was read reports it, and that a call that
+// is not placed does not count.
 func TestHourIsTold(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -456,18 +459,18 @@ func TestHourIsTold(t *testing.T) {
 	}
 }
 
-// TestPolicyLimits: the agents, the calls to one number and the minutes of a day
-// are the policy's.
+// TestPolicyLimits checks that the allowed agents, the calls to one number and the minutes of a day
+// come from the policy.
 func TestPolicyLimits(t *testing.T) {
 	t.Parallel()
 	const good, limited = `{"phone_number":"+14155550100","max_duration_seconds":600}`, `"code":"RATE_LIMIT_EXCEEDED"`
 	for name, tt := range map[string]struct {
 		policy account.Policy
 		body   string
-		placed int // before the refusal
+		placed int // calls before the refusal
 		status int
 		says   string
-		retry  string // seconds; now is half past nine
+		retry  string // in seconds, at half past nine
 	}{
 		"an agent that is not listed": {account.Policy{AllowedAgents: []string{"other"}}, good, 0, 403, `"code":"AGENT_NOT_ALLOWED"`, ""},
 		"a named agent that is not listed": {account.Policy{AllowedAgents: []string{"number-agent"}},
@@ -497,7 +500,7 @@ func TestPolicyLimits(t *testing.T) {
 	}
 }
 
-// Both switches hold for the next call, and neither for the answer to a request
+// TestSwitches checks that both switches apply to the next call, but not to the answer to a request
 // that was accepted before.
 func TestSwitches(t *testing.T) {
 	t.Parallel()
@@ -587,7 +590,8 @@ func TestIdempotency(t *testing.T) {
 	}
 }
 
-// Leaving an option out and naming its default is the same request.
+// TestDefaultsAreTheSameRequest checks that leaving an option out and sending its default
+// are the same request.
 func TestDefaultsAreTheSameRequest(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -598,7 +602,8 @@ func TestDefaultsAreTheSameRequest(t *testing.T) {
 	}
 }
 
-// The caller is told that the call was not placed, so no phone may ring later.
+// TestWorkflowsAreDown checks that a call whose workflow cannot be started has ended. The caller
+// was told that it was not placed, so no phone may ring later.
 func TestWorkflowsAreDown(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -612,13 +617,14 @@ func TestWorkflowsAreDown(t *testing.T) {
 	}
 }
 
-// When Step Functions hangs there is time left to end the call and to say so.
+// TestWorkflowsHang checks that time is left to end the call and to answer when
+// Step Functions hangs.
 func TestWorkflowsHang(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t)
 		b.workflows.hangs = true
-		began := time.Now() // of the bubble's clock
+		began := time.Now() // by the bubble's clock
 		r := b.send(`{"phone_number":"+14155550100"}`)
 		if took := time.Since(began); r.StatusCode != http.StatusServiceUnavailable || took >= timeout {
 			t.Errorf("after %s: %+v", took, r)
@@ -633,7 +639,7 @@ func TestWorkflowStartedButItsAnswerWasLost(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		name   string
-		dialed bool // the workflow has claimed the dial before the answer was given up
+		dialed bool // the workflow claimed the dial before the request timed out
 		status int
 	}{
 		{"and has dialed: the call is placed", true, http.StatusCreated},
@@ -641,7 +647,7 @@ func TestWorkflowStartedButItsAnswerWasLost(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			synctest.Test(t, func(t *testing.T) { // the SDK waits before it asks again
+			synctest.Test(t, func(t *testing.T) { // the SDK waits before it retries
 				b := newBench(t)
 				b.workflows.lost = true
 				if tt.dialed {

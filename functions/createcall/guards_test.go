@@ -11,8 +11,8 @@ import (
 	"github.com/krosai/telephony/shared/number"
 )
 
-// An agent that the account may not use is refused whether the request names it or the
-// number does.
+// TestAgents checks that an agent that the account may not use is refused, whether the request or
+// the number names it.
 func TestAgents(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -39,14 +39,15 @@ func TestAgents(t *testing.T) {
 	}
 }
 
-// When dials wait for their turn, those who hold their share of the places are told so,
-// and when they wait for long, everybody is. Calls accepted before are still told of.
+// TestAtCapacity checks that a user who has used up their share is refused while dials wait for a
+// place, and that all users are refused when the wait is long. A request that was accepted before
+// still gets its answer.
 func TestAtCapacity(t *testing.T) {
 	t.Parallel()
 	const once = "Idempotency-Key"
 	for name, tt := range map[string]struct {
 		wait   time.Duration
-		active int // calls that ada has going
+		active int // ada's active calls
 		status int
 	}{
 		"a moment's wait":                {4 * time.Second, 4, http.StatusCreated},
@@ -77,7 +78,7 @@ func TestAtCapacity(t *testing.T) {
 	}
 }
 
-// A limit that is reached is the one that the answer tells of.
+// TestConcurrentLimitIsTold checks that the headers report the limit that was reached.
 func TestConcurrentLimitIsTold(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)

@@ -16,25 +16,24 @@ import (
 	"github.com/krosai/telephony/shared/guard"
 )
 
-// Keys stores a new key and returns it; fault.Conflict when its user has
-// account.MaxKeys live ones, fault.Limited when the user has made
-// account.KeysPerHour in this hour. A key that an earlier attempt has stored gets
-// the new text.
+// Keys stores a new key and returns it. AddKey fails with fault.Conflict when the user has
+// account.MaxKeys live keys, and with fault.Limited when the user has made account.KeysPerHour keys
+// in this hour. A key that an earlier attempt has stored gets the new text.
 type Keys interface {
 	AddKey(ctx context.Context, k account.Key) (account.Key, error)
 }
 
-// Endpoint makes API keys.
+// Endpoint creates API keys.
 type Endpoint struct {
 	Keys   Keys
 	Now    func() time.Time
-	Random io.Reader // of cryptographic quality
+	Random io.Reader // must be cryptographically secure
 }
 
 // Input is the request.
 type Input struct{ Body Body }
 
-// Body describes the key to make.
+// Body describes the key to create.
 type Body struct {
 	Name      string    `json:"name" minLength:"1" doc:"What the key is for, at most 64 characters"`
 	Scopes    []string  `json:"scopes" minItems:"1" uniqueItems:"true" enum:"numbers:read,numbers:write,calls:read,calls:write,webhooks:read,webhooks:write,keys:write" doc:"What the key may do. An API key can only grant what it holds itself"`
@@ -73,7 +72,7 @@ func (e *Endpoint) create(ctx context.Context, in *Input) (*Output, error) {
 	return &Output{apikey.Issued{APIKey: text, View: apikey.Of(k)}}, nil
 }
 
-// plan is the key that the caller asks for, if they may have it.
+// plan returns the key that the caller asks for, if the caller may have it.
 func (e *Endpoint) plan(ctx context.Context, b Body) (account.Key, error) {
 	caller, now := api.CallerOf(ctx), e.Now()
 	k := account.Key{ID: api.NewID(ctx, "key_", now), UserID: caller.UserID, Name: b.Name, Scopes: b.Scopes,

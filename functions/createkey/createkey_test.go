@@ -32,7 +32,7 @@ const (
 
 var morning = time.Date(2026, 11, 22, 9, 30, 0, 123e6, time.UTC)
 
-// users stands for the issuer of tokens: it knows one.
+// users is the issuer of tokens. It takes every token for ada's.
 type users struct{}
 
 func (users) Verify(context.Context, string) (account.Caller, error) {
@@ -47,7 +47,7 @@ type bench struct {
 	}
 }
 
-// newBench is the function with a database in which the sample key is ada's.
+// newBench is the function with a database in which ada owns the sample key.
 func newBench(t *testing.T, scopes ...string) *bench {
 	t.Helper()
 	now := func() time.Time { return morning }
@@ -67,8 +67,8 @@ type reply struct {
 	Body       string
 }
 
-// create sends the sample event with another body, or its own if body is empty,
-// and without its Idempotency-Key.
+// create sends the sample event without its Idempotency-Key and with another body. An empty body
+// leaves the sample's own.
 func (b *bench) create(credential, body string) reply {
 	b.Helper()
 	text, err := os.ReadFile("../../events/createkey.json")
@@ -205,8 +205,7 @@ func TestFiftyKeys(t *testing.T) {
 	}
 }
 
-// A key that could not be stored is not shown, and one without randomness is
-// not made.
+// TestNoRandomness checks that no key is created when the source of randomness runs out.
 func TestNoRandomness(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -217,7 +216,7 @@ func TestNoRandomness(t *testing.T) {
 	}
 }
 
-// The scopes that the document names are those there are.
+// TestScopesAreAllOfThem checks that the API document names exactly the scopes that exist.
 func TestScopesAreAllOfThem(t *testing.T) {
 	t.Parallel()
 	field, _ := reflect.TypeFor[createkey.Body]().FieldByName("Scopes")
@@ -241,8 +240,8 @@ func TestTwentyKeysAnHour(t *testing.T) {
 	}
 }
 
-// A key that a key makes dies no later than its maker, and one in its time of
-// grace makes none.
+// TestNothingOutlivesItsMaker checks that a key made by another key expires no later than its
+// maker, and that a key in its grace period makes no keys.
 func TestNothingOutlivesItsMaker(t *testing.T) {
 	t.Parallel()
 	const end = "2026-12-22T09:30:00.123Z"
@@ -285,8 +284,8 @@ func TestNothingOutlivesItsMaker(t *testing.T) {
 	}
 }
 
-// If the first attempt dies before its answer, the second one finds its key and
-// gives it a text that is shown.
+// TestTheSameRequestMakesOneKey checks that a second attempt, after the first died before its
+// answer, finds the stored key and gives it the text that is shown.
 func TestTheSameRequestMakesOneKey(t *testing.T) {
 	t.Parallel()
 	at := morning
@@ -317,7 +316,7 @@ func TestTheSameRequestMakesOneKey(t *testing.T) {
 	}
 }
 
-// dies ends the function once the key is stored.
+// dies panics once the key is stored, as if the function was killed.
 type dies struct {
 	createkey.Keys
 	now bool

@@ -16,9 +16,8 @@ import (
 	"github.com/krosai/telephony/shared/webhook"
 )
 
-// Endpoints stores a new endpoint; fault.Conflict when its user has
-// webhook.MaxEndpoints already. An endpoint that an earlier attempt has stored
-// gets the new secret.
+// Endpoints stores a new endpoint. AddEndpoint fails with fault.Conflict when the user has
+// webhook.MaxEndpoints already. An endpoint that an earlier attempt has stored gets the new secret.
 type Endpoints interface {
 	AddEndpoint(ctx context.Context, e webhook.Endpoint) error
 }
@@ -28,7 +27,7 @@ type Endpoint struct {
 	Endpoints     Endpoints
 	Resolver      guard.Resolver
 	Now           func() time.Time
-	Random        io.Reader // of cryptographic quality
+	Random        io.Reader // must be cryptographically secure
 	AllowLoopback bool
 }
 

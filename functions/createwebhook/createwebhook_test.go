@@ -32,7 +32,7 @@ import (
 
 var morning = time.Date(2026, 11, 22, 9, 30, 0, 123e6, time.UTC)
 
-// random is bytes that are all the same.
+// random yields bytes that are all the same.
 type random byte
 
 func (r random) Read(b []byte) (int, error) {
@@ -42,7 +42,7 @@ func (r random) Read(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// public is a DNS in which every name leads to the same public addresses.
+// public is a resolver that returns the same public addresses for every name.
 func public(t *testing.T) guard.Resolver {
 	return webhooktest.Resolver(t, func(string) []netip.Addr {
 		return []netip.Addr{netip.MustParseAddr("93.184.216.34"), netip.MustParseAddr("2606:2800:220:1::1")}
@@ -80,7 +80,7 @@ func TestCreate(t *testing.T) {
 		t.Errorf("the same once more: %s", again.Text)
 	}
 
-	// What is shown is what signs.
+	// The secret that is shown is the one that signs.
 	d := webhook.Delivery{ID: "dlv_01KAMPJ5V0SAMPMEDEV0000000", EndpointID: id, CreatedAt: morning, Event: webhook.Event{UserID: "ada", ID: "evt_1"}}
 	_, err = b.AddDelivery(t.Context(), d)
 	b.Must(err)
@@ -158,7 +158,7 @@ func TestWhereItLeads(t *testing.T) {
 	}
 }
 
-// never is a DNS that does not answer.
+// never is a resolver that does not answer.
 type never struct{}
 
 func (never) LookupNetIP(ctx context.Context, _, _ string) ([]netip.Addr, error) {
@@ -226,9 +226,8 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// TestSecret: the signing secret is in the first answer, in the one row that
-// signs, and nowhere else: in no log, no error, and not in the answer that an
-// Idempotency-Key keeps, which is sealed.
+// TestSecret checks that the signing secret is only in the answer, its replay and the endpoint's
+// row. It is not in a log or an error. The answer that an Idempotency-Key keeps is sealed.
 func TestSecret(t *testing.T) {
 	t.Parallel()
 	b := apitest.Open(t, func() time.Time { return morning })
@@ -272,8 +271,8 @@ func TestSecret(t *testing.T) {
 	}
 }
 
-// A second attempt, after the first has died before its answer, finds its
-// endpoint and gives it the secret that is shown.
+// TestTheSameRequestMakesOneEndpoint checks that a second attempt, after the first died before its
+// answer, finds the stored endpoint and gives it the secret that is shown.
 func TestTheSameRequestMakesOneEndpoint(t *testing.T) {
 	t.Parallel()
 	at := morning
@@ -308,7 +307,7 @@ func TestTheSameRequestMakesOneEndpoint(t *testing.T) {
 	}
 }
 
-// dies ends the function once the endpoint is stored.
+// dies panics once the endpoint is stored, as if the function was killed.
 type dies struct {
 	createwebhook.Endpoints
 	now bool

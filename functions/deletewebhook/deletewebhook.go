@@ -11,8 +11,7 @@ import (
 	"github.com/krosai/telephony/shared/api"
 )
 
-// Endpoints deletes a user's endpoint; one that is not there, or another's, is
-// fault.NotFound.
+// Endpoints deletes a user's endpoint. An unknown endpoint, or another user's, is fault.NotFound.
 type Endpoints interface {
 	DeleteEndpoint(ctx context.Context, userID, id string) error
 }

@@ -16,8 +16,8 @@ import (
 	"github.com/krosai/telephony/shared/webhook"
 )
 
-// attempt sends the event and judges the answer. It fails only for a reason of the
-// platform: a failure of the endpoint is in the attempt.
+// attempt sends the event and classifies the answer. It returns an error only when the platform
+// fails. A failure of the endpoint is part of the attempt.
 func (t *Task) attempt(ctx context.Context, d webhook.Delivery, e webhook.Endpoint) (webhook.Attempt, error) {
 	a := webhook.Attempt{At: t.Now(), Status: webhook.Pending}
 	q, err := signed(ctx, d.Event, e, a.At)
@@ -46,8 +46,8 @@ func (t *Task) attempt(ctx context.Context, d webhook.Delivery, e webhook.Endpoi
 	return a, nil
 }
 
-// signed is the request that brings an event to an endpoint, signed as Standard
-// Webhooks says, with each secret of the endpoint: https://www.standardwebhooks.com
+// signed returns the request that delivers an event to an endpoint. It is signed according to
+// Standard Webhooks with each secret of the endpoint: https://www.standardwebhooks.com
 func signed(ctx context.Context, v webhook.Event, e webhook.Endpoint, at time.Time) (*http.Request, error) {
 	var signatures []string
 	for _, s := range e.Secrets(at) {
@@ -73,25 +73,24 @@ func signed(ctx context.Context, v webhook.Event, e webhook.Endpoint, at time.Ti
 	return q, nil
 }
 
-// maxAnswer is how much of an answer is read, for the sake of servers that want
-// to be read.
+// maxAnswer is how many bytes of an answer are read. They are read for servers that expect the
+// client to read the answer.
 const maxAnswer = 4 << 10
 
-// send returns the status of the answer, and its beginning.
+// send returns the status code of the answer and the beginning of its body.
 func (t *Task) send(q *http.Request) (status int, answer string, err error) {
 	resp, err := t.Client.Do(q)
 	if err != nil {
 		return 0, "", err
 	}
 	defer resp.Body.Close()
-	// The status has come. The rest may fail.
+	// The status has arrived. An error while reading the body does not matter.
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	return resp.StatusCode, beginning(body), nil
 }
 
-// beginning is the first bytes of an answer as text that can be shown: what is not
-// UTF-8, and control characters, are replaced by U+FFFD. It has MaxAnswer bytes at
-// most.
+// beginning returns the first bytes of an answer as printable text, at most webhook.MaxAnswer
+// bytes. Bytes that are not UTF-8, control characters and format characters are replaced by U+FFFD.
 func beginning(body []byte) string {
 	var b strings.Builder
 	for _, c := range string(body[:min(len(body), webhook.MaxAnswer)]) {

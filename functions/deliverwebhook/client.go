@@ -13,11 +13,10 @@ import (
 	"github.com/krosai/telephony/shared/guard"
 )
 
-// NewClient makes the client that speaks to users' servers. An attempt takes 10
-// seconds at most; redirects are not followed and no proxy is asked. The address
-// that is connected to, whatever the name has led to before, must be one of the
-// public Internet. resolver is nil for the system's; allowLoopback is for the
-// laptop.
+// NewClient returns the client for users' servers. A request takes at most 10 seconds. The
+// client follows no redirects and uses no proxy. The IP address that it connects to must be a
+// public one, whatever the name resolved to before. A nil resolver is the system's.
+// allowLoopback is for the laptop.
 func NewClient(resolver *net.Resolver, allowLoopback bool) *http.Client {
 	dialer := &net.Dialer{Resolver: resolver, ControlContext: func(_ context.Context, _, address string, _ syscall.RawConn) error {
 		to, err := netip.ParseAddrPort(address)
@@ -36,8 +35,8 @@ func NewClient(resolver *net.Resolver, allowLoopback bool) *http.Client {
 
 var errSpecialUse = errors.New("the address is of special use")
 
-// classOf names what went wrong, in words of the API: dns, address, tls, timeout
-// or connection. Anything more could tell a user of our network.
+// classOf returns the API's word for an error: dns, address, tls, timeout or connection. A more
+// precise answer could reveal details of our network to a user.
 func classOf(err error) string {
 	if errors.Is(err, errSpecialUse) {
 		return "address"

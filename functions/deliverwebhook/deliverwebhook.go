@@ -1,6 +1,6 @@
-// Package deliverwebhook is the function that Lambda feeds from the queue of
-// deliveries. Each message is one delivery of an event to an endpoint, which is
-// attempted once; while attempts fail, a message with a delay asks for the next.
+// Package deliverwebhook is the function that Lambda feeds from the queue of deliveries. Each
+// message is one delivery of an event to an endpoint, and the function attempts it once. While
+// attempts fail, a delayed message asks for the next one.
 package deliverwebhook
 
 import (
@@ -17,10 +17,9 @@ import (
 	"github.com/krosai/telephony/shared/webhook"
 )
 
-// Webhooks keeps deliveries and what becomes of endpoints. DeliveryFor fails with
-// fault.NotFound for what has expired, and its endpoint has no id when it was
-// deleted. SaveDelivery fails with fault.Conflict when another was at the delivery
-// at the same time.
+// Webhooks keeps deliveries and the state of endpoints. DeliveryFor fails with fault.NotFound for a
+// delivery or event that has expired. It returns an endpoint without an id when the endpoint was
+// deleted. SaveDelivery fails with fault.Conflict when another invocation has changed the delivery.
 type Webhooks interface {
 	DeliveryFor(ctx context.Context, m webhook.Message) (webhook.Delivery, webhook.Endpoint, error)
 	ClaimAttempt(ctx context.Context, d webhook.Delivery, until time.Time) (mine bool, err error)
@@ -31,12 +30,12 @@ type Webhooks interface {
 	DisableEndpoint(ctx context.Context, e webhook.Endpoint, at time.Time) error
 }
 
-// Queue takes messages, all of them or, with an error, some.
+// Queue sends messages. After an error some of them may have been sent.
 type Queue interface {
 	Send(ctx context.Context, messages []queue.Message) error
 }
 
-// Task delivers events. Client is one that NewClient made.
+// Task delivers events. Client must come from NewClient.
 type Task struct {
 	Webhooks Webhooks
 	Queue    Queue
@@ -56,10 +55,9 @@ type Record struct {
 	Body string `json:"body"`
 }
 
-// Run attempts the deliveries of a batch side by side. The messages that it names in
-// its answer come again when the queue's visibility time-out is over. Neither its
-// log nor its errors hold the endpoint's address, which may hold a credential, nor
-// what it answered.
+// Run attempts the deliveries of a batch concurrently. The messages that it reports as failed come
+// again when the queue's visibility timeout is over. Neither the log nor the errors contain the
+// endpoint's answer or its address, because an address may contain a credential.
 func (t *Task) Run(ctx context.Context, in Input) (batch.Answer, error) {
 	next := make([]*queue.Message, len(in.Records))
 	errs := make([]error, len(in.Records))
@@ -90,16 +88,15 @@ func (t *Task) Run(ctx context.Context, in Input) (batch.Answer, error) {
 	return failed, nil
 }
 
-// How long an attempt has the right to a delivery, and a probe that to an endpoint.
-// Both are longer than an attempt can take.
+// The time for which an attempt claims a delivery, and for which a probe claims an endpoint. Both
+// are longer than an attempt can take.
 const (
 	claimed = time.Minute
 	probing = 30 * time.Second
 )
 
-// deliver works on one message. It returns the message that goes on with the
-// delivery later; nil ends the delivery. It logs and drops a message that it cannot
-// read.
+// deliver processes one message. It returns the message that continues the delivery later, or nil
+// when the delivery is over. It logs and drops a message that it cannot read.
 func (t *Task) deliver(ctx context.Context, r Record) (*queue.Message, error) {
 	var m webhook.Message
 	if err := json.Unmarshal([]byte(r.Body), &m); err != nil {
@@ -119,7 +116,7 @@ func (t *Task) deliver(ctx context.Context, r Record) (*queue.Message, error) {
 	case !gets(e):
 		return nil, t.giveUp(ctx, d, unwanted(e))
 	}
-	if _, more := webhook.Pause(d.Attempts); !more { // the last attempt died
+	if _, more := webhook.Pause(d.Attempts); !more { // the last attempt died before its outcome was saved
 		return nil, t.giveUp(ctx, d, d.LastError)
 	}
 	if wait := t.wait(d, e); wait > 0 {
@@ -145,7 +142,7 @@ func (t *Task) deliver(ctx context.Context, r Record) (*queue.Message, error) {
 // gets reports whether anything may be sent to an endpoint.
 func gets(e webhook.Endpoint) bool { return e.ID != "" && e.Status() == webhook.Active }
 
-// unwanted says why nothing may.
+// unwanted returns the reason why nothing may be sent to an endpoint.
 func unwanted(e webhook.Endpoint) string {
 	switch {
 	case e.ID == "":
@@ -156,9 +153,9 @@ func unwanted(e webhook.Endpoint) string {
 	return webhook.EndpointPaused
 }
 
-// wait is how long the delivery is not due, or its endpoint is held. The message
-// then goes on; a message of SQS waits 15 minutes at most, so a long wait takes
-// several. That is no attempt.
+// wait returns how long it takes until the delivery is due and its endpoint is no longer held.
+// During that time the message is sent again with a delay, without an attempt. SQS delays a message
+// by at most 15 minutes, so a long wait takes several messages.
 func (t *Task) wait(d webhook.Delivery, e webhook.Endpoint) time.Duration {
 	now := t.Now()
 	wait := e.HeldUntil.Sub(now)
@@ -168,9 +165,9 @@ func (t *Task) wait(d webhook.Delivery, e webhook.Endpoint) time.Duration {
 	return wait
 }
 
-// claim gets the right to make an attempt. The first attempt at a delivery needs
-// none, because saving it twice shows. An endpoint that was held is tried by one at
-// a time.
+// claim gets the right to make an attempt. The first attempt at a delivery needs no claim, because
+// SaveDelivery fails for the second of two first attempts. Only one attempt at a time may try an
+// endpoint that has failed webhook.HoldAfter times in a row.
 func (t *Task) claim(ctx context.Context, d webhook.Delivery, e webhook.Endpoint) (mine bool, err error) {
 	if e.Failures >= webhook.HoldAfter {
 		if mine, err := t.Webhooks.ClaimProbe(ctx, e, t.Now().Add(probing)); err != nil || !mine {
@@ -183,12 +180,12 @@ func (t *Task) claim(ctx context.Context, d webhook.Delivery, e webhook.Endpoint
 	return t.Webhooks.ClaimAttempt(ctx, d, t.Now().Add(claimed))
 }
 
-// record writes down what an attempt came to: of the delivery first, then of the
-// endpoint. A 410 is no failure of the endpoint.
+// record saves the outcome of an attempt, first for the delivery and then for the endpoint. A 410
+// does not count as a failure of the endpoint.
 func (t *Task) record(ctx context.Context, d webhook.Delivery, e webhook.Endpoint, a webhook.Attempt) error {
 	was := d.Attempts
 	if was > 0 {
-		was++ // claimed
+		was++ // ClaimAttempt has counted this attempt
 	}
 	if err := t.Webhooks.SaveDelivery(ctx, d.With(a), was); err != nil {
 		return err

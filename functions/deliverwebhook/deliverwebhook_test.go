@@ -31,7 +31,7 @@ import (
 	"github.com/krosai/telephony/shared/webhook/webhooktest"
 )
 
-// The ids of the sample event, and a secret that must not be seen anywhere.
+// The ids of the sample event, a secret that must not appear anywhere, and the body of the event.
 const (
 	endpointID = "whe_01KAMPJ5V0SAMPMEWHE0000000"
 	deliveryID = "dlv_01KAMPJ5V0SAMPMEDEV0000000"
@@ -45,10 +45,10 @@ type bench struct {
 	task  *deliverwebhook.Task
 	log   bytes.Buffer
 	queue line
-	skip  time.Duration // of the clock, from the real time
+	skip  time.Duration // how far the clock is ahead of real time
 }
 
-// line is a queue that takes note of what is sent.
+// line is a queue that records what is sent.
 type line struct {
 	sent []queue.Message
 	err  error
@@ -61,7 +61,7 @@ func (l *line) Send(_ context.Context, messages []queue.Message) error {
 	return l.err
 }
 
-// newBench is a pending delivery to url.
+// newBench is the task with one pending delivery to url.
 func newBench(t *testing.T, url string, client *http.Client) *bench {
 	t.Helper()
 	b := &bench{T: t, Database: storetest.Open(t, nil)}
@@ -91,15 +91,16 @@ func (b *bench) input() (in deliverwebhook.Input) {
 	return in
 }
 
-// run makes an attempt. What it leaves to be read by others holds no secret. It fails
-// if the message is to come again; a delivery that goes on has sent another.
+// run makes an attempt and checks that neither the log, the answer nor the queue contains
+// a secret. It fails if the message is to come again. A delivery that goes on must have
+// sent one more message.
 func (b *bench) run(in deliverwebhook.Input) (webhook.Status, error) {
 	b.Helper()
 	sent := len(b.queue.sent)
 	out, err := b.task.Run(b.Context(), in)
 	b.must(err)
 	for _, seen := range []string{b.log.String(), fmt.Sprintf("%+v %+v", out, b.queue.sent)} {
-		seen = strings.ReplaceAll(seen, os.Getenv("KROS_DYNAMODB_ENDPOINT"), "") // the database is not the customer
+		seen = strings.ReplaceAll(seen, os.Getenv("KROS_DYNAMODB_ENDPOINT"), "") // the database's address may be in the log
 		if strings.Contains(seen, "canary") || strings.Contains(seen, "Y2FuYXJ5") || strings.Contains(seen, "127.0.0.1") {
 			b.Errorf("it tells a secret: %s", seen)
 		}
@@ -121,8 +122,8 @@ func (b *bench) delivery() webhook.Delivery {
 	return d
 }
 
-// TestMessage: what arrives is what was announced, and the library for receivers
-// takes it. It is sent once.
+// TestMessage checks that the event arrives as it was created, that the library for receivers
+// verifies it, and that it is sent once.
 func TestMessage(t *testing.T) {
 	t.Parallel()
 	r := webhooktest.NewReceiver(t)
@@ -132,7 +133,7 @@ func TestMessage(t *testing.T) {
 		if status, err := b.run(b.input()); status != webhook.Delivered || err != nil {
 			t.Errorf("%s, %v", status, err)
 		}
-		if trips := b.Trips(); trips > 3 { // one is the test's own
+		if trips := b.Trips(); trips > 3 { // one of them is the test's own
 			t.Errorf("%d DynamoDB round trips", trips)
 		}
 	}
@@ -160,8 +161,8 @@ func TestMessage(t *testing.T) {
 	}
 }
 
-// TestAnswers: only 2xx is a delivery, and 410 means never again. Where a
-// redirect leads nobody goes.
+// TestAnswers checks that only a 2xx counts as delivered, that 410 ends the delivery for good, and
+// that redirects are not followed.
 func TestAnswers(t *testing.T) {
 	t.Parallel()
 	var elsewhere atomic.Int64
@@ -209,8 +210,8 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
-// pipes is a listener whose connections exist in memory, so that nothing takes time under synctest
-// but what waits.
+// pipes is a listener whose connections exist in memory, so that under synctest only
+// waiting takes time.
 type pipes struct {
 	conns  chan net.Conn
 	closed context.Context
@@ -236,7 +237,7 @@ func (p *pipes) dial(context.Context, string, string) (net.Conn, error) {
 	return ours, nil
 }
 
-// inMemory is a client of whose connections h has the other ends, until the test ends.
+// inMemory returns a client whose connections all lead to h, until the test ends.
 func inMemory(t *testing.T, h http.Handler) *http.Client {
 	client, p := local(), &pipes{conns: make(chan net.Conn)}
 	p.closed, p.close = context.WithCancel(t.Context())
@@ -247,8 +248,8 @@ func inMemory(t *testing.T, h http.Handler) *http.Client {
 	return client
 }
 
-// TestTrouble: whatever a receiver does, an attempt comes to an end, reads little
-// and says what was wrong in one word.
+// TestTrouble checks that, whatever a receiver does, an attempt ends, reads little and reports the
+// error in one word.
 func TestTrouble(t *testing.T) {
 	t.Parallel()
 	const most = 10 * time.Second
@@ -298,7 +299,7 @@ func TestTrouble(t *testing.T) {
 	}
 }
 
-// raw answers with bytes of its own.
+// raw answers with the given bytes.
 func raw(answer string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		conn, _, err := http.NewResponseController(w).Hijack()
@@ -310,8 +311,8 @@ func raw(answer string) http.HandlerFunc {
 	}
 }
 
-// TestUnreachable: where nobody listens, where the name does not exist, and
-// where the certificate is nobody's.
+// TestUnreachable checks a closed port, an unknown name, an unknown certificate and a
+// server without TLS.
 func TestUnreachable(t *testing.T) {
 	t.Parallel()
 	closed := httptest.NewServer(nil)
@@ -345,7 +346,7 @@ func TestUnreachable(t *testing.T) {
 	}
 }
 
-// specialUse is an address of each block that is not of the public Internet.
+// specialUse has addresses of each block outside the public Internet.
 var specialUse = []string{
 	"0.0.0.0", "0.1.2.3", "10.0.0.1", "10.255.255.255", "100.64.0.1", "100.127.255.255", "127.0.0.1", "127.8.8.8", "169.254.0.1", "169.254.169.254", "169.254.170.2", "172.16.0.1", "172.31.255.255",
 	"192.0.0.1", "192.0.0.170", "192.0.2.1", "192.31.196.1", "192.52.193.1", "192.88.99.1", "192.168.0.1", "192.168.255.255", "192.175.48.1", "198.18.0.1", "198.19.255.255",
@@ -355,8 +356,8 @@ var specialUse = []string{
 	"fec0::1", "ff02::1", "ff0e::1",
 }
 
-// TestSpecialUse: a name that leads to an address of special use, or to such
-// ones only, is not connected to.
+// TestSpecialUse checks that the client does not connect to a special-use address, whether a name
+// resolves to it or it is dialed directly.
 func TestSpecialUse(t *testing.T) {
 	t.Parallel()
 	if len(specialUse) < 40 {
@@ -383,8 +384,8 @@ func TestSpecialUse(t *testing.T) {
 	}
 }
 
-// TestRebinding: a name that led to the public Internet when it was looked at
-// leads into this machine when it counts. The server there hears nothing.
+// TestRebinding checks a name that resolved to a public address when it was checked and resolves to
+// this machine when the client connects. The server there receives nothing.
 func TestRebinding(t *testing.T) {
 	t.Parallel()
 	var asked atomic.Int64
@@ -420,7 +421,7 @@ func TestRebinding(t *testing.T) {
 	}
 }
 
-// TestNoProxy: an HTTP proxy would connect where it likes.
+// TestNoProxy checks that no HTTP proxy is used, because a proxy could connect to any address.
 func TestNoProxy(t *testing.T) {
 	t.Parallel()
 	if tr := deliverwebhook.NewClient(nil, false).Transport.(*http.Transport); tr.Proxy != nil {
@@ -428,8 +429,8 @@ func TestNoProxy(t *testing.T) {
 	}
 }
 
-// TestEnds: what has come to its end, or has no endpoint that takes events, is not
-// attempted.
+// TestEnds checks that a delivery that is over, or whose endpoint takes no
+// events, is not attempted.
 func TestEnds(t *testing.T) {
 	t.Parallel()
 	r := webhooktest.NewReceiver(t)
@@ -485,7 +486,8 @@ func (b *bench) endpoint() webhook.Endpoint {
 	return e
 }
 
-// TestStrangeMessages: what is no message, or asks for what has expired, is dropped.
+// TestStrangeMessages checks that malformed messages, and messages for what has
+// expired, are dropped.
 func TestStrangeMessages(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, "https://hooks.acme.co/", local())
@@ -500,7 +502,7 @@ func TestStrangeMessages(t *testing.T) {
 	}
 }
 
-// TestLastAttempt: the twelfth has no next.
+// TestLastAttempt checks that no attempt follows the twelfth.
 func TestLastAttempt(t *testing.T) {
 	t.Parallel()
 	r := webhooktest.NewReceiver(t)
@@ -510,7 +512,7 @@ func TestLastAttempt(t *testing.T) {
 	})
 	b := newBench(t, r.URL, local())
 	for n := 1; n <= 12; n++ {
-		if _, err := b.run(b.input()); err != nil { // not due: a hop
+		if _, err := b.run(b.input()); err != nil { // not due: the message is only sent on
 			t.Error(err)
 		}
 		d := b.delivery()
@@ -536,8 +538,8 @@ func TestLastAttempt(t *testing.T) {
 	}
 }
 
-// TestDied: an attempt that was claimed and never came to an outcome was one. After
-// the last there is none.
+// TestDied checks that a claimed attempt without an outcome counts as one, and that no attempt
+// follows the last one.
 func TestDied(t *testing.T) {
 	t.Parallel()
 	r := webhooktest.NewReceiver(t)
@@ -556,7 +558,7 @@ func TestDied(t *testing.T) {
 	}
 }
 
-// TestTwoSecrets: while a secret is being rotated both sign, afterwards the new one.
+// TestTwoSecrets checks that both secrets sign during a rotation, and only the new one afterwards.
 func TestTwoSecrets(t *testing.T) {
 	t.Parallel()
 	r := webhooktest.NewReceiver(t)
@@ -585,7 +587,7 @@ func TestTwoSecrets(t *testing.T) {
 	}
 }
 
-// TestDatabaseDown is a failure of ours: the message comes again.
+// TestDatabaseDown checks that the message comes again after a failure of the platform.
 func TestDatabaseDown(t *testing.T) {
 	t.Parallel()
 	r := webhooktest.NewReceiver(t)
@@ -600,7 +602,8 @@ func TestDatabaseDown(t *testing.T) {
 	}
 }
 
-// TestQueueDown: a delivery whose next message cannot be sent has the one it came by.
+// TestQueueDown checks that a message comes again when its successor cannot be sent, and that the
+// attempt is not repeated at once.
 func TestQueueDown(t *testing.T) {
 	t.Parallel()
 	r := webhooktest.NewReceiver(t)

@@ -1,5 +1,5 @@
-// Package dialcall is the task of a call's workflow that makes the phone ring.
-// It dials at most once in the life of a call.
+// Package dialcall is the task of a call's workflow that dials the phone. It dials at most once in
+// the life of a call.
 package dialcall
 
 import (
@@ -20,9 +20,9 @@ import (
 	"github.com/krosai/telephony/shared/settle"
 )
 
-// Calls is the record of calls. DialPermit reads the number to call from, and is
-// fault.Forbidden or fault.Conflict when the call may not be placed any longer.
-// RecordWait tells those who accept calls how long a dial waited for its place.
+// Calls is the record of calls. DialPermit reads the number to call from. It fails with
+// fault.Forbidden or fault.Conflict when the call may no longer be placed. RecordWait records how
+// long a dial waited for its place, for the functions that accept calls.
 type Calls interface {
 	settle.Calls
 	DialPermit(ctx context.Context, c call.Call) (number.Number, error)
@@ -30,7 +30,8 @@ type Calls interface {
 	RecordWait(ctx context.Context, wait time.Duration, at time.Time) error
 }
 
-// Carriers looks where a trunk's address leads; fault.Invalid refuses it.
+// Carriers checks the IP addresses that a trunk's address resolves to. It refuses
+// with fault.Invalid.
 type Carriers interface {
 	Check(ctx context.Context, field, address string) error
 }
@@ -53,26 +54,25 @@ type Task struct {
 	recorded atomic.Int64 // when this instance last recorded a wait, Unix seconds
 }
 
-// Input names the call and says since when it has waited to be dialed, which is when
-// its workflow came to this task; the zero time is not known.
+// Input names the call. Since is when the workflow reached this task, from when the call has waited
+// to be dialed. The zero time means that this is not known.
 type Input struct {
 	CallID string    `json:"call_id"`
 	Since  time.Time `json:"waiting_since"`
 }
 
-// Output is "answered", "ended", or "unclear" when only the room can tell.
+// Output is "answered", "ended", or "unclear" when only the room shows the outcome.
 type Output struct {
 	Outcome string `json:"outcome"`
 }
 
-// looks are the moments after the dial at which the room is read, to record
-// that the phone rings and to take the room down again if a hang-up came in
-// between.
+// looks are the moments after the dial at which the room is read, to record that the phone rings
+// and to delete the room if a hangup came in between.
 var looks = []time.Duration{300 * time.Millisecond, 700 * time.Millisecond, 1500 * time.Millisecond,
 	3 * time.Second, 7 * time.Second, 15 * time.Second}
 
-// Run claims the dial and dials. Without the claim it never dials: the call is
-// over, or somebody else has dialled and the room must be read.
+// Run claims the dial and dials. Without the claim it never dials: either the call is over, or
+// another invocation has dialed and the room must be read.
 func (t *Task) Run(ctx context.Context, in Input) (Output, error) {
 	if refused, err := t.refused(ctx, in.CallID); refused || err != nil {
 		return Output{"ended"}, err
@@ -95,7 +95,7 @@ func (t *Task) Run(ctx context.Context, in Input) (Output, error) {
 	watching.Go(func() { t.watch(dialing, c, &rang) })
 	obs.Count(ctx, "Dials", 1)
 	_, err = t.Phone.Dial(dialing, livekit.Dial{Room: c.RoomName, TrunkID: c.TrunkID, To: c.PhoneNumber, From: c.FromNumber,
-		RingingTimeout: ringing, MaxDuration: ringing + time.Duration(c.MaxDuration)*time.Second, DTMF: c.DTMF}) // LiveKit counts the ringing in
+		RingingTimeout: ringing, MaxDuration: ringing + time.Duration(c.MaxDuration)*time.Second, DTMF: c.DTMF}) // LiveKit counts the ringing as part of the duration
 	stop()
 	watching.Wait()
 	return t.outcome(ctx, c, err, rang.Load())
@@ -119,18 +119,18 @@ func (t *Task) outcome(ctx context.Context, c call.Call, dialed error, rang bool
 	if err != nil {
 		return Output{}, err
 	}
-	if err := t.Phone.DeleteRoom(ctx, c.RoomName); err != nil { // the agent would leave by itself, only later
+	if err := t.Phone.DeleteRoom(ctx, c.RoomName); err != nil { // without this the agent leaves by itself, only later
 		t.Log.WarnContext(ctx, "room left to its time-out", "call_id", c.ID, "err", err)
 	}
 	return Output{"ended"}, nil
 }
 
-// answerLook bounds the look that reads when LiveKit says the phone was picked up.
+// answerLook is the timeout of the read that asks LiveKit when the phone was picked up.
 const answerLook = time.Second
 
-// answeredAt is when the phone was picked up, now that the dial has returned: as
-// LiveKit says, else by our own clock, less the time for the digits, which
-// LiveKit sends before the dial returns.
+// answeredAt returns when the phone was picked up, after the dial has returned. It is the time that
+// LiveKit reports, if that is plausible. Otherwise it is the task's own time less the time for the
+// digits, because LiveKit sends the digits before the dial returns.
 func (t *Task) answeredAt(ctx context.Context, c call.Call) time.Time {
 	now := t.Now()
 	looking, cancel := context.WithTimeout(ctx, answerLook)
@@ -151,13 +151,13 @@ func (t *Task) answeredAt(ctx context.Context, c call.Call) time.Time {
 func (t *Task) endOf(c call.Call, failure *livekit.DialError, rang bool) call.End {
 	end := c.EndOfDial(call.Attempt{SIPStatus: failure.SIPStatus, Rang: rang || c.Status == call.Ringing, Certain: true}, t.Now())
 	if end.Status == call.Failed && (failure.Code == livekit.DialNotSent || failure.Code == livekit.DialRefused) {
-		end.Cause = call.NetworkError // it was LiveKit: no carrier was asked
+		end.Cause = call.NetworkError // LiveKit failed, and no carrier was asked
 	}
 	return end
 }
 
-// watch records the ringing and ends the race with a hang-up that deleted the
-// room before the phone had joined it. Once the phone rings it is done.
+// watch records the ringing. It also handles the race with a hangup that deleted the room before
+// the phone joined it. It is done once the phone rings.
 func (t *Task) watch(ctx context.Context, c call.Call, rang *atomic.Bool) {
 	start := time.Now()
 	last := time.Duration(c.RingingTimeout)*time.Second - 500*time.Millisecond
@@ -176,9 +176,8 @@ func (t *Task) watch(ctx context.Context, c call.Call, rang *atomic.Bool) {
 	}
 }
 
-// look reads the room before the record. A hang-up is written down before it
-// deletes the room, so one that is not in the record yet will find the phone
-// that was in the room.
+// look reads the room before the record. A hangup is recorded before it deletes the room. A hangup
+// that is not in the record yet therefore finds the phone that was seen in the room.
 func (t *Task) look(ctx context.Context, c call.Call, rang *atomic.Bool) error {
 	room, err := t.Phone.ReadRoom(ctx, c.RoomName)
 	if err != nil {
@@ -199,12 +198,12 @@ func (t *Task) look(ctx context.Context, c call.Call, rang *atomic.Bool) error {
 	return err
 }
 
-// joinPause is between two looks for a phone that comes into the room of a call
-// that was hung up.
+// joinPause is the pause between two checks whether the phone has joined the room of a
+// call that was hung up.
 const joinPause = 100 * time.Millisecond
 
-// takeDown deletes the room once the phone is in it (see settle.TakeDown), or gives
-// up when the dial is over, whose outcome is then for who called.
+// takeDown deletes the room once the phone is in it (see settle.TakeDown). It gives up when the
+// dial is over, and Run then handles the outcome of the dial.
 func (t *Task) takeDown(ctx context.Context, name string, room call.Room) error {
 	for room.Callee == nil {
 		select {

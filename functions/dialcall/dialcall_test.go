@@ -27,19 +27,19 @@ const (
 	never = time.Hour
 )
 
-// phone is LiveKit with one callee, whose phone joins the room, rings and is
-// answered so long after the dial. Deleting its room ends it, as it does there.
+// phone is LiveKit with one callee, whose phone joins the room, rings and is answered at these
+// times after the dial. Deleting the room ends the dial, as in LiveKit.
 type phone struct {
 	joins, rings, answers time.Duration
-	keys                  time.Duration // sending the digits takes
-	fails                 error         // the answer to the dial, at answers
-	tells                 time.Duration // LiveKit's clock says that it was answered so long after the dial; 0: it does not say
+	keys                  time.Duration // how long sending the digits takes
+	fails                 error         // the error of the dial, at answers
+	tells                 time.Duration // the answer's time after the dial by LiveKit's clock, or 0 if LiveKit has none
 	onLook                func()
 
 	mu      sync.Mutex
 	start   time.Time
 	dials   []livekit.Dial
-	looks   []time.Duration // since the dial
+	looks   []time.Duration // times after the dial at which the room was read
 	deletes []time.Duration
 	gone    chan struct{}
 }
@@ -102,7 +102,7 @@ func (p *phone) DeleteRoom(context.Context, string) error {
 	return nil
 }
 
-// bench is a call that is ready to be dialled. It must be made in a bubble.
+// bench is a call that is ready to be dialed. It must be created in a bubble.
 type bench struct {
 	*testing.T
 	db   *storetest.Database
@@ -142,7 +142,7 @@ func (b bench) dial(want string) {
 	}
 }
 
-// wish records that the user wants the call to end; nobody acts on it yet.
+// wish records that the user wants the call to end. It does not act on it.
 func (b bench) wish() call.Call {
 	b.Helper()
 	c, open, err := b.db.RequestHangup(b.Context(), "ada", id, time.Now())
@@ -184,7 +184,7 @@ func seconds(s ...float64) (d []time.Duration) {
 	return d
 }
 
-// What is dialled, when the room is read meanwhile, and what is recorded.
+// TestLooks checks what is dialed, when the room is read during the dial, and what is recorded.
 func TestLooks(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -232,9 +232,9 @@ func TestLooks(t *testing.T) {
 	}
 }
 
-// TestAnsweredAt: LiveKit sends the digits before it says that the phone was answered,
-// which is when the talk began; the time that it takes is not the ringing's. LiveKit's
-// own time of the answer counts if it can be true.
+// TestAnsweredAt checks that the talk begins when the phone was answered. LiveKit sends the digits
+// before the dial returns, and that time belongs to the talk. LiveKit's own time of the answer
+// counts if it is plausible.
 func TestAnsweredAt(t *testing.T) {
 	t.Parallel()
 	const digits, keying, answers = "ww42#", 2560 * time.Millisecond, 5 * time.Second
@@ -263,7 +263,8 @@ func TestAnsweredAt(t *testing.T) {
 	}
 }
 
-// Once the phone rings, where a hang-up finds it, the dial costs nothing more.
+// TestLooksEndWithTheRinging checks that the dial causes no more requests once the phone rings.
+// From then on a hangup finds the phone in the room.
 func TestLooksEndWithTheRinging(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -346,7 +347,7 @@ func TestOneDialInALife(t *testing.T) {
 			})
 		}
 		race.Wait()
-		b.dial("unclear") // the room will tell
+		b.dial("unclear") // the room shows the outcome
 		answered := 0
 		for _, o := range outcomes {
 			if o == "answered" {
@@ -361,7 +362,7 @@ func TestOneDialInALife(t *testing.T) {
 	})
 }
 
-// The claim's answer is lost and asked for again: it is still the one claim.
+// TestLostReply checks that a claim whose reply is lost is still the one claim when it is repeated.
 func TestLostReply(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -380,7 +381,7 @@ func TestHangup(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		phone   *phone
-		at      time.Duration // of the hang-up, since the dial; < 0 is before it
+		at      time.Duration // when the hangup comes after the dial; < 0 is before the dial
 		how     func(bench)
 		dials   int
 		deletes []time.Duration
@@ -396,7 +397,7 @@ func TestHangup(t *testing.T) {
 		{"while dialling, only written down", &phone{rings: never, answers: never}, 400 * time.Millisecond, func(b bench) { b.wish() }, 1, seconds(.7, .7), call.Canceled},
 		{"as it is answered", &phone{joins: 10 * time.Second, answers: 10 * time.Second}, 9 * time.Second, bench.hangUp, 1, seconds(10), call.Canceled},
 		{"as it is answered, only written down", &phone{answers: 10 * time.Second}, 9 * time.Second, func(b bench) { b.wish() }, 1, seconds(10), call.Completed},
-		// The hang-up dies between its deletion of the room and its end of the call.
+		// The hangup dies after it deleted the room and before it ended the call.
 		{"while dialling, and died", &phone{rings: never, answers: never}, 100 * time.Millisecond, func(b bench) {
 			b.must(b.task.Phone.DeleteRoom(b.Context(), b.wish().RoomName))
 		}, 1, seconds(.1, .1), call.Canceled},
@@ -422,7 +423,7 @@ func TestHangup(t *testing.T) {
 				if len(tt.phone.dials) != tt.dials {
 					t.Errorf("%d dials, want %d", len(tt.phone.dials), tt.dials)
 				}
-				if tt.at < 0 { // nothing was dialled: when does not matter, that does
+				if tt.at < 0 { // nothing was dialed: only the deletion matters, not its time
 					if len(tt.phone.deletes) != 1 {
 						t.Errorf("room deleted %d times", len(tt.phone.deletes))
 					}
@@ -434,14 +435,14 @@ func TestHangup(t *testing.T) {
 	}
 }
 
-// The hang-up comes while the dial looks at the room, a moment before the phone
-// joins: no later look would be due, for the phone rings.
+// TestHangupWithinALook checks a hangup that comes while the dial reads the room, a moment before
+// the phone joins. No later read would find it, because the phone rings.
 func TestHangupWithinALook(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &phone{joins: 301 * time.Millisecond, answers: never}
 		b := newBench(t, p, 30)
-		var hungUp atomic.Bool // a hang-up looks, too
+		var hungUp atomic.Bool // the hangup reads the room, too
 		p.onLook = func() {
 			if !hungUp.Swap(true) {
 				b.hangUp()
@@ -456,8 +457,8 @@ func TestHangupWithinALook(t *testing.T) {
 	})
 }
 
-// The sweep has ended the call for reasons of its own: nobody may be left
-// talking.
+// TestAnsweredAfterTheEnd checks that the room is deleted when the phone answers a call that
+// the sweep has ended.
 func TestAnsweredAfterTheEnd(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -9,14 +9,13 @@ import (
 	"github.com/krosai/telephony/shared/fault"
 )
 
-// refused ends a call that was accepted and may not be dialed any longer: because
-// calls were switched off meanwhile, its user may not place it any more, or its
-// trunk leads where no carrier is. It is read as late as can be, right before the
-// claim.
+// refused ends a call that was accepted but may no longer be dialed: calls were switched off, the
+// user may no longer place it, or the trunk's address does not lead to a carrier. It checks as late
+// as possible, right before the claim.
 func (t *Task) refused(ctx context.Context, id string) (bool, error) {
 	c, err := t.Calls.Call(ctx, id)
 	if err != nil || c.Status != call.Initiated {
-		return false, err // what has moved on is for the claim to judge
+		return false, err // ClaimDial decides about a call that has moved on
 	}
 	n, err := t.Calls.DialPermit(ctx, c)
 	if err == nil {
@@ -37,14 +36,14 @@ func (t *Task) refused(ctx context.Context, id string) (bool, error) {
 	if err != nil || !c.Status.Ended() {
 		return false, err
 	}
-	if err := t.Phone.DeleteRoom(ctx, c.RoomName); err != nil { // the agent would leave by itself, only later
+	if err := t.Phone.DeleteRoom(ctx, c.RoomName); err != nil { // without this the agent leaves by itself, only later
 		t.Log.WarnContext(ctx, "room left to its time-out", "call_id", c.ID, "error", err)
 	}
 	return true, nil
 }
 
-// endOfRefusal is how a call ends that may not be dialed; known is false for an
-// error that says nothing about it.
+// endOfRefusal returns the end of a call that may not be dialed. known is false for an error that
+// does not refuse the call.
 func endOfRefusal(err error) (end call.End, known bool) {
 	e, known := errors.AsType[*fault.Error](err)
 	switch {
@@ -60,11 +59,11 @@ func endOfRefusal(err error) (end call.End, known bool) {
 	return end, false
 }
 
-// queued is how long a dial may wait for its place without anybody being told.
+// queued is the shortest wait for a place that is recorded.
 const queued = 5 * time.Second
 
-// recordWait writes down a long wait, at most once a second. A failure costs
-// nothing but the sharing of places for a moment.
+// recordWait records a long wait, at most once a second. If that fails, only the sharing of places
+// is affected for a moment.
 func (t *Task) recordWait(ctx context.Context, in Input) {
 	now := t.Now()
 	wait := now.Sub(in.Since)

@@ -17,8 +17,8 @@ import (
 	"github.com/krosai/telephony/shared/number"
 )
 
-// The dial checks once more what was allowed when the call was accepted, before the phone is
-// called: a call that may not be placed any longer ends without an INVITE.
+// TestNotDialed checks that the dial checks again what was allowed when the call was accepted. A
+// call that may no longer be placed ends without an INVITE.
 func TestNotDialed(t *testing.T) {
 	t.Parallel()
 	policy := func(change func(*account.Policy)) func(bench) error {
@@ -71,7 +71,7 @@ func TestNotDialed(t *testing.T) {
 				if d := cmp.Diff([]call.Event{{At: c.EndedAt, Name: "ended", Detail: string(tt.cause)}}, c.Timeline); d != "" {
 					t.Error(d)
 				}
-				b.dial("ended") // and stays so
+				b.dial("ended") // the call stays ended
 				if len(p.dials) != 0 {
 					t.Error("dialed after its end")
 				}
@@ -80,7 +80,8 @@ func TestNotDialed(t *testing.T) {
 	}
 }
 
-// A refusal takes no call down that another invocation has dialed already.
+// TestDialedBefore checks that a refusal does not end a call that another invocation
+// has dialed already.
 func TestDialedBefore(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -96,14 +97,14 @@ func TestDialedBefore(t *testing.T) {
 	})
 }
 
-// A dial that had to wait for its place says so, once a second; one that had not says
-// nothing.
+// TestWaitIsRecorded checks that a dial records how long it waited for its place, unless the wait
+// was short or is not known.
 func TestWaitIsRecorded(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		waited time.Duration
 		known  bool
-		full   bool // no call is accepted any more
+		full   bool // no more calls are accepted
 	}{
 		"not at all":      {0, true, false},
 		"less than 5 s":   {4900 * time.Millisecond, true, false},

@@ -1,6 +1,6 @@
-// Package expirerequest is the task of an approval workflow that looks at a
-// request: it gives the reminders that are due while nobody decides, and rejects
-// the request when its review has taken too long.
+// Package expirerequest is the task of an approval workflow that checks a pending request. It gives
+// the reminders that are due while the request is undecided, and rejects the request when its
+// review has taken too long.
 package expirerequest
 
 import (
@@ -11,14 +11,15 @@ import (
 	"github.com/krosai/telephony/shared/request"
 )
 
-// Requests reads requests, records reminders and rejects what has expired.
+// Requests reads requests, records reminders and rejects expired requests. first is false when the
+// reminder was recorded before or the request is decided.
 type Requests interface {
 	RequestByID(ctx context.Context, id string) (request.Request, error)
 	RemindRequest(ctx context.Context, id string, n int, now time.Time) (first bool, err error)
 	ExpireRequest(ctx context.Context, id string, now time.Time) (request.Request, error)
 }
 
-// Task looks at requests.
+// Task checks requests.
 type Task struct {
 	Requests Requests
 	Now      func() time.Time
@@ -30,15 +31,15 @@ type Input struct {
 	RequestID string `json:"request_id"`
 }
 
-// Output is where the request stands, and for one that is pending how many
-// seconds to wait for its decision before it needs another look.
+// Output is the status of the request. While the request is pending, Seconds is how long to wait
+// for its decision before it needs another check.
 type Output struct {
 	Status  request.Status `json:"status"`
 	Seconds int            `json:"seconds"`
 }
 
-// Run may be repeated, and come late: a reminder is given once, and only the
-// last that is due.
+// Run may be repeated and may come late. Each reminder is given once, and of several that are
+// due only the last.
 func (t *Task) Run(ctx context.Context, in Input) (Output, error) {
 	r, err := t.Requests.RequestByID(ctx, in.RequestID)
 	now := t.Now()

@@ -28,7 +28,7 @@ func TestRun(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		decided *request.Decision
-		after   []time.Duration // the ages it is looked at
+		after   []time.Duration // the ages at which the request is checked
 		want    expirerequest.Output
 		audit   []string
 	}{

@@ -14,12 +14,12 @@ import (
 	"github.com/krosai/telephony/shared/number"
 )
 
-// Numbers reads a user's number; another's is fault.NotFound.
+// Numbers reads a user's number. Another user's number is fault.NotFound.
 type Numbers interface {
 	Number(ctx context.Context, userID, id string) (number.Number, error)
 }
 
-// Endpoint shows what a number is configured to.
+// Endpoint shows a number's configuration.
 type Endpoint struct{ Numbers Numbers }
 
 // Input names the number.
@@ -27,7 +27,7 @@ type Input struct {
 	PhoneNumberID string `path:"phone_number_id" doc:"The phone number"`
 }
 
-// Output is its configuration.
+// Output is the number's configuration.
 type Output struct{ Body configuration.View }
 
 // Register adds the operation to the API.

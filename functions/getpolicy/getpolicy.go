@@ -12,8 +12,8 @@ import (
 	"github.com/krosai/telephony/shared/policy"
 )
 
-// Policies reads a user's policy, and how many calls they have going; the default
-// for a user for whom none was set.
+// Policies reads a user's policy and the number of their active calls. A user without a policy
+// has the default one.
 type Policies interface {
 	Policy(ctx context.Context, userID string) (p account.Policy, active int, err error)
 }
@@ -26,10 +26,10 @@ type Input struct {
 	UserID string `query:"user_id" required:"true" pattern:"^[A-Za-z0-9._|:@-]{1,128}$" patternDescription:"a user's id, 1 to 128 letters, digits and any of ._|:@-" doc:"The user, as in the sub claim of their JWTs" example:"auth0|5f7c8ec7c33c6c004bbafe82"`
 }
 
-// Output is the policy, and the calls that count against it.
+// Output is the policy and the active calls that count against it.
 type Output struct{ Body View }
 
-// View is the policy of a user with the calls they have going.
+// View is a user's policy with the number of their active calls.
 type View struct {
 	policy.View
 	ActiveCalls int `json:"active_calls" doc:"Outbound calls that have not ended"`

@@ -13,12 +13,12 @@ import (
 	"github.com/krosai/telephony/shared/request"
 )
 
-// Requests reads a user's requests; another's is fault.NotFound.
+// Requests reads a user's requests. Another user's request is fault.NotFound.
 type Requests interface {
 	Request(ctx context.Context, userID, id string) (request.Request, error)
 }
 
-// Endpoint shows what became of a request for a phone number.
+// Endpoint shows the state of a request for a phone number.
 type Endpoint struct{ Requests Requests }
 
 // Input names the request.

@@ -39,8 +39,7 @@ func TestGet(t *testing.T) {
 	}
 }
 
-// What a decision leaves in the request, its owner sees: the reason, not the
-// decider.
+// TestDecided checks that the owner of a decided request sees the reason, but not the decider.
 func TestDecided(t *testing.T) {
 	t.Parallel()
 	b := apitest.Open(t, func() time.Time { return now })

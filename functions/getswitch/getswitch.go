@@ -11,7 +11,7 @@ import (
 	"github.com/krosai/telephony/shared/api"
 )
 
-// Switch reads the switch of everybody's outbound calls.
+// Switch reads the switch of all users' outbound calls.
 type Switch interface {
 	CallsSwitch(ctx context.Context) (account.CallsSwitch, error)
 }
@@ -22,7 +22,7 @@ type Endpoint struct{ Switch Switch }
 // Output is the switch.
 type Output struct{ Body View }
 
-// View is the switch with who changed it last.
+// View is the switch and the administrator who changed it last.
 type View struct {
 	Enabled   bool      `json:"enabled" doc:"false: every new outbound call of every user is refused"`
 	Reason    *string   `json:"reason" doc:"Of a switch that is off; null where none was given"`

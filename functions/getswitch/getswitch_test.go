@@ -14,8 +14,8 @@ import (
 
 var now = time.Date(2026, 11, 22, 9, 31, 0, 0, time.UTC)
 
-// TestSwitch: what PUT /admin/calls sets is what is read, with the reason while
-// calls are off.
+// TestSwitch checks that the endpoint shows what PUT /admin/calls sets, with the reason
+// while calls are off.
 func TestSwitch(t *testing.T) {
 	t.Parallel()
 	b := apitest.Open(t, func() time.Time { return now })

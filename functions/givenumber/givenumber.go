@@ -13,14 +13,13 @@ import (
 	"github.com/krosai/telephony/shared/number"
 )
 
-// Numbers keeps the inventory. GiveNumber fails with fault.NotFound for an unknown
-// number, and with fault.Conflict for one that is not available or that a request
-// is for.
+// Numbers keeps the inventory. GiveNumber fails with fault.NotFound for an unknown number, and with
+// fault.Conflict for a number that is not available or that a request is for.
 type Numbers interface {
 	GiveNumber(ctx context.Context, id, userID, by string) (number.Number, error)
 }
 
-// Endpoint gives numbers to users who have not requested them.
+// Endpoint assigns numbers to users without a request.
 type Endpoint struct{ Numbers Numbers }
 
 // Input names the number and the user.
@@ -34,7 +33,7 @@ type Body struct {
 	UserID string `json:"user_id" pattern:"^[A-Za-z0-9._|:@-]{1,128}$" patternDescription:"a user's id, 1 to 128 letters, digits and any of ._|:@-" doc:"Who is to have it, as in the sub claim of their JWTs" example:"auth0|5f7c8ec7c33c6c004bbafe82"`
 }
 
-// Output is the number as it is now.
+// Output is the number after the assignment.
 type Output struct{ Body inventory.View }
 
 // Register adds the operation to the API.

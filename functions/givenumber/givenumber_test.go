@@ -22,7 +22,8 @@ func stocked(b *apitest.Bench) string {
 	return n.ID
 }
 
-// TestGive: the user has the number and is told; nobody else gets it.
+// TestGive checks that the user gets the number and an event, and that no other
+// user gets the number.
 func TestGive(t *testing.T) {
 	t.Parallel()
 	b := apitest.Open(t, func() time.Time { return now })

@@ -14,14 +14,13 @@ import (
 	"github.com/krosai/telephony/shared/settle"
 )
 
-// Calls records the wish, with a line in the audit. RequestAnyHangup fails with
-// fault.NotFound for a call that does not exist; open is false when the call has
-// ended already.
+// Calls records the hangup request, with a line in the audit. RequestAnyHangup fails with
+// fault.NotFound for a call that does not exist. open is false when the call has ended already.
 type Calls interface {
 	RequestAnyHangup(ctx context.Context, id, by string, at time.Time) (c call.Call, open bool, err error)
 }
 
-// Endpoint lets administrators hang up anybody's call, whatever state it is in.
+// Endpoint lets administrators hang up any user's call in any state.
 type Endpoint struct {
 	Calls  Calls
 	Settle *settle.Settler
@@ -36,7 +35,7 @@ type Input struct {
 // Output is how the call ended.
 type Output struct{ Body View }
 
-// View is a call's end.
+// View is the end of a call.
 type View struct {
 	CallID      string      `json:"call_id"`
 	UserID      string      `json:"user_id" doc:"Whose call it was"`
@@ -53,8 +52,8 @@ func (e *Endpoint) Register(a huma.API) {
 		Security:    api.Needs(account.Admin)}, e.hangUp)
 }
 
-// hangUp writes the wish down before it acts on it, as hangupcall does: if LiveKit
-// cannot be reached the caller gets a 503 and the sweep carries the wish out.
+// hangUp records the hangup request before it acts on it, as hangupcall does. If LiveKit cannot be
+// reached, the caller gets a 503 and the sweep carries the request out.
 func (e *Endpoint) hangUp(ctx context.Context, in *Input) (*Output, error) {
 	if err := api.ID("call_", in.CallID, "call"); err != nil {
 		return nil, err

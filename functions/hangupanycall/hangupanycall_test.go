@@ -19,9 +19,9 @@ import (
 
 var now = time.Date(2026, 11, 22, 9, 31, 0, 0, time.UTC)
 
-const id = "call_01KAMPJ5V0SAMPMECA00000000" // of the sample event
+const id = "call_01KAMPJ5V0SAMPMECA00000000" // the call of the sample event
 
-// setup has ada talk since a minute.
+// setup creates a call of ada's that was placed a minute ago and is in progress.
 func setup(t *testing.T) (*apitest.Bench, *livekittest.Server) {
 	t.Helper()
 	b, server := apitest.Open(t, func() time.Time { return now }), livekittest.New(t)
@@ -34,8 +34,8 @@ func setup(t *testing.T) (*apitest.Bench, *livekittest.Server) {
 	return b, server
 }
 
-// TestHangUp: the call ends as after its owner's own hang-up, once, and the audit
-// says who did it to whom.
+// TestHangUp checks that the call ends once, as after its owner's own hangup, and that the audit
+// names the administrator and the owner.
 func TestHangUp(t *testing.T) {
 	t.Parallel()
 	b, server := setup(t)
@@ -67,7 +67,7 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// TestLiveKitIsDown: the wish is written down, so that the sweep carries it out.
+// TestLiveKitIsDown checks that the hangup request is recorded, so that the sweep carries it out.
 func TestLiveKitIsDown(t *testing.T) {
 	t.Parallel()
 	b, server := setup(t)

@@ -14,13 +14,13 @@ import (
 	"github.com/krosai/telephony/shared/settle"
 )
 
-// Calls records the wish. RequestHangup fails with fault.NotFound for another
-// user's call; open is false when the call has ended already.
+// Calls records the hangup request. RequestHangup fails with fault.NotFound for another user's
+// call. open is false when the call has ended already.
 type Calls interface {
 	RequestHangup(ctx context.Context, userID, id string, at time.Time) (c call.Call, open bool, err error)
 }
 
-// Endpoint hangs calls up, whatever state they are in.
+// Endpoint hangs up calls in any state.
 type Endpoint struct {
 	Calls  Calls
 	Settle *settle.Settler
@@ -35,7 +35,7 @@ type Input struct {
 // Output is how the call ended.
 type Output struct{ Body View }
 
-// View is a call's end.
+// View is the end of a call.
 type View struct {
 	CallID      string      `json:"call_id"`
 	Status      call.Status `json:"status" enum:"completed,busy,no_answer,failed,canceled"`
@@ -51,10 +51,10 @@ func (e *Endpoint) Register(a huma.API) {
 		Security:    api.Needs(account.CallsWrite)}, e.hangUp)
 }
 
-// hangUp writes the wish down before it acts on it: if LiveKit cannot be
-// reached the caller gets a 503 and the sweep carries the wish out. It deletes
-// the room of a call that has ended, too: a dial that LiveKit carried out late
-// may have made it anew, with a phone that rings.
+// hangUp records the hangup request before it acts on it. If LiveKit cannot be reached, the
+// caller gets a 503 and the sweep carries the request out. hangUp also deletes the room of a call
+// that has ended, because a dial that LiveKit carried out late may have created the room again,
+// with a ringing phone.
 func (e *Endpoint) hangUp(ctx context.Context, in *Input) (*Output, error) {
 	if err := api.ID("call_", in.CallID, "call"); err != nil {
 		return nil, err

@@ -29,15 +29,14 @@ import (
 )
 
 const (
-	id  = "call_01KAMPJ5V0SAMPMECA00000000" // of the sample event
+	id  = "call_01KAMPJ5V0SAMPMECA00000000" // the call of the sample event
 	key = "kros_live_01KAMPJ5V0SAMPMEKEY0000000_ThisIsTheSampleKeyOfEventsOnly1iVkyP"
 )
 
-// now is when the hang-up comes, a minute after the call was made.
+// now is the time of the hangup, a minute after the call was created.
 var now = time.Date(2026, 11, 22, 9, 31, 0, 0, time.UTC)
 
-// bench is the function, with the sample key being ada's and a call whose room
-// is there.
+// bench is the function with the sample key, which is ada's, and a call whose room exists.
 type bench struct {
 	*testing.T
 	db       *storetest.Database
@@ -93,7 +92,7 @@ type reply struct {
 	Body       string
 }
 
-// hangUp sends the sample event, about another call if callID is not its own.
+// hangUp sends the sample event for the given call.
 func (b *bench) hangUp(callID string) reply {
 	b.Helper()
 	event := apitest.Event(b, "hangupcall", nil)
@@ -138,7 +137,8 @@ func TestHangup(t *testing.T) {
 	}
 }
 
-// The wish outlives the trouble: the sweep carries it out.
+// TestLiveKitIsDown checks that the hangup request stays recorded while LiveKit is down, so that
+// the sweep can carry it out.
 func TestLiveKitIsDown(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, "ada", call.Ringing)
@@ -156,8 +156,8 @@ func TestLiveKitIsDown(t *testing.T) {
 	}
 }
 
-// A dial that LiveKit carried out after it had failed makes the room anew: each
-// hang-up of the call takes it down.
+// TestThePhoneRingsAfterTheEnd checks that each hangup of an ended call deletes its room, which a
+// late dial in LiveKit creates again.
 func TestThePhoneRingsAfterTheEnd(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, "ada", call.Ringing)
@@ -173,8 +173,8 @@ func TestThePhoneRingsAfterTheEnd(t *testing.T) {
 	}
 }
 
-// overtaken is a database in which the dial ends the call right after the wish
-// was written down.
+// overtaken is a database in which the dial ends the call right after the hangup
+// request was recorded.
 type overtaken struct{ *storetest.Database }
 
 func (o overtaken) RequestHangup(ctx context.Context, userID, id string, at time.Time) (call.Call, bool, error) {
@@ -207,13 +207,13 @@ func TestAnothersCallIsNoCall(t *testing.T) {
 		for _, counts := range []string{"Ratelimit", "X-Ratelimit-Remaining"} {
 			got.Headers[counts] = foreign.Headers[counts]
 		}
-		if d := cmp.Diff(foreign, got); d != "" { // the sample event gives every request one request_id
+		if d := cmp.Diff(foreign, got); d != "" { // the sample event has a fixed request_id
 			t.Errorf("%s (-foreign +absent):\n%s", absent, d)
 		}
 	}
 }
 
-// Many at once: each is told of the same end.
+// TestManyHangups checks that concurrent hangups all get the same end.
 func TestManyHangups(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, "ada", call.InProgress)

@@ -1,5 +1,4 @@
-// Package health serves GET /health, and answers the requests that no route of the API
-// takes.
+// Package health serves GET /health and answers the requests that match no route of the API.
 package health
 
 import (
@@ -18,14 +17,14 @@ type Config struct {
 	Version string `env:"VERSION" envDefault:"dev"`
 }
 
-// routes are those of openapi.json, one a line; make generate writes them.
+// routes has the routes of openapi.json, one a line. It is written by make generate.
 //
 //go:embed routes.txt
 var routes string
 
-// Endpoint tells that the API answers, and which version of it. API Gateway sends it
-// the requests that it has no route for as well, HEAD /health among them, so that their
-// answers are problems like all others: 404, or 405 with Allow.
+// Endpoint reports that the API answers, and its version. API Gateway also sends it the requests
+// without a route, HEAD /health among them. Their answers are thus problems like all others: 404,
+// or 405 with Allow.
 type Endpoint struct{ Version string }
 
 // Output is the answer.
@@ -42,7 +41,7 @@ func (e *Endpoint) Register(a huma.API) {
 		Summary: "Is the API up?", Tags: []string{"Health"}, Security: api.Public()}, e.health)
 }
 
-// Routes are the routes of the whole API, as "GET /health".
+// Routes returns the routes of the whole API, such as "GET /health".
 func (e *Endpoint) Routes() []string { return strings.Split(strings.TrimSpace(routes), "\n") }
 
 func (e *Endpoint) health(context.Context, *struct{}) (*Output, error) {

@@ -30,8 +30,8 @@ func TestHealth(t *testing.T) {
 	}
 }
 
-// TestFallback: what no route takes is a problem, with the methods of a path that is
-// there.
+// TestFallback checks that a request without a route gets a problem. For a path that exists the
+// answer lists its methods.
 func TestFallback(t *testing.T) {
 	t.Parallel()
 	type answer struct {
@@ -63,7 +63,7 @@ func TestFallback(t *testing.T) {
 		h.ServeHTTP(w, httptest.NewRequest(request[0], request[1], nil))
 		got := answer{w.Code, "", w.Header().Get("Allow")}
 		if request[0] == "HEAD" {
-			got.Code = want.Code // it is in the body, which an answer to HEAD has not
+			got.Code = want.Code // the code is in the body, and an answer to HEAD has no body
 		} else if w.Code != 200 {
 			var p api.Problem
 			if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil || w.Header().Get("Content-Type") != "application/problem+json" {

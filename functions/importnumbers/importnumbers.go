@@ -19,13 +19,13 @@ import (
 	"github.com/krosai/telephony/shared/stock"
 )
 
-// Numbers keeps the inventory. AddNumber fails with fault.Conflict when the
-// number is in it already, and with the code NUMBER_RETIRED when it is retired.
+// Numbers keeps the inventory. AddNumber fails with fault.Conflict when the number is in it
+// already. For a retired number the code is NUMBER_RETIRED.
 type Numbers interface {
 	AddNumber(ctx context.Context, n number.Number, by string) error
 }
 
-// Endpoint adds many numbers to the inventory and offers them to whoever waits.
+// Endpoint adds many numbers to the inventory and offers them to the requests that wait for one.
 type Endpoint struct {
 	Numbers  Numbers
 	Requests stock.Requests
@@ -40,24 +40,24 @@ type Input struct {
 	RawBody     []byte `contentType:"text/csv"`
 }
 
-// How large an import may be: bytes of the body, rows, and writes at a time.
+// The limits of an import: bytes of the body, rows, and concurrent writes.
 const (
 	maxBody = 200 << 10
 	maxRows = 500
 	atOnce  = 16
 )
 
-// Output says what became of the rows.
+// Output is the result of the import.
 type Output struct{ Body Result }
 
-// Result counts the rows that were taken and names those that were not.
+// Result counts the rows that were accepted and lists those that were not.
 type Result struct {
 	Added   int       `json:"added" doc:"Numbers that are new in the inventory"`
 	Known   int       `json:"known" doc:"Rows whose number was in it already; nothing about it has changed"`
 	Refused []Refusal `json:"refused"`
 }
 
-// Refusal says why a row was not taken.
+// Refusal is the reason why a row was not accepted.
 type Refusal struct {
 	Row         int    `json:"row" doc:"Its place in the table, from 1"`
 	PhoneNumber string `json:"phone_number" doc:"As it was given"`
@@ -72,7 +72,7 @@ func (e *Endpoint) Register(a huma.API) {
 		Description: "At most 500 rows: JSON {\"numbers\":[…]} with the members of POST /admin/phone-numbers, or CSV with their names in its first line " +
 			"and several capabilities in a cell with spaces between them. A row that is wrong refuses only itself, and the request may be repeated.",
 		RequestBody: &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{"application/json": {Schema: schema(a)}}},
-		Metadata:    map[string]any{api.RawBody: true}, SkipValidateBody: true, // row by row instead
+		Metadata:    map[string]any{api.RawBody: true}, SkipValidateBody: true, // rows are validated one by one
 		Errors: []int{http.StatusUnsupportedMediaType}, Security: api.Needs(account.Admin)}, e.load)
 }
 
@@ -93,9 +93,8 @@ func (e *Endpoint) load(ctx context.Context, in *Input) (*Output, error) {
 	return &Output{result}, nil
 }
 
-// add adds the rows, several at a time, and returns the numbers that are new too.
-// When the database fails, some may have been added: the same import goes on where
-// this one stopped.
+// add adds the rows, several at a time, and also returns the new numbers. When the database fails,
+// some numbers may have been added. Repeating the import adds the rest.
 func (e *Endpoint) add(ctx context.Context, rows []row) (result Result, added []number.Number, err error) {
 	by, now := api.CallerOf(ctx).UserID, e.Now()
 	errs, seen := make([]error, len(rows)), map[string]bool{}

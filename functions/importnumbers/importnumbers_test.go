@@ -27,7 +27,7 @@ func setup(t *testing.T) *apitest.Bench {
 	return b
 }
 
-// load imports a table as JSON, or as CSV.
+// load imports a table of the given media type.
 func load(b *apitest.Bench, media, body string) apitest.Answer {
 	b.Helper()
 	return b.Ask(b.Admin("carol"), http.MethodPost, path, body, "Content-Type", media)
@@ -37,7 +37,7 @@ func row(phone, rest string) string { return fmt.Sprintf(`{"phone_number":%q,%s}
 
 const mobile = `"country":"NG","number_type":"mobile","capabilities":["inbound","outbound"],"provider":"Twilio"`
 
-// TestRows: a row that is wrong refuses only itself, and says why.
+// TestRows checks that an invalid row refuses only itself and reports the reason.
 func TestRows(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -46,7 +46,7 @@ func TestRows(t *testing.T) {
 	b.Must(b.RetireNumber(t.Context(), retired.ID, "root"))
 	rows := []string{
 		row("+2348012345681", mobile),
-		row("+2348012345681", mobile), // twice
+		row("+2348012345681", mobile), // the same number twice
 		row("2348012345682", mobile),
 		row("+2348012345683", strings.Replace(mobile, "NG", "GH", 1)),
 		row("+2348012345684", strings.Replace(mobile, "mobile", "satellite", 1)),
@@ -75,8 +75,8 @@ func TestRows(t *testing.T) {
 	}
 }
 
-// TestTables: the same table in JSON and CSV is the same import, which may be
-// repeated; what is no table is refused whole.
+// TestTables checks that the same table in JSON and CSV is the same import, that an import may be
+// repeated, and that a malformed table is refused as a whole.
 func TestTables(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -122,7 +122,8 @@ func TestTables(t *testing.T) {
 	}
 }
 
-// TestFull: 500 numbers of realistic size fit, and wake who waits for one of them.
+// TestFull checks that 500 numbers of realistic size fit into one import and wake a request that
+// waits for one of them.
 func TestFull(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -38,7 +38,7 @@ func schema(a huma.API) *huma.Schema {
 	return a.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[Table](), true, "Table")
 }
 
-// row is a row as it was read, or why it could not be.
+// row is a parsed row, or the reason why it could not be parsed.
 type row struct {
 	Row
 	err error
@@ -49,7 +49,7 @@ func (r row) number(now time.Time) number.Number {
 		Capabilities: r.Capabilities, Provider: r.Provider, UpdatedAt: now}
 }
 
-// shown is the number as it was given, as far as it may be one.
+// shown is the phone number as it was given, cut to 32 characters.
 func (r row) shown() string {
 	const longest = 32
 	text := strings.ToValidUTF8(r.PhoneNumber, "\uFFFD")
@@ -59,7 +59,7 @@ func (r row) shown() string {
 	return text
 }
 
-// read reads the table of a body.
+// read parses the table in a body.
 func read(contentType string, body []byte) (rows []row, err error) {
 	media, _, err := mime.ParseMediaType(contentType)
 	switch {
@@ -97,7 +97,7 @@ func readJSON(body []byte) ([]row, error) {
 	return rows, nil
 }
 
-// strictly decodes JSON with no unknown members and nothing behind it.
+// strictly decodes JSON. It refuses unknown members and text behind the JSON.
 func strictly(text []byte, into any) error {
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.DisallowUnknownFields()
@@ -110,7 +110,7 @@ func strictly(text []byte, into any) error {
 	return nil
 }
 
-// columns are the names that the first line of a CSV may have.
+// columns are the column names that the first line of a CSV may contain.
 var columns = []string{"phone_number", "country", "number_type", "capabilities", "provider"}
 
 func readCSV(body []byte) (rows []row, err error) {
@@ -131,7 +131,7 @@ func readCSV(body []byte) (rows []row, err error) {
 		if errors.Is(err, io.EOF) {
 			return rows, nil
 		}
-		if err != nil { // a quote that is not closed hides where the next row begins
+		if err != nil { // an unclosed quote hides where the next row begins
 			return nil, fault.InvalidField("body", "malformed", err.Error())
 		}
 		rows = append(rows, rowOf(header, cells))

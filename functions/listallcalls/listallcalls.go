@@ -14,19 +14,19 @@ import (
 	"github.com/krosai/telephony/shared/store"
 )
 
-// Calls lists calls newest first, at most limit of them, from after on: Going those
-// of all users that have not ended, CallsOf those of one user. CallsSwitch is the
-// switch of all calls.
+// Calls lists calls newest first, at most limit of them, starting after the position after. Going
+// lists the active calls of all users, and CallsOf lists the calls of one user. CallsSwitch reads
+// the switch of all users' outbound calls.
 type Calls interface {
 	Going(ctx context.Context, limit int, after string) (calls []call.Call, next string, err error)
 	CallsOf(ctx context.Context, userID string, h store.History, limit int, after string) (calls []call.Call, next string, err error)
 	CallsSwitch(ctx context.Context) (account.CallsSwitch, error)
 }
 
-// Endpoint lists calls for administrators, those that came in too.
+// Endpoint lists calls for administrators, outbound and inbound.
 type Endpoint struct{ Calls Calls }
 
-// Input is a page of the list.
+// Input selects a page of the list.
 type Input struct {
 	Active bool   `query:"active" default:"true" doc:"Only calls that have not ended; false needs user_id"`
 	UserID string `query:"user_id" pattern:"^[A-Za-z0-9._|:@-]{1,128}$" patternDescription:"a user's id, 1 to 128 letters, digits and any of ._|:@-" doc:"All calls of this user instead, those that have ended too"`
@@ -37,14 +37,14 @@ type Input struct {
 // Output is the page.
 type Output struct{ Body Body }
 
-// Body is a page of calls beside the switch of all calls.
+// Body is a page of calls and the switch of all users' outbound calls.
 type Body struct {
 	CallsEnabled bool    `json:"calls_enabled" doc:"The switch of everybody's outbound calls"`
 	Data         []View  `json:"data"`
 	NextCursor   *string `json:"next_cursor"`
 }
 
-// View is what administrators see of a call. A null time has not happened.
+// View shows a call to administrators. A time that is null has not happened.
 type View struct {
 	CallID        string         `json:"call_id"`
 	UserID        string         `json:"user_id"`

@@ -31,7 +31,7 @@ func setup(t *testing.T) *apitest.Bench {
 	return b
 }
 
-// listed are the calls of a page, each with its user and status.
+// listed returns the calls of a page, each with its user and status.
 func listed(a apitest.Answer) (calls []string) {
 	for _, item := range a.Body["data"].([]any) {
 		c := item.(map[string]any)

@@ -12,17 +12,17 @@ import (
 	"github.com/krosai/telephony/shared/request"
 )
 
-// Entries lists what was done to a subject, oldest first, or to all of them, newest
-// first: at most limit entries, from after on.
+// Entries lists audit entries, at most limit of them, starting after the position after. Audit
+// lists those of one subject, oldest first. WholeAudit lists those of all subjects, newest first.
 type Entries interface {
 	Audit(ctx context.Context, subject string, limit int, after string) (entries []request.Entry, next string, err error)
 	WholeAudit(ctx context.Context, limit int, after string) (lines []request.Line, next string, err error)
 }
 
-// Endpoint shows administrators who decided what and when.
+// Endpoint shows administrators the audit.
 type Endpoint struct{ Entries Entries }
 
-// Input is a page of the list.
+// Input selects a page of the list.
 type Input struct {
 	Subject string `query:"subject" pattern:"^(calls|[a-z]+_[0-9A-Za-z._|:@-]+)$" patternDescription:"calls, or an id with its prefix, such as req_01KAMPJ5V0SAMP0REQ00000000" maxLength:"133" doc:"What it was done to: req_…, pn_…, call_…, key_…, user_ and a user id for their policy, or calls for the switch of all calls; everything when left out" example:"req_01KAMPJ5V0SAMP0REQ00000000"`
 	Limit   int    `query:"limit" minimum:"1" maximum:"100" default:"25" doc:"How many entries at most"`

@@ -21,7 +21,7 @@ const (
 	path = "/admin/audit"
 )
 
-// setup makes a request of ada's that went all the way.
+// setup creates a request of ada's that is approved and has a number assigned.
 func setup(t *testing.T) *apitest.Bench {
 	t.Helper()
 	clock := now
@@ -85,7 +85,7 @@ func TestAudit(t *testing.T) {
 	}
 }
 
-// Without a subject the list is everything, newest first.
+// TestEverything checks that the list without a subject has all entries, newest first.
 func TestEverything(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -19,7 +19,7 @@ import (
 	"github.com/krosai/telephony/shared/store"
 )
 
-// Calls reads calls; an unknown id is fault.NotFound. Wait fails with
+// Calls reads calls and their events. An unknown call is fault.NotFound. Wait fails with
 // fault.Limited while too many of the user's requests wait.
 type Calls interface {
 	event.Places
@@ -35,7 +35,7 @@ type Endpoint struct {
 	Now   func() time.Time
 }
 
-// Input names the call, where to go on, and how long to wait.
+// Input names the call, the position in its log, and how long to wait.
 type Input struct {
 	CallID  string   `path:"call_id" doc:"The call to follow"`
 	After   string   `query:"after" doc:"next_after of the answer before; without it the first event of the call comes first"`
@@ -44,7 +44,7 @@ type Input struct {
 	Limit   int      `query:"limit" minimum:"1" maximum:"100" default:"100" doc:"How many events at most"`
 }
 
-// Output is what has happened.
+// Output is a part of the call's log.
 type Output struct{ Body Body }
 
 // Body is a part of the call's log.
@@ -92,8 +92,8 @@ func filterOf(in *Input) string {
 	return in.CallID
 }
 
-// open reads the caller's call and where to go on in its log, which begins when
-// the call was created.
+// open reads the caller's call and the position to continue from. Without a position, it starts
+// event.Overlap before the call's creation.
 func (e *Endpoint) open(ctx context.Context, in *Input) (c call.Call, at event.Cursor, err error) {
 	if err := api.ID("call_", in.CallID, "call"); err != nil {
 		return c, at, err
@@ -115,12 +115,12 @@ func (e *Endpoint) open(ctx context.Context, in *Input) (c call.Call, at event.C
 	return c, at, err
 }
 
-// lasting is how long after its end a call may have events: its summary is tried
-// for a quarter of an hour at most.
+// lasting is how long after its end a call may have events. Its summary is attempted for a quarter
+// of an hour at most.
 const lasting = time.Hour
 
-// read finds up to limit events of a call that the cursor has not met, and moves
-// it behind them.
+// read finds up to limit events of a call that the cursor has not met. It returns them and the
+// cursor behind them.
 func (e *Endpoint) read(ctx context.Context, c call.Call, at event.Cursor, turns bool, limit int) ([]event.Event, event.Cursor, error) {
 	now, log := e.Now(), store.Log{From: at.From, CallID: c.ID}
 	if c.Status.Ended() {

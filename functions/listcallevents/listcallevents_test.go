@@ -18,8 +18,8 @@ var morning = time.Date(2026, 11, 22, 9, 30, 0, 123e6, time.UTC)
 
 const id = "call_01KAMPJ5V0SAMPMECA00000000"
 
-// bench serves the endpoint and has a call that came in for ada; its clock stands
-// until it is moved.
+// bench serves the endpoint for an inbound call of ada's. Its clock stands still
+// unless wait advances it.
 type bench struct {
 	*apitest.Bench
 	passed atomic.Int64
@@ -45,7 +45,7 @@ func (b *bench) said(turn, content string) {
 	b.Must(b.AddTurns(b.Context(), id, []call.Turn{{ID: turn, Role: call.RoleAgent, Content: content, At: b.Now()}}, b.Now()))
 }
 
-// take a call from its answer to its summary.
+// live takes the call from its answer to its summary.
 func (b *bench) live() {
 	b.Helper()
 	var err error
@@ -58,13 +58,14 @@ func (b *bench) live() {
 	b.call, err = b.EndCall(b.Context(), b.call, call.End{Status: call.Completed, Cause: call.CalleeHangup, SIPStatus: 200, At: b.Now()})
 	b.Must(err)
 	b.wait(time.Second)
-	b.said("t2", "Bye.") // late
+	b.said("t2", "Bye.") // after the end of the call
 	b.wait(time.Second)
 	_, err = b.SaveSummary(b.Context(), b.call, call.Summary{Status: call.SummaryReady, Text: "They met.", Model: "m", CreatedAt: b.Now()})
 	b.Must(err)
 }
 
-// types of what is there behind next, page by page.
+// follow returns the types of all events after the position next, read page by page,
+// and the new position.
 func (b *bench) follow(query, next string) (types string, _ string) {
 	b.Helper()
 	for {

@@ -16,16 +16,16 @@ import (
 	"github.com/krosai/telephony/shared/store"
 )
 
-// Calls lists a user's calls newest first, at most limit of them, from after on:
-// those that h asks for.
+// Calls lists a user's calls newest first, at most limit of them, starting after the position
+// after. h filters them.
 type Calls interface {
 	CallsOf(ctx context.Context, userID string, h store.History, limit int, after string) (calls []call.Call, next string, err error)
 }
 
-// Endpoint lists the caller's calls, those that came in too.
+// Endpoint lists the caller's calls, outbound and inbound.
 type Endpoint struct{ Calls Calls }
 
-// Input is a page of the list.
+// Input selects a page of the list.
 type Input struct {
 	Status        call.Status    `query:"status" enum:"initiated,dialing,ringing,in_progress,completed,busy,no_answer,failed,canceled" doc:"Only calls of this status"`
 	Direction     call.Direction `query:"direction" enum:"outbound,inbound" doc:"Only calls of this direction"`
@@ -38,13 +38,13 @@ type Input struct {
 	Cursor        string         `query:"cursor" doc:"next_cursor of the page before, with the same filters"`
 }
 
-// Metadata is what calls are chosen by.
+// Metadata holds the entries that a call's metadata must have.
 type Metadata map[string]string
 
 // Output is the page.
 type Output struct{ Body api.Page[View] }
 
-// View is what a list shows of a call. A null time has not happened.
+// View shows a call in the list. A time that is null has not happened.
 type View struct {
 	CallID        string            `json:"call_id"`
 	Status        call.Status       `json:"status" enum:"initiated,dialing,ringing,in_progress,completed,busy,no_answer,failed,canceled"`
@@ -99,8 +99,8 @@ func history(in *Input) (h store.History, err error) {
 	return h, nil
 }
 
-// moment reads a time in whole milliseconds, as calls have them, or a date, which
-// is its first moment and so many days on. Empty text is the zero time.
+// moment parses a time in whole milliseconds, the precision of calls, or a date. A date is its
+// first moment plus the given days. Empty text is the zero time.
 func moment(field, text string, days int) (time.Time, error) {
 	if text == "" {
 		return time.Time{}, nil

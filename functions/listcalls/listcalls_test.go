@@ -17,11 +17,11 @@ import (
 
 var now = time.Date(2026, 11, 22, 9, 30, 0, 123e6, time.UTC)
 
-// The platform's number that ada calls from, and its id.
+// lagos is the number that ada calls from.
 const lagos = "+2348012345678"
 
-// setup is the endpoint with ada's calls 01 to 30, one every six hours, the
-// last at this moment; each third has completed, each third is busy.
+// setup is the endpoint with ada's calls 01 to 30, one every six hours, the last one now. A third
+// of them has completed, a third was busy, and a third has not ended.
 func setup(t *testing.T) (b *apitest.Bench, key string) {
 	t.Helper()
 	b = apitest.Open(t, func() time.Time { return now })
@@ -59,7 +59,7 @@ func add(b *apitest.Bench, c call.Call) {
 	b.Must(err)
 }
 
-// ids are the last two digits of the calls on each page of a list.
+// ids returns the last two digits of the calls on each page of a list.
 func ids(b *apitest.Bench, key, query string) (pages []string) {
 	b.Helper()
 	for cursor, more := "", true; more; {
@@ -152,8 +152,8 @@ func TestFilters(t *testing.T) {
 	}
 }
 
-// TestTripsDoNotDependOnTheFilter: one for the key, one for the page, and one for
-// metadata if a call of the page has some.
+// TestTripsDoNotDependOnTheFilter checks for one round trip for the key, one for the page, and one
+// for metadata if a call of the page has some.
 func TestTripsDoNotDependOnTheFilter(t *testing.T) {
 	t.Parallel()
 	b, key := setup(t)

@@ -13,10 +13,9 @@ import (
 	"github.com/krosai/telephony/shared/webhook"
 )
 
-// Deliveries lists what was and is to be sent to a user's endpoint, newest first
-// and with a status only what has it: at most limit of them, from after on. A
-// page may be short and have a next all the same. An endpoint that is not there,
-// or another's, is fault.NotFound.
+// Deliveries lists the deliveries to a user's endpoint newest first, at most limit of them,
+// starting after the position after. With a status it lists only those that have it. A page may be
+// short although next is not empty. An unknown endpoint, or another user's, is fault.NotFound.
 type Deliveries interface {
 	DeliveriesOf(ctx context.Context, userID, endpointID string, status webhook.Status, limit int, after string) (deliveries []webhook.Delivery, next string, err error)
 }
@@ -24,7 +23,7 @@ type Deliveries interface {
 // Endpoint lists deliveries.
 type Endpoint struct{ Deliveries Deliveries }
 
-// Input is a page of the list.
+// Input selects a page of the list.
 type Input struct {
 	EndpointID string         `path:"endpoint_id" doc:"Where they were sent"`
 	Status     webhook.Status `query:"status" enum:"pending,delivered,dead" doc:"Only those that have it"`

@@ -20,8 +20,7 @@ const sampleID = "whe_01KAMPJ5V0SAMPMEWHE0000000"
 
 var morning = time.Date(2026, 11, 22, 9, 30, 0, 123e6, time.UTC)
 
-// open is a bench with an endpoint of ada's, to which n deliveries were made, of
-// which every third is dead.
+// open is a bench with an endpoint of ada's and n deliveries to it, every third of them dead.
 func open(t *testing.T, n int) *apitest.Bench {
 	t.Helper()
 	b := apitest.Open(t, func() time.Time { return morning })
@@ -50,7 +49,7 @@ func TestList(t *testing.T) {
 	pending := `{"delivery_id":"dlv_01KAMPJ5V0SAMPMEDEV0000001",` + common + `"status":"pending","attempts":0,"last_status_code":null,"last_error":null,` +
 		`"last_attempt_at":null,"next_attempt_at":"2026-11-22T09:30:00.123Z","replay_of":null,"request_body":"{\"a\":1}","response_status":null,"response_body":null,"created_at":"2026-11-22T09:30:00.123Z"}`
 	b.Trips()
-	a := b.Replay("listdeliveries", "") // those that are dead
+	a := b.Replay("listdeliveries", "") // asks for the dead ones
 	if diff := cmp.Diff(`{"data":[`+dead+`],"next_cursor":null}`+"\n", a.Text); a.Status != 200 || diff != "" || b.Trips() != 2 {
 		t.Errorf("%d %s", a.Status, diff)
 	}

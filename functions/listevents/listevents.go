@@ -17,9 +17,8 @@ import (
 	"github.com/krosai/telephony/shared/store"
 )
 
-// Events reads a user's log in the order of its writing, and the metadata of the
-// calls it tells of. Wait fails with fault.Limited while too many of the user's
-// requests wait.
+// Events reads a user's log in the order in which it was written, and the metadata of the calls in
+// it. Wait fails with fault.Limited while too many of the user's requests wait.
 type Events interface {
 	event.Places
 	EventsOf(ctx context.Context, userID string, l store.Log, limit int, after string) (events []event.Event, next string, err error)
@@ -32,7 +31,7 @@ type Endpoint struct {
 	Now    func() time.Time
 }
 
-// Input is where to go on and how long to wait.
+// Input is the position in the log, a filter, and how long to wait.
 type Input struct {
 	After string   `query:"after" doc:"next_after of the answer before; latest begins with what happens from now on; without it the log begins 30 days ago"`
 	Types []string `query:"types" enum:"call.answered,call.ended,call.summary_ready,call.transfer_finished,number_request.decided,number_request.assigned,number.assigned,number.configured,number.released,api_key.created,api_key.revoked,webhook_endpoint.disabled" doc:"Only events of these types, with commas between"`
@@ -40,7 +39,7 @@ type Input struct {
 	Limit int      `query:"limit" minimum:"1" maximum:"100" default:"100" doc:"How many events at most"`
 }
 
-// Output is what has happened.
+// Output is a part of the log.
 type Output struct{ Body Body }
 
 // Body is a part of the log.
@@ -103,8 +102,8 @@ func (e *Endpoint) cursor(ctx context.Context, after, filter string) (event.Curs
 // mostPages is how many pages of the log one request reads at most.
 const mostPages = 10
 
-// read finds up to limit events that the cursor has not met, and moves it behind
-// them and behind those that are not wanted.
+// read finds up to limit wanted events that the cursor has not met. It returns them and the cursor
+// behind them and behind the unwanted events.
 func (e *Endpoint) read(ctx context.Context, user string, at event.Cursor, types []string, limit int) (found []event.Event, _ event.Cursor, err error) {
 	log, after := store.Log{From: at.From}, ""
 	for range mostPages {

@@ -18,7 +18,7 @@ import (
 
 var morning = time.Date(2026, 11, 22, 9, 30, 0, 123e6, time.UTC)
 
-// bench serves the endpoint; its clock stands until it is moved.
+// bench serves the endpoint. Its clock stands still unless a test advances passed.
 type bench struct {
 	*apitest.Bench
 	passed atomic.Int64
@@ -32,7 +32,7 @@ func open(t *testing.T) *bench {
 	return b
 }
 
-// end has a call of a user end: one event.
+// end creates a call of a user and ends it, which makes one event.
 func (b *bench) end(user string, n int, metadata map[string]string) string {
 	b.Helper()
 	id := fmt.Sprintf("call_01KAMPJ5V0SAMPMECA000000%02d", n)
@@ -49,7 +49,8 @@ func (b *bench) end(user string, n int, metadata map[string]string) string {
 	return id
 }
 
-// follow reads a log to its end and gives the calls that it tells of, in their order.
+// follow reads a log to its end and returns the calls of its events in order, and the
+// position at the end.
 func (b *bench) follow(credential, query string) (calls []string, next string) {
 	b.Helper()
 	for {
@@ -90,7 +91,8 @@ func TestList(t *testing.T) {
 	}
 }
 
-// A client that keeps next_after meets each event once, whatever the size of its pages.
+// TestFollow checks that a client that keeps next_after gets each event once, whatever the
+// size of its pages.
 func TestFollow(t *testing.T) {
 	t.Parallel()
 	b, want := open(t), []string(nil)
@@ -152,7 +154,8 @@ func TestWhoSeesWhat(t *testing.T) {
 	}
 }
 
-// The sixth request that waits is refused, and a place whose time is over is free.
+// TestWaiters checks that the sixth request that waits is refused, and that a place is free again
+// when its time is over.
 func TestWaiters(t *testing.T) {
 	t.Parallel()
 	b := open(t)
@@ -170,7 +173,7 @@ func TestWaiters(t *testing.T) {
 		t.Errorf("who need not wait: %s", a.Text)
 	}
 	b.Must(b.StopWaiting(t.Context(), "ada", 3, b.Now().Add(time.Minute)))
-	b.Must(b.StopWaiting(t.Context(), "ada", 2, b.Now().Add(time.Hour))) // another's by now
+	b.Must(b.StopWaiting(t.Context(), "ada", 2, b.Now().Add(time.Hour))) // by now the place is another request's
 	if place, err := b.Wait(t.Context(), "ada", b.Now().Add(time.Minute)); err != nil || place != 3 {
 		t.Errorf("the place given back: %d, %v", place, err)
 	}

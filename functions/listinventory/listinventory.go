@@ -13,9 +13,9 @@ import (
 	"github.com/krosai/telephony/shared/number"
 )
 
-// Numbers lists the numbers that are available, assigned or retired, or all with an
-// empty status: at most limit of them, from after on. One that has just changed may
-// be missing.
+// Numbers lists the numbers that are available, assigned or retired, at most limit of them,
+// starting after the position after. An empty status means all. A number that has just
+// changed may be missing.
 type Numbers interface {
 	Inventory(ctx context.Context, status string, limit int, after string) (numbers []number.Number, next string, err error)
 }
@@ -23,7 +23,7 @@ type Numbers interface {
 // Endpoint lists the platform's phone numbers for administrators.
 type Endpoint struct{ Numbers Numbers }
 
-// Input is a page of the list.
+// Input selects a page of the list.
 type Input struct {
 	Status string `query:"status" enum:"available,assigned,retired" doc:"Only these numbers; all when left out"`
 	Limit  int    `query:"limit" minimum:"1" maximum:"100" default:"25" doc:"How many numbers at most"`

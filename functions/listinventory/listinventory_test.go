@@ -19,7 +19,7 @@ var now = time.Date(2026, 11, 22, 9, 30, 0, 123e6, time.UTC)
 
 const path = "/admin/phone-numbers"
 
-// setup makes 30 numbers that are available and one that is ada's.
+// setup creates 30 available numbers and one that is ada's.
 func setup(t *testing.T) *apitest.Bench {
 	t.Helper()
 	b := apitest.Open(t, func() time.Time { return now })
@@ -72,7 +72,7 @@ func TestPages(t *testing.T) {
 	}
 }
 
-// Without a status the list has the numbers of every status.
+// TestAll checks that the list without a status has the numbers of every status.
 func TestAll(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -12,15 +12,15 @@ import (
 	"github.com/krosai/telephony/shared/apikey"
 )
 
-// Keys lists a user's keys newest first, at most limit of them, from after on.
+// Keys lists a user's keys newest first, at most limit of them, starting after the position after.
 type Keys interface {
 	KeysOf(ctx context.Context, userID string, limit int, after string) (keys []account.Key, next string, err error)
 }
 
-// Endpoint lists the caller's API keys, those that are dead too.
+// Endpoint lists the caller's API keys, including revoked and expired ones.
 type Endpoint struct{ Keys Keys }
 
-// Input is a page of the list.
+// Input selects a page of the list.
 type Input struct {
 	Limit  int    `query:"limit" minimum:"1" maximum:"100" default:"25" doc:"How many keys at most"`
 	Cursor string `query:"cursor" doc:"next_cursor of the page before"`

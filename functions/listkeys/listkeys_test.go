@@ -37,8 +37,8 @@ func setup(t *testing.T) *bench {
 	return b
 }
 
-// key is the text of a key of user that ends in n, made by change if that is
-// not nil.
+// key creates a key of user whose id ends in n, changed by change unless that is nil,
+// and returns its text.
 func (b *bench) key(n int, user string, change func(*account.Key)) string {
 	b.t.Helper()
 	k := account.Key{ID: fmt.Sprintf("key_01JD8Z7N5R4T3V2W1X0YABCD%02d", n), UserID: user, Name: "CI",

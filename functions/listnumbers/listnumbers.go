@@ -12,7 +12,7 @@ import (
 	"github.com/krosai/telephony/shared/number"
 )
 
-// Numbers lists a user's numbers, at most limit of them, from after on.
+// Numbers lists a user's numbers, at most limit of them, starting after the position after.
 type Numbers interface {
 	NumbersOf(ctx context.Context, userID string, limit int, after string) (numbers []number.Number, next string, err error)
 }
@@ -20,7 +20,7 @@ type Numbers interface {
 // Endpoint lists the caller's phone numbers.
 type Endpoint struct{ Numbers Numbers }
 
-// Input is a page of the list.
+// Input selects a page of the list.
 type Input struct {
 	Limit  int    `query:"limit" minimum:"1" maximum:"100" default:"25" doc:"How many numbers at most"`
 	Cursor string `query:"cursor" doc:"next_cursor of the page before"`

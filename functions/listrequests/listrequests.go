@@ -13,8 +13,8 @@ import (
 	"github.com/krosai/telephony/shared/request"
 )
 
-// Requests lists a user's requests, newest first: at most limit of them, from
-// after on.
+// Requests lists a user's requests newest first, at most limit of them, starting after
+// the position after.
 type Requests interface {
 	RequestsOf(ctx context.Context, userID string, limit int, after string) (requests []request.Request, next string, err error)
 }
@@ -22,7 +22,7 @@ type Requests interface {
 // Endpoint lists the caller's requests for phone numbers.
 type Endpoint struct{ Requests Requests }
 
-// Input is a page of the list.
+// Input selects a page of the list.
 type Input struct {
 	Limit  int    `query:"limit" minimum:"1" maximum:"100" default:"25" doc:"How many requests at most"`
 	Cursor string `query:"cursor" doc:"next_cursor of the page before"`

@@ -17,10 +17,10 @@ var now = time.Date(2026, 11, 22, 9, 30, 0, 0, time.UTC)
 
 const path = "/telephony/phone-number-requests"
 
-// setup makes 30 requests of ada's and one of bob's.
+// setup creates 30 requests of ada's and one of bob's.
 func setup(t *testing.T) *apitest.Bench {
 	t.Helper()
-	clock := now.Add(-31 * 13 * time.Minute) // five an hour are allowed
+	clock := now.Add(-31 * 13 * time.Minute) // an hour allows five requests
 	b := apitest.Open(t, func() time.Time { return clock })
 	b.Serve(&listrequests.Endpoint{Requests: b.DB})
 	for i := range 31 {
@@ -36,7 +36,7 @@ func setup(t *testing.T) *apitest.Bench {
 	return b
 }
 
-// ids reads the ids of a page and its cursor.
+// ids returns the ids of a page and its cursor.
 func ids(a apitest.Answer) (found []string, next string) {
 	data, _ := a.Body["data"].([]any)
 	for _, item := range data {

@@ -12,7 +12,7 @@ import (
 	"github.com/krosai/telephony/shared/apikey"
 )
 
-// Keys lists a user's keys newest first, at most limit of them, from after on.
+// Keys lists a user's keys newest first, at most limit of them, starting after the position after.
 type Keys interface {
 	KeysOf(ctx context.Context, userID string, limit int, after string) (keys []account.Key, next string, err error)
 }
@@ -20,7 +20,7 @@ type Keys interface {
 // Endpoint lists a user's API keys for administrators.
 type Endpoint struct{ Keys Keys }
 
-// Input is a page of the list.
+// Input selects a page of the list.
 type Input struct {
 	UserID string `query:"user_id" required:"true" pattern:"^[A-Za-z0-9._|:@-]{1,128}$" patternDescription:"a user's id, 1 to 128 letters, digits and any of ._|:@-" doc:"The user, as in the sub claim of their JWTs" example:"auth0|5f7c8ec7c33c6c004bbafe82"`
 	Limit  int    `query:"limit" minimum:"1" maximum:"100" default:"25" doc:"How many keys at most"`

@@ -11,8 +11,8 @@ import (
 	"github.com/krosai/telephony/shared/api"
 )
 
-// Users lists the users that the platform knows, with what they have: at most
-// limit of them, from after on. One who has just become known may be missing.
+// Users lists the users that the platform knows, with their counts, at most limit of them, starting
+// after the position after. A user who has just become known may be missing.
 type Users interface {
 	Users(ctx context.Context, limit int, after string) (users []account.User, next string, err error)
 }
@@ -20,7 +20,7 @@ type Users interface {
 // Endpoint lists the platform's users for administrators.
 type Endpoint struct{ Users Users }
 
-// Input is a page of the list.
+// Input selects a page of the list.
 type Input struct {
 	Limit  int    `query:"limit" minimum:"1" maximum:"100" default:"25" doc:"How many users at most"`
 	Cursor string `query:"cursor" doc:"next_cursor of the page before"`
@@ -29,7 +29,7 @@ type Input struct {
 // Output is the page.
 type Output struct{ Body api.Page[View] }
 
-// View is a user with what they have at this moment.
+// View is a user with their counts at this moment.
 type View struct {
 	UserID        string `json:"user_id" doc:"As in the sub claim of their JWTs"`
 	CallsEnabled  bool   `json:"calls_enabled" doc:"In their policy; the switch of all calls is GET /admin/calls/switch"`

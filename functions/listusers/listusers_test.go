@@ -40,7 +40,8 @@ func TestList(t *testing.T) {
 	}
 }
 
-// TestPages: every user is on one page, also those whose ids look like positions.
+// TestPages checks that every user is on exactly one page, even if the user's id
+// looks like a position.
 func TestPages(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -13,8 +13,8 @@ import (
 	"github.com/krosai/telephony/shared/webhook"
 )
 
-// Endpoints lists a user's endpoints newest first, at most limit of them, from
-// after on.
+// Endpoints lists a user's endpoints newest first, at most limit of them, starting after
+// the position after.
 type Endpoints interface {
 	EndpointsOf(ctx context.Context, userID string, limit int, after string) (endpoints []webhook.Endpoint, next string, err error)
 }
@@ -22,7 +22,7 @@ type Endpoints interface {
 // Endpoint lists the caller's webhook endpoints.
 type Endpoint struct{ Endpoints Endpoints }
 
-// Input is a page of the list.
+// Input selects a page of the list.
 type Input struct {
 	Limit  int    `query:"limit" minimum:"1" maximum:"100" default:"25" doc:"How many endpoints at most"`
 	Cursor string `query:"cursor" doc:"next_cursor of the page before"`

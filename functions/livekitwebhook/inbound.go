@@ -9,10 +9,10 @@ import (
 	"github.com/krosai/telephony/shared/livekit"
 )
 
-// applyInbound makes a call of a phone that has come in, and ends it when the
-// phone or the agent has left. The record is made of the event itself, which
-// LiveKit has signed: the phone may be gone by now, and the call took place. What
-// has become of it is for the workflow to read.
+// applyInbound creates a call for a phone that has come in, and ends it when the phone or the
+// agent has left. It creates the record from the event itself, which LiveKit has signed: the
+// call took place even if the phone is gone by now. The workflow then reads the state of the
+// call from LiveKit.
 func (e *Endpoint) applyInbound(ctx context.Context, event livekit.Event) error {
 	var c call.Call
 	var err error
@@ -43,8 +43,8 @@ func (e *Endpoint) applyInbound(ctx context.Context, event livekit.Event) error 
 	return err
 }
 
-// callOf is the call of an inbound room, of which this event may be the first
-// that came; the zero Call when there is none.
+// callOf returns the call of an inbound room. If this event of the phone is the first that arrives,
+// callOf creates the call. The zero Call means that the room has no call of this platform.
 func (e *Endpoint) callOf(ctx context.Context, event livekit.Event) (call.Call, error) {
 	c, err := e.Settle.Calls.Call(ctx, call.InboundID(event.RoomID, event.RoomCreatedAt))
 	if fault.Is(err, fault.NotFound) && event.Phone {

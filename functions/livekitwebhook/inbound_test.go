@@ -41,7 +41,7 @@ var (
 	ownRoom   = number.RoomPrefix("ada", "support-") + "_+14155550100_x"
 )
 
-// starts are the workflows that were started, by name: an execution exists once.
+// starts records the names of the workflows that were started. Each name is started once.
 type starts struct {
 	mu    sync.Mutex
 	names []string
@@ -57,7 +57,7 @@ func (s *starts) StartCall(_ context.Context, id string) error {
 	return s.err
 }
 
-// newInboundBench is the function with a number of ada's that takes calls in.
+// newInboundBench serves the function with one number of ada's that takes inbound calls.
 func newInboundBench(t *testing.T) (*bench, *starts) {
 	t.Helper()
 	b, s := &bench{T: t, db: storetest.Open(t, nil), livekit: livekittest.New(t), now: cameAt.Add(5 * time.Second)}, &starts{}
@@ -73,7 +73,7 @@ func newInboundBench(t *testing.T) (*bench, *starts) {
 	return b, s
 }
 
-// told is an event about ada's inbound room, as LiveKit writes it.
+// told returns an event about ada's inbound room, as LiveKit writes it.
 func told(name, participant, reason, status string) string {
 	attributes := fmt.Sprintf(`{"sip.callStatus":%q,"sip.callTag":"y","sip.callIDFull":"x","sip.phoneNumber":"+14155550100",`+
 		`"sip.trunkPhoneNumber":%q,"sip.trunkID":"ST_in","sip.ruleID":"SDR_1"}`, status, called)
@@ -91,7 +91,7 @@ func (b *bench) phoneInRoom(status string) {
 		Attributes: map[string]string{"sip.callStatus": status, "sip.ruleID": "SDR_1"}})
 }
 
-// record is the inbound call; the zero Call when there is none.
+// record returns the inbound call, or the zero Call if it is not on record.
 func (b *bench) record() call.Call {
 	b.Helper()
 	c, err := b.db.Call(b.Context(), inboundID)
@@ -101,8 +101,8 @@ func (b *bench) record() call.Call {
 	return c
 }
 
-// TestLogNamesTheCall: the log line of an event names the call that it is about, and
-// none where there is none.
+// TestLogNamesTheCall checks that the log line of an event names the event's call, and no call if
+// the event has none.
 func TestLogNamesTheCall(t *testing.T) {
 	t.Parallel()
 	out := newBench(t, call.InProgress)
@@ -130,7 +130,8 @@ func TestLogNamesTheCall(t *testing.T) {
 	}
 }
 
-// Doubled, all at once, in any order: one record and one workflow.
+// TestInboundOnce checks that events that come twice and in any order, also concurrently, make one
+// record and one workflow.
 func TestInboundOnce(t *testing.T) {
 	t.Parallel()
 	events := []string{told("room_started", "", "", ""), told("participant_joined", "phone", "", "ringing"),
@@ -163,7 +164,7 @@ func TestInboundOnce(t *testing.T) {
 	}
 }
 
-// What each event does to an inbound call in each state.
+// TestInboundEffect checks the effect of each event on an inbound call in each state.
 func TestInboundEffect(t *testing.T) {
 	t.Parallel()
 	gaveUp := told("participant_left", "phone", "CLIENT_INITIATED", "hangup")
@@ -225,7 +226,8 @@ func TestInboundEffect(t *testing.T) {
 	}
 }
 
-// What is not for a number of ours is not ours, whatever its room is called.
+// TestInboundOfOthers checks that the handler ignores events of calls to numbers outside the
+// platform, whatever their rooms are called.
 func TestInboundOfOthers(t *testing.T) {
 	t.Parallel()
 	joined := told("participant_joined", "phone", "", "ringing")
@@ -248,7 +250,8 @@ func TestInboundOfOthers(t *testing.T) {
 	}
 }
 
-// Nothing of ours that fails loses a call: LiveKit tells again.
+// TestInboundTrouble checks that a failure on our side loses no call: LiveKit sends the
+// event again.
 func TestInboundTrouble(t *testing.T) {
 	t.Parallel()
 	b, s := newInboundBench(t)

@@ -1,6 +1,6 @@
-// Package livekitwebhook serves POST /webhooks/livekit, LiveKit's word that
-// something happened in a room. The word is a hint: it may be late, doubled or
-// lost. What it hints at is read from LiveKit before it counts.
+// Package livekitwebhook serves POST /webhooks/livekit, where LiveKit reports what happens in its
+// rooms. An event is only a hint: it may come late, twice or never. The handler reads the room from
+// LiveKit before it ends a call.
 package livekitwebhook
 
 import (
@@ -24,13 +24,13 @@ type Verifier interface {
 	ReceiveWebhook(raw []byte, authorization string) (livekit.Event, error)
 }
 
-// Inbound makes calls of what comes in; ours is false for what is not for a
+// Inbound creates the calls that come in. Adopt sets ours to false for a call that is not for a
 // number of the platform.
 type Inbound interface {
 	Adopt(ctx context.Context, in call.Arrival) (c call.Call, ours bool, err error)
 }
 
-// Endpoint takes LiveKit's events.
+// Endpoint receives LiveKit's events.
 type Endpoint struct {
 	LiveKit Verifier
 	Inbound Inbound
@@ -38,13 +38,13 @@ type Endpoint struct {
 	Now     func() time.Time
 }
 
-// Input is the event as it was signed.
+// Input is the signed event.
 type Input struct {
 	Authorization string `header:"Authorization" doc:"LiveKit's signature: a JWT over the body's SHA-256"`
 	RawBody       []byte `contentType:"application/webhook+json"`
 }
 
-// maxBody is many times what LiveKit sends.
+// maxBody is in bytes, and many times the size of LiveKit's events.
 const maxBody = 256 << 10
 
 // Register adds the operation to the API.
@@ -68,11 +68,10 @@ func (e *Endpoint) receive(ctx context.Context, in *Input) (*struct{}, error) {
 	return nil, nil
 }
 
-// apply ends the call whose phone or whose agent has left. While a call is being
-// dialled its dial knows more than any event, so only answered calls are looked
-// at; an answer that the dial has not written down yet is waited for. The phone of
-// a call that has ended comes from a dial that LiveKit carried out after it had
-// failed: its room is taken down.
+// apply ends the call whose phone or agent has left. While a call is being dialed, its dial knows
+// more than any event, so apply considers only answered calls. It waits for an answer that the dial
+// has not recorded yet. A phone that joins an ended call comes from a dial that LiveKit carried out
+// after the dial had failed: apply deletes its room.
 func (e *Endpoint) apply(ctx context.Context, event livekit.Event) error {
 	if number.InboundRoom(event.Room) {
 		return e.applyInbound(ctx, event)
@@ -84,7 +83,7 @@ func (e *Endpoint) apply(ctx context.Context, event livekit.Event) error {
 		return nil
 	}
 	if err := api.ID("call_", event.Room, "call"); err != nil {
-		return err // a room of somebody else's: nothing to look up
+		return err // not a room of this platform: there is no call to read
 	}
 	c, err := e.Settle.Calls.Call(ctx, event.Room)
 	api.LogCall(ctx, c.ID)
@@ -106,19 +105,18 @@ func (e *Endpoint) apply(ctx context.Context, event livekit.Event) error {
 	return e.left(ctx, c, event)
 }
 
-// How long, and how often, the record of a call is looked at whose phone was
-// answered and has left before its dial could say so.
+// answerLooks and answerPause are how often, and at what interval, apply reads a call whose phone
+// was answered and has left before its dial recorded the answer.
 const (
 	answerLooks = 10
 	answerPause = 300 * time.Millisecond
 )
 
-// outOfOrder is how much later than the end of its room the leaving of the phone
-// may be told.
+// outOfOrder is how much later than the end of its room LiveKit may report that the phone has left.
 const outOfOrder = 2 * time.Second
 
-// left looks whether an answered call is over. The end of its room alone does
-// not say why: the phone's leaving does, and usually comes before.
+// left ends an answered call that is over. The end of the room alone does not say why the call
+// ended. The event of the phone's leaving does, and it usually comes first.
 func (e *Endpoint) left(ctx context.Context, c call.Call, event livekit.Event) error {
 	switch {
 	case event.Agent:
@@ -130,13 +128,13 @@ func (e *Endpoint) left(ctx context.Context, c call.Call, event livekit.Event) e
 			return err
 		}
 	case !event.Phone:
-		return nil // a person, whom the phone talked to
+		return nil // a person who talked to the phone has left
 	}
 	_, err := e.Settle.Gone(ctx, c, event.Leave, e.when(event))
 	return err
 }
 
-// later is a call as it stands after a pause.
+// later reads a call again after a pause.
 func (e *Endpoint) later(ctx context.Context, c call.Call, pause time.Duration) (call.Call, error) {
 	select {
 	case <-time.After(pause):
@@ -146,8 +144,8 @@ func (e *Endpoint) later(ctx context.Context, c call.Call, pause time.Duration) 
 	}
 }
 
-// when is the moment of an event. LiveKit gives whole seconds: closer than that
-// our own clock is better.
+// when returns the moment of an event. LiveKit's timestamps are whole seconds, so our own clock is
+// more exact for an event that is at most 3 s old.
 func (e *Endpoint) when(event livekit.Event) time.Time {
 	if now := e.Now(); now.Sub(event.CreatedAt) <= 3*time.Second {
 		return now

@@ -49,7 +49,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// bench is the function with a call whose room the phone has just left.
+// bench serves the function with one call, whose room the phone has just left.
 type bench struct {
 	*testing.T
 	db      *storetest.Database
@@ -94,7 +94,7 @@ func (b *bench) joinPhone(status string) {
 		Attributes: map[string]string{"sip.callStatus": status}})
 }
 
-// call is the call and how often its timeline says that it ended.
+// call returns the call and the number of times that its timeline says that it ended.
 func (b *bench) call() (call.Call, int) {
 	b.Helper()
 	story, err := b.db.CallStory(b.Context(), "ada", id, false)
@@ -108,7 +108,7 @@ func (b *bench) call() (call.Call, int) {
 	return story.Call, ends
 }
 
-// sampleEvent is the event of API Gateway and what it carries.
+// sampleEvent returns the sample event of API Gateway and its decoded body.
 func (b *bench) sampleEvent() (event map[string]any, body string) {
 	b.Helper()
 	text, err := os.ReadFile("../../events/livekitwebhook.json")
@@ -149,7 +149,7 @@ func (b *bench) deliver(body, authorization string, asBase64 bool) (int, string)
 	return r.StatusCode, r.Body
 }
 
-// send delivers a signed body and wants this status.
+// send delivers a signed body and expects the status want.
 func (b *bench) send(want int, body string) {
 	b.Helper()
 	if status, answer := b.deliver(body, b.sign(body), true); status != want {
@@ -157,7 +157,7 @@ func (b *bench) send(want int, body string) {
 	}
 }
 
-// The events of LiveKit, in the order of an ordinary call.
+// event returns an event of LiveKit about the bench's room. more is the rest of its JSON members.
 func event(name, more string, at time.Time) string {
 	return fmt.Sprintf(`{"event":%q,"room":{"name":%q}%s,"id":"EV_1","createdAt":"%d"}`, name, id, more, at.Unix())
 }
@@ -187,7 +187,7 @@ func TestSampleEvent(t *testing.T) {
 	}
 }
 
-// What each event does to a call in each state.
+// TestEffect checks the effect of each event on a call in each state.
 func TestEffect(t *testing.T) {
 	t.Parallel()
 	left := event("participant_left", phone("hangup", "CLIENT_INITIATED"), sentAt)
@@ -207,7 +207,7 @@ func TestEffect(t *testing.T) {
 		{"agent ended it", event("participant_left", phone("active", "ROOM_DELETED"), sentAt), "", call.AgentHangup},
 		{"no sound", event("participant_left", phone("active", "CLIENT_INITIATED"), sentAt), "", call.NetworkError},
 		{"agent left", event("participant_left", agent, sentAt), "", ""},
-		{"room finished", event("room_finished", "", sentAt), "", call.CalleeHangup}, // LiveKit's room is gone, this one's is not
+		{"room finished", event("room_finished", "", sentAt), "", call.CalleeHangup}, // the stand-in still has the room, unlike LiveKit
 		{"room finished, and phone is there", event("room_finished", "", sentAt), "active", ""},
 		{"an event of next year", event("participant_teleported", phone("hangup", ""), sentAt), "", ""},
 	} {
@@ -231,9 +231,9 @@ func TestEffect(t *testing.T) {
 	}
 }
 
-// A phone joins after its call has ended, because LiveKit has carried a dial out
-// late: its room goes at once. If LiveKit does not let it go, the event is to come
-// again.
+// TestPhoneComesLate checks a phone that joins after its call has ended, because LiveKit carried
+// out the dial late. The handler deletes the room at once. If LiveKit fails to delete it, the
+// handler answers 503, so that LiveKit sends the event again.
 func TestPhoneComesLate(t *testing.T) {
 	t.Parallel()
 	came := event("participant_joined", phone("dialing", ""), sentAt)
@@ -253,7 +253,8 @@ func TestPhoneComesLate(t *testing.T) {
 	b.send(http.StatusServiceUnavailable, came)
 }
 
-// LiveKit's whole seconds count only when they are nearer than our clock.
+// TestEndTime checks that the time of LiveKit's event, in whole seconds, counts only if the event
+// is more than 3 s old.
 func TestEndTime(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ delay, duration time.Duration }{
@@ -269,7 +270,8 @@ func TestEndTime(t *testing.T) {
 	}
 }
 
-// Doubled and in any order: the call ends once, and its end never changes.
+// TestDoubledAndShuffled checks that events that come twice and in any order end the call once, and
+// never change its end.
 func TestDoubledAndShuffled(t *testing.T) {
 	t.Parallel()
 	events := []string{event("participant_joined", phone("dialing", ""), answered), event("track_published", track, answered),
@@ -328,7 +330,7 @@ func TestForgery(t *testing.T) {
 	if c, _ := b.call(); c.Status != call.InProgress || b.db.Trips() != 1 || len(b.livekit.Requests()) != 0 {
 		t.Errorf("a forgery was acted on: %s, %v", c.Status, b.livekit.Requests())
 	}
-	b.send(http.StatusBadRequest, "{") // signed by LiveKit, and yet no event
+	b.send(http.StatusBadRequest, "{") // signed by LiveKit, but not an event
 }
 
 func TestSize(t *testing.T) {
@@ -346,7 +348,7 @@ func TestSize(t *testing.T) {
 	}
 }
 
-// Rooms that are no calls of ours are none of our business.
+// TestUnknownRoom checks that events of rooms without a call of this platform are ignored.
 func TestUnknownRoom(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, call.InProgress)
@@ -359,14 +361,15 @@ func TestUnknownRoom(t *testing.T) {
 	}
 }
 
-// brokenCalls is a database that is down.
+// brokenCalls is a database that fails every read of a call.
 type brokenCalls struct{ settle.Calls }
 
 func (brokenCalls) Call(context.Context, string) (call.Call, error) {
 	return call.Call{}, fault.Unavailable("the database", nil)
 }
 
-// Our trouble is no reason for LiveKit to forget the event: it must come again.
+// TestOurTrouble checks that an event that could not be handled gets a 503, so that LiveKit sends
+// it again.
 func TestOurTrouble(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {

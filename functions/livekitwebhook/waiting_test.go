@@ -20,8 +20,8 @@ import (
 	"github.com/krosai/telephony/shared/store/storetest"
 )
 
-// bubble is the function in a bubble of synctest, with a LiveKit of one room that
-// signs nothing.
+// bubble serves the function in a synctest bubble. It is also a LiveKit with one room and
+// unsigned events.
 type bubble struct {
 	*testing.T
 	db      *storetest.Database
@@ -87,7 +87,7 @@ func (b *bubble) becomes(room call.Room) {
 	b.room = room
 }
 
-// send delivers an event of the call's room.
+// send delivers an event about the call's room.
 func (b *bubble) send(e livekit.Event) {
 	b.Helper()
 	e.Room, e.CreatedAt = id, time.Now()
@@ -102,7 +102,7 @@ func (b *bubble) send(e livekit.Event) {
 	}
 }
 
-// is checks how the call stands.
+// is checks the status and the cause of the call.
 func (b *bubble) is(want string) {
 	b.Helper()
 	c, err := b.db.Call(b.Context(), id)
@@ -161,7 +161,7 @@ func TestAgentLeft(t *testing.T) {
 	}
 }
 
-// While a call is transferred its agent may go at once.
+// While a call is being transferred, its agent may leave at once.
 func TestAgentLeftATransfer(t *testing.T) {
 	inBubble(t, call.InProgress, alone, func(b *bubble) {
 		b.transfer()
@@ -172,8 +172,8 @@ func TestAgentLeftATransfer(t *testing.T) {
 	})
 }
 
-// The end of the room, told before the phone's leaving, waits for it: it alone
-// says who ended the call.
+// TestRoomFinishedFirst checks that the end of a room that is reported before the phone's leaving
+// waits for the phone's event, because only that event says who ended the call.
 func TestRoomFinishedFirst(t *testing.T) {
 	inBubble(t, call.InProgress, call.Room{}, func(b *bubble) {
 		time.AfterFunc(time.Second, func() {
@@ -192,8 +192,8 @@ func TestRoomFinishedAlone(t *testing.T) {
 	})
 }
 
-// A phone that was answered and has left before its dial could write the answer
-// down.
+// TestLeftBeforeTheAnswerIsWritten checks a phone that was answered and has left before its dial
+// recorded the answer.
 func TestLeftBeforeTheAnswerIsWritten(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -220,7 +220,7 @@ func TestLeftBeforeTheAnswerIsWritten(t *testing.T) {
 					b.Errorf("waited %s", waited)
 				}
 				b.is(tt.want)
-				time.Sleep(time.Second) // for what comes half a second later
+				time.Sleep(time.Second) // let the timer of half a second fire
 			})
 		})
 	}

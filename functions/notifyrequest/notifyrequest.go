@@ -1,5 +1,5 @@
-// Package notifyrequest is the task of an approval workflow that tells the owner
-// of a request that it was decided on, and that it is assigned or rejected.
+// Package notifyrequest is the task of an approval workflow that notifies the owner of a request
+// that it was assigned or rejected.
 package notifyrequest
 
 import (
@@ -10,7 +10,7 @@ import (
 	"github.com/krosai/telephony/shared/request"
 )
 
-// Requests reads requests and records that their owners were told.
+// Requests reads requests and records that their owners were notified.
 type Requests interface {
 	RequestByID(ctx context.Context, id string) (request.Request, error)
 	NotifyRequest(ctx context.Context, id string, now time.Time) (first bool, err error)
@@ -28,8 +28,8 @@ type Input struct {
 	RequestID string `json:"request_id"`
 }
 
-// Run may be repeated: an owner is told once, by their webhook endpoints. The end
-// of a request is in the log and in the audit, too.
+// Run may be repeated: the owner is notified once, through their webhook endpoints. The log and the
+// audit also record the end of a request.
 func (t *Task) Run(ctx context.Context, in Input) error {
 	r, err := t.Requests.RequestByID(ctx, in.RequestID)
 	if err != nil {

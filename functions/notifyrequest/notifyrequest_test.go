@@ -17,8 +17,8 @@ const id = "req_01KAMPJ5V0SAMPMECA00000000"
 
 var t0 = time.Date(2026, 11, 22, 9, 30, 0, 0, time.UTC)
 
-// TestRun tells of the end, once, and of nothing before it. Neither the purpose
-// nor the reason, which people wrote, is in the log.
+// TestRun checks that the end of a request is notified once, and nothing before the end. The log
+// contains neither the purpose nor the reason, because people wrote them.
 func TestRun(t *testing.T) {
 	t.Parallel()
 	db := storetest.Open(t, nil)

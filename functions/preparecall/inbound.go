@@ -7,26 +7,26 @@ import (
 	"github.com/krosai/telephony/shared/call"
 )
 
-// A call that has come in is prepared already: LiveKit has made the room, called
-// the agent in, and answers the phone as soon as the agent speaks. What is left
-// is to tell the agent what it needs and to see the answer.
+// An inbound call is already prepared: LiveKit has created the room and dispatched the agent, and
+// it answers the phone as soon as the agent speaks. The task only sends the agent its metadata and
+// waits for the answer.
 
-// The pauses between looks at an inbound room, and how long after its creation
-// LiveKit may not list the phone that it was made for.
+// firstPause and longestPause are the shortest and the longest pause between two reads of an
+// inbound room. arriving is how long after the room's creation LiveKit may not list its phone.
 const (
 	firstPause   = 250 * time.Millisecond
 	longestPause = time.Second
 	arriving     = 3 * time.Second
 )
 
-// answerMargin is how much longer than its ringing time an inbound call is
-// watched: by then LiveKit has given up.
+// answerMargin is added to the ringing timeout of an inbound call. When both are over, LiveKit has
+// given up.
 const answerMargin = 5 * time.Second
 
-// inbound gives the agent of a call that has come in its metadata, with the room
-// because the agent was called before there was a call, and watches the phone
-// until it is answered or gone. Trouble with LiveKit is no failure: the caller
-// may be talking, and the next look may tell.
+// inbound sends the agent of an inbound call its metadata and watches the phone until it is
+// answered or gone. The metadata is set on the room, because the agent was dispatched before there
+// was a call. A failed request to LiveKit is not an error: the caller may be talking, and the next
+// read may succeed.
 func (t *Task) inbound(ctx context.Context, c call.Call) (Output, error) {
 	c, err := t.Settle.Calls.Advance(ctx, c.ID, call.Ringing, c.CreatedAt)
 	if err != nil || c.Status.Ended() {
@@ -70,9 +70,9 @@ func (t *Task) answered(ctx context.Context, c call.Call, at time.Time) (Output,
 	return Output{Outcome: "answered", TalkSeconds: c.MaxDuration}, err
 }
 
-// rangUntil is what LiveKit will have said of a phone that was seen ringing and
-// then was gone: it had rung for as long as LiveKit lets it, or the caller gave
-// up before. Of one that was never seen there is nothing to say.
+// rangUntil reconstructs the event that LiveKit must have sent for a phone that was seen ringing
+// and is now gone. The phone either rang for as long as LiveKit allows, or the caller gave up
+// before. For a phone that was never seen, rangUntil returns the zero Leave.
 func (t *Task) rangUntil(c call.Call, seen bool) call.Leave {
 	switch {
 	case !seen:

@@ -19,8 +19,8 @@ import (
 
 const inboundRoom = "h7yq2m0c-demo-_+14155550100_x"
 
-// ringer is LiveKit with the room of a call that has come in. Its times count
-// from the call's creation; zero is never.
+// ringer is a LiveKit with the room of one inbound call. Its times count from the call's creation.
+// Zero means never.
 type ringer struct {
 	start           time.Time
 	answered, gone  time.Duration
@@ -75,7 +75,7 @@ func (r *ringer) CreateRoom(context.Context, livekit.Room) error {
 	return errors.New("an inbound call has its room")
 }
 
-// ring records a call that came in so long ago. It must run in a bubble.
+// ring records a call that came in that long ago. It must run in a synctest bubble.
 func ring(t *testing.T, r *ringer, ago time.Duration) (*storetest.Database, *preparecall.Task) {
 	t.Helper()
 	db := storetest.Open(t, nil)
@@ -98,7 +98,7 @@ func TestInbound(t *testing.T) {
 		name     string
 		rings    ringer
 		ago      time.Duration // the call came in before the task began
-		hangUpAt int           // look; LiveKit hears of it when it is not down
+		hangUpAt int           // the read at which the user hangs up; LiveKit is told unless it is down
 		want     preparecall.Output
 		status   call.Status
 		cause    call.Cause
@@ -152,8 +152,8 @@ func TestInbound(t *testing.T) {
 	}
 }
 
-// What the agent is told is in the room, and a repeat changes no line of the
-// timeline.
+// TestInboundAgain checks that the agent's metadata is in the room, and that a repeated run changes
+// no line of the timeline.
 func TestInboundAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -172,7 +172,7 @@ func TestInboundAgain(t *testing.T) {
 		}
 		story, err := db.CallStory(t.Context(), "ada", id, false)
 		for i := range story.Events {
-			story.Events[i].At = story.Events[i].At.Truncate(4 * time.Second) // the database repeats itself after random pauses
+			story.Events[i].At = story.Events[i].At.Truncate(4 * time.Second) // the store retries after random pauses
 		}
 		if d := cmp.Diff([]call.Event{{At: r.start.UTC(), Name: "ringing"}, {At: r.start.UTC(), Name: "answered"}}, story.Events); err != nil || d != "" {
 			t.Errorf("timeline %v (-want +got):\n%s", err, d)

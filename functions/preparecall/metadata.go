@@ -9,16 +9,16 @@ import (
 	"github.com/krosai/telephony/shared/secret"
 )
 
-// Agents is what agents need to speak to the API: where it is, without a slash at
-// the end, and the key of their calls' tokens. Without both an agent is not told
-// where to leave its transcript.
+// Agents is the configuration with which agents reach the API: its URL without a slash at the
+// end, and the key of their calls' tokens. If either is missing, an agent is not told where to
+// post its transcript.
 type Agents struct {
 	APIURL   string        `env:"API_URL,required,notEmpty"`
 	TokenKey secret.Secret `env:"CALL_TOKEN_KEY,required,notEmpty"`
 }
 
-// Metadata is what the agent of a call gets: JSON with the call's id, whom it
-// talks to, what it is to say, and where and with which token it posts the
+// Metadata returns the metadata for the agent of a call. It is JSON with the call's id, its
+// direction and numbers, the agent's instructions, and the URL and token for posting the
 // transcript. docs/agents.md lists the members.
 func (a Agents) Metadata(c call.Call) (string, error) {
 	url, token := a.APIURL+"/outbound-calls/"+c.ID+"/transcript", calltoken.Make(a.TokenKey, c.ID)

@@ -12,7 +12,7 @@ import (
 
 var agents = preparecall.Agents{APIURL: "https://api.example", TokenKey: secret.New("a key for tests")}
 
-// toldOfTranscript is what agents tells the agent of the call id.
+// toldOfTranscript is the part of the metadata about the transcript of the call id.
 const toldOfTranscript = `"transcript_url":"https://api.example/outbound-calls/call_01KAMPJ5V0SAMPMECA00000000/transcript",` +
 	`"call_token":"kct_LGcU1JnNdYUypAd5sdet5s9ZiNpLPYOntNejmQuN7pU"`
 
@@ -21,7 +21,7 @@ func TestMetadata(t *testing.T) {
 	full := call.Call{ID: id, Direction: call.Outbound, PhoneNumber: "+14155550100", FromNumber: "+2348012345678",
 		SystemPrompt: "You confirm deliveries.", WelcomeMessage: "Hello, this is Ada.", Voice: &call.Voice{Language: "en-NG", VoiceID: "ada", Speed: 1.5},
 		Metadata: map[string]string{"order": "A-1001", "city": "Lagos"},
-		// What the agent is not told:
+		// The metadata leaves these out:
 		UserID: "ada", TrunkID: "ST_1", NumberID: "pn_1"}
 	least := call.Call{ID: id, Direction: call.Inbound, PhoneNumber: "+14155550100", FromNumber: "+2348012345678"}
 	const bare = `{"call_id":"call_01KAMPJ5V0SAMPMECA00000000","direction":"inbound","phone_number":"+14155550100","from_number":"+2348012345678"`

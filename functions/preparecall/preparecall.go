@@ -1,7 +1,6 @@
-// Package preparecall is the first task of a call's workflow: it makes the
-// room, calls the agent in and waits until it is there, so that nobody's phone
-// rings for a conversation that cannot take place. Of a call that has come in it
-// sees the answer.
+// Package preparecall is the first task of a call's workflow. It creates the room, dispatches the
+// agent and waits until the agent is there, so that no phone rings for a conversation that cannot
+// take place. For an inbound call it waits for the answer.
 package preparecall
 
 import (
@@ -14,15 +13,14 @@ import (
 	"github.com/krosai/telephony/shared/settle"
 )
 
-// Rooms makes and reads LiveKit rooms, and says something about them to those
-// who are in them.
+// Rooms creates and reads LiveKit rooms, and sets the metadata that their participants see.
 type Rooms interface {
 	settle.Rooms
 	CreateRoom(ctx context.Context, r livekit.Room) error
 	UpdateRoomMetadata(ctx context.Context, room, metadata string) error
 }
 
-// Calls reads calls with what their agents are told.
+// Calls reads calls with the details that their agents need.
 type Calls interface {
 	CallWithDetails(ctx context.Context, id string) (call.Call, error)
 }
@@ -41,26 +39,25 @@ type Input struct {
 	CallID string `json:"call_id"`
 }
 
-// Output says whether the call may be dialled ("ready") or is over ("ended");
-// of one that has come in, whether it was answered ("answered", or "unclear" when
-// LiveKit does not say); and how long, in seconds, the dial may take and the talk
-// may last.
+// Output says whether the call may be dialed ("ready") or is over ("ended"). For an inbound call it
+// says whether the call was answered ("answered", or "unclear" if LiveKit does not say).
+// DialSeconds and TalkSeconds are how long, in seconds, the dial may take and the talk may last.
 type Output struct {
 	Outcome     string `json:"outcome"`
 	DialSeconds int    `json:"dial_seconds"`
 	TalkSeconds int    `json:"talk_seconds"`
 }
 
-// How long an agent may take to join, and when the room is first read: LiveKit
-// hands a job to a worker in about 0.2 s.
+// agentPatience is how long an agent may take to join. firstLook is when the room is first read:
+// LiveKit hands a job to a worker in about 0.2 s.
 const (
 	agentPatience = 10 * time.Second
 	firstLook     = 150 * time.Millisecond
 )
 
-// nextLook is the pause before the next look at a room that was made waited ago. The pause
-// is part of every call's way to the phone, so an agent that takes 0.2 s is seen at most
-// 10 ms late. A slower one is seen late by at most a sixth of its own time, or by 1 s.
+// nextLook is the pause before the next read of a room that was created waited ago. The pause is
+// part of every call's way to the phone, so an agent that takes 0.2 s is seen at most 10 ms late. A
+// slower agent is seen late by at most a sixth of its own time, and by at most 1 s.
 func nextLook(waited time.Duration) time.Duration {
 	if waited == 0 {
 		return firstLook
@@ -68,7 +65,7 @@ func nextLook(waited time.Duration) time.Duration {
 	return min(max((waited-firstLook)/6, 10*time.Millisecond), time.Second)
 }
 
-// emptyTimeout is how long a room stays that nobody joins.
+// emptyTimeout is how long LiveKit keeps a room that nobody joins.
 const emptyTimeout = time.Minute
 
 // Run may be repeated: the room is an upsert and the states only move forward.
@@ -106,7 +103,7 @@ func (t *Task) Run(ctx context.Context, in Input) (Output, error) {
 	return Output{Outcome: "ready", DialSeconds: c.RingingTimeout + int(call.KeyingTime(c.DTMF).Seconds()) + 30, TalkSeconds: c.MaxDuration}, nil
 }
 
-// awaitAgent looks into the room with growing pauses until an agent is in it.
+// awaitAgent reads the room with growing pauses until an agent is in it or agentPatience is over.
 func (t *Task) awaitAgent(ctx context.Context, room string) (bool, error) {
 	began := t.Now()
 	deadline := began.Add(agentPatience)

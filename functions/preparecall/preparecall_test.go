@@ -22,8 +22,7 @@ const (
 	never = time.Hour
 )
 
-// rooms is LiveKit with one room, which an agent joins some time after it was
-// made.
+// rooms is a LiveKit with one room. An agent joins it some time after its creation.
 type rooms struct {
 	join             time.Duration
 	noCreate, noRead error
@@ -61,7 +60,7 @@ func (r *rooms) DeleteRoom(context.Context, string) error {
 	return nil
 }
 
-// setUp records a call. It must run in a bubble.
+// setUp records a call. It must run in a synctest bubble.
 func setUp(t *testing.T, r *rooms) (*storetest.Database, *preparecall.Task) {
 	t.Helper()
 	db := storetest.Open(t, nil)
@@ -93,7 +92,7 @@ func TestAgent(t *testing.T) {
 	for _, tt := range []struct {
 		name     string
 		rooms    rooms
-		hangUpAt int // look
+		hangUpAt int // the read at which the user hangs up
 		want     preparecall.Output
 		took     time.Duration
 		looks    int
@@ -142,7 +141,8 @@ func TestAgent(t *testing.T) {
 	}
 }
 
-// Whatever fails, the call stays where it is for the workflow to try again.
+// TestTrouble checks that a failure leaves the call in its state, so that the workflow can
+// try again.
 func TestTrouble(t *testing.T) {
 	t.Parallel()
 	down := errors.New("LiveKit is down")

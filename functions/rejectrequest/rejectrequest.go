@@ -1,5 +1,4 @@
-// Package rejectrequest serves
-// POST /admin/phone-number-requests/{request_id}/reject.
+// Package rejectrequest serves POST /admin/phone-number-requests/{request_id}/reject.
 package rejectrequest
 
 import (
@@ -18,15 +17,14 @@ import (
 	"github.com/krosai/telephony/shared/request"
 )
 
-// Requests records decisions. Decide fails with fault.NotFound for a request
-// that does not exist, with fault.Forbidden when the decider is the requester,
-// and with fault.Conflict when the request is decided already. Of several
-// deciders at once one wins.
+// Requests records decisions. Decide fails with fault.NotFound for a request that does not exist,
+// with fault.Forbidden if the decider is the requester, and with fault.Conflict if the request is
+// already decided. If several administrators decide at once, one wins.
 type Requests interface {
 	Decide(ctx context.Context, id string, d request.Decision, now time.Time) (request.Request, error)
 }
 
-// Flow tells the workflow that waits for the decision.
+// Flow notifies the workflow that waits for the decision.
 type Flow interface {
 	RequestDecided(ctx context.Context, token string) error
 }
@@ -45,7 +43,7 @@ type Input struct {
 	Body      Body
 }
 
-// Body says why.
+// Body is the reason of the rejection.
 type Body struct {
 	Reason string `json:"reason" minLength:"1" maxLength:"500" doc:"Why; the requester reads it"`
 }
@@ -61,8 +59,8 @@ func (e *Endpoint) Register(a huma.API) {
 		Tags:        []string{"Review"}, Errors: []int{http.StatusConflict}, Security: api.Needs(account.Admin)}, e.reject)
 }
 
-// reject records the decision, which stands from then on; should the workflow
-// not hear of it, the sweep tells it.
+// reject records the decision, which is final from then on. If the workflow cannot be notified, the
+// sweep notifies it.
 func (e *Endpoint) reject(ctx context.Context, in *Input) (*Output, error) {
 	if err := api.ID("req_", in.RequestID, "phone number request"); err != nil {
 		return nil, err

@@ -24,7 +24,7 @@ const (
 	path = "/admin/phone-number-requests/" + id + "/reject"
 )
 
-// setup makes ada's request, whose workflow waits.
+// setup creates a request of ada's, whose workflow waits for the decision.
 func setup(t *testing.T) *apitest.Bench {
 	t.Helper()
 	b := apitest.Open(t, func() time.Time { return now })
@@ -56,7 +56,7 @@ func TestReject(t *testing.T) {
 	if a := b.Ask(b.Admin("dave"), "POST", path, `{"reason":"r"}`); a.Status != 409 || !strings.Contains(a.Text, "rejected") {
 		t.Errorf("again: %d %s", a.Status, a.Text)
 	}
-	// what was claimed is free for the next
+	// another user can claim the number now
 	_, _, err = b.CreateRequest(t.Context(), request.Request{ID: strings.Replace(id, "REQ0", "REQ1", 1), UserID: "bob", Country: "NG", Type: "mobile",
 		PhoneNumber: "+2348012345678", Purpose: "p", CreatedAt: now})
 	b.Must(err)
@@ -91,7 +91,7 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// Approvals and rejections at once: one decision stands, whichever.
+// TestOneWins checks that exactly one decision stands if approvals and rejections come at once.
 func TestOneWins(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -128,7 +128,7 @@ func TestOneWins(t *testing.T) {
 	}
 }
 
-// A decision stands even if its workflow cannot be told; the sweep tells it.
+// A decision stands even if its workflow cannot be notified. The sweep notifies it.
 func TestWorkflowsDown(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -1,5 +1,4 @@
-// Package releasenumber serves
-// POST /admin/phone-numbers/{phone_number_id}/release.
+// Package releasenumber serves POST /admin/phone-numbers/{phone_number_id}/release.
 package releasenumber
 
 import (
@@ -17,16 +16,16 @@ import (
 	"github.com/krosai/telephony/shared/unwire"
 )
 
-// Numbers keeps the inventory. NumberByID fails with fault.NotFound. Unassign
-// takes a number from owner; it fails with fault.Conflict when it is not theirs,
-// and while it is configured or being configured.
+// Numbers keeps the inventory. NumberByID fails with fault.NotFound. Unassign takes a number from
+// owner. It fails with fault.Conflict if the number is not theirs, and while it is configured or
+// being configured.
 type Numbers interface {
 	NumberByID(ctx context.Context, id string) (number.Number, error)
 	Unassign(ctx context.Context, id, owner, by string) (number.Number, error)
 }
 
-// Endpoint takes a number back into the inventory, its configuration first, and
-// offers it to whoever waits. After a failure it may be repeated.
+// Endpoint takes a number back into the inventory. It removes the number's configuration first, and
+// finally offers the number to waiting requests. After a failure the request may be repeated.
 type Endpoint struct {
 	Numbers  Numbers
 	Unwire   *unwire.Unwirer

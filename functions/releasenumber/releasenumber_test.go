@@ -91,8 +91,8 @@ func TestRelease(t *testing.T) {
 	}
 }
 
-// Whatever request to LiveKit fails, the number stays its owner's, and
-// releasing it again finishes the work.
+// TestEveryStepFails checks that a failed request to LiveKit leaves the number with its owner, and
+// that releasing it again finishes the work.
 func TestEveryStepFails(t *testing.T) {
 	t.Parallel()
 	for at := range 6 {

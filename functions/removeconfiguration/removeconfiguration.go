@@ -14,9 +14,9 @@ import (
 	"github.com/krosai/telephony/shared/unwire"
 )
 
-// Endpoint takes a number's configuration away, wholly or in part. Calls in
-// progress go on. It may be repeated: what is gone is no error, and what an
-// interrupted request left behind goes too.
+// Endpoint removes a number's configuration, wholly or in part. Calls in progress go on. The
+// request may be repeated: removing an absent part is no error, and a repeat also removes what an
+// interrupted request left behind.
 type Endpoint struct{ Unwire *unwire.Unwirer }
 
 // Input says what to remove.

@@ -136,7 +136,7 @@ func TestRemove(t *testing.T) {
 	}
 }
 
-// Rules go before their trunks, so that no rule is ever without one.
+// Dispatch rules are deleted before their trunks, so that no rule is ever without a trunk.
 func TestOrder(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -150,7 +150,7 @@ func TestOrder(t *testing.T) {
 	}
 }
 
-// Whatever request fails, removing again finishes the work.
+// TestEveryStepFails checks that removing again finishes the work after any failed request.
 func TestEveryStepFails(t *testing.T) {
 	t.Parallel()
 	for at := range 6 {

@@ -1,5 +1,5 @@
-// Package replaydelivery serves POST
-// /webhook-endpoints/{endpoint_id}/deliveries/{delivery_id}/replay.
+// Package replaydelivery serves
+// POST /webhook-endpoints/{endpoint_id}/deliveries/{delivery_id}/replay.
 package replaydelivery
 
 import (
@@ -19,10 +19,10 @@ import (
 	"github.com/krosai/telephony/shared/webhook"
 )
 
-// Deliveries keeps deliveries. Delivery reads one of a user's, whose endpoint has
-// no id when it was deleted; one that is not there, or another's, is
-// fault.NotFound. SpendDelivery counts a replay of it and returns the limits, and is
-// fault.Limited when one is reached.
+// Deliveries keeps deliveries. Delivery reads a delivery of a user and its endpoint. The endpoint
+// has no id if it was deleted. A delivery that is missing or another user's is fault.NotFound.
+// SpendDelivery counts a replay of the delivery and returns the limits. It fails with fault.Limited
+// if a limit is reached.
 type Deliveries interface {
 	Delivery(ctx context.Context, userID, endpointID, id string) (webhook.Delivery, webhook.Endpoint, error)
 	SpendDelivery(ctx context.Context, userID, id string, at time.Time) ([]account.Limit, error)
@@ -34,7 +34,7 @@ type Queue interface {
 	Send(ctx context.Context, messages []queue.Message) error
 }
 
-// Endpoint repeats deliveries.
+// Endpoint replays deliveries.
 type Endpoint struct {
 	Deliveries Deliveries
 	Queue      Queue
@@ -60,8 +60,8 @@ func (e *Endpoint) Register(a huma.API) {
 		Security:    api.Needs(account.WebhooksWrite)}, e.replay)
 }
 
-// replay asks for the delivery first and writes it down then, so that none is left
-// on record that nobody delivers. The one that delivers it may be faster.
+// replay sends the message first and then records the delivery, so that no recorded delivery lacks
+// its message. The function deliverwebhook may handle the message before the delivery is recorded.
 func (e *Endpoint) replay(ctx context.Context, in *Input) (*Output, error) {
 	old, err := e.find(ctx, api.CallerOf(ctx).UserID, in)
 	if err != nil {
@@ -92,8 +92,8 @@ func (e *Endpoint) replay(ctx context.Context, in *Input) (*Output, error) {
 	return &Output{hook.DeliveryOf(d)}, nil
 }
 
-// find reads the delivery. Without its endpoint, or while that is paused or
-// disabled, it cannot be repeated.
+// find reads the delivery. It fails if the endpoint was deleted, or while the endpoint is paused
+// or disabled.
 func (e *Endpoint) find(ctx context.Context, userID string, in *Input) (webhook.Delivery, error) {
 	const thing = "webhook delivery"
 	if err := errors.Join(api.ID("whe_", in.EndpointID, thing), api.ID("dlv_", in.DeliveryID, thing)); err != nil {

@@ -24,7 +24,7 @@ const (
 
 var morning = time.Date(2026, 11, 22, 9, 30, 0, 123e6, time.UTC)
 
-// open is a bench with a delivery of ada's that has come to an end.
+// open returns a bench with a delivery of ada's that has the status end.
 func open(t *testing.T, end webhook.Status) *apitest.Bench {
 	t.Helper()
 	b := apitest.Open(t, func() time.Time { return morning })
@@ -44,8 +44,8 @@ func all(b *apitest.Bench) []webhook.Delivery {
 	return list
 }
 
-// TestReplay: what was dead, delivered or is on its way goes out once more, as
-// the same event.
+// TestReplay checks that a dead, delivered or pending delivery is sent once more, as the
+// same event.
 func TestReplay(t *testing.T) {
 	t.Parallel()
 	for _, end := range []webhook.Status{webhook.Dead, webhook.Delivered, webhook.Pending} {
@@ -106,7 +106,7 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// TestQueueIsDown: nothing is left on record that nobody delivers.
+// TestQueueIsDown checks that no delivery is recorded whose message could not be sent.
 func TestQueueIsDown(t *testing.T) {
 	t.Parallel()
 	b := open(t, webhook.Dead)
@@ -120,7 +120,8 @@ func TestQueueIsDown(t *testing.T) {
 	}
 }
 
-// TestLimits: 400 replays of one delivery are ten, and the answers say so.
+// TestLimits checks that ten of 400 replays of one delivery are accepted, and that the answers
+// state the limit.
 func TestLimits(t *testing.T) {
 	t.Parallel()
 	b := open(t, webhook.Dead)
@@ -137,7 +138,7 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// TestInactive: what is sent nowhere is not replayed.
+// TestInactive checks that a delivery to a paused endpoint is not replayed.
 func TestInactive(t *testing.T) {
 	t.Parallel()
 	b := open(t, webhook.Dead)

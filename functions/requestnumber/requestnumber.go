@@ -19,10 +19,10 @@ import (
 	"github.com/krosai/telephony/shared/request"
 )
 
-// Requests records requests. CreateRequest fails with fault.Conflict when the
-// number is requested or owned already, or the user has an open request of the
-// same country and type; with fault.Limited when the user's hour is spent. The
-// limit says what is left of that hour, also with an error that spent none.
+// Requests records requests. CreateRequest fails with fault.Conflict if the number is already
+// requested or owned, or if the user has an open request for the same country and type. It fails
+// with fault.Limited if the user's hour is used up. The limit says how much of the hour is left,
+// also beside an error that used up none.
 type Requests interface {
 	CreateRequest(ctx context.Context, r request.Request) (request.Request, account.Limit, error)
 }
@@ -64,8 +64,8 @@ func (e *Endpoint) Register(a huma.API) {
 		Errors:      []int{http.StatusConflict}, Security: api.Needs(account.NumbersWrite)}, e.request)
 }
 
-// request answers 201 once the request is recorded. Its workflow is started
-// then, and should that fail, by the sweep.
+// request answers 201 once the request is recorded. It then starts the workflow. If that fails, the
+// sweep starts the workflow.
 func (e *Endpoint) request(ctx context.Context, in *Input) (*Output, error) {
 	wanted, err := e.plan(ctx, in.Body)
 	if err != nil {
@@ -105,8 +105,8 @@ func (e *Endpoint) plan(ctx context.Context, b Body) (r request.Request, err err
 		Status: request.Pending, CreatedAt: now, UpdatedAt: now}, nil
 }
 
-// countryOf is the country that is asked for. A number that is named has its
-// own, and what else the body says must agree with it.
+// countryOf returns the country of the request. A phone number determines its own country, and the
+// country in the body must agree with it.
 func countryOf(b Body) (string, error) {
 	if b.PhoneNumber == "" && b.Country == "" {
 		return "", fault.InvalidField("country", "required", "a country or a phone number is needed")

@@ -50,7 +50,8 @@ func TestRequest(t *testing.T) {
 	}
 }
 
-// What is left out is filled in, and a named number says its country.
+// TestDefaults checks that omitted fields get their defaults, and that a phone number determines
+// its country.
 func TestDefaults(t *testing.T) {
 	t.Parallel()
 	for body, want := range map[string]string{
@@ -112,7 +113,8 @@ func TestInvalid(t *testing.T) {
 	}
 }
 
-// Whose number or request it is that stands in the way, the answer does not say.
+// TestAlreadyRequested checks that the answer does not reveal whose number or request is
+// in conflict.
 func TestAlreadyRequested(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -145,7 +147,8 @@ func TestAlreadyRequested(t *testing.T) {
 	}
 }
 
-// Five requests an hour; one that is refused for another reason uses up none.
+// TestLimit checks the limit of five requests an hour. A request that is refused for another reason
+// uses up none.
 func TestLimit(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -1,6 +1,5 @@
-// Package resumecall is the function that Lambda feeds with the ends of calls from
-// the stream of the table Events: it lets the workflow of each call go on, whoever
-// ended the call.
+// Package resumecall is the function that Lambda calls with the ends of calls from the stream of
+// the table Events. It lets the workflow of each call go on, however the call was ended.
 package resumecall
 
 import (
@@ -11,14 +10,14 @@ import (
 	"github.com/krosai/telephony/shared/store"
 )
 
-// Calls reads the token of the workflow that waits for a call's end; empty if none
-// does.
+// Calls reads the token of the workflow that waits for a call's end. The token is empty if no
+// workflow waits.
 type Calls interface {
 	EndToken(ctx context.Context, id string) (string, error)
 }
 
-// Flow tells a workflow that its call has ended. One that does not wait any more,
-// and the empty token, are success.
+// Flow notifies a workflow that its call has ended. A workflow that no longer waits, and the empty
+// token, count as success.
 type Flow interface {
 	CallEnded(ctx context.Context, token string) error
 }
@@ -30,9 +29,9 @@ type Task struct {
 	Log   *slog.Logger
 }
 
-// Run tells the workflows of a batch. The first record that cannot be worked on is
-// its answer: Lambda hands it out again with all that follow. A workflow that does
-// not wait yet sees the end when it begins to (awaitcall).
+// Run notifies the workflows of a batch. It answers with the first record that fails: Lambda then
+// delivers that record and all that follow again. A workflow that does not wait yet sees the end
+// when it begins to wait (awaitcall).
 func (t *Task) Run(ctx context.Context, in store.Stream) (batch.Answer, error) {
 	for _, r := range in.Records {
 		e, err := r.Event()

@@ -15,7 +15,7 @@ import (
 	"github.com/krosai/telephony/shared/store"
 )
 
-// world is tokens by call, and the workflows that were told.
+// world holds the tokens by call, and records the tokens that were sent.
 type world struct {
 	tokens map[string]string
 	told   []string
@@ -69,7 +69,7 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// TestStrange: what is no event holds up nothing.
+// TestStrange checks that a record that is not an event does not block the records behind it.
 func TestStrange(t *testing.T) {
 	t.Parallel()
 	var in store.Stream

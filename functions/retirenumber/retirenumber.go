@@ -11,9 +11,9 @@ import (
 	"github.com/krosai/telephony/shared/api"
 )
 
-// Numbers keeps the inventory. RetireNumber fails with fault.NotFound for an unknown
-// number, and with fault.Conflict while somebody has the number or a request is for
-// it. Retiring a retired number is no error.
+// Numbers keeps the inventory. RetireNumber fails with fault.NotFound for an unknown number, and
+// with fault.Conflict while a user has the number or a request is for it. Retiring a retired number
+// is no error.
 type Numbers interface {
 	RetireNumber(ctx context.Context, id, by string) error
 }

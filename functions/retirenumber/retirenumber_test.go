@@ -13,7 +13,7 @@ import (
 
 var now = time.Date(2026, 11, 22, 9, 31, 0, 0, time.UTC)
 
-// stocked puts the sample's number into the inventory.
+// stocked adds the sample's number to the inventory and returns its id.
 func stocked(b *apitest.Bench) string {
 	b.Helper()
 	const e164 = "+2348012345678"
@@ -22,7 +22,7 @@ func stocked(b *apitest.Bench) string {
 	return n.ID
 }
 
-// TestRetire: a retired number can be added again only with restore.
+// TestRetire checks that a retired number can be added again only with restore.
 func TestRetire(t *testing.T) {
 	t.Parallel()
 	b := apitest.Open(t, func() time.Time { return now })

@@ -13,8 +13,8 @@ import (
 	"github.com/krosai/telephony/shared/request"
 )
 
-// Requests lists everybody's requests of one status, oldest first: at most
-// limit of them, from after on.
+// Requests lists the requests of all users that have the given status, oldest first. It returns at
+// most limit requests, from the position after on.
 type Requests interface {
 	RequestsWith(ctx context.Context, status request.Status, limit int, after string) (requests []request.Request, next string, err error)
 }
@@ -32,7 +32,7 @@ type Input struct {
 // Output is the page.
 type Output struct{ Body api.Page[View] }
 
-// View is a request with what its owner does not see: who asked and who decided.
+// View is a request with two facts that its owner does not see: the requester and the decider.
 type View struct {
 	numberrequest.View
 	UserID    string    `json:"user_id" doc:"Who asks"`

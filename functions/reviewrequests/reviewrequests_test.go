@@ -19,8 +19,8 @@ const path = "/admin/phone-number-requests"
 
 func id(i int) string { return fmt.Sprintf("req_01KAMPJ5V0SAMP0REQ000000%02d", i) }
 
-// setup makes thirty requests of as many users; the administrator carol has
-// decided on the last two.
+// setup makes thirty requests of as many users. The administrator carol has decided on the
+// last two.
 func setup(t *testing.T) *apitest.Bench {
 	t.Helper()
 	b := apitest.Open(t, func() time.Time { return now })

@@ -11,8 +11,8 @@ import (
 	"github.com/krosai/telephony/shared/api"
 )
 
-// Keys revokes a user's key at once; another's is fault.NotFound, and one that
-// is revoked already no error.
+// Keys revokes a user's key at once. Another user's key is fault.NotFound. Revoking a revoked key
+// is no error.
 type Keys interface {
 	RevokeKey(ctx context.Context, userID, id string) error
 }

@@ -39,7 +39,7 @@ type bench struct {
 	}
 }
 
-// newBench is the function with a database in which the sample key is ada's.
+// newBench serves the function with a database in which the sample key is ada's.
 func newBench(t *testing.T, scopes ...string) *bench {
 	t.Helper()
 	now := func() time.Time { return morning }
@@ -72,7 +72,7 @@ type reply struct {
 	Body       string
 }
 
-// revoke sends the sample event about another key.
+// revoke sends the sample event for the key id.
 func (b *bench) revoke(id string) reply {
 	b.Helper()
 	event := apitest.Event(b, "revokekey", nil)

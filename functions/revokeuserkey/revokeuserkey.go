@@ -11,14 +11,14 @@ import (
 	"github.com/krosai/telephony/shared/api"
 )
 
-// Keys revokes a key at once, with a line in the audit. One that does not exist, or
-// is not the user's where one is named, is fault.NotFound, and one that is revoked
-// already no error.
+// Keys revokes a key at once, with a line in the audit. A key that does not exist is
+// fault.NotFound, and so is a key that is not the user's if userID is set. Revoking a revoked key
+// is no error.
 type Keys interface {
 	RevokeAnyKey(ctx context.Context, userID, id, by string) error
 }
 
-// Endpoint lets administrators revoke anybody's API keys.
+// Endpoint lets administrators revoke any user's API keys.
 type Endpoint struct{ Keys Keys }
 
 // Input names the key.

@@ -17,8 +17,8 @@ import (
 
 var now = time.Date(2026, 11, 22, 9, 31, 0, 0, time.UTC)
 
-// TestRevoke: the key is dead at once, its owner is told once, and the audit says
-// who did it.
+// TestRevoke checks that the key stops working at once, that its owner is notified once, and that
+// the audit names the administrator.
 func TestRevoke(t *testing.T) {
 	t.Parallel()
 	b := apitest.Open(t, func() time.Time { return now })

@@ -15,18 +15,17 @@ import (
 	"github.com/krosai/telephony/shared/fault"
 )
 
-// Keys reads and rotates a user's keys. Key fails with fault.NotFound for
-// another's. RotateKey ends old at old.RevokedAt and returns the new key, to which
-// it gives the new text if an earlier attempt has stored it. It fails with
-// fault.Conflict when old is not live or has been rotated, and when the user has
-// too many keys, and with fault.Limited when the user has made account.KeysPerHour
-// in this hour.
+// Keys reads and rotates a user's keys. Key fails with fault.NotFound for another user's key.
+// RotateKey ends old at old.RevokedAt and returns the new key. If an earlier attempt has stored the
+// new key, RotateKey gives it the new text. RotateKey fails with fault.Conflict if old is not live
+// or has been rotated, or if the user has too many keys. It fails with fault.Limited if the user
+// has made account.KeysPerHour keys in this hour.
 type Keys interface {
 	Key(ctx context.Context, userID, id string) (account.Key, error)
 	RotateKey(ctx context.Context, old, fresh account.Key) (account.Key, error)
 }
 
-// Endpoint puts a new API key in the place of an old one.
+// Endpoint replaces an API key with a new one.
 type Endpoint struct {
 	Keys   Keys
 	Now    func() time.Time
@@ -39,7 +38,7 @@ type Input struct {
 	Body  *Body
 }
 
-// Body says what becomes of the old key.
+// Body says how long the old key still works.
 type Body struct {
 	GraceSeconds int `json:"grace_seconds,omitempty" minimum:"0" maximum:"86400" default:"0" doc:"How long the old key still works, in seconds"`
 }
@@ -70,7 +69,7 @@ func (e *Endpoint) rotate(ctx context.Context, in *Input) (*Output, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, scope := range old.Scopes { // or the caller would get a key that can do more
+	for _, scope := range old.Scopes { // otherwise the caller would get a key that can do more
 		if !caller.Can(scope) {
 			return nil, fault.New(fault.Forbidden, "FORBIDDEN", "this API key cannot rotate one with the scope %s, which it does not have", scope)
 		}
@@ -83,7 +82,7 @@ func (e *Endpoint) rotate(ctx context.Context, in *Input) (*Output, error) {
 	if err != nil {
 		return nil, err
 	}
-	if old.RevokedAt.IsZero() { // else an earlier attempt has set it, or this one is refused
+	if old.RevokedAt.IsZero() { // otherwise an earlier attempt has set it, or RotateKey refuses
 		old.RevokedAt = now.Add(grace(in.Body))
 	}
 	fresh, err = e.Keys.RotateKey(ctx, old, fresh)
@@ -104,7 +103,7 @@ func grace(b *Body) time.Duration {
 	return time.Duration(b.GraceSeconds) * time.Second
 }
 
-// earlier is the earlier one of two expiries, of which zero is never.
+// earlier returns the earlier of two expiries. Zero means never.
 func earlier(a, b time.Time) time.Time {
 	if a.IsZero() || !b.IsZero() && b.Before(a) {
 		return b

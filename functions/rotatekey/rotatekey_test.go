@@ -83,7 +83,7 @@ func (b *bench) rotate(key, id, body string) (int, rotatekey.View, string) {
 	return w.Code, v, w.Body.String()
 }
 
-// lives reports whether a key's text is let in.
+// lives reports whether the API accepts a key.
 func (b *bench) lives(key string) bool {
 	b.Helper()
 	id, sum, _ := account.ParseKey(key)
@@ -165,7 +165,7 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// A key can rotate itself, and its hour goes on with the new one.
+// A key can rotate itself. The new key continues the hour of the old one.
 func TestItself(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -181,8 +181,8 @@ func TestItself(t *testing.T) {
 	}
 }
 
-// A successor keeps at most the expiry of the old key, and of the key that
-// rotates. A key in its time of grace rotates nothing, but gets its kept answer.
+// TestNothingOutlivesItsMaker checks that a new key expires no later than the old key, and no later
+// than the key that rotates it.
 func TestNothingOutlivesItsMaker(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct{ old, maker, want time.Time }{
@@ -206,6 +206,8 @@ func TestNothingOutlivesItsMaker(t *testing.T) {
 	}
 }
 
+// TestGrace checks that a key in its grace period neither rotates nor revokes keys, but still gets
+// the stored answer of its own rotation.
 func TestGrace(t *testing.T) {
 	t.Parallel()
 	b := apitest.Open(t, func() time.Time { return morning })
@@ -238,8 +240,8 @@ func TestGrace(t *testing.T) {
 	}
 }
 
-// A second attempt, after the first has died before its answer, shows a text
-// that works, and the old key's true end.
+// TestTheSameRequestRotatesOnce checks a second attempt after the first one died before its answer.
+// The second answer shows a key that works, and the true end of the old key.
 func TestTheSameRequestRotatesOnce(t *testing.T) {
 	t.Parallel()
 	at := morning
@@ -268,7 +270,7 @@ func TestTheSameRequestRotatesOnce(t *testing.T) {
 	}
 }
 
-// dies ends the function once the key is rotated.
+// dies panics right after the key is rotated.
 type dies struct {
 	rotatekey.Keys
 	now bool

@@ -1,5 +1,4 @@
-// Package rotatewebhooksecret serves POST
-// /webhook-endpoints/{endpoint_id}/rotate-secret.
+// Package rotatewebhooksecret serves POST /webhook-endpoints/{endpoint_id}/rotate-secret.
 package rotatewebhooksecret
 
 import (
@@ -17,8 +16,8 @@ import (
 	"github.com/krosai/telephony/shared/webhook"
 )
 
-// Endpoints gives a user's endpoint its next secret; the one it had signs as well
-// until a moment. An endpoint that is not there, or another's, is fault.NotFound.
+// Endpoints gives a user's endpoint its next secret. The old secret signs as well until the given
+// moment. A missing endpoint, or another user's, is fault.NotFound.
 type Endpoints interface {
 	RotateSecret(ctx context.Context, userID, id string, next secret.Secret, until time.Time) (webhook.Endpoint, error)
 }
@@ -36,12 +35,12 @@ type Input struct {
 	Body       *Body
 }
 
-// Body says how long the secret so far goes on.
+// Body says how long the old secret signs as well.
 type Body struct {
 	GraceSeconds *int `json:"grace_seconds,omitempty" minimum:"0" maximum:"86400" doc:"For how long the secret so far signs as well; an hour if nothing is said"`
 }
 
-// grace is how long the secret so far signs as well if the caller does not say.
+// grace is how long the old secret signs as well if the caller does not say.
 const grace = time.Hour
 
 // Output is the endpoint with its new secret.

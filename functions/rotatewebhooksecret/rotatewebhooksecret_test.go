@@ -18,7 +18,7 @@ const endpointID = "whe_01KAMPJ5V0SAMPMEWHE0000000"
 
 var morning = time.Date(2026, 11, 22, 9, 30, 0, 123e6, time.UTC)
 
-// random is bytes that are all the same.
+// random reads as an endless sequence of the same byte.
 type random byte
 
 func (r random) Read(b []byte) (int, error) {
@@ -39,7 +39,8 @@ func open(t *testing.T) *apitest.Bench {
 	return b
 }
 
-// TestRotate: the new secret is shown, and the old one signs as long as was asked for.
+// TestRotate checks that the answer shows the new secret, and that the old secret signs for the
+// requested time.
 func TestRotate(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {

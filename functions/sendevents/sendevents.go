@@ -1,6 +1,5 @@
-// Package sendevents is the function that Lambda feeds from the stream of the table
-// Events: it asks for the delivery of each event to each webhook endpoint that wants
-// it.
+// Package sendevents is the function that Lambda calls with batches of the stream of the table
+// Events. It queues the delivery of each event to each webhook endpoint that wants the event.
 package sendevents
 
 import (
@@ -21,7 +20,7 @@ type Endpoints interface {
 	EndpointsOf(ctx context.Context, userID string, limit int, after string) (endpoints []webhook.Endpoint, next string, err error)
 }
 
-// Queue takes messages for deliverwebhook, all of them or, with an error, some.
+// Queue takes messages for deliverwebhook. If Send fails, the queue may have taken some of them.
 type Queue interface {
 	Send(ctx context.Context, messages []queue.Message) error
 }
@@ -33,10 +32,9 @@ type Task struct {
 	Log       *slog.Logger
 }
 
-// Run sends the messages of a batch. The first record that cannot be worked on is
-// its answer: Lambda hands it out again with all that follow. A message that is
-// sent again is delivered once. A record that is no event is left out, because it
-// would hold up all events behind it.
+// Run sends the messages of a batch. It answers with the first record that fails: Lambda then
+// delivers that record and all that follow again. A message that is sent twice is delivered once.
+// Run skips a record that is not an event, because it would hold up all events behind it.
 func (t *Task) Run(ctx context.Context, in store.Stream) (batch.Answer, error) {
 	endpoints := map[string][]webhook.Endpoint{} // by user
 	var messages []queue.Message
@@ -66,7 +64,7 @@ func (t *Task) Run(ctx context.Context, in store.Stream) (batch.Answer, error) {
 	return failed, t.send(ctx, messages)
 }
 
-// send sends the messages. If that fails Lambda hands out the whole batch again.
+// send sends the messages. If it fails, Lambda delivers the whole batch again.
 func (t *Task) send(ctx context.Context, messages []queue.Message) error {
 	if err := t.Queue.Send(ctx, messages); err != nil {
 		return fmt.Errorf("send events: %w", err)
@@ -74,7 +72,7 @@ func (t *Task) send(ctx context.Context, messages []queue.Message) error {
 	return nil
 }
 
-// messagesFor are the messages of an event, one for each endpoint that wants it.
+// messagesFor returns the messages of an event, one for each endpoint that wants it.
 func messagesFor(e event.Event, endpoints []webhook.Endpoint) ([]queue.Message, error) {
 	var messages []queue.Message
 	for _, endpoint := range endpoints {

@@ -21,7 +21,7 @@ import (
 	"github.com/krosai/telephony/shared/webhook"
 )
 
-// world is the endpoints of users and a queue.
+// world holds the users' endpoints, and is the queue.
 type world struct {
 	endpoints map[string][]webhook.Endpoint
 	reads     []string
@@ -59,7 +59,7 @@ func endpoint(id string, events ...string) webhook.Endpoint {
 	return webhook.Endpoint{ID: id, Events: events, CreatedAt: early}
 }
 
-// record is a record of the stream: an event of a user's.
+// record returns a record of the stream with an event of a user.
 func record(n int, user, kind, more string) string {
 	return fmt.Sprintf(`{"eventName":"INSERT","dynamodb":{"SequenceNumber":"%d","NewImage":{"user_id":{"S":%q},"sk":{"S":"2026-11-22T09:30:0%[1]d.000Z#evt_%[1]d"},`+
 		`"event_id":{"S":"evt_%[1]d"},"event_type":{"S":%[3]q},"at":{"S":"2026-11-22T09:30:00.000Z"},"data":{"S":"{}"}%[4]s}}}`, n, user, kind, more)
@@ -77,8 +77,8 @@ func stream(t *testing.T, records ...string) (in store.Stream) {
 	return in
 }
 
-// TestRun: each event goes to each endpoint that wants it, and a user's endpoints are
-// read once.
+// TestRun checks that each event goes to each endpoint that wants it, and that a user's endpoints
+// are read once.
 func TestRun(t *testing.T) {
 	t.Parallel()
 	paused := endpoint("whe_3", event.CallEnded)
@@ -104,7 +104,8 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// TestTrouble: what was not sent comes again, and nothing else has to.
+// TestTrouble checks that Lambda delivers again what was not sent: the records from the first
+// failed one on, or the whole batch if the queue is down.
 func TestTrouble(t *testing.T) {
 	t.Parallel()
 	both := map[string][]webhook.Endpoint{"ada": {endpoint("whe_1", event.CallEnded)}, "bob": {endpoint("whe_2", event.CallEnded)}}

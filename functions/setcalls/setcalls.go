@@ -11,20 +11,19 @@ import (
 	"github.com/krosai/telephony/shared/api"
 )
 
-// Switch switches everybody's outbound calls, with a line in the audit. While
-// another administrator does, it is fault.Conflict.
+// Switch switches the outbound calls of all users on or off, with a line in the audit. It fails
+// with fault.Conflict while another administrator switches them.
 type Switch interface {
 	SetCalls(ctx context.Context, enabled bool, reason, by string) error
 }
 
-// Endpoint is the kill switch of outbound calls. Calls that are going on are not
-// touched.
+// Endpoint is the kill switch of outbound calls. It does not touch calls in progress.
 type Endpoint struct{ Switch Switch }
 
 // Input is the position of the switch.
 type Input struct{ Body Body }
 
-// Body says whether there are to be calls.
+// Body says whether outbound calls are on.
 type Body struct {
 	Enabled bool   `json:"enabled" doc:"false: every new outbound call of every user is refused"`
 	Reason  string `json:"reason,omitempty" minLength:"1" maxLength:"200" doc:"For the audit, and kept while calls are off"`

@@ -12,22 +12,20 @@ import (
 	"github.com/krosai/telephony/shared/policy"
 )
 
-// Policies sets a user's policy, with a line in the audit. A number that is 0 and
-// agents that are nil stay as they were. While another administrator sets it, the
-// error is fault.Conflict.
+// Policies sets a user's policy, with a line in the audit. A limit that is 0 and a nil list
+// of agents keep their values. It fails with fault.Conflict while another administrator sets
+// the policy.
 type Policies interface {
 	SetPolicy(ctx context.Context, userID string, p account.Policy, by string) (account.Policy, error)
 }
 
-// Endpoint lets administrators say what a user may do. Calls that are going on
-// are not touched.
+// Endpoint lets administrators say what a user may do. It does not touch calls in progress.
 type Endpoint struct{ Policies Policies }
 
 // Input is the policy.
 type Input struct{ Body Body }
 
-// Body is the policy. The members that are not required stay as they were when
-// they are left out.
+// Body is the policy. An optional member that is left out keeps its value.
 type Body struct {
 	UserID             string   `json:"user_id" pattern:"^[A-Za-z0-9._|:@-]{1,128}$" patternDescription:"a user's id, 1 to 128 letters, digits and any of ._|:@-" doc:"The user, as in the sub claim of their JWTs" example:"auth0|5f7c8ec7c33c6c004bbafe82"`
 	AllowedCountries   []string `json:"allowed_countries" pattern:"^[A-Z]{2}$" patternDescription:"a country as ISO 3166-1 alpha-2, such as NG" maxItems:"250" uniqueItems:"true" doc:"Countries the user may call besides that of the number they call from, ISO 3166-1 alpha-2"`

@@ -56,8 +56,8 @@ func TestSet(t *testing.T) {
 	}
 }
 
-// Each optional member is set by its own name, and stays as it was when the next
-// request leaves it out.
+// TestOptionalMembers checks that each optional member is set by its own name, and keeps its value
+// when the next request leaves it out.
 func TestOptionalMembers(t *testing.T) {
 	t.Parallel()
 	const rest = `{"user_id":"` + user + `","allowed_countries":[],"calls_enabled":true,"max_concurrent_calls":5`
@@ -86,7 +86,7 @@ func TestOptionalMembers(t *testing.T) {
 					t.Errorf("%s: %d %s, %v (-want +got):\n%s", body, a.Status, a.Text, err, d)
 				}
 			}
-			if tt.value[0] == '[' { // an empty list is one that was not left out
+			if tt.value[0] == '[' { // an empty list differs from one that is left out
 				if a := b.Ask(b.Admin("carol"), "PUT", path, rest+`,"`+member+`":[]}`); a.Status != 200 || !strings.Contains(a.Text, `"`+member+`":[]`) {
 					t.Errorf("emptied: %d %s", a.Status, a.Text)
 				}

@@ -1,5 +1,6 @@
-// Package settlecall is the task of a call's workflow that finds out, by
-// reading LiveKit, what became of a call, and ends it if it is over.
+// Package settlecall is the task of a call's workflow that ends a call whose talk time is used up
+// or that could not be dialed. If the outcome of a dial is unclear, it reads from LiveKit whether
+// the call is over, and ends it if it is.
 package settlecall
 
 import (
@@ -12,36 +13,35 @@ import (
 	"github.com/krosai/telephony/shared/settle"
 )
 
-// Task settles calls.
+// Task settles calls: it ends them, or finds that they go on.
 type Task struct {
 	Settle *settle.Settler
 	Now    func() time.Time
 }
 
-// Input names the call and says why it is to be settled: "unclear" (it was
-// dialled, the outcome is unknown), "expired" (its talk time is spent), "capacity"
-// (its turn to be dialled did not come) or "failed" (it could not be placed).
+// Input names the call and the reason to settle it: "unclear" (it was dialed, but the outcome is
+// unknown), "expired" (its talk time is used up), "capacity" (its turn to be dialed did not come)
+// or "failed" (it could not be placed).
 type Input struct {
 	CallID string `json:"call_id"`
 	Reason string `json:"reason"`
 }
 
-// Output is "ended", "answered" (it is up) or "unclear" (it may still be
-// answered).
+// Output is "ended", "answered" (it is up) or "unclear" (it may still be answered).
 type Output struct {
 	Outcome string `json:"outcome"`
 }
 
-// A dial whose request failed may still take effect, and its phone then rings for
-// its whole time. LiveKit took 5 to 8 s to carry out such requests; settling is
-// what it may need on top of the ringing.
+// A dial whose request failed may still take effect, and its phone then rings for its whole ringing
+// timeout. LiveKit took 5 to 8 s to carry out such requests. An unclear call ends when the longer
+// of its ringing timeout and lateDial is over, plus settling.
 const (
 	lateDial = 20 * time.Second
 	settling = 3 * time.Second
 )
 
-// The room of an unclear call is read every second. The task gives up after
-// patience, so that its last requests fit in the workflow's 30 s.
+// resolve reads the room of an unclear call every second. It gives up after patience, so that its
+// last requests fit in the workflow's 30 s.
 const (
 	pause    = time.Second
 	patience = 15 * time.Second
@@ -60,7 +60,7 @@ func (t *Task) Run(ctx context.Context, in Input) (Output, error) {
 		err = fmt.Errorf("unknown reason %q", in.Reason)
 	case in.Reason != "expired" && c.DialedAt.IsZero():
 		if c, err = t.Settle.End(ctx, c, t.neverDialed(in.Reason)); err == nil {
-			_ = t.Settle.TakeDown(ctx, c) // if LiveKit is down: a room nobody has called from closes by itself
+			_ = t.Settle.TakeDown(ctx, c) // if LiveKit is down, the room closes by itself because no phone was dialed from it
 		}
 	case in.Reason != "failed" && in.Reason != "expired" && c.HangupRequested.IsZero():
 		return t.resolve(ctx, c)
@@ -70,7 +70,7 @@ func (t *Task) Run(ctx context.Context, in Input) (Output, error) {
 	return Output{"ended"}, err
 }
 
-// neverDialed is the end of a call that was not dialled for a reason.
+// neverDialed decides the end of a call that was not dialed, for the given reason.
 func (t *Task) neverDialed(reason string) settle.Judge {
 	return func(c call.Call) call.End {
 		end := c.EndOfDial(call.Attempt{}, t.Now())
@@ -85,9 +85,9 @@ func (t *Task) neverDialed(reason string) settle.Judge {
 	}
 }
 
-// resolve reads the room of a call whose dial had an unclear outcome, until it is
-// known or for patience. A call that is known to have been answered is up until
-// somebody sees its phone gone: a room that cannot be found proves nothing.
+// resolve reads the room of a call whose dial had an unclear outcome, until the outcome is known or
+// patience is over. A call on record as answered stays up until a read shows that its phone is
+// gone: a missing room proves nothing.
 func (t *Task) resolve(ctx context.Context, c call.Call) (Output, error) {
 	if c.Status == call.InProgress {
 		c, err := t.Settle.Look(ctx, c, t.Now())
@@ -113,7 +113,7 @@ func (t *Task) resolve(ctx context.Context, c call.Call) (Output, error) {
 	}
 }
 
-// look reads the room once, if the call is still to be placed.
+// look reads the room once, unless the call has ended or is to be hung up.
 func (t *Task) look(ctx context.Context, c call.Call) (Output, error) {
 	if c.Status.Ended() || !c.HangupRequested.IsZero() {
 		_, err := t.Settle.Stop(ctx, c, t.Settle.Hangup)

@@ -18,7 +18,7 @@ import (
 
 const id = "call_01KAMPJ5V0SAMPMECA00000000"
 
-// rooms is LiveKit: the readings of one room in turn, the last one for ever.
+// rooms is a LiveKit with one room. It gives the readings in turn, and then repeats the last one.
 type rooms struct {
 	readings []call.Room
 	err      error
@@ -55,8 +55,8 @@ func phone(status string) call.Room {
 	return call.Room{Agent: true, Callee: &call.Phone{Status: status}}
 }
 
-// What a call has been through before it is settled, 30 s of ringing and 600 s
-// of talk being agreed.
+// created records a call that is not dialed yet. It and the functions below make the states from
+// which a call is settled. The call may ring for 30 s (10 s in dialedShort) and talk for 600 s.
 func created(t *testing.T, db *storetest.Database) { place(t, db, 30) }
 
 func place(t *testing.T, db *storetest.Database, ringing int) {
@@ -227,7 +227,7 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// A hang-up ends the call while its outcome is waited for.
+// A hang-up ends the call while the task waits for its outcome.
 func TestHungUpMeanwhile(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -1,5 +1,5 @@
-// Package summarisecall is the task of a call's workflow that sums an ended call
-// up, once all that was said in it has been told.
+// Package summarisecall is the task of a call's workflow that summarizes an ended call, once all
+// turns of the conversation have arrived.
 package summarisecall
 
 import (
@@ -14,19 +14,19 @@ import (
 	"github.com/krosai/telephony/shared/summary"
 )
 
-// Stories reads calls and keeps summaries: the first of a call stands, and is
-// returned.
+// Stories reads calls and stores summaries. The first summary of a call is final, and SaveSummary
+// returns it.
 type Stories interface {
 	WholeStory(ctx context.Context, id string) (call.Story, error)
 	SaveSummary(ctx context.Context, c call.Call, s call.Summary) (call.Summary, error)
 }
 
-// Summarizer sums up what was said. Its errors are of type *summary.Error.
+// Summarizer summarizes what was said. Its errors are of type *summary.Error.
 type Summarizer interface {
 	Summarize(ctx context.Context, turns []call.Turn) (text, model string, err error)
 }
 
-// Task sums calls up.
+// Task summarizes calls.
 type Task struct {
 	Stories    Stories
 	Summarizer Summarizer
@@ -34,30 +34,31 @@ type Task struct {
 	Log        *slog.Logger
 }
 
-// Input names the call. Failed is the name of the error after which the workflow
-// gives up; empty when it has not.
+// Input names the call. Failed is the name of the error after which the workflow gives up. It is
+// empty if the workflow has not given up.
 type Input struct {
 	CallID string `json:"call_id"`
 	Failed string `json:"failed"`
 }
 
-// Output is where the summary stands: "waiting" (turns may still come), "ready",
-// "failed" or "none" (nothing was said).
+// Output is the state of the summary: "waiting" (turns may still come), "ready", "failed" or "none"
+// (nothing was said).
 type Output struct {
 	Outcome string `json:"outcome"`
 }
 
-// How long after the end of a call, or after its last turn came, it is quiet
-// enough to sum up; how long a first turn is waited for; and how long at most
-// turns that keep coming are. The workflow waits 5 s between two looks.
+// quiet is how long after the end of a call, or after the arrival of its last turn, the task waits
+// for more turns. firstTurn is how long it waits for a first turn, and longestLag how long it waits
+// for turns that keep coming, both from the end of the call. The workflow waits 5 s between two
+// runs of the task.
 const (
 	quiet      = 4 * time.Second
 	firstTurn  = 18 * time.Second
 	longestLag = time.Minute
 )
 
-// timeout and unavailable name errors for the workflow, which repeats the task
-// and, when it gives up, hands the name back as Failed.
+// timeout and unavailable name errors for the workflow. It repeats the task, and when it gives up,
+// it passes the name back as Failed.
 type (
 	timeout     struct{ error }
 	unavailable struct{ error }
@@ -74,7 +75,7 @@ func (t *Task) Run(ctx context.Context, in Input) (Output, error) {
 	case !s.Call.Status.Ended():
 		return Output{}, errors.New("the call has not ended")
 	case s.Call.AnsweredAt.IsZero():
-		return Output{string(call.SummaryNone)}, nil // its details say so without a row
+		return Output{string(call.SummaryNone)}, nil // the call details say so without a row
 	case in.Failed != "":
 		return t.save(ctx, s.Call, call.Summary{Status: call.SummaryFailed, Reason: reasonOf(in.Failed)})
 	case t.turnsMayCome(s):
@@ -98,7 +99,7 @@ func (t *Task) Run(ctx context.Context, in Input) (Output, error) {
 	return Output{}, unavailable{err}
 }
 
-// turnsMayCome reports whether the agent seems to be still telling what was said.
+// turnsMayCome reports whether the agent may still send turns.
 func (t *Task) turnsMayCome(s call.Story) bool {
 	now := t.Now()
 	if now.Sub(s.Call.EndedAt) >= longestLag {
@@ -125,9 +126,8 @@ func (t *Task) save(ctx context.Context, c call.Call, s call.Summary) (Output, e
 	return Output{string(s.Status)}, nil
 }
 
-// reasonOf reads the name of the error after which the workflow gave up: one of
-// this task's own, States.Timeout, or what Lambda calls a function that was cut
-// off.
+// reasonOf maps the name of the error after which the workflow gave up to a reason. The name is one
+// of this task's own, States.Timeout, or Lambda's name for a function that was cut off.
 func reasonOf(name string) string {
 	if name = strings.ToLower(name); strings.Contains(name, "timeout") || strings.Contains(name, "timedout") {
 		return summary.Timeout

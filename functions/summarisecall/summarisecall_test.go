@@ -26,7 +26,7 @@ const id = "call_01KAMPJ5V0SAMPMECA00000000" // of the sample event
 
 var t0 = time.Date(2026, 11, 22, 9, 30, 0, 0, time.UTC) // the call's end
 
-// model writes what it is told to, and counts.
+// model returns a fixed summary or its err, and records what it was asked.
 type model struct {
 	err   error
 	asked int
@@ -79,13 +79,13 @@ func (b *bench) must(err error) {
 	}
 }
 
-// say has the agent tell of a turn so many seconds after the end.
+// say records a turn that arrived that long after the end of the call.
 func (b *bench) say(content string, after time.Duration) {
 	b.Helper()
 	b.must(b.db.AddTurns(b.Context(), id, []call.Turn{{ID: content, Role: call.RoleAgent, Content: content, At: t0.Add(-time.Second)}}, t0.Add(after)))
 }
 
-// at runs the task so long after the end.
+// at runs the task that long after the end of the call.
 func (b *bench) at(after time.Duration, failed string) string {
 	b.Helper()
 	b.now = t0.Add(after)
@@ -94,7 +94,7 @@ func (b *bench) at(after time.Duration, failed string) string {
 	return out.Outcome
 }
 
-// saved is the summary as it is kept; its Status is "" when none is.
+// saved returns the stored summary. Its Status is "" if no summary is stored.
 func (b *bench) saved() call.Summary {
 	b.Helper()
 	s, err := b.db.WholeStory(b.Context(), id)
@@ -125,7 +125,7 @@ func TestSampleEvent(t *testing.T) {
 	}
 }
 
-// When it is quiet enough to sum up, the call having ended at 0.
+// TestLateTurns checks how long the task waits for turns. The call ended at 0 s.
 func TestLateTurns(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -175,7 +175,8 @@ func TestNobodyAnswered(t *testing.T) {
 	}
 }
 
-// What fails for good is kept with its reason, what may succeed later is not.
+// TestFailure checks that a final failure is stored with its reason, and that a failure that may
+// pass is not stored.
 func TestFailure(t *testing.T) {
 	t.Parallel()
 	why := errors.New("no")
@@ -248,8 +249,8 @@ func TestNotToBeSummedUp(t *testing.T) {
 	}
 }
 
-// The answer of the database is lost after the summary was kept: the model is
-// not asked again.
+// TestLostReply checks that the model is not asked again if the database's answer is lost after the
+// summary was stored.
 func TestLostReply(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, true)

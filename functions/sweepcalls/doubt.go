@@ -7,19 +7,17 @@ import (
 	"github.com/krosai/telephony/shared/call"
 )
 
-// A room that LiveKit does not know proves little: LiveKit may have answered
-// before it had read its own records. So a room must be missing in two runs, and
-// where more than a few are missing at once, and most of those that were looked
-// for, none of their calls is ended. Such calls end at the latest when they are
-// overdue.
+// A room that LiveKit does not know proves little: LiveKit may have answered before it had read its
+// own records. So a room must be missing in two runs. If more than fewMissing rooms are missing at
+// once, and these are most of the rooms that were looked for, the run ends none of their calls.
+// Such calls end at the latest when they are overdue.
 const (
 	fewMissing  = 5
-	secondSight = 30 * time.Second // two runs are further apart, the two that overlap nearer
-	staleDoubt  = 5 * time.Minute  // runs have been left out: the doubt starts anew
+	secondSight = 30 * time.Second // runs are further apart than this, unless they overlap
+	staleDoubt  = 5 * time.Minute  // runs have been skipped: the doubt starts anew
 )
 
-// resolve reads the rooms of doubtful calls, and ends those whose phone has left
-// or is there alone.
+// resolve reads the rooms of doubtful calls, and ends the calls whose phone has left or is alone.
 func (r *run) resolve(ctx context.Context) {
 	if len(r.doubtful) > 0 {
 		select {
@@ -36,8 +34,8 @@ func (r *run) resolve(ctx context.Context) {
 	each(ctx, r, r.missing, callID, r.miss)
 }
 
-// look reads the room of one doubtful call. A room that was listed without its
-// phone has not been deleted by anybody: it was the phone that hung up.
+// look reads the room of one doubtful call. If the room was listed without its phone, the phone
+// hung up, because nobody has deleted the room.
 func (r *run) look(ctx context.Context, c call.Call) error {
 	if c.Status.Ended() {
 		return nil
@@ -66,14 +64,15 @@ func (r *run) look(ctx context.Context, c call.Call) error {
 	return r.ended(r.settle.Found(ctx, c, is, left, at))
 }
 
-// lost notes a call whose room is missing.
+// lost records a call whose room is missing.
 func (r *run) lost(c call.Call) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.missing, r.seen = append(r.missing, c), r.seen+1
 }
 
-// miss ends a call whose room is missing for the second time, as of the first.
+// miss ends a call whose room is missing for the second time. The call ended when the first run
+// missed its room.
 func (r *run) miss(ctx context.Context, c call.Call) error {
 	if since := r.listed.Sub(c.DoubtedAt); since < 0 || since > staleDoubt {
 		return r.Calls.DoubtCall(ctx, c.ID, r.listed)
@@ -83,7 +82,7 @@ func (r *run) miss(ctx context.Context, c call.Call) error {
 	return r.ended(r.settle.Left(ctx, c, call.Leave{}, c.DoubtedAt))
 }
 
-// ended counts a call that was settled, if it was.
+// ended counts the call if it has ended.
 func (r *run) ended(c call.Call, err error) error {
 	if err == nil && c.Status.Ended() {
 		r.add(&r.report.Ended, 1)

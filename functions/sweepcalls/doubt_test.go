@@ -21,8 +21,7 @@ import (
 // nth is the id of the i-th call of a test.
 func nth(i int) string { return fmt.Sprintf("call_01KAMPJ5V0SAMPMECA0000%04d", i) }
 
-// crowd is a world with live calls, each in its room, and dead ones, whose rooms
-// are missing.
+// crowd records live calls, each with its room, and dead calls, whose rooms are missing.
 func crowd(t *testing.T, db *storetest.Database, live, dead int) *world {
 	t.Helper()
 	w := &world{}
@@ -57,8 +56,8 @@ func ends(t *testing.T, db *storetest.Database, calls int) (n int) {
 	return n
 }
 
-// A room must be missing in two runs, one after the other. The call then ended
-// when the first of them missed it.
+// TestMissingTwice checks that a call ends if two runs in a row miss its room. Its end is the time
+// of the first of them.
 func TestMissingTwice(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -106,8 +105,7 @@ func TestMissingTwice(t *testing.T) {
 	}
 }
 
-// A LiveKit that knows of nothing at all, although calls are going on, has not
-// answered.
+// TestNothingAtAll checks that an empty list of rooms counts as no answer while calls are going on.
 func TestNothingAtAll(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -134,8 +132,8 @@ func TestNothingAtAll(t *testing.T) {
 	})
 }
 
-// More than five rooms are missing, and more than half of those looked for: none
-// of the calls is ended before it is overdue.
+// If more than five rooms are missing, and these are more than half of the rooms that were looked
+// for, none of the calls ends before it is overdue.
 func TestManyMissing(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ live, dead, ended, withheld int }{
@@ -168,10 +166,10 @@ func TestManyMissing(t *testing.T) {
 	}
 }
 
-// hanging is a LiveKit that answers nothing, not even a refusal.
+// hanging is a LiveKit whose requests time out.
 type hanging struct {
 	*world
-	lists bool // it lists the rooms all the same
+	lists bool // it still lists the rooms
 }
 
 func (h hanging) hang(ctx context.Context) error {
@@ -195,8 +193,8 @@ func (h hanging) Rooms(ctx context.Context) ([]livekit.RoomInfo, error) {
 	return nil, h.hang(ctx)
 }
 
-// LiveKit hangs: overdue calls end in this run, all of them, and LiveKit is left
-// alone after three time-outs.
+// TestLiveKitHangs checks a LiveKit whose requests time out. All overdue calls end in this run, and
+// the run leaves LiveKit alone after three timeouts.
 func TestLiveKitHangs(t *testing.T) {
 	t.Parallel()
 	for _, lists := range []bool{true, false} {
@@ -228,7 +226,7 @@ func TestLiveKitHangs(t *testing.T) {
 	}
 }
 
-// slow is a LiveKit that answers, each time after 4 s.
+// slow is a LiveKit that takes 4 s to answer.
 type slow struct{ *world }
 
 func (s slow) ReadRoom(ctx context.Context, name string) (call.Room, error) {
@@ -240,8 +238,8 @@ func (s slow) ReadRoom(ctx context.Context, name string) (call.Room, error) {
 	return s.world.ReadRoom(ctx, name)
 }
 
-// A run reports what is left five seconds before its time is over, and the next
-// one begins elsewhere.
+// TestTooMuchForOneRun checks that a run stops five seconds before its time is over and reports
+// what is left, and that the next run begins elsewhere.
 func TestTooMuchForOneRun(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

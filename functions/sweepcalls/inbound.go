@@ -9,13 +9,13 @@ import (
 	"github.com/krosai/telephony/shared/number"
 )
 
-// Inbound makes calls of what comes in; ours is false for what is not for a
+// Inbound creates the calls that come in. Adopt sets ours to false for a call that is not for a
 // number of the platform.
 type Inbound interface {
 	Adopt(ctx context.Context, in call.Arrival) (c call.Call, ours bool, err error)
 }
 
-// adopt makes calls of phones that have come in and of which no webhook told.
+// adopt creates calls for phones that have come in and that no webhook reported.
 func (r *run) adopt(ctx context.Context, rooms []livekit.RoomInfo, active []string) {
 	going := setOf(active)
 	var strangers []livekit.RoomInfo
@@ -24,13 +24,13 @@ func (r *run) adopt(ctx context.Context, rooms []livekit.RoomInfo, active []stri
 			strangers = append(strangers, room)
 		}
 	}
-	each(ctx, r, strangers, inboundID, r.adoptRoom) // a room's name tells who calls
+	each(ctx, r, strangers, inboundID, r.adoptRoom) // not the room's name, because it contains the caller's number
 }
 
 func inboundID(room livekit.RoomInfo) string { return call.InboundID(room.ID, room.CreatedAt) }
 
-// adoptRoom looks into a room that may be a call's without a record. A room that
-// the phone has left already tells nobody's number: such a call leaves no trace.
+// adoptRoom reads a room that may belong to a call without a record. If the phone has already left,
+// the room does not tell the numbers, and the call leaves no trace.
 func (r *run) adoptRoom(ctx context.Context, room livekit.RoomInfo) error {
 	_, err := r.Calls.Call(ctx, inboundID(room))
 	if !fault.Is(err, fault.NotFound) {

@@ -16,7 +16,7 @@ import (
 
 const called = "+2348012345678"
 
-// addNumber gives ada a number that takes calls in.
+// addNumber gives ada a number that takes inbound calls.
 func addNumber(t *testing.T, db *storetest.Database) {
 	t.Helper()
 	err := db.PutNumber(t.Context(), number.Number{ID: number.ID(called), E164: called, Country: "NG", Type: "mobile", UserID: "ada",
@@ -26,7 +26,7 @@ func addNumber(t *testing.T, db *storetest.Database) {
 	}
 }
 
-// came is a room that ada's rule has made so long ago.
+// came is a room that ada's dispatch rule created that many seconds ago.
 func came(seconds int) livekit.RoomInfo {
 	return livekit.RoomInfo{Name: number.RoomPrefix("ada", "support-") + "_+14155550100_x", ID: "RM_1", CreatedAt: ago(seconds), Participants: 1, Publishers: 2}
 }
@@ -88,7 +88,7 @@ func TestAdopt(t *testing.T) {
 	}
 }
 
-// An inbound call whose workflow has died is looked after like any other.
+// An inbound call whose workflow has died is swept like any other.
 func TestInboundWithoutItsWorkflow(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -142,7 +142,7 @@ func TestInboundWithoutItsWorkflow(t *testing.T) {
 	}
 }
 
-// The room of an inbound call that has ended goes like an outbound one's.
+// The room of an inbound call that has ended is deleted like an outbound call's.
 func TestInboundOrphan(t *testing.T) {
 	t.Parallel()
 	for age, goes := range map[int]bool{0: true, 60: true, 180: true} {

@@ -9,14 +9,15 @@ import (
 	"github.com/krosai/telephony/shared/livekit"
 )
 
-// maxTimeouts is how many requests of a run may time out before the run leaves
-// LiveKit alone: each holds a worker for as long as a request may take.
+// maxTimeouts is how many requests of a run may time out before the run leaves LiveKit alone. Each
+// of them holds a worker for as long as a request may take.
 const maxTimeouts = 3
 
-// errLeftAlone is the answer of a LiveKit that the run asks nothing any more.
+// errLeftAlone is the error of requests that the run no longer sends to LiveKit.
 var errLeftAlone = errors.New("LiveKit is left alone for the rest of this run")
 
-// guarded is LiveKit for one run. After maxTimeouts it answers errLeftAlone.
+// guarded is LiveKit for one run. After maxTimeouts timeouts, ReadRoom and DeleteRoom fail
+// with errLeftAlone.
 type guarded struct {
 	rooms    Rooms
 	timeouts atomic.Int32
@@ -24,7 +25,7 @@ type guarded struct {
 
 func (g *guarded) alone() bool { return g.timeouts.Load() >= maxTimeouts }
 
-// note counts an error that is a time-out of the request, not of the run.
+// note counts an error that is a timeout of the request, not of the run.
 func (g *guarded) note(ctx context.Context, err error) error {
 	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
 		g.timeouts.Add(1)
@@ -32,7 +33,7 @@ func (g *guarded) note(ctx context.Context, err error) error {
 	return err
 }
 
-// ReadRoom says who is in a room.
+// ReadRoom reads who is in a room.
 func (g *guarded) ReadRoom(ctx context.Context, room string) (call.Room, error) {
 	if g.alone() {
 		return call.Room{}, errLeftAlone
@@ -41,7 +42,7 @@ func (g *guarded) ReadRoom(ctx context.Context, room string) (call.Room, error) 
 	return is, g.note(ctx, err)
 }
 
-// DeleteRoom takes a room down.
+// DeleteRoom deletes a room.
 func (g *guarded) DeleteRoom(ctx context.Context, room string) error {
 	if g.alone() {
 		return errLeftAlone

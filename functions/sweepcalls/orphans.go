@@ -14,24 +14,24 @@ import (
 	"github.com/krosai/telephony/shared/number"
 )
 
-// maxOrphans is how many rooms one run takes down: more are a sign that
-// something is wrong, and the alarm gets time to be heard.
+// maxOrphans is how many rooms one run deletes. More orphans are a sign that something is wrong,
+// and the limit leaves time to react to the alarm.
 const maxOrphans = 20
 
-// callIn is the id of the call that a room is named as the room of: an outbound
-// call's room is named after it, an inbound call's id follows from its room.
+// callIn returns the id of the call to which a room belongs by its name. The room of an outbound
+// call has the call's id as its name. The id of an inbound call follows from its room.
 func callIn(room livekit.RoomInfo) (id string, ok bool) {
 	if number.InboundRoom(room.Name) {
 		return inboundID(room), true
 	}
 	text, ok := strings.CutPrefix(room.Name, "call_")
 	parsed, err := ulid.ParseStrict(text)
-	return room.Name, ok && err == nil && parsed.String() == text // ParseStrict takes small letters too
+	return room.Name, ok && err == nil && parsed.String() == text // ParseStrict also accepts lowercase letters
 }
 
-// orphans deletes rooms of calls that had ended when the rooms were listed, the
-// oldest first, but for those that a phone may still come into. A room of a call that is not in the table belongs to another
-// deployment in the same LiveKit project.
+// orphans deletes the rooms of calls that had ended when the rooms were listed, the oldest first.
+// It leaves the rooms that a phone may still join. The room of a call that is not in the table
+// belongs to another deployment in the same LiveKit project.
 func (r *run) orphans(ctx context.Context, rooms []livekit.RoomInfo, active []string) error {
 	going := setOf(active)
 	made, ids := map[string]time.Time{}, []string(nil)

@@ -1,7 +1,6 @@
-// Package sweepcalls runs every minute and reads what is true: each call that
-// has not ended is compared with LiveKit, so that it reaches its end whatever
-// was lost on the way, webhooks first of all, and rooms whose call is over are
-// taken down.
+// Package sweepcalls runs every minute. It compares each call that has not ended with LiveKit, so
+// that the call ends even if webhooks or other messages were lost. It also deletes the rooms of
+// calls that are over.
 package sweepcalls
 
 import (
@@ -33,12 +32,12 @@ type Rooms interface {
 	Rooms(ctx context.Context) ([]livekit.RoomInfo, error)
 }
 
-// Flow starts the workflow of a call that has none, and says when it started.
+// Flow starts the workflow of a call that has none, and returns when the workflow started.
 type Flow interface {
 	RestartCall(ctx context.Context, callID string) (started time.Time, err error)
 }
 
-// Task sweeps.
+// Task sweeps calls.
 type Task struct {
 	Calls   Calls
 	Rooms   Rooms
@@ -53,31 +52,31 @@ type Task struct {
 type Report struct {
 	Active      int `json:"active"`       // calls not ended
 	Started     int `json:"started"`      // workflows that were missing
-	Adopted     int `json:"adopted"`      // calls that had come in and that nobody had told of
+	Adopted     int `json:"adopted"`      // inbound calls that no webhook reported
 	Doubtful    int `json:"doubtful"`     // calls whose own room was read
-	Ended       int `json:"ended"`        // calls settled
-	Orphans     int `json:"orphans"`      // rooms taken down
-	OrphansLeft int `json:"orphans_left"` // rooms to take down that the next runs will
-	Withheld    int `json:"withheld"`     // ends that too many calls had at once to be believed
-	Left        int `json:"left"`         // calls and rooms that there was no time for
-	Failures    int `json:"failures"`     // calls that could not be looked after this time
+	Ended       int `json:"ended"`        // calls that the run ended
+	Orphans     int `json:"orphans"`      // rooms deleted
+	OrphansLeft int `json:"orphans_left"` // rooms that the next runs will delete
+	Withheld    int `json:"withheld"`     // calls not ended because too many rooms were missing at once
+	Left        int `json:"left"`         // calls and rooms that the run had no time for
+	Failures    int `json:"failures"`     // calls and rooms that the run failed to handle
 }
 
-// The timing of the sweep. A call is younger than grace while the functions that
-// placed it may still be at work on it. Before a doubtful call is looked at
-// again, events that clear the doubt get time: a webhook on its way, an agent
-// that hands over to another, and LiveKit's counts, which are up to 5 s old.
+// The timing of the sweep. While a call is younger than grace, the functions that placed it may
+// still be at work on it. Before a doubtful call is checked again, doubtGrace leaves time for
+// events that clear the doubt: a webhook on its way, an agent that hands over to another, and
+// LiveKit's counts, which are up to 5 s old.
 const (
 	grace      = 10 * time.Second
 	startGrace = 30 * time.Second
 	dialGrace  = 3 * time.Minute // no user wants a call placed later
 	doubtGrace = 5 * time.Second
-	reporting  = 5 * time.Second // of the run's time are kept for its report
-	atOnce     = 16              // calls or rooms that one run works on
+	reporting  = 5 * time.Second // at the end of the run are kept for its report
+	atOnce     = 16              // calls or rooms that one run handles at a time
 	batch      = 100             // calls that are read in one request
 )
 
-// run is one run of the sweep. Its Settler asks the run's LiveKit.
+// run is one run of the sweep. Its Settler uses the run's guarded LiveKit.
 type run struct {
 	*Task
 	livekit *guarded
@@ -87,16 +86,15 @@ type run struct {
 
 	mu       sync.Mutex
 	report   Report
-	doubtful []string // answered calls that the list of rooms does not show going on
+	doubtful []string // answered calls that the list of rooms does not confirm
 	missing  []call.Call
-	seen     int // answered calls whose room was seen, or was found missing
+	seen     int // answered calls whose room was seen or found missing
 }
 
-// Run may overlap with another run of itself. It lists LiveKit's rooms once and
-// reads on its own only the room of a call that the list leaves in doubt. When
-// LiveKit does not answer, calls that are long overdue still end and forgotten
-// ones start; no room is touched. It stops five seconds before ctx ends and
-// reports what is left to the next run.
+// Run may overlap with another run of itself. It lists LiveKit's rooms once, and reads single rooms
+// only for calls that are in doubt or not on record. If LiveKit does not answer, calls that are
+// long overdue still end and forgotten calls still start, but no room is adopted and no orphan
+// deleted. Run stops five seconds before ctx ends and reports what is left to the next run.
 func (t *Task) Run(ctx context.Context) (Report, error) {
 	work, stop := early(ctx, reporting)
 	defer stop()
@@ -105,7 +103,7 @@ func (t *Task) Run(ctx context.Context) (Report, error) {
 	settler.Rooms = r.livekit
 	err := r.sweep(work)
 	if errors.Is(err, context.DeadlineExceeded) && work.Err() != nil && ctx.Err() == nil {
-		err = nil // what there was no time for is counted
+		err = nil // the report counts what is left
 	}
 	s := r.report
 	t.Log.InfoContext(ctx, "sweep", "active", s.Active, "started", s.Started, "adopted", s.Adopted, "doubtful", s.Doubtful, "ended", s.Ended,
@@ -119,7 +117,7 @@ func (t *Task) Run(ctx context.Context) (Report, error) {
 	return s, err
 }
 
-// early is ctx, but it ends a while before.
+// early returns a context that ends earlier than ctx, by the given time.
 func early(ctx context.Context, by time.Duration) (context.Context, context.CancelFunc) {
 	if end, ok := ctx.Deadline(); ok {
 		return context.WithDeadline(ctx, end.Add(-by))
@@ -165,9 +163,8 @@ func setOf(ids []string) map[string]bool {
 	return set
 }
 
-// visitAll does what the record of each call asks for: overdue calls first, the
-// others from another place in their list each minute, so that no call is always
-// the last.
+// visitAll visits each call, overdue calls first. Each minute it begins the others at another place
+// in their list, so that no call is always the last.
 func (r *run) visitAll(ctx context.Context, ids []string) {
 	if n := len(ids); n > 0 {
 		first := int(r.Now().Unix()/60) % turns * n / turns
@@ -188,11 +185,10 @@ func (r *run) visitAll(ctx context.Context, ids []string) {
 
 func callID(c call.Call) string { return c.ID }
 
-// turns is after how many minutes the sweep begins at the same place again.
+// turns is the number of minutes after which the sweep begins at the same place again.
 const turns = 8
 
-// read reads calls. A batch that cannot be read is no reason to leave the others
-// alone.
+// read reads calls. A batch that cannot be read does not keep it from the others.
 func (r *run) read(ctx context.Context, ids []string) []call.Call {
 	var calls []call.Call
 	for part := range slices.Chunk(ids, batch) {
@@ -210,8 +206,8 @@ func (r *run) read(ctx context.Context, ids []string) []call.Call {
 	return calls
 }
 
-// each does something about every item, atOnce at a time, and counts the items
-// that it failed for and those that there was no time for.
+// each runs do for every item, atOnce at a time. It counts the items that failed and those that it
+// had no time for.
 func each[T any](ctx context.Context, r *run, items []T, name func(T) string, do func(context.Context, T) error) {
 	next := make(chan T)
 	var workers sync.WaitGroup
@@ -241,14 +237,14 @@ func (r *run) add(to *int, n int) {
 	*to += n
 }
 
-// failed counts an item, which is a call's id or a room's.
+// failed counts an item that failed. id is the id of the item's call.
 func (r *run) failed(ctx context.Context, id string, err error) {
 	if ctx.Err() != nil {
 		r.add(&r.report.Left, 1)
 		return
 	}
 	r.add(&r.report.Failures, 1)
-	if !errors.Is(err, errLeftAlone) { // which is said of all of them at once
+	if !errors.Is(err, errLeftAlone) { // the timeouts that led to it are in the log
 		r.Log.ErrorContext(ctx, "sweep call", "call_id", id, "error", err)
 	}
 }

@@ -33,14 +33,14 @@ var now = time.Date(2026, 11, 22, 9, 30, 0, 0, time.UTC)
 
 func ago(seconds int) time.Time { return now.Add(-time.Duration(seconds) * time.Second) }
 
-// world is LiveKit and the workflows.
+// world is both LiveKit and Step Functions.
 type world struct {
 	room    call.Room // every room, when it is read
 	rooms   []livekit.RoomInfo
 	down    bool // LiveKit
 	mu      sync.Mutex
 	stuck   bool      // the workflows
-	runs    time.Time // when the workflow started that every call has, if there is one
+	runs    time.Time // when every call's workflow started; zero if calls have no workflow
 	lists   int
 	looks   int
 	deleted []string
@@ -116,7 +116,7 @@ func create(t *testing.T, db *storetest.Database, c call.Call) {
 	if c.ID == "" {
 		c.ID = id
 	}
-	c.RoomName, c.UserID = c.ID, "user of "+c.ID // who so has one call going, whatever the test
+	c.RoomName, c.UserID = c.ID, "user of "+c.ID // one user for each call
 	if err := db.Place(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
@@ -136,7 +136,8 @@ func TestCalls(t *testing.T) {
 		c.HangupRequested = ago(seconds)
 		return c
 	}
-	// room is how LiveKit lists the room, with phones and people, and with publishers.
+	// room returns a world that lists the call's room with the given participants (phones and
+	// people) and publishers. A read of the room returns is.
 	room := func(participants, publishers int, is call.Room) world {
 		return world{room: is, rooms: []livekit.RoomInfo{{Name: id, Participants: participants, Publishers: publishers}}}
 	}
@@ -205,7 +206,7 @@ func TestCalls(t *testing.T) {
 	}
 }
 
-// sweep is one call, what LiveKit shows of it, and what becomes of it.
+// sweep is one call, what LiveKit shows of it, and the expected result.
 type sweep struct {
 	name    string
 	call    call.Call
@@ -265,7 +266,7 @@ func TestStuckAndAnswered(t *testing.T) {
 	}
 }
 
-// A sweep over a hundred calls that go on asks LiveKit once, whatever the calls.
+// A sweep of a hundred healthy calls sends LiveKit one request.
 func TestHealthyCallsCostOneRequest(t *testing.T) {
 	t.Parallel()
 	db, lk := storetest.Open(t, nil), livekittest.New(t)
@@ -289,7 +290,7 @@ func TestHealthyCallsCostOneRequest(t *testing.T) {
 	}
 }
 
-// Two sweeps at once end every call once, and no call that goes on.
+// Two concurrent sweeps end each call without a room once, and no other call.
 func TestTwoAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -322,7 +323,7 @@ func TestTwoAtOnce(t *testing.T) {
 	})
 }
 
-// One call that cannot be looked after does not keep the others from it.
+// A call that cannot be handled does not keep the sweep from the others.
 func TestOneFailureAmongMany(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, oneFailureAmongMany)
@@ -384,7 +385,7 @@ func TestOrphans(t *testing.T) {
 	}
 }
 
-// More than 20 orphaned rooms: 20 a run, the oldest first.
+// TestManyOrphans checks that a run deletes at most 20 orphaned rooms, the oldest first.
 func TestManyOrphans(t *testing.T) {
 	t.Parallel()
 	w, db := &world{}, storetest.Open(t, nil)

@@ -14,8 +14,8 @@ func (r *run) overdue(c call.Call) bool {
 	return now.After(c.Deadline()) || undialed && now.After(c.CreatedAt.Add(dialGrace))
 }
 
-// visit does what the record of a call asks for by itself, and notes an answered
-// call that the list of rooms does not show going on.
+// visit does what the record of a call asks for by itself. It records an answered call as doubtful
+// if the list of rooms does not confirm it.
 func (r *run) visit(ctx context.Context, c call.Call) error {
 	c, err := r.settled(ctx, c)
 	if err != nil {
@@ -35,7 +35,7 @@ func (r *run) visit(ctx context.Context, c call.Call) error {
 	return nil
 }
 
-// trust counts an answered call whose room was seen, and forgets the doubt.
+// trust counts an answered call whose room was seen, and clears its doubt.
 func (r *run) trust(ctx context.Context, c call.Call) error {
 	r.add(&r.seen, 1)
 	if c.DoubtedAt.IsZero() {
@@ -44,7 +44,7 @@ func (r *run) trust(ctx context.Context, c call.Call) error {
 	return r.Calls.DoubtCall(ctx, c.ID, time.Time{})
 }
 
-// settled is a call after what its record asks for has been done.
+// settled does what the record of a call asks for by itself, and returns the call afterwards.
 func (r *run) settled(ctx context.Context, c call.Call) (call.Call, error) {
 	now := r.Now()
 	ringing := time.Duration(c.RingingTimeout) * time.Second
@@ -69,9 +69,8 @@ func (r *run) settled(ctx context.Context, c call.Call) (call.Call, error) {
 	return c, nil
 }
 
-// start starts the workflow of a call that has not been dialled, if it has none.
-// A call that waits for its turn to be dialled has one, which says that it
-// started when the call was made.
+// start starts the workflow of a call that has not been dialed, if the call has none. A call that
+// waits for its turn to be dialed has one that started when the call was created.
 func (r *run) start(ctx context.Context, c call.Call) error {
 	started, err := r.Flow.RestartCall(ctx, c.ID)
 	if err == nil && started.Sub(c.CreatedAt) >= startGrace {
@@ -80,8 +79,8 @@ func (r *run) start(ctx context.Context, c call.Call) error {
 	return err
 }
 
-// stuck settles a call that was dialled and of which nothing has been heard
-// since. If somebody talks on it, it goes on.
+// stuck handles a call that was dialed and has not been reported on since. If its room shows an
+// answer, the call goes on. If its room is missing, the call is in doubt. Otherwise it ends.
 func (r *run) stuck(ctx context.Context, c call.Call) (call.Call, error) {
 	r.add(&r.report.Doubtful, 1)
 	room, err := r.livekit.ReadRoom(ctx, c.RoomName)

@@ -1,6 +1,6 @@
-// Package sweepnumbers runs every five minutes and mends what was lost on the
-// way of number requests: workflows that never began, news that never reached
-// one, stock that nobody was told of, and configurations that stopped half way.
+// Package sweepnumbers runs every five minutes and repairs what was lost on the way of number
+// requests: workflows that never started, notifications that never reached a workflow, available
+// numbers that were not offered, and configurations that stopped half way.
 package sweepnumbers
 
 import (
@@ -14,7 +14,7 @@ import (
 	"github.com/krosai/telephony/shared/store"
 )
 
-// Requests lists the requests with work left, and knows what is in stock.
+// Requests lists the requests with work left, and reports whether a number is available for one.
 type Requests interface {
 	OpenRequests(ctx context.Context) ([]request.Request, error)
 	HasStock(ctx context.Context, r request.Request) (bool, error)
@@ -26,15 +26,14 @@ type Numbers interface {
 	EndLease(ctx context.Context, l store.Lease) (ended bool, err error)
 }
 
-// Flow starts workflows and tells them what they wait for. Both are harmless to
-// repeat.
+// Flow starts workflows and notifies them. Its requests are harmless to repeat.
 type Flow interface {
 	StartApproval(ctx context.Context, requestID string) error
 	RequestDecided(ctx context.Context, token string) error
 	StockArrived(ctx context.Context, token string) error
 }
 
-// Task sweeps.
+// Task sweeps number requests and leases.
 type Task struct {
 	Requests Requests
 	Numbers  Numbers
@@ -47,14 +46,13 @@ type Task struct {
 type Report struct {
 	Open     int `json:"open"`     // requests with work left
 	Started  int `json:"started"`  // workflows that had not begun
-	Told     int `json:"told"`     // workflows told again of a decision
-	Offered  int `json:"offered"`  // requests that stock was found for
+	Told     int `json:"told"`     // workflows notified again of a decision
+	Offered  int `json:"offered"`  // requests that a number was found for
 	Leases   int `json:"leases"`   // half-done configurations, which now show as faults
-	Failures int `json:"failures"` // requests and leases that could not be looked after this time
+	Failures int `json:"failures"` // requests and leases that the run failed to handle
 }
 
-// grace is how long the functions at work on a request or a number are left
-// alone.
+// grace is how long the sweep leaves a request or a number to the functions at work on it.
 const grace = time.Minute
 
 // Run may overlap with another run of itself.
@@ -97,8 +95,8 @@ func (t *Task) visit(ctx context.Context, q request.Request, r *Report) error {
 	return nil
 }
 
-// leases turns leases that ran out into faults of their numbers, which their
-// owners see and repair by configuring again.
+// leases turns expired leases into faults of their numbers. The owner of a number sees the fault
+// and repairs it by configuring the number again.
 func (t *Task) leases(ctx context.Context, r *Report) error {
 	leases, err := t.Numbers.AbandonedLeases(ctx, t.Now().Add(-grace))
 	for _, l := range leases {
@@ -116,7 +114,7 @@ func (t *Task) leases(ctx context.Context, r *Report) error {
 	return err
 }
 
-// count counts what succeeded.
+// count increments n if err is nil, and returns err.
 func count(n *int, err error) error {
 	if err == nil {
 		*n++

@@ -20,7 +20,7 @@ import (
 
 var t0 = time.Date(2026, 11, 22, 9, 30, 0, 0, time.UTC)
 
-// flows is Step Functions: what it was asked, and whether it answers.
+// flows is Step Functions. It records its requests and answers them with err.
 type flows struct {
 	asked []string
 	err   error
@@ -37,7 +37,7 @@ func (f *flows) RequestDecided(_ context.Context, token string) error {
 }
 func (f *flows) StockArrived(_ context.Context, token string) error { return f.ask("stock " + token) }
 
-// fill puts a request of every sort into the database, and leases.
+// fill adds a request of every kind to the database, and leases.
 func fill(t *testing.T, db *storetest.Database) {
 	t.Helper()
 	must := func(err error) {
@@ -121,7 +121,7 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// broken is a database that is down.
+// broken is a database that lists one lease and otherwise fails.
 type broken struct{}
 
 var errDown = errors.New("down")
@@ -133,8 +133,8 @@ func (broken) AbandonedLeases(context.Context, time.Time) ([]store.Lease, error)
 	return []store.Lease{{NumberID: "pn_1"}}, nil
 }
 
-// TestOneFailureDoesNotStopTheRest: what can be listed is looked after, and the
-// run fails when something could not be listed.
+// TestOneFailureDoesNotStopTheRest checks that the run handles what can be listed, and fails if
+// something could not be listed.
 func TestOneFailureDoesNotStopTheRest(t *testing.T) {
 	t.Parallel()
 	task := &sweepnumbers.Task{Requests: broken{}, Numbers: broken{}, Flow: &flows{}, Now: func() time.Time { return t0 }, Log: slog.New(slog.DiscardHandler)}

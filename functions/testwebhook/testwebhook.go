@@ -19,9 +19,9 @@ import (
 	"github.com/krosai/telephony/shared/webhook"
 )
 
-// Endpoints reads a user's endpoint; one that is not there, or another's, is
-// fault.NotFound. SpendDelivery counts a test of it and returns the limits, and is
-// fault.Limited when one is reached.
+// Endpoints reads a user's endpoint. A missing endpoint, or another user's, is fault.NotFound.
+// SpendDelivery counts a test of the endpoint and returns the limits. It fails with fault.Limited
+// if a limit is reached.
 type Endpoints interface {
 	Endpoint(ctx context.Context, userID, id string) (webhook.Endpoint, error)
 	SpendDelivery(ctx context.Context, userID, id string, at time.Time) ([]account.Limit, error)
@@ -56,8 +56,8 @@ func (e *Endpoint) Register(a huma.API) {
 		Errors:      []int{http.StatusConflict}, Security: api.Needs(account.WebhooksWrite)}, e.test)
 }
 
-// test asks for the delivery first and writes it down then, so that none is left on
-// record that nobody delivers. The one that delivers it may be faster.
+// test sends the message first and then records the delivery, so that no recorded delivery lacks
+// its message. The function deliverwebhook may handle the message before the delivery is recorded.
 func (e *Endpoint) test(ctx context.Context, in *Input) (*Output, error) {
 	endpoint, err := e.find(ctx, in)
 	if err != nil {
@@ -99,7 +99,7 @@ func (e *Endpoint) find(ctx context.Context, in *Input) (webhook.Endpoint, error
 	return endpoint, err
 }
 
-// deliveryFor is the delivery that deliverwebhook makes of the message.
+// deliveryFor returns the delivery that deliverwebhook makes of the message.
 func deliveryFor(m webhook.Message) webhook.Delivery {
 	v := event.Test(m.UserID, m.EndpointID, m.DeliveryID, m.TestAt)
 	return webhook.Delivery{ID: m.DeliveryID, EndpointID: m.EndpointID, Status: webhook.Pending, CreatedAt: m.TestAt, NextAt: m.TestAt,

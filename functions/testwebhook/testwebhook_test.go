@@ -31,8 +31,8 @@ func open(t *testing.T) *apitest.Bench {
 
 const path = "/webhook-endpoints/" + endpointID + "/test"
 
-// TestTest: the delivery that is asked for is the one that is shown, and no event is
-// in the log.
+// TestTest checks that the delivery in the answer is the one that was requested, and that the event
+// log stays empty.
 func TestTest(t *testing.T) {
 	t.Parallel()
 	b := open(t)

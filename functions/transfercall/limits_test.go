@@ -17,7 +17,7 @@ import (
 	"github.com/krosai/telephony/shared/livekit"
 )
 
-// declining is a phone whose carrier declines every transfer: the call goes on.
+// declining is a phone whose carrier declines every transfer, so that the call goes on.
 type declining struct{ refers int }
 
 func (*declining) ReadRoom(context.Context, string) (call.Room, error) {
@@ -31,15 +31,15 @@ func (d *declining) Transfer(context.Context, string, string, string, time.Durat
 	return livekit.Transferred{}, &livekit.TransferError{Code: livekit.TransferRejected, SIPStatus: 603, Err: errors.New("declined")}
 }
 
-// A hundred and twenty transfers are asked for. Each that a carrier is asked for counts
-// as one of the hour's calls and of the calls to its number, and a call has five.
+// TestTransfersAreLimited asks for 120 transfers. Each transfer that the carrier is asked for
+// counts as one of the hour's calls and of the calls to its number, and a call has at most five.
 func TestTransfersAreLimited(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		calls   int // talking at the time
-		numbers int // that are asked for in turn
+		numbers int // targets, asked for in turn
 		policy  account.Policy
-		want    map[string]int // answers by outcome and what is left of the limit that says so
+		want    map[string]int // answers by outcome, with the quota and the rest of the limit that is reached
 		refers  int
 	}{
 		"of one call": {calls: 1, numbers: 120, refers: 5,
@@ -82,7 +82,7 @@ func TestTransfersAreLimited(t *testing.T) {
 	}
 }
 
-// talk makes another call of ada's on which people talk.
+// talk records another call of ada's that is in progress.
 func (b *bench) talk(id, to string) {
 	b.Helper()
 	c := b.record()
@@ -90,7 +90,7 @@ func (b *bench) talk(id, to string) {
 	b.Must(b.Place(b.Context(), c))
 }
 
-// limitOf is the limit that an answer tells last, its quota and what is left.
+// limitOf returns the limit that an answer reports as reached, its quota and its rest.
 func limitOf(h http.Header) string {
 	if h.Get("Retry-After") == "" {
 		return " without Retry-After"
@@ -106,8 +106,8 @@ func limitOf(h http.Header) string {
 	return " without its limit"
 }
 
-// A completed transfer is one of the calls to the number that it led to, however many of
-// them end the call here.
+// TestCompletedTransferIsCounted checks that a completed transfer counts as one of the calls to its
+// target, although it ends the call here.
 func TestCompletedTransferIsCounted(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)

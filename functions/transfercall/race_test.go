@@ -26,12 +26,12 @@ import (
 	"github.com/krosai/telephony/shared/store/storetest"
 )
 
-// actor is somebody at work on a call, who takes a step when it is its turn.
+// actor works on a call in steps, and waits for its turn before each step.
 type actor chan struct{}
 
 func (a actor) turn() { <-a }
 
-// step lets the actor take a step, if it has one to take.
+// step lets the actor take a step, and reports whether it had one to take.
 func (a actor) step() bool {
 	synctest.Wait()
 	defer synctest.Wait()
@@ -74,8 +74,8 @@ func (c calls) RequestHangup(ctx context.Context, userID, id string, at time.Tim
 	return c.Database.RequestHangup(ctx, userID, id, at)
 }
 
-// stage is the room of the call. The phone leaves it at some moment once the
-// carrier was asked; LiveKit answers with outcome at some moment too.
+// stage is the room of the call. The phone leaves it at some moment after the carrier was asked.
+// LiveKit answers with outcome, also at some moment.
 type stage struct {
 	mu      sync.Mutex
 	gone    bool // the phone
@@ -133,14 +133,14 @@ func (r rooms) Transfer(context.Context, string, string, string, time.Duration) 
 	return livekit.Transferred{Assumed: true}, r.outcome
 }
 
-// Webhook, sweep, a second sweep and, in some, a hang-up are at the call in every
-// order while it is transferred: its end is what became of the transfer, once.
+// TestEveryOrder runs a webhook, two sweeps and sometimes a hang-up in many orders while the call
+// is transferred. The call must end once, and in line with the outcome of the transfer.
 func TestEveryOrder(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		outcome error
 		hangUp  bool
-		want    map[string]string // the end by what became of the transfer
+		want    map[string]string // the end by the outcome of the transfer
 	}{
 		"completed": {nil, false, map[string]string{"completed": "completed transferred"}},
 		"refused":   {&livekit.TransferError{Code: livekit.TransferRejected, SIPStatus: 603}, false, map[string]string{"failed": "completed callee_hangup"}},
@@ -192,7 +192,7 @@ func anOrder(t *testing.T, db *storetest.Database, seed uint64, outcome error, h
 	act(func(a actor) { // the carrier
 		select {
 		case <-s.asked:
-		case <-s.left: // hung up before anybody was asked
+		case <-s.left: // hung up before the carrier was asked
 			return
 		}
 		a.turn()
@@ -226,8 +226,7 @@ func anOrder(t *testing.T, db *storetest.Database, seed uint64, outcome error, h
 	}
 }
 
-// play lets the actors take turns in an order of the seed's until none has
-// anything left to do.
+// play lets the actors take turns, in an order that seed determines, until none has a step left.
 func play(seed uint64, actors []actor) {
 	order := rand.New(rand.NewPCG(seed, 0))
 	for more := true; more; {
@@ -243,8 +242,8 @@ func play(seed uint64, actors []actor) {
 	}
 }
 
-// admit gives ada the sample key, a number to call from, and limits that are not
-// reached in the hour in which all bubbles begin.
+// admit gives ada the sample key, a number to call from, and limits that are not reached in the
+// hour in which all synctest bubbles begin.
 func admit(t *testing.T, db *storetest.Database) {
 	t.Helper()
 	keyID, sum, _ := account.ParseKey(sampleKey)
@@ -259,7 +258,7 @@ func admit(t *testing.T, db *storetest.Database) {
 	}
 }
 
-// talk makes a call of ada's that goes on.
+// talk records a call of ada's that is in progress.
 func talk(t *testing.T, db *storetest.Database, id string) {
 	t.Helper()
 	c := call.Call{ID: id, UserID: "ada", Direction: call.Outbound, RoomName: id, NumberID: number.ID("+14155550100"), Country: "US", MaxDuration: 600,
@@ -269,7 +268,7 @@ func talk(t *testing.T, db *storetest.Database, id string) {
 	}
 }
 
-// ask asks an endpoint behind the edge for the transfer of a call.
+// ask requests the transfer of a call from an endpoint behind the edge.
 func ask(t *testing.T, db *storetest.Database, e *transfercall.Endpoint, id string) *httptest.ResponseRecorder {
 	t.Helper()
 	edge := &api.Edge{Keys: db, Answers: db, Now: time.Now, Log: slog.New(slog.DiscardHandler), CursorKey: secret.New("k")}

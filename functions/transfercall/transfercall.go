@@ -24,11 +24,10 @@ import (
 	"github.com/krosai/telephony/shared/store"
 )
 
-// Calls is the record of calls. CallPermit reads one of the caller's own numbers
-// (another's is fault.NotFound) and what they may do at this moment.
-// BeginTransfer counts the transfer against their limits, and fails with
-// fault.Conflict for a call that cannot be transferred now and with fault.Limited
-// when a limit is reached. FinishTransfer keeps the outcome that was first.
+// Calls is the record of calls. CallPermit reads one of the user's own numbers and what the user
+// may do at this moment. Another user's number is fault.NotFound. BeginTransfer counts the transfer
+// against the user's limits. It fails with fault.Conflict for a call that cannot be transferred
+// now, and with fault.Limited if a limit is reached. FinishTransfer keeps the first outcome.
 type Calls interface {
 	Call(ctx context.Context, id string) (call.Call, error)
 	CallPermit(ctx context.Context, userID, numberID string) (number.Number, store.Permit, error)
@@ -57,12 +56,12 @@ type Input struct {
 	Body   Body
 }
 
-// Body is where to.
+// Body names the number to transfer to.
 type Body struct {
 	PhoneNumber string `json:"phone_number" pattern:"^\\+[1-9][0-9]{7,14}$" patternDescription:"E.164, such as +14155550100" doc:"The number to connect the phone to, E.164" example:"+14155550111"`
 }
 
-// Output is what became of it.
+// Output is the outcome of the transfer.
 type Output struct{ Body View }
 
 // View is a call's transfer.
@@ -71,7 +70,7 @@ type View struct {
 	Transfer Transfer `json:"transfer"`
 }
 
-// Transfer is one attempt.
+// Transfer is one attempt to transfer a call.
 type Transfer struct {
 	TransferID    string              `json:"transfer_id"`
 	PhoneNumber   string              `json:"phone_number"`
@@ -89,19 +88,20 @@ func (e *Endpoint) Register(a huma.API) {
 		Security: api.Needs(account.CallsWrite)}, e.transfer)
 }
 
-// How long the target may ring, when LiveKit must have said what became of it,
-// and when that must be written down: an API Gateway gives up after 30 s.
+// ringing is how long the target may ring. LiveKit must have reported the outcome by asked, and the
+// outcome must be on record by written, both counted from the request: API Gateway gives up after
+// 30 s.
 const (
 	ringing = 20 * time.Second
 	asked   = 22500 * time.Millisecond
 	written = 24500 * time.Millisecond
 )
 
-// Longest is the time of a transfer that takes as long as it may.
+// Longest is the longest time that a transfer may take.
 const Longest = written
 
-// transfer is not cut short when the client goes away: what has begun at the
-// carrier cannot be called back, and its outcome is to be written down.
+// transfer goes on when the client disconnects: a transfer cannot be taken back once the carrier
+// was asked, and its outcome must be recorded.
 func (e *Endpoint) transfer(ctx context.Context, in *Input) (*Output, error) {
 	if err := api.ID("call_", in.CallID, "call"); err != nil {
 		return nil, err
@@ -134,9 +134,8 @@ func (e *Endpoint) transfer(ctx context.Context, in *Input) (*Output, error) {
 	return answer(c, refusal)
 }
 
-// allowed is the gate of a new call: the number must be one that may be called
-// at all, and one that this user may call from the number the call is on. country
-// is that of the number.
+// allowed makes the checks of a new call: the number must be one that may be called at all, and one
+// that this user may call from the call's own number. country is the country of the number.
 func (e *Endpoint) allowed(ctx context.Context, user string, in *Input) (c call.Call, may store.Permit, country string, err error) {
 	if country, err = destination.Country("phone_number", in.Body.PhoneNumber); err != nil {
 		return c, may, country, err
@@ -161,8 +160,8 @@ func (e *Endpoint) allowed(ctx context.Context, user string, in *Input) (c call.
 	return c, may, country, err
 }
 
-// ask has the carrier asked and says what became of the transfer. refusal is the
-// error to answer with when it was not the carrier that refused.
+// ask asks the carrier for the transfer and returns its outcome. refusal is the error to answer
+// with if the transfer failed for another reason than the carrier's refusal.
 func (e *Endpoint) ask(ctx context.Context, c call.Call, t call.Transfer) (outcome call.Transfer, refusal error) {
 	defer func() { outcome.At = e.Now() }()
 	t.Status = call.TransferFailed
@@ -185,12 +184,11 @@ func (e *Endpoint) ask(ctx context.Context, c call.Call, t call.Transfer) (outco
 	return t, nil
 }
 
-// assumed is what a transfer came to that an old LiveKit SIP has just reported as
-// done. It does so on the carrier's 200, and when the call ends before the carrier
-// has said anything. The room tells more: while the phone is there it was the 200
-// (but for the moment that LiveKit takes to remove a phone), and when nobody at
-// all is there somebody here ended the call, since the agent stays after a
-// transfer.
+// assumed returns the outcome of a transfer that an old LiveKit SIP has just reported as done. It
+// does so on the carrier's 200, but also if the call ends before the carrier has said anything.
+// The room tells more. If the phone is still there, it was the 200 (or LiveKit has not yet removed
+// the phone). If the room is empty, the call was ended on this side, because the agent stays after
+// a transfer.
 func (e *Endpoint) assumed(ctx context.Context, c call.Call) (status call.TransferStatus, sip int) {
 	room, err := e.Phone.ReadRoom(ctx, c.RoomName)
 	switch {
@@ -203,7 +201,7 @@ func (e *Endpoint) assumed(ctx context.Context, c call.Call) (status call.Transf
 	return call.TransferCompleted, 0
 }
 
-// failed is a transfer that LiveKit did not report as done.
+// failed returns the outcome of a transfer that LiveKit did not report as done.
 func failed(t call.Transfer, err error) (outcome call.Transfer, refusal error) {
 	failure, ok := errors.AsType[*livekit.TransferError](err)
 	if !ok {
@@ -214,7 +212,7 @@ func failed(t call.Transfer, err error) (outcome call.Transfer, refusal error) {
 	case livekit.TransferRejected:
 		t.SIPStatus = failure.SIPStatus
 	case livekit.TransferCallEnded: // the call keeps its own end
-	case livekit.TransferBusy: // one whose outcome was not known is still under way
+	case livekit.TransferBusy: // an earlier transfer, whose outcome was unknown, is still under way
 		t.Status, refusal = call.TransferUnknown, store.TransferInProgress()
 	case livekit.TransferNotAsked:
 		refusal = fault.Unavailable("LiveKit", err)
@@ -224,8 +222,8 @@ func failed(t call.Transfer, err error) (outcome call.Transfer, refusal error) {
 	return t, refusal
 }
 
-// settle ends the call if its phone has left while nobody could say why. What
-// goes wrong here the sweep puts right.
+// settle ends the call if its phone left during the transfer, when no end could be decided. If
+// settle fails, the sweep ends the call.
 func (e *Endpoint) settle(ctx context.Context, c call.Call) call.Call {
 	if c.Status.Ended() {
 		return c

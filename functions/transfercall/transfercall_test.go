@@ -43,8 +43,8 @@ const (
 
 var now = time.Date(2026, 11, 22, 9, 31, 0, 0, time.UTC)
 
-// bench is the function behind a real HTTP server. ada's call from a number in
-// NG was answered 42 s ago; she may call the US too.
+// bench serves the function through a real HTTP server. ada's call from a number in NG was answered
+// 42 s ago. She may also call the US.
 type bench struct {
 	*apitest.Bench
 	livekit  *livekittest.Server
@@ -65,7 +65,7 @@ func newBench(t *testing.T) *bench {
 	return b
 }
 
-// serve puts the function before the LiveKit at a URL.
+// serve serves the function with the LiveKit at a URL.
 func (b *bench) serve(livekitURL string) {
 	lkc := livekit.Open(livekit.Config{URL: livekitURL, APIKey: livekittest.APIKey, APISecret: secret.New(livekittest.APISecret)})
 	b.endpoint = &transfercall.Endpoint{Calls: b.DB, Phone: lkc, Now: b.Now, Log: slog.New(slog.DiscardHandler),
@@ -83,7 +83,7 @@ func phone(identity string) *lk.ParticipantInfo {
 	return &lk.ParticipantInfo{Identity: identity, Kind: lk.ParticipantInfo_SIP, Attributes: map[string]string{"sip.callStatus": "active"}}
 }
 
-// call makes a call.
+// call records a call of a user.
 func (b *bench) call(id, user string, status call.Status) {
 	b.Helper()
 	c := call.Call{ID: id, UserID: user, Direction: call.Outbound, RoomName: id, NumberID: number.ID("+2348012345678"), Country: "NG",
@@ -96,7 +96,7 @@ func (b *bench) call(id, user string, status call.Status) {
 	b.Must(err)
 }
 
-// record is the call as it stands.
+// record returns the call from the database.
 func (b *bench) record() call.Call {
 	b.Helper()
 	c, err := b.DB.Call(b.Context(), id)
@@ -118,7 +118,7 @@ type answer struct {
 	}
 }
 
-// outcome is the status and the code of a problem, or what became of the transfer.
+// outcome is the status and the code of a problem, or the outcome of the transfer.
 func (a answer) outcome() string {
 	return strings.TrimSpace(http.StatusText(a.status) + " " + a.body.Code + a.body.Transfer.Status)
 }
@@ -148,8 +148,8 @@ func (b *bench) transfer() answer {
 	return b.ask(id, `{"phone_number":"`+target+`"}`)
 }
 
-// What the API answers to what LiveKit answered when it was recorded, and what
-// it says of the call then. The call is up each time.
+// TestRecordings checks the API's answer to each recorded answer of LiveKit. The call stays up
+// each time.
 func TestRecordings(t *testing.T) {
 	t.Parallel()
 	const completed, unclear = "OK completed", "OK unknown"
@@ -162,11 +162,11 @@ func TestRecordings(t *testing.T) {
 		"outbound-transfer-timeout-no-notify":        {unclear},
 		"outbound-transfer-notify-after-timeout":     {unclear, completed},
 		"outbound-transfer-concurrent-second-target": {"Conflict TRANSFER_IN_PROGRESS", completed},
-		// Requests that this platform never makes: nobody's phone, the agent's, to
-		// garbage, in no room. Nothing was asked of the carrier.
+		// Requests that this platform never makes: for an unknown phone, for the agent, to garbage,
+		// and in no room. The carrier was not asked.
 		"outbound-transfer-unknown-and-agent-identity": {"Service Unavailable TELEPHONY_UNAVAILABLE", "Service Unavailable TELEPHONY_UNAVAILABLE",
 			"Service Unavailable TELEPHONY_UNAVAILABLE", "Service Unavailable TELEPHONY_UNAVAILABLE"},
-		"outbound-transfer-while-ringing": {completed}, // the platform asks for none: TestStates
+		"outbound-transfer-while-ringing": {completed}, // the platform never asks for this: TestStates
 		"inbound-transfer-ok":             {completed},
 		"inbound-transfer-ok-carrier-bye": {completed},
 		"inbound-transfer-ok-long-1":      {completed},
@@ -207,13 +207,13 @@ func jsonOf(t *testing.T, v any) string {
 	return string(b)
 }
 
-// reply is one of LiveKit's.
+// reply is an answer of LiveKit.
 type reply struct {
 	Status int             `json:"http_status"`
 	Body   json.RawMessage `json:"body"`
 }
 
-// recorded reads every answer to TransferSIPParticipant of a recording.
+// recorded returns the answers to TransferSIPParticipant in a recording.
 func recorded(t *testing.T, file string) (answers []reply) {
 	t.Helper()
 	raw, err := os.ReadFile(file)
@@ -241,7 +241,8 @@ func recorded(t *testing.T, file string) (answers []reply) {
 	return answers
 }
 
-// playBack answers transfers with a recorded reply, and everything else as ever.
+// playBack answers transfers with a recorded reply, and sends everything else to the
+// bench's LiveKit.
 func (b *bench) playBack(a reply) {
 	b.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -306,7 +307,7 @@ func TestGate(t *testing.T) {
 	}
 }
 
-// The switches of calls and the policy at this moment hold for transfers too.
+// The kill switch and the policy of the moment hold for transfers too.
 func TestPolicy(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
@@ -342,7 +343,8 @@ func TestPolicy(t *testing.T) {
 	}
 }
 
-// Transfers are calls that the user's limits count, and each call can have a few.
+// TestTransfersAreCounted checks that transfers count against the user's limits for calls, and that
+// a call has a limited number of transfers.
 func TestTransfersAreCounted(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
@@ -351,7 +353,7 @@ func TestTransfersAreCounted(t *testing.T) {
 		to     []string // in turn; the last one is refused
 		want   string
 	}{
-		"in an hour": {account.Policy{CallsPerHour: 3}, "0", // the call is the first of them
+		"in an hour": {account.Policy{CallsPerHour: 3}, "0", // the call itself is the first of them
 			[]string{"+14155550111", "+14155550112", "+14155550113"}, "Too Many Requests RATE_LIMIT_EXCEEDED"},
 		"to one number in an hour": {account.Policy{CallsPerDestination: 2}, "0",
 			[]string{target, target, target}, "Too Many Requests RATE_LIMIT_EXCEEDED"},
@@ -383,7 +385,7 @@ func TestTransfersAreCounted(t *testing.T) {
 	}
 }
 
-// Nobody transfers over a number that has been taken away from them.
+// A user cannot transfer a call on a number that is no longer theirs.
 func TestNumberTakenAway(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -397,8 +399,8 @@ func TestNumberTakenAway(t *testing.T) {
 	}
 }
 
-// Only people who talk can be transferred. LiveKit would keep a transfer of a
-// ringing phone until it is answered.
+// Only a call in progress can be transferred. LiveKit would delay the transfer of a ringing phone
+// until it is answered.
 func TestStates(t *testing.T) {
 	t.Parallel()
 	for _, s := range []call.Status{call.Initiated, call.Dialing, call.Ringing} {
@@ -438,8 +440,8 @@ func TestAnothersCallIsNoCall(t *testing.T) {
 	}
 }
 
-// A transfer is asked of the phone that is in the room, whatever it is called
-// there, once, and ends the call once the phone has left.
+// TestTransfer checks that the phone in the room, whatever its identity, is transferred once, and
+// that the call ends once the phone has left.
 func TestTransfer(t *testing.T) {
 	t.Parallel()
 	for _, identity := range []string{call.CalleeIdentity, "sip_+2348000000012"} {
@@ -474,7 +476,7 @@ func TestTransfer(t *testing.T) {
 	}
 }
 
-// What LiveKit or the network do besides answering.
+// TestTrouble checks what LiveKit and the network may do besides answering.
 func TestTrouble(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
@@ -556,14 +558,12 @@ func rejoins(status string) func(b *bench) {
 	}
 }
 
-// meanwhile lets something happen while the carrier is being asked, which an old
-// LiveKit SIP then reports as success.
+// meanwhile runs do while the carrier is being asked. An old LiveKit SIP then reports success.
 func meanwhile(do func(b *bench)) func(b *bench) {
 	return answers(&emptypb.Empty{}, do)
 }
 
-// answers lets something happen while the carrier is being asked, and LiveKit
-// answer then.
+// answers runs do while the carrier is being asked, and then lets LiveKit answer.
 func answers(answer *emptypb.Empty, do func(b *bench)) func(b *bench) {
 	return func(b *bench) {
 		b.livekit.Transfer = func(context.Context, *lk.TransferSIPParticipantRequest) (*emptypb.Empty, error) {
@@ -594,7 +594,7 @@ func everybodyLeaves(b *bench) {
 	b.livekit.Leave(id, "agent")
 }
 
-// Of many requests at once one transfers; the others are told so.
+// If many requests come at once, one transfers the call and the others are refused.
 func TestOneAtATime(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -620,7 +620,7 @@ func TestOneAtATime(t *testing.T) {
 	}
 }
 
-// The same key asks the carrier once.
+// Two requests with the same Idempotency-Key ask the carrier once.
 func TestIdempotencyKey(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -638,7 +638,7 @@ func TestIdempotencyKey(t *testing.T) {
 	}
 }
 
-// An outcome is written down although the client has gone away.
+// The outcome is recorded even if the client has gone away.
 func TestClientGoesAway(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -662,7 +662,7 @@ func TestClientGoesAway(t *testing.T) {
 	}
 }
 
-// slow is a LiveKit that takes its time, as far as it is let.
+// slow is a LiveKit whose requests take the given times, unless their contexts end before.
 type slow struct{ read, transfer, readAgain time.Duration }
 
 func wait(ctx context.Context, d time.Duration) error {

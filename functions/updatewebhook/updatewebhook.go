@@ -16,8 +16,7 @@ import (
 	"github.com/krosai/telephony/shared/webhook"
 )
 
-// Endpoints changes a user's endpoint; one that is not there, or another's, is
-// fault.NotFound.
+// Endpoints changes a user's endpoint. A missing endpoint, or another user's, is fault.NotFound.
 type Endpoints interface {
 	UpdateEndpoint(ctx context.Context, userID, id string, change store.EndpointChange) (webhook.Endpoint, error)
 }
@@ -35,14 +34,14 @@ type Input struct {
 	Body       Body
 }
 
-// Body is what changes. A member that is not there stays as it is.
+// Body is the change. A member that is left out keeps its value.
 type Body struct {
 	URL    *string  `json:"url,omitempty" minLength:"1" doc:"Where events are sent from now on: https, with a public host name. It enables an endpoint that was disabled"`
 	Events []string `json:"events,omitempty" minItems:"1" uniqueItems:"true" enum:"call.answered,call.ended,call.summary_ready,call.transfer_finished,number_request.decided,number_request.assigned,number.assigned,number.configured,number.released,api_key.created,api_key.revoked,webhook_endpoint.disabled" doc:"Which events are sent there from now on"`
 	Paused *bool    `json:"paused,omitempty" doc:"true: nothing is sent there, and what is on its way is given up. false: events that happen from now on are sent; it enables an endpoint that was disabled"`
 }
 
-// Output is the endpoint as it is then.
+// Output is the changed endpoint.
 type Output struct{ Body hook.Endpoint }
 
 // Register adds the operation to the API.
@@ -67,7 +66,7 @@ func (e *Endpoint) update(ctx context.Context, in *Input) (*Output, error) {
 	return &Output{hook.EndpointOf(changed)}, nil
 }
 
-// check refuses what changes nothing, and a URL that events may not go to.
+// check rejects a change of nothing, and a URL to which events may not be sent.
 func (e *Endpoint) check(ctx context.Context, in *Input) error {
 	if err := api.ID("whe_", in.EndpointID, "webhook endpoint"); err != nil {
 		return err

@@ -20,8 +20,8 @@ const endpointID = "whe_01KAMPJ5V0SAMPMEWHE0000000"
 
 var morning = time.Date(2026, 11, 22, 9, 30, 0, 123e6, time.UTC)
 
-// open is a bench with an endpoint of ada's that was disabled. The name inside.acme.co
-// leads into a private network.
+// open returns a bench with an endpoint of ada's that was disabled. The name inside.acme.co
+// resolves to a private address.
 func open(t *testing.T) *apitest.Bench {
 	t.Helper()
 	b := apitest.Open(t, func() time.Time { return morning })

@@ -1,6 +1,6 @@
-// Package agent is the demo agent: a LiveKit agent worker that answers the telephone, speaks a short scripted
-// conversation and posts its transcript. It takes jobs as any agent does, over LiveKit's worker protocol
-// (livekit_agent.proto, websocket /agent).
+// Package agent is the demo agent: a LiveKit agent worker that answers the telephone, speaks a
+// short scripted conversation and posts its transcript. Like any agent, it takes jobs over
+// LiveKit's worker protocol (livekit_agent.proto, websocket /agent).
 package agent
 
 import (
@@ -17,19 +17,19 @@ import (
 	"github.com/krosai/telephony/local/rtp"
 )
 
-// Options say whom the agent works for. URL, APIKey and APISecret are required.
+// Options configure the agent. URL, APIKey and APISecret are required.
 type Options struct {
 	URL               string // of LiveKit, ws:// or wss://
 	APIKey, APISecret string
-	Names             []string          // agent names to take jobs for; each is a worker of its own
-	Script            []Line            // what follows the welcome message; nil = DefaultScript
-	HTTP              *http.Client      // posts transcripts; nil = a client with a time-out of 5 s
+	Names             []string          // agent names to take jobs for; each has its own worker
+	Script            []Line            // the lines after the welcome message; nil = DefaultScript
+	HTTP              *http.Client      // posts transcripts; nil = a client with a timeout of 5 s
 	Log               *slog.Logger      // nil = silent
 	OnJob             func(room string) // called when a job begins
 }
 
-// Line is one turn of the conversation. The agent's lines are spoken; the callee's stand for what a speech recogniser
-// would have heard in the time they take.
+// Line is one turn of the conversation. The agent speaks its own lines. The callee's lines stand
+// for the text that a speech recognizer would hear in the same time.
 type Line struct {
 	Role string // "agent" or "callee"
 	Text string
@@ -45,15 +45,15 @@ func DefaultScript() []Line {
 	}
 }
 
-// registerTimeout is how long Register waits for LiveKit.
+// registerTimeout limits Register's wait for LiveKit.
 const registerTimeout = 10 * time.Second
 
-// Agent is a set of running workers and their jobs. Its methods may be called from any goroutine.
+// Agent is a set of running workers and their jobs. Any goroutine may call its methods.
 type Agent struct {
 	opts    Options
 	log     *slog.Logger
 	http    *http.Client
-	voice   []byte // PCMU the agent's lines are spoken with
+	voice   []byte // PCMU of the agent's voice
 	ctx     context.Context
 	close   context.CancelFunc
 	running sync.WaitGroup
@@ -64,8 +64,9 @@ type Agent struct {
 	workers map[string]*worker
 }
 
-// Start returns once a worker for each name is registered. ctx bounds the start only; it fails when ctx ends first or
-// LiveKit refuses the key. Afterwards the workers reconnect by themselves until Close.
+// Start returns when a worker for each name is registered. ctx bounds only the start. Start fails
+// if ctx ends first or LiveKit refuses the key. After the start the workers reconnect by themselves
+// until Close.
 func Start(ctx context.Context, o Options) (*Agent, error) {
 	a := &Agent{
 		opts: o, log: o.Log, http: o.HTTP, voice: rtp.Voice(210, 6*time.Second), workers: map[string]*worker{},
@@ -88,8 +89,8 @@ func Start(ctx context.Context, o Options) (*Agent, error) {
 	return a, nil
 }
 
-// Register takes jobs for one more name and returns once LiveKit knows it, or with an error after ten seconds. A name
-// registered already is fine.
+// Register takes jobs for one more name. It returns when LiveKit has registered the name, or with
+// an error after ten seconds. A name may be registered more than once.
 func (a *Agent) Register(name string) error {
 	ctx, cancel := context.WithTimeout(a.ctx, registerTimeout)
 	defer cancel()
@@ -114,7 +115,7 @@ func (a *Agent) register(ctx context.Context, name string) error {
 	return fmt.Errorf("agent %q is not registered: %w", name, errors.Join(ctx.Err(), w.lastError()))
 }
 
-// worker is the one for a name, started now if there is none.
+// worker returns the worker for a name and starts it if necessary.
 func (a *Agent) worker(name string) (*worker, error) {
 	if name == "" {
 		return nil, errors.New("agent: a worker needs a name: without, LiveKit gives it every room")
@@ -137,7 +138,7 @@ func (a *Agent) worker(name string) (*worker, error) {
 	return w, nil
 }
 
-// Names are the names jobs are taken for, sorted.
+// Names are the sorted names for which the agent takes jobs.
 func (a *Agent) Names() []string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -149,10 +150,10 @@ func (a *Agent) Names() []string {
 	return names
 }
 
-// Jobs is the number of jobs running.
+// Jobs is the number of running jobs.
 func (a *Agent) Jobs() int { return int(a.jobs.Load()) }
 
-// Close leaves every room and ends the workers. Transcript turns not posted yet get one more attempt.
+// Close leaves every room and ends the workers. Unposted transcript turns get one more attempt.
 func (a *Agent) Close() error {
 	a.mu.Lock()
 	a.closed = true

@@ -30,11 +30,12 @@ import (
 
 const key, secret = "devkey", "secretsecretsecretsecretsecretsecret"
 
-// server is the LiveKit server of all tests: LiveKit's logger is global, so one process cannot start two at a time.
-// Tests keep to agent names and rooms of their own.
+// server is the LiveKit server of all tests. LiveKit's logger is global, so one process cannot
+// start two servers at a time. Each test uses its own agent names and rooms.
 var server *livekitd.Server
 
-// TestMain looks for leaks at the end. LiveKit takes some seconds to let go of the connections of its rooms.
+// TestMain checks for leaks at the end. LiveKit needs some seconds to release the connections of
+// its rooms.
 func TestMain(m *testing.M) {
 	var err error
 	if server, err = livekitd.Start(context.Background(), livekitd.Options{APIKey: key, APISecret: secret}); err != nil {
@@ -51,7 +52,7 @@ func TestMain(m *testing.M) {
 	os.Exit(calltest.Leaks(code, known...))
 }
 
-// stage is what a test does to LiveKit.
+// stage gives a test access to LiveKit.
 type stage struct {
 	t     *testing.T
 	rooms *lksdk.RoomServiceClient
@@ -72,7 +73,7 @@ func (s *stage) agent(o Options) *Agent {
 	return a
 }
 
-// dispatch makes a room with the agent in it.
+// dispatch makes a room and dispatches the agent to it.
 func (s *stage) dispatch(room, agent string, told any) {
 	s.t.Helper()
 	metadata, err := json.Marshal(told)
@@ -88,14 +89,14 @@ func (s *stage) dispatch(room, agent string, told any) {
 	}
 }
 
-// phone is a participant like LiveKit SIP's.
+// phone is a participant like the telephone of LiveKit SIP.
 type phone struct {
 	room   *lksdk.Room
-	audio  atomic.Int64 // packets heard
-	loud   atomic.Int64 // of them, not silent
+	audio  atomic.Int64 // received packets
+	loud   atomic.Int64 // received packets that are not silent
 	mu     sync.Mutex
 	texts  []string
-	tracks chan struct{} // the agent's track is here
+	tracks chan struct{} // gets a value when the agent's track arrives
 }
 
 func (s *stage) phone(room, status string) *phone {
@@ -140,7 +141,7 @@ func (s *stage) phone(room, status string) *phone {
 		s.t.Fatal(err)
 	}
 	s.t.Cleanup(p.room.Disconnect)
-	// A track like the telephone's: news of participants without one is up to 3 s late.
+	// A track like the telephone's. Without a track, news of a participant is up to 3 s late.
 	track, err := lksdk.NewLocalTrack(webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypePCMU, ClockRate: 8000, Channels: 1})
 	if err != nil {
 		s.t.Fatal(err)
@@ -151,7 +152,7 @@ func (s *stage) phone(room, status string) *phone {
 	return p
 }
 
-// status changes the callee's status as LiveKit SIP does.
+// status changes the callee's status, as LiveKit SIP does.
 func (s *stage) status(room, status string) {
 	s.t.Helper()
 	_, err := s.rooms.UpdateParticipant(s.t.Context(), &livekit.UpdateParticipantRequest{
@@ -178,7 +179,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	t.Errorf("%s: not in a minute", what)
 }
 
-// board is where transcripts are posted.
+// board is the server to which transcripts are posted.
 type board struct {
 	*httptest.Server
 	mu     sync.Mutex
@@ -290,8 +291,8 @@ func TestConversation(t *testing.T) {
 	eventually(t, "agent leaves", func() bool { return a.Jobs() == 0 })
 }
 
-// Each way a call can end takes the agent out of the room.
-// TestRoomMetadata: of a call that has come in the agent learns from the room, before it joins or after.
+// TestRoomMetadata checks that the agent of an inbound call reads the room's metadata, set before
+// or after it joins.
 func TestRoomMetadata(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
@@ -305,7 +306,7 @@ func TestRoomMetadata(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		p := s.phone(name, "ringing") // which makes the room
+		p := s.phone(name, "ringing") // creates the room
 		if early {
 			tell()
 		}
@@ -326,6 +327,7 @@ func TestRoomMetadata(t *testing.T) {
 	}
 }
 
+// TestAgentLeaves checks that the agent leaves the room, however the call ends.
 func TestAgentLeaves(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
@@ -402,7 +404,7 @@ func TestStartRefused(t *testing.T) {
 	}
 }
 
-// proxy is a TCP relay to the server that can be cut and mended.
+// proxy is a TCP relay to the server. Tests can cut and restore it.
 type proxy struct {
 	net.Listener
 	target string
@@ -460,7 +462,8 @@ func (p *proxy) set(cut bool) {
 	p.conns = nil
 }
 
-// The worker registers again when the server has been away, and its jobs outlive the gap.
+// TestReconnect checks that the worker registers again after the server was unreachable, and that
+// its jobs survive the gap.
 func TestReconnect(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
@@ -487,7 +490,7 @@ func TestReconnect(t *testing.T) {
 	eventually(t, "job", func() bool { return a.Jobs() == 1 })
 }
 
-// lines collects a log.
+// lines collects log output.
 type lines struct {
 	mu   sync.Mutex
 	text strings.Builder
@@ -562,8 +565,8 @@ func TestTranscriptRetries(t *testing.T) {
 	})
 }
 
-// An agent may speak before it is told where its transcript goes, and may never
-// be told.
+// TestTranscriptToldLate checks that an agent may speak before it gets its transcript's URL, and
+// that it may never get one.
 func TestTranscriptToldLate(t *testing.T) {
 	t.Parallel()
 	b, other := newBoard(t), newBoard(t)

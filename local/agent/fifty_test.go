@@ -13,7 +13,8 @@ import (
 	lksdk "github.com/livekit/server-sdk-go/v2"
 )
 
-// Fifty jobs at once cost little. Not with the race detector: there LiveKit's own side of it takes minutes.
+// TestFiftyJobs checks that fifty concurrent jobs cost little. The race detector is excluded,
+// because under it LiveKit's own share takes minutes.
 func TestFiftyJobs(t *testing.T) {
 	s := newStage(t)
 	a := s.agent(Options{Names: []string{"many"}})
@@ -24,13 +25,13 @@ func TestFiftyJobs(t *testing.T) {
 		s.dispatch(fmt.Sprint("many-", i), "many", map[string]string{"welcome_message": "hello"})
 	}
 	for asked := time.Now(); a.Jobs() != n; time.Sleep(10 * time.Millisecond) {
-		if time.Since(asked) > 20*time.Second { // LiveKit drops a job for which an agent on a busy machine is late
+		if time.Since(asked) > 20*time.Second { // LiveKit drops a job if a busy machine's agent is late
 			s.dispatchAgain("many", n)
 			asked = time.Now()
 		}
 	}
 	t.Logf("joining: %v, %v of CPU for server and agent", time.Since(began), cpu(t)-before)
-	for i := range n { // callees with no media of their own: only the agent's cost is of interest
+	for i := range n { // without media, so that only the agent's cost counts
 		s.silentCallee(fmt.Sprint("many-", i))
 	}
 	before, began = cpu(t), time.Now()
@@ -51,7 +52,7 @@ func TestFiftyJobs(t *testing.T) {
 	eventually(t, "all left", func() bool { return a.Jobs() == 0 })
 }
 
-// dispatchAgain makes those of the n rooms anew in which nobody is.
+// dispatchAgain recreates those of the n rooms that are empty.
 func (s *stage) dispatchAgain(agent string, n int) {
 	s.t.Helper()
 	for i := range n {
@@ -65,7 +66,7 @@ func (s *stage) dispatchAgain(agent string, n int) {
 	}
 }
 
-// silentCallee is a telephone participant on the line that subscribes to nothing.
+// silentCallee is a telephone participant on the line that subscribes to no track.
 func (s *stage) silentCallee(room string) {
 	s.t.Helper()
 	token, err := auth.NewAccessToken(key, secret).SetIdentity("callee-" + room).SetKind(livekit.ParticipantInfo_SIP).
@@ -81,7 +82,7 @@ func (s *stage) silentCallee(room string) {
 	s.t.Cleanup(r.Disconnect)
 }
 
-// cpu is the processor time this process has used.
+// cpu is the processor time used by this process.
 func cpu(t *testing.T) time.Duration {
 	t.Helper()
 	var u syscall.Rusage

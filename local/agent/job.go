@@ -20,17 +20,16 @@ const (
 	frame     = 20 * time.Millisecond
 	frameLen  = 160 // bytes of PCMU
 	pauseLen  = 50  // frames between two lines: one second
-	minSpeech = 40  // frames the shortest line takes
+	minSpeech = 40  // frames of the shortest line
 	maxSpeech = 200
 )
 
-// joinTimeout is how long a connection to a room may take. The SDK's 5 s are too short for a
-// machine that is busy with something else.
+// joinTimeout limits the time to connect to a room. The SDK's 5 s are too short for a busy machine.
 const joinTimeout = 30 * time.Second
 
-// instructions are what the demo agent uses of a call's metadata; all of it is optional. What else is there
-// (system_prompt, voice, metadata) is for agents that think. It comes with the job, or, of a call that has come in, with
-// the room, a moment after the job.
+// instructions are the parts of a call's metadata that the demo agent uses. All are optional. The
+// other parts (system_prompt, voice, metadata) are for real agents. An outbound call's metadata
+// comes with the job. An inbound call's metadata comes with the room, a moment after the job.
 type instructions struct {
 	CallID         string `json:"call_id"`
 	WelcomeMessage string `json:"welcome_message"`
@@ -45,18 +44,18 @@ type session struct {
 	track      *lksdk.LocalTrack
 	trackSID   string
 	transcript *transcript
-	changed    chan struct{} // somebody came, left or changed attributes
-	gone       chan struct{} // the room is over for us
+	changed    chan struct{} // gets a value when a participant joins, leaves or changes attributes
+	gone       chan struct{} // closed when the agent is out of the room
 	leave      sync.Once
-	came       atomic.Bool // the callee has been seen
+	came       atomic.Bool // the callee has joined
 	texts      sync.WaitGroup
 	silence    []byte
 	spoken     int // bytes of the voice used so far
 	segments   int
 }
 
-// work does a job: joins, publishes, waits for the callee to be on the line, talks, and stays until the callee has
-// left or the room is over.
+// work does a job. It joins the room, publishes the voice, waits until the callee is on the line,
+// talks, and stays until the callee has left or the room is over.
 func (a *Agent) work(ctx context.Context, assignment *livekit.JobAssignment) error {
 	job := assignment.GetJob()
 	told := a.read(job.GetMetadata())
@@ -83,7 +82,7 @@ func (a *Agent) work(ctx context.Context, assignment *livekit.JobAssignment) err
 	return nil
 }
 
-// read reads metadata; what is not ours says nothing.
+// read parses metadata. Metadata that is not JSON is logged and gives no instructions.
 func (a *Agent) read(metadata string) (told instructions) {
 	if metadata == "" {
 		return told
@@ -94,14 +93,14 @@ func (a *Agent) read(metadata string) (told instructions) {
 	return told
 }
 
-// roomSays takes the metadata of the room.
+// roomSays reads the metadata of the room.
 func (s *session) roomSays(metadata string) {
 	told := s.agent.read(metadata)
 	s.transcript.sendTo(told.TranscriptURL, told.CallToken)
 }
 
-// join enters the room and publishes the agent's voice at once: LiveKit SIP answers an inbound call only when an
-// agent has published.
+// join enters the room and publishes the agent's voice at once, because LiveKit SIP answers an
+// inbound call only after an agent has published.
 func (s *session) join(ctx context.Context, assignment *livekit.JobAssignment) error {
 	url := s.agent.opts.URL
 	if assignment.GetUrl() != "" {
@@ -125,7 +124,8 @@ func (s *session) join(ctx context.Context, assignment *livekit.JobAssignment) e
 	callback.OnRoomMetadataChanged = s.roomSays
 	callback.OnDisconnected = func() { s.leave.Do(func() { close(s.gone) }) }
 
-	// The script needs no hearing: without subscriptions a job costs one ticker and what it sends.
+	// The script needs no audio from the callee. Without subscriptions a job costs only one ticker
+	// and the audio that it sends.
 	s.room = lksdk.NewRoom(callback)
 	if err := s.room.JoinWithContextAndToken(ctx, url, assignment.GetToken(), lksdk.WithAutoSubscribe(false), lksdk.WithConnectTimeout(joinTimeout)); err != nil {
 		return fmt.Errorf("join room: %w", err)
@@ -148,8 +148,8 @@ func (s *session) join(ctx context.Context, assignment *livekit.JobAssignment) e
 	return nil
 }
 
-// callee is the status of the telephone participant, and whether there is one. The status "hangup" means gone: the
-// participant itself may linger for seconds.
+// callee returns the status of the telephone participant, and whether it is present. With the
+// status "hangup" it counts as gone, because the participant itself may stay for seconds.
 func (s *session) callee() (status string, present bool) {
 	for _, p := range s.room.GetRemoteParticipants() {
 		if p.Kind() == lksdk.ParticipantSIP {
@@ -160,7 +160,7 @@ func (s *session) callee() (status string, present bool) {
 	return "", false
 }
 
-// untilActive waits until the callee is on the line; false when the call is over before.
+// untilActive waits until the callee is on the line. It returns false if the call ends before.
 func (s *session) untilActive(ctx context.Context) bool {
 	for {
 		came := s.came.Load()
@@ -184,7 +184,7 @@ func (s *session) untilActive(ctx context.Context) bool {
 	}
 }
 
-// lines are the whole conversation: the welcome message, then the script.
+// lines is the whole conversation: the welcome message and then the script.
 func (s *session) lines(told instructions) []Line {
 	welcome := told.WelcomeMessage
 	if welcome == "" {
@@ -193,11 +193,12 @@ func (s *session) lines(told instructions) []Line {
 	return append([]Line{{"agent", welcome}}, s.agent.opts.Script...)
 }
 
-// converse sends a frame each 20 ms, voice or silence, as long as the callee is there, and goes through the lines.
+// converse sends one frame every 20 ms, voice or silence, and goes through the lines while the
+// callee is present.
 func (s *session) converse(ctx context.Context, lines []Line) {
 	tick := time.NewTicker(frame)
 	defer tick.Stop()
-	speaking, left := false, 0 // frames until the present line or pause is over
+	speaking, left := false, 0 // frames until the current line or pause is over
 	pausing := true
 	for {
 		select {
@@ -226,11 +227,11 @@ func (s *session) converse(ctx context.Context, lines []Line) {
 	}
 }
 
-// speechLen is how many frames a text takes to say, at about 16 characters a second.
+// speechLen is the number of frames for a spoken text, at about 16 characters a second.
 func speechLen(text string) int { return min(max(3*len(text), minSpeech), maxSpeech) }
 
-// begin records a line; what the agent says goes to the room as text too, on LiveKit's transcription topic. It
-// reports whether the line is to be heard.
+// begin records a line. For the agent's lines, begin also sends the text to the room on LiveKit's
+// transcription topic. It reports whether the line has audio.
 func (s *session) begin(line Line) (speaks bool) {
 	s.transcript.add(line)
 	if line.Role != "agent" {
@@ -242,7 +243,8 @@ func (s *session) begin(line Line) (speaks bool) {
 		"lk.segment_id":           fmt.Sprintf("SG_%d", s.segments),
 		"lk.transcribed_track_id": s.trackSID,
 	})
-	s.texts.Go(func() { // waits for the data channel, which the voice must not
+	// This goroutine waits for the data channel, so that the voice does not have to.
+	s.texts.Go(func() {
 		for _, p := range packets {
 			if err := s.room.LocalParticipant.PublishDataPacket(p, lksdk.WithDataPublishReliable(true)); err != nil {
 				s.agent.log.Warn("text not sent", "error", err)

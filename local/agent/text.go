@@ -13,9 +13,10 @@ type dataPacket struct{ packet *livekit.DataPacket }
 
 func (d dataPacket) ToProto() *livekit.DataPacket { return d.packet }
 
-// textStream are the packets of a text of at most 15 kB sent as a LiveKit text stream (livekit_models.proto,
-// DataStream). The SDK's SendText (v2.18.1) is of no use here: left while it waits for the data channel, a room is
-// never closed, because its writer holds the lock that closing takes.
+// textStream returns the packets that send a text of at most 15 kB as a LiveKit text stream
+// (livekit_models.proto, DataStream). The SDK's SendText (v2.18.1) cannot be used: if the agent
+// leaves a room while SendText waits for the data channel, the room never closes, because
+// SendText's writer holds the lock that closing needs.
 func textStream(text, topic string, attributes map[string]string) []lksdk.DataPacket {
 	id, size := rand.Text(), uint64(len(text))
 	return []lksdk.DataPacket{

@@ -12,25 +12,26 @@ import (
 	"time"
 )
 
-// attempts are how often a post is tried; the waits between double from retryWait.
+// A post is tried up to attempts times. The wait between two attempts doubles, starting
+// at retryWait.
 const (
 	attempts  = 5
 	retryWait = 250 * time.Millisecond
 )
 
-// turn is one entry of the transcript, as POST …/transcript takes it.
+// turn is one entry of the transcript, in the format of POST …/transcript.
 type turn struct {
-	ID      string    `json:"turn_id"` // the same for the same turn of a call, so that a repeated post changes nothing
+	ID      string    `json:"turn_id"` // fixed for a turn of a call, so that a repeated post changes nothing
 	Role    string    `json:"role"`
 	Content string    `json:"content"`
 	At      time.Time `json:"at"`
 }
 
-// transcript posts the turns of one call in order, several at once when they have piled up.
+// transcript posts the turns of one call in order, several in one request if they have piled up.
 type transcript struct {
 	agent      *Agent
 	url, token string
-	key        string // of the call, for turn ids
+	key        string // identifies the call in turn ids
 	count      int
 	done       sync.WaitGroup
 
@@ -40,12 +41,13 @@ type transcript struct {
 	more    chan struct{}
 }
 
-// newTranscript begins a transcript, which goes nowhere until it is told where.
+// newTranscript begins a transcript. It posts nothing before sendTo.
 func (a *Agent) newTranscript(key string) *transcript {
 	return &transcript{agent: a, key: key, more: make(chan struct{}, 1)}
 }
 
-// sendTo sends what is and will be added to a URL. The first one stands; nothing is sent without a URL and a token.
+// sendTo sends all turns, earlier and later ones, to a URL. Only the first URL counts. Without a
+// URL and a token nothing is sent.
 func (t *transcript) sendTo(url, token string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -66,7 +68,7 @@ func (t *transcript) add(line Line) {
 	t.wake()
 }
 
-// finish waits until what is pending has been posted or given up.
+// finish waits until the pending turns are posted or given up.
 func (t *transcript) finish() {
 	t.mu.Lock()
 	t.ended = true
@@ -97,8 +99,8 @@ func (t *transcript) run() {
 	}
 }
 
-// post sends turns, again after network errors, 429 and 5xx. Any other answer is final. Once the agent closes there is
-// one attempt only.
+// post sends turns. It tries again after network errors, 429 and 5xx. Any other answer is final.
+// After the agent has begun to close there is only one attempt.
 func (t *transcript) post(turns []turn) {
 	body, err := json.Marshal(map[string]any{"turns": turns})
 	if err != nil {
@@ -120,7 +122,7 @@ func (t *transcript) post(turns []turn) {
 	}
 }
 
-// try posts once; again tells whether another attempt may help.
+// try posts once. again reports whether another attempt may help.
 func (t *transcript) try(body []byte) (again bool, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()

@@ -17,14 +17,14 @@ import (
 
 const (
 	pingEvery = 10 * time.Second
-	// A server silent for longer than this, pongs included, is gone.
+	// A server is considered gone if it sends nothing for longer than this, pongs included.
 	serverTimeout = 25 * time.Second
 	settle        = 50 * time.Millisecond  // for the registration to travel LiveKit's message bus
 	firstWait     = 200 * time.Millisecond // before the first reconnection; doubles up to maxWait
 	maxWait       = 5 * time.Second
 )
 
-// errRefused: LiveKit does not accept the key, so trying again is useless.
+// errRefused means that LiveKit does not accept the key, so another attempt is useless.
 var errRefused = errors.New("refused by LiveKit")
 
 // worker takes jobs for one agent name.
@@ -34,7 +34,7 @@ type worker struct {
 	stop       context.CancelFunc
 	registered chan struct{} // closed at the first registration
 	once       sync.Once
-	refused    chan struct{} // closed when the key is not accepted before the first registration
+	refused    chan struct{} // closed if LiveKit refuses the key before the first registration
 
 	mu   sync.Mutex // guards the rest, and writing to conn
 	conn *websocket.Conn
@@ -145,7 +145,7 @@ func (w *worker) dial(ctx context.Context) (*websocket.Conn, error) {
 	return conn, err
 }
 
-// ping keeps the connection known to be alive from both ends.
+// ping sends pings, so that both ends see that the connection is alive.
 func (w *worker) ping(ctx context.Context, stopped <-chan struct{}) {
 	tick := time.NewTicker(pingEvery)
 	defer tick.Stop()
@@ -167,7 +167,7 @@ func (w *worker) sendPing() {
 	}})
 }
 
-// send writes to the present connection. A failure shows when reading.
+// send writes to the current connection. A failure shows at the next read.
 func (w *worker) send(msg *livekit.WorkerMessage) {
 	data, err := proto.Marshal(msg)
 	if err != nil {
@@ -191,8 +191,9 @@ func (w *worker) handle(msg *livekit.ServerMessage) {
 		w.agent.log.Info("agent worker registered", "agent", w.name, "worker_id", m.Register.GetWorkerId())
 		w.sendPing()
 	case *livekit.ServerMessage_Pong:
-		// LiveKit confirms a registration before it listens for the worker's jobs, and drops those that come in
-		// between. It answers pings only afterwards (service.AgentHandler.HandleConnection).
+		// LiveKit confirms a registration before it listens for the worker's jobs, and drops the
+		// jobs that arrive in between. It answers pings only afterwards
+		// (service.AgentHandler.HandleConnection).
 		time.AfterFunc(settle, func() { w.once.Do(func() { close(w.registered) }) })
 	case *livekit.ServerMessage_Availability:
 		job := m.Availability.GetJob()
@@ -213,7 +214,8 @@ func (w *worker) handle(msg *livekit.ServerMessage) {
 	}
 }
 
-// start runs a job beside the worker: it lives on when the worker's connection breaks.
+// start runs a job independently of the worker, so that the job survives a broken
+// worker connection.
 func (w *worker) start(assignment *livekit.JobAssignment) {
 	job := assignment.GetJob()
 	ctx, cancel := context.WithCancel(w.agent.ctx)
@@ -249,7 +251,7 @@ func (w *worker) update(job *livekit.Job, status livekit.JobStatus, failure erro
 	w.send(&livekit.WorkerMessage{Message: &livekit.WorkerMessage_UpdateJob{UpdateJob: u}})
 }
 
-// sleep waits, or returns early when ctx ends.
+// sleep waits for d, or returns early if ctx ends.
 func sleep(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -10,10 +10,10 @@ import (
 const (
 	frameTime = 20 * time.Millisecond
 	frameSize = 160 // bytes: 20 ms of PCMU
-	maxQueued = 10  // frames; older audio is dropped rather than heard late
+	maxQueued = 10  // frames; older audio is dropped so that it is not heard late
 )
 
-// frames is a queue of PCMU that is filled in pieces of any size and emptied by the frame.
+// frames is a queue of PCMU. It is filled in pieces of any size and emptied frame by frame.
 type frames struct {
 	mu    sync.Mutex
 	bytes []byte
@@ -28,7 +28,7 @@ func (f *frames) write(payload []byte) {
 	}
 }
 
-// read takes one frame, or nothing when a whole one is not there.
+// read takes one frame. It takes nothing and returns false if no whole frame is queued.
 func (f *frames) read(frame []byte) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -40,7 +40,7 @@ func (f *frames) read(frame []byte) bool {
 	return true
 }
 
-// mixer makes one stream of several. One speaker's audio passes untouched.
+// mixer mixes several streams into one. The audio of a single speaker passes untouched.
 type mixer struct {
 	mu      sync.Mutex
 	sources map[*frames]bool
@@ -62,7 +62,7 @@ func (m *mixer) remove(f *frames) {
 	delete(m.sources, f)
 }
 
-// read fills frame with what is said now, silence when nothing is.
+// read fills frame with the mix of the queued frames, or with silence if no frame is queued.
 func (m *mixer) read(frame []byte) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -104,7 +104,7 @@ func fromULaw(b byte) int {
 	return v
 }
 
-// toULaw encodes a sample, clipping what is too loud.
+// toULaw encodes a sample and clips it if it is too loud.
 func toULaw(v int) byte {
 	sign := byte(0)
 	if v < 0 {
@@ -115,7 +115,7 @@ func toULaw(v int) byte {
 	return ^(sign | byte(exponent<<4) | byte(v>>(exponent+3)&0x0f))
 }
 
-// digitCode is the RFC 4733 event of a keypad digit.
+// digitCode is the RFC 4733 event code of a keypad digit.
 func digitCode(digit byte) uint32 {
 	return uint32(max(0, strings.IndexByte("0123456789*#ABCD", digit)))
 }

@@ -1,11 +1,12 @@
-// Package bridge joins telephone calls and LiveKit rooms. It serves LiveKit's internal SIP interface, as LiveKit's own
-// SIP service does, and speaks SIP (RFC 3261) and RTP to the carrier.
+// Package bridge joins telephone calls and LiveKit rooms. It serves LiveKit's internal SIP
+// interface, as LiveKit's own SIP service does, and speaks SIP (RFC 3261) and RTP to the carrier.
 //
-// What callers can see (errors, attributes, disconnect reasons, times) is that of LiveKit SIP v1.10.0 as recorded in
-// testdata/recordings, with what v1.11 says more; the replay test compares the two and names the differences. Audio is
-// PCMU only and passes through untouched.
-// Not served: TLS and SRTP, PIN prompts, early media, dial tones, header options other than plain headers and
-// headers_to_attributes.
+// Callers see the errors, attributes, disconnect reasons and times of LiveKit SIP v1.10.0, as
+// recorded in testdata/recordings, with the additions of v1.11. The replay test compares the two
+// and names the differences. Audio is PCMU only and passes through untouched.
+//
+// Not served: TLS and SRTP, PIN prompts, early media, dial tones, header options other than plain
+// headers and headers_to_attributes.
 package bridge
 
 import (
@@ -24,15 +25,17 @@ import (
 	"google.golang.org/protobuf/types/known/emptypb"
 )
 
-// Options say where everything is.
+// Options configure the Bridge and the real SIP service.
 type Options struct {
 	// RedisAddr is LiveKit's bus.
 	RedisAddr string
-	// LiveKitURL is the WebSocket address of LiveKit, APIKey and APISecret sign the tokens to join rooms.
+	// LiveKitURL is the WebSocket address of LiveKit. APIKey and APISecret sign the tokens to
+	// join rooms.
 	LiveKitURL, APIKey, APISecret string
-	// SIPAddr is the IP address and port for SIP over UDP and TCP; port 0 takes a free one, empty is 127.0.0.1:0.
+	// SIPAddr is the IP address and port for SIP over UDP and TCP. Port 0 takes a free one. Empty
+	// is 127.0.0.1:0.
 	SIPAddr string
-	// Log receives what goes wrong; nil discards it.
+	// Log receives errors. Nil discards them.
 	Log *slog.Logger
 }
 
@@ -40,7 +43,7 @@ type Options struct {
 type Service interface {
 	// SIPAddr is the IP address and port to which the carrier sends calls.
 	SIPAddr() string
-	// Close ends every call and the service.
+	// Close ends every call and stops the service.
 	Close() error
 }
 
@@ -55,7 +58,7 @@ type Bridge struct {
 
 	ctx   context.Context // ends with Close
 	stop  context.CancelFunc
-	calls sync.WaitGroup // one for each call, and for each transaction that outlives its call
+	calls sync.WaitGroup // one per call, and per transaction that outlives its call
 
 	mu   sync.Mutex
 	byID map[string]*call // by LiveKit's call id
@@ -64,7 +67,7 @@ type Bridge struct {
 	closeErr  error
 }
 
-// Start listens for SIP and for LiveKit's requests.
+// Start listens for SIP calls and for LiveKit's requests.
 func Start(ctx context.Context, o Options) (*Bridge, error) {
 	if o.SIPAddr == "" {
 		o.SIPAddr = "127.0.0.1:0"
@@ -100,8 +103,8 @@ func (b *Bridge) start(ctx context.Context) (err error) {
 	return untilServing(ctx, b.redis)
 }
 
-// untilServing waits until a SIP service listens on LiveKit's bus for requests to dial: psrpc v0.7 subscribes in the
-// background, to one channel for requests and one for claims.
+// untilServing waits until a SIP service listens on LiveKit's bus for requests to dial. psrpc v0.7
+// subscribes in the background, to one channel for requests and one for claims.
 func untilServing(ctx context.Context, bus *redis.Client) error {
 	for {
 		channels, err := bus.PubSubChannels(ctx, "SIPInternal|CreateSIPParticipant|*").Result()
@@ -119,7 +122,7 @@ func untilServing(ctx context.Context, bus *redis.Client) error {
 // SIPAddr is the IP address and port to which the carrier sends calls, over UDP or TCP.
 func (b *Bridge) SIPAddr() string { return b.ua.addr() }
 
-// Close ends every call, properly: with BYE, CANCEL or a final answer.
+// Close ends every call with BYE, CANCEL or a final answer.
 func (b *Bridge) Close() error {
 	b.closeOnce.Do(func() { b.closeErr = b.close() })
 	return b.closeErr
@@ -145,8 +148,9 @@ func (b *Bridge) close() error {
 	return b.redis.Close()
 }
 
-// CreateSIPParticipant dials. It is called by LiveKit's server, which has checked the request, and returns when the
-// participant is in the room, or when the call was answered if the request says so.
+// CreateSIPParticipant dials. LiveKit's server calls it after it has checked the request. It
+// returns when the participant is in the room, or, if the request has WaitUntilAnswered, when the
+// call is answered.
 func (b *Bridge) CreateSIPParticipant(ctx context.Context, req *rpc.InternalCreateSIPParticipantRequest) (*rpc.InternalCreateSIPParticipantResponse, error) {
 	begin := time.Now()
 	c, err := b.newOutbound(ctx, req)
@@ -155,8 +159,8 @@ func (b *Bridge) CreateSIPParticipant(ctx context.Context, req *rpc.InternalCrea
 	}
 	answered := make(chan error, 1)
 	running := b.run(func() {
-		// The API's caller may stop waiting; the call goes on until the deadline of the request, and a little longer:
-		// at the deadline the server answers for itself that the request timed out.
+		// If the API's caller stops waiting, the call goes on until the deadline of the request and
+		// 20 ms longer. At the deadline the server itself answers that the request timed out.
 		dial := b.ctx
 		if deadline, ok := ctx.Deadline(); ok && req.WaitUntilAnswered {
 			var cancel context.CancelFunc
@@ -181,7 +185,8 @@ func (b *Bridge) CreateSIPParticipant(ctx context.Context, req *rpc.InternalCrea
 	}, nil
 }
 
-// TransferSIPParticipant asks the carrier to connect the phone to somebody else (REFER) and returns when that is done.
+// TransferSIPParticipant asks the carrier to transfer the phone (REFER) and returns when that
+// is done.
 func (b *Bridge) TransferSIPParticipant(ctx context.Context, req *rpc.InternalTransferSIPParticipantRequest) (*emptypb.Empty, error) {
 	b.mu.Lock()
 	c := b.byID[req.SipCallId]
@@ -195,7 +200,8 @@ func (b *Bridge) TransferSIPParticipant(ctx context.Context, req *rpc.InternalTr
 	return &emptypb.Empty{}, nil
 }
 
-// run starts work that Close waits for, unless Close has begun. Work that is running may start more by itself.
+// run starts work that Close waits for. It returns false if Close has begun. Running work may start
+// more work by itself.
 func (b *Bridge) run(f func()) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -206,7 +212,7 @@ func (b *Bridge) run(f func()) bool {
 	return true
 }
 
-// add makes the call known, so that it can be transferred.
+// add registers the call, so that it can be transferred.
 func (b *Bridge) add(c *call) error {
 	b.mu.Lock()
 	b.byID[c.id] = c
@@ -221,7 +227,7 @@ func (b *Bridge) remove(c *call) {
 	b.rpc.DeregisterTransferSIPParticipantTopic(c.id)
 }
 
-// attribute names that LiveKit's protocol package does not export.
+// Attributes whose names LiveKit's protocol package does not export.
 const (
 	attrCallIDFull = "sip.callIDFull"
 	attrCallTag    = "sip.callTag"
@@ -229,7 +235,7 @@ const (
 	attrAnswerTime = "lk.sip.answerTime" // of an outbound call; LiveKit SIP 1.11
 )
 
-// unixMilli is a time as these attributes have it.
+// unixMilli formats a time for these attributes.
 func unixMilli(t time.Time) string { return strconv.FormatInt(t.UnixMilli(), 10) }
 
 // Values of the attribute sip.callStatus.

@@ -22,7 +22,8 @@ import (
 	"github.com/krosai/telephony/local/livekitd"
 )
 
-// The recording outbound-sdk-errors: what the Go SDK makes of a busy callee.
+// TestSDKErrors replays the recording outbound-sdk-errors: the errors of the Go SDK for a
+// busy callee.
 func TestSDKErrors(t *testing.T) {
 	t.Parallel()
 	st := newStage(t)
@@ -47,7 +48,7 @@ func TestSDKErrors(t *testing.T) {
 	}
 }
 
-// The recording outbound-sip-service-down-wait.
+// TestServiceDown replays the recording outbound-sip-service-down-wait.
 func TestServiceDown(t *testing.T) {
 	t.Parallel()
 	lk, err := livekitd.Start(t.Context(), livekitd.Options{APIKey: testKey, APISecret: testSecret})
@@ -85,7 +86,8 @@ func compact(raw json.RawMessage) string {
 	return b.String()
 }
 
-// The recording api-trunks-and-rules: LiveKit's server alone decides, so this guards the embedded one.
+// TestTrunksAndRules replays the recording api-trunks-and-rules. Only LiveKit's server decides
+// here, so the test guards the embedded server.
 func TestTrunksAndRules(t *testing.T) {
 	t.Parallel()
 	lk, err := livekitd.Start(t.Context(), livekitd.Options{APIKey: testKey, APISecret: testSecret})
@@ -132,8 +134,8 @@ func TestTrunksAndRules(t *testing.T) {
 	}
 }
 
-// canonical sorts lists of items by name, which LiveKit returns in the order of random ids, and makes ids equal. A rule
-// conflict names one of two rules, whichever came first in that order.
+// canonical sorts lists of items by name, because LiveKit returns them in the order of random ids,
+// and makes ids equal. A rule conflict names one of two rules, whichever came first in that order.
 func canonical(text string) string {
 	var v map[string]any
 	must(json.Unmarshal([]byte(text), &v))
@@ -194,8 +196,8 @@ func (st *stage) rooms() *lksdk.RoomServiceClient {
 	return lksdk.NewRoomServiceClient(st.livekit.HTTPURL(), testKey, testSecret)
 }
 
-// dial calls +1555… and waits for the answer. LiveKit gives a SIP service a second to take a call and
-// a connection five to come up, so on a busy machine dial asks again.
+// dial calls +1555… and waits for the answer. LiveKit gives a SIP service one second to take a call
+// and a connection five seconds to come up, so on a busy machine dial tries again.
 func (st *stage) dial(t *testing.T, trunk, to, room string, change func(*livekit.CreateSIPParticipantRequest)) error {
 	req := &livekit.CreateSIPParticipantRequest{
 		SipTrunkId: trunk, SipCallTo: to, RoomName: room, ParticipantIdentity: "callee", WaitUntilAnswered: true,
@@ -212,7 +214,7 @@ func (st *stage) dial(t *testing.T, trunk, to, room string, change func(*livekit
 	}
 }
 
-// lastCall waits until the carrier's last call is as wanted, two minutes at most.
+// lastCall waits until the carrier's last call is as wanted, for two minutes at most.
 func lastCall(t *testing.T, ca *carrier.Carrier, want func(carrier.CallInfo) bool) carrier.CallInfo {
 	t.Helper()
 	var calls []carrier.CallInfo
@@ -255,7 +257,8 @@ func TestAudioPassesBothWays(t *testing.T) {
 	if err := st.dial(t, trunk, "+15551000001", "audio", nil); err != nil {
 		t.Fatal(err)
 	}
-	// The agent publishes a tone at 50 packets a second; the phone's voice is heard by the agent at the same pace.
+	// The agent publishes a tone at 50 packets a second. It receives the phone's voice at the
+	// same rate.
 	lastCall(t, ca, func(c carrier.CallInfo) bool { return c.RTPReceived > 100 })
 	waitFor(t, "fifty packets at the agent", func() bool {
 		st.worker.mu.Lock()
@@ -334,7 +337,7 @@ func TestInboundAuthentication(t *testing.T) {
 			for _, transport := range []string{"udp", "tcp"} {
 				got, err := st.callIn(t, ca, c.user, c.password, transport)
 				for end := time.Now().Add(time.Minute); got == 503 && time.Now().Before(end); {
-					got, err = st.callIn(t, ca, c.user, c.password, transport) // the room was not there in time
+					got, err = st.callIn(t, ca, c.user, c.password, transport) // the room was late
 				}
 				if err != nil || got != c.refused {
 					t.Errorf("over %s: refused with %d, want %d; %v", transport, got, c.refused, err)
@@ -344,8 +347,8 @@ func TestInboundAuthentication(t *testing.T) {
 	}
 }
 
-// callIn calls +15550000009 and hangs up when that is answered. It returns the status that refused
-// the call, if one did.
+// callIn calls +15550000009 and hangs up after the answer. If the call is refused, callIn returns
+// the status.
 func (st *stage) callIn(t *testing.T, ca *carrier.Carrier, user, password, transport string) (refused int, err error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -424,7 +427,8 @@ func waitFor(t *testing.T, what string, ok func() bool) {
 
 func TestReasonOfStatus(t *testing.T) {
 	t.Parallel()
-	for status, want := range map[int]livekit.DisconnectReason{ // as recorded, but for the 5xx, which 1.11 blames on the trunk
+	// The reasons are as recorded, except for the 5xx, which 1.11 attributes to the trunk.
+	for status, want := range map[int]livekit.DisconnectReason{
 		403: livekit.DisconnectReason_USER_REJECTED, 404: livekit.DisconnectReason_USER_UNAVAILABLE,
 		408: livekit.DisconnectReason_USER_UNAVAILABLE, 480: livekit.DisconnectReason_USER_UNAVAILABLE,
 		484: livekit.DisconnectReason_USER_REJECTED, 486: livekit.DisconnectReason_USER_REJECTED,

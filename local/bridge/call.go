@@ -12,32 +12,32 @@ import (
 	"github.com/krosai/telephony/local/rtp"
 )
 
-// Times of LiveKit SIP v1.10.0. The first two are recorded, the others are its configuration's defaults.
+// Times of LiveKit SIP v1.10.0. The first two are recorded, the others are its defaults.
 const (
-	firstAudioTimeout = 30 * time.Second // no RTP at all after the answer
+	firstAudioTimeout = 30 * time.Second // no RTP at all since the answer
 	afterTransfer     = time.Second      // for the carrier to hang up a transferred call itself
 	audioTimeout      = 15 * time.Second // RTP has stopped
 	defaultRinging    = 3 * time.Minute
 	maxCall           = 24 * time.Hour
 )
 
-// call is one telephone call and its participant in a room, dialled or received.
+// call is one telephone call, outbound or inbound, and its participant in a room.
 type call struct {
 	b     *Bridge
-	id    string // LiveKit's (SCL_…), which is also our tag in the SIP dialog
+	id    string // LiveKit's call id (SCL_…), also our tag in the SIP dialog
 	log   *slog.Logger
 	room  *roomLeg
 	media *rtp.Session
 
-	dialog *dialog       // complete once started
-	acked  chan struct{} // inbound: the caller has our 200
+	dialog *dialog       // complete when started is closed
+	acked  chan struct{} // inbound: the caller has acknowledged our 200
 	ackOne sync.Once
 
 	started chan struct{} // closed when the phone is answered
 	ended   chan struct{} // closed when the call ends
 	ending  sync.Once
-	byes    chan struct{} // the phone hung up; one is enough
-	hangups chan struct{} // a transfer is done; one is enough
+	byes    chan struct{} // the phone hung up; one entry is enough
+	hangups chan struct{} // a transfer is done; one entry is enough
 
 	transfers transfers
 }
@@ -55,7 +55,7 @@ func (b *Bridge) newCall(id string) (*call, error) {
 	}, nil
 }
 
-// end is how a call ends: what the phone and the room are told.
+// end says how a call ends, for the phone and for the room.
 type end struct {
 	bye    bool // send BYE
 	hangup bool // set the status to hangup
@@ -79,7 +79,7 @@ func (c *call) end(e end) {
 	})
 }
 
-// send sends a request whose answer changes nothing, and sees to its repetition in the background.
+// send sends a request whose answer changes nothing. The transaction repeats it in the background.
 func (c *call) send(req *sip.Request) {
 	tx, err := c.b.ua.start(context.Background(), req)
 	if err != nil {
@@ -92,7 +92,7 @@ func (c *call) send(req *sip.Request) {
 	})
 }
 
-// awaitFinal waits for the final answer: long, or a second when the bridge closes.
+// awaitFinal waits for the final answer for answerTimeout, or for a second when the bridge closes.
 func (b *Bridge) awaitFinal(tx sip.ClientTransaction) *sip.Response {
 	limit := time.NewTimer(answerTimeout)
 	defer limit.Stop()
@@ -114,7 +114,7 @@ func (b *Bridge) awaitFinal(tx sip.ClientTransaction) *sip.Response {
 	}
 }
 
-// talk holds an answered call until one of the many ways in which it ends.
+// talk watches an answered call until it ends, and ends it for any of the reasons below.
 func (c *call) talk(until time.Time) {
 	duration := time.NewTimer(time.Until(until))
 	defer duration.Stop()
@@ -143,7 +143,7 @@ func (c *call) talk(until time.Time) {
 	}
 }
 
-// silentSince reports whether the phone has sent nothing for too long.
+// silentSince reports whether the phone has sent no RTP for too long.
 func (c *call) silentSince(answered time.Time) bool {
 	last := c.media.LastReceived()
 	if last.IsZero() {
@@ -161,7 +161,8 @@ func (c *call) onBye() {
 
 func (c *call) onAck() { c.ackOne.Do(func() { close(c.acked) }) }
 
-// onReinvite answers a session refresh with what was agreed before; the phone may move its audio.
+// onReinvite answers a session refresh with the session agreed before. The phone may move
+// its audio.
 func (c *call) onReinvite(req *sip.Request, tx sip.ServerTransaction) {
 	if len(req.Body()) > 0 {
 		remote, err := rtp.ParseSDP(req.Body())

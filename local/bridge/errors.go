@@ -10,7 +10,7 @@ import (
 	"github.com/livekit/psrpc"
 )
 
-// The texts are LiveKit's: they reach the caller of its API.
+// The texts are LiveKit's, because they reach the caller of its API.
 var (
 	errTimedOut      = errors.New("sip request timed out")
 	errAuthRetries   = errors.New("max auth retry attempts reached for SIP invite")
@@ -19,8 +19,8 @@ var (
 	errClosing       = errors.New("service shutting down")
 )
 
-// inviteError is what the caller of CreateSIPParticipant learns about the carrier's refusal. LiveKit's server finds
-// the SIP status inside the error and derives the API's code and its meta from it.
+// inviteError is the error that CreateSIPParticipant returns for the carrier's refusal. LiveKit's
+// server finds the SIP status inside the error and derives the API's code and its meta from it.
 func inviteError(res *sip.Response) error {
 	status := &livekit.SIPStatus{Code: livekit.SIPStatusCode(res.StatusCode), Status: res.Reason}
 	switch res.StatusCode {
@@ -33,7 +33,8 @@ func inviteError(res *sip.Response) error {
 	return fmt.Errorf("unexpected status from INVITE response: %w", status)
 }
 
-// transportError is for an INVITE that could not be sent, as when the carrier's TCP port is closed.
+// transportError is the error for an INVITE that could not be sent, for example because the
+// carrier's TCP port is closed.
 func transportError(err error) error {
 	var dial *net.OpError
 	if errors.As(err, &dial) && dial.Op == "dial" {
@@ -42,19 +43,21 @@ func transportError(err error) error {
 	return psrpc.NewError(psrpc.FailedPrecondition, trunkError{err})
 }
 
-// noFinalAnswer is for a request whose transaction timed out after so many provisional answers.
+// noFinalAnswer is the error for a transaction that timed out after this number of
+// provisional answers.
 func noFinalAnswer(provisional int) error {
 	return psrpc.NewError(psrpc.Canceled, trunkError{fmt.Errorf("transaction failed to complete (%d intermediate responses)", provisional)})
 }
 
-// trunkError is a failure of the trunk, not of the number that was called.
+// trunkError is a failure of the trunk, not of the called number.
 type trunkError struct{ error }
 
 func (e trunkError) Unwrap() error { return e.error }
 
-// reasonOf is the reason for which the participant of a call that failed leaves the room. Recorded: 403, 484, 486, 600,
-// 603 and refused credentials; 404, 408, 480 and time-outs. Since LiveKit SIP 1.11 a trunk that cannot be reached, that
-// never gives a final answer, or that fails (500, 503) has a reason of its own.
+// reasonOf is the reason with which the participant of a failed call leaves the room. Recorded:
+// 403, 484, 486, 600, 603 and refused credentials; 404, 408, 480 and timeouts. Since LiveKit SIP
+// 1.11 a trunk has its own reason if it cannot be reached, never gives a final answer, or fails
+// (500, 503).
 func reasonOf(err error) livekit.DisconnectReason {
 	if _, ok := errors.AsType[trunkError](err); ok {
 		return livekit.DisconnectReason_SIP_TRUNK_FAILURE

@@ -19,18 +19,18 @@ import (
 	"github.com/krosai/telephony/local/rtp"
 )
 
-// inbound is a call that the carrier brings, until it is answered.
+// inbound is a call from the carrier, until it is answered.
 type inbound struct {
 	b         *Bridge
-	at        time.Time // when the INVITE came
+	at        time.Time // time of the INVITE
 	id        string
 	req       *sip.Request
 	tx        sip.ServerTransaction
 	cancelled chan struct{}
 }
 
-// onInvite serves an INVITE for a new call. It returns when the INVITE has its final answer: until then the
-// transaction lives.
+// onInvite serves an INVITE for a new call. It returns when the INVITE has its final answer,
+// because the transaction must live until then.
 func (b *Bridge) onInvite(req *sip.Request, tx sip.ServerTransaction) {
 	in := &inbound{b: b, at: time.Now(), id: lksip.NewCallID(), req: req, tx: tx, cancelled: make(chan struct{})}
 	if !tx.OnCancel(func(*sip.Request) { close(in.cancelled) }) {
@@ -83,7 +83,7 @@ func (in *inbound) respond(code int, reason string) {
 	_ = in.tx.Respond(res)
 }
 
-// call describes the INVITE to LiveKit's server, which knows the trunks and rules.
+// call describes the INVITE to LiveKit's server, which has the trunks and rules.
 func (in *inbound) call() *rpc.SIPCall {
 	host, _, _ := net.SplitHostPort(in.req.Source())
 	return &rpc.SIPCall{
@@ -96,8 +96,8 @@ func sipURI(u sip.Uri) *livekit.SIPUri {
 	return &livekit.SIPUri{User: u.User, Host: u.Host, Port: uint32(u.Port)}
 }
 
-// authenticate finds the trunk and, if it has a password, asks the caller for it. It returns the trunk's id, empty when
-// none matches; ok is false when the call is over.
+// authenticate finds the trunk and, if the trunk has a password, demands it from the caller. It
+// returns the trunk's id, which is empty if no trunk matches. ok is false when the call is over.
 func (in *inbound) authenticate() (trunk string, ok bool) {
 	auth, err := in.b.io.GetSIPTrunkAuthentication(in.b.ctx, &rpc.GetSIPTrunkAuthenticationRequest{Call: in.call()})
 	if err != nil {
@@ -134,11 +134,13 @@ func (in *inbound) challenge(realm string) {
 	_ = in.tx.Respond(res)
 }
 
-// dispatch finds the room. Without a rule for the call, or without a trunk, LiveKit leaves the caller ringing.
+// dispatch finds the room. Without a rule or a trunk for the call, LiveKit leaves the
+// caller ringing.
 func (in *inbound) dispatch(trunk string) (*rpc.EvaluateSIPDispatchRulesResponse, bool) {
 	c := in.call()
 	d, err := in.b.io.EvaluateSIPDispatchRules(in.b.ctx, &rpc.EvaluateSIPDispatchRulesRequest{SipTrunkId: trunk, Call: c,
-		SipCallId: c.LkCallId, CallingNumber: c.From.User, CallingHost: c.From.Host, // a rule's numbers are compared with these
+		// LiveKit compares a rule's numbers with the calling and called fields.
+		SipCallId: c.LkCallId, CallingNumber: c.From.User, CallingHost: c.From.Host,
 		CalledNumber: c.To.User, CalledHost: c.To.Host, SrcAddress: c.SourceIp})
 	if err != nil {
 		in.b.log.Error("dispatch rules fail", "call", in.id, "error", err)
@@ -159,7 +161,7 @@ func (in *inbound) dispatch(trunk string) (*rpc.EvaluateSIPDispatchRulesResponse
 	return nil, false
 }
 
-// stayQuiet gives no final answer until the caller gives up.
+// stayQuiet gives no final answer until the caller gives up, or for three minutes at most.
 func (in *inbound) stayQuiet() {
 	select {
 	case <-in.cancelled:
@@ -171,7 +173,7 @@ func (in *inbound) stayQuiet() {
 	}
 }
 
-// join puts the caller into the room, with status ringing.
+// join puts the caller into the room, with the status ringing.
 func (in *inbound) join(d *rpc.EvaluateSIPDispatchRulesResponse) (*call, error) {
 	remote, err := rtp.ParseSDP(in.req.Body())
 	if err != nil {
@@ -209,7 +211,7 @@ func (in *inbound) join(d *rpc.EvaluateSIPDispatchRulesResponse) (*call, error) 
 	return c, nil
 }
 
-// dialog is ours once we have answered: the caller is the remote party.
+// dialog is the bridge's side of the dialog after the answer. The caller is the remote party.
 func (in *inbound) dialog() *dialog {
 	transport := strings.ToUpper(in.req.Transport())
 	fromTag, _ := in.req.From().Params.Get("tag")
@@ -227,7 +229,7 @@ func (in *inbound) dialog() *dialog {
 	return d
 }
 
-// ring repeats 180 each second until somebody in the room publishes audio, and answers then.
+// ring repeats 180 every second until a participant of the room publishes audio, and then answers.
 func (in *inbound) ring(c *call, d *rpc.EvaluateSIPDispatchRulesResponse, again <-chan time.Time) {
 	until := time.Now().Add(limit(d.MaxCallDuration.AsDuration(), maxCall))
 	timeout := time.NewTimer(limit(d.RingingTimeout.AsDuration(), defaultRinging))
@@ -240,7 +242,7 @@ func (in *inbound) ring(c *call, d *rpc.EvaluateSIPDispatchRulesResponse, again 
 		case <-c.room.heard:
 			in.answer(c, until)
 			return
-		case <-in.cancelled: // the transaction answers 487 itself
+		case <-in.cancelled: // the transaction itself answers 487
 			failed.hangup = true
 			c.end(failed)
 			return
@@ -260,7 +262,8 @@ func (in *inbound) ring(c *call, d *rpc.EvaluateSIPDispatchRulesResponse, again 
 	}
 }
 
-// answer sends the 200 until it is acknowledged (RFC 3261 section 13.3.1.4) and starts the conversation.
+// answer repeats the 200 until it is acknowledged (RFC 3261 section 13.3.1.4), and then starts
+// the conversation.
 func (in *inbound) answer(c *call, until time.Time) {
 	pause := 500 * time.Millisecond
 	deadline := time.NewTimer(answerTimeout)
@@ -290,10 +293,10 @@ func (in *inbound) answer(c *call, until time.Time) {
 	in.b.calls.Go(func() { c.talk(until) })
 }
 
-// nonces are the digest challenges that are open. Each is good for one answer within a minute.
+// nonces are the open digest challenges. Each accepts one answer within a minute.
 type nonces struct {
 	mu   sync.Mutex
-	open map[string]time.Time // until when
+	open map[string]time.Time // nonce to its expiry
 }
 
 func (n *nonces) issue() string {
@@ -310,7 +313,7 @@ func (n *nonces) issue() string {
 	return nonce
 }
 
-// use takes a nonce out, if it is there and fresh.
+// use removes a nonce and reports whether it was open and fresh.
 func (n *nonces) use(nonce string) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -319,7 +322,7 @@ func (n *nonces) use(nonce string) bool {
 	return ok && time.Now().Before(until)
 }
 
-// valid reports whether an Authorization header proves the password, for a nonce of ours.
+// valid reports whether an Authorization header proves the password for an open nonce.
 func (n *nonces) valid(header, method, username, password string) bool {
 	got, err := digest.ParseCredentials(header)
 	if err != nil || got.Username != username || !n.use(got.Nonce) {

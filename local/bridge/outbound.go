@@ -20,7 +20,8 @@ import (
 	"github.com/krosai/telephony/local/rtp"
 )
 
-// newOutbound puts the callee's participant into the room, with status dialing, before anything is dialled.
+// newOutbound puts the callee's participant into the room, with the status dialing, before it sends
+// an INVITE.
 func (b *Bridge) newOutbound(ctx context.Context, req *rpc.InternalCreateSIPParticipantRequest) (*call, error) {
 	req.Upgrade()
 	c, err := b.newCall(req.SipCallId)
@@ -53,7 +54,8 @@ func (b *Bridge) newOutbound(ctx context.Context, req *rpc.InternalCreateSIPPart
 	return c, nil
 }
 
-// outboundDialog is the dialog before its first INVITE: the request says who calls whom through which carrier.
+// outboundDialog is the dialog before its first INVITE. The request names the caller, the callee
+// and the carrier.
 func (b *Bridge) outboundDialog(req *rpc.InternalCreateSIPParticipantRequest) (*dialog, error) {
 	d := &dialog{callID: guid.New(""), transport: "UDP", agent: "LiveKit"}
 	switch req.Transport {
@@ -87,8 +89,9 @@ func (b *Bridge) outboundDialog(req *rpc.InternalCreateSIPParticipantRequest) (*
 	return d, nil
 }
 
-// dial rings the callee and returns when the call is answered and its first digits are played, or has failed. An
-// answered call then goes on by itself. begin is when the request came: max_call_duration counts from there.
+// dial rings the callee. It returns when the call is answered and its first digits are played, or
+// when the call has failed. An answered call then continues in the background. begin is the time of
+// the request: max_call_duration counts from there.
 func (c *call) dial(ctx context.Context, req *rpc.InternalCreateSIPParticipantRequest, begin time.Time) error {
 	until := begin.Add(limit(req.MaxCallDuration.AsDuration(), maxCall))
 	ctx, cancel := context.WithDeadline(ctx, until)
@@ -123,7 +126,7 @@ func (c *call) dial(ctx context.Context, req *rpc.InternalCreateSIPParticipantRe
 	return nil
 }
 
-// limit is d, or most when d is not set or more.
+// limit is d, or most if d is not set or is longer.
 func limit(d, most time.Duration) time.Duration {
 	if d <= 0 || d > most {
 		return most
@@ -131,7 +134,7 @@ func limit(d, most time.Duration) time.Duration {
 	return d
 }
 
-// invite sends the INVITE, again with credentials when asked for them, and returns the 200.
+// invite sends the INVITE, repeats it with credentials after a challenge, and returns the 200.
 func (c *call) invite(ctx context.Context, req *rpc.InternalCreateSIPParticipantRequest) (*sip.Response, error) {
 	const attempts = 5
 	var credentials sip.Header
@@ -172,7 +175,8 @@ func (c *call) inviteRequest(headers map[string]string) *sip.Request {
 	return invite
 }
 
-// attempt sends one INVITE and returns its final answer. When ctx ends first, the call is cancelled.
+// attempt sends one INVITE and returns its final answer. If ctx ends first, attempt cancels
+// the call.
 func (c *call) attempt(ctx context.Context, invite *sip.Request) (*sip.Response, error) {
 	tx, err := c.b.ua.start(ctx, invite)
 	if err != nil {
@@ -199,12 +203,12 @@ func (c *call) attempt(ctx context.Context, invite *sip.Request) (*sip.Response,
 	}
 }
 
-// confirm acknowledges a 200 as often as it comes (RFC 3261 section 13.2.2.4). Other answers the transaction
-// acknowledges itself.
+// confirm acknowledges every repeat of a 200 (RFC 3261 section 13.2.2.4). The transaction itself
+// acknowledges other answers.
 func (c *call) confirm(tx sip.ClientTransaction, invite *sip.Request, res *sip.Response) {
 	defer tx.Terminate()
 	if !res.IsSuccess() {
-		// Stays a moment, to acknowledge a repeated answer.
+		// Keep the transaction for a second to acknowledge a repeated answer.
 		select {
 		case <-time.After(time.Second):
 		case <-c.b.ctx.Done():
@@ -231,8 +235,8 @@ func (c *call) acknowledge(cseq uint32) {
 	}
 }
 
-// abandon cancels an INVITE, once the carrier has reacted to it (RFC 3261 section 9.1), and hangs up if it was answered
-// all the same.
+// abandon cancels an INVITE after the carrier has reacted to it (RFC 3261 section 9.1). If the call
+// was answered nevertheless, abandon hangs up.
 func (c *call) abandon(tx sip.ClientTransaction, invite *sip.Request, reacted bool) {
 	defer tx.Terminate()
 	for !reacted {
@@ -255,7 +259,7 @@ func (c *call) abandon(tx sip.ClientTransaction, invite *sip.Request, reacted bo
 	}
 }
 
-// hangUpLate ends a call that was answered while it was being cancelled.
+// hangUpLate ends a call that was answered while it was being canceled.
 func (c *call) hangUpLate(res *sip.Response) {
 	if !res.IsSuccess() || c.dialog.answered(res) != nil {
 		return
@@ -264,7 +268,8 @@ func (c *call) hangUpLate(res *sip.Response) {
 	c.send(c.dialog.request(sip.BYE))
 }
 
-// accept starts the media of an answered call and tells the room the dialog's names.
+// accept starts the media of an answered call and sets the dialog's names as attributes of
+// the participant.
 func (c *call) accept(res *sip.Response, headersToAttributes map[string]string) error {
 	c.acknowledge(res.CSeq().SeqNo)
 	remote, err := rtp.ParseSDP(res.Body())
@@ -281,7 +286,7 @@ func (c *call) accept(res *sip.Response, headersToAttributes map[string]string) 
 	return nil
 }
 
-// play sends digits to the phone until they are out or the call ends.
+// play sends digits to the phone until all are sent or the call ends.
 func (c *call) play(digits string) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -323,7 +328,7 @@ func authorize(invite *sip.Request, res *sip.Response, username, password string
 	return sip.NewHeader(answer, credentials.String()), nil
 }
 
-// headerAttributes maps SIP headers to participant attributes, as the trunk says.
+// headerAttributes maps SIP headers to participant attributes, as configured in the trunk.
 func headerAttributes(header func(string) sip.Header, names map[string]string) map[string]string {
 	attrs := map[string]string{}
 	for name, attr := range names {

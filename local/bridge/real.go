@@ -19,26 +19,27 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Real is LiveKit's own SIP service as a child process. On Linux it ends with its parent, however that ends.
+// Real is LiveKit's own SIP service as a child process. On Linux the kernel kills it when its
+// parent dies.
 type Real struct {
 	addr   string
-	dir    string // its configuration
+	dir    string // of its configuration
 	cmd    *exec.Cmd
 	exited chan struct{}
-	err    error // why it exited; set when exited is closed
+	err    error // result of Wait; set when exited is closed
 
 	closeOnce sync.Once
 	closeErr  error
 }
 
-// The child gets this long to serve requests after its start, and to end its calls at the end.
+// Time limits for the child to serve requests after its start, and to end its calls.
 const (
 	realStart = 15 * time.Second
 	realStop  = 10 * time.Second
 )
 
-// StartReal runs the livekit-sip binary instead of a Bridge, with the same Options. It returns when the process serves
-// LiveKit's requests. Close ends its calls and the process.
+// StartReal runs the livekit-sip binary instead of a Bridge, with the same Options. It returns when
+// the process serves LiveKit's requests. Close ends its calls and the process.
 func StartReal(ctx context.Context, binary string, o Options) (*Real, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -61,7 +62,7 @@ func StartReal(ctx context.Context, binary string, o Options) (*Real, error) {
 	return r, nil
 }
 
-// freeAddr chooses a port if addr has none; livekit-sip takes a number only.
+// freeAddr chooses a port if addr has none, because livekit-sip needs a fixed port number.
 func freeAddr(addr string) (string, error) {
 	if addr == "" {
 		addr = "127.0.0.1:0"
@@ -83,7 +84,8 @@ func (r *Real) run(binary string, o Options) error {
 		return err
 	}
 	config := filepath.Join(r.dir, "config.yaml")
-	// The file holds the API secret; the folder is ours alone (MkdirTemp makes it 0700).
+	// The file contains the API secret. Only this user can read its folder (MkdirTemp makes
+	// it 0700).
 	if err := os.WriteFile(config, realConfig(host, port, o), 0o600); err != nil {
 		return err
 	}
@@ -93,7 +95,8 @@ func (r *Real) run(binary string, o Options) error {
 	r.cmd.SysProcAttr = diesWithParent()
 	started := make(chan error, 1)
 	go func() {
-		runtime.LockOSThread() // Linux takes the end of the thread that started it for that of the parent
+		// Linux sends the parent death signal when the thread that started the child ends.
+		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		err := r.cmd.Start()
 		started <- err
@@ -145,10 +148,11 @@ func (r *Real) untilServing(ctx context.Context, redisAddr string) error {
 // SIPAddr is the IP address and port to which the carrier sends calls, over UDP or TCP.
 func (r *Real) SIPAddr() string { return r.addr }
 
-// Close asks the process to stop, which ends its calls, and kills it when it takes too long.
+// Close asks the process to stop. The process then ends its calls. If that takes too long, Close
+// kills it.
 func (r *Real) Close() error {
 	r.closeOnce.Do(func() {
-		_ = r.cmd.Process.Signal(syscall.SIGINT) // an error means that it is gone
+		_ = r.cmd.Process.Signal(syscall.SIGINT) // an error means that the process has ended
 		select {
 		case <-r.exited:
 		case <-time.After(realStop):
@@ -161,7 +165,7 @@ func (r *Real) Close() error {
 	return r.closeErr
 }
 
-// lines logs what the process prints, by the line.
+// lines logs each line that the process prints.
 type lines struct {
 	log  *slog.Logger
 	rest []byte

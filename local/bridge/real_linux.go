@@ -2,5 +2,6 @@ package bridge
 
 import "syscall"
 
-// diesWithParent has a child killed when its parent dies, even of a SIGKILL: it would keep its ports.
+// diesWithParent makes the kernel kill the child when its parent dies, even by SIGKILL. Otherwise
+// the child would keep its ports.
 func diesWithParent() *syscall.SysProcAttr { return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} }

@@ -4,5 +4,5 @@ package bridge
 
 import "syscall"
 
-// diesWithParent is Linux's alone: elsewhere a child outlives a parent that is killed.
+// diesWithParent does nothing: only Linux can kill the child when its parent is killed.
 func diesWithParent() *syscall.SysProcAttr { return nil }

@@ -20,8 +20,8 @@ import (
 	"github.com/krosai/telephony/local/livekitd"
 )
 
-// standIn makes this test binary behave like livekit-sip, as far as StartReal can tell: it reads the configuration it
-// is given and serves LiveKit until SIGINT.
+// standIn is the variable that makes this test binary behave like livekit-sip, as far as StartReal
+// can tell. The binary reads its configuration and serves LiveKit until SIGINT.
 const standIn = "BRIDGE_STANDS_IN_FOR_LIVEKIT_SIP"
 
 func runStandIn() error {
@@ -58,7 +58,7 @@ func TestStartRealRunsTheProcess(t *testing.T) {
 		t.Fatal(err)
 	}
 	closeAtEnd(t, lk)
-	// A script that is this binary in its other part.
+	// The script runs this test binary as the stand-in.
 	script := filepath.Join(t.TempDir(), "livekit-sip")
 	text := fmt.Sprintf("#!/bin/sh\n%s=1 exec %q \"$@\"\n", standIn, os.Args[0])
 	if err := os.WriteFile(script, []byte(text), 0o700); err != nil {
@@ -113,8 +113,9 @@ func TestStartRealReportsFailure(t *testing.T) {
 	}
 }
 
-// killed makes this test binary a parent that starts the program the variable names, as StartReal does, says which
-// process that is, and waits to be killed.
+// killed is the variable that makes this test binary a parent process. The parent starts the
+// program that the variable names, as StartReal does. It prints the child's process id and waits to
+// be killed.
 const killed = "BRIDGE_IS_A_PARENT_OF"
 
 func runKilled() error {
@@ -164,7 +165,7 @@ func TestRealDiesWithItsParent(t *testing.T) {
 	}
 }
 
-// running reports whether a process exists that is not a zombie nobody has waited for.
+// running reports whether a process exists and is not a zombie.
 func running(pid int) bool {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	return err == nil && !strings.Contains(string(stat), ") Z ")

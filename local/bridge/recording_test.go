@@ -17,7 +17,8 @@ import (
 	"testing"
 )
 
-// recording is one file of testdata/recordings: what LiveKit SIP did when it was asked or called.
+// recording is one file of testdata/recordings. It shows LiveKit SIP's behavior for one request
+// or call.
 type recording struct {
 	name         string
 	Request      json.RawMessage `json:"request"`
@@ -27,7 +28,7 @@ type recording struct {
 	Timeline     []entry         `json:"timeline"`
 }
 
-// entry is one line of a timeline. Which fields are set depends on the source.
+// entry is one line of a timeline. The source determines the fields that are set.
 type entry struct {
 	T      float64 `json:"t_ms"`
 	Source string  `json:"source"` // webhook, carrier, agent, client, poll
@@ -51,7 +52,8 @@ type entry struct {
 	Response json.RawMessage `json:"response"`
 }
 
-// word is a string; anything else becomes an empty one (the carrier's entries have numbers under the same name).
+// word is a string. Any other JSON value becomes an empty one, because the carrier's entries have
+// numbers under the same name.
 type word string
 
 func (w *word) UnmarshalJSON(raw []byte) error {
@@ -87,25 +89,26 @@ func readRecordings(t *testing.T) []recording {
 	return all
 }
 
-// outcome is what a timeline comes to, with ids, tags and ports made equal. Two timelines tell the same story when their
-// outcomes are equal.
+// outcome is the comparable content of a timeline, with ids, tags and ports made equal. Two
+// timelines agree if their outcomes are equal.
 type outcome struct {
 	// Webhooks are the events of the room ("room") and of each participant, in order.
 	Webhooks map[string][]string
-	// Answers are those of the API, in the order of the requests.
+	// Answers are the API's answers, in the order of the requests.
 	Answers []string
-	// Status is the sequence of sip.callStatus: the first one as the webhook says, the others as the agent saw them.
+	// Status is the sequence of sip.callStatus. The first one is from the webhook, the others are
+	// from the agent's events.
 	Status []string
-	// SIP is what was said between LiveKit (>) and the carrier (<), by call, in order.
+	// SIP are the messages between LiveKit (>) and the carrier (<), by call, in order.
 	SIP map[string][]string
-	// Digits that the agent received, and that the carrier received.
+	// AgentDigits and CarrierDigits are the digits that the agent and the carrier received.
 	AgentDigits, CarrierDigits string
 
 	asked []string  // methods of all requests
 	took  []float64 // how long their answers took, in ms
 }
 
-// lines is the outcome in a form whose differences read well.
+// lines returns the outcome as lines, for a readable diff.
 func (o outcome) lines() []string {
 	var all []string
 	for _, who := range slices.Sorted(maps.Keys(o.Webhooks)) {
@@ -177,7 +180,7 @@ func digestOf(timeline []entry) outcome {
 		case e.Source == "carrier" && e.SIP != "":
 			id, what := sipLine(e)
 			if !strings.HasPrefix(e.SIP, "SIP/2.0") {
-				// A request with a branch seen before is a repetition.
+				// A request with a known branch is a repetition.
 				key := e.SIP + regexp.MustCompile(`branch=[^;]+`).FindString(header(e, "Via"))
 				if repeated[key] {
 					continue
@@ -201,7 +204,7 @@ func (o *outcome) addStatus(s string) {
 	}
 }
 
-// numbered replaces Call-IDs by the order of their first message.
+// numbered replaces Call-IDs with numbers in the order of their first messages.
 func numbered(byID map[string][]string, timeline []entry) map[string][]string {
 	out := map[string][]string{}
 	seen := map[string]bool{}
@@ -217,12 +220,12 @@ func numbered(byID map[string][]string, timeline []entry) map[string][]string {
 	return out
 }
 
-// participantNames tells participants apart that follow each other under one identity.
+// participantNames distinguishes participants that follow each other under one identity.
 type participantNames struct {
 	sids []string
 }
 
-// webhook is whom an event concerns and what it says.
+// webhook returns the participant or room of an event, and the compared part of the event.
 func (n *participantNames) webhook(body json.RawMessage) (who, what string) {
 	var e struct {
 		Event string
@@ -271,14 +274,14 @@ func (n *participantNames) webhook(body json.RawMessage) (who, what string) {
 	return who, what
 }
 
-// same makes random ids and ports equal. The recordings' carrier is on port 15090, LiveKit's SIP on 15080, and nothing
-// on 15999.
+// same makes random ids equal.
 func same(s string) string {
 	s = regexp.MustCompile(`\b(SCL|PA|ST|RM|TR|SDR|AJ|EV|AD)_[A-Za-z0-9]+`).ReplaceAllString(s, "${1}_…")
 	return regexp.MustCompile(`(_\+[0-9]+_)[A-Za-z0-9]{12}\b`).ReplaceAllString(s, "${1}…")
 }
 
-// sipLine is the Call-ID of a message and what is compared of it: much of LiveKit's, the start line of the carrier's.
+// sipLine returns the Call-ID of a message and its compared part: much of a message from LiveKit,
+// but only the start line of a message from the carrier.
 func sipLine(e entry) (callID, line string) {
 	callID = header(e, "Call-ID")
 	method := strings.Fields(header(e, "CSeq") + " ?")[1]
@@ -353,7 +356,7 @@ type exchange struct {
 	method  string
 	request json.RawMessage
 	reply   reply
-	after   int // how many earlier requests had been answered before
+	after   int // number of earlier requests answered before this one
 }
 
 func (x exchange) String() string {
@@ -362,7 +365,7 @@ func (x exchange) String() string {
 		must(json.Unmarshal(x.reply.Body, &body))
 	}
 	if x.method == "CreateRoom" || x.method == "CreateDispatch" {
-		body = nil // LiveKit's server alone decides about them
+		body = nil // only LiveKit's server decides about them
 	}
 	raw, err := json.Marshal(body)
 	must(err)
@@ -374,7 +377,8 @@ func (x exchange) String() string {
 	return text
 }
 
-// exchanges pairs requests and answers. Answers may come in another order: each says how long it took.
+// exchanges pairs requests and answers. Answers may come in another order. Each says how long
+// it took.
 func exchanges(timeline []entry) []exchange {
 	var xs []exchange
 	var answered []float64

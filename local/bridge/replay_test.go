@@ -44,7 +44,7 @@ func TestMain(m *testing.M) {
 		return
 	}
 	flag.Parse()
-	// Calls mostly wait: many at a time, however few processors there are.
+	// Calls mostly wait, so many run at a time even on few processors.
 	must(flag.Set("test.parallel", "16"))
 	known := []goleak.Option{
 		// Kept-alive connections of the test's own API client.
@@ -53,12 +53,12 @@ func TestMain(m *testing.M) {
 	for _, f := range livekitd.Leftovers() {
 		known = append(known, goleak.IgnoreAnyFunction(f))
 	}
-	// LiveKit's server takes some 20 s to give up on a participant whose process has died
-	// (TestStartRealRunsTheProcess).
+	// LiveKit's server needs some 20 s to give up on a participant whose process has
+	// died (TestStartRealRunsTheProcess).
 	os.Exit(calltest.Leaks(calltest.Judged(m), known...))
 }
 
-// notReplayed says why a recording is not replayed as a scenario.
+// notReplayed explains why a recording is not replayed as a scenario.
 var notReplayed = map[string]string{
 	"outbound-bye-to-participant_left-lag-40calls":       "statistics of times, without a timeline",
 	"outbound-bye-to-participant_left-lag-60calls-agent": "statistics of times, without a timeline",
@@ -67,7 +67,7 @@ var notReplayed = map[string]string{
 	"outbound-sip-service-down-wait":                     "needs a server without a SIP service: TestServiceDown",
 }
 
-// difference is one that is meant, between the recordings and this bridge.
+// difference is an intended difference between the recordings and this bridge.
 type difference struct {
 	recordings string // path.Match pattern
 	what       string
@@ -133,7 +133,7 @@ func (o *outcome) joinedFirst() {
 	}
 }
 
-// cancelAnsweredFirst puts the answer to a CANCEL right behind it.
+// cancelAnsweredFirst moves the answer to a CANCEL directly behind it.
 func (o *outcome) cancelAnsweredFirst() {
 	for _, messages := range o.SIP {
 		from := slices.Index(messages, "< 200 to CANCEL")
@@ -143,7 +143,7 @@ func (o *outcome) cancelAnsweredFirst() {
 		answer := messages[from]
 		messages = slices.Delete(messages, from, from+1)
 		to := slices.IndexFunc(messages, func(m string) bool { return strings.HasPrefix(m, "> CANCEL ") })
-		_ = slices.Insert(messages, to+1, answer) // in place: there is room for one
+		_ = slices.Insert(messages, to+1, answer) // in place: the deletion left room for one
 	}
 }
 
@@ -152,7 +152,7 @@ func (o *outcome) dropTimes() {
 	o.replaceWebhooks(" "+attrAnswerTime+"=…", "")
 }
 
-// blameTrunk replaces the reasons that LiveKit SIP 1.10 gave for a trunk that failed, where the participant has left.
+// blameTrunk replaces LiveKit SIP 1.10's reasons for a failed trunk where the participant has left.
 func (o *outcome) blameTrunk() {
 	for i, w := range o.Webhooks["callee"] {
 		if strings.HasPrefix(w, "participant_left") {
@@ -183,7 +183,8 @@ func (o *outcome) replaceSIP(before, after string) {
 	}
 }
 
-// callees are the parts of the recordings' carrier, by the three digits after +1555 (request.carrier_behaviour).
+// callee returns the script of the recordings' carrier, by the three digits after
+// +1555 (request.carrier_behaviour).
 func callee(number string) carrier.Script {
 	const ring = 200 * time.Millisecond
 	answers := func(after, hangUp time.Duration) carrier.Script {
@@ -235,7 +236,8 @@ func callee(number string) carrier.Script {
 	panic("no part for " + number)
 }
 
-// transferTarget is how the recordings' carrier treats a transfer, by the four digits after tel:+1555.
+// transferTarget is the answer of the recordings' carrier to a transfer, by the four digits
+// after tel:+1555.
 func transferTarget(target string) carrier.Refer {
 	const last = 850 * time.Millisecond
 	switch target[len("tel:+1555"):][:4] {
@@ -257,7 +259,7 @@ func transferTarget(target string) carrier.Refer {
 	panic("no transfer for " + target)
 }
 
-// stage is the platform on which all scenarios play at once: each has its room and its carrier.
+// stage is the platform on which all scenarios play at once. Each has its own room and carrier.
 type stage struct {
 	livekit *livekitd.Server
 	sip     Service
@@ -318,7 +320,7 @@ func (st *stage) onWebhook(w http.ResponseWriter, r *http.Request) {
 	st.seen(e.Room.Name, entry{Source: "webhook", Event: word(e.Event), Body: raw})
 }
 
-// seen notes what happened in a room in the timeline of its scene.
+// seen records an event of a room in the timeline of its scene.
 func (st *stage) seen(room string, e entry) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -338,7 +340,7 @@ type scene struct {
 	attempt int
 	carrier *carrier.Carrier
 	begin   time.Time
-	renamed []string                         // pairs: ours, the recording's
+	renamed []string                         // pairs: our name, the recording's name
 	names   atomic.Pointer[strings.Replacer] // of all of them
 	room    string                           // guarded by stage.mu
 
@@ -353,7 +355,7 @@ func (sc *scene) note(e entry) {
 	sc.timeline = append(sc.timeline, e)
 }
 
-// recorded renames what is ours to what was recorded.
+// recorded replaces our names with the recorded ones.
 func (sc *scene) recorded(text string) string {
 	if names := sc.names.Load(); names != nil {
 		return names.Replace(text)
@@ -367,16 +369,17 @@ func (sc *scene) snapshot() []entry {
 	return slices.Clone(sc.timeline)
 }
 
-// A recording is of telephones in real time, some of whose steps are 200 ms apart. A scene says
-// nothing about the bridge while goroutines run later than this.
+// onTime is the lateness up to which a replay is judged. A recording is of telephones in real time,
+// with some steps 200 ms apart. If goroutines run later than onTime, a scene proves nothing about
+// the bridge.
 const onTime = 50 * time.Millisecond
 
-// TestReplay plays all scenes at once. Those that differ while the machine is late are played
-// again, few at a time, and if it is late still they are not judged.
+// TestReplay plays all scenes at once. Scenes that differ while the machine is late are played
+// again, a few at a time. If the machine is still late, they are not judged.
 func TestReplay(t *testing.T) {
 	t.Parallel()
 	recordings := readRecordings(t)
-	// The longest first: they decide how long all take.
+	// The longest scenes start first, because they decide the total time.
 	slices.SortStableFunc(recordings, func(a, b recording) int { return int(b.length() - a.length()) })
 	st := newStage(t)
 	var again sync.Map // by name: the recordings to play again
@@ -413,7 +416,7 @@ func TestReplay(t *testing.T) {
 	})
 }
 
-// replayAgain judges a recording as soon as the machine is on time.
+// replayAgain plays a recording again, at most twice, until it passes or the machine was on time.
 func (st *stage) replayAgain(t *testing.T, rec recording) {
 	for attempt := 1; ; attempt++ {
 		wrong, late := st.replay(t, rec, attempt)
@@ -429,7 +432,7 @@ func (st *stage) replayAgain(t *testing.T, rec recording) {
 	}
 }
 
-// lateness measures how late goroutines run until stop is closed: the most of all.
+// lateness measures the largest delay of a goroutine until stop is closed.
 func lateness(stop <-chan struct{}) (most time.Duration) {
 	const every = 10 * time.Millisecond
 	for {
@@ -443,7 +446,7 @@ func lateness(stop <-chan struct{}) (most time.Duration) {
 	}
 }
 
-// length is when the last request of the recording was made, in ms.
+// length is the time of the recording's last request, in ms.
 func (r recording) length() float64 {
 	last := 0.0
 	for _, x := range exchanges(r.Timeline) {
@@ -452,7 +455,7 @@ func (r recording) length() float64 {
 	return last
 }
 
-// replay plays a recording and says what is wrong, and how late the machine was meanwhile.
+// replay plays a recording. It returns the differences and how late the machine was meanwhile.
 func (st *stage) replay(t *testing.T, rec recording, attempt int) (wrong string, late time.Duration) {
 	stop, measured := make(chan struct{}), make(chan time.Duration)
 	go func() { measured <- lateness(stop) }()
@@ -502,7 +505,7 @@ func (sc *scene) onSIP(m carrier.Message) {
 	sc.note(entry{Source: "carrier", Dir: dir, SIP: lines[0], Headers: headers, Body: text})
 }
 
-// compare says in what the replay differs from the recording.
+// compare describes the differences between the replay and the recording.
 func (sc *scene) compare() (wrong string) {
 	want, got := digestOf(sc.rec.Timeline), digestOf(sc.snapshot())
 	for _, d := range differences {
@@ -536,7 +539,7 @@ func (sc *scene) dump(t *testing.T) {
 	}
 }
 
-// trunkOf makes the trunk that a recording used: its id says which one it was.
+// trunkOf makes the trunk that a recording used. The recorded id identifies it.
 func (sc *scene) trunkOf(t *testing.T, id string) string {
 	t.Helper()
 	trunk := &livekit.SIPOutboundTrunkInfo{
@@ -550,7 +553,8 @@ func (sc *scene) trunkOf(t *testing.T, id string) string {
 	case "ST_TT6FX5b9q2fV":
 		trunk.Address, trunk.Transport, trunk.Numbers = closedAddr(t), livekit.SIPTransport_SIP_TRANSPORT_TCP, []string{"+15550000004"}
 	case "ST_GpmdfW2mJgtE":
-		return sc.inboundTrunk(t, fmt.Sprintf("+1555%d000098", sc.attempt), nil) // one trunk only may have a number
+		// Only one trunk may have a number.
+		return sc.inboundTrunk(t, fmt.Sprintf("+1555%d000098", sc.attempt), nil)
 	default:
 		return id
 	}
@@ -565,7 +569,7 @@ func (sc *scene) trunkOf(t *testing.T, id string) string {
 	return made.SipTrunkId
 }
 
-// closedAddr is an address where nobody listens.
+// closedAddr is an address without a listener.
 func closedAddr(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -604,7 +608,8 @@ func (sc *scene) playOutbound(t *testing.T) error {
 	return sc.playRequests(xs, toOurs, room)
 }
 
-// rename has further names of ours replaced by the recording's.
+// rename adds names of ours and the recorded names that replace them, and the addresses: the
+// recordings' carrier is on port 15090, LiveKit's SIP on 15080, and nothing on 15999.
 func (sc *scene) rename(pairs ...string) {
 	sc.renamed = append(sc.renamed, pairs...)
 	sc.names.Store(strings.NewReplacer(append(sc.renamed, sc.carrier.Addr(), "127.0.0.1:15090", sc.st.sip.SIPAddr(), "127.0.0.1:15080")...))
@@ -616,8 +621,8 @@ func (st *stage) addScene(sc *scene, key string) {
 	st.scenes[key] = sc
 }
 
-// playRequests makes each request at its time, but not before those are answered that were answered then. Times count
-// from the first request after the agent is there.
+// playRequests sends each request at its time, but not before the requests that had been answered
+// by then are answered. Times count from the first request after the agent has joined.
 func (sc *scene) playRequests(xs []exchange, toOurs *strings.Replacer, room string) error {
 	var answered sync.WaitGroup
 	done := make(chan struct{}, len(xs))
@@ -673,7 +678,7 @@ func (sc *scene) ask(x exchange, toOurs *strings.Replacer) {
 	sc.note(entry{Source: "client", Call: x.method, Phase: "response", Response: json.RawMessage(sc.recorded(string(raw)))})
 }
 
-// ourAgent names our agent where the recording named its own.
+// ourAgent replaces the recording's agent with our agent.
 func (sc *scene) ourAgent(request string) string {
 	return regexp.MustCompile(`agent-AJ_[A-Za-z0-9]+`).ReplaceAllStringFunc(request, func(recorded string) string {
 		for _, e := range sc.snapshot() {
@@ -698,7 +703,7 @@ func (sc *scene) awaitAgent() error {
 	return errors.New("no agent came")
 }
 
-// pressDigits makes the agent send the digits that it sent in the recording.
+// pressDigits makes the agent send the recorded digits.
 func (sc *scene) pressDigits(room string, zero time.Time) {
 	for _, e := range sc.rec.Timeline {
 		if digit, ok := strings.CutPrefix(string(e.Event), "publishes SipDTMF "); ok && e.Source == "agent" {
@@ -709,14 +714,14 @@ func (sc *scene) pressDigits(room string, zero time.Time) {
 
 func ms(v float64) time.Duration { return time.Duration(v * float64(time.Millisecond)) }
 
-// playInbound lets the carrier call as it did in the recording.
+// playInbound makes the carrier call as in the recording.
 func (sc *scene) playInbound(t *testing.T) error {
 	var req struct {
 		From string `json:"carrier_invite_from"`
 		To   string `json:"carrier_invite_to"`
 	}
 	must(json.Unmarshal(sc.rec.Request, &req))
-	// All scenes share one LiveKit, so each has a caller and a called number of its own.
+	// All scenes share one LiveKit, so each has its own caller and called number.
 	from, to := fmt.Sprintf("+23%d%s", 48+sc.attempt, req.From[5:]), fmt.Sprintf("+1%d%s", 666+sc.attempt, req.From[len(req.From)-7:])
 	xs := exchanges(sc.rec.Timeline)
 	room, recordedRoom := "_"+from+"_", ""
@@ -755,13 +760,14 @@ func (sc *scene) playInbound(t *testing.T) error {
 		last = x.at + 400
 	}
 	time.Sleep(time.Until(zero.Add(ms(last))))
-	if len(xs) == 0 { // LiveKit is silent: see that it stays so, before the carrier gives up
+	if len(xs) == 0 { // LiveKit is silent: check that it stays so until the carrier gives up
 		sc.compareSoFar()
 	}
 	return nil
 }
 
-// compareSoFar freezes the timeline: what closing the carrier adds was not recorded.
+// compareSoFar freezes the timeline, because the recording does not contain the closing of
+// the carrier.
 func (sc *scene) compareSoFar() {
 	frozen := sc.snapshot()
 	_ = sc.carrier.Close()

@@ -17,14 +17,17 @@ import (
 	"github.com/krosai/telephony/local/rtp"
 )
 
-// roomLeg is the phone's participant in a room. It publishes one audio track and hears all others.
+// roomLeg is the phone's participant in a room. It publishes one audio track and hears all
+// other tracks.
 type roomLeg struct {
-	room   *lksdk.Room
-	sid    string
-	track  *lksdk.LocalTrack
-	closed chan struct{} // the participant is out: room deleted, participant removed or replaced, or left
+	room  *lksdk.Room
+	sid   string
+	track *lksdk.LocalTrack
+	// closed is closed when the participant is out: the room is deleted, or the participant is
+	// removed or replaced, or has left.
+	closed chan struct{}
 
-	// heard is closed when somebody else has published audio.
+	// heard is closed when another participant has published audio.
 	heard     chan struct{}
 	heardOnce sync.Once
 
@@ -42,8 +45,8 @@ type roomLeg struct {
 	linger    *lingerer
 }
 
-// join enters the room as a participant of kind SIP and publishes its track. url and token are given by LiveKit's
-// server or empty.
+// join enters the room as a participant of kind SIP and publishes its track. LiveKit's server may
+// give the url and token. Otherwise they are empty and join uses its own.
 func (b *Bridge) join(ctx context.Context, url, token string, p lksip.SIPTokenParams) (*roomLeg, error) {
 	if url == "" {
 		url = b.o.LiveKitURL
@@ -131,12 +134,12 @@ func (l *roomLeg) onPublished(audio bool) {
 
 func (l *roomLeg) participantID() string { return l.sid }
 
-// setAttributes changes attributes of the participant; the others stay.
+// setAttributes changes these attributes of the participant. The others stay.
 func (l *roomLeg) setAttributes(attrs map[string]string) {
 	l.room.LocalParticipant.SetAttributes(maps.Clone(attrs))
 }
 
-// setStatus sets the status, unless it was set to this before or the phone has hung up.
+// setStatus sets the status unless it is already set, or the phone has hung up.
 func (l *roomLeg) setStatus(status string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -147,7 +150,8 @@ func (l *roomLeg) setStatus(status string) {
 	l.setAttributes(callStatus(status))
 }
 
-// listen receives what the phone sends, until the call closes the session. What comes before connect is dropped.
+// listen receives audio and digits from the phone until the call closes the session. Before connect
+// they are dropped.
 func (l *roomLeg) listen(phone *rtp.Session) {
 	l.pumps.Go(func() {
 		err := phone.Read(func(payload []byte) {
@@ -169,7 +173,7 @@ func (l *roomLeg) listen(phone *rtp.Session) {
 	})
 }
 
-// connect lets audio and digits pass between phone and room.
+// connect connects phone and room for audio and digits.
 func (l *roomLeg) connect(phone *rtp.Session) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -182,8 +186,9 @@ func (l *roomLeg) connected() *rtp.Session {
 	return l.phone
 }
 
-// pumpAudio moves one frame in each direction every 20 ms. The phone always hears something, silence at least. The room
-// hears silence for the first five seconds, so that its track counts as published, and then what the phone says.
+// pumpAudio moves one frame in each direction every 20 ms. The phone always gets audio, silence if
+// there is nothing else. The room gets up to five seconds of silence, so that its track counts as
+// published, and otherwise only the phone's audio.
 func (l *roomLeg) pumpAudio() {
 	const silentFrames = 250
 	tick := time.NewTicker(frameTime)
@@ -236,7 +241,7 @@ func (l *roomLeg) pumpDigitsToPhone() {
 		select {
 		case digits := <-l.fromRoom:
 			if phone := l.connected(); phone != nil {
-				_ = phone.WriteDTMF(ctx, digits) // fails for what is no digit
+				_ = phone.WriteDTMF(ctx, digits) // fails for an invalid digit
 			}
 		case <-l.closed:
 			return
@@ -246,7 +251,7 @@ func (l *roomLeg) pumpDigitsToPhone() {
 
 func (l *roomLeg) close() { l.closeOnce.Do(func() { close(l.closed) }) }
 
-// leave makes the participant leave with the reason that others see.
+// leave makes the participant leave with the reason that the other participants see.
 func (l *roomLeg) leave(reason livekit.DisconnectReason) {
 	select {
 	case <-l.closed:
@@ -256,7 +261,7 @@ func (l *roomLeg) leave(reason livekit.DisconnectReason) {
 	l.close()
 }
 
-// wait returns when all is still after the participant has left.
+// wait returns when the goroutines have ended after the participant has left.
 func (l *roomLeg) wait() {
 	l.pumps.Wait()
 	select {
@@ -265,15 +270,17 @@ func (l *roomLeg) wait() {
 	}
 }
 
-// lingerer keeps a connection that is being closed open a little longer. The SDK says that it leaves and hangs up in the
-// same breath; LiveKit's server sometimes sees only the latter and keeps the participant for another 20 s.
+// lingerer keeps a closing connection open for 100 ms. The SDK sends its leave message and closes
+// the connection immediately. LiveKit's server sometimes sees only the closing and keeps the
+// participant for another 20 s.
 type lingerer struct {
 	interceptor.NoOp
 	once sync.Once
-	over chan struct{} // closed when it has lingered
+	over chan struct{} // closed after the delay
 }
 
-// NewInterceptor is called for each of the room's two peer connections; the first to close lingers.
+// NewInterceptor is called for each of the room's two peer connections. The first one to close
+// is delayed.
 func (l *lingerer) NewInterceptor(string) (interceptor.Interceptor, error) { return l, nil }
 
 func (l *lingerer) Close() error {

@@ -18,7 +18,8 @@ import (
 
 const allowed = "INVITE, ACK, CANCEL, BYE, NOTIFY, REFER, MESSAGE, OPTIONS, INFO, SUBSCRIBE"
 
-// userAgent sends and receives SIP over UDP and TCP on one port, and gives requests inside a dialog to its call.
+// userAgent sends and receives SIP over UDP and TCP on one port. It passes requests inside a dialog
+// to their call.
 type userAgent struct {
 	log      *slog.Logger
 	ua       *sipgo.UserAgent
@@ -28,13 +29,13 @@ type userAgent struct {
 	sockets  []io.Closer
 	serving  sync.WaitGroup
 
-	nonces nonces // of the challenges to callers
+	nonces nonces // open challenges to callers
 
 	mu      sync.Mutex
 	dialogs map[string]*call // by SIP Call-ID
 }
 
-// listen opens the sockets and serves; onInvite gets each INVITE outside a dialog.
+// listen opens the sockets and serves them. onInvite gets each INVITE outside a dialog.
 func listen(addr string, log *slog.Logger, onInvite sipgo.RequestHandler) (*userAgent, error) {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
@@ -56,7 +57,8 @@ func listen(addr string, log *slog.Logger, onInvite sipgo.RequestHandler) (*user
 	return u, nil
 }
 
-// listenBoth opens UDP and TCP on the same port; with port 0 it looks for one that is free for both.
+// listenBoth opens UDP and TCP on the same port. For port 0 it looks for a port that is free
+// for both.
 func listenBoth(addr string) (net.PacketConn, net.Listener, error) {
 	var err error
 	for range 20 {
@@ -77,7 +79,7 @@ func listenBoth(addr string) (net.PacketConn, net.Listener, error) {
 }
 
 func (u *userAgent) serve(udp net.PacketConn, tcp net.Listener, onInvite sipgo.RequestHandler) error {
-	// sipgo logs each odd packet as an error; those are the carrier's affair.
+	// sipgo logs each malformed packet as an error. The carrier is responsible for those.
 	quiet := slog.New(slog.DiscardHandler)
 	ua, err := sipgo.NewUA(
 		sipgo.WithUserAgent("LiveKit"), sipgo.WithUserAgentHostname(u.host),
@@ -92,7 +94,8 @@ func (u *userAgent) serve(udp net.PacketConn, tcp net.Listener, onInvite sipgo.R
 	if err != nil {
 		return err
 	}
-	// Over UDP requests leave from the port we listen on; over TCP each carrier has its connection.
+	// Over UDP requests leave from our listening port. Over TCP each carrier has its
+	// own connection.
 	if u.udp, err = sipgo.NewClient(ua, sipgo.WithClientLogger(quiet), sipgo.WithClientHostname(u.host), sipgo.WithClientPort(u.port)); err != nil {
 		return err
 	}
@@ -122,7 +125,8 @@ func (u *userAgent) serve(udp net.PacketConn, tcp net.Listener, onInvite sipgo.R
 	return u.awaitUDP(udp.LocalAddr().String())
 }
 
-// awaitUDP waits until sipgo knows its own UDP socket: before, a request would leave from another port.
+// awaitUDP waits until sipgo knows its own UDP socket. An earlier request would leave from
+// another port.
 func (u *userAgent) awaitUDP(addr string) error {
 	for range 500 {
 		if _, err := u.ua.TransportLayer().GetConnection("udp", addr); err == nil {
@@ -149,7 +153,8 @@ func (u *userAgent) inDialog(f func(*call, *sip.Request, sip.ServerTransaction))
 	}
 }
 
-// find returns the call of a request inside a dialog, which has a tag of ours in To (RFC 3261 section 12.2.2).
+// find returns the call of a request inside a dialog. The To tag of such a request is our tag (RFC
+// 3261 section 12.2.2).
 func (u *userAgent) find(req *sip.Request) *call {
 	if req.CallID() == nil || req.To() == nil {
 		return nil
@@ -188,7 +193,7 @@ func (u *userAgent) close() {
 	u.serving.Wait()
 }
 
-// contact is the address at which this end of a dialog is reached.
+// contact is the address of this end of a dialog.
 func (u *userAgent) contact(transport string) sip.Uri {
 	uri := sip.Uri{Scheme: "sip", Host: u.host, Port: u.port}
 	if transport == "TCP" {
@@ -197,12 +202,12 @@ func (u *userAgent) contact(transport string) sip.Uri {
 	return uri
 }
 
-// start sends a request as a new transaction. A CANCEL comes with the Via of its INVITE.
+// start sends a request as a new transaction. A CANCEL already has the Via of its INVITE.
 func (u *userAgent) start(ctx context.Context, req *sip.Request) (sip.ClientTransaction, error) {
 	return u.client(req).TransactionRequest(ctx, req, addVia)
 }
 
-// write sends an ACK, which is no transaction.
+// write sends an ACK, which has no transaction.
 func (u *userAgent) write(req *sip.Request) error {
 	return u.client(req).WriteRequest(req, addVia)
 }
@@ -226,16 +231,16 @@ type dialog struct {
 	callID        string
 	transport     string // "UDP" or "TCP"
 	local, remote party
-	contact       sip.Uri // where the remote end reaches us
-	target        sip.Uri // where we reach the remote end
+	contact       sip.Uri // our address for the remote end
+	target        sip.Uri // address of the remote end
 	routes        []string
-	agent         string // User-Agent in BYE; LiveKit names itself in calls it has placed
+	agent         string // User-Agent in BYE; LiveKit names itself in outbound calls
 
 	mu   sync.Mutex
 	cseq uint32 // of the last request sent
 }
 
-// party is who a From or To header names.
+// party is the person in a From or To header.
 type party struct {
 	name, tag string
 	uri       sip.Uri
@@ -276,7 +281,7 @@ func (d *dialog) requestWith(method sip.RequestMethod, cseq uint32) *sip.Request
 	return req
 }
 
-// answered takes over what the answer to our INVITE says about the remote end.
+// answered stores the remote end's tag, target and routes from the answer to our INVITE.
 func (d *dialog) answered(res *sip.Response) error {
 	tag, ok := res.To().Params.Get("tag")
 	if !ok {
@@ -292,7 +297,7 @@ func (d *dialog) answered(res *sip.Response) error {
 	return nil
 }
 
-// cancelRequest stops an INVITE (RFC 3261 section 9.1): it has the INVITE's Via.
+// cancelRequest builds the CANCEL of an INVITE (RFC 3261 section 9.1). It has the INVITE's Via.
 func cancelRequest(invite *sip.Request) *sip.Request {
 	req := sip.NewRequest(sip.CANCEL, *invite.Recipient.Clone())
 	for _, name := range []string{"Via", "From", "To", "Call-ID", "Route", "Max-Forwards"} {
@@ -306,7 +311,7 @@ func cancelRequest(invite *sip.Request) *sip.Request {
 }
 
 func respond(tx sip.ServerTransaction, req *sip.Request, code int, reason string) {
-	// An answer that cannot be sent is repeated by the transaction or asked for again by the other side.
+	// If an answer cannot be sent, the transaction repeats it or the other side asks again.
 	_ = tx.Respond(sip.NewResponseFromRequest(req, code, reason, nil))
 }
 
@@ -326,5 +331,6 @@ func params(key, value string) sip.HeaderParams {
 	return p
 }
 
-// answerTimeout bounds the wait for the answer to a BYE or CANCEL (64*T1, RFC 3261 section 17.1.2.2).
+// answerTimeout limits the wait for the answer to a BYE or CANCEL (64*T1, RFC 3261
+// section 17.1.2.2).
 const answerTimeout = 32 * time.Second

@@ -17,36 +17,38 @@ import (
 	"google.golang.org/protobuf/types/known/anypb"
 )
 
-// lateNotify is how long a NOTIFY that nobody waits for stays unanswered, and the next REFER unsent. Recorded.
+// lateNotify is how long a NOTIFY without a waiting transfer stays unanswered, and the next REFER
+// unsent. Recorded.
 const lateNotify = 5 * time.Second
 
-// lastReport is how long after the end of a call the last report on its transfer may come (LiveKit SIP 1.11).
+// lastReport is how long after the end of a call the last report on its transfer may arrive
+// (LiveKit SIP 1.11).
 const lastReport = time.Second
 
-// transfers are a call's attempts to be transferred, one at a time.
+// transfers are a call's transfers, one at a time.
 type transfers struct {
 	mu      *sync.Mutex
 	pending *transfer
 
 	// refer is held while a REFER is sent and while a NOTIFY waits for its transfer.
 	refer   *sync.Mutex
-	results chan *livekit.SIPStatus // what the carrier reports at last; not buffered
+	results chan *livekit.SIPStatus // the carrier's final reports; not buffered
 }
 
 func newTransfers() transfers {
 	return transfers{mu: &sync.Mutex{}, refer: &sync.Mutex{}, results: make(chan *livekit.SIPStatus)}
 }
 
-// transfer is one attempt. err is set when done is closed.
+// transfer is one attempt. err is set before done is closed.
 type transfer struct {
 	target string
 	done   chan struct{}
 	err    error
 }
 
-// transferTo transfers the call, or waits for the transfer to the same target that is under way. A transfer to
-// another target is refused meanwhile. While the phone rings it waits for the answer, and then transfers even if ctx
-// has ended.
+// transferTo transfers the call, or waits for a transfer to the same target that is already in
+// progress. Meanwhile it refuses a transfer to another target. If the phone still rings, the
+// transfer waits for the answer and proceeds even if ctx has ended.
 func (c *call) transferTo(ctx context.Context, req *rpc.InternalTransferSIPParticipantRequest) error {
 	c.transfers.mu.Lock()
 	t := c.transfers.pending
@@ -120,9 +122,10 @@ func (c *call) referAndWait(ctx context.Context, req *rpc.InternalTransferSIPPar
 	}
 }
 
-// callEnded is the outcome of a transfer whose call ended before the carrier's last report, since LiveKit SIP 1.11: it
-// failed, for the reason STR_CALL_ENDED. LiveKit answers so without an error for now. LiveKit's server 1.13.5 drops the
-// answer, so that it is an error here, as LiveKit means to make it (livekit_sip.proto of protocol 1.54).
+// callEnded is the outcome of a transfer whose call ended before the carrier's last report. Since
+// LiveKit SIP 1.11 such a transfer has failed with the reason STR_CALL_ENDED. For now LiveKit gives
+// this answer without an error, but LiveKit's server 1.13.5 drops the answer. Therefore it is an
+// error here, as LiveKit intends to make it (livekit_sip.proto of protocol 1.54).
 func callEnded() error {
 	const reasonField, callEnded = 2, 2 // livekit.SIPTransferError
 	details := protowire.AppendVarint(protowire.AppendTag(nil, reasonField, protowire.VarintType), callEnded)
@@ -154,7 +157,7 @@ func (c *call) refer(ctx context.Context, req *rpc.InternalTransferSIPParticipan
 			case res.IsSuccess():
 				return nil
 			}
-			// Wrapped: LiveKit's server words a bare status differently.
+			// The status is wrapped, because LiveKit's server words a bare status differently.
 			return fmt.Errorf("%w", &livekit.SIPStatus{Code: livekit.SIPStatusCode(res.StatusCode), Status: res.Reason})
 		case <-tx.Done():
 			return psrpc.NewErrorf(psrpc.Canceled, "transaction failed to complete (0 intermediate responses)")
@@ -164,7 +167,7 @@ func (c *call) refer(ctx context.Context, req *rpc.InternalTransferSIPParticipan
 	}
 }
 
-// onNotify takes the carrier's report on a transfer.
+// onNotify handles the carrier's report on a transfer.
 func (c *call) onNotify(req *sip.Request, tx sip.ServerTransaction) {
 	if h := req.GetHeader("Event"); h == nil || !strings.HasPrefix(strings.ToLower(h.Value()), "refer") {
 		respond(tx, req, 489, "Bad Event")
@@ -176,7 +179,7 @@ func (c *call) onNotify(req *sip.Request, tx sip.ServerTransaction) {
 		return
 	}
 	if status.Code >= 200 {
-		// The next REFER leaves after this answer.
+		// The lock holds the next REFER back until this answer is sent.
 		c.transfers.refer.Lock()
 		defer c.transfers.refer.Unlock()
 		c.report(status)
@@ -184,7 +187,7 @@ func (c *call) onNotify(req *sip.Request, tx sip.ServerTransaction) {
 	respond(tx, req, 200, "success")
 }
 
-// report hands the final status to the transfer that waits for it, or drops it after a while.
+// report hands the final status to the waiting transfer, or drops it after lateNotify.
 func (c *call) report(status *livekit.SIPStatus) {
 	late := time.NewTimer(lateNotify)
 	defer late.Stop()

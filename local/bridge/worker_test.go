@@ -20,16 +20,17 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// worker is an agent worker on LiveKit's protocol. Its agents join, publish a tone and watch.
+// worker is an agent worker that speaks LiveKit's protocol. Its agents join, publish a tone and
+// report what they see.
 type worker struct {
 	url  string
-	seen func(room string, e entry) // what an agent sees
+	seen func(room string, e entry) // gets each event that an agent sees
 
 	conn *websocket.Conn
 	mu   sync.Mutex
 	jobs sync.WaitGroup
 	room map[string]*lksdk.Room
-	// heard counts the loud packets that agents got from others, by room.
+	// heard counts the loud packets that agents received from others, by room.
 	heard map[string]int
 }
 
@@ -90,7 +91,7 @@ func (w *worker) read() {
 			w.send(&livekit.WorkerMessage{Message: &livekit.WorkerMessage_Availability{Availability: &livekit.AvailabilityResponse{
 				JobId: id, Available: true, ParticipantIdentity: "agent-" + id, ParticipantName: "agent"}}})
 		case *livekit.ServerMessage_Assignment:
-			// A job that ends without success is started again, in a room made again.
+			// LiveKit starts a job that ends without success again, in a room created again.
 			w.status(m.Assignment.Job.Id, livekit.JobStatus_JS_RUNNING)
 			w.jobs.Go(func() {
 				w.work(m.Assignment)
@@ -136,7 +137,7 @@ func (w *worker) work(a *livekit.JobAssignment) {
 	}
 	room, err := lksdk.ConnectToRoomWithToken(w.url, a.Token, cb, lksdk.WithLogger(logger.GetDiscardLogger()), lksdk.WithConnectTimeout(time.Minute))
 	if err != nil {
-		return // the room is gone already
+		return // the room is already gone
 	}
 	defer room.Disconnect()
 	for _, p := range room.GetRemoteParticipants() {

@@ -1,5 +1,5 @@
-// Package calltest runs the tests of packages that hold calls: what is left behind in the end, and
-// whether this machine can be judged by.
+// Package calltest runs the tests of packages that make calls. It finds leaked goroutines, and it
+// does not judge a failure while other processes keep this machine too busy.
 package calltest
 
 import (
@@ -14,11 +14,12 @@ import (
 	"go.uber.org/goleak"
 )
 
-// Main runs the tests of a package and exits as Leaks says.
+// Main runs the tests of a package and exits with the code from Leaks.
 func Main(m *testing.M, known ...goleak.Option) { os.Exit(Leaks(m.Run(), known...)) }
 
-// Leaks is the code of tests that ended with code: 1 if they passed and goroutines are left that
-// are not known. It gives them a minute to end, which is what some need on a busy machine.
+// Leaks returns the exit code of tests that ended with code: 1 if they passed and unknown
+// goroutines are left. It gives the goroutines a minute to end, because some need that on a
+// busy machine.
 func Leaks(code int, known ...goleak.Option) int {
 	if code != 0 {
 		return code
@@ -33,14 +34,14 @@ func Leaks(code int, known ...goleak.Option) int {
 	return 1
 }
 
-// keepsUp is the part of the processors that others may take meanwhile. LiveKit sends audio every
-// 20 ms, gives a SIP service a second to take a call and an agent a few to take a job, and gives up
-// what is late. So on a machine that does not keep up calls end otherwise than they should,
-// whatever the platform does.
+// keepsUp is the share of the processors that other processes may use meanwhile. LiveKit sends
+// audio every 20 ms. It gives a SIP service one second to take a call and an agent a few seconds to
+// take a job, and drops late ones. On a machine that does not keep up, calls therefore end
+// differently, whatever the platform does.
 const keepsUp = 0.25
 
-// Judged runs tests of calls through LiveKit and returns their code. A failure while other
-// processes took too much of this machine says nothing, and is not judged.
+// Judged runs tests of calls through LiveKit and returns their exit code. It does not judge a
+// failure if other processes took too much of this machine meanwhile.
 func Judged(m *testing.M) int {
 	others := BusyElsewhere()
 	code := m.Run()
@@ -51,8 +52,9 @@ func Judged(m *testing.M) int {
 	return code
 }
 
-// BusyElsewhere tells the part of this machine's processors that other processes have used since,
-// where the system says so, which is 0 elsewhere. A child counts as another until it has ended.
+// BusyElsewhere returns a function that reports the share of this machine's processors that other
+// processes have used since. It is 0 on systems without /proc/stat. A child process counts as
+// another process until it has ended.
 func BusyElsewhere() func() float64 {
 	read := func() (all, busy, own float64) {
 		text, err := os.ReadFile("/proc/stat")
@@ -78,7 +80,7 @@ func BusyElsewhere() func() float64 {
 	}
 }
 
-// used is the time of processors that this process and its ended children have used.
+// used is the processor time of this process and its ended children.
 func used() (sum time.Duration) {
 	for _, who := range []int{syscall.RUSAGE_SELF, syscall.RUSAGE_CHILDREN} {
 		var u syscall.Rusage

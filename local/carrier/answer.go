@@ -14,7 +14,8 @@ import (
 
 func statusLine(code int) string { return strconv.Itoa(code) + " " + reason(code) }
 
-// onInvite plays the callee. It returns when the call is over: the SIP stack ends the transaction then.
+// onInvite plays the callee. It returns when the call is over, because the SIP stack then ends
+// the transaction.
 func (c *Carrier) onInvite(req *sip.Request, tx sip.ServerTransaction) {
 	if _, inside := req.To().Params.Get("tag"); inside {
 		c.onReinvite(req, tx)
@@ -28,7 +29,8 @@ func (c *Carrier) onInvite(req *sip.Request, tx sip.ServerTransaction) {
 	if err := tx.Respond(c.response(req, 100, "")); err != nil {
 		return
 	}
-	req.To().Params.Add("tag", sip.GenerateTagN(16)) // all further answers carry it, the stack's 487 too
+	// All further answers carry the tag, including the stack's 487.
+	req.To().Params.Add("tag", sip.GenerateTagN(16))
 	k := c.incoming(req)
 	c.add(k)
 	defer c.forget(k)
@@ -56,7 +58,7 @@ func (c *Carrier) onInvite(req *sip.Request, tx sip.ServerTransaction) {
 	k.ring(req, tx, remote)
 }
 
-// incoming is the call an INVITE begins.
+// incoming builds the call for an INVITE.
 func (c *Carrier) incoming(req *sip.Request) *call {
 	callee, caller := req.Recipient.User, req.From().Address.User
 	k := &call{
@@ -74,8 +76,8 @@ func (c *Carrier) incoming(req *sip.Request) *call {
 	return k
 }
 
-// onReinvite keeps the session as it is (RFC 3261 section 14.2): it is refused, unless the call's session expires.
-// Then it counts as a refresh.
+// onReinvite leaves the session unchanged (RFC 3261 section 14.2). It refuses the re-INVITE, unless
+// the call's session can expire: then the re-INVITE counts as a refresh.
 func (c *Carrier) onReinvite(req *sip.Request, tx sip.ServerTransaction) {
 	switch k := c.find(req); {
 	case k == nil:
@@ -88,7 +90,8 @@ func (c *Carrier) onReinvite(req *sip.Request, tx sip.ServerTransaction) {
 	}
 }
 
-// onUpdate takes an UPDATE without a session description as a refresh (RFC 3311, RFC 4028 section 7.4).
+// onUpdate takes an UPDATE without a session description as a refresh (RFC 3311, RFC 4028
+// section 7.4).
 func (c *Carrier) onUpdate(req *sip.Request, tx sip.ServerTransaction) {
 	k := c.find(req)
 	if k == nil || k.script.Expires == 0 {
@@ -101,7 +104,7 @@ func (c *Carrier) onUpdate(req *sip.Request, tx sip.ServerTransaction) {
 	k.refresh()
 }
 
-// timed asks in an answer for the session's refreshes, if it expires.
+// timed adds the request for session refreshes to an answer, if the session can expire.
 func (k *call) timed(res *sip.Response) *sip.Response {
 	if k.script.Expires > 0 {
 		res.AppendHeader(sip.NewHeader("Require", "timer"))
@@ -110,14 +113,15 @@ func (k *call) timed(res *sip.Response) *sip.Response {
 	return res
 }
 
-// withSession adds the description of the callee's side to an answer.
+// withSession adds the callee's session description to an answer.
 func (k *call) withSession(res *sip.Response) *sip.Response {
 	res.AppendHeader(sip.NewHeader("Content-Type", "application/sdp"))
 	res.SetBody(rtp.Offer(k.carrier.host, k.port()))
 	return k.timed(res)
 }
 
-// refuse gives an INVITE its final answer and waits for the ACK; the stack repeats the answer until then.
+// refuse gives an INVITE its final answer and waits for the ACK. The stack repeats the answer
+// until then.
 func (c *Carrier) refuse(tx sip.ServerTransaction, res *sip.Response) {
 	// After a CANCEL the stack has sent its 487 and ignores ours.
 	if err := tx.Respond(res); err != nil && !errors.Is(err, sip.ErrTransactionCanceled) {
@@ -131,7 +135,8 @@ func (c *Carrier) refuse(tx sip.ServerTransaction, res *sip.Response) {
 	}
 }
 
-// ring plays the script up to the final answer. A CANCEL may come at any time: the stack answers it and the INVITE.
+// ring plays the script up to the final answer. A CANCEL may come at any time. The stack answers
+// both the CANCEL and the INVITE.
 func (k *call) ring(req *sip.Request, tx sip.ServerTransaction, remote netip.AddrPort) {
 	if !tx.OnCancel(func(*sip.Request) { k.end("cancel", 487) }) {
 		k.end("cancel", 487)
@@ -152,7 +157,7 @@ func (k *call) ring(req *sip.Request, tx sip.ServerTransaction, remote netip.Add
 	}
 	status, phrase := k.script.Status, k.script.Reason
 	if !k.wait(ringFor, tx.Done()) {
-		status, phrase = 503, "" // the carrier closes, or the transaction is dead and nobody will see this
+		status, phrase = 503, "" // the carrier closes, or the transaction is dead
 	}
 	if status/100 == 2 {
 		k.answer(req, tx, remote)
@@ -168,7 +173,8 @@ func (k *call) ring(req *sip.Request, tx sip.ServerTransaction, remote netip.Add
 	k.carrier.refuse(tx, res)
 }
 
-// sayRinging sends what the caller hears of the ringing: a 180, or the callee's audio with a 183 (RFC 3261 section 13).
+// sayRinging tells the caller that the phone rings: with a 180, or with a 183 and the callee's
+// audio (RFC 3261 section 13).
 func (k *call) sayRinging(req *sip.Request, tx sip.ServerTransaction, remote netip.AddrPort) error {
 	if !k.script.EarlyMedia {
 		return tx.Respond(k.carrier.response(req, 180, ""))
@@ -185,7 +191,7 @@ func (k *call) sayRinging(req *sip.Request, tx sip.ServerTransaction, remote net
 	return tx.Respond(k.carrier.response(req, 180, ""))
 }
 
-// openMedia begins the callee's audio, if it has not begun. The end of the call closes it.
+// openMedia starts the callee's audio, unless it has started. The end of the call closes it.
 func (k *call) openMedia(remote netip.AddrPort) error {
 	if k.port() != 0 {
 		return nil
@@ -201,7 +207,7 @@ func (k *call) openMedia(remote netip.AddrPort) error {
 	return nil
 }
 
-// port is where the callee hears, 0 before there is audio.
+// port is the UDP port of the callee's audio, 0 before it starts.
 func (k *call) port() int {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -229,7 +235,8 @@ func (k *call) answer(req *sip.Request, tx sip.ServerTransaction, remote netip.A
 	}
 }
 
-// overtaken settles a call whose CANCEL came while it was being answered: the stack has sent 487, not our answer.
+// overtaken ends a call whose CANCEL came while it was being answered. The stack has sent 487, not
+// our answer.
 func (k *call) overtaken() {
 	k.mu.Lock()
 	k.info.Answered, k.info.Status = time.Time{}, 487
@@ -237,8 +244,9 @@ func (k *call) overtaken() {
 	k.end("cancel", 487)
 }
 
-// sendAnswer repeats the 2xx until it is acknowledged (RFC 3261 section 13.3.1.4); the stack does not. It reports
-// whether the call is up. A CANCEL that overtook the answer counts.
+// sendAnswer repeats the 2xx until it is acknowledged (RFC 3261 section 13.3.1.4), because the
+// stack does not. It reports whether the call is up. A CANCEL that overtook the answer ends
+// the call.
 func (k *call) sendAnswer(tx sip.ServerTransaction, ok *sip.Response) bool {
 	deadline := time.Now().Add(64 * sip.T1)
 	for interval := sip.T1; ; interval = min(2*interval, sip.T2) {

@@ -69,7 +69,8 @@ func TestCast(t *testing.T) {
 	}
 }
 
-// One answered call, hung up by either side, over both transports: the messages in order and what Calls says.
+// TestAnsweredCall answers one call, hung up by either side, over both transports. It compares the
+// order of the messages and the result of Calls.
 func TestAnsweredCall(t *testing.T) {
 	t.Parallel()
 	for _, transport := range []string{"udp", "tcp"} {
@@ -111,14 +112,15 @@ func TestAnsweredCall(t *testing.T) {
 	}
 }
 
-// TestEarlyMedia: the callee is heard before they answer, with or without a 180 as well.
+// TestEarlyMedia checks that the caller hears the callee before the answer, with or without an
+// additional 180.
 func TestEarlyMedia(t *testing.T) {
 	t.Parallel()
 	for number, want := range map[string][]int{"+14155550150": {100, 183, 200}, "+14155550151": {100, 183, 180, 200}} {
 		t.Run(number, func(t *testing.T) {
 			t.Parallel()
 			c := start(t, Options{})
-			early := 0 // the port where the callee hears before they answer
+			early := 0 // the callee's audio port before the answer
 			d, err := newPhone(t, "udp").call(t.Context(), t, c, number, sipgo.AnswerOptions{OnResponse: func(res *sip.Response) error {
 				if res.StatusCode == 183 {
 					remote, err := rtp.ParseSDP(res.Body())
@@ -140,7 +142,7 @@ func TestEarlyMedia(t *testing.T) {
 	}
 }
 
-// TestDigitsByInfo: each digit is an INFO.
+// TestDigitsByInfo checks that each digit is sent in its own INFO.
 func TestDigitsByInfo(t *testing.T) {
 	t.Parallel()
 	var seen messages
@@ -161,7 +163,7 @@ func TestDigitsByInfo(t *testing.T) {
 	eventually(t, "digits", func() bool { return sent() == "42#" })
 }
 
-// TestMuteRefer: a REFER that is not answered is noted once, and the call goes on.
+// TestMuteRefer checks that an unanswered REFER is recorded once and that the call continues.
 func TestMuteRefer(t *testing.T) {
 	t.Parallel()
 	c := start(t, Options{})
@@ -171,14 +173,14 @@ func TestMuteRefer(t *testing.T) {
 		w.request("REFER", "refer", tag, nil, "Refer-To: <tel:+14155550111>")
 	}
 	w.request("OPTIONS", "after", tag, nil)
-	w.response(200) // nothing came before it
+	w.response(200) // no message came before it
 	if call := c.Calls()[0]; len(call.Refers) != 1 || call.State != "talking" {
 		t.Errorf("%+v", call)
 	}
 }
 
-// TestSessionExpires: the carrier hangs up on a session that is not refreshed, and not on one that
-// is, by a re-INVITE or an UPDATE (RFC 4028).
+// TestSessionExpires checks that the carrier hangs up if a session is not refreshed. A re-INVITE or
+// an UPDATE refreshes it (RFC 4028).
 func TestSessionExpires(t *testing.T) {
 	t.Parallel()
 	c := start(t, Options{Script: always(Script{Status: 200, Expires: 10 * time.Second})})
@@ -314,7 +316,7 @@ func TestCredentials(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			carrier := start(t, Options{Username: "trunk", Password: "secret", Script: always(c.script)})
-			// The SIP library would answer challenges for ever.
+			// The SIP library would answer challenges forever.
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			var got []int
@@ -341,7 +343,8 @@ func TestCredentials(t *testing.T) {
 	}
 }
 
-// A nonce serves for one request: the same credentials a second time are challenged again.
+// TestCredentialsAreNotReplayed checks that a nonce is valid for one request. The carrier
+// challenges the same credentials again.
 func TestCredentialsAreNotReplayed(t *testing.T) {
 	t.Parallel()
 	c := start(t, Options{Username: "trunk", Password: "secret"})
@@ -419,7 +422,8 @@ func TestTransfer(t *testing.T) {
 	}
 }
 
-// Without an ACK the 200 comes again after T1, and the INVITE repeated is one call (RFC 3261 section 13.3.1.4).
+// TestAnswerIsRepeatedUntilAcknowledged checks that without an ACK the carrier repeats the 200
+// after T1, and that a repeated INVITE is the same call (RFC 3261 section 13.3.1.4).
 func TestAnswerIsRepeatedUntilAcknowledged(t *testing.T) {
 	t.Parallel()
 	const before = 2 * time.Second // long enough for the INVITE to be repeated before the answer
@@ -443,7 +447,7 @@ func TestAnswerIsRepeatedUntilAcknowledged(t *testing.T) {
 	w.request("ACK", "2", tag, nil)
 	for range 2 {
 		w.request("BYE", "3", tag, nil)
-		for w.response(200).CSeq().MethodName != sip.BYE { // the answer came a third time before the ACK
+		for w.response(200).CSeq().MethodName != sip.BYE { // a third answer came before the ACK
 		}
 	}
 	if calls := c.Calls(); len(calls) != 1 || calls[0].EndedBy != "bye-in" {
@@ -538,7 +542,7 @@ func TestOtherRequests(t *testing.T) {
 	})
 }
 
-// A re-INVITE is refused and leaves the call as it is.
+// TestReinvite checks that a re-INVITE is refused and leaves the call unchanged.
 func TestReinvite(t *testing.T) {
 	t.Parallel()
 	c := start(t, Options{Script: always(Script{Status: 200})})
@@ -557,7 +561,8 @@ func TestReinvite(t *testing.T) {
 	}
 }
 
-// Two hundred calls one after the other from one client: none may hang on a lost or early ACK.
+// TestManyCallsInARow places 200 calls one after the other. No call may hang on a lost or
+// early ACK.
 func TestManyCallsInARow(t *testing.T) {
 	t.Parallel()
 	for _, transport := range []string{"udp", "tcp"} {
@@ -589,7 +594,7 @@ func TestManyCallsInARow(t *testing.T) {
 				}
 			}
 			seen.mu.Unlock()
-			if answers > 2*n+n/2 { // to INVITE and to BYE; a machine that is busy repeats some
+			if answers > 2*n+n/2 { // to INVITE and to BYE; a busy machine repeats some
 				t.Errorf("%d answers to %d calls", answers, n)
 			}
 			for i, call := range c.Calls() {
@@ -601,7 +606,7 @@ func TestManyCallsInARow(t *testing.T) {
 	}
 }
 
-// Fifty calls at once, each with audio both ways for a second.
+// TestManyCallsAtOnce runs fifty calls at once, each with audio in both directions for a second.
 func TestManyCallsAtOnce(t *testing.T) {
 	t.Parallel()
 	c := start(t, Options{Script: always(Script{Ring: 10 * time.Millisecond, RingFor: 50 * time.Millisecond, Status: 200})})
@@ -638,7 +643,8 @@ func TestManyCallsAtOnce(t *testing.T) {
 	}
 }
 
-// Close answers what rings and hangs up what talks; nothing stays behind (goleak looks).
+// TestCloseEndsCalls checks that Close answers ringing calls, hangs up talking ones and leaves no
+// goroutine behind (goleak checks).
 func TestCloseEndsCalls(t *testing.T) {
 	t.Parallel()
 	var seen messages

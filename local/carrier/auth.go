@@ -10,10 +10,11 @@ import (
 	"github.com/icholy/digest"
 )
 
-// nonceLife is how long a challenge may be answered.
+// nonceLife is the time limit for the answer to a challenge.
 const nonceLife = time.Minute
 
-// challenges are the nonces given out: each may be used with rising counts only (RFC 7616 section 5.5).
+// challenges are the issued nonces. Each may be used with rising counts only (RFC 7616
+// section 5.5).
 type challenges struct {
 	mu     sync.Mutex
 	issued map[string]*nonce
@@ -24,7 +25,7 @@ type nonce struct {
 	count int // highest nonce count seen
 }
 
-// issue makes a new nonce and forgets those that have expired.
+// issue makes a new nonce and forgets the expired ones.
 func (c *challenges) issue(now time.Time) string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -41,7 +42,8 @@ func (c *challenges) issue(now time.Time) string {
 	return text
 }
 
-// use reports whether the nonce was issued, is fresh and has not been used with this count.
+// use reports whether the nonce was issued, is fresh and has not been used with this count or a
+// higher one.
 func (c *challenges) use(text string, count int, now time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -53,7 +55,7 @@ func (c *challenges) use(text string, count int, now time.Time) bool {
 	return true
 }
 
-// authorize is nil when the request may go on, else the status that refuses it: 407 or 403.
+// authorize returns 0 if the request may proceed, or else the status that refuses it: 407 or 403.
 func (c *Carrier) authorize(req *sip.Request, mode AuthMode) (status int) {
 	if mode == AuthNone || mode == AuthDefault && c.opts.Username == "" {
 		return 0
@@ -86,13 +88,14 @@ func (c *Carrier) credentialsRight(header, method string) bool {
 	return c.challenges.use(got.Nonce, got.Nc, time.Now())
 }
 
-// challenge is what a 407 carries (RFC 3261 section 22.3). MD5 is what every SIP client speaks.
+// challenge is the challenge of a 407 (RFC 3261 section 22.3). It uses MD5, because every SIP
+// client supports it.
 func (c *Carrier) challenge(nonce string) *digest.Challenge {
 	return &digest.Challenge{Realm: c.opts.Realm, Nonce: nonce, Algorithm: "MD5", QOP: []string{"auth"}}
 }
 
-// answerChallenge puts credentials for the 401 or 407 into req. It reports false when the response has no challenge
-// it can answer.
+// answerChallenge adds the credentials for a 401 or 407 to req. It returns false if the response
+// has no challenge that it can answer.
 func answerChallenge(req *sip.Request, res *sip.Response, username, password string) bool {
 	asks, answers := "WWW-Authenticate", "Authorization"
 	if res.StatusCode == 407 {

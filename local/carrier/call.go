@@ -14,27 +14,27 @@ import (
 	"github.com/krosai/telephony/local/rtp"
 )
 
-// byeTimeout is how long an answer to BYE or CANCEL is awaited.
+// byeTimeout limits the wait for the answer to a BYE or CANCEL.
 const byeTimeout = 2 * time.Second
 
-// call is one call, whichever side placed it.
+// call is one call, placed by either side.
 type call struct {
 	carrier *Carrier
 	script  Script
 	dialog  dialog
 	media   *rtp.Session
 
-	acked     chan struct{} // the answer we gave was acknowledged
+	acked     chan struct{} // closed when our answer is acknowledged
 	ackOnce   sync.Once
 	over      chan struct{} // closed by end
-	refreshed chan struct{} // gets a value for each refresh of a session that expires
+	refreshed chan struct{} // gets a value for each refresh of a session that can expire
 
 	mu   sync.Mutex
 	info CallInfo
 }
 
-// end settles the call once: who ended it and, when it was never answered, with which status. It reports whether this
-// was the end.
+// end ends the call, once. It records who ended the call and, for an unanswered call, the final
+// status. It returns false if the call had ended before.
 func (k *call) end(by string, status int) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -50,7 +50,7 @@ func (k *call) end(by string, status int) bool {
 	return true
 }
 
-// advance moves a live call to "ringing" or "talking"; false when it has ended.
+// advance moves a live call to "ringing" or "talking". It returns false if the call has ended.
 func (k *call) advance(state string) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -75,8 +75,8 @@ func (k *call) snapshot() CallInfo {
 	return info
 }
 
-// wait is false when the call ended, the transaction died or the carrier closes before d has passed. A negative d
-// never passes.
+// wait returns true after d. It returns false if the call ends, the transaction ends or the carrier
+// closes first. A negative d has no end.
 func (k *call) wait(d time.Duration, dead <-chan struct{}) bool {
 	var passed <-chan time.Time
 	if d >= 0 {
@@ -94,7 +94,8 @@ func (k *call) wait(d time.Duration, dead <-chan struct{}) bool {
 	return false
 }
 
-// startMedia sends the callee's voice to remote and counts what comes back, until the call is over.
+// startMedia sends the callee's voice to remote and counts the received packets until the call
+// is over.
 func (k *call) startMedia(remote netip.AddrPort) {
 	k.media.SetRemote(remote)
 	k.carrier.work.Go(func() {
@@ -123,10 +124,11 @@ func (k *call) startMedia(remote netip.AddrPort) {
 	})
 }
 
-// audible tells PCMU from silence and the faintest hiss: the bits say how far from zero, the sign apart (ITU-T G.711).
+// audible reports whether a PCMU sample is louder than silence and the faintest hiss. Without the
+// sign bit, the inverted bits are the distance from zero (ITU-T G.711).
 func audible(sample byte) bool { return ^sample&0x7f >= 0x20 }
 
-// speak repeats the voice, a frame each 20 ms.
+// speak repeats the voice, one frame every 20 ms.
 func (k *call) speak() {
 	const frame = 160
 	voice := k.carrier.voice
@@ -145,7 +147,8 @@ func (k *call) speak() {
 	}
 }
 
-// talk plays the answered part of the script and returns when the call is over. Either side may end it.
+// talk plays the script after the answer and returns when the call is over. Either side may end
+// the call.
 func (k *call) talk() {
 	if k.script.DTMF != "" {
 		k.carrier.work.Go(k.dial)
@@ -174,8 +177,8 @@ func (k *call) dial() {
 	}
 }
 
-// dialByInfo sends each digit in an INFO of its own, as many carriers' gateways do where the other side has not offered
-// telephone events.
+// dialByInfo sends each digit in its own INFO. Many carriers' gateways do so if the other side has
+// not offered telephone events.
 func (k *call) dialByInfo(ctx context.Context) {
 	for _, digit := range k.script.DTMF {
 		if digit == 'w' {
@@ -194,7 +197,7 @@ func (k *call) dialByInfo(ctx context.Context) {
 	}
 }
 
-// refresh gives the session its whole time again.
+// refresh restarts the session's expiry.
 func (k *call) refresh() {
 	select {
 	case k.refreshed <- struct{}{}:
@@ -203,7 +206,7 @@ func (k *call) refresh() {
 	}
 }
 
-// expire hangs up when the session was not refreshed in time.
+// expire hangs up if the session is not refreshed in time.
 func (k *call) expire() {
 	for {
 		timer := time.NewTimer(k.script.Expires)
@@ -233,7 +236,7 @@ func (k *call) context() (context.Context, context.CancelFunc) {
 	return ctx, cancel
 }
 
-// bye hangs up, unless the call is over already.
+// bye hangs up, unless the call has already ended.
 func (k *call) bye(ctx context.Context) error {
 	if !k.end("bye-out", 0) {
 		return nil
@@ -251,7 +254,7 @@ func (k *call) sendBye(ctx context.Context) error {
 	return err
 }
 
-// onRefer answers a transfer as the script says and reports its outcome in NOTIFYs (RFC 3515).
+// onRefer answers a transfer as scripted and reports its outcome in NOTIFYs (RFC 3515).
 func (c *Carrier) onRefer(req *sip.Request, tx sip.ServerTransaction) {
 	k := c.find(req)
 	if k == nil || k.snapshot().State != "talking" {
@@ -271,7 +274,7 @@ func (c *Carrier) onRefer(req *sip.Request, tx sip.ServerTransaction) {
 		refer = k.script.ReferTo(strings.Trim(target.Value(), "<>"))
 	}
 	if refer.Mute {
-		k.wait(-1, tx.Done()) // so that a REFER that comes again is the same one
+		k.wait(-1, tx.Done()) // a repeated REFER then belongs to this transaction
 		return
 	}
 	status := refer.Status
@@ -287,7 +290,7 @@ func (c *Carrier) onRefer(req *sip.Request, tx sip.ServerTransaction) {
 	c.respond(req, tx, status)
 }
 
-// report sends the NOTIFYs of a transfer accepted at the given time.
+// report sends the NOTIFYs of a transfer. accepted is the time of its answer.
 func (k *call) report(refer Refer, accepted time.Time) {
 	codes := refer.Notify
 	if codes == nil {

@@ -1,5 +1,5 @@
-// Package carrier is a telephone carrier for tests and the laptop: a SIP user agent over UDP and TCP (RFC 3261) whose
-// callees play a part, and which places calls itself.
+// Package carrier is a telephone carrier for tests and the laptop. It is a SIP user agent over UDP
+// and TCP (RFC 3261). Its callees follow scripts, and it also places calls.
 package carrier
 
 import (
@@ -19,15 +19,15 @@ import (
 	"github.com/krosai/telephony/local/rtp"
 )
 
-// Options say how a carrier runs. The zero value is a carrier on a free port of 127.0.0.1 that asks for no
-// credentials and plays the Cast.
+// Options configure a carrier. The zero value is a carrier on a free port of 127.0.0.1 that
+// requires no credentials and plays the Cast.
 type Options struct {
 	Addr     string // IP address and port; "127.0.0.1:0", the default, chooses a free port
-	Username string // digest credentials asked of callers when not empty (407, RFC 3261 section 22.3)
+	Username string // digest user name required of callers unless empty (407, RFC 3261 section 22.3)
 	Password string
 	Realm    string // "carrier" when empty
 
-	Script func(callee string) Script // what the callee at a number does; nil = Cast
+	Script func(callee string) Script // script of the callee with this number; nil = Cast
 	Trace  func(Message)              // gets every message sent or received, one at a time; must not block
 	Log    *slog.Logger               // nil = silent
 }
@@ -38,14 +38,14 @@ type CallInfo struct {
 	SIPCallID      string
 	State          string // "trying", "ringing", "talking", "ended"
 	Started        time.Time
-	Answered       time.Time // zero when it was not
+	Answered       time.Time // zero if never answered
 	Ended          time.Time
 	EndedBy        string // "cancel", "bye-in" (the other side hung up), "bye-out", "status" (refused or failed)
-	Status         int    // the final answer to the INVITE; 0 while there is none
+	Status         int    // the final answer to the INVITE; 0 before it
 	RTPReceived    int    // packets
-	VoiceReceived  int    // of them, those in which something can be heard
+	VoiceReceived  int    // received packets that contain audible sound
 	DTMFReceived   string
-	Refers         []string // Refer-To of each transfer asked for
+	Refers         []string // Refer-To of each requested transfer
 }
 
 // Carrier is a running carrier. Its methods may be called from any goroutine.
@@ -58,12 +58,12 @@ type Carrier struct {
 	tcp    net.Listener
 	ua     *sipgo.UserAgent
 	client *sipgo.Client
-	voice  []byte // PCMU every callee says
+	voice  []byte // PCMU that every callee sends
 
 	tracing    sync.Mutex
 	challenges challenges
 	closing    chan struct{}
-	work       sync.WaitGroup // calls and what they started
+	work       sync.WaitGroup // calls and the goroutines they started
 	serving    sync.WaitGroup // the two listeners
 
 	mu      sync.Mutex
@@ -126,7 +126,7 @@ func (c *Carrier) listen() error {
 	}
 }
 
-// serve builds the SIP stack on the two sockets.
+// serve builds the SIP stack on the UDP and TCP sockets.
 func (c *Carrier) serve() (err error) {
 	c.ua, err = sipgo.NewUA(
 		sipgo.WithUserAgentTransportLayerOptions(sip.WithTransportLayerLogger(c.log)),
@@ -134,7 +134,7 @@ func (c *Carrier) serve() (err error) {
 	if err != nil {
 		return err
 	}
-	// Answers repeated after their transaction is over need no reaction.
+	// A repeated answer whose transaction is over needs no reaction.
 	c.ua.TransactionLayer().UnhandledResponseHandler(func(*sip.Response) {})
 	server, err := sipgo.NewServer(c.ua, sipgo.WithServerLogger(c.log))
 	if err != nil {
@@ -156,7 +156,8 @@ func (c *Carrier) serve() (err error) {
 	return c.awaitUDP()
 }
 
-// awaitUDP waits until the stack knows its own UDP socket: before, a request of ours would leave from another port.
+// awaitUDP waits until the stack knows its own UDP socket. An earlier request would leave from
+// another port.
 func (c *Carrier) awaitUDP() error {
 	for range 500 {
 		if _, err := c.ua.TransportLayer().GetConnection("udp", c.udp.LocalAddr().String()); err == nil {
@@ -173,7 +174,7 @@ func (c *Carrier) ended(network string, err error) {
 	}
 }
 
-// complete drops requests that lack what an answer needs (RFC 3261 section 8.1.1).
+// complete drops requests that lack a header needed for the answer (RFC 3261 section 8.1.1).
 func complete(handle sipgo.RequestHandler) sipgo.RequestHandler {
 	return func(req *sip.Request, tx sip.ServerTransaction) {
 		if req.From() != nil && req.To() != nil && req.CallID() != nil && req.CSeq() != nil && req.Via() != nil {
@@ -182,7 +183,7 @@ func complete(handle sipgo.RequestHandler) sipgo.RequestHandler {
 	}
 }
 
-// Addr is where the carrier listens, host:port, on UDP and TCP.
+// Addr is the carrier's address, host:port, for UDP and TCP.
 func (c *Carrier) Addr() string { return net.JoinHostPort(c.host, strconv.Itoa(c.port)) }
 
 // Calls are all calls seen, oldest first. Challenged and repeated INVITEs of one call count once.
@@ -197,8 +198,8 @@ func (c *Carrier) Calls() []CallInfo {
 	return infos
 }
 
-// Close ends every call, with 503, CANCEL or BYE as its state asks, and stops listening. It takes at most about two
-// seconds, when other sides do not answer any more.
+// Close ends every call with 503, CANCEL or BYE, depending on its state, and stops listening. It
+// takes at most about two seconds if the other sides no longer answer.
 func (c *Carrier) Close() error {
 	c.mu.Lock()
 	if c.closed {
@@ -214,7 +215,8 @@ func (c *Carrier) Close() error {
 	return err
 }
 
-// begin registers work that Close waits for, ended by c.work.Done. It is false once Close has begun: do nothing then.
+// begin registers work that Close waits for. The work ends with c.work.Done. After Close has begun,
+// begin returns false and the caller must do nothing.
 func (c *Carrier) begin() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -225,7 +227,7 @@ func (c *Carrier) begin() bool {
 	return true
 }
 
-// add lists a call. One that was challenged before takes the place it has.
+// add lists a call. After a challenge, the second INVITE replaces the call's first entry.
 func (c *Carrier) add(k *call) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -246,7 +248,7 @@ func (c *Carrier) forget(k *call) {
 	delete(c.dialogs, k.dialog.key())
 }
 
-// find is the call an in-dialog request belongs to (RFC 3261 section 12.2.2), nil when there is none.
+// find returns the call of an in-dialog request (RFC 3261 section 12.2.2), or nil if it is unknown.
 func (c *Carrier) find(req *sip.Request) *call {
 	tag, _ := req.To().Params.Get("tag")
 	c.mu.Lock()
@@ -254,17 +256,17 @@ func (c *Carrier) find(req *sip.Request) *call {
 	return c.dialogs[req.CallID().Value()+" "+tag]
 }
 
-// allow are the methods the carrier knows.
+// allow lists the methods in the Allow header.
 const allow = "INVITE, ACK, CANCEL, BYE, REFER, OPTIONS"
 
-// respond answers a request once and for all (any method but INVITE).
+// respond sends the only answer to a request of any method except INVITE.
 func (c *Carrier) respond(req *sip.Request, tx sip.ServerTransaction, status int, headers ...sip.Header) {
 	if err := tx.Respond(c.response(req, status, "", headers...)); err != nil {
 		c.log.Debug("answer not sent", "status", status, "error", err)
 	}
 }
 
-// response is an answer with the headers every answer of ours has.
+// response builds an answer with the headers that all the carrier's answers have.
 func (c *Carrier) response(req *sip.Request, status int, phrase string, headers ...sip.Header) *sip.Response {
 	if phrase == "" {
 		phrase = reason(status)
@@ -306,13 +308,14 @@ func (c *Carrier) onOptions(req *sip.Request, tx sip.ServerTransaction) {
 	c.respond(req, tx, 200, sip.NewHeader("Allow", allow), sip.NewHeader("Accept", "application/sdp"))
 }
 
-// onUnmatchedCancel gets the CANCELs that found no INVITE in progress; the SIP stack answers the others.
+// onUnmatchedCancel serves a CANCEL without an INVITE in progress. The SIP stack answers all
+// other CANCELs.
 func (c *Carrier) onUnmatchedCancel(req *sip.Request, tx sip.ServerTransaction) {
 	c.respond(req, tx, 481)
 }
 
-// onOther answers methods that exist but are not for a carrier with 405, all others with 501 (RFC 3261 sections 21.4.6
-// and 21.5.2).
+// onOther answers known methods that the carrier does not serve with 405, and all others with 501
+// (RFC 3261 sections 21.4.6 and 21.5.2).
 func (c *Carrier) onOther(req *sip.Request, tx sip.ServerTransaction) {
 	switch req.Method {
 	case sip.REGISTER, sip.SUBSCRIBE, sip.NOTIFY, sip.MESSAGE, sip.INFO, sip.UPDATE, sip.PRACK, sip.PUBLISH:
@@ -322,7 +325,7 @@ func (c *Carrier) onOther(req *sip.Request, tx sip.ServerTransaction) {
 	}
 }
 
-// send passes a request that is complete to the SIP stack as a client transaction.
+// send passes a complete request to the SIP stack as a client transaction.
 func (c *Carrier) send(ctx context.Context, req *sip.Request) (sip.ClientTransaction, error) {
 	if err := c.connect(ctx, req); err != nil {
 		return nil, err
@@ -333,14 +336,14 @@ func (c *Carrier) send(ctx context.Context, req *sip.Request) (sip.ClientTransac
 // asIs stops the SIP stack from adding headers.
 func asIs(*sipgo.Client, *sip.Request) error { return nil }
 
-// connect makes the TCP connection a request needs, if it does not exist yet.
+// connect opens the TCP connection for a request, if it does not exist yet.
 func (c *Carrier) connect(ctx context.Context, req *sip.Request) error {
 	if !sip.IsReliable(req.Transport()) {
 		return nil
 	}
 	layer := c.ua.TransportLayer()
 	if conn, err := layer.GetConnection("tcp", req.Destination()); err == nil {
-		_, err = conn.TryClose() // gives back the reference that asking took
+		_, err = conn.TryClose() // releases the reference that GetConnection took
 		return err
 	}
 	var dialer net.Dialer

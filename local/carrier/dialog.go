@@ -9,15 +9,15 @@ import (
 	"github.com/emiago/sipgo/sip"
 )
 
-// dialog is what requests inside a call have in common (RFC 3261 section 12). There are no proxies between the
-// carrier and its peers, hence no route set.
+// dialog is the state that all requests inside a call share (RFC 3261 section 12). It has no route
+// set, because there are no proxies between the carrier and its peers.
 type dialog struct {
 	callID    string
-	local     sip.FromHeader // as it stands in our requests
+	local     sip.FromHeader // as written in our requests
 	remote    sip.ToHeader
 	target    sip.Uri // the peer's Contact
 	transport string
-	peer      string        // where the peer's messages come from, host:port
+	peer      string        // source of the peer's messages, host:port
 	cseq      atomic.Uint32 // of our last request
 }
 
@@ -33,7 +33,8 @@ func (d *dialog) remoteTag() string {
 
 func (d *dialog) key() string { return d.callID + " " + d.localTag() }
 
-// request builds the next request of the dialog; ACK keeps the number of its INVITE, given by cseq.
+// request builds the next request of the dialog. An ACK has the number of its INVITE, given
+// by cseq.
 func (c *Carrier) request(d *dialog, method sip.RequestMethod, cseq uint32) *sip.Request {
 	req := sip.NewRequest(method, d.target)
 	req.SetTransport(d.transport)
@@ -51,7 +52,8 @@ func (c *Carrier) request(d *dialog, method sip.RequestMethod, cseq uint32) *sip
 	return req
 }
 
-// route sends a request over the TCP connection the peer opened, as long as it stands (RFC 5923); else to its Contact.
+// route sends a request over the TCP connection that the peer opened, while it is open (RFC 5923).
+// Otherwise the request goes to the peer's Contact.
 func (c *Carrier) route(d *dialog, req *sip.Request) {
 	if !sip.IsReliable(d.transport) || d.peer == "" {
 		return
@@ -63,8 +65,8 @@ func (c *Carrier) route(d *dialog, req *sip.Request) {
 	}
 }
 
-// via names our UDP socket, so that requests leave from it. On TCP the stack fills the port in: were it there, the
-// stack would take any connection that was accepted on it.
+// via names our UDP socket, so that requests leave from it. For TCP the stack fills in the port. If
+// via set it, the stack would use any connection accepted on that port.
 func (c *Carrier) via(transport string) *sip.ViaHeader {
 	via := &sip.ViaHeader{
 		ProtocolName: "SIP", ProtocolVersion: "2.0", Transport: transport, Host: c.host,
@@ -76,7 +78,8 @@ func (c *Carrier) via(transport string) *sip.ViaHeader {
 	return via
 }
 
-// setTarget takes the peer's Contact, whose transport parameter, if any, wins over the transport so far.
+// setTarget takes the peer's Contact. Its transport parameter, if any, replaces the
+// current transport.
 func (d *dialog) setTarget(contact *sip.ContactHeader) {
 	if contact == nil {
 		return
@@ -109,12 +112,12 @@ func (c *Carrier) do(ctx context.Context, req *sip.Request) (*sip.Response, erro
 	}
 }
 
-// uri is a telephone number at an address.
+// uri is the SIP address of a telephone number at a host and port.
 func uri(number, host string, port int) sip.Uri {
 	return sip.Uri{Scheme: "sip", User: number, Host: host, Port: port}
 }
 
-// answeredFrom completes the dialog of a call we placed with what the 2xx says.
+// answeredFrom completes the dialog of a placed call from the 2xx.
 func (d *dialog) answeredFrom(res *sip.Response) {
 	d.remote = *sip.HeaderClone(res.To()).(*sip.ToHeader)
 	d.setTarget(res.Contact())

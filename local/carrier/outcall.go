@@ -16,13 +16,13 @@ import (
 	"github.com/krosai/telephony/local/rtp"
 )
 
-// CallOptions describe a call the carrier places.
+// CallOptions describe a call placed by the carrier.
 type CallOptions struct {
 	From, To           string        // numbers
-	Username, Password string        // answer a 401 or 407 when Username is not empty
+	Username, Password string        // credentials for a 401 or 407, if Username is not empty
 	Transport          string        // "udp", the default, or "tcp"
-	Script             Script        // of it, Silent, DTMF, HangUpAfter and Refer apply
-	RingTimeout        time.Duration // from the INVITE to the CANCEL of a call not answered; 0 = none
+	Script             Script        // only Silent, DTMF, HangUpAfter and Refer apply
+	RingTimeout        time.Duration // from the INVITE to the CANCEL; 0 = none
 }
 
 // StatusError is the refusal of a call.
@@ -33,25 +33,25 @@ type StatusError struct {
 
 func (e *StatusError) Error() string { return fmt.Sprintf("call refused: %d %s", e.Code, e.Reason) }
 
-// OutCall is a call the carrier has placed.
+// OutCall is a call placed by the carrier.
 type OutCall struct {
 	call     *call
 	username string
 	password string
 
-	decided   chan struct{} // the final answer is here: err says which
+	decided   chan struct{} // closed at the final answer; err is its result
 	err       error
-	early     chan struct{} // the first provisional answer is here
+	early     chan struct{} // closed at the first provisional answer
 	earlyOnce sync.Once
 
 	mu          sync.Mutex
-	invite      *sip.Request // the newest: credentials take a second one
+	invite      *sip.Request // the newest; an INVITE with credentials is the second
 	provisional []int
 	cancelled   bool
 }
 
-// Call places a call to a SIP address (host:port) and returns once the INVITE is out. The call goes on by itself until
-// one side ends it; ctx bounds only the sending.
+// Call places a call to a SIP address (host:port) and returns after the INVITE is sent. The call
+// continues until one side ends it. ctx bounds only the sending.
 func (c *Carrier) Call(ctx context.Context, to string, o CallOptions) (*OutCall, error) {
 	host, portText, err := net.SplitHostPort(to)
 	if err != nil {
@@ -85,7 +85,7 @@ func (c *Carrier) Call(ctx context.Context, to string, o CallOptions) (*OutCall,
 	return out, nil
 }
 
-// outgoing is a call from us, before its INVITE.
+// outgoing builds a call of the carrier, before its INVITE.
 func (c *Carrier) outgoing(host string, port int, o CallOptions, media *rtp.Session) *call {
 	k := &call{
 		carrier: c, script: o.Script, media: media, acked: make(chan struct{}), over: make(chan struct{}), refreshed: make(chan struct{}),
@@ -106,7 +106,8 @@ func (c *Carrier) outgoing(host string, port int, o CallOptions, media *rtp.Sess
 	return k
 }
 
-// Answered waits for the final answer: nil when the call was taken, *StatusError when it was refused or cancelled.
+// Answered waits for the final answer. It returns nil if the call is answered, and a *StatusError
+// if it is refused or canceled.
 func (o *OutCall) Answered(ctx context.Context) error {
 	select {
 	case <-o.decided:
@@ -116,7 +117,7 @@ func (o *OutCall) Answered(ctx context.Context) error {
 	}
 }
 
-// Hangup ends the call, by CANCEL when it is not answered yet, and waits for the answer.
+// Hangup ends the call and waits for the answer. An unanswered call is ended with CANCEL.
 func (o *OutCall) Hangup(ctx context.Context) error {
 	select {
 	case <-o.decided:
@@ -126,8 +127,9 @@ func (o *OutCall) Hangup(ctx context.Context) error {
 	}
 }
 
-// Cancel takes an unanswered call back and returns when the other side has confirmed it by the INVITE's final answer.
-// A call answered meanwhile is hung up. CANCEL waits for the first provisional answer (RFC 3261 section 9.1).
+// Cancel cancels an unanswered call. It returns when the other side has confirmed this with the
+// INVITE's final answer. If the call is answered meanwhile, Cancel hangs up. The CANCEL waits for
+// the first provisional answer (RFC 3261 section 9.1).
 func (o *OutCall) Cancel(ctx context.Context) error {
 	o.mu.Lock()
 	again := o.cancelled
@@ -160,7 +162,7 @@ func (o *OutCall) sendCancel(ctx context.Context) error {
 	cancel := sip.NewRequest(sip.CANCEL, invite.Recipient)
 	cancel.SetTransport(invite.Transport())
 	cancel.SetDestination(invite.Destination())
-	cancel.AppendHeader(invite.Via().Clone()) // the branch names what is cancelled
+	cancel.AppendHeader(invite.Via().Clone()) // the branch identifies the canceled INVITE
 	for _, name := range []string{"Max-Forwards", "From", "To", "Call-ID"} {
 		sip.CopyHeaders(name, invite, cancel)
 	}
@@ -170,7 +172,7 @@ func (o *OutCall) sendCancel(ctx context.Context) error {
 	return err
 }
 
-// Provisional are the codes below 200 received so far, repeats included.
+// Provisional returns the codes below 200 received so far, repeats included.
 func (o *OutCall) Provisional() []int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -180,13 +182,13 @@ func (o *OutCall) Provisional() []int {
 // RTPReceived is the number of media packets received.
 func (o *OutCall) RTPReceived() int { return o.call.snapshot().RTPReceived }
 
-// Info is the call as Calls lists it.
+// Info is the call's entry in Calls.
 func (o *OutCall) Info() CallInfo { return o.call.snapshot() }
 
 // Done is closed when the call is over.
 func (o *OutCall) Done() <-chan struct{} { return o.call.over }
 
-// sendInvite sends the INVITE, with credentials when it answers a challenge.
+// sendInvite sends the INVITE. If challenged is not nil, the INVITE carries credentials.
 func (o *OutCall) sendInvite(ctx context.Context, challenged *sip.Response) (sip.ClientTransaction, error) {
 	k := o.call
 	req := k.carrier.request(&k.dialog, sip.INVITE, k.dialog.cseq.Add(1))
@@ -202,7 +204,7 @@ func (o *OutCall) sendInvite(ctx context.Context, challenged *sip.Response) (sip
 	return k.carrier.send(ctx, req)
 }
 
-// run takes the call from its INVITE to its end.
+// run handles the call from its INVITE to its end.
 func (o *OutCall) run(tx sip.ClientTransaction, ringTimeout time.Duration) {
 	k := o.call
 	defer k.carrier.work.Done()
@@ -235,7 +237,7 @@ func (o *OutCall) run(tx sip.ClientTransaction, ringTimeout time.Duration) {
 	k.talk()
 }
 
-// cancelWhenDue cancels the call at the ringing time-out and when the carrier closes.
+// cancelWhenDue cancels the call at the ringing timeout or when the carrier closes.
 func (o *OutCall) cancelWhenDue(ringTimeout time.Duration) (stop func()) {
 	if ringTimeout == 0 {
 		ringTimeout = -1
@@ -257,11 +259,11 @@ func (o *OutCall) cancelWhenDue(ringTimeout time.Duration) (stop func()) {
 	return func() { close(final) }
 }
 
-// awaitFinal reads answers up to the final one, answering one challenge on the way, and returns it with the
-// transaction it belongs to.
+// awaitFinal reads answers up to the final one and answers one challenge on the way. It returns the
+// final answer with its transaction.
 func (o *OutCall) awaitFinal(tx sip.ClientTransaction) (*sip.Response, sip.ClientTransaction, error) {
 	challenged := false
-	var giveUp <-chan time.Time // the other side may not answer a CANCEL when we close
+	var giveUp <-chan time.Time // after closing, the other side may not answer a CANCEL
 	closing := o.call.carrier.closing
 	for {
 		select {
@@ -299,8 +301,8 @@ func (o *OutCall) progress(code int) {
 	}
 }
 
-// refused settles a call that was not answered, or not to be used. 408 stands for no answer at all (RFC 3261 section
-// 8.1.3.1).
+// refused ends a call that was not answered, or whose answer is not usable. 408 stands for a
+// missing answer (RFC 3261 section 8.1.3.1).
 func (o *OutCall) refused(res *sip.Response, err error) {
 	refusal := &StatusError{Code: 408, Reason: reason(408)}
 	if res != nil {
@@ -323,7 +325,8 @@ func (o *OutCall) refused(res *sip.Response, err error) {
 	close(o.decided)
 }
 
-// ack is the ACK of the 2xx to the newest INVITE, a transaction of its own (RFC 3261 section 13.2.2.4).
+// ack is the ACK of the 2xx to the newest INVITE. It is its own transaction (RFC 3261
+// section 13.2.2.4).
 func (o *OutCall) ack() *sip.Request {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -331,7 +334,7 @@ func (o *OutCall) ack() *sip.Request {
 	return k.carrier.request(&k.dialog, sip.ACK, o.invite.CSeq().SeqNo)
 }
 
-// acknowledge sends the ACK, and again for each repeat of the 2xx, as long as the transaction lives.
+// acknowledge sends the ACK, and repeats it for each repeated 2xx while the transaction lives.
 func (o *OutCall) acknowledge(tx sip.ClientTransaction, ack *sip.Request) {
 	c := o.call.carrier
 	for {

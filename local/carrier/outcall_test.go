@@ -11,7 +11,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// place calls from one carrier to another; the second one is its own check in answer_test.go.
+// place places a call from one carrier to another. answer_test.go checks the called carrier's
+// side separately.
 func place(t *testing.T, from, to *Carrier, o CallOptions) *OutCall {
 	t.Helper()
 	if o.To == "" {
@@ -166,7 +167,8 @@ func TestOutCallCancelled(t *testing.T) {
 	}
 }
 
-// A CANCEL and the answer may cross: whichever wins, both sides agree that the call is over.
+// TestOutCallCancelMeetsAnswer checks that both sides agree that the call is over if a CANCEL and
+// the answer cross, whichever comes first.
 func TestOutCallCancelMeetsAnswer(t *testing.T) {
 	t.Parallel()
 	to := start(t, Options{Script: always(Script{RingFor: 5 * time.Millisecond, Status: 200})})
@@ -197,7 +199,7 @@ func TestOutCallUnreachable(t *testing.T) {
 		t.Error("no error from a closed TCP port")
 	}
 	call := place(t, from, gone, CallOptions{})
-	if err := from.Close(); err != nil { // nobody answers: it must end all the same
+	if err := from.Close(); err != nil { // the other side never answers
 		t.Error(err)
 	}
 	if info := isOver(t, call); info.EndedBy != "cancel" || info.Status != 408 {
@@ -219,7 +221,7 @@ func TestOutCallTransferred(t *testing.T) {
 	if err := call.Answered(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	// The callee's side asks for the transfer, from within its own dialog.
+	// The callee's side requests the transfer inside its own dialog.
 	to.mu.Lock()
 	theirs := to.calls[0]
 	to.mu.Unlock()

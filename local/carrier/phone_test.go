@@ -21,7 +21,7 @@ import (
 
 func TestMain(m *testing.M) { calltest.Main(m) }
 
-// messages collects what Options.Trace sees.
+// messages collects the messages that Options.Trace gets.
 type messages struct {
 	mu  sync.Mutex
 	all []Message
@@ -33,8 +33,9 @@ func (m *messages) add(msg Message) {
 	m.all = append(m.all, msg)
 }
 
-// lines are the start lines so far, "<" received, ">" sent, requests without their URI. A message
-// that comes again is left out: over UDP either side repeats it after 500 ms (RFC 3261 section 17).
+// lines are the start lines so far: "<" for received, ">" for sent, and requests without their URI.
+// Repeated messages are left out, because over UDP either side repeats a message after 500 ms (RFC
+// 3261 section 17).
 func (m *messages) lines() []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -69,10 +70,10 @@ func start(t *testing.T, o Options) *Carrier {
 	return c
 }
 
-// always plays one script whatever number is called.
+// always plays one script for every number.
 func always(s Script) func(string) Script { return func(string) Script { return s } }
 
-// eventually waits for a condition that other goroutines bring about.
+// eventually waits until other goroutines have made a condition true.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
@@ -83,7 +84,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	t.Errorf("%s: not in a minute", what)
 }
 
-// phone is a SIP client made of the plain SIP library, independent of the carrier's own dialogs.
+// phone is a SIP client built on the plain SIP library, independent of the carrier's own dialogs.
 type phone struct {
 	ua        *sipgo.UserAgent
 	transport string
@@ -155,7 +156,7 @@ func (p *phone) listen(t *testing.T, server *sipgo.Server, transport string) (po
 	}
 }
 
-// dialled is an attempted call: the dialog, its media and the answers seen.
+// dialled is an attempted call: the dialog, its media and the received answers.
 type dialled struct {
 	*sipgo.DialogClientSession
 	media *rtp.Session
@@ -202,7 +203,7 @@ func (p *phone) call(ctx context.Context, t *testing.T, c *Carrier, number strin
 	return d, d.Ack(ctx)
 }
 
-// status is the code that refused a call; 0 when err is something else.
+// status is the code that refused a call. It is 0 if err is another error.
 func status(err error) int {
 	if refused, ok := errors.AsType[*sipgo.ErrDialogResponse](err); ok {
 		return refused.Res.StatusCode
@@ -210,7 +211,8 @@ func status(err error) int {
 	return 0
 }
 
-// wire is a bare UDP socket that speaks to the carrier: no transaction layer, so what is not sent is not sent.
+// wire is a bare UDP socket to the carrier. It has no transaction layer, so it sends only what the
+// test sends.
 type wire struct {
 	t       *testing.T
 	conn    *net.UDPConn
@@ -233,7 +235,8 @@ func newWire(t *testing.T, c *Carrier) *wire {
 	return &wire{t: t, conn: conn, carrier: netip.MustParseAddrPort(c.Addr()), media: media, callee: "+14155550100"}
 }
 
-// request writes a request by hand. The branch makes the transaction; extra are whole header lines.
+// request writes a request by hand. The branch identifies the transaction. extra are whole
+// header lines.
 func (w *wire) request(method, branch, toTag string, body []byte, extra ...string) {
 	w.t.Helper()
 	if toTag != "" {
@@ -259,7 +262,7 @@ func (w *wire) request(method, branch, toTag string, body []byte, extra ...strin
 	}
 }
 
-// next is the next message; the zero Request or Response fields tell which it is.
+// next returns the next message, a *sip.Request or a *sip.Response.
 func (w *wire) next() sip.Message {
 	w.t.Helper()
 	buf := make([]byte, 4096)
@@ -275,7 +278,7 @@ func (w *wire) next() sip.Message {
 	return msg
 }
 
-// response is the next message, which must be an answer with this code.
+// response returns the next message, which must be an answer with this code.
 func (w *wire) response(code int) *sip.Response {
 	w.t.Helper()
 	res, ok := w.next().(*sip.Response)

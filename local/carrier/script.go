@@ -2,50 +2,53 @@ package carrier
 
 import "time"
 
-// Script is what the callee does with a call. The zero Script is a callee whose telephone rings at once and for ever.
+// Script is a callee's behavior in a call. With the zero Script the telephone rings at once
+// and forever.
 type Script struct {
 	Ring        time.Duration // from INVITE to the 180
 	NoRing      bool          // no 180; the final answer comes after Ring + RingFor
 	EarlyMedia  bool          // a 183 with the callee's audio in place of the 180
-	RingLate    time.Duration // from that 183 to a 180 all the same; 0 = none
+	RingLate    time.Duration // from that 183 to an additional 180; 0 = none
 	RingFor     time.Duration // from the 180 to the final answer
 	Status      int           // the final answer; 0 = never answers
-	Reason      string        // reason phrase; default the standard one
-	HangUpAfter time.Duration // after the answer; 0 = stays until the other side ends the call
+	Reason      string        // reason phrase; empty = the standard one
+	HangUpAfter time.Duration // after the answer; 0 = the other side hangs up
 	Silent      bool          // sends no audio
 	DTMF        string        // digits sent once the answer is acknowledged; 'w' pauses 500 ms
-	DTMFInfo    bool          // sends them as SIP INFO (application/dtmf-relay) instead of RTP events
-	// Expires ends the call unless the other side refreshes the session in time with a re-INVITE or an UPDATE, as the
-	// answer asks (RFC 4028); 0 = never.
+	DTMFInfo    bool          // as SIP INFO (application/dtmf-relay) instead of RTP events
+	// Expires ends the call unless the other side refreshes the session in time with a re-INVITE or
+	// an UPDATE, as the answer demands (RFC 4028). 0 means never.
 	Expires time.Duration
 	Auth    AuthMode
 	Refer   Refer
-	ReferTo func(target string) Refer // answers by target ("tel:+1…") instead of Refer; nil = Refer
+	ReferTo func(target string) Refer // answer by target ("tel:+1…"); used instead of Refer unless nil
 }
 
-// AuthMode is how an INVITE's credentials are treated.
+// AuthMode says how the carrier treats an INVITE's credentials.
 type AuthMode int
 
-// What an INVITE's credentials meet.
+// The modes of authentication.
 const (
-	AuthDefault   AuthMode = iota // as Options say: 407 until they are right
-	AuthNone                      // not asked for
-	AuthAlways                    // 407 whatever comes
-	AuthForbidden                 // 407 to none, 403 to wrong ones
+	AuthDefault   AuthMode = iota // if Options has a Username: 407 until the credentials are right
+	AuthNone                      // no credentials required
+	AuthAlways                    // 407 to every INVITE
+	AuthForbidden                 // 407 without credentials, 403 to wrong ones
 )
 
-// Refer is how a REFER, the request to transfer the call, is answered (RFC 3515).
+// Refer is the answer to a REFER, the request to transfer the call (RFC 3515).
 type Refer struct {
-	Status int  // answer to REFER; 202 when 0
+	Status int  // answer to REFER; 0 = 202
 	Mute   bool // no answer to REFER at all
-	// Notify are the codes reported one after the other, the last one being the outcome. Nil means 100 and 200; empty
-	// but not nil means that no NOTIFY is ever sent.
+	// Notify are the reported codes in order. The last one is the outcome. Nil means 100 and 200.
+	// Empty but not nil means that the carrier never sends a NOTIFY.
 	Notify      []int
-	NotifyAfter time.Duration // from the answer to the last NOTIFY; 500 ms when 0
-	Bye         bool          // the carrier hangs up after reporting success, or without a report where none is sent; else it leaves that to the other side
+	NotifyAfter time.Duration // from the answer to the last NOTIFY; 0 = 500 ms
+	// Bye makes the carrier hang up after it reported success, or without any report if it sends
+	// none. False leaves that to the other side.
+	Bye bool
 }
 
-// Cast is what the callee at a number does: the table of the simulated carrier's numbers.
+// Cast is the table of the simulated carrier's numbers: it returns the script of each callee.
 //
 //	+14155550100  answers after 1 s, talks, stays until the other side ends
 //	+14155550101  answers after 1 s, hangs up after 3 s
@@ -102,7 +105,7 @@ func Cast(callee string) Script {
 	return answers
 }
 
-// oddities are what some carriers do and others do not.
+// oddities are behaviors that only some carriers show.
 var oddities = map[string]Script{
 	"+14155550150": {Ring: 150 * time.Millisecond, RingFor: 850 * time.Millisecond, Status: 200, EarlyMedia: true},
 	"+14155550151": {Ring: 150 * time.Millisecond, RingFor: 850 * time.Millisecond, Status: 200, EarlyMedia: true, RingLate: 500 * time.Millisecond},
@@ -115,7 +118,8 @@ var oddities = map[string]Script{
 	"+14155550158": {NoRing: true, RingFor: 300 * time.Millisecond, Status: 608},
 }
 
-// reason is the standard reason phrase of a status code (RFC 3261 section 21), as far as carriers send it.
+// reason is the standard reason phrase of a status code (RFC 3261 section 21), for the codes that
+// carriers send.
 func reason(status int) string {
 	phrases := map[int]string{
 		100: "Trying", 180: "Ringing", 183: "Session Progress", 200: "OK", 202: "Accepted",

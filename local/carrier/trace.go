@@ -17,7 +17,7 @@ type Message struct {
 	Text      string // the whole message
 }
 
-// trace hands a message to Options.Trace, one at a time.
+// trace passes a message to Options.Trace, one at a time.
 func (c *Carrier) trace(in bool, message []byte) {
 	if c.opts.Trace == nil || len(bytes.TrimSpace(message)) == 0 {
 		return
@@ -29,7 +29,7 @@ func (c *Carrier) trace(in bool, message []byte) {
 	c.opts.Trace(Message{At: time.Now(), In: in, StartLine: line, Text: text})
 }
 
-// udpConn traces datagrams: each is one message.
+// udpConn traces datagrams. Each datagram is one message.
 type udpConn struct {
 	net.PacketConn
 	trace func(in bool, message []byte)
@@ -48,7 +48,7 @@ func (u *udpConn) WriteTo(b []byte, addr net.Addr) (int, error) {
 	return u.PacketConn.WriteTo(b, addr)
 }
 
-// tcpListener gives out tracing connections.
+// tcpListener accepts connections and traces them.
 type tcpListener struct {
 	net.Listener
 	trace func(in bool, message []byte)
@@ -62,7 +62,8 @@ func (l *tcpListener) Accept() (net.Conn, error) {
 	return &tcpConn{Conn: conn, trace: l.trace}, nil
 }
 
-// tcpConn traces a stream. The SIP stack writes whole messages; what it reads is cut into messages here.
+// tcpConn traces a stream. The SIP stack writes whole messages. The received bytes are cut into
+// messages here.
 type tcpConn struct {
 	net.Conn
 	trace func(in bool, message []byte)
@@ -87,7 +88,8 @@ func (t *tcpConn) Read(b []byte) (int, error) {
 	}
 }
 
-// messageSize is the length of the first whole message in b, 0 when there is none yet (RFC 3261 section 18.3).
+// messageSize is the length of the first whole message in b, or 0 if it is not complete yet (RFC
+// 3261 section 18.3).
 func messageSize(b []byte) int {
 	head := bytes.Index(b, []byte("\r\n\r\n"))
 	if head < 0 {
@@ -112,8 +114,8 @@ func messageSize(b []byte) int {
 // errNoMore ends the serving of a oneConn.
 var errNoMore = errors.New("no more connections")
 
-// oneConn is a listener that accepts one connection, already made: how a connection the carrier dialled itself comes
-// to be served, and traced, like an accepted one.
+// oneConn is a listener that accepts one existing connection. With it the stack serves, and traces,
+// a connection dialed by the carrier like an accepted one.
 type oneConn struct {
 	addr net.Addr
 	conn net.Conn

@@ -22,14 +22,14 @@ import (
 	"github.com/krosai/telephony/shared/livekit"
 )
 
-// TestFiftyCallsAtOnce comes before the parallel tests, alone with the
-// platform, so that what is left over is its own.
+// TestFiftyCallsAtOnce runs before the parallel tests, alone on the platform, so that leftovers are
+// its own.
 func TestFiftyCallsAtOnce(t *testing.T) {
 	if os.Getenv("KROS_DYNAMODB_ENDPOINT") != "" {
 		t.Skip("50 calls at once take all of a laptop; another DynamoDB on it would take half of that")
 	}
 	u := demo(t, shared)
-	u.until(u.place("+14155550101", nil).CallID, details.over) // what starts once has started
+	u.until(u.place("+14155550101", nil).CallID, details.over) // starts all that starts on first use
 	settled := retried(goleak.IgnoreCurrent)
 	parts := []part{}
 	for _, p := range cast() {
@@ -55,17 +55,17 @@ func TestFiftyCallsAtOnce(t *testing.T) {
 	nothingLeft(t, settled)
 }
 
-// nothingLeft waits until no goroutine is left that was not there before, but
-// for connections kept open for the next call and what LiveKit's server keeps. A
-// call's workflow may wait 20 s for a first turn of the transcript.
+// nothingLeft waits until no new goroutine is left. It ignores connections kept open for the next
+// call and the goroutines that LiveKit's server leaves. A call's workflow may wait 20 s for a first
+// turn of the transcript.
 func nothingLeft(t *testing.T, before goleak.Option) {
 	t.Helper()
 	ignored := []goleak.Option{before}
 	for _, function := range append(livekitd.Leftovers(),
 		"net/http.(*persistConn).readLoop", "net/http.(*persistConn).writeLoop", "net/http.(*conn).serve",
 		"github.com/alicebob/miniredis/v2/server.(*Server).servePeer", "github.com/alicebob/miniredis/v2/server.(*Server).servePeer.func2",
-		"github.com/krosai/telephony/emulator/sqs.(*Service).await",   // the standing poll of the queue, begun anew every few seconds
-		"github.com/emiago/sipgo/sip.(*ServerTx).TerminateGracefully", // keeps what answered a BYE for 32 s: RFC 3261, timer J
+		"github.com/krosai/telephony/emulator/sqs.(*Service).await",   // the standing poll of the queue, renewed every few seconds
+		"github.com/emiago/sipgo/sip.(*ServerTx).TerminateGracefully", // keeps the answer to a BYE for 32 s: RFC 3261, timer J
 	) {
 		ignored = append(ignored, goleak.IgnoreAnyFunction(function))
 	}
@@ -78,8 +78,8 @@ func nothingLeft(t *testing.T, before goleak.Option) {
 	t.Errorf("left over after 50 calls: %v", err)
 }
 
-// retried calls f until it does not panic: goleak 1.3.0 does when it meets a
-// stack of more than 100 frames, which Go prints shortened.
+// retried calls f until it does not panic. goleak 1.3.0 panics at a stack of more than 100 frames,
+// which Go prints abbreviated.
 func retried[T any](f func() T) (value T) {
 	defer func() {
 		if recover() != nil {
@@ -90,7 +90,7 @@ func retried[T any](f func() T) (value T) {
 	return f()
 }
 
-// noRooms waits for LiveKit to have no room left.
+// noRooms waits until LiveKit has no rooms.
 func noRooms(t *testing.T, lk *livekit.Client) {
 	t.Helper()
 	var rooms []livekit.RoomInfo
@@ -106,18 +106,18 @@ func noRooms(t *testing.T, lk *livekit.Client) {
 	t.Fatalf("%d rooms left, such as %+v", len(rooms), rooms[0])
 }
 
-// part is a callee, what they do, and what becomes of a call to them.
+// part is a callee, their behavior, and the expected end of a call to them.
 type part struct {
 	name, number  string
 	extra         request
-	hangUp        bool // once answered
+	hangUp        bool // by the API, once answered
 	status, cause string
 	sip           int
 	events        string
-	least         int // seconds of talk; the answer may be seen seconds late
+	least         int // minimum seconds of talk; the answer may be detected seconds late
 }
 
-// cast are the carrier's characters and those of the recordings.
+// cast are the carrier's callees and those of the recordings.
 func cast() []part {
 	return []part{
 		{"talks until hung up", "+14155550100", nil, true, "completed", "api_hangup", 200, "dialing ringing answered ended", 0},
@@ -169,7 +169,8 @@ func (p part) play(t *testing.T, u user) {
 	d := u.until(placed.CallID, details.over)
 	events := p.events
 	if p.number != "+14155550104" && p.number != "+14155550107" && !strings.Contains(d.events(), "ringing") {
-		events = strings.Replace(events, "ringing ", "", 1) // a second or less of ringing may fall between two looks on a busy machine
+		// On a busy machine, ringing of a second or less may fall between two reads.
+		events = strings.Replace(events, "ringing ", "", 1)
 	}
 	got := fmt.Sprintln(d.Status, d.Cause, d.SIP, d.events())
 	if diff := cmp.Diff(fmt.Sprintln(p.status, p.cause, p.sip, events), got); diff != "" {
@@ -195,10 +196,9 @@ func (p part) play(t *testing.T, u user) {
 	}
 }
 
-// TestHangUpAtAnyMoment hangs up at many moments between the create and well
-// after the answer, the closest where the phone comes into the room: it is LiveKit
-// that ends the call on the phone, which would hang up by itself 5 s after the
-// answer.
+// TestHangUpAtAnyMoment hangs up at many moments between the create and well after the answer. The
+// moments are closest around the time when the phone joins the room. LiveKit must end the call on
+// the phone, because the phone itself hangs up only 5 s after the answer.
 func TestHangUpAtAnyMoment(t *testing.T) {
 	t.Parallel()
 	moments := []time.Duration{0, 100, 600, 800, 1000, 1300, 1400, 1500, 2000}
@@ -221,7 +221,7 @@ func TestHangUpAtAnyMoment(t *testing.T) {
 			if again := u.hangUp(id); again.Status != end.Status || again.Cause != end.Cause || !again.EndedAt.Equal(end.EndedAt) {
 				t.Errorf("a second hang-up says %s %s", again.Status, again.Cause)
 			}
-			time.Sleep(time.Until(asked.Add(1500 * time.Millisecond))) // a late INVITE would come now
+			time.Sleep(time.Until(asked.Add(1500 * time.Millisecond))) // a late INVITE arrives by now
 			var c carrier.CallInfo
 			var rang bool
 			for range looks() {
@@ -308,12 +308,12 @@ func TestIdempotencyKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	u.until(d.CallID, details.over)
-	if _, rang := phone(t, shared, callee); !rang { // phone fails the test when there are two
+	if _, rang := phone(t, shared, callee); !rang { // phone fails the test if there are two
 		t.Error("nobody was called")
 	}
 }
 
-// TestRefusals is every way to be refused before a phone can ring.
+// TestRefusals covers the refusals that must happen before a phone rings.
 func TestRefusals(t *testing.T) {
 	t.Parallel()
 	u, to := demo(t, shared), fresh()

@@ -29,16 +29,16 @@ import (
 	"github.com/krosai/telephony/shared/webhook/webhooktest"
 )
 
-// member is one part of a crowd of callees, and how a call to them ends.
+// member is one kind of callee in a crowd, and the end of a call to them.
 type member struct {
 	name   string
 	script carrier.Script
-	hangUp bool // by the API, once answered
+	hangUp bool // hung up by the API, once answered
 	end    string
 }
 
-// crowd are callees by the digit that follows crowdPrefix. Each has 1,000 numbers, so that
-// each call of a test has a callee of its own, whose dials the carrier counts.
+// crowd are the kinds of callees, by the digit after crowdPrefix. Each kind has 1,000 numbers, so
+// that each call of a test has its own callee, whose dials the carrier counts.
 var crowd = []member{
 	{"busy", carrier.Script{Status: 486, RingFor: 300 * time.Millisecond}, false, "busy busy"},
 	{"declines", carrier.Script{Status: 603, RingFor: 300 * time.Millisecond}, false, "busy declined"},
@@ -49,7 +49,7 @@ var crowd = []member{
 
 const crowdPrefix = "+1415562"
 
-// memberOf is the part that a callee of the crowd plays.
+// memberOf is the kind of a callee of the crowd.
 func memberOf(callee string) (member, bool) {
 	rest, ok := strings.CutPrefix(callee, crowdPrefix)
 	if !ok || rest == "" || int(rest[0]-'0') >= len(crowd) {
@@ -58,13 +58,14 @@ func memberOf(callee string) (member, bool) {
 	return crowd[rest[0]-'0'], true
 }
 
-// inCrowd is the i-th callee of a crowd.
+// inCrowd is the i-th callee of the crowd.
 func inCrowd(i int) string { return fmt.Sprintf("%s%d%03d", crowdPrefix, i%len(crowd), i) }
 
-// faultyDatabase names the address of a DynamoDB for a process of this binary.
+// faultyDatabase is the variable with the address of a DynamoDB for a child process of this
+// test binary.
 const faultyDatabase = "E2E_DYNAMODB"
 
-// dialsFile is where a process writes how often each callee was dialed.
+// dialsFile is the file to which a child process writes how often each callee was dialed.
 const dialsFile = "dials.json"
 
 func writeDials(p *platform.Platform, path string) error {
@@ -79,15 +80,15 @@ func writeDials(p *platform.Platform, path string) error {
 	return os.WriteFile(path, text, 0o600)
 }
 
-// faultyDB is a proxy in front of the emulator of DynamoDB. While it is in trouble, one
-// request in five meets one of the failures that storetest.Refusals lists: DynamoDB refuses
-// it, or its connection is reset, before or after it was carried out.
+// faultyDB is a proxy in front of the DynamoDB emulator. While it is in trouble, one request in
+// five gets one of the failures that storetest.Refusals lists. DynamoDB refuses the request, or its
+// connection is reset before or after the request was carried out.
 type faultyDB struct {
 	*httptest.Server
 	db http.RoundTripper
 
 	mu      sync.Mutex
-	random  *rand.Rand // nil while nothing fails
+	random  *rand.Rand // nil while there is no trouble
 	asked   int
 	refused map[string]int
 }
@@ -110,7 +111,7 @@ func newFaultyDB(t *testing.T) *faultyDB {
 	return f
 }
 
-// trouble begins, with the failures that the seed draws, or ends with the seed 0.
+// trouble starts with the failures drawn from the seed. The seed 0 ends it.
 func (f *faultyDB) trouble(seed uint64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -119,7 +120,7 @@ func (f *faultyDB) trouble(seed uint64) {
 	}
 }
 
-// draw is the failure that the next request meets, "" for none.
+// draw is the failure of the next request, "" for none.
 func (f *faultyDB) draw(operation string) string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -136,14 +137,14 @@ func (f *faultyDB) draw(operation string) string {
 	return name
 }
 
-// seen are the failures so far, and how many requests came in all.
+// seen returns the failures so far, and the number of all requests.
 func (f *faultyDB) seen() (refused map[string]int, asked int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return maps.Clone(f.refused), f.asked
 }
 
-// ServeHTTP answers as DynamoDB does in trouble.
+// ServeHTTP answers like DynamoDB in trouble.
 func (f *faultyDB) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
@@ -166,16 +167,16 @@ func (f *faultyDB) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		w.Header().Set("Content-Length", fmt.Sprint(len(text)))
 	} else {
-		w.Header().Set("Content-Length", fmt.Sprint(2*len(text)+1)) // and half of it comes
+		w.Header().Set("Content-Length", fmt.Sprint(2*len(text)+1)) // but only half of it is sent
 	}
 	w.WriteHeader(resp.StatusCode)
-	_, _ = w.Write(text) // a client that is gone cannot be told
+	_, _ = w.Write(text) // an error means that the client is gone
 	if err != nil {
 		panic(http.ErrAbortHandler)
 	}
 }
 
-// reset ends a connection as a machine that goes down does, with a TCP reset.
+// reset ends a connection with a TCP reset, as a crashing machine does.
 func reset(w http.ResponseWriter) {
 	conn, _, err := w.(http.Hijacker).Hijack()
 	if err != nil {
@@ -187,9 +188,9 @@ func reset(w http.ResponseWriter) {
 	_ = conn.Close()
 }
 
-// TestDatabaseInTrouble: DynamoDB fails one request in five, in every way it can, under 200
-// calls. The API answers none of its users with a 503, each call is dialed at most once and
-// ends once, and its end is told once in the log and once to a receiver.
+// TestDatabaseInTrouble makes 200 calls while DynamoDB fails one request in five, with every known
+// failure. The API never answers 503 because of the database. Each call is dialed at most once and
+// ends once. Its end is once in the log of events and once at a receiver.
 func TestDatabaseInTrouble(t *testing.T) {
 	const waves, each = 8, 25
 	db, dir := newFaultyDB(t), t.TempDir()
@@ -236,11 +237,11 @@ type flood struct {
 	mu      sync.Mutex
 	ends    map[string]string // by call
 	callees map[string]string
-	others  []string // ends that a callee of this part has only where LiveKit is too busy
+	others  []string // ends that happen only if LiveKit is too busy
 }
 
-// ask sends a request until it succeeds. LiveKit may be unavailable on a busy machine; the
-// database never is, because a function sends its requests again until its deadline.
+// ask sends a request until it succeeds. LiveKit may be unavailable on a busy machine. The database
+// must never be, because a function repeats its requests until its deadline.
 func (f *flood) ask(method, path string, body any) (d details) {
 	f.t.Helper()
 	key := cryptorand.Text()
@@ -259,7 +260,7 @@ func (f *flood) ask(method, path string, body any) (d details) {
 	}
 }
 
-// call places a call to a callee who plays m's part, and follows it to its end.
+// call places a call to a callee of kind m and follows it to its end.
 func (f *flood) call(callee string, m member) {
 	id := f.ask("POST", "/outbound-calls/create", request{"phone_number": callee, "phone_number_id": demoNumber,
 		"ringing_timeout_seconds": 20, "max_duration_seconds": 60}).CallID
@@ -283,7 +284,7 @@ func (f *flood) call(callee string, m member) {
 	}
 }
 
-// poll reads a call until it is as wanted. Every call ends within the longest it may take and
+// poll reads a call until wanted is true. Every call ends within its maximum duration and
 // two minutes.
 func (f *flood) poll(path string, wanted func(details) bool) (d details) {
 	f.t.Helper()
@@ -296,7 +297,7 @@ func (f *flood) poll(path string, wanted func(details) bool) (d details) {
 	return d
 }
 
-// told waits until every end is in the log and with the receiver, and holds that each is
+// told waits until every end is in the log of events and at the receiver, and checks that each is
 // there once.
 func (f *flood) told(t *testing.T, r *webhooktest.Receiver) {
 	t.Helper()
@@ -316,7 +317,7 @@ func (f *flood) told(t *testing.T, r *webhooktest.Receiver) {
 	}
 }
 
-// ended is an event that tells of a call's end.
+// ended is an event that reports a call's end.
 type ended struct {
 	Type string
 	Data struct {
@@ -326,7 +327,7 @@ type ended struct {
 	}
 }
 
-// add notes an end; a second one of the same call stands beside the first.
+// add records an end. A second end of the same call is appended to the first.
 func (e ended) add(to map[string]string) {
 	text := e.Data.Status + " " + e.Data.HangupCause
 	if before, again := to[e.Data.CallID]; again {
@@ -358,7 +359,7 @@ func (f *flood) logged(t *testing.T) map[string]string {
 	}
 }
 
-// received are the ends that a receiver was told, by call.
+// received are the ends at a receiver, by call.
 func received(t *testing.T, r *webhooktest.Receiver) map[string]string {
 	t.Helper()
 	ends := map[string]string{}

@@ -16,8 +16,8 @@ import (
 	"github.com/krosai/telephony/shared/webhook/webhooktest"
 )
 
-// TestCallsExample runs the example against the platform, with nothing but what
-// it says it needs.
+// TestCallsExample runs the example against the platform, with only the programs that the example
+// says it needs.
 func TestCallsExample(t *testing.T) {
 	t.Parallel()
 	tools := t.TempDir()
@@ -58,8 +58,8 @@ func TestCallsExample(t *testing.T) {
 	}
 }
 
-// TestDeliveries: a call that is answered, one that is busy and one that is never
-// picked up are told of truly, once each, and signed.
+// TestDeliveries checks that the events of an answered, a busy and an unanswered call are true,
+// signed and delivered once each.
 func TestDeliveries(t *testing.T) {
 	t.Parallel()
 	u, r := demo(t, shared), webhooktest.NewReceiver(t)
@@ -75,7 +75,7 @@ func TestDeliveries(t *testing.T) {
 		u.place("+14155550102", request{"metadata": request{"n": "2"}}).CallID:                               "ended busy busy",
 		u.place("+14155550104", request{"metadata": request{"n": "3"}, "ringing_timeout_seconds": 5}).CallID: "ended no_answer no_answer",
 	}
-	late := map[string]time.Duration{} // after the end, its event came
+	late := map[string]time.Duration{} // by call: delay of its event after the end
 	got := func() map[string]string {
 		told := map[string]string{}
 		for _, m := range r.Messages() {
@@ -92,7 +92,7 @@ func TestDeliveries(t *testing.T) {
 				t.Errorf("%v %v: %s", err, m.Err, m.Body)
 			}
 			if want[e.Data.CallID] == "" {
-				continue // another test's
+				continue // an event of another test
 			}
 			if e.Type == "call.ended" {
 				late[e.Data.CallID] = m.At.Sub(e.Data.EndedAt).Round(time.Millisecond)

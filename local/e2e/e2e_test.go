@@ -1,8 +1,8 @@
-// Package e2e drives the running platform over HTTP, as its users do, and
-// looks at the carrier's side for what really happened on the phone.
+// Package e2e tests the running platform over HTTP, as its users use it. It checks at the carrier
+// what really happened on the phone.
 //
-// KROS_LIVEKIT_SIP=/path/to/livekit-sip runs the same suite with the real SIP
-// service in place of the bridge; KROS_DYNAMODB_ENDPOINT runs it on another DynamoDB.
+// KROS_LIVEKIT_SIP=/path/to/livekit-sip runs the same suite with the real SIP service instead of
+// the bridge. KROS_DYNAMODB_ENDPOINT runs it on another DynamoDB.
 package e2e
 
 import (
@@ -34,7 +34,7 @@ import (
 	"github.com/krosai/telephony/shared/number"
 )
 
-// shared is the platform that the parallel tests of this package share.
+// shared is the platform for the parallel tests of this package.
 var shared *platform.Platform
 
 func TestMain(m *testing.M) {
@@ -44,7 +44,8 @@ func TestMain(m *testing.M) {
 	os.Exit(run(m))
 }
 
-// shortly are the tests of `go test -short`: a call each way, and what is there without one.
+// shortly selects the tests of `go test -short`: one call in each direction, and tests without
+// a call.
 const shortly = "^(TestHealth|TestUsersTokens|TestAgentHangsUp|TestInboundOfOthers|TestConfigureTwiceLeavesOneOfEach)$"
 
 func run(m *testing.M) int {
@@ -66,7 +67,7 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	if err := flag.Set("test.parallel", "16"); err != nil { // calls wait more than they compute
+	if err := flag.Set("test.parallel", "16"); err != nil { // calls mostly wait
 		panic(err)
 	}
 	status := calltest.Judged(m)
@@ -77,8 +78,8 @@ func run(m *testing.M) int {
 	return status
 }
 
-// settings are those of a platform for tests: ports of its own, and a log in its folder or
-// where E2E_LOG says.
+// settings returns the settings of a platform for tests: its own ports, and a log in its folder or
+// in E2E_LOG.
 func settings(dir string) platform.Config {
 	c := platform.Config{Root: "../..", Dir: dir, SweepEvery: time.Second, Script: script, LiveKitSIP: os.Getenv("KROS_LIVEKIT_SIP")}
 	if address := os.Getenv("KROS_DYNAMODB_ENDPOINT"); address != "" {
@@ -100,8 +101,8 @@ func settings(dir string) platform.Config {
 
 func logFile(dir string) string { return cmp.Or(os.Getenv("E2E_LOG"), filepath.Join(dir, "log")) }
 
-// databaseOf is the address of a folder's own database in another DynamoDB, if it keeps one
-// for each access key: the platforms of these tests have tables of the same names.
+// databaseOf is the address of a folder's own database in another DynamoDB, if that keeps one
+// database per access key. The platforms of these tests have tables with the same names.
 func databaseOf(dir, address string) string {
 	local, err := url.Parse(address)
 	if err != nil {
@@ -117,12 +118,12 @@ func databaseOf(dir, address string) string {
 	}}).URL
 }
 
-// ring is how long the phones of those who can be transferred take to ring, and
-// then to be answered.
+// ring is how long the phones of callees that accept a transfer take until they ring, and again
+// until they answer.
 const ring = 600 * time.Millisecond
 
-// more are callees besides the carrier's cast: each behaves as one of the
-// recordings of the real LiveKit SIP.
+// more are callees besides the carrier's cast. Each behaves like one of the recordings of the real
+// LiveKit SIP.
 var more = map[string]carrier.Script{
 	"+14155550120": {Status: 480, RingFor: 500 * time.Millisecond},
 	"+14155550121": {Status: 600, RingFor: 500 * time.Millisecond},
@@ -156,7 +157,7 @@ func script(callee string) carrier.Script {
 	return carrier.Cast(callee)
 }
 
-// demoNumber is the number that every platform starts with.
+// demoNumber is the id of the number with which every platform starts.
 var demoNumber = number.ID("+2348012345678")
 
 // user is a caller of the API.
@@ -168,14 +169,14 @@ type user struct {
 
 func demo(t *testing.T, p *platform.Platform) user { return user{t, p.Access.URL, p.Access.APIKey} }
 
-// answer is what the API said.
+// answer is an answer of the API.
 type answer struct {
 	Status int
 	Header http.Header
 	Body   []byte
 }
 
-// problem reads an error document.
+// problem decodes an error document.
 func (a answer) problem(t *testing.T) (p struct {
 	Status int
 	Code   string
@@ -191,7 +192,7 @@ func (a answer) problem(t *testing.T) (p struct {
 	return p
 }
 
-// do sends a request; body is sent as it is when it is a string.
+// do sends a request. A string body is sent unchanged.
 func (u user) do(method, path string, body any, headers ...string) answer {
 	u.t.Helper()
 	var r io.Reader
@@ -245,7 +246,7 @@ func must[T any](u user, method, path string, body any) T {
 	return out
 }
 
-// details is a call as the API shows it.
+// details are a call's details from the API.
 type details struct {
 	CallID      string      `json:"call_id"`
 	Status      string      `json:"status"`
@@ -264,7 +265,7 @@ type details struct {
 	} `json:"timeline"`
 }
 
-// events are the names of a timeline.
+// events are the names of the events in the timeline.
 func (d details) events() string {
 	var names []string
 	for _, e := range d.Timeline {
@@ -294,12 +295,12 @@ func (u user) hangUp(id string) details {
 	return must[details](u, "POST", "/outbound-calls/"+id+"/hangup", nil)
 }
 
-// patience is how long a test waits for what must come. A slow machine uses more of it than a
-// fast one; no test says how fast a call has to be.
+// patience is how long a test waits for an expected result. A slow machine uses more of it than a
+// fast one. No test requires a certain speed of calls.
 const patience = 4 * time.Minute
 
-// looks is a loop that is over when patience is: looks begin 50 ms apart and end 1 s apart,
-// because each counts against its user's requests of the hour.
+// looks is a loop that ends after patience. Its iterations begin 50 ms apart and end 1 s apart,
+// because each counts against the user's hourly limit of requests.
 func looks() iter.Seq[int] {
 	return func(yield func(int) bool) {
 		pause := 50 * time.Millisecond
@@ -310,7 +311,7 @@ func looks() iter.Seq[int] {
 	}
 }
 
-// until reads a call until it is as wanted.
+// until reads a call until wanted is true. It fails the test if the call ends first.
 func (u user) until(id string, wanted func(details) bool) (d details) {
 	u.t.Helper()
 	for range looks() {
@@ -318,7 +319,7 @@ func (u user) until(id string, wanted func(details) bool) (d details) {
 			return d
 		}
 		if d.over() {
-			break // and stays so
+			break // an ended call does not change
 		}
 	}
 	u.t.Fatalf("call %s to %s is %s %s; timeline %s", id, d.PhoneNumber, d.Status, d.Cause, d.events())
@@ -329,13 +330,13 @@ func is(status string) func(details) bool {
 	return func(d details) bool { return d.Status == status }
 }
 
-// fresh is a callee that no other test calls: one of 1 415 560 0000 and up,
-// who answer after a second and hang up after five.
+// fresh is a callee that no other test calls: one of 1 415 560 0000 and up. These callees answer
+// after one second and hang up after five.
 func fresh() string { return fmt.Sprintf("+1415560%04d", last.Add(1)) }
 
 var last atomic.Int64
 
-// phone is the carrier's view of the only call to a callee.
+// phone is the carrier's record of the only call to a callee.
 func phone(t *testing.T, p *platform.Platform, callee string) (carrier.CallInfo, bool) {
 	t.Helper()
 	var found []carrier.CallInfo

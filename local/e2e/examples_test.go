@@ -11,9 +11,8 @@ import (
 	"testing"
 )
 
-// TestNumbersExample runs the example against the platform, twice, with nothing
-// but what it says it needs, and looks at the carrier and at LiveKit for what it
-// left.
+// TestNumbersExample runs the example against the platform, twice, with only the programs that the
+// example says it needs. Then it checks what the example left at the carrier and in LiveKit.
 func TestNumbersExample(t *testing.T) {
 	t.Parallel()
 	tools := exampleTools(t)
@@ -44,7 +43,7 @@ func TestNumbersExample(t *testing.T) {
 	}
 }
 
-// TestFirstCallExample runs the shortest example, and looks at the call's end.
+// TestFirstCallExample runs the shortest example and checks its steps and its end.
 func TestFirstCallExample(t *testing.T) {
 	t.Parallel()
 	out := runExample(t, exampleTools(t), "first-call.sh")
@@ -54,7 +53,7 @@ func TestFirstCallExample(t *testing.T) {
 	}
 }
 
-// TestNumbersExampleFails: what is not as it should be stops the example.
+// TestNumbersExampleFails checks that an unexpected answer stops the example.
 func TestNumbersExampleFails(t *testing.T) {
 	t.Parallel()
 	env := filepath.Join(t.TempDir(), "env")
@@ -72,7 +71,7 @@ func TestNumbersExampleFails(t *testing.T) {
 	}
 }
 
-// exampleTools is a folder of nothing but what the examples say they need.
+// exampleTools is a folder with only the programs that the examples say they need.
 func exampleTools(t *testing.T) string {
 	t.Helper()
 	tools := t.TempDir()
@@ -88,7 +87,7 @@ func exampleTools(t *testing.T) string {
 	return tools
 }
 
-// runExample runs the example with a PATH of its own.
+// runExample runs the example with its own PATH.
 func runExample(t *testing.T, path, name string) string {
 	t.Helper()
 	cmd := exec.Command(filepath.Join(path, "bash"), "../../examples/curl/"+name, filepath.Join(shared.Config.Dir, "env"))

@@ -16,8 +16,8 @@ import (
 	"github.com/krosai/telephony/shared/secret"
 )
 
-// TestLiveKitGoesDown: what needs LiveKit says 503 or fails with a cause, the
-// rest goes on.
+// TestLiveKitGoesDown checks that requests that need LiveKit answer 503, that a new call fails with
+// a cause, and that everything else still works.
 func TestLiveKitGoesDown(t *testing.T) {
 	t.Parallel()
 	p := spawn(t, t.TempDir())
@@ -65,16 +65,17 @@ func TestCarrierGoesDown(t *testing.T) {
 	}
 }
 
-// TestKilledMidCall kills the process at several moments of a call and starts
-// it again on what is left.
+// TestKilledMidCall kills the process at several moments of a call and starts it again on the data
+// that is left.
 func TestKilledMidCall(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		name, number string
 		at           func(details) bool
-		ends         string // the ends that are true of such a call
+		ends         string // possible ends of such a call
 	}{
-		{"at once", "+14155550101", func(details) bool { return true }, "failed unknown, completed unknown, completed callee_hangup"}, // what had not dialled yet dials after the restart
+		// A dial that had not started before the kill starts after the restart.
+		{"at once", "+14155550101", func(details) bool { return true }, "failed unknown, completed unknown, completed callee_hangup"},
 		{"ringing", "+14155550104", is("ringing"), "failed unknown"},
 		{"talking", "+14155550100", is("in_progress"), "completed unknown"},
 	} {
@@ -111,9 +112,8 @@ func TestKilledMidCall(t *testing.T) {
 	}
 }
 
-// process is a platform in a process of its own: it can be killed, and parts of
-// it can be stopped. LiveKit keeps globals that a second server in one process
-// would race for.
+// process is a platform in its own process. Tests can kill it and stop parts of it. LiveKit has
+// globals, and two servers in one process would race for them.
 type process struct {
 	user
 	livekit *livekit.Client
@@ -123,10 +123,11 @@ type process struct {
 	kill    func()
 }
 
-// childDir makes the test binary such a process, which keeps its data there.
+// childDir is the variable that makes the test binary run such a process, with its data in
+// that folder.
 const childDir = "E2E_CHILD_DIR"
 
-// child runs a platform until its standard input ends, and obeys what it reads.
+// child runs a platform until its standard input ends, and carries out the orders that it reads.
 func child(dir string) int {
 	p, err := platform.Start(context.Background(), settings(dir))
 	if err != nil {
@@ -149,7 +150,7 @@ func child(dir string) int {
 	return 0
 }
 
-// spawn starts such a process, with these variables besides this one's own.
+// spawn starts such a process, with these variables in addition to this process's own.
 func spawn(t *testing.T, dir string, variables ...string) process {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
@@ -168,7 +169,7 @@ func spawn(t *testing.T, dir string, variables ...string) process {
 	}
 	kill := func() {
 		_ = cmd.Process.Kill() // it may have ended
-		_ = cmd.Wait()         // "killed" is what is wanted
+		_ = cmd.Wait()         // "killed" is expected
 	}
 	t.Cleanup(kill)
 	p := process{user: user{t: t}, in: in, out: bufio.NewReader(out), kill: kill}
@@ -182,7 +183,7 @@ func spawn(t *testing.T, dir string, variables ...string) process {
 	return p
 }
 
-// tell gives the process an order and waits until it is carried out.
+// tell sends the process an order and waits until it is carried out.
 func (p process) tell(order string) {
 	p.t.Helper()
 	fmt.Fprintln(p.in, order)

@@ -10,8 +10,8 @@ import (
 	lksdk "github.com/livekit/server-sdk-go/v2"
 )
 
-// TestOptionsReachAgentAndPhone: voice and metadata come to the agent and back
-// with the call, and the phone hears the digits once it has answered.
+// TestOptionsReachAgentAndPhone checks that voice and metadata reach the agent and are in the
+// call's details, and that the phone receives the digits after the answer.
 func TestOptionsReachAgentAndPhone(t *testing.T) {
 	t.Parallel()
 	u, callee := demo(t, shared), fresh()
@@ -45,7 +45,7 @@ func TestOptionsReachAgentAndPhone(t *testing.T) {
 	}
 }
 
-// TestHistoryAndStatistics: an ended call is in both.
+// TestHistoryAndStatistics checks that an ended call is in the history and in the statistics.
 func TestHistoryAndStatistics(t *testing.T) {
 	t.Parallel()
 	u := demo(t, shared)

@@ -24,7 +24,7 @@ import (
 	"github.com/krosai/telephony/shared/number"
 )
 
-// line is a number that takes calls in, and its owner, who has no other.
+// line is a number for inbound calls, and its owner, who has no other number.
 type line struct {
 	user
 	id, e164, owner string
@@ -60,7 +60,7 @@ func (l line) ring(from string, o carrier.CallOptions) *carrier.OutCall {
 	return phone
 }
 
-// inboundFrom waits for the history to show the call that came in from a number.
+// inboundFrom waits until the history shows the inbound call from a number.
 func (u user) inboundFrom(from string) details {
 	u.t.Helper()
 	for range looks() {
@@ -75,7 +75,7 @@ func (u user) inboundFrom(from string) details {
 	return details{}
 }
 
-// refusal is the SIP status a caller got, 0 when they were answered.
+// refusal is the SIP status that the caller got, 0 if the call was answered.
 func refusal(t *testing.T, phone *carrier.OutCall) int {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -90,7 +90,7 @@ func refusal(t *testing.T, phone *carrier.OutCall) int {
 	return 0
 }
 
-// ended waits for the end of the call from a number, and says how it was.
+// ended waits for the end of the call from a number, and describes it.
 func (l line) ended(from string) (details, string) {
 	l.t.Helper()
 	d := l.until(l.inboundFrom(from).CallID, details.over)
@@ -103,8 +103,8 @@ func TestInbound(t *testing.T) {
 		name    string
 		agent   string
 		options carrier.CallOptions
-		act     func(l line, callID string) // once answered, or once ringing when nobody answers
-		sip     int                         // what the caller gets; 0: an answer
+		act     func(l line, callID string) // when answered, or when ringing if never answered
+		sip     int                         // the caller's SIP status; 0: answered
 		want    string
 	}{
 		{"the caller hangs up", "demo-agent", carrier.CallOptions{Script: carrier.Script{HangUpAfter: 3 * time.Second}}, nil, 0,
@@ -157,7 +157,7 @@ func TestInbound(t *testing.T) {
 	}
 }
 
-// seen checks what the owner of the line sees of its only call.
+// seen checks the owner's view of the line's only call.
 func (l line) seen(d details, from string) {
 	l.t.Helper()
 	type view struct {
@@ -223,8 +223,8 @@ func (l line) transfer(id, want string) {
 	}
 }
 
-// TestInboundTranscript: the agent of a call that came in learns from the room
-// where its transcript goes, and both sides are heard.
+// TestInboundTranscript checks that the agent of an inbound call gets its transcript's URL from the
+// room, and that both sides are heard.
 func TestInboundTranscript(t *testing.T) {
 	t.Parallel()
 	l, from := newLine(t, "demo-agent"), fresh()
@@ -248,7 +248,7 @@ func TestInboundTranscript(t *testing.T) {
 	}
 }
 
-// TestInboundCallCommand is make inbound-call, which shows the timeline.
+// TestInboundCallCommand checks the command behind make inbound-call, which shows the timeline.
 func TestInboundCallCommand(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ name, to, shown string }{
@@ -275,8 +275,8 @@ func TestInboundCallCommand(t *testing.T) {
 	}
 }
 
-// TestInboundOfOthers: a caller may withhold their number; a number that is not
-// configured takes no calls, and no record is made of who tried.
+// TestInboundOfOthers checks that a caller may withhold their number. A number without a
+// configuration takes no calls, and attempts are not recorded.
 func TestInboundOfOthers(t *testing.T) {
 	t.Parallel()
 	l := newLine(t, "demo-agent")
@@ -295,7 +295,7 @@ func TestInboundOfOthers(t *testing.T) {
 	}
 }
 
-// TestCalledWithoutPlus: a carrier may send the called number without its plus.
+// TestCalledWithoutPlus checks that a carrier may send the called number without its plus sign.
 func TestCalledWithoutPlus(t *testing.T) {
 	t.Parallel()
 	l, from := newLine(t, "demo-agent"), fresh()
@@ -314,8 +314,8 @@ func TestCalledWithoutPlus(t *testing.T) {
 	l.seen(d, from)
 }
 
-// TestManyInboundAtOnce: each of the calls that come in at the same moment is one
-// record with its own end.
+// TestManyInboundAtOnce checks that each of several simultaneous inbound calls is one record with
+// its own end.
 func TestManyInboundAtOnce(t *testing.T) {
 	t.Parallel()
 	l := newLine(t, "demo-agent")
@@ -334,8 +334,9 @@ func TestManyInboundAtOnce(t *testing.T) {
 	}
 }
 
-// TestInboundBounds: a number takes as many calls as its rule says; one more is recorded,
-// ends at once and its phone is hung up. LiveKit bounds how long the others last.
+// TestInboundBounds checks that a number takes as many concurrent calls as its rule allows. The
+// next call is recorded, ends at once, and its phone is hung up. LiveKit limits the duration of
+// the others.
 func TestInboundBounds(t *testing.T) {
 	t.Parallel()
 	l := newLine(t, "demo-agent")
@@ -359,8 +360,8 @@ func TestInboundBounds(t *testing.T) {
 	}
 }
 
-// takeCallsIn calls the demo number of a platform in another process, whose
-// webhooks are in this kind of trouble.
+// takeCallsIn calls the demo number of a platform in another process, whose webhooks have this kind
+// of trouble.
 func (p process) takeCallsIn(t *testing.T, dir, kind string) {
 	network, err := carrier.Start(carrier.Options{Addr: "127.0.0.1:0"})
 	if err != nil {
@@ -404,7 +405,7 @@ func (p process) takeCallsIn(t *testing.T, dir, kind string) {
 	}
 }
 
-// sipAddress is where a platform in another process takes calls.
+// sipAddress is the SIP address of a platform in another process.
 func sipAddress(t *testing.T, dir string) string {
 	t.Helper()
 	f, err := os.Open(filepath.Join(dir, "env"))

@@ -12,8 +12,8 @@ import (
 	"github.com/krosai/telephony/local/platform"
 )
 
-// TestInvoke: functions run as binaries beside the platform, as `make invoke`
-// runs them, and work on its tables.
+// TestInvoke checks that functions run as binaries beside the platform, as `make invoke` runs them,
+// and work on the platform's tables.
 //
 //nolint:paralleltest // it builds binaries, on which no call that is timed should wait
 func TestInvoke(t *testing.T) {
@@ -60,7 +60,8 @@ func TestInvoke(t *testing.T) {
 	})
 }
 
-// invoke is what platform.Invoke prints. It must fail as told, or not at all.
+// invoke returns the output of platform.Invoke. It checks that Invoke fails as given in fails, or
+// succeeds if fails is empty.
 func invoke(t *testing.T, function, event, fails string) string {
 	t.Helper()
 	var out bytes.Buffer

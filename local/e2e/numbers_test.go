@@ -151,8 +151,8 @@ func TestTrunksThatDoNotWork(t *testing.T) {
 	}
 }
 
-// objects counts what LiveKit holds for a number: outbound trunks, inbound
-// trunks, and dispatch rules of those inbound trunks.
+// objects counts LiveKit's objects for a number: outbound trunks, inbound trunks, and dispatch
+// rules of those inbound trunks.
 func objects(t *testing.T, p *platform.Platform, e164 string) (outbound, inbound, rules int) {
 	t.Helper()
 	sip := lksdk.NewSIPClient(p.Access.LiveKitURL, p.Access.LiveKitKey, p.Access.LiveKitSecret)

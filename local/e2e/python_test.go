@@ -27,8 +27,8 @@ const (
 	clientPython = "../../examples/python"
 )
 
-// TestPythonAgent runs the example's own tests, and then the example as a worker of the platform: its models go through
-// a script without a network, everything else is as in any call.
+// TestPythonAgent runs the example's own tests, and then the example as a worker of the platform.
+// Its models follow a script without a network. Everything else is as in any call.
 func TestPythonAgent(t *testing.T) {
 	t.Parallel()
 	interpreter := python(t, agentPython)
@@ -82,8 +82,9 @@ func TestPythonAgent(t *testing.T) {
 	})
 }
 
-// inbound calls a new number of a user of their own, whose calls go to an agent: the demo agent answers for the demo
-// user's numbers. It returns when the call is over.
+// inboundTo calls a new number whose calls go to an agent. The number belongs to its own user,
+// because the demo agent answers for the demo user's numbers. inboundTo returns when the call
+// is over.
 func inboundTo(t *testing.T, agent string) (user, details, carrier.CallInfo) {
 	t.Helper()
 	token, err := platform.Token(shared.Config, agent+"-owner", nil, time.Hour)
@@ -111,8 +112,9 @@ func inboundTo(t *testing.T, agent string) (user, details, carrier.CallInfo) {
 	return u, d, rings.Info()
 }
 
-// transcript are the lines of an ended call, once there are so many, each said between the create and the end: the agent
-// hears of the answer a moment before the platform does.
+// transcript returns the lines of an ended call when there are at least so many. It checks that
+// each line was said between the create and the end. The answer is no lower bound, because the
+// agent learns of it a moment before the platform does.
 func (u user) transcript(d details, least int) []string {
 	u.t.Helper()
 	type story struct {
@@ -140,7 +142,8 @@ func (u user) transcript(d details, least int) []string {
 	return lines
 }
 
-// startWorker runs the example agent until the test is over, and returns once LiveKit knows it.
+// startWorker runs the example agent until the test is over. It returns when LiveKit has registered
+// the agent.
 func startWorker(t *testing.T, interpreter, name string) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "log")
@@ -179,8 +182,9 @@ func startWorker(t *testing.T, interpreter, name string) {
 	t.Fatal("LiveKit does not know the worker")
 }
 
-// TestPythonClient runs the example as its reader does, and looks at what it prints and at its exit status. It names
-// the number to call from, because other tests give the demo user another one meanwhile.
+// TestPythonClient runs the example as its reader does, and checks its output and its exit
+// status. The test names the number to call from, because other tests give the demo user another
+// one meanwhile.
 func TestPythonClient(t *testing.T) {
 	t.Parallel()
 	interpreter := python(t, clientPython)
@@ -188,7 +192,7 @@ func TestPythonClient(t *testing.T) {
 		name      string
 		args      []string
 		key       string
-		interrupt string // Ctrl-C when this has been printed
+		interrupt string // press Ctrl-C after this output
 		exit      int
 		want      []string // in this order
 	}{
@@ -228,10 +232,10 @@ func TestPythonClient(t *testing.T) {
 	}
 }
 
-// interruptible is what a program prints, and interrupts it once.
+// interruptible collects a program's output, and interrupts the program once.
 type interruptible struct {
 	printed   bytes.Buffer
-	at        string // when this has been printed
+	at        string // after this output
 	interrupt func() error
 }
 
@@ -244,17 +248,19 @@ func (i *interruptible) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// pythonCommand is a Python program of an example, which ends with the test.
+// pythonCommand is a Python program of an example. It ends with the test.
 func pythonCommand(t *testing.T, interpreter, example string, args ...string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), interpreter, args...)
 	cmd.Dir = example
-	cmd.Env = append(os.Environ(), "PYTHONDONTWRITEBYTECODE=1", "HTTP_PROXY=", "HTTPS_PROXY=", "NO_PROXY=*") // the platform is on this machine
+	// The platform is on this machine.
+	cmd.Env = append(os.Environ(), "PYTHONDONTWRITEBYTECODE=1", "HTTP_PROXY=", "HTTPS_PROXY=", "NO_PROXY=*")
 	return cmd
 }
 
-// python is an interpreter with what an example requires. It is made once and kept in the user's cache, under a name that
-// changes with the requirements. Where there is no Python, or no package index, the test is skipped.
+// python is an interpreter with an example's requirements. It is made once and kept in the user's
+// cache, under a name that changes with the requirements. Without Python or a package index the
+// test is skipped.
 func python(t *testing.T, example string) string {
 	t.Helper()
 	system, err := exec.LookPath("python3")

@@ -10,7 +10,7 @@ import (
 	"github.com/krosai/telephony/local/agent"
 )
 
-// told is what a call's details tell of what was said.
+// told are a call's details with the transcript and the summary.
 type told struct {
 	details
 	Transcript []struct {
@@ -40,8 +40,8 @@ func (u user) summed(id string) told {
 	return s
 }
 
-// TestStory: the scripted conversation of the demo agent is in the transcript, in
-// its order, while the call goes on, and in the summary afterwards.
+// TestStory checks that the demo agent's scripted conversation is in the transcript, in order,
+// during the call, and in the summary afterwards.
 func TestStory(t *testing.T) {
 	t.Parallel()
 	u := demo(t, shared)
@@ -77,7 +77,7 @@ func TestStory(t *testing.T) {
 		t.Errorf("summed up %s after the end", after)
 	}
 
-	// Details without asking tell nothing of it.
+	// Details without the parameter do not show the transcript and the summary.
 	a := u.do("GET", "/outbound-calls/"+id+"/details", nil)
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(a.Body, &members); err != nil || members["transcript"] != nil || members["summary"] != nil {
@@ -85,7 +85,7 @@ func TestStory(t *testing.T) {
 	}
 }
 
-// TestNothingToTell: nobody answered.
+// TestNothingToTell checks a call that was not answered.
 func TestNothingToTell(t *testing.T) {
 	t.Parallel()
 	u := demo(t, shared)
@@ -96,8 +96,8 @@ func TestNothingToTell(t *testing.T) {
 	}
 }
 
-// TestTranscriptIsTheAgents: nobody without the call's own token writes it, not
-// even the call's owner.
+// TestTranscriptIsTheAgents checks that only the call's own token can write the transcript. The
+// credentials of the call's owner cannot.
 func TestTranscriptIsTheAgents(t *testing.T) {
 	t.Parallel()
 	u := demo(t, shared)

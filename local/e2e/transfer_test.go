@@ -15,7 +15,7 @@ import (
 	"github.com/krosai/telephony/local/carrier"
 )
 
-// transferred is what the API says of a transfer.
+// transferred is a transfer in the API's answers.
 type transferred struct {
 	ID     string `json:"transfer_id"`
 	To     string `json:"phone_number"`
@@ -23,7 +23,7 @@ type transferred struct {
 	SIP    int    `json:"sip_status_code"`
 }
 
-// transfer asks for a transfer and says how long the answer took.
+// transfer requests a transfer and measures the time of the answer.
 func (u user) transfer(id, to string) (answer, transferred, time.Duration) {
 	u.t.Helper()
 	asked := time.Now()
@@ -43,8 +43,7 @@ func (u user) answered(callee string) string {
 	return id
 }
 
-// referred is the carrier's view of the call that was asked to be transferred to
-// a number.
+// referred is the carrier's record of the call for which a transfer to this number was requested.
 func referred(to string) (carrier.CallInfo, bool) {
 	for _, c := range shared.Carrier.Calls() {
 		if slices.Contains(c.Refers, "tel:"+to) {
@@ -54,7 +53,7 @@ func referred(to string) (carrier.CallInfo, bool) {
 	return carrier.CallInfo{}, false
 }
 
-// untilReferred waits until the carrier is asked to transfer a call to a number.
+// untilReferred waits until the carrier gets a request to transfer a call to this number.
 func untilReferred(t *testing.T, to string) {
 	t.Helper()
 	for range looks() {
@@ -65,17 +64,17 @@ func untilReferred(t *testing.T, to string) {
 	t.Fatal("the carrier was not asked")
 }
 
-// Each thing that a carrier can say to a transfer, as in the recordings of the
-// real LiveKit SIP.
+// TestTransfer covers each reaction of a carrier to a transfer, as in the recordings of the real
+// LiveKit SIP.
 func TestTransfer(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		name, callee string
 		status       string
 		sip          int
-		least        time.Duration // until the answer
-		cause        string        // of the end; empty: the call goes on
-		endedBy      string        // as the carrier sees it
+		least        time.Duration // minimum time to the answer
+		cause        string        // hangup cause; empty: the call goes on
+		endedBy      string        // in the carrier's record
 	}{
 		{"LiveKit hangs up", "+14155550131", "completed", 200, 0, "transferred", "bye-in"},
 		{"the carrier hangs up", "+14155550130", "completed", 200, 0, "transferred", "bye-out"},
@@ -94,7 +93,9 @@ func TestTransfer(t *testing.T) {
 			id := u.answered(tt.callee)
 			a, got, took := u.transfer(id, to)
 			if tt.endedBy == "bye-out" && got.SIP == 0 {
-				tt.sip = 0 // the phone had gone before the platform could look whether the carrier had sent 200
+				// The phone was gone before the platform could check whether the carrier had
+				// sent 200.
+				tt.sip = 0
 			}
 			if d := cmp.Diff(transferred{ID: got.ID, To: to, Status: tt.status, SIP: tt.sip}, got); a.Status != http.StatusOK || d != "" {
 				t.Errorf("%s: %s", a.Body, d)
@@ -129,7 +130,7 @@ func TestTransfer(t *testing.T) {
 	}
 }
 
-// TestLogHidesTargets: what fails is in the log, and not whom it was to reach.
+// TestLogHidesTargets checks that the log shows a failed transfer without its target.
 func TestLogHidesTargets(t *testing.T) {
 	t.Parallel()
 	u, to := demo(t, shared), fresh()
@@ -155,8 +156,7 @@ func TestLogHidesTargets(t *testing.T) {
 	t.Error("LiveKit's error is not in the log")
 }
 
-// endsTransferred transfers a call and waits for its end, which no webhook is
-// needed for.
+// endsTransferred transfers a call and waits for its end. The end needs no webhook.
 func endsTransferred(t *testing.T, u user, callee string) {
 	t.Helper()
 	id := u.answered(callee)
@@ -168,8 +168,8 @@ func endsTransferred(t *testing.T, u user, callee string) {
 	}
 }
 
-// A second target is refused while the first is being asked, which is not
-// disturbed.
+// TestSecondTransfer checks that a second transfer is refused while the first is in progress, and
+// that the first is not disturbed.
 func TestSecondTransfer(t *testing.T) {
 	t.Parallel()
 	u, first, second := demo(t, shared), fresh(), fresh()
@@ -196,7 +196,8 @@ func TestSecondTransfer(t *testing.T) {
 	}
 }
 
-// LiveKit would keep the transfer of a ringing phone and carry it out on answer.
+// TestTransferWhileRinging checks that a ringing phone is not transferred. LiveKit would keep the
+// transfer and carry it out after the answer.
 func TestTransferWhileRinging(t *testing.T) {
 	t.Parallel()
 	u, to := demo(t, shared), fresh()
@@ -216,7 +217,7 @@ func TestTransferWhileRinging(t *testing.T) {
 	}
 }
 
-// Nothing but a number that may be called reaches the carrier.
+// TestTransferGate checks that only a number that may be called reaches the carrier.
 func TestTransferGate(t *testing.T) {
 	t.Parallel()
 	u := demo(t, shared)
@@ -238,7 +239,8 @@ func TestTransferGate(t *testing.T) {
 	u.hangUp(id)
 }
 
-// A hang-up during a transfer ends the call at once, and the transfer has failed.
+// TestHangUpDuringTransfer checks that a hang-up during a transfer ends the call at once, and that
+// the transfer fails.
 func TestHangUpDuringTransfer(t *testing.T) {
 	t.Parallel()
 	u, to := demo(t, shared), fresh()

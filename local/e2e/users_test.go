@@ -10,7 +10,8 @@ import (
 	"github.com/krosai/telephony/local/platform"
 )
 
-// A user sees with a token what their API key sees, and nobody else does.
+// TestUsersTokens checks that a user sees the same with a token as with an API key, and that other
+// users do not see it.
 func TestUsersTokens(t *testing.T) {
 	t.Parallel()
 	a := shared.Access
@@ -33,7 +34,7 @@ func TestUsersTokens(t *testing.T) {
 	parts := strings.Split(a.UserJWT, ".")
 	for name, c := range map[string]struct {
 		credential string
-		status     int // of a look at the demo user's number
+		status     int // of a read of the demo user's number
 	}{
 		"the demo user's key":       {a.APIKey, 200},
 		"the demo user's token":     {a.UserJWT, 200},

@@ -15,12 +15,12 @@ import (
 	lksdk "github.com/livekit/server-sdk-go/v2"
 )
 
-// webhookTrouble makes a process of this binary treat LiveKit's webhooks in one
-// of the ways of troubles.
+// webhookTrouble is the variable that makes a child process of this test binary treat LiveKit's
+// webhooks in one of the ways of troubles.
 const webhookTrouble = "E2E_WEBHOOKS"
 
-// troubles are what may happen to webhooks between LiveKit and the function.
-// LiveKit always hears that they arrived.
+// troubles are possible disturbances of webhooks between LiveKit and the function. LiveKit always
+// gets a success answer.
 var troubles = map[string]func(deliver func(*http.Request)) func(*http.Request){
 	"lost": func(func(*http.Request)) func(*http.Request) { return func(*http.Request) {} },
 	"delayed": func(deliver func(*http.Request)) func(*http.Request) {
@@ -36,7 +36,7 @@ var troubles = map[string]func(deliver func(*http.Request)) func(*http.Request){
 	"shuffled": func(deliver func(*http.Request)) func(*http.Request) {
 		var mu sync.Mutex
 		var waiting []*http.Request
-		return func(r *http.Request) { // turns each second's events round
+		return func(r *http.Request) { // reverses the events of each second
 			mu.Lock()
 			defer mu.Unlock()
 			if waiting = append(waiting, r); len(waiting) > 1 {
@@ -67,7 +67,7 @@ func troubled(kind string) func(http.Handler) http.Handler {
 	}
 }
 
-// copyOf is a request that can be delivered when the one it came with is over.
+// copyOf is a copy of a request that can be delivered after the original has ended.
 func copyOf(r *http.Request) *http.Request {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
@@ -79,9 +79,9 @@ func copyOf(r *http.Request) *http.Request {
 	return c
 }
 
-// TestWebhookTrouble: whatever happens to LiveKit's webhooks, each call ends as
-// it truly did. When they are all lost, the sweep finds out, up to twenty seconds
-// later here, and cannot tell who deleted a room.
+// TestWebhookTrouble checks that each call ends correctly, whatever happens to LiveKit's webhooks.
+// If all webhooks are lost, the sweep detects the end, here up to twenty seconds later, and cannot
+// tell who deleted a room.
 func TestWebhookTrouble(t *testing.T) {
 	t.Parallel()
 	for kind := range troubles {
@@ -89,17 +89,18 @@ func TestWebhookTrouble(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
 			p := spawn(t, dir, webhookTrouble+"="+kind)
-			// A LiveKit that shows no room at all while calls are known is not believed: one
-			// call lasts as long as the others.
+			// The platform does not believe a LiveKit without any room while calls are known.
+			// Therefore one call lasts as long as the others.
 			bystander := p.user
 			bystander.t = t
 			lasting := bystander.place("+14155550100", request{"max_duration_seconds": 600}).CallID
 			bystander.until(lasting, is("in_progress"))
-			// The last of the group's parallel tests to end sees that nothing is left.
+			// The group returns after all of its parallel tests have ended. Then no rooms may
+			// be left.
 			t.Run("calls", func(t *testing.T) {
 				for _, part := range cast() {
 					if kind != "lost" && part.cause != "callee_hangup" && part.cause != "max_duration" {
-						continue // no webhook is needed
+						continue // needs no webhook
 					}
 					t.Run(part.name, func(t *testing.T) {
 						t.Parallel()
@@ -139,7 +140,7 @@ func TestWebhookTrouble(t *testing.T) {
 	}
 }
 
-// agentEnds places a call that lasts, has its agent end it, and wants this cause.
+// agentEnds places a lasting call, lets its agent end it, and checks the cause.
 func (p process) agentEnds(t *testing.T, cause string, end func(rooms *lksdk.RoomServiceClient, room, agent string) error) {
 	t.Helper()
 	u := p.user

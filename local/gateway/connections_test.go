@@ -25,16 +25,16 @@ import (
 	"github.com/krosai/telephony/shared/store/storetest"
 )
 
-// report is what a process that asks has seen: times to an answer in
-// milliseconds, and the answers of the slowest and the fastest connection.
+// report is the measurement of a client process: latencies in milliseconds, and the answers of the
+// slowest and the fastest connection.
 type report struct {
 	P50, P99      float64
 	Least, Most   int
-	Answers, Odds int // Odds are not 200
+	Answers, Odds int // Odds have a status other than 200
 }
 
-// BenchmarkConnections has another process list calls over 64 connections for two
-// seconds, once in turns and once without. The process is this test's binary.
+// BenchmarkConnections makes another process list calls over 64 connections for two seconds, once
+// with turns and once without. That process is this test's binary.
 //
 //	go test ./gateway -run '^$' -bench Connections -benchtime 1x -count 3
 func BenchmarkConnections(b *testing.B) {
@@ -124,7 +124,7 @@ func ask(url, token string) (r report) {
 	return r
 }
 
-// list asks for calls and returns the status, 0 when there is no answer.
+// list lists calls and returns the status, 0 if there is no answer.
 func list(client *http.Client, url, token string) int {
 	r, err := http.NewRequest(http.MethodGet, url+"/outbound-calls", nil)
 	if err != nil {

@@ -6,9 +6,9 @@ import (
 	"unicode/utf8"
 )
 
-// event is what API Gateway calls a function with: payload format 2.0, without
-// the members that no route here has (authorizer, stageVariables, a client
-// certificate). https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html
+// event is API Gateway's input to a function: payload format 2.0, without the members that no route
+// here has (authorizer, stageVariables, a client certificate).
+// https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html
 type event struct {
 	Version               string            `json:"version"`
 	RouteKey              string            `json:"routeKey"`

@@ -1,9 +1,9 @@
-// Package gateway is the laptop's API Gateway: an HTTP API with payload format
-// 2.0 in front of Lambda functions. A function gets the event that AWS would
-// send it, and its answer becomes the response that AWS would make of it.
+// Package gateway is the laptop's API Gateway: an HTTP API with payload format 2.0 in front of
+// Lambda functions. It sends a function the event that AWS would send, and turns the function's
+// answer into the response that AWS would make.
 //
-// What is AWS's and is not here: throttling, CORS (the template configures
-// none), authorizers and the limit on the size of headers.
+// These parts of AWS are missing: throttling, CORS (the template configures none), authorizers and
+// the limit on the size of headers.
 package gateway
 
 import (
@@ -29,44 +29,42 @@ import (
 // The quotas of an HTTP API and of a synchronous Lambda invocation.
 const (
 	maxBody     = 10 << 20         // bytes of a request
-	maxResponse = 6 << 20          // bytes of what a function returns
-	timeout     = 30 * time.Second // for a function to answer
+	maxResponse = 6 << 20          // bytes returned by a function
+	timeout     = 30 * time.Second // for a function's answer
 )
 
-// Lambda gives each function a processor; here all share a few. When 64 connections
-// ask at once and all their requests begin at once, Go's scheduler serves them
-// unevenly: some connections get a third of the answers that others get, and the
-// slowest hundredth waits ten times as long as the median (BenchmarkConnections).
-// So requests begin in the order in which they come. Each has a turn, and gives it
-// up when it is answered or has lasted turnTime: a function that only waits needs
-// no processor.
+// Lambda gives each function a processor. Here all functions share a few. If 64 connections ask at
+// once and all their requests begin at once, Go's scheduler serves them unevenly: some connections
+// get a third of the answers that others get, and the slowest hundredth waits ten times as long as
+// the median (BenchmarkConnections). Therefore requests begin in the order in which they arrive.
+// Each takes a turn, and releases it when it is answered or after turnTime, because a function that
+// only waits needs no processor.
 const (
 	turnsPerProcessor = 4
 	turnTime          = 50 * time.Millisecond
 )
 
-// Invoke calls a function, named by its folder, with an event, and returns what
-// it returns. An error stands for whatever Lambda reports as one: the function
-// returned an error, panicked or timed out. Invoke must end at the function's
-// own time-out, as Lambda sees to it: a caller who leaves does not stop it.
+// Invoke calls the function in this folder with an event and returns its result. An error means
+// that the function returned an error, panicked or timed out. Invoke must end at the function's own
+// timeout, as in Lambda. A client that disconnects does not stop it.
 type Invoke func(ctx context.Context, function string, event []byte) ([]byte, error)
 
-// Options are what is not AWS's to fix. Zero values are ready for use.
+// Options are the settings that AWS does not fix. Every zero value is usable.
 type Options struct {
-	Now       func() time.Time // time.Now
-	RequestID func() string    // random, of API Gateway's form
-	Fallback  string           // the function of the route $default; without it the gateway answers 404
-	Log       *slog.Logger     // slog.Default()
-	Turns     int              // requests that begin at once; 4 for each processor
-	AccountID string           // 000000000000
-	APIID     string           // local
+	Now       func() time.Time // nil = time.Now
+	RequestID func() string    // nil = random, in API Gateway's form
+	Fallback  string           // the function of the route $default; empty: 404 for unknown routes
+	Log       *slog.Logger     // nil = slog.Default()
+	Turns     int              // requests that begin at once; 0 = 4 per processor
+	AccountID string           // empty = 000000000000
+	APIID     string           // empty = local
 }
 
 type handler struct {
 	routes   []route
 	fallback *route
 	invoke   Invoke
-	turns    chan struct{} // one entry for each turn that is taken
+	turns    chan struct{} // one entry for each turn taken
 	Options
 }
 
@@ -95,14 +93,14 @@ func New(routes []template.Route, invoke Invoke, o Options) http.Handler {
 	return h
 }
 
-// randomID looks like API Gateway's: 15 characters of base64 and "=".
+// randomID has the form of API Gateway's ids: 15 characters of base64 and "=".
 func randomID() string {
 	var b [11]byte
 	rand.Read(b[:])
 	return base64.URLEncoding.EncodeToString(b[:])
 }
 
-// ServeHTTP answers one request.
+// ServeHTTP invokes the function of the request's route and writes its answer.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	id := h.RequestID()
 	w.Header().Set("Apigw-Requestid", id)
@@ -148,7 +146,7 @@ func (h *handler) fail(w http.ResponseWriter, id, function string, err error) {
 	refuse(w, http.StatusInternalServerError, "Internal Server Error")
 }
 
-// refuse is the gateway's own answer.
+// refuse writes the gateway's own answer.
 func refuse(w http.ResponseWriter, status int, message string) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
@@ -157,14 +155,14 @@ func refuse(w http.ResponseWriter, status int, message string) {
 
 var errSlow = errors.New("integration timed out")
 
-// call invokes the function and waits for it no longer than an integration may
-// take. The function goes on when the wait or the caller ends, as in Lambda.
+// call invokes the function and waits at most for an integration's timeout. As in Lambda, the
+// function continues if the wait ends or the client disconnects.
 func (h *handler) call(ctx context.Context, function string, event []byte) ([]byte, error) {
 	type result struct {
 		payload []byte
 		err     error
 	}
-	h.turns <- struct{}{} // those that wait are let in first come, first served
+	h.turns <- struct{}{} // requests get turns first come, first served
 	release := sync.OnceFunc(func() { <-h.turns })
 	defer release()
 	turn := time.AfterFunc(turnTime, release)
@@ -184,8 +182,8 @@ func (h *handler) call(ctx context.Context, function string, event []byte) ([]by
 	}
 }
 
-// answer is what a function returns. It has a status code, or it is not of the
-// gateway's format and is itself the body.
+// answer is a function's result. Without a status code it is not in the gateway's format, and the
+// whole result is the body.
 type answer struct {
 	StatusCode      int               `json:"statusCode"`
 	Headers         map[string]header `json:"headers"`
@@ -194,11 +192,10 @@ type answer struct {
 	IsBase64Encoded bool              `json:"isBase64Encoded"`
 }
 
-// header is a header's value, which functions may write as a string, a number
-// or a truth value.
+// header is a header's value. Functions may write it as a string, a number or a boolean.
 type header string
 
-// UnmarshalJSON takes any scalar.
+// UnmarshalJSON accepts any scalar.
 func (h *header) UnmarshalJSON(b []byte) error {
 	var s string
 	if json.Unmarshal(b, &s) == nil {
@@ -212,8 +209,7 @@ func (h *header) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// respond turns what a function returned into the response. It has written
-// nothing when it returns an error.
+// respond turns a function's result into the response. It writes nothing if it returns an error.
 func respond(w http.ResponseWriter, payload []byte) error {
 	if len(payload) > maxResponse {
 		return errors.New("the response is larger than 6 MB")
@@ -244,8 +240,7 @@ func respond(w http.ResponseWriter, payload []byte) error {
 	return nil
 }
 
-// read applies the rule of payload format 2.0: JSON without a statusCode is the
-// body of a 200.
+// read applies the rule of payload format 2.0: JSON without a statusCode is the body of a 200.
 func read(payload []byte) (answer, error) {
 	if !json.Valid(payload) || !utf8.Valid(payload) {
 		return answer{}, errors.New("the function returned no JSON")

@@ -76,7 +76,7 @@ func TestRequestBecomesEvent(t *testing.T) {
 	}
 }
 
-// golden compares JSON, and rewrites the file when -update is given.
+// golden compares JSON, and rewrites the file if -update is given.
 func golden(t *testing.T, path string, got []byte) {
 	t.Helper()
 	if *update {
@@ -214,7 +214,7 @@ func TestWhatTheGatewayAnswersItself(t *testing.T) {
 	}
 }
 
-// TestFallback: what no route takes is for the function of $default, as it came.
+// TestFallback checks that requests without a route go unchanged to the function of $default.
 func TestFallback(t *testing.T) {
 	t.Parallel()
 	type seen struct {
@@ -319,8 +319,8 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
-// TestFunctionOutlivesItsCaller: the gateway gives up after 30 s and answers
-// 503; a caller who leaves does not cancel the function.
+// TestFunctionOutlivesItsCaller checks that the gateway answers 503 after 30 s, and that a client
+// that disconnects does not cancel the function.
 func TestFunctionOutlivesItsCaller(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

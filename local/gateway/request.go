@@ -13,13 +13,13 @@ import (
 	"github.com/krosai/telephony/emulator/template"
 )
 
-// route is a template's route and its path, cut at the slashes.
+// route is a template's route with its path split at the slashes.
 type route struct {
 	template.Route
 	segments []string
 }
 
-// key is the route's key, which is $default for the one without a path.
+// key is the route's key. It is $default for the route without a path.
 func (r *route) key() string {
 	if r.Path == "" {
 		return "$default"
@@ -35,9 +35,9 @@ func compile(routes []template.Route) []route {
 	return out
 }
 
-// match finds the route of a request and its path parameters, or nil. Of those
-// that match, the most specific one wins: segment by segment a literal beats a
-// parameter and a parameter beats {proxy+}; then a method beats ANY.
+// match finds the route of a request and its path parameters, or returns nil. The most specific
+// matching route wins. Segment by segment, a literal beats a parameter and a parameter beats
+// {proxy+}. After that, a method beats ANY.
 func match(routes []route, method, path string) (*route, map[string]string) {
 	var best *route
 	var parameters map[string]string
@@ -55,8 +55,7 @@ func match(routes []route, method, path string) (*route, map[string]string) {
 	return best, parameters
 }
 
-// fit matches a path. A parameter takes one segment that is not empty;
-// {name+} takes everything that is left.
+// fit matches a path. A parameter takes one nonempty segment. {name+} takes the rest of the path.
 func (r *route) fit(path []string) (map[string]string, bool) {
 	parameters := map[string]string{}
 	for i, s := range r.segments {
@@ -78,7 +77,7 @@ func (r *route) fit(path []string) (map[string]string, bool) {
 	return parameters, len(path) == len(r.segments)
 }
 
-// rank orders routes by how specific they are: a greater text is more specific.
+// rank orders routes by how specific they are. A greater string is more specific.
 func (r *route) rank() string {
 	var b strings.Builder
 	for _, s := range r.segments {
@@ -105,16 +104,15 @@ func parameter(segment string) (string, bool) {
 	return "", false
 }
 
-// pathOf is rawPath: an HTTP API hands the path over percent-decoded, cut at a
-// question mark that was encoded in it. net/http has decoded it already.
+// pathOf returns rawPath. An HTTP API passes the path percent-decoded, and cuts it at an encoded
+// question mark. net/http has already decoded it.
 func pathOf(decoded string) string {
 	path, _, _ := strings.Cut(decoded, "?")
 	return path
 }
 
-// headersOf are the request's headers as an HTTP API forwards them: names in
-// lower case, repeated values joined by a comma, cookies apart, and the
-// headers that the gateway adds.
+// headersOf returns the request's headers as an HTTP API forwards them: names in lower case,
+// repeated values joined by a comma, without cookies, and with the headers that the gateway adds.
 func headersOf(r *http.Request, now time.Time) map[string]string {
 	h := map[string]string{"host": r.Host, "content-length": strconv.FormatInt(max(r.ContentLength, 0), 10)}
 	for name, values := range r.Header {
@@ -137,7 +135,7 @@ func headersOf(r *http.Request, now time.Time) map[string]string {
 	return h
 }
 
-// cookiesOf are the cookies as they came, one string each.
+// cookiesOf returns the cookies as received, one string each.
 func cookiesOf(r *http.Request) []string {
 	var cookies []string
 	for _, line := range r.Header.Values("Cookie") {
@@ -150,7 +148,7 @@ func cookiesOf(r *http.Request) []string {
 	return cookies
 }
 
-// queryOf are the parameters decoded, repeated ones joined by a comma.
+// queryOf returns the decoded query parameters, repeated ones joined by a comma.
 func queryOf(r *http.Request) map[string]string {
 	values := r.URL.Query()
 	if len(values) == 0 {
@@ -163,11 +161,10 @@ func queryOf(r *http.Request) map[string]string {
 	return q
 }
 
-// isText reports whether an HTTP API hands a body of this content type over as
-// it is. It encodes every other body as base64, one without a type included:
-// so application/problem+json and LiveKit's application/webhook+json come in
-// base64. (AWS documents "binary" without a list; this is what it was seen to
-// do.)
+// isText reports whether an HTTP API passes a body of this content type unchanged. It encodes every
+// other body as base64, including a body without a content type. Therefore application/problem+json
+// and LiveKit's application/webhook+json arrive in base64. AWS documents "binary" without a list of
+// types. This is the observed behavior.
 func isText(contentType string) bool {
 	media, _, err := mime.ParseMediaType(contentType)
 	if err != nil {

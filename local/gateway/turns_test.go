@@ -18,8 +18,8 @@ import (
 
 var anyRoute = []template.Route{{Method: "GET", Path: "/{id}", Function: "f"}}
 
-// Requests begin in the order in which they come. Functions that wait keep nobody
-// from a turn for longer than turnTime.
+// TestTurns checks that requests begin in the order in which they arrive. A function that only
+// waits delays other requests by at most turnTime.
 func TestTurns(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

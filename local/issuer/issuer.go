@@ -1,6 +1,5 @@
-// Package issuer is a small OpenID Connect issuer for the laptop: a discovery
-// document, one key, and tokens for whoever can read the key's file. It has no
-// login.
+// Package issuer is a small OpenID Connect issuer for the laptop. It has a discovery document, one
+// key, and tokens for anyone who can read the key's file. It has no login.
 package issuer
 
 import (
@@ -21,10 +20,10 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// Audience is whom the tokens are for.
+// Audience is the audience of the tokens.
 const Audience = "kros"
 
-// Issuer issues tokens under its address. It serves what a verifier asks for.
+// Issuer issues tokens under its address. It serves the documents that a verifier needs.
 type Issuer struct {
 	url string
 	key *ecdsa.PrivateKey
@@ -32,8 +31,8 @@ type Issuer struct {
 	mux http.ServeMux
 }
 
-// Open makes an issuer that is served at url and signs with the key in the file
-// (PKCS #8, PEM). A file that is not there is made, for its owner only.
+// Open makes an issuer that is served at url and signs with the key in the file (PKCS #8, PEM). It
+// creates a missing file, readable and writable by its owner only.
 func Open(file, url string) (*Issuer, error) {
 	key, err := readKey(file)
 	if errors.Is(err, os.ErrNotExist) {
@@ -59,19 +58,18 @@ func Open(file, url string) (*Issuer, error) {
 	return i, nil
 }
 
-// answer serves a JSON document that never changes.
+// answer serves a constant JSON document.
 func (i *Issuer) answer(path string, document any) {
 	i.mux.HandleFunc("GET "+path, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(document) // nobody is left to tell when this fails
+		_ = json.NewEncoder(w).Encode(document) // the client is gone if this fails
 	})
 }
 
 // ServeHTTP serves the discovery document and the key.
 func (i *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) { i.mux.ServeHTTP(w, r) }
 
-// Token issues a token that says that its bearer is the user sub with these
-// roles, from now on for as long as ttl.
+// Token issues a token for the user sub with these roles. It is valid from now on for ttl.
 func (i *Issuer) Token(sub string, roles []string, ttl time.Duration) (string, error) {
 	now := time.Now()
 	token := jwt.NewWithClaims(jwt.SigningMethodES256, jwt.MapClaims{
@@ -111,7 +109,7 @@ func makeKey(file string) (*ecdsa.PrivateKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	next := file + ".next" // so that a crash leaves no half of a key
+	next := file + ".next" // a crash leaves no partial key file
 	if err := os.WriteFile(next, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600); err != nil {
 		return nil, err
 	}

@@ -14,7 +14,7 @@ import (
 	"github.com/krosai/telephony/shared/oidc"
 )
 
-// serve opens an issuer with the key in the file and a verifier that asks it.
+// serve opens an issuer with the key in the file, and a verifier that uses it.
 func serve(t *testing.T, file string) (i *issuer.Issuer, v *oidc.Verifier, url string) {
 	t.Helper()
 	server := httptest.NewUnstartedServer(nil)
@@ -67,8 +67,8 @@ func TestTokensAreTaken(t *testing.T) {
 	}
 }
 
-// A token outlives the process that issued it, and none but the owner reads
-// the key.
+// TestKeyIsKept checks that a token stays valid after its issuer's process ends, and that only the
+// owner can read the key.
 func TestKeyIsKept(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "issuer.pem")

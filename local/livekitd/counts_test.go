@@ -18,8 +18,9 @@ import (
 	sharedsecret "github.com/krosai/telephony/shared/secret"
 )
 
-// TestWhatRoomsCount holds what the sweep builds on (livekit.RoomInfo.Settled):
-// whom ListRooms counts, and that a room outlives its phone.
+// TestWhatRoomsCount checks the behavior of LiveKit that the sweep relies on
+// (livekit.RoomInfo.Settled): which participants ListRooms counts, and that a room outlives
+// its phone.
 func TestWhatRoomsCount(t *testing.T) {
 	s := mustStart(t, Options{})
 	client := livekit.Open(livekit.Config{URL: s.HTTPURL(), APIKey: key, APISecret: sharedsecret.New(secret)})
@@ -68,7 +69,7 @@ func TestWhatRoomsCount(t *testing.T) {
 				in[who].Disconnect()
 			}
 			want := livekit.RoomInfo{Name: tt.name, Participants: tt.participants, Publishers: tt.publishers}
-			wrong := "not read" // a leaving that got lost on a busy machine is a ghost for 21 s
+			wrong := "not read" // on a busy machine a lost leave message keeps a ghost for 21 s
 			for begin := time.Now(); wrong != "" && time.Since(begin) < 2*time.Minute; time.Sleep(50 * time.Millisecond) {
 				wrong = compare(t, client, want, tt.room)
 			}
@@ -79,7 +80,7 @@ func TestWhatRoomsCount(t *testing.T) {
 	}
 }
 
-// compare says how a room differs from what is wanted, listed and read.
+// compare returns the differences between a room and the wanted one, both listed and read.
 func compare(t *testing.T, c *livekit.Client, want livekit.RoomInfo, who call.Room) string {
 	rooms, err := c.Rooms(t.Context())
 	if err != nil {
@@ -99,8 +100,7 @@ func compare(t *testing.T, c *livekit.Client, want livekit.RoomInfo, who call.Ro
 	return cmp.Diff(want, livekit.RoomInfo{Name: want.Name, Participants: rooms[i].Participants, Publishers: rooms[i].Publishers}) + cmp.Diff(who, room)
 }
 
-// enter joins a room as a phone, a person or an agent. All but the listener
-// publish a voice.
+// enter joins a room as a phone, a person or an agent. All except the listener publish a voice.
 func enter(s *Server, name, who string) (*lksdk.Room, error) {
 	token := auth.NewAccessToken(key, secret).SetIdentity(who).SetVideoGrant(&auth.VideoGrant{RoomJoin: true, Room: name})
 	switch who {

@@ -15,13 +15,16 @@ import (
 	"github.com/alicebob/miniredis/v2"
 )
 
-// keepEvery is how often the keeper looks for changes, so the most that a kill can lose.
+// keepEvery is the interval between two checks for changes. A kill loses at most the changes of
+// this time.
 const keepEvery = 200 * time.Millisecond
 
-// sipState is what the file holds: Redis hash → field (the id of a trunk or rule) → protobuf bytes.
+// sipState is the content of the file: Redis hash → field (the id of a trunk or rule) →
+// protobuf bytes.
 type sipState map[string]map[string][]byte
 
-// sipHashes are the Redis hashes in which LiveKit server v1.13.5 keeps trunks and rules (pkg/service/redisstore_sip.go).
+// sipHashes are the Redis hashes in which LiveKit server v1.13.5 stores trunks and
+// rules (pkg/service/redisstore_sip.go).
 func sipHashes() []string {
 	return []string{"sip_trunk", "sip_inbound_trunk", "sip_outbound_trunk", "sip_dispatch_rule"}
 }
@@ -36,7 +39,7 @@ type keeper struct {
 	wg    sync.WaitGroup
 }
 
-// keep restores what the file holds (a missing file is an empty one) and saves every change from then on.
+// keep restores the file's content and saves every later change. A missing file counts as empty.
 func keep(r *miniredis.Miniredis, path string, log *slog.Logger) (*keeper, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
@@ -84,7 +87,7 @@ func (k *keeper) run() {
 	}
 }
 
-// save writes the file if Redis holds something else than the file.
+// save writes the file if Redis differs from it.
 func (k *keeper) save() error {
 	now := sipState{}
 	for _, hash := range sipHashes() {
@@ -110,7 +113,7 @@ func (k *keeper) save() error {
 	return nil
 }
 
-// writeFile replaces the file in one step, so that a kill leaves the old one or the new one.
+// writeFile replaces the file atomically, so that a kill leaves either the old or the new one.
 func writeFile(path string, state sipState) error {
 	raw, err := json.Marshal(state)
 	if err != nil {

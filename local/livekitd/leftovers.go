@@ -1,8 +1,9 @@
 package livekitd
 
-// Leftovers names functions whose goroutines livekit-server v1.13.5 leaves behind after Close: its Stop does not close
-// what its constructors start. Each is idle (its Redis is gone) and costs a few kilobytes. Tests that look for leaks
-// pass them to goleak.IgnoreAnyFunction.
+// Leftovers lists functions whose goroutines livekit-server v1.13.5 leaves behind after Close,
+// because its Stop does not stop everything that its constructors start. Each goroutine is
+// idle (its Redis is gone) and costs a few kilobytes. Tests that check for leaks pass the list
+// to goleak.IgnoreAnyFunction.
 func Leftovers() []string {
 	return []string{
 		"github.com/gammazero/workerpool.(*WorkerPool).dispatch",                            // agent client: pool never stopped

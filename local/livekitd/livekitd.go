@@ -1,7 +1,8 @@
-// Package livekitd runs the real LiveKit server inside this process, with an in-memory Redis as its bus.
+// Package livekitd runs the real LiveKit server inside this process, with an in-memory Redis as
+// its bus.
 //
-// Rooms live as long as the process. SIP trunks and dispatch rules survive a restart, even after a kill:
-// they are written to a file whenever they change.
+// Rooms live as long as the process. SIP trunks and dispatch rules survive a restart, even after a
+// kill, because they are written to a file whenever they change.
 package livekitd
 
 import (
@@ -26,24 +27,27 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// Options say how the server runs. The zero value of a field other than the keys is usable.
+// Options configure the server. The zero value of every field except the keys is usable.
 type Options struct {
-	// Dir is where trunks and rules are kept (file livekit-sip.json, mode 0600: it holds trunk passwords).
-	// Empty: nothing survives a restart.
+	// Dir is the folder for trunks and rules (file livekit-sip.json, mode 0600 because it contains
+	// trunk passwords). If it is empty, nothing survives a restart.
 	Dir string
-	// APIKey and APISecret sign requests, room tokens and webhooks. LiveKit wants a secret of 32 characters or more.
+	// APIKey and APISecret sign requests, room tokens and webhooks. LiveKit requires a secret of at
+	// least 32 characters.
 	APIKey, APISecret string
 	// WebhookURLs receive LiveKit's events, signed with APIKey.
 	WebhookURLs []string
-	// Port is that of HTTP and WebSocket on 127.0.0.1; 0 takes a free one. Media ports are always free ones.
+	// Port is the port of HTTP and WebSocket on 127.0.0.1. 0 takes a free one. Media ports are
+	// always free ones.
 	Port int
-	// ListenAlso is an IP address besides 127.0.0.1 for HTTP and WebSocket; empty is none.
+	// ListenAlso is an IP address besides 127.0.0.1 for HTTP and WebSocket. Empty means none.
 	ListenAlso string
-	// RedisAddr is where the bus listens; empty takes a free port on 127.0.0.1.
+	// RedisAddr is the address of the bus. Empty takes a free port on 127.0.0.1.
 	RedisAddr string
-	// Opus lets rooms speak Opus besides PCMU: LiveKit's own SIP service publishes nothing else.
+	// Opus allows Opus besides PCMU in rooms, because LiveKit's own SIP service publishes
+	// only Opus.
 	Opus bool
-	// Log receives LiveKit's errors and nothing below; nil discards them.
+	// Log receives LiveKit's errors and nothing below that level. Nil discards them.
 	Log *slog.Logger
 }
 
@@ -58,9 +62,9 @@ type Server struct {
 	closeErr  error
 }
 
-// Start returns when the server answers HTTP, or with the reason why it does not.
-// Servers may be started one after another or side by side in one process; LiveKit's Prometheus metrics, which are
-// not served here, are registered by the first one only and LiveKit's logger is the last one's.
+// Start returns when the server answers HTTP, or with an error. Several servers may run in one
+// process, one after another or side by side. Only the first one registers LiveKit's Prometheus
+// metrics, which are not served here. LiveKit's logger is the one of the server started last.
 func Start(ctx context.Context, o Options) (*Server, error) {
 	if o.APIKey == "" || len(o.APISecret) < 32 {
 		return nil, errors.New("livekit needs an API key and a secret of at least 32 characters")
@@ -79,7 +83,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 			return nil, err
 		}
 	}
-	for range 5 { // a free port that was chosen may be taken before LiveKit listens on it
+	for range 5 { // another process may take a chosen port before LiveKit listens on it
 		if err = s.serve(ctx, o); o.Port != 0 || !errors.Is(err, syscall.EADDRINUSE) {
 			break
 		}
@@ -119,7 +123,8 @@ func (s *Server) serve(ctx context.Context, o Options) error {
 	return s.untilReady(ctx)
 }
 
-// untilReady waits for the answer of HTTP and for IsRunning: Stop does nothing to a server which is not running yet.
+// untilReady waits for an HTTP answer and for IsRunning, because Stop does nothing before the
+// server is running.
 func (s *Server) untilReady(ctx context.Context) error {
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: time.Second}
 	for {
@@ -139,14 +144,15 @@ func (s *Server) untilReady(ctx context.Context) error {
 	}
 }
 
-// config is LiveKit's configuration: media on loopback only, no STUN server of others, rooms that speak PCMU.
+// config is LiveKit's configuration: media on loopback only, no public STUN servers, rooms
+// with PCMU.
 func (s *Server) config(o Options) (*config.Config, error) {
 	ports, err := freePorts(3)
 	if err != nil {
 		return nil, err
 	}
 	if o.Port != 0 {
-		// LiveKit would find out later, and leave its media ports open.
+		// LiveKit would detect a taken port later, and leave its media ports open.
 		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(o.Port)))
 		if err != nil {
 			return nil, err
@@ -168,7 +174,8 @@ func (s *Server) config(o Options) (*config.Config, error) {
 		"rtc": map[string]any{
 			"udp_port": ports[1], "tcp_port": ports[2], "node_ip": "127.0.0.1", "use_external_ip": false,
 			"enable_loopback_candidate": true,
-			// Not empty: LiveKit would ask public servers. Nobody answers here and nobody needs to.
+			// With an empty list LiveKit would ask public servers. No server listens here, and none
+			// is needed.
 			"stun_servers": []string{"127.0.0.1:9"},
 			"interfaces":   map[string]any{"includes": []string{"lo", "lo0"}},
 		},
@@ -190,8 +197,9 @@ func (s *Server) config(o Options) (*config.Config, error) {
 	return conf, nil
 }
 
-// freePorts returns ports that are free for TCP and UDP on 127.0.0.1 at this moment. They lie below those that systems
-// give to clients and to listeners on port 0, so nobody else takes them before LiveKit does.
+// freePorts returns n ports that are free for TCP and UDP on 127.0.0.1 at this moment. They are
+// below the range that systems assign to clients and to listeners on port 0, so no other program
+// takes them before LiveKit does.
 func freePorts(n int) ([]int, error) {
 	const from, to, tries = 20000, 30000, 1000
 	var ports []int
@@ -216,16 +224,17 @@ func freePorts(n int) ([]int, error) {
 	return nil, errors.New("no free ports")
 }
 
-// URL is the WebSocket address that participants and agents connect to.
+// URL is the WebSocket address for participants and agents.
 func (s *Server) URL() string { return fmt.Sprintf("ws://127.0.0.1:%d", s.port) }
 
 // HTTPURL is the address of LiveKit's API.
 func (s *Server) HTTPURL() string { return fmt.Sprintf("http://127.0.0.1:%d", s.port) }
 
-// RedisAddr is the address of the bus, through which a SIP service finds the server.
+// RedisAddr is the address of the bus. A SIP service reaches the server through it.
 func (s *Server) RedisAddr() string { return s.redis.Addr() }
 
-// Close ends all rooms, stops the server and its Redis, and writes trunks and rules a last time.
+// Close ends all rooms, stops the server and its Redis, and writes trunks and rules for the
+// last time.
 func (s *Server) Close() error {
 	s.closeOnce.Do(func() {
 		if s.livekit != nil {

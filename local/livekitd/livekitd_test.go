@@ -52,7 +52,7 @@ func mustStart(t *testing.T, o Options) *Server {
 func TestStart(t *testing.T) {
 	begin := time.Now()
 	mustStart(t, Options{})
-	t.Logf("start took %v", time.Since(begin)) // half a second on a machine with nothing else to do
+	t.Logf("start took %v", time.Since(begin)) // half a second on an idle machine
 }
 
 func TestStartRefusesWeakKeys(t *testing.T) {
@@ -74,7 +74,7 @@ func TestStartReportsPortInUse(t *testing.T) {
 }
 
 func TestListensElsewhereToo(t *testing.T) {
-	const also = "127.0.0.2" // on Linux all of 127.0.0.0/8 is this machine
+	const also = "127.0.0.2" // on Linux 127.0.0.0/8 is this machine
 	l, err := net.Listen("tcp", also+":0")
 	if err != nil {
 		t.Skipf("skipped: %v", err)
@@ -146,7 +146,7 @@ func TestTrunksSurviveARestart(t *testing.T) {
 	if _, err := sip.DeleteSIPTrunk(ctx, &livekit.DeleteSIPTrunkRequest{SipTrunkId: gone.SipTrunkId}); err != nil {
 		t.Fatal(err)
 	}
-	// The copy holds what a process that is killed now leaves.
+	// The copy holds the state that a kill at this moment would leave.
 	killed := copyOnce(t, dir, func(kept string) bool {
 		return strings.Contains(kept, trunk.SipTrunkId) && !strings.Contains(kept, gone.SipTrunkId)
 	})

@@ -33,8 +33,8 @@ func setLogger(log *slog.Logger) {
 	})
 }
 
-// errorsOnly passes errors on to errorLog, and of their attributes those of shown only: LiveKit attaches whole requests,
-// which hold passwords and prompts, and the numbers of the people who are called.
+// errorsOnly passes only errors to errorLog, with only the attributes in shown. LiveKit attaches
+// whole requests, which contain passwords, prompts and the called numbers.
 type errorsOnly struct{ attrs []slog.Attr }
 
 func (h errorsOnly) Enabled(ctx context.Context, level slog.Level) bool {
@@ -63,7 +63,7 @@ func (h errorsOnly) WithAttrs(attrs []slog.Attr) slog.Handler {
 // WithGroup is not used by LiveKit.
 func (h errorsOnly) WithGroup(string) slog.Handler { return h }
 
-// shown are the attributes that say what failed, and where.
+// shown are the attributes that identify a failure and its place.
 var shown = []string{"error", "err", "code", "status", "service", "method", "component", "duration", "reason", "state", "kind",
 	"reqID", "requestID", "nodeID", "room", "roomID", "roomName", "participant", "participantID", "pID", "identity", "trackID",
 	"agentName", "jobID", "dispatchID", "workerID", "callID", "sipCallID", "trunkID", "sipTrunk", "ruleID", "webhook", "event", "url",
@@ -77,7 +77,8 @@ func isPlain(v slog.Value) bool {
 	return v.Kind() != slog.KindGroup && v.Kind() != slog.KindLogValuer
 }
 
-// noRedisLog drops what the Redis client prints: after Close the server's clients go on looking for their Redis.
+// noRedisLog drops the Redis client's output. After Close the server's clients still try to reach
+// their Redis.
 type noRedisLog struct{}
 
 func (noRedisLog) Printf(context.Context, string, ...any) {}

@@ -9,9 +9,9 @@ import (
 	"strings"
 )
 
-// Access is what a user needs to use the platform; it is written to the file
-// env in the data folder. The key and LiveKit's secret stay the same from one
-// start to the next; the JWTs are new each time.
+// Access is the data that a user needs to use the platform. It is written to the file env in the
+// data folder. The key and LiveKit's secret stay the same from one start to the next. The JWTs are
+// new at each start.
 type Access struct {
 	URL      string // of the API
 	APIKey   string // of the demo user
@@ -19,7 +19,7 @@ type Access struct {
 	NumberID string // its id
 	UserJWT  string // of the demo user
 	AdminJWT string // of an administrator
-	Issuer   string // who issues the JWTs
+	Issuer   string // issuer of the JWTs
 
 	LiveKitURL, LiveKitKey, LiveKitSecret string
 	DynamoDB, StepFunctions, SQS          string // the emulators' addresses
@@ -28,12 +28,12 @@ type Access struct {
 	redis string
 }
 
-// liveKitKey is the key of the embedded LiveKit.
+// liveKitKey is the API key of the embedded LiveKit.
 const liveKitKey = "kros"
 
 func (p *Platform) envFile() string { return filepath.Join(p.Config.Dir, "env") }
 
-// recall reads what an earlier start wrote and makes what is missing.
+// recall reads the file of an earlier start and creates missing values.
 func (p *Platform) recall() error {
 	old, err := readEnv(p.envFile())
 	if err != nil {
@@ -42,13 +42,13 @@ func (p *Platform) recall() error {
 	p.Access.APIKey = old["KROS_API_KEY"]
 	p.Access.LiveKitKey, p.Access.LiveKitSecret = liveKitKey, old["LIVEKIT_API_SECRET"]
 	if old["LIVEKIT_API_KEY"] != liveKitKey || p.Access.LiveKitSecret == "" || p.Config.LiveKitURL != "" {
-		p.Access.LiveKitSecret = rand.Text() + rand.Text() // the old one is that of another LiveKit
+		p.Access.LiveKitSecret = rand.Text() + rand.Text() // the old one belongs to another LiveKit
 	}
 	return nil
 }
 
-// remember writes .local/env, for shells to source. Its names are those that agents and the
-// tools of AWS and LiveKit read. No setting of the platform has one of them.
+// remember writes .local/env, for shells to source. Agents and the tools of AWS and LiveKit read
+// these variables. None of them is a setting of the platform.
 func (p *Platform) remember() error {
 	a := p.Access
 	lines := []string{

@@ -15,28 +15,27 @@ import (
 	"github.com/krosai/telephony/shared/store"
 )
 
-// callsPerCore is how many calls a core carries with their audio, their SIP and the
-// agent's work: on two cores 120 did well and 150 did not.
+// callsPerCore is the number of calls that one core can carry, with their audio, their SIP and the
+// agent's work. In a test on two cores, 120 calls ran well and 150 did not.
 const callsPerCore = 60
 
-// A core starts startsPerCore calls within startTime: each takes a room, and two
-// connections to it. Of 100 calls that two cores were given at once LiveKit answered 8
-// too late.
+// A core can start startsPerCore calls within startTime, because each call needs a room and two
+// connections to it. When two cores got 100 calls at once, LiveKit answered 8 of them too late.
 const (
 	startsPerCore = 20
 	startTime     = 4 * time.Second
 )
 
-// The collector keeps the platform within platformMemory and callMemory for each call, in bytes.
-// A call was measured at 8.2 MB.
+// The garbage collector keeps the platform within platformMemory plus callMemory per call, in
+// bytes. A call was measured at 8.2 MB.
 const (
 	platformMemory = 512 << 20
 	callMemory     = 16 << 20
 )
 
-// TuneMemory has the process collect its garbage a fourth as often as Go does by itself, as
-// template.yaml has the functions do, up to a limit from which it collects more often. GOGC
-// and GOMEMLIMIT in the environment are left as they are.
+// TuneMemory makes the process collect its garbage a fourth as often as Go does by default, as
+// template.yaml does for the functions. Near a memory limit it collects more often. If the
+// environment sets GOGC or GOMEMLIMIT, that value is kept.
 func TuneMemory(c Config) {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(400)
@@ -46,32 +45,32 @@ func TuneMemory(c Config) {
 	}
 }
 
-// mostCalls is how many calls at a time this machine carries.
+// mostCalls is the number of concurrent calls that this machine can carry.
 func mostCalls(c Config) int { return cmp.Or(c.MaxCalls, callsPerCore*runtime.GOMAXPROCS(0)) }
 
-// admission accepts calls while this machine can carry them, and tells the others that
-// it cannot. On AWS the places to dial are what runs out (MaxDialsAtOnce); here it is
-// the processor.
+// admission accepts calls while this machine can carry them, and refuses the others as over
+// capacity. On AWS the limit is the number of phones that ring at the same time (MaxDialsAtOnce).
+// Here it is the processor.
 type admission struct {
 	*store.DB
 	most, starts int
 	now          func() time.Time
 
 	mu      sync.Mutex
-	known   int         // calls that had not ended when they were last counted
-	since   int         // calls accepted since
-	pending int         // calls that are being accepted
-	counted time.Time   // the last count
-	started []time.Time // when the last calls were accepted, at most starts
+	known   int         // calls not ended at the last count
+	since   int         // calls accepted since the last count
+	pending int         // calls being accepted
+	counted time.Time   // time of the last count
+	started []time.Time // times at which the last calls were accepted, at most starts entries
 }
 
 const (
-	countEvery = 100 * time.Millisecond // how often the calls are counted at most, while there is no place
-	countTime  = 5 * time.Second        // how long counting them may take
+	countEvery = 100 * time.Millisecond // shortest interval between two counts while at capacity
+	countTime  = 5 * time.Second        // timeout of a count
 )
 
-// CreateCall is that of the database if there is a place, and fault.Upstream
-// AT_CAPACITY if there is none. A request that was accepted before has its answer.
+// CreateCall creates the call in the database if this machine has capacity. Otherwise it returns
+// fault.Upstream AT_CAPACITY. A request accepted earlier gets its earlier answer.
 func (a *admission) CreateCall(ctx context.Context, c call.Call, may store.Permit, once store.Once) (made call.Call, replayed bool, hour account.Limit, err error) {
 	wait, err := a.take()
 	if err != nil {
@@ -90,15 +89,15 @@ func (a *admission) CreateCall(ctx context.Context, c call.Call, may store.Permi
 	return made, replayed, hour, err
 }
 
-// take takes a place, or says when to try again. While there is none the calls are counted
-// again.
+// take reserves a place, or returns how long to wait before the next attempt. At capacity it counts
+// the calls again.
 func (a *admission) take() (wait time.Duration, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.started = slices.DeleteFunc(a.started, func(at time.Time) bool { return a.now().Sub(at) >= startTime })
 	if a.full() && a.now().Sub(a.counted) >= countEvery {
-		// The platform counts, with rights that createcall does not have. A call that is
-		// being accepted may be counted twice for a moment, and is never missed.
+		// The platform itself counts, with rights that createcall does not have. A call that is
+		// being accepted may be counted twice for a moment, but is never missed.
 		ctx, cancel := context.WithTimeout(context.Background(), countTime)
 		defer cancel()
 		ids, err := a.DB.ActiveCalls(ctx, a.now().Add(time.Minute))
@@ -119,7 +118,7 @@ func (a *admission) take() (wait time.Duration, err error) {
 
 func (a *admission) full() bool { return a.known+a.since+a.pending >= a.most }
 
-// settle gives back the place of a call that did not come to be.
+// settle ends a reservation. An accepted call keeps its place. Otherwise the place is free again.
 func (a *admission) settle(accepted bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -15,8 +15,8 @@ import (
 	"github.com/krosai/telephony/shared/store/storetest"
 )
 
-// However many calls come at once, no more are accepted than the machine carries, and
-// starts; the rest are told so, and a call that ends makes room for another.
+// TestAdmission sends many calls at once. admission accepts only as many as the machine can carry
+// and start, and refuses the rest. A call that ends frees its place.
 func TestAdmission(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct{ most, starts int }{"the calls": {20, 100}, "the starts": {100, 20}} {

@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-// firstNumber is a callee who answers after a second and stays on the line.
+// firstNumber is the number of a callee that answers after one second and stays on the line.
 const firstNumber = "+14155550100"
 
-// story is what the first call needs of a call's details.
+// story is the part of a call's details that the first call needs.
 type story struct {
 	CallID      string    `json:"call_id"`
 	NumberID    string    `json:"phone_number_id"`
@@ -25,8 +25,8 @@ type story struct {
 	} `json:"timeline"`
 }
 
-// FirstCall places a call through the API, prints its timeline as it grows,
-// hangs up when it has been answered, and returns its id.
+// FirstCall places a call through the API, prints its timeline as it grows, hangs up when the call
+// is answered, and returns the call's id.
 func (p *Platform) FirstCall(ctx context.Context, w io.Writer) (string, error) {
 	var c story
 	err := p.call(ctx, http.MethodPost, "/outbound-calls/create", map[string]any{"phone_number": firstNumber, "phone_number_id": p.Access.NumberID,
@@ -41,8 +41,8 @@ func (p *Platform) FirstCall(ctx context.Context, w io.Writer) (string, error) {
 	return c.CallID, p.follow(ctx, c, w, 30*time.Second, hangUp)
 }
 
-// follow prints a call's timeline as it grows, to its end, and calls answered
-// once when it is. A call that has not ended after patience is an error.
+// follow prints a call's timeline as it grows, until the call ends. It calls answered once, when
+// the call is answered. A call that has not ended after patience is an error.
 func (p *Platform) follow(ctx context.Context, c story, w io.Writer, patience time.Duration, answered func() error) error {
 	start, shown, told := c.CreatedAt, 0, false
 	for until := time.Now().Add(patience); c.HangupCause == "" || shown < len(c.Timeline); {

@@ -35,9 +35,9 @@ import (
 	"github.com/krosai/telephony/shared/summary"
 )
 
-// function is a Lambda function as this process runs it. Each invocation gets a
-// handler of its own, as each sandbox has: aws-lambda-go's handlers keep their
-// answer in a buffer that the next invocation overwrites.
+// function is a Lambda function as this process runs it. Each invocation gets its own handler, as
+// each sandbox does, because aws-lambda-go's handlers keep their answer in a buffer that the next
+// invocation overwrites.
 type function struct {
 	logicalID string
 	folder    string
@@ -45,15 +45,16 @@ type function struct {
 	timeout   time.Duration
 }
 
-// clients are the ways to DynamoDB and to the emulated Step Functions and SQS, which
-// hold functions to the rights of their roles.
+// clients connect to DynamoDB and to the emulated Step Functions and SQS. They restrict functions
+// to the rights of their roles.
 type clients struct {
 	dynamodb, sfn, sqs *http.Client
 	machines           flow.Config
-	written            func(table string) <-chan struct{} // of the emulated DynamoDB; nil of another
+	// written is the emulated DynamoDB's Written. It is nil with another DynamoDB.
+	written func(table string) <-chan struct{}
 }
 
-// config reaches an emulator in this process, or what endpoint names.
+// config reaches an emulator in this process, or endpoint if it is not empty.
 func config(client *http.Client, endpoint string) aws.Config {
 	c := aws.Config{Region: region, Credentials: aws.CredentialsProviderFunc(anyone), HTTPClient: client}
 	if endpoint != "" {
@@ -62,18 +63,18 @@ func config(client *http.Client, endpoint string) aws.Config {
 	return c
 }
 
-// The emulators' region, and the credentials that they take: any.
+// The emulators' region and credentials. The emulators accept any credentials.
 const (
 	region        = "us-east-1"
 	anyCredential = "local"
 )
 
-// anyone signs requests with credentials that mean nothing.
+// anyone provides meaningless credentials to sign requests with.
 func anyone(context.Context) (aws.Credentials, error) {
 	return aws.Credentials{AccessKeyID: anyCredential, SecretAccessKey: anyCredential}, nil
 }
 
-// dependencies are what the functions are made of, here as in AWS.
+// dependencies are the functions' dependencies, as in AWS.
 func (p *Platform) dependencies(c clients, tables store.Config) all.Deps {
 	p.DB = store.Open(config(c.dynamodb, p.Config.DynamoDB), tables, time.Now)
 	p.LiveKit = livekit.Open(livekit.Config{URL: p.Access.LiveKitURL, APIKey: p.Access.LiveKitKey, APISecret: secret.New(p.Access.LiveKitSecret)})
@@ -83,8 +84,8 @@ func (p *Platform) dependencies(c clients, tables store.Config) all.Deps {
 		Now:     time.Now, Log: p.log, AllowLoopback: true, Resolver: net.DefaultResolver, Version: "local"}
 }
 
-// endpoints are the HTTP functions. Here createcall accepts only as many calls as this
-// machine carries.
+// endpoints are the HTTP functions. Here createcall accepts only as many calls as this machine
+// can carry.
 func (p *Platform) endpoints(d all.Deps) map[string]api.Endpoint {
 	endpoints := all.HTTP(d)
 	calls := &admission{DB: d.DB, most: mostCalls(p.Config), starts: startsPerCore * runtime.GOMAXPROCS(0), now: d.Now}
@@ -92,7 +93,7 @@ func (p *Platform) endpoints(d all.Deps) map[string]api.Endpoint {
 	return endpoints
 }
 
-// build makes each function of the template with the handler Lambda would run.
+// build makes each function of the template with the handler that Lambda would run.
 func (p *Platform) build(tmpl *template.Template, endpoints map[string]api.Endpoint, tasks map[string]any, d all.Deps) map[string]function {
 	edge := &api.Edge{Keys: d.DB, Answers: d.DB, Tokens: p.users, Now: d.Now, Log: p.log, Version: d.Version, CursorKey: secret.New(p.Access.LiveKitSecret)}
 	built := map[string]function{}
@@ -126,8 +127,8 @@ func (p *Platform) invoke(ctx context.Context, name string, payload []byte) ([]b
 	return out, err
 }
 
-// invokeTask runs a function for a workflow: what it returns as an error is
-// known by its type there.
+// invokeTask runs a function for a workflow. The workflow knows an error of the function by
+// its type.
 func (p *Platform) invokeTask(ctx context.Context, name string, payload []byte) ([]byte, error) {
 	invoke := p.invoke
 	if p.Config.Lambda != "" {
@@ -144,8 +145,8 @@ func (p *Platform) invokeTask(ctx context.Context, name string, payload []byte) 
 	return nil, &stepfunctions.FunctionError{Type: fmt.Sprintf("%T", err), Message: err.Error()}
 }
 
-// invokeElsewhere runs a function at Config.Lambda. It is known there by its
-// logical id: SAM gives the stack, and so the functions, another name.
+// invokeElsewhere runs a function at Config.Lambda. It uses the function's logical id, because SAM
+// gives the stack, and therefore the functions, another name.
 func (p *Platform) invokeElsewhere(ctx context.Context, name string, payload []byte) ([]byte, error) {
 	f, ok := p.functions[name]
 	if !ok {
@@ -176,8 +177,8 @@ func (p *Platform) invokeElsewhere(ctx context.Context, name string, payload []b
 	return nil, failed
 }
 
-// schedule runs the scheduled functions, once at the start and then over and
-// over, as EventBridge does with its own rate.
+// schedule runs the scheduled functions, first at the start and then every Config.SweepEvery.
+// EventBridge uses the template's rate instead.
 func (p *Platform) schedule(ctx context.Context, schedules []template.Schedule) {
 	for _, s := range schedules {
 		p.running.Go(func() {

@@ -18,8 +18,8 @@ import (
 	"github.com/krosai/telephony/shared/store"
 )
 
-// TestFunctionsHaveTheirRights: the same code may do as one function what it may
-// not do as another.
+// TestFunctionsHaveTheirRights checks that the same code has different rights as
+// different functions.
 func TestFunctionsHaveTheirRights(t *testing.T) {
 	t.Parallel()
 	tmpl, err := template.Open("../../template.yaml", template.Values{"LiveKitUrl": "ws://127.0.0.1", "LiveKitApiKey": "k", "LiveKitApiSecret": "s"})
@@ -54,8 +54,8 @@ func TestFunctionsHaveTheirRights(t *testing.T) {
 	}
 }
 
-// TestTasksElsewhere: a workflow's task runs where Config.Lambda says, and its
-// error has the same name as if it had run here.
+// TestTasksElsewhere checks that a workflow's task runs at Config.Lambda, and that its error has
+// the same name as in this process.
 func TestTasksElsewhere(t *testing.T) {
 	t.Parallel()
 	service := http.NewServeMux()

@@ -9,9 +9,9 @@ import (
 	"strings"
 )
 
-// hostsOnly refuses requests that name a host that is not this machine. A web page may have
-// its own name lead to 127.0.0.1 (DNS rebinding); its requests then come from a browser here
-// and carry that name in Host.
+// hostsOnly refuses requests whose Host header does not name this machine. A web page can make its
+// own name resolve to 127.0.0.1 (DNS rebinding). Its requests then come from a browser on this
+// machine and carry that name in Host.
 func (p *Platform) hostsOnly(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if p.knowsHost(r.Host) {
@@ -29,7 +29,7 @@ func (p *Platform) hostsOnly(next http.Handler) http.Handler {
 
 // knowsHost reports whether a Host header names this machine: a loopback address, LISTEN_ALSO,
 // localhost and the names below it, Docker's name for the machine, or one of KROS_ALLOWED_HOSTS.
-// Only HTTP/1.0 may have none, and no browser sends that.
+// Only HTTP/1.0 allows a request without Host, and no browser sends such a request.
 func (p *Platform) knowsHost(host string) bool {
 	if host == "" {
 		return true

@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestForeignHosts: a web page that has its name lead to this machine reaches nothing.
+// TestForeignHosts checks that a web page whose name resolves to this machine reaches nothing.
 func TestForeignHosts(t *testing.T) {
 	t.Parallel()
 	p := &Platform{Config: Config{ListenAlso: "172.17.0.1", AllowedHosts: []string{"Tunnel.example.net"}}}

@@ -15,18 +15,17 @@ import (
 	"github.com/krosai/telephony/shared/number"
 )
 
-// How long a caller of InboundCall talks and lets it ring, and how long the call
-// may take to show in the history.
+// Time limits of InboundCall: how long the caller talks, how long the caller lets the phone ring,
+// and how long the call may take to appear in the history.
 const (
 	callerTalks = 8 * time.Second
 	callerRings = 40 * time.Second
 	callShows   = 5 * time.Second
 )
 
-// InboundCall calls from a number to another as a telephone out there would, on
-// the platform that runs in the folder c.Dir, prints the call's timeline as it
-// grows, and hangs up after a while. From may be anything a carrier might say; to may be any
-// user's number.
+// InboundCall calls from one number to another, as an external telephone would. It uses the
+// platform that runs in the folder c.Dir. It prints the call's timeline as it grows, and hangs up
+// after callerTalks. from may be anything that a carrier might send. to may be any user's number.
 func InboundCall(ctx context.Context, c Config, from, to string, w io.Writer) error {
 	env, err := readEnv(filepath.Join(c.Dir, "env"))
 	if err != nil {
@@ -61,7 +60,7 @@ func InboundCall(ctx context.Context, c Config, from, to string, w io.Writer) er
 	return p.follow(ctx, came, w, callerRings+callerTalks, func() error { return nil })
 }
 
-// asOwner is the platform as the user sees it who has a number. A number that no user has is
+// asOwner returns the platform with access as the owner of a number. A number without an owner is
 // an error.
 func asOwner(ctx context.Context, c Config, env map[string]string, e164 string) (*Platform, error) {
 	p := &Platform{Config: c, Access: Access{URL: env["KROS_URL"], APIKey: env["KROS_API_KEY"]}}
@@ -95,9 +94,9 @@ func asOwner(ctx context.Context, c Config, env map[string]string, e164 string) 
 	}
 }
 
-// latestInbound waits until the history shows a call that came in for a number after a moment.
+// latestInbound waits until the history shows an inbound call for a number after a given time.
 func (p *Platform) latestInbound(ctx context.Context, numberID string, after time.Time) (story, error) {
-	// LiveKit may stamp a room a little before our clock's moment.
+	// LiveKit's time stamp of a room may be slightly before our clock's time.
 	query := url.Values{"direction": {"inbound"}, "limit": {"25"}, "from": {after.Add(-100 * time.Millisecond).UTC().Format(time.RFC3339Nano)}}
 	for until := time.Now().Add(callShows); time.Now().Before(until); time.Sleep(50 * time.Millisecond) {
 		var history struct {

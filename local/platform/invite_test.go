@@ -23,15 +23,15 @@ import (
 	"github.com/krosai/telephony/shared/number"
 )
 
-// BenchmarkInvite measures how long a call takes from the request to the INVITE that the
-// carrier sees: through the API, and with the same LiveKit used directly. The calls take
-// turns, one at a time. It measures too how long an end takes to reach a webhook endpoint.
-// It prints the medians and asserts none of them.
+// BenchmarkInvite measures the time of a call from the request to the INVITE at the carrier,
+// through the API and with the same LiveKit used directly. The calls alternate, one at a time. It
+// also measures how long the end of a call takes to reach a webhook endpoint. It prints the medians
+// and asserts none of them.
 //
 //	go test ./platform -run '^$' -bench Invite -benchtime 30x
 func BenchmarkInvite(b *testing.B) {
 	l := newLine(b)
-	l.call(l.direct) // connections, files and code are as cold as they ever are
+	l.call(l.direct) // connections, files and code are coldest here
 	l.call(l.create)
 	l.took = map[string][]time.Duration{}
 	for b.Loop() {
@@ -46,26 +46,26 @@ func BenchmarkInvite(b *testing.B) {
 	fmt.Print("\n", l.table()) // a benchmark's log ends after ten lines
 }
 
-// directLook is the pause of a program that uses LiveKit directly and asks it for the
-// agent. It is short, so that the comparison does not flatter the platform.
+// directLook is the interval at which a program that uses LiveKit directly asks for the agent. It
+// is short, so that the comparison does not favor the platform.
 const directLook = 10 * time.Millisecond
 
-// rest is the pause between two calls, in which LiveKit takes the room of the last one down.
+// rest is the pause between two calls, in which LiveKit closes the last call's room.
 const rest = time.Second
 
-// line is a platform with one user, who calls one callee after the other.
+// line is a platform with one user, who calls one callee after another.
 type line struct {
 	*testing.B
 	p       *Platform
 	flows   *sfn.Client
-	machine string // of calls
+	machine string // state machine of the calls
 	trunk   string
 	callees int
-	took    map[string][]time.Duration // by what was reached
-	steps   []string                   // the names in took, in the order in which they came
+	took    map[string][]time.Duration // by step
+	steps   []string                   // the names in took, in order of their first appearance
 
 	mu   sync.Mutex
-	told map[string]time.Time // when the end of a call came to the webhook endpoint, by call
+	told map[string]time.Time // by call: when the end of the call reached the webhook endpoint
 }
 
 func newLine(b *testing.B) *line {
@@ -116,8 +116,8 @@ func (l *line) ask(method, path string, in, out any) {
 	}
 }
 
-// call places one call, waits until the room, the agent and the phone are free again, and
-// leaves its steps in took.
+// call places one call, waits until the room, the agent and the phone are free again, and stores
+// the call's steps in took.
 func (l *line) call(place func(callee string)) {
 	l.Helper()
 	l.callees++
@@ -160,8 +160,8 @@ func (l *line) create(callee string) {
 	l.reached("end, webhook", told.Sub(ended))
 }
 
-// tasks are the moments at which the first task of a call's workflow began and ended, which
-// is when the dial begins.
+// tasks returns the begin and the end of the first task of a call's workflow. The dial begins at
+// that end.
 func (l *line) tasks(call string) func(yield func(string, time.Time) bool) {
 	l.Helper()
 	execution := strings.Replace(l.machine, ":stateMachine:", ":execution:", 1) + ":" + call
@@ -199,8 +199,8 @@ func (l *line) callMachine() string {
 	return aws.ToString(out.StateMachines[i].StateMachineArn)
 }
 
-// direct places a call as a program does that has nothing but LiveKit: it makes the room,
-// waits for the agent and dials. Then it deletes the room.
+// direct places a call as a program without the platform does: it creates the room, waits for the
+// agent and dials. Then it deletes the room.
 func (l *line) direct(callee string) {
 	l.Helper()
 	ctx, room := l.Context(), "direct-"+callee
@@ -221,7 +221,7 @@ func (l *line) direct(callee string) {
 	l.reached("direct, agent seen", time.Since(began))
 	dialing, stop := context.WithCancel(ctx)
 	var dial sync.WaitGroup
-	dial.Go(func() { // ends with an error: the room is deleted
+	dial.Go(func() { // ends with an error, because the room is deleted
 		_, _ = l.p.LiveKit.Dial(dialing, livekit.Dial{Room: room, TrunkID: l.trunk, To: callee, From: DemoNumber,
 			RingingTimeout: 20 * time.Second, MaxDuration: time.Minute})
 	})
@@ -233,7 +233,7 @@ func (l *line) direct(callee string) {
 	dial.Wait()
 }
 
-// invited is when the carrier saw the INVITE to a callee, whose phone rings by now.
+// invited returns when the carrier received the INVITE to a callee. It waits until the phone rings.
 func (l *line) invited(callee string) (at time.Time) {
 	l.Helper()
 	l.until("the ringing", func() (rings bool) {
@@ -242,7 +242,7 @@ func (l *line) invited(callee string) (at time.Time) {
 				continue
 			}
 			rings = rings || c.State == "ringing"
-			if at.IsZero() || c.Started.Before(at) { // a challenge comes before the INVITE that rings
+			if at.IsZero() || c.Started.Before(at) { // the challenged INVITE comes first
 				at = c.Started
 			}
 		}
@@ -251,7 +251,7 @@ func (l *line) invited(callee string) (at time.Time) {
 	return at
 }
 
-// until waits for something, for half a minute at most.
+// until waits for a condition, for 30 seconds at most.
 func (l *line) until(what string, came func() bool) {
 	l.Helper()
 	for end := time.Now().Add(30 * time.Second); !came(); time.Sleep(5 * time.Millisecond) {
@@ -261,7 +261,7 @@ func (l *line) until(what string, came func() bool) {
 	}
 }
 
-// table shows the quartiles of each step.
+// table prints the quartiles of each step.
 func (l *line) table() string {
 	var out strings.Builder
 	w := tabwriter.NewWriter(&out, 0, 0, 2, ' ', tabwriter.AlignRight)
@@ -272,7 +272,7 @@ func (l *line) table() string {
 			fmt.Fprintf(w, "%s\t%.0f\t%.0f\t%.0f\t%d\t\n", step, ms(median(all)), ms(all[n/4]), ms(all[n*3/4]), n)
 		}
 	}
-	_ = w.Flush() // a strings.Builder takes everything
+	_ = w.Flush() // a strings.Builder never fails
 	return out.String()
 }
 

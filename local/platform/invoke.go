@@ -25,11 +25,10 @@ import (
 	"github.com/krosai/telephony/local/issuer"
 )
 
-// Invoke builds the function of a folder under functions/ and runs it once, as
-// Lambda would: as a process of its own, with the variables of template.yaml. Its
-// tables, workflows and LiveKit are those of the platform that runs in the folder
-// c.Dir. The event is a file, events/<name>.json of the repository if it is "".
-// With no name it lists the functions. A function that fails is an error.
+// Invoke builds the function of a folder under functions/ and runs it once, as Lambda would: in its
+// own process, with the variables of template.yaml. It uses the tables, workflows and LiveKit of
+// the platform that runs in the folder c.Dir. The event is a file, by default events/<name>.json of
+// the repository. Without a name, Invoke lists the functions. A function that fails is an error.
 func Invoke(ctx context.Context, c Config, name, event string, w io.Writer) error {
 	env, err := readEnv(filepath.Join(c.Dir, "env"))
 	if err != nil {
@@ -72,7 +71,7 @@ func Invoke(ctx context.Context, c Config, name, event string, w io.Writer) erro
 		Environment: variables(c, f, env)}, payload, w)
 }
 
-// list names the functions and what calls each.
+// list prints the functions and the trigger of each.
 func list(tmpl *template.Template, w io.Writer) error {
 	called := map[string]string{}
 	for _, r := range tmpl.Routes() {
@@ -104,8 +103,8 @@ func list(tmpl *template.Template, w io.Writer) error {
 	return nil
 }
 
-// readEvent reads an event and puts the addresses, keys and tokens of the
-// platform in: $KROS_API_KEY and the like, as .local/env names them.
+// readEvent reads an event and inserts the platform's addresses, keys and tokens. It replaces
+// $KROS_API_KEY and the other names of .local/env.
 func readEvent(path string, env map[string]string) ([]byte, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -140,8 +139,8 @@ func isUp(ctx context.Context, url string) error {
 	return nil
 }
 
-// variables are the template's for a function, with the platform's own values of
-// those that only deployment knows, and with the emulators' addresses.
+// variables returns the template's variables for a function. The platform's own values replace
+// those that only a deployment knows. The emulators' addresses are added.
 func variables(c Config, f template.Function, env map[string]string) map[string]string {
 	own := map[string]string{"API_URL": env["KROS_URL"], "SUMMARY_API_KEY": c.Summary.APIKey.Reveal(),
 		"LIVEKIT_API_SECRET": env["LIVEKIT_API_SECRET"], "CURSOR_KEY": env["LIVEKIT_API_SECRET"], "CALL_TOKEN_KEY": env["LIVEKIT_API_SECRET"]}
@@ -154,11 +153,11 @@ func variables(c Config, f template.Function, env map[string]string) map[string]
 	for _, name := range []string{"AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_SFN", "AWS_ENDPOINT_URL_SQS"} {
 		v[name] = env[name]
 	}
-	v["AWS_SAM_LOCAL"] = "true" // as in the containers of the SAM CLI: the carrier is this machine
+	v["AWS_SAM_LOCAL"] = "true" // as in the SAM CLI's containers: the carrier is this machine
 	return v
 }
 
-// run starts the function, gives it the event, ends it, and shows what came of it.
+// run starts the function, sends it the event, stops it, and prints the result.
 func run(ctx context.Context, c lambda.Config, event []byte, w io.Writer) error {
 	f, err := lambda.Start(ctx, c)
 	if err != nil {
@@ -185,7 +184,7 @@ func run(ctx context.Context, c lambda.Config, event []byte, w io.Writer) error 
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
-// show prints the answer of a task, or the HTTP answer that one holds for API Gateway.
+// show prints the result of a task, or the HTTP response inside a result for API Gateway.
 func show(answer []byte, w io.Writer) {
 	var answered events.APIGatewayV2HTTPResponse
 	if err := json.Unmarshal(answer, &answered); err != nil || answered.StatusCode == 0 {
@@ -205,7 +204,7 @@ func show(answer []byte, w io.Writer) {
 	}
 }
 
-// indented is JSON in lines, and anything else as it is.
+// indented returns JSON with indentation, and other text unchanged.
 func indented(text []byte) string {
 	var b bytes.Buffer
 	if err := json.Indent(&b, bytes.TrimSpace(text), "", "  "); err != nil {

@@ -6,11 +6,11 @@ import (
 	"regexp"
 )
 
-// Log writes JSON lines to w, without the numbers and addresses that calls and transfers go
-// to: libraries and other servers put them into the texts of their errors.
+// Log writes JSON lines to w. It masks the numbers and addresses of calls and transfers, because
+// libraries and other servers put them into their error messages.
 func Log(w io.Writer) *slog.Logger {
-	// A phone number of 7 digits or more, or the target of a call. Ids, times and ports have
-	// no plus.
+	// A phone number of 7 digits or more, or the target of a call. Ids, times and ports have no
+	// plus sign.
 	dialable := regexp.MustCompile(`(?i)\b(tel|sips?):[^\s"\\<>;,]+|\+[0-9]{7,}`)
 	mask := func(_ []string, a slog.Attr) slog.Attr {
 		text := a.Value.String()

@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestLogMasks: the log tells what failed and not whom it was to reach.
+// TestLogMasks checks that the log shows the failure without the number or address.
 func TestLogMasks(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

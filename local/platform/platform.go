@@ -1,6 +1,5 @@
-// Package platform runs the whole platform in one process: the functions, the
-// state machines and the tables of template.yaml, with a real LiveKit server, a
-// SIP bridge, a simulated carrier and a demo agent.
+// Package platform runs the whole platform in one process: the functions, state machines and tables
+// of template.yaml, a real LiveKit server, a SIP bridge, a simulated carrier and a demo agent.
 package platform
 
 import (
@@ -40,32 +39,44 @@ import (
 	"github.com/krosai/telephony/shared/summary"
 )
 
-// Config is how the platform is run. The zero value of each field but Root and
-// Dir is a sensible default.
+// Config configures the platform. The zero value of each field except Root, Dir and SweepEvery is
+// a sensible default. SweepEvery must be more than 0.
 type Config struct {
-	Root string `env:"KROS_ROOT" envDefault:"."`     // the repository: template.yaml and statemachines/ are read from it
-	Dir  string `env:"KROS_DIR" envDefault:".local"` // where data is kept
-	Port int    `env:"PORT" envDefault:"8080"`       // of the API; 0 takes a free one
+	// Root is the repository. template.yaml and statemachines/ are read from it.
+	Root string `env:"KROS_ROOT" envDefault:"."`
+	Dir  string `env:"KROS_DIR" envDefault:".local"` // folder for the data
+	Port int    `env:"PORT" envDefault:"8080"`       // of the API; 0 takes a free port
 
-	// The settings' names differ from those that the platform writes to .local/env for agents
-	// and tools: a shell that has sourced that file starts the same platform again.
+	// The settings' names differ from the variables that the platform writes to .local/env
+	// for agents and tools. Therefore a shell that has sourced that file starts the same
+	// platform again.
 	LiveKitURL    string `env:"KROS_LIVEKIT_URL"` // a LiveKit to use instead of the embedded one
 	LiveKitKey    string `env:"KROS_LIVEKIT_API_KEY"`
 	LiveKitSecret string `env:"KROS_LIVEKIT_API_SECRET"`
-	LiveKitSIP    string `env:"KROS_LIVEKIT_SIP"` // the livekit-sip binary to run instead of the bridge
-	DynamoDB      string `env:"KROS_DYNAMODB_ENDPOINT"`
-	Lambda        string `env:"KROS_LAMBDA_ENDPOINT"` // sam local start-lambda, to run the workflows' tasks instead of this process
-	ListenAlso    string `env:"LISTEN_ALSO"`          // an IP address besides 127.0.0.1 for the emulators and LiveKit, so that containers reach them
+	// LiveKitSIP is the livekit-sip binary to run instead of the bridge.
+	LiveKitSIP string `env:"KROS_LIVEKIT_SIP"`
+	DynamoDB   string `env:"KROS_DYNAMODB_ENDPOINT"`
+	// Lambda is the address of sam local start-lambda, which then runs the workflows' tasks instead
+	// of this process.
+	Lambda string `env:"KROS_LAMBDA_ENDPOINT"`
+	// ListenAlso is an IP address besides 127.0.0.1 for the emulators and LiveKit, so that
+	// containers reach them.
+	ListenAlso string `env:"LISTEN_ALSO"`
 
-	AllowedHosts []string `env:"KROS_ALLOWED_HOSTS"` // names besides this machine's own by which clients may call the API and the emulators
+	// AllowedHosts are further host names, besides this machine's own, by which clients may call
+	// the API and the emulators.
+	AllowedHosts []string `env:"KROS_ALLOWED_HOSTS"`
 
-	Summary summary.Config // who sums calls up
+	Summary summary.Config // summarizes calls
 
-	MaxCalls   int                         `env:"MAX_CALLS"`                    // calls at a time; 0 is 60 for each core
-	SweepEvery time.Duration               `env:"SWEEP_EVERY" envDefault:"15s"` // how often schedules run here, whatever template.yaml says
-	Script     func(string) carrier.Script `env:"-"`                            // what callees do; nil is the carrier's own cast
-	// LiveKitWebhooks, for tests, stands between LiveKit's webhooks and the function that
-	// takes them: it may lose, delay, double or shuffle them on their way to next.
+	// MaxCalls is the number of concurrent calls. 0 is 60 per core.
+	MaxCalls int `env:"MAX_CALLS"`
+	// SweepEvery is the interval of the schedules here. It replaces the intervals of template.yaml.
+	SweepEvery time.Duration `env:"SWEEP_EVERY" envDefault:"15s"`
+	// Script returns a callee's script. Nil is the carrier's own cast.
+	Script func(string) carrier.Script `env:"-"`
+	// LiveKitWebhooks, for tests, stands between LiveKit's webhooks and the function that receives
+	// them. It may lose, delay, double or shuffle them on their way to next.
 	LiveKitWebhooks func(next http.Handler) http.Handler `env:"-"`
 	Log             *slog.Logger                         `env:"-"`
 }
@@ -73,24 +84,24 @@ type Config struct {
 // Platform is the running platform.
 type Platform struct {
 	Config  Config
-	Access  Access // what a user needs to use it
+	Access  Access // for a user of the platform
 	Carrier *carrier.Carrier
 	LiveKit *livekit.Client
 	DB      *store.DB
 	Flows   *stepfunctions.Service
 	Agent   *agent.Agent
-	Server  *livekitd.Server // nil when another LiveKit is used
+	Server  *livekitd.Server // nil if another LiveKit is used
 
 	log       *slog.Logger
 	issuer    *issuer.Issuer // of users' tokens
-	users     *oidc.Verifier // takes the issuer's tokens
+	users     *oidc.Verifier // verifies the issuer's tokens
 	functions map[string]function
 	closers   []func() error // run in reverse
 	running   sync.WaitGroup
 	cancel    context.CancelFunc
 }
 
-// tables are named as the template names them for a stack called kros.
+// tables have the template's names for a stack called kros.
 var tables = store.Config{Numbers: "kros-numbers", Requests: "kros-requests", Calls: "kros-calls", Stats: "kros-stats",
 	Keys: "kros-keys", Limits: "kros-limits", Audit: "kros-audit", Webhooks: "kros-webhooks", Events: "kros-events"}
 
@@ -100,8 +111,8 @@ type sipService interface {
 	Close() error
 }
 
-// Start brings everything up and returns when calls can be placed. On an error
-// nothing is left running.
+// Start starts everything and returns when calls can be placed. After an error nothing is
+// left running.
 func Start(ctx context.Context, c Config) (*Platform, error) {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
@@ -166,7 +177,7 @@ func (p *Platform) start(ctx context.Context) error {
 	return p.remember()
 }
 
-// startAWS opens the emulators, makes the tables and queues and loads the workflows.
+// startAWS opens the emulators, creates the tables and queues and loads the workflows.
 func (p *Platform) startAWS(ctx context.Context, tmpl *template.Template) (clients, error) {
 	var c clients
 	roles, err := iam.New(tmpl.Functions(), nil)
@@ -215,7 +226,7 @@ func (p *Platform) startAWS(ctx context.Context, tmpl *template.Template) (clien
 	return c, createTables(ctx, dynamodbsdk.NewFromConfig(config(c.dynamodb, p.Config.DynamoDB)), tmpl.Tables())
 }
 
-// startLiveKit starts the embedded LiveKit server unless another is named.
+// startLiveKit starts the embedded LiveKit server unless the configuration names another.
 func (p *Platform) startLiveKit(ctx context.Context) error {
 	if p.Config.LiveKitURL != "" {
 		p.Access.LiveKitURL, p.Access.LiveKitKey, p.Access.LiveKitSecret = p.Config.LiveKitURL, p.Config.LiveKitKey, p.Config.LiveKitSecret
@@ -232,10 +243,10 @@ func (p *Platform) startLiveKit(ctx context.Context) error {
 	return nil
 }
 
-// webhookPath is where LiveKit's webhooks come in.
+// webhookPath is the path that receives LiveKit's webhooks.
 const webhookPath = "/webhooks/livekit"
 
-// meddle leads LiveKit's webhooks through Config.LiveKitWebhooks if there is one.
+// meddle routes LiveKit's webhooks through Config.LiveKitWebhooks, if set.
 func (p *Platform) meddle(api http.Handler) http.Handler {
 	if p.Config.LiveKitWebhooks == nil {
 		return api
@@ -250,8 +261,7 @@ func (p *Platform) meddle(api http.Handler) http.Handler {
 	})
 }
 
-// startPhones starts what makes phone calls possible: the carrier, the SIP
-// service in front of the embedded LiveKit, and the demo agent.
+// startPhones starts the carrier, the SIP service for the embedded LiveKit, and the demo agent.
 func (p *Platform) startPhones(ctx context.Context) error {
 	var err error
 	p.Carrier, err = carrier.Start(carrier.Options{Addr: fmt.Sprintf("127.0.0.1:%d", p.freePort(5070)),
@@ -287,8 +297,8 @@ func (p *Platform) startSIP(ctx context.Context) (sipService, error) {
 	return bridge.Start(ctx, o)
 }
 
-// Close stops everything in the reverse order of its start. Calls in progress
-// end; executions and tables stay for the next start.
+// Close stops everything in the reverse order of its start. Calls in progress end. Executions and
+// tables are kept for the next start.
 func (p *Platform) Close() error {
 	if p.cancel != nil {
 		p.cancel()
@@ -304,8 +314,8 @@ func (p *Platform) Close() error {
 
 func (p *Platform) onClose(f func() error) { p.closers = append(p.closers, f) }
 
-// port is the one preferred for the n-th neighbour of the API; 0 when the API's
-// own is any free one.
+// port is the preferred port of the n-th neighbor of the API. It is 0 if the API takes any
+// free port.
 func (p *Platform) port(n int) int {
 	if p.Config.Port == 0 {
 		return 0
@@ -313,7 +323,7 @@ func (p *Platform) port(n int) int {
 	return p.Config.Port + n
 }
 
-// listenAPI opens the API's port, whose clients wait until it is served.
+// listenAPI opens the API's port. Clients wait until the port is served.
 func (p *Platform) listenAPI() (net.Listener, error) {
 	l, err := p.listen(p.Config.Port)
 	if errors.Is(err, syscall.EADDRINUSE) {
@@ -324,14 +334,14 @@ func (p *Platform) listenAPI() (net.Listener, error) {
 		return nil, fmt.Errorf("%w (PORT moves the API)", err)
 	}
 	p.onClose(func() error {
-		_ = l.Close() // where it was served it is closed by now
+		_ = l.Close() // if it was served, the server has closed it
 		return nil
 	})
 	p.Access.URL = "http://" + l.Addr().String()
 	return l, nil
 }
 
-// inUse explains why data of the platform's folder cannot be opened.
+// inUse explains why the data in the platform's folder cannot be opened.
 func (p *Platform) inUse(err error) error {
 	if !errors.Is(err, file.ErrInUse) {
 		return fmt.Errorf("open the data in %s: %w", p.Config.Dir, err)
@@ -344,8 +354,8 @@ func (p *Platform) listen(port int) (net.Listener, error) {
 	return net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 }
 
-// freePort is port if it is free for TCP and UDP and the API's port is not any
-// free one, else 0.
+// freePort returns port if it is free for TCP and UDP. Otherwise, or if the API takes any free
+// port, it returns 0.
 func (p *Platform) freePort(port int) int {
 	if p.Config.Port == 0 {
 		return 0
@@ -363,8 +373,8 @@ func (p *Platform) freePort(port int) int {
 	return port
 }
 
-// serveOn serves h on a port, or on a free one if that is taken, and returns
-// its URL. Where the platform also listens elsewhere, h is there on that port.
+// serveOn serves h on a port, or on a free one if that port is taken, and returns its URL. With
+// LISTEN_ALSO, h is served on the same port of that address too.
 func (p *Platform) serveOn(port int, h http.Handler) (string, error) {
 	l, err := p.listenOn(port)
 	if err != nil {
@@ -382,7 +392,7 @@ func (p *Platform) serveOn(port int, h http.Handler) (string, error) {
 	return "http://" + l.Addr().String(), nil
 }
 
-// listenOn opens a port, or a free one if that is taken.
+// listenOn opens a port, or a free one if that port is taken.
 func (p *Platform) listenOn(port int) (net.Listener, error) {
 	if l, err := p.listen(port); err == nil {
 		return l, nil
@@ -392,7 +402,7 @@ func (p *Platform) listenOn(port int) (net.Listener, error) {
 
 func (p *Platform) serve(l net.Listener, h http.Handler) {
 	server := &http.Server{Handler: p.hostsOnly(h), ReadHeaderTimeout: 10 * time.Second}
-	go func() { _ = server.Serve(l) }() // ends with ErrServerClosed when we close it
+	go func() { _ = server.Serve(l) }() // ends with ErrServerClosed when the platform closes it
 	p.onClose(func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 		defer cancel()

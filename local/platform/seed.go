@@ -24,7 +24,7 @@ import (
 	"github.com/krosai/telephony/shared/number"
 )
 
-// DemoNumber is the demo user's number, while no administrator takes it back.
+// DemoNumber is the demo user's number, unless an administrator takes it away.
 const DemoNumber = "+2348012345678"
 
 // The demo user, the agent of the demo user's number, and the carrier's credentials.
@@ -34,14 +34,14 @@ const (
 	carrierUser     = "kros"
 	carrierPassword = "let-me-call"
 
-	// Whoever tries the platform out, or loads it, is not to run into the limit
-	// of 1000 requests an hour that every other key has.
+	// Users who try the platform out or load it must not reach the limit of 1000 requests an hour
+	// that every other key has.
 	demoHourLimit = 1_000_000
 
 	demoKeysPerHour = 200
 )
 
-// createTables makes the tables of the template that are not there yet.
+// createTables creates the template's missing tables.
 func createTables(ctx context.Context, db *dynamodbsdk.Client, tables []template.Table) error {
 	for _, t := range tables {
 		_, err := db.CreateTable(ctx, t.Create)
@@ -66,8 +66,8 @@ func createTables(ctx context.Context, db *dynamodbsdk.Client, tables []template
 	return nil
 }
 
-// checkTable says what to do about a table that an older version has made: the
-// emulator adds no index and no stream to a table.
+// checkTable explains how to replace a table of an older version, because the emulator cannot add
+// an index or a stream to a table.
 func checkTable(ctx context.Context, db *dynamodbsdk.Client, want *dynamodbsdk.CreateTableInput) error {
 	out, err := db.DescribeTable(ctx, &dynamodbsdk.DescribeTableInput{TableName: want.TableName})
 	if err != nil {
@@ -87,10 +87,9 @@ func checkTable(ctx context.Context, db *dynamodbsdk.Client, want *dynamodbsdk.C
 	return nil
 }
 
-// seed gives the demo user a key and a number, and connects the number to the
-// carrier and the demo agent through the API, as any user would. The carrier
-// may have moved since the last start, so that is done each time. api reaches the API,
-// whose port nobody serves yet.
+// seed gives the demo user a key and a number, and connects the number to the carrier and the demo
+// agent through the API, as any user would. It does so at each start, because the carrier's address
+// may have changed. api is a client that reaches the API before its port is served.
 func (p *Platform) seed(ctx context.Context, api *http.Client) error {
 	if err := p.seedKey(ctx); err != nil {
 		return err
@@ -115,12 +114,12 @@ func (p *Platform) seed(ctx context.Context, api *http.Client) error {
 	return nil
 }
 
-// demoNumbers is how many numbers, DemoNumber and those that follow it, the demo user may
-// have one after the other.
+// demoNumbers is how many numbers the demo user may have, one after the other: DemoNumber and those
+// that follow it.
 const demoNumbers = 20
 
-// seedNumber finds the first of the demo numbers that is the demo user's or can be. One that
-// an administrator has released, retired or assigned to another user stays as it is.
+// seedNumber finds the first demo number that belongs to the demo user or can be assigned. A number
+// that an administrator has released, retired or assigned to another user stays unchanged.
 func (p *Platform) seedNumber(ctx context.Context) error {
 	first, err := strconv.Atoi(DemoNumber[1:])
 	if err != nil {
@@ -141,9 +140,9 @@ func (p *Platform) seedNumber(ctx context.Context) error {
 	return fmt.Errorf("none of the %d numbers from %s on is left for the demo user: `make clean-local` begins anew", demoNumbers, DemoNumber)
 }
 
-// endLeases ends the leases that numbers have from the last start. No other process
-// configures numbers in the platform's own database, so whoever held them has died. The next
-// configuration repairs what was left half done.
+// endLeases ends the leases of numbers from the last start. No other process configures numbers in
+// the platform's own database, so the holder of such a lease has died. The next configuration
+// completes any partial one.
 func (p *Platform) endLeases(ctx context.Context) error {
 	if p.Config.DynamoDB != "" {
 		return nil
@@ -156,8 +155,8 @@ func (p *Platform) endLeases(ctx context.Context) error {
 	return err
 }
 
-// demoPolicy allows the demo user the most that a policy can. An hour of trying
-// things out, or of load, must not end at the limits of other users.
+// demoPolicy gives the demo user the highest limits that a policy allows. An hour of experiments or
+// load must not reach the limits of other users.
 func demoPolicy() account.Policy {
 	return account.Policy{
 		AllowedCountries:      []string{"NG", "US"},
@@ -173,7 +172,7 @@ func demoPolicy() account.Policy {
 	}
 }
 
-// seedKey keeps the key of the last start if the database still knows it.
+// seedKey keeps the key of the last start if it is still valid in the database.
 func (p *Platform) seedKey(ctx context.Context) error {
 	if err := p.DB.PutKeyQuotas(ctx, demoUser, demoHourLimit, demoKeysPerHour); err != nil {
 		return err
@@ -193,8 +192,8 @@ func (p *Platform) seedKey(ctx context.Context) error {
 	return p.DB.PutKey(ctx, k)
 }
 
-// callAgents lets the demo agent answer to every agent name that the demo
-// user's numbers are configured with.
+// callAgents registers the demo agent for every agent name in the configurations of the demo
+// user's numbers.
 func (p *Platform) callAgents(ctx context.Context) {
 	numbers, _, err := p.DB.NumbersOf(ctx, demoUser, 100, "")
 	if err != nil {
@@ -211,13 +210,13 @@ func (p *Platform) callAgents(ctx context.Context) {
 	}
 }
 
-// call sends a request to the API as the demo user and decodes the answer into
-// out unless that is nil. An answer that is not 2xx is an error with its text.
+// call sends a request to the API as the demo user and decodes the answer into out, unless out is
+// nil. An answer that is not 2xx is an error with the answer's text.
 func (p *Platform) call(ctx context.Context, method, path string, in, out any) error {
 	return p.callBy(ctx, http.DefaultClient, method, path, in, out)
 }
 
-// callBy is call by a client of one's own.
+// callBy is call with another HTTP client.
 func (p *Platform) callBy(ctx context.Context, client *http.Client, method, path string, in, out any) error {
 	var body io.Reader
 	if in != nil {

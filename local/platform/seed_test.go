@@ -10,8 +10,8 @@ import (
 	"github.com/krosai/telephony/emulator/template"
 )
 
-// TestTablesOfAnOlderVersion: what is kept in .local is used again when it has
-// all that is needed, and otherwise the error says what to do.
+// TestTablesOfAnOlderVersion checks that tables in .local are reused if they have everything
+// needed, and that otherwise the error says what to do.
 func TestTablesOfAnOlderVersion(t *testing.T) {
 	t.Parallel()
 	tmpl, err := template.Open("../../template.yaml", template.Values{"LiveKitUrl": "ws://127.0.0.1", "LiveKitApiKey": "k", "LiveKitApiSecret": "s"})

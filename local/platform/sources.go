@@ -17,7 +17,7 @@ import (
 	"github.com/krosai/telephony/emulator/template"
 )
 
-// startQueues opens the emulator of SQS and gives it the template's queues.
+// startQueues opens the SQS emulator and creates the template's queues.
 func (p *Platform) startQueues(ctx context.Context, tmpl *template.Template, roles *iam.Roles) (*http.Client, error) {
 	queues, err := sqs.Open(filepath.Join(p.Config.Dir, "sqs.bolt"), sqs.Options{})
 	if err != nil {
@@ -31,8 +31,8 @@ func (p *Platform) startQueues(ctx context.Context, tmpl *template.Template, rol
 	return client, createQueues(ctx, sqssdk.NewFromConfig(config(client, "")), tmpl.Queues())
 }
 
-// createQueues makes the queues that are not there yet, and gives the others the attributes
-// that the template has for them now. One that it has no longer keeps its value.
+// createQueues creates the missing queues and sets the attributes of all queues to the template's.
+// An attribute that is no longer in the template keeps its value.
 func createQueues(ctx context.Context, client *sqssdk.Client, queues []template.Queue) error {
 	for _, q := range queues {
 		made, err := client.CreateQueue(ctx, &sqssdk.CreateQueueInput{QueueName: &q.Name})
@@ -46,7 +46,7 @@ func createQueues(ctx context.Context, client *sqssdk.Client, queues []template.
 	return nil
 }
 
-// openSources makes the template's event source mappings. They run once they are started.
+// openSources creates the template's event source mappings. They run after Start.
 func (p *Platform) openSources(ctx context.Context, tmpl *template.Template, c clients) (*eventsource.Service, error) {
 	tables := config(c.dynamodb, p.Config.DynamoDB)
 	s, err := eventsource.Open(eventsource.Options{Path: filepath.Join(p.Config.Dir, "sources.bolt"), Invoke: p.invokeBatch, Written: c.written, Log: p.log,
@@ -87,8 +87,8 @@ func (p *Platform) invokeBatch(ctx context.Context, name string, payload []byte)
 	return p.invoke(ctx, name, payload)
 }
 
-// deliveriesQueue is the URL of the queue to which functions send deliveries, "" while the
-// template has none.
+// deliveriesQueue is the URL of the queue to which functions send deliveries. It is "" if the
+// template has no such queue.
 func deliveriesQueue(tmpl *template.Template) string {
 	for _, f := range tmpl.Functions() {
 		if url := f.Environment["DELIVERIES_QUEUE_URL"]; url != "" {

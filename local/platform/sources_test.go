@@ -19,8 +19,8 @@ import (
 	"github.com/krosai/telephony/shared/queue"
 )
 
-// fed has a function that the stream of a table invokes and that sends to a queue, and one
-// that the queue invokes.
+// fed has a function that a table's stream invokes and that sends to a queue, and a function that
+// the queue invokes.
 const fed = `
 Resources:
   DeliveriesQueue: {Type: AWS::SQS::Queue, Properties: {QueueName: deliveries, VisibilityTimeout: 60}}
@@ -52,8 +52,8 @@ Resources:
         Messages: {Type: SQS, Properties: {Queue: !GetAtt DeliveriesQueue.Arn, BatchSize: 1, ScalingConfig: {MaximumConcurrency: 2}}}
 `
 
-// TestSources: what is written to a table reaches the function that its stream feeds, and
-// what that one sends reaches the function that the queue feeds, also after a restart.
+// TestSources checks that a write to a table reaches the function of the table's stream, and that
+// this function's message reaches the function of the queue, also after a restart.
 func TestSources(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -101,7 +101,7 @@ func TestSources(t *testing.T) {
 		if _, err := db.PutItem(t.Context(), &dynamodbsdk.PutItemInput{TableName: aws.String("events"), Item: map[string]types.AttributeValue{"id": &types.AttributeValueMemberS{Value: id}}}); err != nil {
 			t.Fatal(err)
 		}
-		for got := ""; got != id; got = <-delivered { // the one before may come again
+		for got := ""; got != id; got = <-delivered { // the previous message may be repeated
 			if got != "" && got != "one" {
 				t.Errorf("delivered %s", got)
 			}

@@ -11,16 +11,16 @@ import (
 	"github.com/krosai/telephony/shared/oidc"
 )
 
-// adminUser is the administrator of .local/env, who is not the demo user:
-// nobody decides on their own request.
+// adminUser is the administrator of .local/env. It is not the demo user, because no user may decide
+// on their own request.
 const adminUser = "ada.admin"
 
 const (
-	tokenLife  = 24 * time.Hour // as long as the functions allow
+	tokenLife  = 24 * time.Hour // the longest that the functions allow
 	renewAfter = 12 * time.Hour
 )
 
-// startIssuer serves the issuer of users' tokens and issues those of .local/env.
+// startIssuer serves the issuer of users' tokens and issues the tokens of .local/env.
 func (p *Platform) startIssuer() error {
 	l, err := p.listenOn(p.port(3))
 	if err != nil {
@@ -54,8 +54,7 @@ func (p *Platform) issueTokens() error {
 	return nil
 }
 
-// keepTokensFresh writes new tokens to .local/env long before the old ones
-// expire.
+// keepTokensFresh writes new tokens to .local/env long before the old ones expire.
 func (p *Platform) keepTokensFresh(ctx context.Context) {
 	p.running.Go(func() {
 		issued := time.Now()
@@ -77,12 +76,12 @@ func (p *Platform) keepTokensFresh(ctx context.Context) {
 	})
 }
 
-// due reports whether tokens want to be replaced. It goes by the calendar: the
-// other clock stops while a laptop sleeps.
+// due reports whether the tokens must be replaced. It uses the wall clock, because the monotonic
+// clock stops while a laptop sleeps.
 func due(issued, now time.Time) bool { return now.Round(0).Sub(issued.Round(0)) >= renewAfter }
 
-// Token issues a token as the platform that last ran in the folder c.Dir does,
-// whether it runs or not.
+// Token issues a token as the platform that last ran in the folder c.Dir does. The platform need
+// not be running.
 func Token(c Config, sub string, roles []string, ttl time.Duration) (string, error) {
 	env, err := readEnv(filepath.Join(c.Dir, "env"))
 	if err != nil {

@@ -12,8 +12,8 @@ import (
 	"github.com/krosai/telephony/shared/account"
 )
 
-// Tokens from .local/env and from "kros token" are those of the users they name,
-// and stay valid when the platform starts again.
+// TestTokens checks that tokens from .local/env and from "kros token" are valid for the users that
+// they name, and stay valid after the platform restarts.
 func TestTokens(t *testing.T) {
 	t.Parallel()
 	c := Config{Dir: t.TempDir()}
@@ -75,7 +75,7 @@ func TestDue(t *testing.T) {
 	}
 }
 
-// TestOfferedNames: what the platform writes for shells is not a setting of its own.
+// TestOfferedNames checks that no variable of .local/env is a setting of the platform.
 func TestOfferedNames(t *testing.T) {
 	t.Parallel()
 	p := &Platform{Config: Config{Dir: t.TempDir()}}

@@ -17,18 +17,18 @@ import (
 
 const (
 	payloadPCMU  = 0   // RFC 3551 section 6
-	payloadEvent = 101 // dynamic; what LiveKit SIP and most carriers offer for telephone-event
+	payloadEvent = 101 // dynamic; LiveKit SIP and most carriers offer it for telephone-event
 
 	sampleRate = 8000
 	frame      = 20 * time.Millisecond
-	frameLen   = 160 // samples of one frame, and bytes: PCMU has one byte a sample
+	frameLen   = 160 // samples in one frame, and bytes: PCMU has one byte per sample
 
-	// A sender that was silent longer than this goes on at the wall clock's time, not where it stopped.
+	// After a pause longer than maxLag the timestamp moves on with the clock.
 	maxLag = 100 * time.Millisecond
 )
 
-// Session is one end of an RTP stream (RFC 3550) in both directions. Sending, receiving and Close may be called
-// from different goroutines.
+// Session is one end of an RTP stream (RFC 3550) and works in both directions. Sending, receiving
+// and Close may be called from different goroutines.
 type Session struct {
 	conn *net.UDPConn
 
@@ -70,7 +70,8 @@ func Listen(host string) (*Session, error) {
 // Port is the local UDP port.
 func (s *Session) Port() int { return s.conn.LocalAddr().(*net.UDPAddr).Port }
 
-// SetRemote says where to send. Until then nothing leaves, though the stream's time runs on.
+// SetRemote sets the address to send to. Until it is set, packets are discarded, but the stream's
+// time advances.
 func (s *Session) SetRemote(addr netip.AddrPort) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -84,18 +85,19 @@ func (s *Session) Packets() int {
 	return s.packets
 }
 
-// LastReceived is when the last audio or event packet came in; zero when none has.
+// LastReceived is the time of the last audio or event packet. It is zero before the first one.
 func (s *Session) LastReceived() time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.last
 }
 
-// Close ends Read and every later write.
+// Close ends Read and makes later writes fail.
 func (s *Session) Close() error { return s.conn.Close() }
 
-// WriteAudio sends one frame of PCMU, usually 20 ms (160 bytes). The caller sets the pace; after a pause the
-// timestamp has moved on with the clock. While WriteDTMF sends a digit the frame is dropped.
+// WriteAudio sends one frame of PCMU, usually 20 ms (160 bytes). The caller sets the pace. After a
+// pause of more than 100 ms the timestamp moves on with the clock. While WriteDTMF sends a digit,
+// the frame is dropped.
 func (s *Session) WriteAudio(payload []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -108,8 +110,8 @@ func (s *Session) WriteAudio(payload []byte) error {
 	return s.send(payloadPCMU, ts, marker, payload)
 }
 
-// stamp is the timestamp of what is sent now, and whether a pause came before it (the marker bit, RFC 3551
-// section 4.1). Callers hold mu.
+// stamp returns the timestamp of the next packet and whether a pause came before it (the marker
+// bit, RFC 3551 section 4.1). Callers hold mu.
 func (s *Session) stamp(now time.Time) (ts uint32, marker bool) {
 	if !s.started {
 		s.started, s.nextAt = true, now
@@ -144,13 +146,14 @@ func (s *Session) send(payloadType uint8, ts uint32, marker bool, payload []byte
 	if _, err := s.conn.WriteToUDPAddrPort(buf[:n], s.remote); errors.Is(err, net.ErrClosed) {
 		return err
 	}
-	// Any other error of one datagram (nobody listens there yet) is a lost packet.
+	// Any other error of one datagram (for example, no listener yet) counts as a lost packet.
 	return nil
 }
 
-// Read receives until Close, which ends it with a nil error. onAudio gets each PCMU payload, valid only during the
-// call; onDTMF gets each digit (0-9 * # A-D) once, when it begins. Either may be nil. Packets are taken from any
-// sender: the address a peer announces is not always the one it sends from.
+// Read receives until Close, and then returns nil. onAudio gets each PCMU payload, which is valid
+// only during that call. onDTMF gets each digit (0-9 * # A-D) once, when it begins. Either may be
+// nil. Read accepts packets from any sender, because a peer does not always send from the address
+// it announces.
 func (s *Session) Read(onAudio func(payload []byte), onDTMF func(digit byte)) error {
 	var (
 		buf    [1500]byte
@@ -190,7 +193,7 @@ func (s *Session) Read(onAudio func(payload []byte), onDTMF func(digit byte)) er
 // digitCodes are the keypad's events 0 to 15 in order (RFC 4733 section 3.2).
 const digitCodes = "0123456789*#ABCD"
 
-// eventReader finds the beginning of each event among its many packets.
+// eventReader finds the first packet of each event. An event has many packets.
 type eventReader struct {
 	seen     bool
 	ssrc     uint32
@@ -200,8 +203,9 @@ type eventReader struct {
 	ended    bool
 }
 
-// read is the digit that begins with this packet. Updates and repeats of an event share its timestamp; an event too
-// long for its 16-bit duration goes on under a new one (RFC 4733 section 2.5.1.3).
+// read returns the digit that begins with this packet. Updates and repeats of an event share its
+// timestamp. An event too long for its 16-bit duration continues under a new timestamp (RFC 4733
+// section 2.5.1.3).
 func (e *eventReader) read(p *rtp.Packet) (digit byte, begins bool) {
 	if len(p.Payload) < 4 {
 		return 0, false
@@ -224,14 +228,15 @@ func (e *eventReader) read(p *rtp.Packet) (digit byte, begins bool) {
 }
 
 const (
-	// 260 ms of tone and as much of nothing: what LiveKit SIP v1.10.0 was recorded to send.
+	// 260 ms of tone and 260 ms of silence, as recorded from LiveKit SIP v1.10.0.
 	digitFrames = 13
 	digitGap    = 260 * time.Millisecond
-	digitPause  = 500 * time.Millisecond // what 'w' stands for, as in LiveKit's dtmf parameter
+	digitPause  = 500 * time.Millisecond // for 'w', as in LiveKit's dtmf parameter
 )
 
-// WriteDTMF sends each digit as an RFC 4733 event of 260 ms followed by 260 ms of nothing; 'w' pauses 500 ms. It
-// returns when the last one is out, and fails on any other character before sending anything.
+// WriteDTMF sends each digit as an RFC 4733 event of 260 ms followed by 260 ms of silence. A 'w' is
+// a pause of 500 ms. WriteDTMF returns when the last digit is sent. It rejects any other character
+// before it sends anything.
 func (s *Session) WriteDTMF(ctx context.Context, digits string) error {
 	digits = strings.ToUpper(digits)
 	for _, d := range digits {
@@ -256,7 +261,8 @@ func (s *Session) WriteDTMF(ctx context.Context, digits string) error {
 	return nil
 }
 
-// writeDigit sends one event: its beginning, an update each 20 ms, the end three times (RFC 4733 section 2.5.1.4).
+// writeDigit sends one event: its beginning, an update every 20 ms, and the end three times (RFC
+// 4733 section 2.5.1.4).
 func (s *Session) writeDigit(ctx context.Context, code byte) error {
 	s.mu.Lock()
 	ts, _ := s.stamp(time.Now())

@@ -27,7 +27,7 @@ func open(t *testing.T) *Session {
 	return s
 }
 
-// peer is a plain UDP socket to which s sends.
+// peer is a plain UDP socket. It becomes the remote address of s.
 func peer(t *testing.T, s *Session) *net.UDPConn {
 	t.Helper()
 	conn, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
@@ -97,7 +97,8 @@ func TestWriteAudioTimeline(t *testing.T) {
 	}
 }
 
-// The end of each digit is sent three times, and all packets of a digit share one timestamp.
+// TestWriteDTMFPackets checks that the end of each digit is sent three times, and that all packets
+// of a digit share one timestamp.
 func TestWriteDTMFPackets(t *testing.T) {
 	t.Parallel()
 	s := open(t)

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// Offer is the SDP of a session on host and port, as an offer or an answer: PCMU and telephone-event, 20 ms
-// (RFC 8866, RFC 3264).
+// Offer is the SDP of a session on host and port, used as an offer or an answer: PCMU and
+// telephone-event, 20 ms (RFC 8866, RFC 3264).
 func Offer(host string, port int) []byte {
 	family := "IP4"
 	if strings.Contains(host, ":") {
@@ -21,8 +21,8 @@ func Offer(host string, port int) []byte {
 		"a=fmtp:101 0-15\r\na=ptime:20\r\na=sendrecv\r\n", host, port, family)
 }
 
-// ParseSDP is the address an SDP offer or answer wants its audio sent to. It fails when there is no audio stream,
-// when the stream is refused (port 0) or does not take PCMU.
+// ParseSDP returns the address to which an SDP offer or answer wants its audio sent. It fails if
+// the SDP has no audio stream, or if that stream is refused (port 0) or does not accept PCMU.
 func ParseSDP(b []byte) (netip.AddrPort, error) {
 	var address, media string
 	inAudio := false
@@ -45,7 +45,8 @@ func ParseSDP(b []byte) (netip.AddrPort, error) {
 	return audioAddr(address, media)
 }
 
-// audioAddr joins the values of a c= line ("IN IP4 host") and an m= line ("audio port RTP/AVP types…").
+// audioAddr joins the values of a c= line ("IN IP4 host") and an m= line ("audio port
+// RTP/AVP types…").
 func audioAddr(connection, media string) (netip.AddrPort, error) {
 	m := strings.Fields(media)
 	if len(m) < 4 || !slices.Contains(m[3:], strconv.Itoa(payloadPCMU)) {

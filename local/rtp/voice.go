@@ -5,16 +5,17 @@ import (
 	"time"
 )
 
-// Silence is the PCMU byte of no sound.
+// Silence is the PCMU byte for silence.
 const Silence = 0xff
 
-// Voice is PCMU that sounds like somebody humming in syllables: pitch in Hz (a man about 110, a woman about 210),
-// the length rounded down to whole frames of 20 ms. The same arguments give the same bytes.
+// Voice is PCMU that sounds like a person humming in syllables. The pitch is in Hz: about 110 for a
+// man, about 210 for a woman. The length is rounded down to whole frames of 20 ms. The same
+// arguments give the same bytes.
 func Voice(pitch float64, length time.Duration) []byte {
 	b := make([]byte, int(length/frame)*frameLen)
 	for i := range b {
 		t := float64(i) / sampleRate
-		// Syllables last 250 ms; every fifth is a breath.
+		// A syllable lasts 250 ms. Every fifth one is a pause for breath.
 		syllable, within := math.Modf(t / 0.25)
 		if int(syllable)%5 == 4 {
 			b[i] = Silence

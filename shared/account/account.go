@@ -1,4 +1,5 @@
-// Package account is who calls the API: users, administrators and API keys.
+// Package account defines the callers of the API (users, administrators and API keys) and
+// their limits.
 package account
 
 import (
@@ -17,7 +18,7 @@ const (
 	KeysWrite     = "keys:write"
 )
 
-// Admin is what only administrators can do. No API key holds it.
+// Admin is the scope of administrators. No API key holds it.
 const Admin = "admin"
 
 // Scopes lists every scope an API key can be granted.
@@ -25,21 +26,21 @@ func Scopes() []string {
 	return []string{NumbersRead, NumbersWrite, CallsRead, CallsWrite, WebhooksRead, WebhooksWrite, KeysWrite}
 }
 
-// Caller is who sent a request. KeyID is empty when a user came with a JWT of
-// their own; Admin is true only then.
+// Caller is the authenticated sender of a request. KeyID is empty when a user sent a JWT. Admin is
+// true only in that case.
 type Caller struct {
 	UserID string
 	KeyID  string
 	Scopes []string // of the API key
 	Admin  bool
 
-	KeyExpires time.Time // when the API key expires; zero is never
-	Retiring   bool      // the API key has been rotated and is in its time of grace
+	KeyExpires time.Time // when the API key expires; zero means never
+	Retiring   bool      // the API key has been rotated and is in its grace period
 }
 
-// Can reports whether the caller may do what scope names. A user with a JWT can
-// do everything that is theirs; a key can do what it was granted. The scope
-// Admin is for administrators, and an empty scope is for every caller.
+// Can reports whether the caller holds scope. A user with a JWT holds every scope except Admin,
+// which only an administrator's JWT holds. An API key holds the scopes it was granted. Every caller
+// holds the empty scope.
 func (c Caller) Can(scope string) bool {
 	switch {
 	case c.UserID == "":
@@ -55,42 +56,41 @@ func (c Caller) Can(scope string) bool {
 // MaxKeys is how many live API keys a user can have.
 const MaxKeys = 50
 
-// KeyHourLimit is how many requests an API key can make in an hour,
-// TokenHourLimit how many a user can make with JWTs, and RequestsPerHour how many
-// all API keys of a user can make together.
+// KeyHourLimit is how many requests an API key can make in an hour, and TokenHourLimit how many a
+// user can make with JWTs. RequestsPerHour limits all API keys of a user together.
 const (
 	KeyHourLimit   = 1000
 	TokenHourLimit = 1000
 )
 
-// KeysPerHour is how many API keys a user can make in an hour, those that are
-// made by rotation included.
+// KeysPerHour is how many API keys a user can create in an hour, including keys created
+// by rotation.
 const KeysPerHour = 20
 
-// Key is an API key as it is kept: the hash and never the text. A zero time
-// means "not".
+// Key is an API key as it is stored: with the hash of its text, never the text. A zero time means
+// that it is not set.
 type Key struct {
 	ID         string // key_ and a ULID
 	UserID     string
 	Name       string
 	Hash       []byte // SHA-256 of the text
-	LastFour   string // the end of the text, by which people tell keys apart
+	LastFour   string // the end of the text, which identifies the key to its user
 	Scopes     []string
 	CreatedAt  time.Time
-	IssuedAt   time.Time // when the text was made; later than CreatedAt when it was made again
+	IssuedAt   time.Time // when the text was made; later than CreatedAt if it was made again
 	ExpiresAt  time.Time
-	RevokedAt  time.Time // may lie ahead: a rotated key works until then
+	RevokedAt  time.Time // may be in the future: a rotated key works until then
 	LastUsedAt time.Time // the hour of its last use
 
-	HourLimit  int       // requests in an hour; 0 is KeyHourLimit
-	HourUsed   int       // of them made in this hour, the one being served included
+	HourLimit  int       // requests per hour; 0 means KeyHourLimit
+	HourUsed   int       // requests made in this hour, including the current one
 	HourResets time.Time // when the next hour begins
 
-	Together Limit // of all keys of the user; known only when it refuses a request
+	Together Limit // of all keys of the user; set only when it refuses a request
 }
 
-// Live reports whether the key can be used at the given moment. Both ends are
-// exclusive of the moment itself: a key is dead at the instant it expires.
+// Live reports whether the key can be used at the given moment. A key is dead from the instant of
+// ExpiresAt or RevokedAt on.
 func (k Key) Live(now time.Time) bool {
 	return (k.ExpiresAt.IsZero() || now.Before(k.ExpiresAt)) && (k.RevokedAt.IsZero() || now.Before(k.RevokedAt))
 }

@@ -68,8 +68,8 @@ func TestNewKeyRefuses(t *testing.T) {
 	}
 }
 
-// Bytes from 248 up are thrown away, or the first characters of the alphabet
-// would be likelier than the rest.
+// TestNewKeyIsUnbiased checks that bytes from 248 up are discarded. Otherwise the first characters
+// of the alphabet would be likelier than the rest.
 func TestNewKeyIsUnbiased(t *testing.T) {
 	t.Parallel()
 	random := append(bytes.Repeat([]byte{248, 255}, 20), bytes.Repeat([]byte{61}, 30)...)
@@ -82,8 +82,8 @@ func TestNewKeyIsUnbiased(t *testing.T) {
 	}
 }
 
-// The checksum must find every single wrong character and every swap of
-// neighbours.
+// TestParseKeyFindsTypingErrors checks that the checksum finds every single wrong character and
+// every swap of neighbors.
 func TestParseKeyFindsTypingErrors(t *testing.T) {
 	t.Parallel()
 	text := mustKey(t)

@@ -14,9 +14,8 @@ import (
 //
 //	kros_live_<ULID of the key id>_<30 random base62><6 base62 CRC-32 of all before>
 //
-// The fixed start lets secret scanners find leaked keys, the id makes looking
-// one up a read by primary key, and the checksum refuses typing errors and
-// guesses before anything is read.
+// The fixed prefix lets secret scanners find leaked keys. The id makes a lookup one read by primary
+// key. The checksum rejects typing errors and guesses before any read.
 const (
 	keyStart  = "kros_live_"
 	idPrefix  = "key_"
@@ -29,8 +28,8 @@ const (
 	crockford = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 )
 
-// NewKey makes the text of a new key for the given key id (key_ and a ULID).
-// It fails when the id is not one or when random ends.
+// NewKey generates the text of a new key for a key id (key_ and a ULID). It fails if id does not
+// have that form or if random ends.
 func NewKey(id string, random io.Reader) (string, error) {
 	ulid, ok := strings.CutPrefix(id, idPrefix)
 	if !ok || len(ulid) != ulidLen || !only(crockford, ulid) {
@@ -51,8 +50,8 @@ func NewKey(id string, random io.Reader) (string, error) {
 	return string(text) + checksum(text), nil
 }
 
-// Issue makes the text of the key k.ID, and returns k with what is kept of the
-// text: its hash and its end. It fails as NewKey does.
+// Issue generates the text of the key k.ID. It returns k with the stored part, the hash and the
+// last four characters, and the text. It fails as NewKey does.
 func Issue(k Key, random io.Reader) (Key, string, error) {
 	text, err := NewKey(k.ID, random)
 	if err != nil {
@@ -63,8 +62,8 @@ func Issue(k Key, random io.Reader) (Key, string, error) {
 	return k, text, nil
 }
 
-// ParseKey checks the form and the checksum of a key's text and returns the key
-// id and the SHA-256 of the text. It says nothing about whether the key exists.
+// ParseKey checks the form and the checksum of a key's text. It returns the key id and the SHA-256
+// of the text. It does not check that the key exists.
 func ParseKey(text string) (id string, sum [32]byte, ok bool) {
 	if len(text) != keyLen || !strings.HasPrefix(text, keyStart) {
 		return "", sum, false
@@ -99,8 +98,7 @@ func only(alphabet, s string) bool {
 	return true
 }
 
-// SpentKeys is the limit of a user who has made KeysPerHour API keys in the hour
-// of now.
+// SpentKeys is the exhausted limit of a user after KeysPerHour API keys created in the hour of now.
 func SpentKeys(now time.Time) Limit {
 	return Limit{Name: "api_keys", Quota: KeysPerHour, Used: KeysPerHour, Resets: now.UTC().Truncate(time.Hour).Add(time.Hour)}
 }

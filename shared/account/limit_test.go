@@ -6,7 +6,7 @@ import (
 	"github.com/krosai/telephony/shared/account"
 )
 
-// TestAllowsNumber: a user may call the country of their own number and those of their
+// TestAllowsNumber checks that a user may call the country of their own number and those of their
 // policy. Toll-free numbers of +1 belong to each country of +1.
 func TestAllowsNumber(t *testing.T) {
 	t.Parallel()

@@ -2,7 +2,7 @@ package account
 
 import "time"
 
-// User is what administrators see of a user.
+// User is a user as administrators see it.
 type User struct {
 	ID            string
 	CallsEnabled  bool
@@ -10,15 +10,15 @@ type User struct {
 	OpenRequests  int // number requests that are pending or approved
 	ActiveCalls   int // outbound calls that have not ended
 	ActiveInbound int
-	CallsThisHour int // outbound calls and transfers that began in this clock hour (UTC)
+	CallsThisHour int // outbound calls and transfers begun in this clock hour (UTC)
 	LiveKeys      int
 }
 
-// CallsSwitch is the switch of everybody's outbound calls. The zero ChangedAt is a
-// switch that nobody has touched.
+// CallsSwitch turns the outbound calls of all users on or off. ChangedAt is zero if the switch has
+// never been changed.
 type CallsSwitch struct {
 	Enabled   bool
-	Reason    string // of a switch that is off; may be empty
+	Reason    string // why the switch is off; may be empty
 	ChangedAt time.Time
 	ChangedBy string
 }

@@ -31,7 +31,7 @@ const (
 	causeIs = "the cause that only the log may know"
 )
 
-// things is an endpoint with one operation for each thing the edge can do.
+// things is an endpoint with one operation for each feature of the edge.
 type things struct{}
 
 type part struct {
@@ -201,7 +201,7 @@ var now = time.Date(2026, 11, 22, 9, 30, 0, 123456789, time.UTC)
 type keys struct {
 	mu    sync.Mutex
 	byID  map[string]account.Key
-	err   error // what UseKey fails with
+	err   error // the error of UseKey
 	asked int
 }
 
@@ -222,7 +222,7 @@ func (k *keys) UseKey(_ context.Context, id string, sum [32]byte) (account.Key, 
 // UseToken counts nothing.
 func (k *keys) UseToken(context.Context, string) (account.Limit, error) { return account.Limit{}, nil }
 
-// add makes a key of user with these scopes and returns its text.
+// add creates a key of user with these scopes and returns its text.
 func (k *keys) add(tb testing.TB, id, user string, scopes ...string) string {
 	tb.Helper()
 	text, err := account.NewKey(id, rand.Reader)
@@ -240,7 +240,7 @@ const (
 	otherKeyID  = "key_01JD8Z7N5R4T3V2W1X0Y0THERX"
 )
 
-// bench is an edge with the test endpoint, and what one needs to use it.
+// bench is an edge with the test endpoint, and the keys and the log to use it with.
 type bench struct {
 	edge    *api.Edge
 	keys    *keys
@@ -263,7 +263,7 @@ func newBench(tb testing.TB) *bench {
 	return b
 }
 
-// ask is a request; target is the path with its query as it goes over the wire.
+// ask is a request. target is the path with its query as sent over the wire.
 type ask struct {
 	method, target string
 	key            string // for Authorization: Bearer
@@ -291,8 +291,7 @@ type reply struct {
 	body   []byte
 }
 
-// ways are the two ways a request reaches an edge: over HTTP, and as an event
-// of API Gateway.
+// ways are the two ways that a request reaches an edge: over HTTP, and as an event of API Gateway.
 var ways = map[string]func(testing.TB, http.Handler, ask) reply{"http": overHTTP, "lambda": overLambda}
 
 func overHTTP(tb testing.TB, h http.Handler, a ask) reply {
@@ -348,7 +347,7 @@ func overLambda(tb testing.TB, h http.Handler, a ask) reply {
 	return reply{res.StatusCode, header, []byte(res.Body)}
 }
 
-// problem reads the reply as a problem document and checks what holds for all.
+// problem decodes the reply as a problem document and checks the properties common to all problems.
 func (r reply) problem(tb testing.TB) api.Problem {
 	tb.Helper()
 	var p api.Problem

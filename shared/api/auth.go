@@ -10,8 +10,8 @@ import (
 	"github.com/krosai/telephony/shared/fault"
 )
 
-// authenticate finds the caller of r and checks that it has the scope. Every
-// credential that is not valid gets the same answer, whatever is wrong with it.
+// authenticate determines the caller of r and checks its scope. Every invalid credential gets the
+// same answer, whatever the reason.
 func (rq *request) authenticate(r *http.Request, scope string) error {
 	caller, err := rq.edge.caller(r)
 	if err != nil {
@@ -27,9 +27,8 @@ func (rq *request) authenticate(r *http.Request, scope string) error {
 	return fault.New(fault.Forbidden, "FORBIDDEN", "this API key does not have the scope %s", scope)
 }
 
-// caller reads the bearer token: an API key, or a user's JWT, which has two dots
-// where a key has none. What is neither, and a key with a wrong checksum, is
-// refused without a lookup.
+// caller reads the bearer token: an API key, or a user's JWT, which has two dots where a key has
+// none. Any other token, and a key with a wrong checksum, is refused without a lookup.
 func (e *Edge) caller(r *http.Request) (account.Caller, error) {
 	token := BearerToken(r.Header)
 	var caller account.Caller
@@ -46,9 +45,8 @@ func (e *Edge) caller(r *http.Request) (account.Caller, error) {
 	return caller, err
 }
 
-// BearerToken is the token of the one Authorization header, behind the scheme Bearer
-// in any letter case and one space or more (RFC 9110, section 11.4). It is empty
-// where there is none.
+// BearerToken is the token of the only Authorization header, after the scheme Bearer in any letter
+// case and at least one space (RFC 9110, section 11.4). Without such a token it is empty.
 func BearerToken(h http.Header) string {
 	headers := h.Values("Authorization")
 	if len(headers) != 1 {
@@ -61,7 +59,7 @@ func BearerToken(h http.Header) string {
 	return strings.TrimLeft(token, " ")
 }
 
-// callerByKey looks an API key up. The zero Caller is a key that is not valid.
+// callerByKey looks up an API key. It returns the zero Caller for an invalid key.
 func (e *Edge) callerByKey(ctx context.Context, id string, sum [32]byte) (account.Caller, error) {
 	key, err := e.Keys.UseKey(ctx, id, sum)
 	if key.HourLimit > 0 {
@@ -78,8 +76,7 @@ func (e *Edge) callerByKey(ctx context.Context, id string, sum [32]byte) (accoun
 		Retiring: !key.RevokedAt.IsZero()}, nil
 }
 
-// callerByToken verifies a JWT and counts its use. A token that is not valid
-// counts nothing.
+// callerByToken verifies a JWT and counts its use. An invalid token is not counted.
 func (e *Edge) callerByToken(ctx context.Context, token string) (account.Caller, error) {
 	caller, err := e.Tokens.Verify(ctx, token)
 	if err != nil || caller.UserID == "" {
@@ -90,8 +87,8 @@ func (e *Edge) callerByToken(ctx context.Context, token string) (account.Caller,
 	return caller, err
 }
 
-// mayManage refuses to let an API key that is in its time of grace manage keys.
-// Its kept answers it still gets: that of its own rotation may have been lost.
+// mayManage refuses key management to an API key in its grace period. Such a key still gets stored
+// answers, because the answer to its own rotation may have been lost.
 func (rq *request) mayManage(scope string, method string) error {
 	if !rq.caller.Retiring || scope != account.KeysWrite || method == http.MethodGet {
 		return nil

@@ -13,10 +13,10 @@ import (
 	"github.com/krosai/telephony/shared/fault"
 )
 
-// tokens knows some tokens and counts the questions.
+// tokens accepts some tokens and counts the calls.
 type tokens struct {
 	callers map[string]account.Caller
-	err     error // for the others
+	err     error // for other tokens
 	asked   int
 }
 
@@ -69,7 +69,8 @@ func TestTokens(t *testing.T) {
 	}
 }
 
-// When the issuer's keys cannot be had, the token may well be valid.
+// TestTokensCannotBeChecked checks that the answer is 503, because a token that cannot be checked
+// may be valid.
 func TestTokensCannotBeChecked(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)

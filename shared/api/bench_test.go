@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// BenchmarkStart is what a cold start pays for: building the handler.
+// BenchmarkStart measures the work of a cold start: building the handler.
 func BenchmarkStart(b *testing.B) {
 	bench := newBench(b)
 	for b.Loop() {
@@ -15,7 +15,7 @@ func BenchmarkStart(b *testing.B) {
 	}
 }
 
-// BenchmarkRequest is an authenticated POST through the whole edge.
+// BenchmarkRequest measures an authenticated POST through the whole edge.
 func BenchmarkRequest(b *testing.B) {
 	bench := newBench(b)
 	for b.Loop() {

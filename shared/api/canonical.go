@@ -7,9 +7,9 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 )
 
-// canonical is one text for all bodies that ask for the same: JSON without
-// spaces, members sorted, numbers as float64, and members that are left out where
-// they have a default. A body that is not JSON stays as it is.
+// canonical is the same text for all bodies with the same meaning: JSON without spaces, with sorted
+// members, numbers as float64, and defaults for omitted members. A body that is not JSON is
+// returned unchanged.
 func (in *input) canonical(body []byte) ([]byte, error) {
 	if in.body == nil {
 		return body, nil
@@ -28,7 +28,7 @@ func (in *input) canonical(body []byte) ([]byte, error) {
 	return text, nil
 }
 
-// fill gives members that are left out their defaults, as huma does.
+// fill sets omitted members to their defaults, as huma does.
 func (in *input) fill(value any, schema *huma.Schema) {
 	for schema != nil && schema.Ref != "" {
 		schema = in.schemas.SchemaFromRef(schema.Ref)

@@ -14,11 +14,11 @@ import (
 	"github.com/krosai/telephony/shared/secret"
 )
 
-// maxCursor is the longest cursor that is looked at, in characters.
+// maxCursor is the longest accepted cursor, in characters.
 const maxCursor = 6144
 
-// sealCursor makes the next_cursor of a list from a position in it. The cursor
-// is sealed with AES-256-GCM and good only for this caller and this operation.
+// sealCursor encodes a position in a list as its next_cursor. The cursor is sealed with AES-256-GCM
+// and valid only for this caller and this operation.
 func sealCursor(ctx context.Context, at position) (string, error) {
 	aead, bound, err := cursorCipher(ctx)
 	if err != nil {
@@ -31,9 +31,8 @@ func sealCursor(ctx context.Context, at position) (string, error) {
 	return base64.RawURLEncoding.EncodeToString(aead.Seal(nil, nil, plain, bound)), nil
 }
 
-// openCursor reads a cursor that sealCursor made into at. A cursor that is not
-// one, or belongs to another caller or operation, is a fault.Invalid about the
-// field cursor.
+// openCursor decodes a cursor from sealCursor into at. Any other text, and a cursor of another
+// caller or operation, is a fault.Invalid about the field cursor.
 func openCursor(ctx context.Context, cursor string, at *position) error {
 	aead, bound, err := cursorCipher(ctx)
 	if err != nil {
@@ -54,7 +53,7 @@ func badCursor() error {
 	return fault.InvalidField("cursor", "malformed", "is not a next_cursor of this list")
 }
 
-// cursorCipher is the cipher of cursors, which makes its own nonces, and what a
+// cursorCipher returns the cipher of cursors, which generates its own nonces, and the data that a
 // cursor is bound to.
 func cursorCipher(ctx context.Context) (cipher.AEAD, []byte, error) {
 	rq := requestOf(ctx)
@@ -65,7 +64,7 @@ func cursorCipher(ctx context.Context) (cipher.AEAD, []byte, error) {
 	return aead, []byte(rq.caller.UserID + "\x00" + rq.route), err
 }
 
-// newCipher makes the cipher of one purpose from the edge's key.
+// newCipher derives the cipher of one purpose from the edge's key.
 func newCipher(purpose string, key secret.Secret) (cipher.AEAD, error) {
 	if key.IsZero() {
 		return nil, errors.New("the edge has no cursor key")

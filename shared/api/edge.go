@@ -1,7 +1,7 @@
-// Package api is the HTTP edge every endpoint is served through: it finds the
-// operation, authenticates the caller, checks scope and input, answers errors
-// as problem documents (RFC 9457) and writes one log line per request. The
-// checks come in this order: path and method, credential, scope, query, body.
+// Package api is the HTTP edge in front of every endpoint. It finds the operation, authenticates
+// the caller, checks scope and input, answers errors as problem documents (RFC 9457) and writes
+// one log line per request. The checks come in this order: path and method, credential, scope,
+// query, body.
 package api
 
 import (
@@ -21,53 +21,52 @@ import (
 	"github.com/krosai/telephony/shared/secret"
 )
 
-// Endpoint is one HTTP function: it declares its operations to huma.
+// Endpoint is one HTTP function. It declares its operations to huma.
 type Endpoint interface{ Register(huma.API) }
 
-// Fallback is an Endpoint whose function gets the requests that no route takes, too.
-// Routes are those of the whole API, as "GET /health": a path of theirs is answered with
-// 405 and its methods, any other with 404.
+// Fallback is an Endpoint whose function also gets the requests that match no route. Routes are
+// those of the whole API, as "GET /health". A path of one of them is answered with 405 and its
+// methods, any other path with 404.
 type Fallback interface {
 	Endpoint
 	Routes() []string
 }
 
-// Keys looks an API key up and counts its use, in one round trip. It returns
-// the key with its hash. It fails with fault.Unauthenticated when there is no
-// live key with this id and hash, and with fault.Limited when the key's hour, or
-// the hour of all its user's keys, is spent. UseToken counts a request with a
-// user's JWT; it fails with fault.Limited when the user's hour is spent. Both
-// return what they know of the hour with that error.
+// Keys looks up an API key and counts its use, in one round trip. UseKey returns the key with its
+// hash. It fails with fault.Unauthenticated if no live key has this id and hash, and with
+// fault.Limited if the hour of the key, or of all its user's keys, is used up. UseToken counts a
+// request with a user's JWT. It fails with fault.Limited if the user's hour is used up. With
+// fault.Limited, both return the limits that they know.
 type Keys interface {
 	UseKey(ctx context.Context, id string, sum [32]byte) (account.Key, error)
 	UseToken(ctx context.Context, userID string) (account.Limit, error)
 }
 
-// Tokens verifies a user's JWT and returns who it speaks for: UserID and Admin,
-// never a KeyID. It fails with fault.Unauthenticated for every token that is not
-// valid, and with fault.Upstream when that cannot be told for the moment.
+// Tokens verifies a user's JWT and returns its user: UserID and Admin, never a KeyID. It fails with
+// fault.Unauthenticated for every invalid token, and with fault.Upstream if the token cannot be
+// checked at the moment.
 type Tokens interface {
 	Verify(ctx context.Context, token string) (account.Caller, error)
 }
 
-// Edge serves endpoints over HTTP. Keys may be nil when every operation is
-// public, Tokens when there are no users with JWTs, Answers when no request is to
-// be remembered, CursorKey empty when there are neither cursors nor Answers.
+// Edge serves endpoints over HTTP. Keys may be nil if every operation is public, Tokens if no
+// user has JWTs, and Answers if no answer is stored. CursorKey seals list cursors and stored
+// answers. It is any long random text, the same in every function, and may be empty without
+// cursors and Answers.
 type Edge struct {
 	Keys      Keys
 	Tokens    Tokens
 	Answers   Answers
 	Now       func() time.Time
 	Log       *slog.Logger
-	Version   string        // of the API, in openapi.json
-	CursorKey secret.Secret // seals list cursors and kept answers; any long random text, the same in every function
+	Version   string // of the API, in openapi.json
+	CursorKey secret.Secret
 }
 
 const schemaPrefix = "#/components/schemas/"
 
-// Handler serves the endpoints. It panics when an operation needs a credential
-// and there is nothing to look one up with: that is a wiring error, and a
-// function must not start with it.
+// Handler serves the endpoints. It panics if an operation needs a credential and the edge has no
+// Keys. That is a wiring error, and a function must not start with it.
 func (e *Edge) Handler(endpoints ...Endpoint) http.Handler {
 	s := &server{edge: e, mux: http.NewServeMux()}
 	names := &schemaNames{}
@@ -75,8 +74,8 @@ func (e *Edge) Handler(endpoints ...Endpoint) http.Handler {
 	return s
 }
 
-// OpenAPI is the document of all endpoints together, indented and the same for
-// the same declarations.
+// OpenAPI is the document of all endpoints together, indented. The same declarations give the
+// same text.
 func (e *Edge) OpenAPI(endpoints ...Endpoint) ([]byte, error) {
 	doc := &Edge{Keys: undialled{}, Now: e.Now, Log: e.Log, Version: e.Version}
 	names := &schemaNames{}
@@ -95,13 +94,13 @@ func (e *Edge) OpenAPI(endpoints ...Endpoint) ([]byte, error) {
 func documentParameters(_ *huma.OpenAPI, op *huma.Operation) {
 	for _, p := range op.Parameters {
 		if exploded := true; p.Style == "deepObject" {
-			p.Explode = &exploded // the only form that OpenAPI has of it
+			p.Explode = &exploded // OpenAPI has no other form of deepObject
 		}
 		documentPatterns(p.Schema)
 	}
 }
 
-// documentPatterns gives the words of patterns a name that OpenAPI allows.
+// documentPatterns moves pattern descriptions to a member that OpenAPI allows.
 func documentPatterns(s *huma.Schema) {
 	if s == nil {
 		return
@@ -116,7 +115,7 @@ func documentPatterns(s *huma.Schema) {
 	}
 }
 
-// undialled stands where no request is ever served.
+// undialled is the Keys of an Edge that never serves a request.
 type undialled struct{ Keys }
 
 func (e *Edge) register(s *server, names *schemaNames, schemas huma.Registry, onAdd []huma.AddOpFunc, endpoints []Endpoint) huma.API {
@@ -150,9 +149,8 @@ func (e *Edge) register(s *server, names *schemaNames, schemas huma.Registry, on
 	return api
 }
 
-// configureHuma sets the switches that huma keeps in package variables: errors
-// are this package's problems, member names are compared letter by letter, and
-// a list is never null.
+// configureHuma sets the options that huma keeps in package variables: errors are this package's
+// problems, member names are case-sensitive, and a list is never null.
 var configureHuma = sync.OnceFunc(func() {
 	huma.NewError = newProblem
 	huma.NewErrorWithContext = newProblemFor
@@ -162,22 +160,21 @@ var configureHuma = sync.OnceFunc(func() {
 
 const bearer = "bearer"
 
-// Needs is the security of an operation that needs a caller with this scope.
+// Needs is the security of an operation that requires a caller with this scope.
 func Needs(scope string) []map[string][]string {
 	return []map[string][]string{{bearer: {scope}}}
 }
 
-// Public is the security of an operation that anyone may call. An operation
-// without Security needs a credential, of any scope.
+// Public is the security of an operation that any client may call. An operation without Security
+// needs a credential of any scope.
 func Public() []map[string][]string { return []map[string][]string{} }
 
-// OwnCredential in the Metadata of a public operation is a func(*http.Request) error
-// that checks a credential of another kind. Like the edge's own check it comes before
-// the query and the body are read; it finds the parameters of the path with PathValue.
+// OwnCredential in the Metadata of a public operation is a func(*http.Request) error that checks a
+// credential of another kind. Like the edge's own check, it runs before the query and the body are
+// read. It can read path parameters with PathValue.
 const OwnCredential = "own credential"
 
-// required reads an operation's security: whether it takes a credential and
-// which scope.
+// required reads an operation's security: whether it needs a credential, and with which scope.
 func required(op *huma.Operation) (credential bool, scope string) {
 	if op.Security == nil {
 		return true, ""
@@ -192,9 +189,9 @@ func required(op *huma.Operation) (credential bool, scope string) {
 	return len(op.Security) > 0, ""
 }
 
-// inputSchemas are the schemas that requests are checked against. Those of answers
-// only the document shows, and to make them takes a function a good part of its
-// start: huma asks for the body of an Output, and for the problem of each operation.
+// inputSchemas are the schemas that requests are checked against. Schemas of answers appear only in
+// the document, and generating them takes a large part of a function's start. Huma asks for the
+// body of an Output and for the problem of each operation.
 type inputSchemas struct{ huma.Registry }
 
 func (s inputSchemas) Schema(t reflect.Type, allowRef bool, hint string) *huma.Schema {
@@ -204,10 +201,9 @@ func (s inputSchemas) Schema(t reflect.Type, allowRef bool, hint string) *huma.S
 	return s.Registry.Schema(t, allowRef, hint)
 }
 
-// schemaNames names the schemas of the document after their Go types, with the
-// package in front, so that two endpoints may both have a View. The unnamed
-// Body of an endpoint's Input and Output becomes <Endpoint>Request and
-// <Endpoint>Response, its Page of a list <Endpoint>Page.
+// schemaNames names the schemas of the document after their Go types, prefixed with the package, so
+// that two endpoints may both have a View. The unnamed Body of an endpoint's Input and Output
+// becomes <Endpoint>Request and <Endpoint>Response, and its Page of a list <Endpoint>Page.
 type schemaNames struct{ endpoint string }
 
 func (n *schemaNames) enter(ep Endpoint) { n.endpoint = title(packageOf(reflect.TypeOf(ep))) }

@@ -197,7 +197,7 @@ func TestKeyLookupFails(t *testing.T) {
 	}
 }
 
-// A store that returns another key than asked for must not let anyone in.
+// TestKeyOfAnotherHashIsRefused checks that a store that returns the wrong key admits no caller.
 func TestKeyOfAnotherHashIsRefused(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -293,7 +293,8 @@ func TestPaths(t *testing.T) {
 	}
 }
 
-// Another's id, an id that never was and a text that is no id get one answer.
+// TestUnknownIDsLookAlike checks that all ids that do not exist, well-formed or not, get the
+// same answer.
 func TestUnknownIDsLookAlike(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -449,7 +450,7 @@ func TestCursorNeedsAKey(t *testing.T) {
 	}
 }
 
-// One line for each request, with its outcome and nothing of its content.
+// TestRequestLog checks that each request logs one line, with its outcome and none of its content.
 func TestRequestLog(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -499,7 +500,7 @@ func (calls) Register(a huma.API) {
 		})
 }
 
-// TestLogNamesTheCall: also when all went well.
+// TestLogNamesTheCall checks that the log line names the call, also for successful requests.
 func TestLogNamesTheCall(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)

@@ -20,20 +20,20 @@ import (
 // maxBody is the size limit of a JSON body in bytes.
 const maxBody = 64 << 10
 
-// RawBody in an operation's Metadata says that it reads its body itself, of up to
-// MaxBodyBytes, although the document describes it as JSON. It answers a type that
-// it does not take with WrongType.
+// RawBody in an operation's Metadata says that the operation reads its body itself, up to
+// MaxBodyBytes, although the document describes it as JSON. The operation answers unsupported types
+// with WrongType.
 const RawBody = "raw body"
 
-// WrongType is the 415 for a body that is not of a type that the operation takes.
+// WrongType is the 415 for a body of a type that the operation does not accept.
 func WrongType(want string) error { return wrongType("the body must be sent as Content-Type: " + want) }
 
-// input is what an operation takes, checked before huma parses it. What huma
-// checks well (types, lengths, patterns, what is required) is left to huma.
+// input is the query and body that an operation accepts, checked before huma parses them. Types,
+// lengths, patterns and required members are left to huma.
 type input struct {
 	query    map[string]*huma.Schema
-	body     *huma.Schema // of a JSON body; nil when it takes none
-	media    string       // of a raw body; empty when the body is JSON or none
+	body     *huma.Schema // of a JSON body; nil if it takes none
+	media    string       // of a raw body; empty for JSON or no body
 	required bool         // the body
 	limit    int64        // of the body, bytes
 	schemas  huma.Registry
@@ -76,7 +76,7 @@ func (in *input) check(r *http.Request) error {
 		return invalid(fields)
 	}
 	if r.Body == nil {
-		r.Body = http.NoBody // a request that no server made
+		r.Body = http.NoBody // the request does not come from a server
 	}
 	body, err := io.ReadAll(io.LimitReader(r.Body, in.limit+1))
 	if err != nil {
@@ -94,7 +94,7 @@ func (in *input) check(r *http.Request) error {
 	case int64(len(body)) > in.limit:
 		return tooLarge()
 	case in.media != "":
-		return nil // raw: the operation knows what it takes
+		return nil // raw: the operation checks it
 	case len(body) == 0 && in.required:
 		return fault.InvalidField("body", "required", "a JSON body is needed")
 	case len(body) == 0:
@@ -111,8 +111,8 @@ func (in *input) check(r *http.Request) error {
 	return nil
 }
 
-// notJSON is the 415 for a body that is not sent as JSON in UTF-8, as it is; nil for
-// one that is.
+// notJSON is the 415 for a body that has a content coding or is not JSON in UTF-8, and nil for
+// any other.
 func notJSON(h http.Header) *Problem {
 	if coding := strings.Join(h.Values("Content-Encoding"), ", "); coding != "" && !strings.EqualFold(coding, "identity") {
 		p := wrongType("the body must be sent as it is, without Content-Encoding: " + shown(coding))
@@ -137,9 +137,9 @@ func notJSON(h http.Header) *Problem {
 	return wrongType(detail)
 }
 
-// checkQuery finds parameters that are unknown, repeated, empty, or not spelled
-// the one way their type is. An empty cursor is as good as none, so that a client
-// may send the next_cursor that it has, or has not.
+// checkQuery finds parameters that are unknown, repeated, empty, or not in the canonical
+// spelling of their type. An empty cursor counts as absent, so that a client may always send
+// its next_cursor.
 func (in *input) checkQuery(raw string) (fields []fault.Field) {
 	values, err := url.ParseQuery(raw)
 	if err != nil {
@@ -176,8 +176,8 @@ func (in *input) checkQuery(raw string) (fields []fault.Field) {
 	return fields
 }
 
-// parameter is the schema of a query parameter. One that is an object has a parameter
-// for each of its members, name[member] (OpenAPI's style deepObject).
+// parameter is the schema of a query parameter. An object has a parameter for each of its members,
+// name[member] (OpenAPI's style deepObject).
 func (in *input) parameter(name string) (*huma.Schema, bool) {
 	if schema, ok := in.query[name]; ok {
 		return schema, true
@@ -191,14 +191,14 @@ func (in *input) parameter(name string) (*huma.Schema, bool) {
 	return memberSchema(object, member)
 }
 
-// wholeNumber reports whether s is a 64-bit integer in its one spelling: no plus
-// sign, no zeros in front.
+// wholeNumber reports whether s is a 64-bit integer in canonical spelling: no plus sign, no
+// leading zeros.
 func wholeNumber(s string) bool {
 	n, err := strconv.ParseInt(s, 10, 64)
 	return err == nil && strconv.FormatInt(n, 10) == s
 }
 
-// shown is a name from the request, fit to be said back: legible and short.
+// shown is a text from the request that is safe to repeat in an answer: legible and short.
 func shown(name string) string {
 	name = visibly(strings.ToValidUTF8(name, "\uFFFD"))
 	if len(name) <= 64 {

@@ -17,12 +17,11 @@ import (
 // maxDepth is how deep arrays and objects may nest in a body.
 const maxDepth = 32
 
-// checkJSON finds what encoding/json would let pass in a body of this schema:
-// members that are unknown, written in another letter case, given twice, or
-// null; text that is not one complete JSON value in UTF-8; characters that people
-// cannot see; numbers that do not fit. The fields are nil when there is nothing of the
-// kind. The body that it returns has whole numbers as encoding/json reads them: 30.0
-// and 3e1 are 30, for to JSON Schema they are integers (2020-12, section 4.2.3).
+// checkJSON finds errors in a body that encoding/json would accept: members that are unknown, in
+// another letter case, duplicate or null, text that is not one complete JSON value in UTF-8, text
+// that is not legible, and numbers that do not fit. The fields are nil if there are no errors. The
+// returned body has whole numbers as encoding/json reads them: 30.0 and 3e1 become 30, because JSON
+// Schema treats them as integers (2020-12, section 4.2.3).
 func checkJSON(body []byte, schema *huma.Schema, schemas huma.Registry) ([]byte, []fault.Field) {
 	if !utf8.Valid(body) {
 		return body, []fault.Field{{Field: "body", Code: "malformed", Detail: "is not valid UTF-8"}}
@@ -41,7 +40,7 @@ func checkJSON(body []byte, schema *huma.Schema, schemas huma.Registry) ([]byte,
 	return w.rewrite(body), w.fields
 }
 
-// rewrite is the body with each number of w.whole in its place.
+// rewrite is the body with the numbers of w.whole replaced.
 func (w *walk) rewrite(body []byte) []byte {
 	if w.whole == nil {
 		return body
@@ -55,7 +54,7 @@ func (w *walk) rewrite(body []byte) []byte {
 	return append(out, body[done:]...)
 }
 
-// errStop ends a walk that has found enough.
+// errStop ends a walk that has found enough errors.
 var errStop = errors.New("enough found")
 
 type walk struct {
@@ -63,10 +62,10 @@ type walk struct {
 	schemas huma.Registry
 	fields  []fault.Field
 	at      string // the path of the value being read
-	whole   []span // whole numbers that are written with a point or an exponent
+	whole   []span // whole numbers written with a point or an exponent
 }
 
-// span is a part of the body, as offsets in bytes, and the text to put in its place.
+// span is a part of the body, as offsets in bytes, and its replacement text.
 type span struct {
 	from, to int64
 	text     string
@@ -79,8 +78,7 @@ func (w *walk) add(path, code, detail string) {
 	w.fields = append(w.fields, fault.Field{Field: path, Code: code, Detail: detail})
 }
 
-// value reads one value that lies in depth arrays and objects. A nil schema takes
-// any value.
+// value reads one value nested in depth arrays and objects. A nil schema accepts any value.
 func (w *walk) value(schema *huma.Schema, path string, depth int) error {
 	w.at = path
 	if len(w.fields) >= maxFields {
@@ -154,8 +152,7 @@ func (w *walk) object(schema *huma.Schema, path string, depth int) error {
 	return err
 }
 
-// memberSchema is the schema of an object's member, and whether the object may
-// have it.
+// memberSchema is the schema of an object's member, and whether the object may have that member.
 func memberSchema(object *huma.Schema, name string) (*huma.Schema, bool) {
 	if object == nil || object.Type != huma.TypeObject {
 		return nil, true
@@ -172,9 +169,9 @@ func memberSchema(object *huma.Schema, name string) (*huma.Schema, bool) {
 	return nil, true
 }
 
-// scalar reports whether a schema takes neither arrays nor objects. huma would
-// find them too, but compares the items of a list with each other first, which
-// takes long when they are many and not scalar.
+// scalar reports whether a schema accepts neither arrays nor objects. Huma finds them too, but
+// first compares the items of a list with each other, which is slow for many items that are
+// not scalar.
 func scalar(schema *huma.Schema) bool {
 	if schema == nil {
 		return false
@@ -210,7 +207,7 @@ func (w *walk) text(schema *huma.Schema, path, text string) {
 	}
 }
 
-// number refuses what would overflow or be rounded on the way into Go.
+// number refuses numbers that would overflow or be rounded in Go.
 func (w *walk) number(schema *huma.Schema, path, text string) {
 	if schema != nil && schema.Type == huma.TypeInteger {
 		bits := 64
@@ -232,15 +229,15 @@ func (w *walk) number(schema *huma.Schema, path, text string) {
 	}
 }
 
-// wholeText is a JSON number without point and exponent. It is empty for a fraction and
-// for a number of more digits than 64 bits have.
+// wholeText is a JSON number without point and exponent. It is empty for a fraction and for a
+// number with more digits than 64 bits hold.
 func wholeText(number string) string {
 	digits, sign := strings.CutPrefix(number, "-")
 	exponent := 0
 	if i := strings.IndexAny(digits, "eE"); i >= 0 {
 		var err error
 		if exponent, err = strconv.Atoi(digits[i+1:]); err != nil {
-			exponent = len(number) + 20 // beyond every number but 0, whichever its sign
+			exponent = len(number) + 20 // beyond every number but 0, with either sign
 			if digits[i+1] == '-' {
 				exponent = -exponent
 			}

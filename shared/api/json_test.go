@@ -17,7 +17,7 @@ import (
 	"github.com/krosai/telephony/shared/fault"
 )
 
-// good wraps a member in an otherwise right body.
+// good adds a member to an otherwise valid body.
 func good(member string) string { return `{"phone_number":"+14155550100",` + member + `}` }
 
 func TestBodies(t *testing.T) {
@@ -25,7 +25,7 @@ func TestBodies(t *testing.T) {
 	deep := func(n int) string { return good(`"any":` + strings.Repeat("[", n) + strings.Repeat("]", n)) }
 	for _, c := range []struct {
 		name, body string
-		want       string // "field code" of each error, or "" when the body is right
+		want       string // "field code" of each error, or "" if the body is valid
 	}{
 		{"least", `{"phone_number":"+14155550100"}`, ""},
 		{"white space around", " \r\n\t{ \"phone_number\" : \"+14155550100\" } \n", ""},
@@ -202,7 +202,7 @@ func TestContentType(t *testing.T) {
 	b := newBench(t)
 	for _, c := range []struct {
 		header http.Header
-		detail string // of the 415; empty for a type that is taken
+		detail string // of the 415; empty for an accepted type
 	}{
 		{http.Header{"Content-Type": {"application/json"}}, ""},
 		{http.Header{"Content-Type": {"application/json; charset=utf-8"}}, ""},
@@ -280,9 +280,9 @@ func TestBodySize(t *testing.T) {
 	}
 }
 
-// No body of the largest size may keep the edge busy: these are the ones that
-// make naive validation quadratic. The edge is as quick with one as with as much
-// in 16 bodies.
+// TestBodiesThatTakeLong checks that no body of the largest size keeps the edge busy. Naive
+// validation takes quadratic time for these bodies. The edge must take about as long for one body
+// as for the same content in 16 bodies.
 func TestBodiesThatTakeLong(t *testing.T) {
 	t.Parallel()
 	const parts = 16
@@ -347,9 +347,9 @@ func TestBodiesThatTakeLong(t *testing.T) {
 	}
 }
 
-// factor is how many times as long one function takes as another. It compares the shortest of
-// three runs of each, and of up to thirty while the factor is above enough: a machine that is busy
-// with something else delays some runs, not all.
+// factor is how many times as long one function takes as another. It compares the shortest of three
+// runs of each, and of up to thirty while the factor is above enough. A machine that is busy with
+// other work delays some runs, not all.
 func factor(enough float64, one, another func()) float64 {
 	shortest := [2]time.Duration{math.MaxInt64, math.MaxInt64}
 	for n := 0; ; n++ {
@@ -364,7 +364,8 @@ func factor(enough float64, one, another func()) float64 {
 	}
 }
 
-// A raw body reaches the operation byte for byte, whatever it is.
+// TestRawBody checks that a raw body reaches the operation byte for byte, with any content
+// and type.
 func TestRawBody(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -383,8 +384,7 @@ func TestRawBody(t *testing.T) {
 	}
 }
 
-// Whatever the body, the edge answers, and what it lets through is what it says
-// it lets through.
+// FuzzBody checks that the edge answers every body, and accepts only the members that it documents.
 func FuzzBody(f *testing.F) {
 	for _, body := range []string{`{"phone_number":"+14155550100"}`, good(`"any":[{"a":[1,"\ud83d\udcde"]}]`), `{"phone_number":"+14155550100","phone_number":"x"}`,
 		good(`"metadata":{"a":"b"}`), good(`"ſmall":1`), good(`"count":1e2`), "null", "[", "{\"a\":\"\xff\"}", good(`"reason":null`)} {

@@ -13,12 +13,11 @@ import (
 	"github.com/krosai/telephony/shared/account"
 )
 
-// window is the length of a limit's window in seconds, unless it says so itself.
+// window is the default length of a limit's window, in seconds.
 const window = 3600
 
-// SetLimit puts a limit of the caller on the answer, whether it becomes a success
-// or a problem; a later one of the same name takes its place. A limit without a
-// name is one that is not known, and changes nothing.
+// SetLimit adds a limit of the caller to the answer, whether it becomes a success or a problem. A
+// later limit of the same name replaces it. A limit without a name is unknown and changes nothing.
 func SetLimit(ctx context.Context, l account.Limit) {
 	rq := requestOf(ctx)
 	if rq == nil || l.Name == "" {
@@ -28,9 +27,9 @@ func SetLimit(ctx context.Context, l account.Limit) {
 	rq.limits = append(rq.limits, l)
 }
 
-// writeLimits writes every limit into RateLimit-Policy and RateLimit, as
-// draft-ietf-httpapi-ratelimit-headers has them, and the one with the least left
-// into X-RateLimit-Limit, -Remaining and -Reset (Unix time, seconds).
+// writeLimits writes every limit into RateLimit-Policy and RateLimit, as in
+// draft-ietf-httpapi-ratelimit-headers, and the limit with the least left into X-RateLimit-Limit,
+// -Remaining and -Reset (Unix time, seconds).
 func writeLimits(h http.Header, limits []account.Limit, now time.Time) {
 	if len(limits) == 0 {
 		return
@@ -51,8 +50,8 @@ func writeLimits(h http.Header, limits []account.Limit, now time.Time) {
 	h.Set("X-RateLimit-Reset", strconv.FormatInt(least.Resets.Unix(), 10))
 }
 
-// policyOf is a limit's item of RateLimit-Policy. What is limited at a time has no
-// window.
+// policyOf is a limit's item of RateLimit-Policy. A limit on how much may exist at the same time
+// has no window.
 func policyOf(l account.Limit) string {
 	item := fmt.Sprintf("%q;q=%d", l.Name, l.Quota)
 	if l.Window == account.NoWindow {

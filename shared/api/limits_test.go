@@ -15,7 +15,7 @@ import (
 	"github.com/krosai/telephony/shared/fault"
 )
 
-// limited is an endpoint with a limit of its own, which it may run into.
+// limited is an endpoint with its own limit, which may be used up.
 type limited struct {
 	hour account.Limit
 	err  error
@@ -44,7 +44,7 @@ func TestLimitHeaders(t *testing.T) {
 	spent := &fault.Error{Kind: fault.Limited, Code: "RATE_LIMIT_EXCEEDED", RetryAfter: ten.Sub(now)}
 	for _, tt := range []struct {
 		name     string
-		keyLimit int // of the API key's hour, of which 7 are used; 0: the key has no such limit
+		keyLimit int // per hour of the API key, 7 used; 0: no such limit
 		keyErr   error
 		hour     account.Limit
 		err      error
@@ -79,7 +79,7 @@ func TestLimitHeaders(t *testing.T) {
 	}
 }
 
-// limitedKeys fails with the key it found.
+// limitedKeys returns an error together with the key it found.
 type limitedKeys struct {
 	keys
 	err error

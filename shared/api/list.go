@@ -9,33 +9,31 @@ import (
 	"github.com/krosai/telephony/shared/fault"
 )
 
-// Page is what every list endpoint answers: a part of the list; next_cursor is
-// null at its end.
+// Page is the answer of every list endpoint: a part of the list. next_cursor is null at its end.
 type Page[V any] struct {
 	Data       []V     `json:"data"`
 	NextCursor *string `json:"next_cursor"`
 }
 
-// position is where a page of a list ends, and what else the list was asked for.
+// position is the end of a page of a list, and the filter of the list.
 type position struct {
 	Filter string `json:"f,omitempty"`
 	After  string `json:"a"`
 }
 
-// maxPage is where a page ends though more was asked for, in bytes of JSON.
-// maxEscaped is the same for the page as a string in JSON, of which Lambda returns
-// 6 MB at most.
+// maxPage is the largest page in bytes of JSON, even if more was requested. maxEscaped is the same
+// limit for the page as a JSON string, because Lambda returns at most 6 MB.
 const (
 	maxPage    = 4 << 20
 	maxEscaped = 5 << 20
 )
 
-// List reads the page of a list that begins where cursor says, or with the list
-// when cursor is empty, and holds at most limit things and maxPage bytes. read
-// returns at most limit things behind the position after, and the after of the
-// rest, empty at the end; view shows one of the things read. The next_cursor is
-// good only for this caller, this operation and this filter: any canonical text of
-// the query's filters. Another cursor is a fault.Invalid about the field cursor.
+// List reads the page of a list that begins at cursor, or at the start if cursor is empty. A page
+// holds at most limit things and maxPage bytes, but at least one thing if any are left. read
+// returns at most limit things after the position after, and the position after them, empty at the
+// end. view converts one thing. The next_cursor is valid only for this caller, this operation and
+// this filter. filter is any canonical text of the query's filters. Any other cursor is a
+// fault.Invalid about the field cursor.
 func List[T, V any](ctx context.Context, cursor, filter string, limit int, view func(T) V,
 	read func(after string, limit int) ([]T, string, error)) (page Page[V], err error) {
 	var at position
@@ -64,7 +62,7 @@ func List[T, V any](ctx context.Context, cursor, filter string, limit int, view 
 		if fit >= len(things) {
 			break
 		}
-		limit = fit // and only the store knows where a shorter page ends
+		limit = fit // only the store knows the position at the end of a shorter page
 	}
 	if next != "" {
 		sealed, err := sealCursor(ctx, position{filter, next})
@@ -76,7 +74,7 @@ func List[T, V any](ctx context.Context, cursor, filter string, limit int, view 
 	return page, nil
 }
 
-// fitting is how many of the first views a page can hold, at least one.
+// fitting is how many of the first views fit into a page, at least one.
 func fitting[V any](views []V) (int, error) {
 	size, escaped := 0, 0
 	for i, v := range views {

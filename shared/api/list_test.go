@@ -15,7 +15,7 @@ import (
 	"github.com/krosai/telephony/shared/api"
 )
 
-// shelf is a list of texts.
+// shelf is a list of strings.
 type shelf []string
 
 type shelfInput struct {
@@ -40,8 +40,8 @@ func (s shelf) Register(a huma.API) {
 		})
 }
 
-// A page ends before it is larger than Lambda can return; nothing of the list is
-// lost, and one thing is on each page though it be too large.
+// TestPagesHaveABound checks that a page ends before it exceeds the size that Lambda can return.
+// Nothing of the list is lost, and each page holds one thing even if that thing is too large.
 func TestPagesHaveABound(t *testing.T) {
 	t.Parallel()
 	many := func(n int, text string) shelf {

@@ -23,33 +23,31 @@ import (
 	"github.com/krosai/telephony/shared/fault"
 )
 
-// Answers remembers what requests with an Idempotency-Key were answered.
-// BeginOnce gives one attempt at a time the right to carry a request out (then
-// the answer is nil, and the seed makes the ids of what is made), or returns the
-// answer it had; it fails with fault.Unprocessable when the key came with another
-// request, and with fault.Conflict while another attempt is at it. FinishOnce
-// keeps the answer for 24 hours; ForgetOnce lets the request be tried again.
+// Answers stores the answers to requests with an Idempotency-Key. BeginOnce lets one attempt at a
+// time carry a request out (then answer is nil, and seed is the source of the ids it creates), or
+// returns the stored answer. It fails with fault.Unprocessable if the key was used for another
+// request, and with fault.Conflict while another attempt is running. FinishOnce stores the answer
+// for 24 hours. ForgetOnce allows another attempt.
 type Answers interface {
 	BeginOnce(ctx context.Context, o account.Once) (answer []byte, seed account.Seed, err error)
 	FinishOnce(ctx context.Context, o account.Once, answer []byte) error
 	ForgetOnce(ctx context.Context, o account.Once) error
 }
 
-// OwnIdempotency in an operation's Metadata says that it carries out a request
-// once by itself, with what OnceOf says. Every other POST with a credential is
-// carried out once by the edge.
+// OwnIdempotency in an operation's Metadata says that the operation itself carries out a request at
+// most once, using OnceOf. For every other POST with a credential, the edge does so.
 const OwnIdempotency = "own idempotency"
 
 const idempotencyKey = "Idempotency-Key"
 
-// takesKey reports whether an operation takes an Idempotency-Key.
+// takesKey reports whether an operation accepts an Idempotency-Key.
 func takesKey(op *huma.Operation) bool {
 	credential, _ := required(op)
 	return op.Method == http.MethodPost && credential
 }
 
-// OnceOf is the request being served as one that is to be carried out once; the
-// zero value when it has no Idempotency-Key.
+// OnceOf identifies the current request by its Idempotency-Key. It is the zero value if the request
+// has none.
 func OnceOf(ctx context.Context) account.Once {
 	if rq := requestOf(ctx); rq != nil {
 		return rq.asked
@@ -57,9 +55,8 @@ func OnceOf(ctx context.Context) account.Once {
 	return account.Once{}
 }
 
-// NewID makes the id of a new thing: prefix ("key_") and a ULID. When the request
-// has an Idempotency-Key that the edge keeps, each attempt at the same request
-// gets the same id.
+// NewID generates the id of a new thing: prefix ("key_") and a ULID. If the request has an
+// Idempotency-Key that the edge handles, each attempt at the same request gets the same id.
 func NewID(ctx context.Context, prefix string, now time.Time) string {
 	rq := requestOf(ctx)
 	if rq == nil || rq.seed.Text == "" {
@@ -72,18 +69,18 @@ func NewID(ctx context.Context, prefix string, now time.Time) string {
 	return prefix + id.String()
 }
 
-// keptAnswer is an answer as it is kept, sealed: it may hold a secret.
+// keptAnswer is an answer as it is stored. It is sealed, because it may contain a secret.
 type keptAnswer struct {
 	Status int
 	Header http.Header
 	Body   []byte
 }
 
-// keepTime is left of a request for keeping its answer.
+// keepTime is the part of a request's time that is reserved for storing its answer.
 const keepTime = 2 * time.Second
 
-// once carries the request out by serve, unless a request with the same
-// Idempotency-Key was answered before: then its answer is given again.
+// once carries the request out with serve, unless a request with the same Idempotency-Key has a
+// stored answer. In that case it sends the stored answer.
 func (rq *request) once(r *http.Request, in *input, own bool, serve func()) {
 	if r.Header[idempotencyKey] == nil {
 		serve()
@@ -113,10 +110,10 @@ func (rq *request) once(r *http.Request, in *input, own bool, serve func()) {
 	rq.carryOut(r, o, serve)
 }
 
-// carryOut serves the request and keeps its answer.
+// carryOut serves the request and stores its answer.
 func (rq *request) carryOut(r *http.Request, o account.Once, serve func()) {
 	finished := false
-	defer func() { // also when serve panics
+	defer func() { // also if serve panics
 		ctx, cancel := deadline.Finish(r.Context(), keepTime)
 		defer cancel()
 		if err := rq.settle(ctx, o, finished); err != nil {
@@ -127,7 +124,7 @@ func (rq *request) carryOut(r *http.Request, o account.Once, serve func()) {
 	finished = true
 }
 
-// onceOf reads the key and hashes what is asked: the path and the body.
+// onceOf reads the Idempotency-Key and hashes the request: the path and the body.
 func (rq *request) onceOf(r *http.Request, in *input) (account.Once, error) {
 	o := account.Once{UserID: rq.caller.UserID, Credential: cmp.Or(rq.caller.KeyID, account.Token), Route: rq.route, Owner: rand.Text()}
 	keys := r.Header[idempotencyKey]
@@ -148,9 +145,8 @@ func (rq *request) onceOf(r *http.Request, in *input) (account.Once, error) {
 	return o, nil
 }
 
-// visible reports whether key is 1 to 255 visible ASCII characters. A comma is
-// refused because API Gateway joins the values of a header that is given twice
-// with one.
+// visible reports whether key is 1 to 255 visible ASCII characters. A comma is refused because API
+// Gateway joins the values of a repeated header with commas.
 func visible(key string) bool {
 	for i := range len(key) {
 		if key[i] <= ' ' || key[i] > '~' || key[i] == ',' {
@@ -160,8 +156,8 @@ func visible(key string) bool {
 	return 1 <= len(key) && len(key) <= 255
 }
 
-// settle keeps an answer that tells of an effect. Any other lets the request be
-// corrected and sent again with its key.
+// settle stores a successful answer. After any other answer, the client may correct the request and
+// send it again with its key.
 func (rq *request) settle(ctx context.Context, o account.Once, finished bool) error {
 	a := rq.answer
 	if a.status == 0 {
@@ -181,7 +177,7 @@ func (rq *request) settle(ctx context.Context, o account.Once, finished bool) er
 	return rq.edge.Answers.FinishOnce(ctx, o, aead.Seal(nil, nil, plain, boundTo(o)))
 }
 
-// replay gives a kept answer again.
+// replay sends a stored answer again.
 func (rq *request) replay(o account.Once, sealed []byte) error {
 	aead, err := newCipher("krosai answer", rq.edge.CursorKey)
 	if err != nil {
@@ -202,12 +198,13 @@ func (rq *request) replay(o account.Once, sealed []byte) error {
 	return nil
 }
 
-// boundTo is what a kept answer is bound to: it opens for nobody else.
+// boundTo is the data that a stored answer is bound to. The answer opens for no other request.
 func boundTo(o account.Once) []byte {
 	return []byte(o.UserID + "\x00" + o.Credential + "\x00" + o.Route + "\x00" + o.Key + "\x00" + o.Hash)
 }
 
-// documentOnce adds the key and its answers to the operation's documentation.
+// documentOnce adds the Idempotency-Key and the header of replayed answers to the
+// operation's documentation.
 func documentOnce(op *huma.Operation) {
 	if !takesKey(op) {
 		return

@@ -22,7 +22,7 @@ import (
 	"github.com/krosai/telephony/shared/store/storetest"
 )
 
-// orders makes secrets, counts how often it does, and fails as it is told.
+// orders creates secrets, counts them, and fails on request.
 type orders struct {
 	made atomic.Int32
 	wait chan struct{} // closed when orders may be answered; nil: at once
@@ -162,8 +162,8 @@ func TestOnceWithManyAtOnce(t *testing.T) {
 	}
 }
 
-// An answer is kept if it tells of an effect. After any other the request may be
-// corrected and sent again with its key.
+// TestWhichAnswersAreKept checks that no error answer is stored. The request may be corrected and
+// sent again with its key.
 func TestWhichAnswersAreKept(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -216,7 +216,7 @@ func TestOnceRefusesKeys(t *testing.T) {
 	}
 }
 
-// keeper makes things with ids from api.NewID, and dies before it answers.
+// keeper creates things with ids from api.NewID, and panics before it answers if dies is set.
 type keeper struct {
 	mu   sync.Mutex
 	ids  []string
@@ -236,7 +236,8 @@ func (k *keeper) Register(a huma.API) {
 		})
 }
 
-// Attempts at one request make a thing of one id; other requests others.
+// TestNewID checks that all attempts at one request create a thing with the same id, and that other
+// requests create other ids.
 func TestNewID(t *testing.T) {
 	t.Parallel()
 	s, k := newShop(t), &keeper{dies: true}

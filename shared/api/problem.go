@@ -29,7 +29,7 @@ type Problem struct {
 	cause          error  // for the log
 }
 
-// Error, GetStatus and ContentType make a Problem what huma answers errors with.
+// Error, GetStatus and ContentType make a Problem usable as huma's error type.
 func (p *Problem) Error() string { return p.Code + ": " + p.Detail }
 
 // GetStatus is the HTTP status.
@@ -67,7 +67,7 @@ func statusOf(kind fault.Kind) int {
 	return http.StatusInternalServerError
 }
 
-// problemOf turns an error into what the caller may know of it.
+// problemOf converts an error into the problem that the caller may see.
 func problemOf(err error) *Problem {
 	if p, ok := errors.AsType[*Problem](err); ok {
 		return p
@@ -108,8 +108,8 @@ func (rq *request) send(p *Problem) {
 	}
 }
 
-// stamp completes a problem that is about to be sent: request id, headers, and
-// the log line with the cause.
+// stamp completes a problem before it is sent: the request id, the headers and the log line with
+// the cause.
 func (rq *request) stamp(p *Problem) {
 	if p.RequestID != "" {
 		return
@@ -130,8 +130,7 @@ func (rq *request) stamp(p *Problem) {
 	}
 }
 
-// stampProblem is the huma transformer that completes problems made by huma and
-// by handlers.
+// stampProblem is the huma transformer that completes problems of huma and of handlers.
 func stampProblem(ctx huma.Context, _ string, body any) (any, error) {
 	if p, ok := body.(*Problem); ok {
 		if rq := requestOf(ctx.Context()); rq != nil {
@@ -141,16 +140,15 @@ func stampProblem(ctx huma.Context, _ string, body any) (any, error) {
 	return body, nil
 }
 
-// newProblem is huma.NewError: for the errors that handlers make with huma's own
+// newProblem is huma.NewError. It is used for errors that handlers create with huma's own
 // constructors, and for the type that huma documents.
 func newProblem(status int, msg string, _ ...error) huma.StatusError {
 	code := strings.ToUpper(strings.ReplaceAll(http.StatusText(status), " ", "_"))
 	return problem(status, code, msg)
 }
 
-// newProblemFor is how huma answers errors it finds: its own are about the
-// input, and an error from a handler comes as status 500 with the error itself
-// in errs.
+// newProblemFor is huma.NewErrorWithContext. Huma's own errors are about the input. An error of a
+// handler comes as status 500 with the error itself in errs.
 func newProblemFor(_ huma.Context, status int, msg string, errs ...error) huma.StatusError {
 	for _, err := range errs {
 		if _, ok := errors.AsType[*fault.Error](err); ok {
@@ -175,7 +173,7 @@ func newProblemFor(_ huma.Context, status int, msg string, errs ...error) huma.S
 	return problemOf(invalid(fields))
 }
 
-// maxFields bounds how many wrong fields one answer names.
+// maxFields is how many wrong fields one answer names at most.
 const maxFields = 20
 
 func invalid(fields []fault.Field) error {
@@ -183,8 +181,8 @@ func invalid(fields []fault.Field) error {
 		Detail: "the request is not valid; errors says where", Fields: fields[:min(len(fields), maxFields)]}
 }
 
-// fieldOf turns one of huma's validation errors into a field of ours. The
-// value is left behind: it may be a secret.
+// fieldOf converts one of huma's validation errors into a fault.Field. It omits the value, which
+// may be a secret.
 func fieldOf(d *huma.ErrorDetail) fault.Field {
 	path := d.Location
 	if where, rest, ok := strings.Cut(path, "."); ok && (where == "body" || where == "query" || where == "path" || where == "header") {
@@ -203,8 +201,8 @@ func fieldOf(d *huma.ErrorDetail) fault.Field {
 	return fault.Field{Field: path, Code: codeOf(d.Message), Detail: msg}
 }
 
-// inWords is one of huma's messages as this package's own read. What stands behind a
-// colon in one is the parser's, and may tell the value.
+// inWords rewords one of huma's messages in this package's style. It drops the text after a colon,
+// which comes from the parser and may contain the value.
 func inWords(msg string) string {
 	msg, _, _ = strings.Cut(msg, ": ")
 	for _, w := range []struct{ start, words, end string }{
@@ -247,8 +245,8 @@ func article(kind string) string {
 	return "a " + kind
 }
 
-// codeOf is the stable word for one of huma's messages (package
-// huma/v2/validation, and the parameter parser).
+// codeOf is the stable code for one of huma's messages (package huma/v2/validation and the
+// parameter parser).
 func codeOf(msg string) string {
 	for _, c := range []struct{ start, code string }{
 		{"expected required property", "required"},
@@ -294,8 +292,8 @@ func wrongType(detail string) *Problem {
 	return problem(http.StatusUnsupportedMediaType, "UNSUPPORTED_MEDIA_TYPE", detail)
 }
 
-// documentErrors adds the answers of the edge to an operation's documentation.
-// What else an operation answers, its Errors say.
+// documentErrors adds the edge's error answers to an operation's documentation. The operation's
+// Errors list its other errors.
 func documentErrors(doc *huma.OpenAPI, op *huma.Operation) {
 	delete(op.Responses, "default")
 	documentOnce(op)
@@ -312,7 +310,7 @@ func documentErrors(doc *huma.OpenAPI, op *huma.Operation) {
 	}
 }
 
-// edgeStatuses is what the edge itself may answer for an operation.
+// edgeStatuses lists the error statuses that the edge itself may answer for an operation.
 func edgeStatuses(op *huma.Operation) []int {
 	statuses := []int{http.StatusBadRequest, http.StatusInternalServerError}
 	credential, scope := required(op)
@@ -337,8 +335,8 @@ func edgeStatuses(op *huma.Operation) []int {
 	return statuses
 }
 
-// takes reports whether an operation has a parameter of that kind and name; an
-// empty name is any.
+// takes reports whether an operation has a parameter of that kind and name. An empty name
+// matches any.
 func takes(op *huma.Operation, in, name string) bool {
 	return slices.ContainsFunc(op.Parameters, func(p *huma.Param) bool {
 		return p.In == in && (name == "" || p.Name == name)

@@ -20,16 +20,16 @@ import (
 	"github.com/krosai/telephony/shared/fault"
 )
 
-// server is the router. It is huma's adapter as well, so that what the edge
-// checks happens between routing and huma's own validation.
+// server is the router. It is also huma's adapter, so that the edge's checks run between routing
+// and huma's own validation.
 type server struct {
 	edge    *Edge
 	mux     *http.ServeMux
 	schemas huma.Registry
-	others  []string // routes that other functions serve
+	others  []string // routes of the whole API, for the Allow header of a fallback
 }
 
-// request is what the edge knows about the request it is serving.
+// request is the edge's state of the request being served.
 type request struct {
 	edge   *Edge
 	id     string
@@ -38,21 +38,20 @@ type request struct {
 	caller account.Caller
 	answer *answer
 	limits []account.Limit // for the headers
-	asked  account.Once    // when there is an Idempotency-Key
-	seed   account.Seed    // when the edge keeps the answer
+	asked  account.Once    // set if there is an Idempotency-Key
+	seed   account.Seed    // set if the edge stores the answer
 }
 
 type requestKey struct{}
 type requestIDKey struct{}
 
-// WithRequestID gives the request served under ctx the id that the gateway in
-// front knows it by.
+// WithRequestID sets the id of the request served under ctx to the id that the gateway in
+// front uses.
 func WithRequestID(ctx context.Context, id string) context.Context {
 	return context.WithValue(ctx, requestIDKey{}, id)
 }
 
-// CallerOf is the authenticated caller of the request; the zero Caller in a
-// public operation.
+// CallerOf is the authenticated caller of the request, or the zero Caller in a public operation.
 func CallerOf(ctx context.Context) account.Caller {
 	if rq := requestOf(ctx); rq != nil {
 		return rq.caller
@@ -60,7 +59,7 @@ func CallerOf(ctx context.Context) account.Caller {
 	return account.Caller{}
 }
 
-// RequestID is the id in the answer's X-Request-Id; empty outside a request.
+// RequestID is the id in the answer's X-Request-Id. It is empty outside a request.
 func RequestID(ctx context.Context) string {
 	if rq := requestOf(ctx); rq != nil {
 		return rq.id
@@ -68,9 +67,8 @@ func RequestID(ctx context.Context) string {
 	return ""
 }
 
-// ResponseHeader is the header of the answer, whether it becomes a success or a
-// problem: for what must be on both, such as rate limits. It is nil outside a
-// request.
+// ResponseHeader is the header of the answer, whether it becomes a success or a problem. It is for
+// headers of both, such as rate limits. It is nil outside a request.
 func ResponseHeader(ctx context.Context) http.Header {
 	if rq := requestOf(ctx); rq != nil {
 		return rq.answer.header
@@ -83,8 +81,8 @@ func requestOf(ctx context.Context) *request {
 	return rq
 }
 
-// ServeHTTP serves one request. The answer is held back until it is complete,
-// so that a failure half way through becomes a clean 500.
+// ServeHTTP serves one request. It holds the answer back until it is complete, so that a failure
+// half way through becomes a clean 500.
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := s.edge.Now()
 	rq := &request{edge: s.edge, id: requestID(r.Context()), answer: &answer{header: http.Header{}}}
@@ -106,8 +104,8 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.edge.Log.LogAttrs(r.Context(), slog.LevelInfo, "request", line...)
 }
 
-// LogCall puts a call's id into the request's log line; an empty one is none. The edge
-// does so itself where the path names the call.
+// LogCall adds a call's id to the request's log line. An empty id adds nothing. The edge does this
+// itself if the path names the call.
 func LogCall(ctx context.Context, id string) {
 	if rq := requestOf(ctx); rq != nil {
 		rq.callID = id
@@ -151,8 +149,8 @@ func (s *server) route(rq *request, r *http.Request) {
 	s.mux.ServeHTTP(rq.answer, r)
 }
 
-// allowed is the header Allow of a path: the methods of the routes that it fits, in
-// their order. It is empty when there is none.
+// allowed is the header Allow of a path: the methods of the matching routes, in alphabetical order.
+// It is empty if no route matches.
 func allowed(routes []string, path string) string {
 	var methods []string
 	segments := strings.Split(path, "/")
@@ -171,11 +169,10 @@ func allowed(routes []string, path string) string {
 	return strings.Join(methods, ", ")
 }
 
-// PlainPath is an escaped or decoded path spelled the one way the API spells its
-// paths. A segment with escapes or other characters than an id has becomes "~",
-// which names nothing, so that it is answered like an id that does not exist. A
-// path with empty, "." or ".." segments, or a slash at the end, becomes "/", which
-// does not exist.
+// PlainPath is an escaped or decoded path in the API's canonical spelling. A segment with escapes,
+// or with characters that ids do not have, becomes "~". No thing has that name, so the answer is
+// that of an unknown id. A path with empty, "." or ".." segments, or with a trailing slash, becomes
+// "/", which does not exist.
 func PlainPath(path string) string {
 	path, rooted := strings.CutPrefix(path, "/")
 	segments := strings.Split(path, "/")
@@ -200,7 +197,7 @@ func plain(segment string) bool {
 	return true
 }
 
-// Handle adds an operation; it is called by huma.
+// Handle adds an operation. Huma calls it.
 func (s *server) Handle(op *huma.Operation, next func(huma.Context)) {
 	credential, scope := required(op)
 	if credential && s.edge.Keys == nil {
@@ -232,7 +229,7 @@ func (s *server) Handle(op *huma.Operation, next func(huma.Context)) {
 			rq.fail(err)
 			return
 		}
-		r.Header.Del("Accept") // there is one representation, and it is not negotiated
+		r.Header.Del("Accept") // there is only one representation, so nothing is negotiated
 		serve := func(r *http.Request) {
 			if err := rq.mayManage(scope, op.Method); err != nil {
 				rq.fail(err)
@@ -288,6 +285,6 @@ func (a *answer) send(w http.ResponseWriter, method, requestID string) {
 	h.Set("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
 	w.WriteHeader(a.status)
 	if method != http.MethodHead && a.body.Len() > 0 {
-		w.Write(a.body.Bytes()) // nobody is left to tell when this fails
+		w.Write(a.body.Bytes()) // the client is gone if this fails
 	}
 }

@@ -6,9 +6,9 @@ import (
 	"github.com/krosai/telephony/shared/fault"
 )
 
-// OpenAfter reads the position that SealAfter sealed for this caller, this
-// operation and this filter. An empty after is the empty position. Any other is a
-// fault.Invalid about the field after.
+// OpenAfter decodes the position that SealAfter sealed for this caller, this operation and this
+// filter. An empty after is the empty position. Any other text is a fault.Invalid about the
+// field after.
 func OpenAfter(ctx context.Context, after, filter string) (string, error) {
 	if after == "" {
 		return "", nil
@@ -26,7 +26,7 @@ func OpenAfter(ctx context.Context, after, filter string) (string, error) {
 	return at.After, nil
 }
 
-// SealAfter makes the next_after of a list that goes on, from a position in it.
+// SealAfter encodes a position in a list that continues as its next_after.
 func SealAfter(ctx context.Context, at, filter string) (string, error) {
 	return sealCursor(ctx, position{filter, at})
 }

@@ -7,10 +7,10 @@ import (
 
 const illegible = "must not hold control characters other than newline and tab, nor characters that direct the order of text"
 
-// legible reports whether people see all of a text as it is. Control characters
-// (Unicode category Cc) but newline and tab would let a text write to a terminal;
-// the marks, embeddings, overrides and isolates of the bidirectional algorithm
-// (UAX #9, section 2) would let it show something else than it says.
+// legible reports whether a text displays exactly its content. Control characters (Unicode category
+// Cc) except newline and tab could control a terminal. The marks, embeddings, overrides and
+// isolates of the bidirectional algorithm (UAX #9, section 2) could make the text show something
+// else than it contains.
 func legible(s string) bool { return strings.IndexFunc(s, hidden) < 0 }
 
 func hidden(r rune) bool {
@@ -23,7 +23,7 @@ func hidden(r rune) bool {
 	return unicode.IsControl(r)
 }
 
-// visibly is a text with a replacement character for each one that is hidden.
+// visibly is a text with a replacement character for each hidden character.
 func visibly(s string) string {
 	return strings.Map(func(r rune) rune {
 		if hidden(r) {

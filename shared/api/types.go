@@ -11,15 +11,14 @@ import (
 	"github.com/krosai/telephony/shared/fault"
 )
 
-// E164 is the pattern of a phone number: a plus and 8 to 15 ASCII digits, the
-// first of them not 0 (ITU-T E.164).
+// E164 is the pattern of a phone number: a plus and 8 to 15 ASCII digits, the first of them not 0
+// (ITU-T E.164).
 const E164 = `^\+[1-9][0-9]{7,14}$`
 
 const timeLayout = "2006-01-02T15:04:05.000Z"
 
-// Time is an instant as the API writes it: RFC 3339, UTC, milliseconds. Make one
-// with api.Time(t). A time that may be missing is a *Time, which is null when
-// it is; OrNull makes one.
+// Time is an instant as the API writes it: RFC 3339, UTC, milliseconds. Convert with api.Time(t).
+// An optional time is a *Time, null if absent. OrNull creates one.
 type Time time.Time
 
 // OrNull is t, or nil when t is zero.
@@ -56,9 +55,9 @@ func (t *Time) UnmarshalText(b []byte) error {
 	return nil
 }
 
-// rfc3339 reports whether a text that time.Parse takes for RFC 3339 is of that form.
-// time.Parse also takes an hour of one digit, a comma before the fraction, and zones
-// of 24 hours and more (go.dev/issue/54580).
+// rfc3339 reports whether a text that time.Parse accepts as RFC 3339 has that form. time.Parse
+// also accepts an hour of one digit, a comma before the fraction, and zones of 24 hours and
+// more (go.dev/issue/54580).
 func rfc3339(text string) bool {
 	const form = "2006-01-02T15:04:05"
 	if len(text) <= len(form) || text[len("2006-01-02T15")] != ':' {
@@ -77,9 +76,9 @@ func (Time) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
 	return s
 }
 
-// ID checks the form of an id from a path: the type prefix with its underscore
-// ("call_") and 26 Crockford base32 characters. Any other value gets the same
-// 404 as an id that does not exist; thing names it ("call").
+// ID checks the form of an id from a path: the type prefix with its underscore ("call_") and 26
+// Crockford base32 characters. Any other value gets the same 404 as an id that does not exist.
+// thing names it ("call").
 func ID(prefix, value, thing string) error {
 	rest, ok := strings.CutPrefix(value, prefix)
 	if !ok || len(rest) != 26 || strings.Trim(rest, "0123456789ABCDEFGHJKMNPQRSTVWXYZ") != "" {

@@ -1,4 +1,4 @@
-// Package apikey is how the API shows API keys.
+// Package apikey defines how the API shows API keys.
 package apikey
 
 import (
@@ -8,7 +8,7 @@ import (
 	"github.com/krosai/telephony/shared/api"
 )
 
-// View is an API key. It holds neither its text nor its hash.
+// View is an API key without its text and its hash.
 type View struct {
 	KeyID      string    `json:"key_id"`
 	Name       string    `json:"name"`
@@ -20,17 +20,17 @@ type View struct {
 	RevokedAt  *api.Time `json:"revoked_at" doc:"When the key stopped working, or will stop after it was rotated; null: not revoked"`
 }
 
-// Issued is a new API key with its text, which is shown this once.
+// Issued is a new API key with its text, which is shown only once.
 type Issued struct {
 	APIKey string `json:"api_key" doc:"The key itself. It is shown this once and kept nowhere"`
 	View
 }
 
-// Of shows a key.
+// Of returns the view of a key.
 func Of(k account.Key) View {
 	v := View{KeyID: k.ID, Name: k.Name, LastFour: k.LastFour, Scopes: []string{}, CreatedAt: api.Time(k.CreatedAt),
 		ExpiresAt: api.OrNull(k.ExpiresAt), LastUsedAt: api.OrNull(k.LastUsedAt), RevokedAt: api.OrNull(k.RevokedAt)}
-	for _, scope := range account.Scopes() { // in this order; the database keeps none
+	for _, scope := range account.Scopes() { // in this order; the database stores none
 		if slices.Contains(k.Scopes, scope) {
 			v.Scopes = append(v.Scopes, scope)
 		}

@@ -1,10 +1,9 @@
-// Package batch is how functions that Lambda feeds from a stream or a queue answer:
-// ReportBatchItemFailures.
+// Package batch defines the response of functions that Lambda invokes with a batch from a stream or
+// a queue (ReportBatchItemFailures).
 package batch
 
-// Answer names the items of a batch that failed. Of a queue, these messages come
-// again and the others are deleted; of a stream, all records from the first of
-// these on come again.
+// Answer names the items of a batch that failed. For a queue, Lambda delivers these messages again
+// and deletes the others. For a stream, it delivers all records again from the first of these on.
 type Answer struct {
 	Failures []Item `json:"batchItemFailures"`
 }
@@ -14,7 +13,7 @@ type Item struct {
 	ID string `json:"itemIdentifier"`
 }
 
-// Failed is the answer that these items failed.
+// Failed is the response that reports the items with these ids as failed.
 func Failed(ids ...string) Answer {
 	a := Answer{Failures: []Item{}}
 	for _, id := range ids {

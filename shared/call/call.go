@@ -1,6 +1,5 @@
-// Package call is the life of a phone call: its states, its ends and the rules
-// that decide what an observation means. It knows neither LiveKit's client nor
-// the database.
+// Package call defines the life of a phone call: its states, its ends and the rules that decide
+// what an observation means. It depends neither on LiveKit's client nor on the database.
 package call
 
 import (
@@ -9,18 +8,18 @@ import (
 	"time"
 )
 
-// Status is where a call stands. It moves forward only; an end never changes.
+// Status is the state of a call. It moves forward only, and an end never changes.
 type Status string
 
-// The states in their order, then the ends.
+// The states in order, followed by the ends.
 const (
 	Initiated  Status = "initiated"   // accepted, recorded, nothing done yet
-	Dialing    Status = "dialing"     // room made, agent called in, callee being dialled
+	Dialing    Status = "dialing"     // room created, agent dispatched, callee being dialed
 	Ringing    Status = "ringing"     // the callee's phone rings
 	InProgress Status = "in_progress" // answered
 	Completed  Status = "completed"   // was answered and is over
 	Busy       Status = "busy"        // the callee is busy or declined
-	NoAnswer   Status = "no_answer"   // rang, nobody answered
+	NoAnswer   Status = "no_answer"   // was not answered
 	Failed     Status = "failed"      // could not be placed
 	Canceled   Status = "canceled"    // hung up through the API before an answer
 )
@@ -34,7 +33,7 @@ func (s Status) Ended() bool { return rank[s] == 100 }
 // Before reports whether a call in state s may move to state t.
 func (s Status) Before(t Status) bool { return rank[s] < rank[t] }
 
-// Cause says why a call ended.
+// Cause is the reason why a call ended.
 type Cause string
 
 // The causes of an end.
@@ -52,13 +51,13 @@ const (
 	TrunkUnreachable Cause = "trunk_unreachable"
 	AgentUnavailable Cause = "agent_unavailable"
 	NetworkError     Cause = "network_error"
-	Capacity         Cause = "capacity"       // it waited too long to be dialed, or came in over a limit
+	Capacity         Cause = "capacity"       // waited too long, or came in over a limit
 	CallsDisabled    Cause = "calls_disabled" // calls were switched off before it was dialed
-	NotAllowed       Cause = "not_allowed"    // its user may not place it any longer
+	NotAllowed       Cause = "not_allowed"    // its user is no longer allowed to place it
 	Unknown          Cause = "unknown"
 )
 
-// Direction is who called whom.
+// Direction says whether a call was placed by the platform or came in.
 type Direction string
 
 // The directions of a call.
@@ -67,13 +66,13 @@ const (
 	Inbound  Direction = "inbound"
 )
 
-// CalleeIdentity is the identity of the phone's participant in the room of an
-// outbound call. It is the same for every call, so a dial that was repeated could
-// not put a second phone there. Who calls in has an identity of LiveKit's choice.
+// CalleeIdentity is the identity of the phone's participant in the room of an outbound call. It is
+// the same for every call, so a repeated dial cannot put a second phone into the room. LiveKit
+// chooses the identity of an inbound caller.
 const CalleeIdentity = "callee"
 
-// Call is one phone call. Durations are whole seconds. A zero time means "has
-// not happened".
+// Call is one phone call. Durations are whole seconds. A zero time means that the event has
+// not happened.
 type Call struct {
 	ID          string
 	UserID      string
@@ -86,14 +85,14 @@ type Call struct {
 	AgentName   string
 	Country     string // of PhoneNumber, ISO 3166-1 alpha-2
 
-	// The row "details" holds these. The record holds only HasMetadata.
+	// The row "details" holds these fields. The record holds only HasMetadata.
 	SystemPrompt   string
 	WelcomeMessage string
 	Voice          *Voice
 	Metadata       map[string]string
 	HasMetadata    bool
 
-	DTMF string // sent once the phone is answered: 0-9 A-D * #, and w waits half a second
+	DTMF string // sent once the phone is answered: 0-9 A-D * #, and w pauses half a second
 
 	RingingTimeout int // seconds
 	MaxDuration    int // seconds of talk
@@ -103,15 +102,15 @@ type Call struct {
 	SIPStatus int
 
 	CreatedAt       time.Time
-	DialedAt        time.Time // the one dial was claimed
+	DialedAt        time.Time // when the only dial was claimed
 	AnsweredAt      time.Time
 	EndedAt         time.Time
-	HangupRequested time.Time // somebody asked through the API
-	DoubtedAt       time.Time // the sweep first missed its room, and has not seen it since
+	HangupRequested time.Time // when a hangup was requested through the API
+	DoubtedAt       time.Time // when the sweep first missed its room; zero if seen since
 	Timeline        []Event   // in the order of writing
 
-	Transfer  Transfer // the last one asked for
-	Transfers int      // how many were asked for
+	Transfer  Transfer // the last one requested
+	Transfers int      // how many were requested
 }
 
 // Voice is how the agent should speak.
@@ -125,9 +124,9 @@ type Voice struct {
 type End struct {
 	Status    Status
 	Cause     Cause
-	SIPStatus int // 0 when SIP gave none
+	SIPStatus int // 0 if SIP gave none
 	At        time.Time
-	Detail    string // in the timeline; empty is the cause
+	Detail    string // in the timeline; if empty, the timeline shows the cause
 }
 
 // order breaks ties between events of one millisecond.
@@ -152,11 +151,11 @@ func InOrder(timeline []Event, answeredAt time.Time) []Event {
 type Event struct {
 	At     time.Time
 	Name   string // dialing, ringing, answered, transfer, ended
-	Detail string // of ended: the cause, or more than it says; of transfer: what became of it
+	Detail string // for ended: the cause, or a more precise text; for transfer: its outcome
 }
 
-// Duration is the talk time in whole seconds, rounded to the nearest; 0 when
-// the call was not answered or has not ended.
+// Duration is the talk time in whole seconds, rounded to the nearest. It is 0 if the call was not
+// answered or has not ended.
 func (c Call) Duration() int {
 	if c.AnsweredAt.IsZero() || c.EndedAt.IsZero() {
 		return 0
@@ -164,19 +163,18 @@ func (c Call) Duration() int {
 	return int(c.EndedAt.Sub(c.AnsweredAt).Round(time.Second) / time.Second)
 }
 
-// joinTime is more than LiveKit takes, from the request of a dial on, to put the
-// phone into the room.
+// joinTime is longer than LiveKit takes to put the phone into the room after a dial request.
 const joinTime = 10 * time.Second
 
-// Joining reports whether a phone that is dialed may not have come into the room
-// yet. A phone that calls in is in the room before there is a call.
+// Joining reports whether a dialed phone may not have joined the room yet. An inbound phone is in
+// the room before its call exists.
 func (c Call) Joining(at time.Time) bool {
 	return c.Direction != Inbound && !c.DialedAt.IsZero() && c.AnsweredAt.IsZero() && at.Before(c.DialedAt.Add(joinTime))
 }
 
-// Deadline is when the call must be over whatever happens: two minutes after
-// the longest it may ring and talk, counted from the dial, which may have waited
-// for its turn.
+// Deadline is when the call must be over in any case: two minutes after the longest it may ring
+// and talk. The time counts from the dial if there is one, because the dial may have waited for
+// its turn.
 func (c Call) Deadline() time.Time {
 	from := c.CreatedAt
 	if c.DialedAt.After(from) {

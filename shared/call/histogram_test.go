@@ -27,8 +27,8 @@ func TestEveryDurationIsReadBackWithinFourPercent(t *testing.T) {
 	}
 }
 
-// TestPercentiles compares with the exact percentiles of many durations, whose
-// distributions are those of talk: most short, some long; all alike; two humps.
+// TestPercentiles compares with the exact percentiles of many durations. Their distributions are
+// those of talk times: most short and some long, all alike, or with two humps.
 func TestPercentiles(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(2026, 11))

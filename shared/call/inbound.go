@@ -7,12 +7,11 @@ import (
 	"time"
 )
 
-// Arrival is a call that has come in, as LiveKit shows it: a phone in a room
-// that a dispatch rule has made for it. Caller and Called are what the carrier
-// said; LiveKit leaves both out where a rule hides them.
+// Arrival is an inbound call as LiveKit shows it: a phone in a room that a dispatch rule has
+// created for it. Caller and Called come from the carrier. LiveKit omits both if a rule hides them.
 type Arrival struct {
 	Room      string // its name
-	RoomID    string // LiveKit's sid of the room, which is never used twice
+	RoomID    string // LiveKit's sid of the room, never used twice
 	CreatedAt time.Time
 	TrunkID   string // ST_…
 	RuleID    string // SDR_…
@@ -20,9 +19,9 @@ type Arrival struct {
 	Called    string
 }
 
-// ShownRoom is the name of the call's room as people may see it. LiveKit puts the
-// text that a caller gives for their number into the name of an inbound room, so a
-// name that holds more than such names need is "anonymous".
+// ShownRoom is the name of the call's room as the API shows it. LiveKit puts the text that a caller
+// gives as their number into the name of an inbound room. A name with characters outside
+// roomCharacters is therefore shown as "anonymous".
 func (c Call) ShownRoom() string {
 	strange := func(r rune) bool { return !strings.ContainsRune(roomCharacters, r) }
 	if strings.ContainsFunc(c.RoomName, strange) {
@@ -33,14 +32,14 @@ func (c Call) ShownRoom() string {
 
 const roomCharacters = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_+-"
 
-// InboundID is the id of the call that a room was made for. It is derived, so
-// that everybody who learns of the call, however often, means the same one.
+// InboundID is the id of the call that a room was created for. It is derived from the room and its
+// creation time, so that every function that learns of the call, however often, uses the same id.
 func InboundID(roomID string, createdAt time.Time) string {
 	sum := sha256.Sum256([]byte(roomID))
 	return "call_" + ulidText(createdAt, [10]byte(sum[:]))
 }
 
-// ulidText writes a moment and 80 bits in 26 characters of Crockford's base 32.
+// ulidText encodes a moment and 80 bits in 26 characters of Crockford's base 32.
 func ulidText(at time.Time, bits [10]byte) string {
 	const alphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 	high := uint64(at.UnixMilli())<<16 | uint64(binary.BigEndian.Uint16(bits[:]))
@@ -53,11 +52,11 @@ func ulidText(at time.Time, bits [10]byte) string {
 	return string(text[:])
 }
 
-// EndOfRinging decides how an inbound call that was never answered ended, once
-// its phone is known to be gone. LiveKit answers when the agent has published
-// its voice and gives up after RingingTimeout, when the phone's status still is
-// ringing; a caller who gives up before leaves with the status hangup. So does
-// one who has talked: of a call that nobody saw ringing it says nothing.
+// EndOfRinging decides how an inbound call that was never answered ended, once its phone is known
+// to be gone. LiveKit answers when the agent has published its voice. It gives up after
+// RingingTimeout, when the phone's status is still ringing. A caller who hangs up before that
+// leaves with the status hangup. A caller who hangs up after talking leaves the same trace, so for
+// a call never seen ringing the status proves nothing.
 func (c Call) EndOfRinging(l Leave, now time.Time) End {
 	end := End{Status: Failed, Cause: Unknown, At: now}
 	switch {
@@ -71,8 +70,8 @@ func (c Call) EndOfRinging(l Leave, now time.Time) End {
 	return end
 }
 
-// EndOfLeave decides how a call ended whose phone is known to be gone, by what
-// its record says at that moment.
+// EndOfLeave decides how a call ended, once its phone is known to be gone, from its record at
+// that moment.
 func (c Call) EndOfLeave(l Leave, now time.Time) End {
 	if c.AnsweredAt.IsZero() {
 		return c.EndOfRinging(l, now)

@@ -11,7 +11,7 @@ import (
 
 func TestInboundID(t *testing.T) {
 	t.Parallel()
-	// Fixed for ever: another id for the same room would be another call.
+	// Fixed forever: another id for the same room would be another call.
 	if id := InboundID("RM_bs6k4iVcpRC8", time.UnixMilli(1795328695782)); id != "call_01M80YVQF601KRMCPJB9BTV3BB" {
 		t.Error(id)
 	}

@@ -2,39 +2,39 @@ package call
 
 import "time"
 
-// Room is what one reading of a LiveKit room showed.
+// Room is the result of one read of a LiveKit room.
 type Room struct {
 	Callee *Phone // nil: no phone in the room
 	Agent  bool   // an agent is in the room
-	Others bool   // so is somebody else the phone can talk to: a person, a second phone
+	Others bool   // another party for the phone is in the room: a person, a second phone
 }
 
 // Phone is the SIP participant of a room.
 type Phone struct {
 	ID       string // LiveKit's participant sid
-	Identity string // CalleeIdentity, or of an inbound call one that LiveKit chose
+	Identity string // CalleeIdentity, or for an inbound call LiveKit's choice
 	Status   string // LiveKit's sip.callStatus: dialing, ringing, automation, active, hangup
 
-	// AnsweredAt is when LiveKit says that the phone was answered, by its own clock, to the
-	// millisecond. It is zero where LiveKit does not say so. Call.Answered judges it.
+	// AnsweredAt is when the phone was answered, by LiveKit's clock, to the millisecond. It is zero
+	// if LiveKit does not report it. Call.Answered decides whether it counts.
 	AnsweredAt time.Time
 
-	// Of an inbound call.
-	TrunkID string // the trunk it came through, ST_…
-	RuleID  string // the dispatch rule that took it, SDR_…
-	Caller  string // absent when the rule hides it
+	// These are set for an inbound call.
+	TrunkID string // the trunk that the call came through, ST_…
+	RuleID  string // the dispatch rule that took the call, SDR_…
+	Caller  string // empty if the rule hides it
 	Called  string
 }
 
-// Up reports whether the phone's leg still exists. A participant whose status
-// is hangup is gone, although LiveKit may list it for another 20 seconds.
+// Up reports whether the phone's leg still exists. A participant with the status hangup is gone,
+// although LiveKit may list it for another 20 seconds.
 func (r Room) Up() bool { return r.Callee != nil && r.Callee.Status != "hangup" }
 
-// Alone reports whether the phone is up and has nobody to talk to: its agent has
-// left, and neither another agent nor anybody else is there.
+// Alone reports whether the phone is up and has no other party: neither an agent nor another
+// participant is in the room.
 func (r Room) Alone() bool { return r.Up() && !r.Agent && !r.Others }
 
-// Answered reports whether the phone has been picked up and is not gone.
+// Answered reports whether the phone has been answered and is not gone.
 func (r Room) Answered() bool {
 	return r.Callee != nil && (r.Callee.Status == "active" || r.Callee.Status == "automation")
 }
@@ -43,8 +43,9 @@ func (r Room) Answered() bool {
 func (r Room) Ringing() bool { return r.Callee != nil && r.Callee.Status == "ringing" }
 
 // Answered is when the call was answered, for a phone that is seen answered at the moment seen.
-// LiveKit's own time counts if it can be: not before the call was dialed or came in, and not after
-// it was seen. LiveKit's clock is another machine's, so a time outside is no better than seen.
+// LiveKit's own time counts if it is plausible: not before the call was dialed or came in, and not
+// after seen. LiveKit's clock belongs to another machine, so a time outside that range is no better
+// than seen.
 func (c Call) Answered(p *Phone, seen time.Time) time.Time {
 	begun := c.CreatedAt
 	if c.DialedAt.After(begun) {
@@ -56,26 +57,24 @@ func (c Call) Answered(p *Phone, seen time.Time) time.Time {
 	return p.AnsweredAt
 }
 
-// Leave is what LiveKit said when the phone left the room: the participant's
-// disconnect reason and its last sip.callStatus. The zero value is "nothing was
-// said".
+// Leave is what LiveKit reported when the phone left the room: the participant's disconnect reason
+// and its last sip.callStatus. The zero value means that LiveKit reported nothing.
 type Leave struct {
 	Reason string
 	Status string
 }
 
-// slack is how much earlier than the agreed maximum a call may end and still
-// count as ended by it: LiveKit and this platform measure from different
-// moments.
+// slack is the tolerance by which a call may end before the agreed maximum and still count as ended
+// by it. LiveKit and this platform measure from different moments.
 const slack = time.Second
 
 // silence is the least time without sound after which LiveKit hangs up by itself: 15 s, and 30 s
 // from the answer on.
 const silence = 15 * time.Second
 
-// EndOfTalk decides how an answered call ended, once its phone is known to be
-// gone. What this platform did itself comes first, because LiveKit reports a
-// callee who hung up, a spent maximum and a failing trunk alike.
+// EndOfTalk decides how an answered call ended, once its phone is known to be gone. The platform's
+// own actions come first. LiveKit reports a callee's hangup, a reached maximum and, before LiveKit
+// SIP 1.11, a failing trunk alike.
 func (c Call) EndOfTalk(l Leave, now time.Time) End {
 	end := End{Status: Completed, Cause: Unknown, SIPStatus: 200, At: now}
 	longest := c.AnsweredAt.Add(time.Duration(c.MaxDuration) * time.Second)
@@ -87,14 +86,14 @@ func (c Call) EndOfTalk(l Leave, now time.Time) End {
 	case !now.Before(longest.Add(-slack)):
 		end.Cause = MaxDuration
 	case c.mayBeTransferred(l, now): // end.Cause stays Unknown
-	case l.Reason == "SIP_TRUNK_FAILURE": // since LiveKit SIP 1.11, whatever the last status is
+	case l.Reason == "SIP_TRUNK_FAILURE": // since LiveKit SIP 1.11, with any last status
 		end.Cause = NetworkError
 	case l.Status == "hangup":
 		end.Cause = CalleeHangup
 	case l.Reason == "ROOM_DELETED" || l.Reason == "PARTICIPANT_REMOVED" || l.Reason == "ROOM_CLOSED":
 		end.Cause = AgentHangup
 	case l.Reason == "CLIENT_INITIATED" && l.Status == "active" && now.Sub(c.AnsweredAt) >= silence:
-		end.Cause = NetworkError // LiveKit hung up itself: no sound came for 30 s
+		end.Cause = NetworkError // LiveKit hung up itself after 30 s without sound
 	case l.Reason == "CLIENT_INITIATED":
 		end.Cause = CalleeHangup
 	case l.Reason != "":
@@ -109,9 +108,9 @@ func (c Call) EndOfTalk(l Leave, now time.Time) End {
 	return end
 }
 
-// Attempt is what one dial came to: the SIP status the carrier gave (0 when it
-// gave none), whether the phone was seen ringing, and whether LiveKit said for
-// certain that the attempt is over.
+// Attempt is the outcome of one dial: the SIP status that the carrier gave (0 if it gave none),
+// whether the phone was seen ringing, and whether LiveKit reported for certain that the attempt
+// is over.
 type Attempt struct {
 	SIPStatus int
 	Rang      bool
@@ -130,7 +129,7 @@ func (c Call) EndOfDial(a Attempt, now time.Time) End {
 		end.Status, end.Cause = Busy, CalleeBusy
 	case sip == 603 || sip == 607 || sip == 433: // 433: the callee takes no anonymous calls (RFC 5079)
 		end.Status, end.Cause = Busy, Declined
-	case sip == 608: // RFC 8688: not the callee, but a service that screens their calls
+	case sip == 608: // RFC 8688: rejected by a call-screening service, not by the callee
 		end.Status, end.Cause, end.Detail = Busy, Declined, "rejected_by_screening"
 	case sip == 408 || sip == 480 || sip == 487:
 		end.Status, end.Cause = NoAnswer, Unanswered
@@ -140,12 +139,12 @@ func (c Call) EndOfDial(a Attempt, now time.Time) End {
 		end.Cause = TrunkAuth
 	case sip >= 500 && sip < 600, sip >= 300 && sip < 400: // LiveKit follows no redirection
 		end.Cause = TrunkUnreachable
-	case sip == 405 || sip == 415 || sip == 488 || sip == 606: // no calls at this address, or none with LiveKit's audio
-		end.Cause = TrunkUnreachable
+	case sip == 405 || sip == 415 || sip == 488 || sip == 606:
+		end.Cause = TrunkUnreachable // the address takes no calls, or none with LiveKit's audio
 	case sip == 0 && a.Certain && a.Rang:
 		end.Status, end.Cause = NoAnswer, Unanswered
 	case sip == 0 && a.Certain:
-		end.Cause = TrunkUnreachable // nothing came back, not even a ringing
+		end.Cause = TrunkUnreachable // no response, not even ringing
 	}
 	return end
 }

@@ -103,7 +103,7 @@ func TestEndOfTalk(t *testing.T) {
 	}
 }
 
-// LiveKit's own time of the answer counts where it can be true.
+// TestAnswered checks that LiveKit's own time of the answer counts if it is plausible.
 func TestAnswered(t *testing.T) {
 	t.Parallel()
 	dialed, seen := t0.Add(10*time.Second), t0.Add(20*time.Second)

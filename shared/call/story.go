@@ -2,51 +2,51 @@ package call
 
 import "time"
 
-// Story is a call with what is told of it.
+// Story is a call with its details: timeline, transcript and summary.
 type Story struct {
 	Call    Call
 	Events  []Event // the timeline
-	Turns   []Turn  // the transcript, in the order in which it was spoken
+	Turns   []Turn  // the transcript, in spoken order
 	Summary Summary
 }
 
-// Role is who says a turn.
+// Role is the speaker of a turn.
 type Role string
 
-// The roles, in both directions: the callee is the person on the phone.
+// The roles. In both directions, the callee is the person on the phone.
 const (
 	RoleAgent  Role = "agent"
 	RoleCallee Role = "callee"
 )
 
-// Turn is what one side said in one go, as the agent told it. It is data that a
-// stranger on the phone may have dictated.
+// Turn is what one side said without interruption, as the agent reported it. Its content is
+// untrusted: a stranger on the phone may have dictated it.
 type Turn struct {
 	ID       string // given by the agent, unique within the call
 	Role     Role
 	Content  string
 	At       time.Time // when it was said, by the agent's clock
-	Received time.Time // by ours
+	Received time.Time // by this platform's clock
 }
 
-// What a call's transcript holds at most. A turn counts with its content, its id
-// and TurnOverhead bytes. A transcript, a record and a summary fit in the 1 MB
-// that one query of DynamoDB reads.
+// The maximum size of a call's transcript. A turn counts with its content, its id and
+// TurnOverhead bytes. A transcript, a record and a summary together fit in the 1 MB that one
+// DynamoDB query reads.
 const (
 	MaxTurns     = 2000
 	MaxTurnBytes = 900_000
 	TurnOverhead = 160
 )
 
-// TranscriptPatience is how long after the end of a call turns are taken.
+// TranscriptPatience is how long turns are accepted after the end of a call.
 const TranscriptPatience = 5 * time.Minute
 
-// TakesTurns reports whether the call lives, or has ended only just now.
+// TakesTurns reports whether the call has not ended, or ended at most TranscriptPatience ago.
 func (c Call) TakesTurns(now time.Time) bool {
 	return !c.Status.Ended() || now.Sub(c.EndedAt) <= TranscriptPatience
 }
 
-// SummaryStatus is where a call's summary stands.
+// SummaryStatus is the state of a call's summary.
 type SummaryStatus string
 
 // The states of a summary. Only a pending one changes.
@@ -54,23 +54,23 @@ const (
 	SummaryPending SummaryStatus = "pending"
 	SummaryReady   SummaryStatus = "ready"
 	SummaryFailed  SummaryStatus = "failed" // Reason says why
-	SummaryNone    SummaryStatus = "none"   // nothing was said
+	SummaryNone    SummaryStatus = "none"   // the call was not answered, or nothing was said
 )
 
-// Summary is what a call was about. The zero Summary is not written yet.
+// Summary is the summary of a call. The zero Summary is not written yet.
 type Summary struct {
 	Status    SummaryStatus
 	Text      string
-	Model     string // who wrote it
-	Reason    string // why there is none: timeout, unavailable, refused or empty
+	Model     string // the model that wrote it
+	Reason    string // why it failed: timeout, unavailable, refused or empty
 	CreatedAt time.Time
 }
 
-// summaryPatience is longer than the workflow tries to get a summary.
+// summaryPatience is longer than the workflow keeps trying to get a summary.
 const summaryPatience = 15 * time.Minute
 
-// SummaryNow is the summary as it stands at a moment: while none is written the
-// call says what is to be expected.
+// SummaryNow is the summary at a moment. While no summary is written, it derives the expected
+// status from the call.
 func (s Story) SummaryNow(now time.Time) Summary {
 	switch {
 	case s.Summary.Status != "":

@@ -7,7 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// What is said of a summary that nobody has written.
+// TestSummaryNow checks the summary of a call with and without a written row.
 func TestSummaryNow(t *testing.T) {
 	t.Parallel()
 	written := Summary{Status: SummaryReady, Text: "t", Model: "m", CreatedAt: t0}

@@ -7,7 +7,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// How a call ends whose phone has left, by what became of its transfer at t0.
+// TestEndOfTransferredCall checks how a call ends after its phone has left, for each outcome of its
+// transfer at t0.
 func TestEndOfTransferredCall(t *testing.T) {
 	t.Parallel()
 	hangup, silence := Leave{Reason: "CLIENT_INITIATED", Status: "hangup"}, Leave{Status: "hangup"}
@@ -16,7 +17,7 @@ func TestEndOfTransferredCall(t *testing.T) {
 		status TransferStatus
 		leave  Leave
 		after  time.Duration
-		asked  bool // for a hang-up
+		asked  bool // a hangup was requested
 		cause  Cause
 	}{
 		{"transferred", TransferCompleted, hangup, time.Second, false, Transferred},

@@ -1,6 +1,6 @@
-// Package calltoken makes and checks call tokens: what an agent shows to write
-// the transcript of the call it is on. A token is good for one call and nothing
-// else, and nothing about it is stored.
+// Package calltoken generates and checks call tokens. An agent presents a token to write the
+// transcript of the call it is on. A token is valid for one call and nothing else, and nothing
+// about it is stored.
 package calltoken
 
 import (
@@ -13,9 +13,8 @@ import (
 
 const prefix = "kct_"
 
-// Make is the token of a call: kct_ and the unpadded base64url HMAC-SHA256 of its
-// id. Every function must have the same key. Without a key there are no tokens: it
-// is empty.
+// Make is the token of a call: kct_ and the unpadded base64url HMAC-SHA256 of its id. Every
+// function must have the same key. Without a key it is empty, and there are no tokens.
 func Make(key secret.Secret, callID string) string {
 	if key.IsZero() {
 		return ""
@@ -25,8 +24,8 @@ func Make(key secret.Secret, callID string) string {
 	return prefix + base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }
 
-// Valid reports whether token is the one of this call, in a time that does not
-// tell how much of it is right. Without a key no token is.
+// Valid reports whether token is the token of this call. It compares in constant time. Without a
+// key no token is valid.
 func Valid(key secret.Secret, callID, token string) bool {
 	want := Make(key, callID)
 	return want != "" && hmac.Equal([]byte(want), []byte(token))

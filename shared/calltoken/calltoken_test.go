@@ -10,7 +10,7 @@ import (
 
 const id = "call_01KAMPJ5V0SAMPMECA00000000"
 
-// The token is part of what agents rely on: printf 'call token\0<id>' | openssl
+// TestToken checks the exact token, because agents rely on it: printf 'call token\0<id>' | openssl
 // dgst -sha256 -hmac 'a key for tests' -binary | basenc --base64url.
 func TestToken(t *testing.T) {
 	t.Parallel()

@@ -1,4 +1,4 @@
-// Package configuration is how the API shows what a number is configured to.
+// Package configuration defines how the API shows the configuration of a number.
 package configuration
 
 import (
@@ -18,7 +18,7 @@ type View struct {
 	UpdatedAt     *api.Time     `json:"updated_at"`
 }
 
-// Trunk is the SIP carrier side of a number.
+// Trunk is the SIP trunk of a number.
 type Trunk struct {
 	_                  struct{} `nullable:"true"`
 	Name               string   `json:"name"`
@@ -34,7 +34,7 @@ type Trunk struct {
 	InboundTrunkID     *string  `json:"inbound_trunk_id" doc:"LiveKit's id; null without inbound calls"`
 }
 
-// Rule is what becomes of inbound calls.
+// Rule is the dispatch rule for inbound calls.
 type Rule struct {
 	_              struct{} `nullable:"true"`
 	RuleName       string   `json:"rule_name"`
@@ -45,7 +45,7 @@ type Rule struct {
 	MaxDuration    int      `json:"max_duration_seconds" doc:"How long a call that comes in may last, in seconds"`
 }
 
-// Of shows a number's configuration.
+// Of returns the view of a number's configuration.
 func Of(n number.Number) View {
 	v := View{PhoneNumberID: n.ID, PhoneNumber: n.E164, Status: n.Configuration()}
 	if t := n.Trunk; t != nil {

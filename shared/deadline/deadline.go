@@ -1,6 +1,6 @@
-// Package deadline divides the time of an invocation. Lambda ends a function without a
-// word when its time is over, so each part of the work must end early enough for what
-// follows it: the undoing, the record, the answer.
+// Package deadline divides the time of an invocation. Lambda ends a function without notice when
+// its time is over, so each part of the work must leave time for the steps after it: the rollback,
+// the record, the answer.
 package deadline
 
 import (
@@ -8,12 +8,12 @@ import (
 	"time"
 )
 
-// Margin is how long before Lambda's own deadline the context of an invocation ends. The
-// answer leaves in that time.
+// Margin is how long before Lambda's own deadline the context of an invocation ends. The answer is
+// sent in that time.
 const Margin = time.Second
 
-// Leave is ctx with a deadline that is d earlier, which leaves d of ctx for what follows. A
-// ctx without a deadline stays without.
+// Leave is ctx with a deadline that is d earlier, so that d remains for the steps after it. A ctx
+// without a deadline stays without one.
 func Leave(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
 	end, ok := ctx.Deadline()
 	if !ok {
@@ -22,8 +22,8 @@ func Leave(ctx context.Context, d time.Duration) (context.Context, context.Cance
 	return context.WithDeadline(ctx, end.Add(-d))
 }
 
-// Finish is for what must be done although the client may have gone: it lasts for d, but
-// not beyond the deadline of ctx, and ctx being canceled does not end it.
+// Finish is the context for work that must be done even if the client is gone. It lasts for d, but
+// not beyond the deadline of ctx. The cancellation of ctx does not end it.
 func Finish(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
 	finish, cancel := context.WithTimeout(context.WithoutCancel(ctx), d)
 	end, ok := ctx.Deadline()

@@ -10,8 +10,8 @@ import (
 	"github.com/krosai/telephony/shared/deadline"
 )
 
-// TestTime: when a context for a part of the work ends, in the time of a whole that ends
-// after ten seconds, or never when it is 0.
+// TestTime checks when the context for a part of the work ends. The whole ends after tt.whole, or
+// never if that is 0.
 func TestTime(t *testing.T) {
 	t.Parallel()
 	type part = func(context.Context, time.Duration) (context.Context, context.CancelFunc)

@@ -13,18 +13,17 @@ import (
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 )
 
-// Attempt is the longest that an AWS service may take to answer one request. They answer
-// within milliseconds, so an attempt that takes longer is lost.
+// Attempt is the longest that one request to an AWS service may take. The services answer within
+// milliseconds, so a longer attempt is lost.
 const Attempt = 3 * time.Second
 
-// AWS is the SDK's configuration from Lambda's environment: AWS_REGION, the
-// role's credentials, and AWS_ENDPOINT_URL_<SERVICE> where it is set. It does in
-// a few lines what the SDK's config package does, without the 2 MB and 5 ms that
-// package costs a function. Lambda replaces the process before the credentials
-// in its environment expire, so they are never refreshed.
+// AWS is the SDK's configuration from Lambda's environment: AWS_REGION, the role's credentials, and
+// AWS_ENDPOINT_URL_<SERVICE> if set. It replaces the SDK's config package, which costs a function
+// 2 MB and 5 ms. Lambda replaces the process before the credentials in its environment expire, so
+// they are never refreshed.
 //
-// An attempt takes at most Attempt. Clients make three; that of DynamoDB makes as many as
-// the deadline of its caller has room for (package store).
+// An attempt takes at most Attempt. A client makes up to three attempts. The DynamoDB client makes
+// as many as fit before its caller's deadline (package store).
 func AWS() aws.Config {
 	credentials := aws.Credentials{
 		AccessKeyID:     os.Getenv("AWS_ACCESS_KEY_ID"),
@@ -52,16 +51,16 @@ func httpClient() *awshttp.BuildableClient {
 		WithDialerOptions(func(d *net.Dialer) { d.Timeout = time.Second }).
 		WithTransportOptions(func(t *http.Transport) {
 			t.TLSHandshakeTimeout = 2 * time.Second
-			t.IdleConnTimeout = 5 * time.Minute // a Lambda sleeps between requests
+			t.IdleConnTimeout = 5 * time.Minute // Lambda suspends the process between requests
 			t.MaxIdleConnsPerHost = 16
 		})
 }
 
-// endpoints tells the SDK's clients of AWS_ENDPOINT_URL_DYNAMODB and the like,
-// as the config package would.
+// endpoints gives the SDK's clients the endpoints in AWS_ENDPOINT_URL_DYNAMODB and the like, as the
+// config package would.
 type endpoints struct{}
 
-// GetServiceBaseEndpoint is how the SDK asks (internal/configsources).
+// GetServiceBaseEndpoint is the method that the SDK calls (internal/configsources).
 func (endpoints) GetServiceBaseEndpoint(_ context.Context, service string) (string, bool, error) {
 	name := "AWS_ENDPOINT_URL_" + strings.ToUpper(strings.ReplaceAll(service, " ", "_"))
 	if url := os.Getenv(name); url != "" {

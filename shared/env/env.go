@@ -10,11 +10,10 @@ import (
 	"github.com/caarlos0/env/v11"
 )
 
-// Must reads a T by its env tags (github.com/caarlos0/env). A variable whose value
-// is the ARN of a secret of AWS Secrets Manager stands for that secret. When a
-// variable is missing or has no valid value, or a secret cannot be read, it says
-// which on standard error and ends the process with status 1. It never prints a
-// value.
+// Must reads a T by its env tags (github.com/caarlos0/env). If the value of a variable is the ARN
+// of a secret in AWS Secrets Manager, the secret takes its place. If a variable is missing or
+// invalid, or a secret cannot be read, Must names it on standard error and ends the process with
+// status 1. It never prints a value.
 func Must[T any]() T {
 	values, err := resolved()
 	if err != nil {

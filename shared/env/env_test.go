@@ -29,14 +29,14 @@ type config struct {
 	Mode   mode          `env:"MODE"`
 }
 
-// mode is a type whose errors hold the value, as many do.
+// mode is a type whose errors contain the value, as those of many types do.
 type mode string
 
 func (m *mode) UnmarshalText(b []byte) error {
 	return fmt.Errorf("no mode %s", b)
 }
 
-// The test binary is its own child: Must ends the process.
+// TestMain lets the test binary run itself as a child, because Must ends the process.
 func TestMain(m *testing.M) {
 	if os.Getenv("CHILD") == "" {
 		os.Exit(m.Run())
@@ -85,7 +85,7 @@ func TestMust(t *testing.T) {
 	}
 }
 
-// A variable that holds the ARN of a secret stands for the secret.
+// TestSecrets checks that a secret replaces the ARN of the secret in a variable.
 func TestSecrets(t *testing.T) {
 	t.Parallel()
 	const arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:kros/livekit-AbCdEf"
@@ -137,7 +137,7 @@ func TestSecrets(t *testing.T) {
 	}
 }
 
-// The SDK's own clients must find the endpoints and sign with the credentials.
+// TestAWS checks that the SDK's own clients find the endpoints and sign with the credentials.
 func TestAWS(t *testing.T) {
 	var got []string
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -20,9 +20,9 @@ import (
 	"github.com/caarlos0/env/v11"
 )
 
-// resolved is the environment with secrets in place of the ARNs of secrets. They
-// are read once: an instance of a function keeps a secret for as long as it lives,
-// and docs/deploy.md says how a new one reaches them all.
+// resolved is the environment with secrets in place of their ARNs. They are read once, and an
+// instance of a function keeps them for its lifetime. docs/deploy.md describes how a new secret
+// reaches all instances.
 var resolved = sync.OnceValues(func() (map[string]string, error) {
 	// Lambda gives a function 10 seconds to start.
 	ctx, cancel := context.WithTimeout(context.Background(), 8*time.Second)
@@ -30,9 +30,9 @@ var resolved = sync.OnceValues(func() (map[string]string, error) {
 	return resolve(ctx, AWS(), os.Environ())
 })
 
-// resolve reads every variable whose value is the ARN of a secret of AWS Secrets
-// Manager, all at the same time. Elsewhere than on AWS variables hold the secrets
-// themselves, and nothing is read.
+// resolve reads the secret of every variable whose value is the ARN of a secret in AWS Secrets
+// Manager, all in parallel. Outside AWS the variables hold the secrets themselves, and nothing
+// is read.
 func resolve(ctx context.Context, cfg aws.Config, environ []string) (map[string]string, error) {
 	values, secrets := make(map[string]string, len(environ)), map[string]string{}
 	for _, v := range environ {
@@ -62,20 +62,19 @@ func resolve(ctx context.Context, cfg aws.Config, environ []string) (map[string]
 	return values, nil
 }
 
-// isSecretARN tells arn:aws:secretsmanager:<region>:<account>:secret:<name>, in any
-// partition, from other values.
+// isSecretARN reports whether value has the form
+// arn:aws:secretsmanager:<region>:<account>:secret:<name>, in any partition.
 func isSecretARN(value string) bool {
 	parts := strings.SplitN(value, ":", 7)
 	return len(parts) == 7 && parts[0] == "arn" && parts[2] == "secretsmanager" && parts[5] == "secret"
 }
 
-// secretValue reads the current version of a secret (GetSecretValue of the AWS
-// Secrets Manager API Reference). The request is signed by the SDK's signer, but
-// made here: the SDK's client of Secrets Manager adds 260 kB to each function and
-// 0.3 ms to its start, and the reads would take twice as long as a hello world.
+// secretValue reads the current version of a secret (GetSecretValue of the AWS Secrets Manager API
+// Reference). The request is signed by the SDK's signer but built here. The SDK's Secrets Manager
+// client would add 260 kB to each function and 0.3 ms to its start, and the functions of reads
+// (GET) would then take twice as long to start as a hello world.
 //
-// One that fails is repeated twice. An error holds what Secrets Manager said, never
-// a secret.
+// A failed read is retried twice. An error contains the answer of Secrets Manager, never a secret.
 func secretValue(ctx context.Context, cfg aws.Config, arn string) (string, error) {
 	for attempt := 0; ; attempt++ {
 		value, err := getSecretValue(ctx, cfg, arn)
@@ -141,8 +140,8 @@ func getSecretValue(ctx context.Context, cfg aws.Config, arn string) (string, er
 	return *said.SecretString, nil
 }
 
-// domain is where a region's services are. Regions of other partitions that have
-// their own need AWS_ENDPOINT_URL_SECRETS_MANAGER.
+// domain is the domain of a region's AWS services. Partitions with other domains need
+// AWS_ENDPOINT_URL_SECRETS_MANAGER.
 func domain(region string) string {
 	if strings.HasPrefix(region, "cn-") {
 		return "amazonaws.com.cn"

@@ -10,7 +10,7 @@ import (
 	"github.com/krosai/telephony/shared/event"
 )
 
-// places has as many as it says.
+// places is an event.Places with a number of free places.
 type places struct{ free, taken, given int }
 
 var errFull = errors.New("full")
@@ -33,11 +33,11 @@ func TestAwait(t *testing.T) {
 	broken := errors.New("broken")
 	for _, c := range []struct {
 		name   string
-		comes  time.Duration // when there is something; negative is never
+		comes  time.Duration // when something is found; negative means never
 		wait   time.Duration
 		places int
-		fails  error         // of each look but the first
-		gone   time.Duration // when the client goes away; 0 is never
+		fails  error         // of each check but the first
+		gone   time.Duration // when the client disconnects; 0 means never
 		after  time.Duration
 		looks  int
 		err    error

@@ -6,8 +6,8 @@ import (
 	"github.com/krosai/telephony/shared/call"
 )
 
-// callData is what an event says of a call. It leaves out the prompt and the
-// agent's words, which are no business of those who listen to events.
+// callData is the data of an event about a call. It omits the prompt and the agent's words, which
+// receivers of events have no need to know.
 type callData struct {
 	CallID        string            `json:"call_id"`
 	Status        call.Status       `json:"status"`
@@ -48,8 +48,8 @@ func callOf(c call.Call) callData {
 	return d
 }
 
-// Answered is the event of a call that was answered. It shows the call as it
-// stood then, however much has happened to it since.
+// Answered is the event of a call that was answered. It shows the call as it was at that moment,
+// regardless of later changes.
 func Answered(c call.Call) Event {
 	c.Status, c.Cause, c.SIPStatus, c.Transfer = call.InProgress, "", 0, call.Transfer{}
 	c.EndedAt = time.Time{}
@@ -59,8 +59,7 @@ func Answered(c call.Call) Event {
 // Ended is the event of a call that has ended.
 func Ended(c call.Call) Event { return ofCall(c, CallEnded, c.ID, c.EndedAt, callOf(c)) }
 
-// Transferred is the event of a call's last transfer, which has come to an
-// outcome.
+// Transferred is the event of a call's last transfer, once the transfer has an outcome.
 func Transferred(c call.Call) Event {
 	return ofCall(c, CallTransferFinished, c.Transfer.ID, c.Transfer.At, callOf(c))
 }
@@ -83,8 +82,8 @@ func Summarized(c call.Call, s call.Summary) Event {
 		summaryData{CallID: c.ID, Metadata: map[string]string{}, Summary: summaryText{s.Text, s.Model, Time(s.CreatedAt)}})
 }
 
-// CallTurn is the type of what was said in a call. It is in the log of its call
-// only, if the reader wants it, and in no webhook.
+// CallTurn is the type of a turn spoken in a call. It appears only in the log of its call, if the
+// reader requests it, and in no webhook.
 const CallTurn = "call.turn"
 
 type turnData struct {
@@ -94,7 +93,7 @@ type turnData struct {
 	At      Time      `json:"at"`
 }
 
-// Said is a turn of a call as an event.
+// Said is the event of a turn of a call.
 func Said(userID, callID string, t call.Turn) Event {
 	e := of(userID, CallTurn, callID+" "+t.ID, t.At, turnData{t.ID, t.Role, t.Content, Time(t.At)})
 	e.CallID, e.Recorded = callID, t.Received

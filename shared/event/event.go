@@ -1,7 +1,6 @@
-// Package event is what has happened to a user's calls, requests, numbers, keys
-// and webhook endpoints. The store writes an event in the transaction that makes
-// it true, so that none is missing and none is told too early; webhook deliveries
-// and GET /events read it.
+// Package event defines the events of a user's calls, number requests, numbers, API keys and
+// webhook endpoints. The store writes an event in the same transaction as the change it reports, so
+// that no event is missing or premature. Webhook deliveries and GET /events read it.
 package event
 
 import (
@@ -17,7 +16,7 @@ import (
 // The types of events.
 const (
 	CallAnswered         = "call.answered"
-	CallEnded            = "call.ended" // calls that were never answered, too
+	CallEnded            = "call.ended" // including calls that were never answered
 	CallSummaryReady     = "call.summary_ready"
 	CallTransferFinished = "call.transfer_finished"
 	RequestDecided       = "number_request.decided"
@@ -30,8 +29,8 @@ const (
 	EndpointDisabled     = "webhook_endpoint.disabled"
 )
 
-// WebhookTest is the type of the event that a webhook endpoint gets when its owner
-// tests it. It is not in the log and cannot be asked for.
+// WebhookTest is the type of the event that a webhook endpoint gets when its owner tests it. It is
+// not in the log, and neither readers nor endpoints can select it.
 const WebhookTest = "webhook.test"
 
 // Types lists every type of event.
@@ -43,29 +42,29 @@ func Types() []string {
 // Kept is how long events are kept.
 const Kept = 30 * 24 * time.Hour
 
-// Event is something that happened once. Its id is derived from what happened.
+// Event is something that happened once. Its id is derived from its type, its subject and its time.
 type Event struct {
 	ID     string // evt_ and a ULID
 	UserID string
 	Type   string
 	At     time.Time // when it happened
-	// Recorded is when it was written down, by the clock of the function that
-	// wrote it. Readers follow it, because At may lie minutes before.
+	// Recorded is when the event was written, by the clock of the writing function. Readers follow
+	// Recorded, because At may be minutes earlier.
 	Recorded time.Time
-	CallID   string // of an event of a call
-	// Data is the member data of the body, a JSON object. An event of a call that
-	// has metadata is kept without it (HasMetadata): Body adds it.
+	CallID   string // for an event of a call
+	// Data is the member data of the body, a JSON object. An event of a call with metadata is
+	// stored without the metadata (HasMetadata), and Body adds it.
 	Data        []byte
 	HasMetadata bool
 }
 
-// of makes the event of a type that happened to a thing at a moment. A thing has
-// one event of a type at a moment.
+// of creates the event of a type for a thing at a moment. A thing has one event of a type at
+// a moment.
 func of(userID, kind, thing string, at time.Time, data any) Event {
 	return Event{ID: ID(at, kind, thing), UserID: userID, Type: kind, At: at.UTC().Truncate(time.Millisecond), Data: encode(data)}
 }
 
-// encode is the JSON of text, numbers and times, which can always be encoded.
+// encode is the JSON of strings, numbers and times, which can always be encoded.
 func encode(data any) []byte {
 	text, err := json.Marshal(data)
 	if err != nil {
@@ -74,11 +73,11 @@ func encode(data any) []byte {
 	return text
 }
 
-// ID derives the id of an event, a ULID of its moment and its names.
+// ID derives the id of an event: a ULID of its moment and its names.
 func ID(at time.Time, names ...string) string { return derived("evt_", at, names...) }
 
-// DeliveryID derives the id of the delivery of an event to an endpoint. Ids of
-// deliveries are in the order of their events' times.
+// DeliveryID derives the id of the delivery of an event to an endpoint. The ids of deliveries are
+// in the order of their events' times.
 func DeliveryID(e Event, endpointID string) string { return derived("dlv_", e.At, e.ID, endpointID) }
 
 func derived(prefix string, at time.Time, names ...string) string {
@@ -88,8 +87,8 @@ func derived(prefix string, at time.Time, names ...string) string {
 	return prefix + id.String()
 }
 
-// Body is what is sent to webhook endpoints: JSON with type, timestamp and data.
-// metadata is that of the call, nil if it has none.
+// Body is the body that webhook endpoints receive: JSON with type, timestamp and data. metadata is
+// that of the call, nil if it has none.
 func (e Event) Body(metadata map[string]string) []byte {
 	return encode(struct {
 		Type      string          `json:"type"`
@@ -118,8 +117,8 @@ func (e Event) Object(metadata map[string]string) map[string]any {
 	return object
 }
 
-// with is data with a change to it. Data that is not a T, as an older version
-// may have written it, stays as it is.
+// with applies a change to data. Data that is not a T, as an older version may have written it, is
+// returned unchanged.
 func with[T any](data []byte, change func(*T)) []byte {
 	var decoded T
 	if json.Unmarshal(data, &decoded) != nil {
@@ -137,7 +136,7 @@ func (t Time) MarshalText() ([]byte, error) {
 	return time.Time(t).UTC().AppendFormat(nil, "2006-01-02T15:04:05.000Z"), nil
 }
 
-// UnmarshalText reads what MarshalText wrote.
+// UnmarshalText reads the form that MarshalText writes.
 func (t *Time) UnmarshalText(text []byte) error { return (*time.Time)(t).UnmarshalText(text) }
 
 func timeOrNull(t time.Time) *Time {

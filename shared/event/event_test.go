@@ -18,8 +18,7 @@ import (
 
 var t0 = time.Date(2026, 11, 22, 9, 30, 0, 123_456_789, time.UTC)
 
-// aCall is a call that was transferred when it ended. What no event may tell is
-// "canary".
+// aCall is a call that a transfer has ended. Fields that no event may contain are "canary".
 func aCall() call.Call {
 	return call.Call{ID: "call_01KAMPJ5V0SAMPMECA00000000", UserID: "ada", Direction: call.Outbound, PhoneNumber: "+14155550100",
 		FromNumber: "+2348012345678", NumberID: "pn_AAAAAAAAAAAAAAAAAAAAAAAAAA", RoomName: "canary", TrunkID: "canary", AgentName: "canary",
@@ -87,7 +86,7 @@ type example struct {
 	kind   string
 	at     time.Time
 	callID string
-	data   string // with %s where a call's metadata is, if it is an event of a call
+	data   string // with %s for a call's metadata, if it is an event of a call
 }
 
 func examples() map[string]example {
@@ -112,8 +111,8 @@ func examples() map[string]example {
 	}
 }
 
-// TestEvents: what each event says, with and without metadata, is fixed to the
-// byte, and tells nothing else.
+// TestEvents checks the data of each event, with and without metadata, to the byte. No event
+// contains anything else.
 func TestEvents(t *testing.T) {
 	t.Parallel()
 	seen := map[string]bool{}
@@ -159,8 +158,8 @@ func TestEvents(t *testing.T) {
 	}
 }
 
-// TestIDs: the same has the same id whenever it is told and whatever has happened
-// since, and anything else another. Ids are in the order of the times.
+// TestIDs checks that the same event has the same id whenever it is created and whatever has
+// happened since, and that other events have other ids. Ids are in the order of the times.
 func TestIDs(t *testing.T) {
 	t.Parallel()
 	ids := map[string]string{}
@@ -191,7 +190,8 @@ func TestIDs(t *testing.T) {
 			t.Errorf("two things have the id %s", pair[0])
 		}
 	}
-	const fixed = "evt_01M819EKHV5410C75T7ACZ5Z51" // endpoints have seen it and ask by it
+	// Endpoints have received this id and look the event up by it.
+	const fixed = "evt_01M819EKHV5410C75T7ACZ5Z51"
 	if got := event.ID(t0, event.CallEnded, ended.ID); got != fixed {
 		t.Errorf("id %s, want %s", got, fixed)
 	}
@@ -206,7 +206,7 @@ func TestIDs(t *testing.T) {
 	}
 }
 
-// TestOldData: data that this version cannot read is sent as it was kept.
+// TestOldData checks that data that this version cannot read is sent as it was stored.
 func TestOldData(t *testing.T) {
 	t.Parallel()
 	for _, tt := range [][2]string{

@@ -33,7 +33,7 @@ func ofRequest(r request.Request, kind string, at time.Time) Event {
 // Decided is the event of a number request that was approved or rejected.
 func Decided(r request.Request) Event { return ofRequest(r, RequestDecided, r.DecidedAt) }
 
-// Assigned is the event of a number request that got its number.
+// Assigned is the event of a number request that was assigned its number.
 func Assigned(r request.Request) Event { return ofRequest(r, RequestAssigned, r.UpdatedAt) }
 
 type numberData struct {
@@ -42,19 +42,18 @@ type numberData struct {
 	Status      number.Status `json:"configuration_status"`
 }
 
-// Given is the event of a number that an administrator gave to n.UserID, without a
-// request, at n.UpdatedAt.
+// Given is the event of a number that an administrator assigned to n.UserID at n.UpdatedAt, without
+// a request.
 func Given(n number.Number) Event {
 	return of(n.UserID, NumberAssigned, n.ID, n.UpdatedAt, numberData{n.ID, n.E164, n.Configuration()})
 }
 
-// Configured is the event of a number whose configuration was changed at
-// n.UpdatedAt.
+// Configured is the event of a number whose configuration changed at n.UpdatedAt.
 func Configured(n number.Number) Event {
 	return of(n.UserID, NumberConfigured, n.ID, n.UpdatedAt, numberData{n.ID, n.E164, n.Configuration()})
 }
 
-// Released is the event of a number that owner no longer has, from n.UpdatedAt.
+// Released is the event of a number that owner no longer has since n.UpdatedAt.
 func Released(n number.Number, owner string) Event {
 	return of(owner, NumberReleased, n.ID, n.UpdatedAt, numberData{n.ID, n.E164, number.Unconfigured})
 }
@@ -80,7 +79,7 @@ type endpointData struct {
 	Reason     string `json:"reason"`
 }
 
-// Disabled is the event of a webhook endpoint that failed too often.
+// Disabled is the event of a webhook endpoint that was disabled because it failed too often.
 func Disabled(userID, endpointID, url string, at time.Time) Event {
 	return of(userID, EndpointDisabled, endpointID, at, endpointData{endpointID, url, "failures"})
 }

@@ -11,23 +11,22 @@ import (
 	"time"
 )
 
-// Overlap is how much later than an event a reader may have read, that event may
-// still appear before it: the clocks of the functions that write differ, and a
-// write takes its time. The store attempts a transaction for at most 10 s; the rest
-// is for clocks, which on Lambda differ by far less.
+// Overlap is how far before the latest event that a reader has met a new event may still appear, by
+// its time of writing. The clocks of the writing functions differ, and a write takes time. The
+// store attempts a transaction for at most 10 s. The rest is for clocks, which on Lambda differ by
+// far less.
 const Overlap = 20 * time.Second
 
-// mostSeen is how many events a cursor remembers, so that it fits into a query
-// string. Readers of users with more events within Overlap look back less far.
+// mostSeen is how many events a cursor remembers, so that it fits into a query string. For a user
+// with more events within Overlap, a reader looks back less far.
 const mostSeen = 250
 
-// Cursor is a position in a user's log. Events are ordered by the time of their
-// writing, and one with an earlier time may appear after the cursor has passed
-// it. So a cursor reads again what was written less than Overlap before the
-// latest event it has met, and remembers what of that it has met.
-// The zero Cursor is the beginning of the log.
+// Cursor is a position in a user's log. Events are ordered by the time of their writing, and an
+// event with an earlier time may appear after the cursor has passed it. A cursor therefore reads
+// again the events written less than Overlap before the latest event it has met, and remembers
+// which of them it has met. The zero Cursor is the beginning of the log.
 type Cursor struct {
-	From time.Time // read what was recorded then and later
+	From time.Time // read events recorded then and later
 	seen []mark
 }
 
@@ -43,7 +42,7 @@ func markOf(e Event) mark {
 	return mark{e.Recorded.UnixMilli(), h.Sum32()}
 }
 
-// Latest is the cursor behind all that was recorded before now.
+// Latest is the cursor after all events recorded before now.
 func Latest(now time.Time) Cursor { return Cursor{From: now.UTC().Truncate(time.Millisecond)} }
 
 // Met reports whether the cursor has met an event.
@@ -51,8 +50,7 @@ func (c Cursor) Met(e Event) bool {
 	return e.Recorded.Before(c.From) || slices.Contains(c.seen, markOf(e))
 }
 
-// Past is the cursor behind events, which it has not met, in the order of their
-// writing.
+// Past is the cursor after events that it has not met, given in the order of their writing.
 func (c Cursor) Past(events []Event) Cursor {
 	if len(events) == 0 {
 		return c
@@ -70,8 +68,8 @@ func (c Cursor) Past(events []Event) Cursor {
 	return Cursor{From: time.UnixMilli(from).UTC(), seen: seen}
 }
 
-// End is the cursor of a reader who has met all that was there at now: it need not
-// look further back than Overlap.
+// End is the cursor of a reader that has met all events present at now. It need not look back
+// further than Overlap.
 func (c Cursor) End(now time.Time) Cursor {
 	from := max(c.From.UnixMilli(), now.Add(-Overlap).UnixMilli())
 	return Cursor{From: time.UnixMilli(from).UTC(), seen: slices.DeleteFunc(slices.Clone(c.seen), func(m mark) bool { return m.at < from })}
@@ -80,7 +78,7 @@ func (c Cursor) End(now time.Time) Cursor {
 // markBytes is the size of an encoded mark: milliseconds since From, and a hash.
 const markBytes = 4 + 4
 
-// String is the cursor as text, which ParseCursor reads.
+// String encodes the cursor as text for ParseCursor.
 func (c Cursor) String() string {
 	if c.From.IsZero() {
 		return ""
@@ -94,7 +92,7 @@ func (c Cursor) String() string {
 	return base64.RawURLEncoding.EncodeToString(b)
 }
 
-// ParseCursor reads a Cursor's text.
+// ParseCursor decodes the text of a Cursor.
 func ParseCursor(text string) (Cursor, error) {
 	if text == "" {
 		return Cursor{}, nil
@@ -111,21 +109,20 @@ func ParseCursor(text string) (Cursor, error) {
 	return c, nil
 }
 
-// Places are what a user's waiting requests share.
+// Places limits how many requests of a user wait at the same time.
 type Places interface {
 	Wait(ctx context.Context, userID string, until time.Time) (place int, err error)
 	StopWaiting(ctx context.Context, userID string, place int, until time.Time) error
 }
 
-// The pauses between looks at a log while somebody waits.
+// The pauses between checks of a log while a request waits.
 const (
 	firstPause   = 250 * time.Millisecond
 	longestPause = time.Second
 )
 
-// Await calls look until it finds something, and for at most wait. A request that
-// has to wait takes one of the user's places: the error is fault.Limited when
-// there is none.
+// Await calls look until it finds something, for at most wait. A request that has to wait takes one
+// of the user's places. If all places are taken, the error is fault.Limited.
 func Await(ctx context.Context, places Places, userID string, now func() time.Time, wait time.Duration, look func() (found bool, err error)) error {
 	found, err := look()
 	if found || err != nil || wait <= 0 {
@@ -136,7 +133,7 @@ func Await(ctx context.Context, places Places, userID string, now func() time.Ti
 	if err != nil {
 		return err
 	}
-	// A place that could not be given back is free when its time is over.
+	// A place that is not given back becomes free when its time is over.
 	defer func() { _ = places.StopWaiting(context.WithoutCancel(ctx), userID, place, until) }()
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()

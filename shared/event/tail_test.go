@@ -15,14 +15,14 @@ import (
 
 var start = time.Date(2026, 11, 22, 9, 30, 0, 0, time.UTC)
 
-// written is an event and when readers can see it.
+// written is an event and the time from which readers can see it.
 type written struct {
 	event.Event
 	visible time.Time
 }
 
-// Writers whose clocks differ by seconds, and whose writes take seconds, fill a
-// log; a reader who follows it with a cursor meets each event once.
+// TestCursorMissesNothing lets writers fill a log whose clocks differ by seconds and whose writes
+// take seconds. A reader that follows the log with a cursor meets each event once.
 func TestCursorMissesNothing(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -61,7 +61,7 @@ func TestCursorMissesNothing(t *testing.T) {
 	})
 }
 
-// read is a page of what the cursor has not met; more says that it is full.
+// read is a page of the events that the cursor has not met. more reports that the page is full.
 func read(log []written, at event.Cursor, now time.Time, limit int) (more bool, page []event.Event) {
 	for _, e := range log {
 		if e.visible.After(now) || at.Met(e.Event) {
@@ -75,7 +75,7 @@ func read(log []written, at event.Cursor, now time.Time, limit int) (more bool, 
 	return false, page
 }
 
-// A cursor fits into a query string however busy its user is.
+// TestCursorIsShort checks that a cursor fits into a query string however many events its user has.
 func TestCursorIsShort(t *testing.T) {
 	t.Parallel()
 	var events []event.Event
@@ -102,7 +102,7 @@ func TestParseCursorRefuses(t *testing.T) {
 	}
 }
 
-// What was said in a call shows no metadata of it.
+// TestSaidHasNoMetadata checks that the event of a turn contains no metadata of the call.
 func TestSaidHasNoMetadata(t *testing.T) {
 	t.Parallel()
 	e := event.Said("ada", "call_1", call.Turn{ID: "t1", Role: call.RoleAgent, Content: "Hello.", At: start, Received: start})

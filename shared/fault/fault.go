@@ -1,7 +1,6 @@
-// Package fault is the one error type of the platform: what went wrong in a
-// form the HTTP edge can answer with and a workflow can decide on. An error
-// that is not a *fault.Error is an internal error, and its text reaches logs
-// only.
+// Package fault defines the one error type of the platform. It describes a failure in a form that
+// the HTTP edge can answer with and a workflow can decide on. An error that is not a *fault.Error
+// is an internal error, and its text reaches logs only.
 package fault
 
 import (
@@ -10,24 +9,24 @@ import (
 	"time"
 )
 
-// Kind says who is at fault and which HTTP status follows.
+// Kind determines the party at fault and the HTTP status.
 type Kind int
 
 // The kinds and the HTTP status each one becomes.
 const (
 	Internal        Kind = iota // 500: ours, nothing the caller can do
-	Invalid                     // 400: the request is wrong; Fields names where
-	Unauthenticated             // 401: no credential, or one that is not valid
-	Forbidden                   // 403: a valid caller who may not do this
+	Invalid                     // 400: the request is wrong; Fields says where
+	Unauthenticated             // 401: no credential, or an invalid one
+	Forbidden                   // 403: a valid caller without permission for this
 	NotFound                    // 404: it does not exist for this caller
-	Conflict                    // 409: the state of things does not allow it
-	Unprocessable               // 422: an idempotency key used with another body
+	Conflict                    // 409: the current state does not allow it
+	Unprocessable               // 422: an Idempotency-Key used with another body
 	Limited                     // 429: a limit is spent; RetryAfter says until when
 	Upstream                    // 503: a dependency is down or slow; trying again may help
 )
 
-// Error is a failure with a stable code (SNAKE_UPPER, part of the API) and a
-// sentence for the caller. Err is the cause, for logs only.
+// Error is a failure with a stable code (SNAKE_UPPER, part of the API) and a sentence for the
+// caller. Err is the cause, for logs only.
 type Error struct {
 	Kind       Kind
 	Code       string
@@ -45,7 +44,7 @@ type Field struct {
 	Detail string `json:"detail"`
 }
 
-// Error joins code, detail and cause; it is for logs, not for callers.
+// Error joins code, detail and cause. It is for logs, not for callers.
 func (e *Error) Error() string {
 	s := e.Code
 	if e.Detail != "" {
@@ -65,8 +64,8 @@ func InvalidField(field, code, detail string) *Error {
 	return &Error{Kind: Invalid, Code: "INVALID_REQUEST", Detail: detail, Fields: []Field{{field, code, detail}}}
 }
 
-// Missing is the 404 for a thing ("call", "phone number") that does not exist
-// for this caller. It never says whether it exists for somebody else.
+// Missing is the 404 for a thing ("call", "phone number") that does not exist for this caller. It
+// never reveals whether it exists for another caller.
 func Missing(thing string) *Error {
 	return &Error{Kind: NotFound, Code: "NOT_FOUND", Detail: "no such " + thing}
 }
@@ -76,14 +75,13 @@ func New(kind Kind, code, format string, args ...any) *Error {
 	return &Error{Kind: kind, Code: code, Detail: fmt.Sprintf(format, args...)}
 }
 
-// Unavailable is the 503 for a dependency that is down; cause is logged.
+// Unavailable is the 503 for a dependency that is down. The cause is for the log.
 func Unavailable(what string, cause error) *Error {
 	return &Error{Kind: Upstream, Code: "TELEPHONY_UNAVAILABLE", Detail: what + " is unavailable, try again shortly",
 		RetryAfter: 5 * time.Second, Err: cause}
 }
 
-// KindOf returns the kind of the first *Error in err's chain, Internal if
-// there is none.
+// KindOf returns the kind of the first *Error in err's chain, or Internal without one.
 func KindOf(err error) Kind {
 	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Kind

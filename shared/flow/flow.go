@@ -1,5 +1,5 @@
-// Package flow starts the platform's workflows and tells them what they wait
-// for. It is the only package that speaks to Step Functions.
+// Package flow starts the platform's workflows and notifies those that wait. It is the only package
+// that calls Step Functions.
 package flow
 
 import (
@@ -22,37 +22,37 @@ type Config struct {
 	ApprovalMachine string `env:"APPROVAL_STATE_MACHINE_ARN"`
 }
 
-// Client speaks to Step Functions.
+// Client calls Step Functions.
 type Client struct {
 	sfn      *sfn.Client
 	machines Config
 }
 
-// Open makes a client. It does not touch the network.
+// Open creates a client. It does not use the network.
 func Open(cfg aws.Config, c Config) *Client {
 	return &Client{machines: c, sfn: sfn.NewFromConfig(cfg)}
 }
 
-// StartCall starts the workflow of a call. The execution is named after the
-// call, so that starting it again changes nothing.
+// StartCall starts the workflow of a call. The execution is named after the call, so that a second
+// start changes nothing.
 func (c *Client) StartCall(ctx context.Context, callID string) error {
 	return c.start(ctx, "the call workflow", c.machines.CallMachine, callID, map[string]string{"call_id": callID})
 }
 
-// RestartCall is StartCall for a call that may have no workflow. It returns when
-// the workflow started, the zero time if it has come to its end.
+// RestartCall is StartCall for a call that may have no workflow. It returns when the workflow
+// started, or the zero time if the workflow has already ended.
 func (c *Client) RestartCall(ctx context.Context, callID string) (started time.Time, err error) {
 	return c.begin(ctx, "the call workflow", c.machines.CallMachine, callID, map[string]string{"call_id": callID})
 }
 
-// StartApproval starts the workflow of a number request, named after it, so
-// that starting it again changes nothing.
+// StartApproval starts the workflow of a number request. The execution is named after the request,
+// so that a second start changes nothing.
 func (c *Client) StartApproval(ctx context.Context, requestID string) error {
 	return c.start(ctx, "the approval workflow", c.machines.ApprovalMachine, requestID, map[string]string{"request_id": requestID})
 }
 
-// start begins an execution that is named after what it is about. Its input is
-// ids alone: history is kept for 90 days and must hold no prompt and no secret.
+// start starts an execution that is named after its subject. Its input contains ids only: the
+// history is kept for 90 days and must hold no prompt and no secret.
 func (c *Client) start(ctx context.Context, what, machine, name string, ids map[string]string) error {
 	_, err := c.begin(ctx, what, machine, name, ids)
 	return err
@@ -73,21 +73,20 @@ func (c *Client) begin(ctx context.Context, what, machine, name string, ids map[
 	return aws.ToTime(out.StartDate), nil
 }
 
-// CallEnded tells the workflow that waits with this token that its call is
-// over. A workflow that no longer waits needs no telling, nor does one that has
-// left no token.
+// CallEnded notifies the workflow that waits with this token that its call is over. It does nothing
+// if the token is empty or the workflow no longer waits.
 func (c *Client) CallEnded(ctx context.Context, token string) error {
 	return c.tell(ctx, "the call workflow", token, `{"outcome":"ended"}`)
 }
 
-// RequestDecided tells the workflow that waits with this token that there is a
-// decision on its request, like CallEnded.
+// RequestDecided notifies the workflow that waits with this token that its number request has been
+// decided. It handles tokens as CallEnded does.
 func (c *Client) RequestDecided(ctx context.Context, token string) error {
 	return c.tell(ctx, "the approval workflow", token, `{"outcome":"decided"}`)
 }
 
-// StockArrived tells the workflow that waits with this token that there may be
-// a number for its request, like CallEnded.
+// StockArrived notifies the workflow that waits with this token that a number may be available for
+// its request. It handles tokens as CallEnded does.
 func (c *Client) StockArrived(ctx context.Context, token string) error {
 	return c.tell(ctx, "the approval workflow", token, `{"outcome":"stock"}`)
 }

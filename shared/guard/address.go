@@ -10,13 +10,13 @@ import (
 	"github.com/krosai/telephony/shared/fault"
 )
 
-// WebhookURL checks where events are to go, and returns the name of its host: an
-// https URL with a public host name, with a port if need be (443, or 1024 and
-// above), without user and fragment. allowLoopback is for the laptop: it lets
-// 127.0.0.1, ::1 and localhost through, by http too.
+// WebhookURL checks the URL of a webhook endpoint and returns its host name. The URL must be https,
+// with a public host name, a port of 443 or at least 1024 if it has one, and neither user nor
+// fragment. allowLoopback is for local development: it permits 127.0.0.1, ::1 and localhost, also
+// over http.
 //
-// Where the name leads must be looked at as well, with PublicAddress, when it is
-// registered and at every connection.
+// The caller must also check the addresses of the host with PublicAddress, at registration and on
+// every connection.
 func WebhookURL(field, s string, allowLoopback bool) (host string, err error) {
 	refuse := func(why string) (string, error) { return "", fault.InvalidField(field, "malformed", why) }
 	u, err := url.Parse(s)
@@ -40,20 +40,19 @@ func WebhookURL(field, s string, allowLoopback bool) (host string, err error) {
 	return host, nil
 }
 
-// LoopbackName reports whether the name of a URL's host is one of this machine's.
+// LoopbackName reports whether a URL's host is a loopback name of this machine.
 func LoopbackName(host string) bool {
 	return host == "127.0.0.1" || host == "::1" || host == "localhost"
 }
 
-// schemes are what people write before an address out of habit.
+// schemes are the schemes that users habitually write before an address.
 var schemes = []string{"sip", "sips", "tel", "http", "https", "ws", "wss"}
 
-// SIPAddress checks where a trunk leads: a public host name, with a port if
-// need be (443, or 1024 and above). Schemes, parameters, users, IP addresses
-// and the names that are not of the public Internet are refused. allowLoopback
-// is for the laptop: it lets 127.0.0.1, ::1 and localhost through.
+// SIPAddress checks the address of a trunk: a public host name, with a port of 443 or at least 1024
+// if it has one. Schemes, parameters, users, IP addresses and names outside the public Internet are
+// refused. allowLoopback is for local development: it permits 127.0.0.1, ::1 and localhost.
 //
-// Where the name leads must be looked at as well: package carrier does both.
+// The addresses of the host must be checked as well. Package carrier does both.
 func SIPAddress(field, address string, allowLoopback bool) error {
 	refuse := func(why string) error { return fault.InvalidField(field, "malformed", why) }
 	if scheme, _, ok := strings.Cut(strings.ToLower(address), ":"); ok && slices.Contains(schemes, scheme) {
@@ -84,12 +83,12 @@ func goodPort(s string) bool {
 	return err == nil && strconv.Itoa(n) == s && SIPPort(n)
 }
 
-// SIPPort reports whether a trunk or a webhook may lead to a port: 443, or 1024 and
-// above, so that no other service of a host is spoken to.
+// SIPPort reports whether a trunk or a webhook may use a port: 443, or 1024 and above, so that no
+// other service of a host is reached.
 func SIPPort(n int) bool { return n == 443 || n >= 1024 && n <= 65535 }
 
-// hostName follows RFC 1123, in lower case, with two labels at least and a last
-// one that no IP address parser takes for a number.
+// hostName reports whether s is a host name as in RFC 1123, in lower case, with at least two
+// labels. No IP address parser takes the last label for a number.
 func hostName(s string) bool {
 	if len(s) > 253 || !strings.Contains(s, ".") {
 		return false
@@ -104,9 +103,9 @@ func hostName(s string) bool {
 	return len(last) >= 2 && (only(last, letters) || strings.HasPrefix(last, "xn--"))
 }
 
-// specialName reports names that are not of the public Internet: IANA's
-// special-use domain names (RFC 6761 and after), names that networks use
-// inside, and services that turn any IP address into a name.
+// specialName reports whether a name is outside the public Internet: one of IANA's special-use
+// domain names (RFC 6761 and later), a name used inside networks, or a name of a service that turns
+// any IP address into a name.
 func specialName(host string) bool {
 	for _, suffix := range []string{
 		"alt", "arpa", "corp", "example", "home", "internal", "intranet", "invalid", "lan", "local", "localdomain",
@@ -121,9 +120,8 @@ func specialName(host string) bool {
 	return false
 }
 
-// AllowedAddress checks one source of inbound calls: a public IP address or a
-// network in CIDR form, no larger than /16 (IPv4) or /32 (IPv6), without host
-// bits.
+// AllowedAddress checks one source of inbound calls: a public IP address or a network in CIDR form,
+// no larger than /16 (IPv4) or /32 (IPv6), without host bits.
 func AllowedAddress(field, s string, allowLoopback bool) error {
 	refuse := func(why string) error { return fault.InvalidField(field, "malformed", why) }
 	network, err := netip.ParsePrefix(s)
@@ -149,15 +147,15 @@ func AllowedAddress(field, s string, allowLoopback bool) error {
 	return nil
 }
 
-// PublicAddress reports whether an address that is to be connected to is one of
-// the public Internet. An IPv4 address in IPv6 form is what it is in IPv4.
+// PublicAddress reports whether an address to connect to belongs to the public Internet. An IPv4
+// address in IPv6 form is treated as IPv4.
 func PublicAddress(a netip.Addr) bool {
 	a = a.Unmap()
 	return a.IsValid() && a.Zone() == "" && public(netip.PrefixFrom(a, a.BitLen()))
 }
 
-// specialUse is IANA's special-purpose address registries, and multicast. Of
-// IPv6 it holds what lies in 2000::/3, outside of which nothing is public.
+// specialUse lists IANA's special-purpose address registries and multicast. For IPv6 it lists only
+// blocks within 2000::/3, because nothing outside it is public.
 // https://www.iana.org/assignments/iana-ipv4-special-registry
 // https://www.iana.org/assignments/iana-ipv6-special-registry
 var specialUse = []string{
@@ -167,7 +165,7 @@ var specialUse = []string{
 	"2001::/23", "2001:db8::/32", "2002::/16", "2620:4f:8000::/48", "3fff::/20",
 }
 
-// public reports whether no part of the network is of special use.
+// public reports whether no part of the network is reserved for special use.
 func public(network netip.Prefix) bool {
 	if network.Addr().Is6() && !netip.MustParsePrefix("2000::/3").Contains(network.Addr()) {
 		return false

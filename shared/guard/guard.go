@@ -1,7 +1,7 @@
-// Package guard holds the rules for what users may name: SIP addresses, names,
-// prefixes and credentials. The rules are pure; each error is a fault.Invalid
-// about the field the caller passes. Telephone numbers are in the package
-// destination, whose tables weigh megabytes.
+// Package guard holds the rules for values that users choose: SIP addresses, webhook URLs, names,
+// prefixes and credentials. The rules are pure, except that ResolveWebhook looks names up. Each
+// error is a fault.Invalid about the field that the caller passes. The rules for telephone numbers
+// are in package destination, because its tables weigh megabytes.
 package guard
 
 import (
@@ -17,8 +17,8 @@ const (
 	digits  = "0123456789"
 )
 
-// Name checks a display name: 1 to 64 characters that print, none that break a
-// line, hide or change the direction of the text, no space at the ends.
+// Name checks a display name: 1 to 64 printable characters without a space at either end.
+// Characters that break a line, are invisible or change the direction of the text are refused.
 func Name(field, s string) error {
 	if !utf8.ValidString(s) || utf8.RuneCountInString(s) > 64 || s == "" || strings.TrimSpace(s) != s {
 		return fault.InvalidField(field, "malformed", "must have 1 to 64 characters and no space at its ends")
@@ -40,8 +40,8 @@ func AgentName(field, s string) error {
 	return nil
 }
 
-// RoomPrefix checks what the names of a number's rooms begin with: 1 to 32
-// ASCII letters, digits, underscores and hyphens, the first a letter or digit.
+// RoomPrefix checks the prefix of a number's room names: 1 to 32 ASCII letters, digits, underscores
+// and hyphens, the first a letter or digit.
 func RoomPrefix(field, s string) error {
 	if len(s) > 32 || !word(s, "_-") {
 		return fault.InvalidField(field, "malformed", "must have 1 to 32 letters, digits, underscores or hyphens and begin with a letter or digit")
@@ -49,8 +49,8 @@ func RoomPrefix(field, s string) error {
 	return nil
 }
 
-// word reports whether s is letters, digits and characters of extra, beginning
-// with a letter or digit.
+// word reports whether s consists of letters, digits and characters of extra, and begins with a
+// letter or digit.
 func word(s, extra string) bool {
 	return s != "" && only(s, letters+digits+extra) && only(s[:1], letters+digits)
 }
@@ -64,9 +64,8 @@ func only(s, alphabet string) bool {
 	return true
 }
 
-// Username checks the user name of a SIP credential: 1 to 128 visible ASCII
-// characters but quotes, backslashes and colons, which digest authentication
-// (RFC 7616) gives a meaning of their own.
+// Username checks the user name of a SIP credential: 1 to 128 visible ASCII characters except
+// quotes, backslashes and colons, which have a meaning in digest authentication (RFC 7616).
 func Username(field, s string) error {
 	if s == "" || len(s) > 128 || !visible(s) || strings.ContainsAny(s, `"\: `) {
 		return fault.InvalidField(field, "malformed", `must have 1 to 128 visible ASCII characters other than ", \ and :`)
@@ -74,8 +73,8 @@ func Username(field, s string) error {
 	return nil
 }
 
-// Password checks the password of a SIP credential: 1 to 128 printable ASCII
-// characters. The error never holds it.
+// Password checks the password of a SIP credential: 1 to 128 printable ASCII characters. The error
+// never contains the password.
 func Password(field, s string) error {
 	if s == "" || len(s) > 128 || !visible(s) {
 		return fault.InvalidField(field, "malformed", "must have 1 to 128 printable ASCII characters")

@@ -49,7 +49,7 @@ func TestSIPAddress(t *testing.T) {
 	check(t, address(true), append(good, "127.0.0.1:5060", "127.0.0.1", "localhost:15090", "[::1]:5060"), []string{"127.0.0.1:22", "10.0.0.1:5060", "8.8.8.8", "127.0.0.2:5060", "localhost.local"})
 }
 
-// TestScheme: the error says which scheme was written before the address.
+// TestScheme checks that the error names the scheme written before the address.
 func TestScheme(t *testing.T) {
 	t.Parallel()
 	for address, scheme := range map[string]string{"sip:acme.pstn.twilio.com": "sip:", "SIPS:acme.co": "sips:", "sip:bob@acme.co:5060": "sip:", "https://acme.co": "https:"} {
@@ -94,7 +94,8 @@ func TestPasswordIsNotInItsError(t *testing.T) {
 	}
 }
 
-// Whatever passes is made of what LiveKit and SIP take literally.
+// FuzzSIPAddress checks that an accepted address consists only of characters that LiveKit and SIP
+// take literally.
 func FuzzSIPAddress(f *testing.F) {
 	for _, s := range []string{"krosai.pstn.twilio.com", "a.bc:5060", "[::1]:5060", "127.0.0.1", "sip:a@b.c;transport=tcp"} {
 		f.Add(s)

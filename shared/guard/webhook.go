@@ -8,13 +8,13 @@ import (
 	"github.com/krosai/telephony/shared/fault"
 )
 
-// Resolver finds the addresses of a name. It is asked for both kinds ("ip").
+// Resolver looks up the addresses of a name. The network is always "ip", for both IPv4 and IPv6.
 type Resolver interface {
 	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
 }
 
-// ResolveWebhook checks a URL as WebhookURL does, and where its host leads at this
-// moment. Where it leads later is looked at when something is delivered there.
+// ResolveWebhook checks a URL as WebhookURL does, and also the current addresses of its host. Later
+// addresses are checked at each delivery.
 func ResolveWebhook(ctx context.Context, resolver Resolver, field, url string, allowLoopback bool) error {
 	host, err := WebhookURL(field, url, allowLoopback)
 	if err != nil {

@@ -38,7 +38,7 @@ func TestWebhookURL(t *testing.T) {
 	}
 }
 
-// TestPublicAddress takes an address at each end of every block of IANA's special-purpose
+// TestPublicAddress tries an address at each end of every block of IANA's special-purpose
 // registries and of multicast.
 func TestPublicAddress(t *testing.T) {
 	t.Parallel()

@@ -5,7 +5,7 @@ import (
 	"github.com/krosai/telephony/shared/event"
 )
 
-// Event is an event, as webhook endpoints get it.
+// Event is an event as webhook endpoints receive it.
 type Event struct {
 	EventID string         `json:"event_id" doc:"Also the webhook-id of its deliveries"`
 	Type    string         `json:"type"`
@@ -14,7 +14,7 @@ type Event struct {
 	Data    map[string]any `json:"data" doc:"The member data of the webhook's body"`
 }
 
-// EventsOf shows events, with the metadata of their calls by call id.
+// EventsOf shows events. metadata holds the metadata of their calls, by call id.
 func EventsOf(events []event.Event, metadata map[string]map[string]string) []Event {
 	views := make([]Event, 0, len(events))
 	for _, e := range events {

@@ -1,4 +1,4 @@
-// Package hook is how the API shows webhook endpoints and deliveries.
+// Package hook defines how the API shows webhook endpoints and deliveries.
 package hook
 
 import (
@@ -20,8 +20,7 @@ type Endpoint struct {
 	CreatedAt      api.Time               `json:"created_at"`
 }
 
-// Issued is a webhook endpoint with its new signing secret, which is shown this
-// once.
+// Issued is a webhook endpoint with its new signing secret. The secret is shown only this once.
 type Issued struct {
 	SigningSecret string `json:"signing_secret" doc:"Verifies what is sent to the endpoint, as Standard Webhooks says. It is shown this once"`
 	Endpoint

@@ -1,6 +1,6 @@
-// Package inbound makes calls of what comes in: of a phone that a number's own
-// dispatch rule has put into a room. LiveKit's webhooks and the sweep both do it
-// this way; whoever is first makes the record, and the others find it.
+// Package inbound turns arrivals into calls. An arrival is a phone that a number's own dispatch
+// rule has put into a room. The handler of LiveKit's webhooks and the sweep both use this package.
+// The first of them records the call, and the other finds the record.
 package inbound
 
 import (
@@ -13,29 +13,29 @@ import (
 	"github.com/krosai/telephony/shared/phonenumber"
 )
 
-// Numbers finds a number, whoever owns it; an unknown id is fault.NotFound.
+// Numbers finds a number, regardless of its owner. An unknown id is fault.NotFound.
 type Numbers interface {
 	NumberByID(ctx context.Context, id string) (number.Number, error)
 }
 
-// Calls records a call once: what is recorded already stands and is returned. most
-// is how many calls may be in on its number at a time, 0 as many as the owner may
-// have; a call over a limit is returned as ended.
+// Calls records a call once. A call that is already recorded is returned unchanged. most is how
+// many calls the number may have in progress, 0 for the owner's own limit. A call over a limit is
+// returned as ended.
 type Calls interface {
 	CreateInbound(ctx context.Context, c call.Call, most int) (call.Call, error)
 }
 
-// Rooms takes rooms down. One that is gone is success.
+// Rooms deletes rooms. A missing room is success.
 type Rooms interface {
 	DeleteRoom(ctx context.Context, name string) error
 }
 
-// Flow starts a call's workflow; starting it again changes nothing.
+// Flow starts a call's workflow. Starting it again changes nothing.
 type Flow interface {
 	StartCall(ctx context.Context, callID string) error
 }
 
-// Adopter makes calls of arrivals.
+// Adopter turns arrivals into calls.
 type Adopter struct {
 	Numbers Numbers
 	Calls   Calls
@@ -43,22 +43,20 @@ type Adopter struct {
 	Flow    Flow
 }
 
-// ringing is how long LiveKit lets an inbound call ring, in seconds, as
-// livekit.InboundTrunk sets it.
+// ringing is how long LiveKit lets an inbound call ring, in seconds. shared/livekit sets the same
+// limit on every inbound trunk.
 const ringing = 30
 
-// anonymous is the other party of a call whose caller withholds their number, or
-// whose carrier writes one that cannot be read. A number that can be read is what
-// the carrier says, and proves nothing.
+// anonymous is the other party of a call whose caller withholds their number, or whose carrier
+// sends a number that cannot be read. A readable number is only what the carrier claims and
+// proves nothing.
 const anonymous = "anonymous"
 
-// Adopt records the call that an arrival is and starts its workflow, and
-// returns the call as it stands. A call that is over a limit of its number or its
-// owner has ended as it is recorded, and its room is taken down. Adopt may be
-// repeated. ours is false, and nothing
-// happens, unless the called number is one of the platform's and both the trunk
-// and the rule are that number's own: in the same LiveKit project others may
-// take calls too, and name their rooms as they like.
+// Adopt records the call of an arrival, starts its workflow and returns the call as recorded. A
+// call over a limit of its number or its owner is recorded as ended, and its room is deleted. Adopt
+// may be repeated. ours is false, and nothing happens, unless the called number is one of the
+// platform's and both the trunk and the rule are that number's own. Other applications may take
+// calls in the same LiveKit project and name their rooms as they like.
 func (a *Adopter) Adopt(ctx context.Context, in call.Arrival) (c call.Call, ours bool, err error) {
 	if in.RoomID == "" || in.CreatedAt.IsZero() || in.Called == "" {
 		return c, false, nil
@@ -99,8 +97,7 @@ func record(n number.Number, in call.Arrival) call.Call {
 	return c
 }
 
-// e164 gives a number the plus that some carriers leave out, as LiveKit does
-// when it looks for the trunk.
+// e164 adds the plus that some carriers leave out, as LiveKit does when it looks up the trunk.
 func e164(s string) string {
 	if s != "" && s[0] >= '1' && s[0] <= '9' {
 		return "+" + s

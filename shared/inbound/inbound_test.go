@@ -27,7 +27,7 @@ func arrival() call.Arrival {
 		TrunkID: "ST_in", RuleID: "SDR_1", Caller: "+14155550100", Called: e164}
 }
 
-// flow counts starts of workflows; the next ones may fail.
+// flow records the workflows that are started. The next fails starts fail.
 type flow struct {
 	started []string
 	fails   int
@@ -41,7 +41,7 @@ func (f *flow) StartCall(_ context.Context, id string) error {
 	return nil
 }
 
-// rooms counts deletions of rooms; the next ones may fail.
+// rooms records the rooms that are deleted. The next fails deletions fail.
 type rooms struct {
 	deleted []string
 	fails   int
@@ -138,7 +138,7 @@ func TestCaller(t *testing.T) {
 		"14155550100":        {"+14155550100", "US"}, // some carriers leave the plus out
 		"+18765551234":       {"+18765551234", "JM"},
 		"+2348012345678":     {"+2348012345678", "NG"},
-		"+870773111632":      {"+870773111632", ""}, // a satellite's
+		"+870773111632":      {"+870773111632", ""}, // a satellite phone
 		"+14155550100;ext=1": {"+14155550100", "US"},
 		"+1-415-555-0179":    {"+14155550179", "US"},
 		"08012345678":        {"+2348012345678", "NG"}, // the called number is Nigerian
@@ -160,8 +160,9 @@ func TestCaller(t *testing.T) {
 	}
 }
 
-// A call over a limit ends as it comes in: no workflow starts, its room is taken down,
-// also by the next who tells of it if the first could not, and its owner is told.
+// A call over a limit is recorded as ended: no workflow starts, its room is deleted, and its owner
+// is notified. If the first announcement of the call fails to delete the room, the next one
+// deletes it.
 func TestAdoptOverALimit(t *testing.T) {
 	t.Parallel()
 	db, f, a := adopter(t)
@@ -199,8 +200,8 @@ func TestAdoptOverALimit(t *testing.T) {
 	}
 }
 
-// The name of an inbound room holds what a stranger gives for their number. People see
-// it only where it is one.
+// The name of an inbound room contains the text that a stranger gives as their number. Users see
+// the name only if it has no other characters than a room's name may have.
 func TestShownRoom(t *testing.T) {
 	t.Parallel()
 	for room, want := range map[string]string{

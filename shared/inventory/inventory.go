@@ -1,5 +1,4 @@
-// Package inventory is how the API shows administrators the phone numbers that
-// the platform has.
+// Package inventory defines how the API shows administrators the platform's phone numbers.
 package inventory
 
 import (
@@ -7,7 +6,7 @@ import (
 	"github.com/krosai/telephony/shared/number"
 )
 
-// What an inventory number can be.
+// The states of an inventory number.
 const (
 	Available = "available"
 	Assigned  = "assigned"

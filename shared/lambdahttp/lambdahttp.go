@@ -1,5 +1,5 @@
-// Package lambdahttp runs an HTTP handler as a Lambda function behind an API
-// Gateway HTTP API (payload format 2.0).
+// Package lambdahttp runs an HTTP handler as a Lambda function behind an API Gateway HTTP API
+// (payload format 2.0).
 package lambdahttp
 
 import (
@@ -24,23 +24,22 @@ import (
 	"github.com/krosai/telephony/shared/secret"
 )
 
-// config is what every HTTP function reads from its environment, whatever its
-// endpoint needs besides.
+// config is what every HTTP function reads from its environment. An endpoint may need more.
 type config struct {
-	Users     oidc.Config   // no issuer: users have no JWTs
+	Users     oidc.Config   // without an issuer no JWT is accepted
 	CursorKey secret.Secret `env:"CURSOR_KEY"`
 	LogLevel  string        `env:"LOG_LEVEL"`
 }
 
-// Records is the database as the edge needs it.
+// Records is the part of the database that the edge needs.
 type Records interface {
 	api.Keys
 	api.Answers
 }
 
-// Start serves one endpoint until Lambda stops the process. What the edge needs
-// it reads from the environment; one that is not valid ends the process with
-// status 1. db is nil for an endpoint that is public.
+// Start serves one endpoint until Lambda stops the process. It reads the edge's configuration
+// from the environment. If that is not valid, the process exits with status 1. db is nil for a
+// public endpoint.
 func Start(db Records, endpoint api.Endpoint) {
 	edge, err := newEdge(env.Must[config](), db)
 	if err != nil {
@@ -69,9 +68,9 @@ func newEdge(cfg config, db Records) (*api.Edge, error) {
 	return edge, nil
 }
 
-// Handler turns h into the handler of API Gateway events. It fails only for what
-// API Gateway never sends: a method that is none, a body that is not base64
-// although marked so. The context of h ends deadline.Margin before Lambda ends the function.
+// Handler turns h into a handler of API Gateway events. It fails only on events that API Gateway
+// never sends, such as an invalid method or a body that is marked as base64 and is not. The context
+// of h ends deadline.Margin before Lambda ends the function.
 func Handler(h http.Handler) lambda.Handler {
 	adapter := httpadapter.NewV2(restoreHeaders(h))
 	return lambda.NewHandler(func(ctx context.Context, event events.APIGatewayV2HTTPRequest) (events.APIGatewayV2HTTPResponse, error) {
@@ -85,8 +84,8 @@ func Handler(h http.Handler) lambda.Handler {
 	})
 }
 
-// requestID is the id API Gateway gave the request, which is in its access log,
-// or else Lambda's.
+// requestID is the id that API Gateway gave the request and wrote to its access log, or else
+// Lambda's id.
 func requestID(ctx context.Context, event events.APIGatewayV2HTTPRequest) string {
 	if id := event.RequestContext.RequestID; id != "" {
 		return id
@@ -97,9 +96,9 @@ func requestID(ctx context.Context, event events.APIGatewayV2HTTPRequest) string
 	return ""
 }
 
-// plainPath is the path of the event as the API can have it. API Gateway decodes
-// paths, so what arrives may hold a "#" or "?" that would change the meaning of
-// the URL the adapter builds.
+// plainPath is the path of the event in the form that the API accepts. API Gateway decodes
+// paths, so a path may contain a "#" or "?" that would change the meaning of the URL that the
+// adapter builds.
 func plainPath(event events.APIGatewayV2HTTPRequest) string {
 	if event.RawPath != "" {
 		return api.PlainPath(event.RawPath)
@@ -109,8 +108,8 @@ func plainPath(event events.APIGatewayV2HTTPRequest) string {
 
 type headersKey struct{}
 
-// restoreHeaders sets the headers as API Gateway sent them: the adapter splits
-// values at commas, and then only the first part would be read.
+// restoreHeaders sets the headers as API Gateway sent them. The adapter splits values at commas,
+// after which only the first part would be read.
 func restoreHeaders(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		headers, _ := r.Context().Value(headersKey{}).(map[string]string)

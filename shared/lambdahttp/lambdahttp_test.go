@@ -90,8 +90,7 @@ func TestDecodedPaths(t *testing.T) {
 	}
 }
 
-// A client cannot make an invocation fail: that would be an alarm that anyone
-// could set off.
+// A client must not be able to make an invocation fail, because then anyone could set off an alarm.
 func TestBrokenRequests(t *testing.T) {
 	t.Parallel()
 	h := edge().Handler(&health.Endpoint{})
@@ -127,8 +126,8 @@ func TestNotAnEvent(t *testing.T) {
 	}
 }
 
-// What the handler sees of an event: header values whole, cookies, body and
-// caller's address.
+// TestRequest checks what the handler receives from an event: whole header values, cookies, the
+// body and the caller's address.
 func TestRequest(t *testing.T) {
 	t.Parallel()
 	type request struct {

@@ -27,7 +27,7 @@ import (
 	"github.com/krosai/telephony/shared/store"
 )
 
-// TestMain is the Lambda function itself when a test starts it as one.
+// TestMain runs as the Lambda function if a test starts this binary as one.
 func TestMain(m *testing.M) {
 	switch os.Getenv("START") {
 	case "public":
@@ -62,8 +62,8 @@ func (noKeys) UseKey(context.Context, string, [32]byte) (account.Key, error) {
 	return account.Key{}, fault.New(fault.Unauthenticated, "UNAUTHENTICATED", "there are no keys")
 }
 
-// start runs this test's binary as a function with that environment, gives it
-// one event and returns what it answers, or why it did not start.
+// start runs this test's binary as a function with that environment and gives it one event. It
+// returns the answer, or the error with which the function did not start.
 func start(t *testing.T, event string, environment map[string]string) string {
 	t.Helper()
 	f, err := lambda.Start(t.Context(), lambda.Config{Binary: os.Args[0], ARN: "arn:aws:lambda:eu-west-1:123456789012:function:start",
@@ -79,8 +79,9 @@ func start(t *testing.T, event string, environment map[string]string) string {
 	return string(out)
 }
 
-// TestDatabaseHangs: a function whose database takes requests and never answers says so before
-// Lambda ends it. A machine that is too busy may let that second pass, so it has ten attempts.
+// TestDatabaseHangs: if its database accepts requests and never answers, a function answers 503
+// before Lambda ends it. A busy machine may need longer than the second that is left, so the test
+// makes up to ten attempts.
 func TestDatabaseHangs(t *testing.T) {
 	t.Parallel()
 	silent, err := net.Listen("tcp", "127.0.0.1:0")

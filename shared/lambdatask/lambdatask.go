@@ -1,5 +1,5 @@
-// Package lambdatask runs a function that is not behind the API as a Lambda function: a task
-// of a workflow, or one that AWS starts on a schedule or for a batch of messages.
+// Package lambdatask runs a function that is not behind the API as a Lambda function: a task of a
+// workflow, or a function that AWS starts on a schedule or for a batch of messages.
 package lambdatask
 
 import (
@@ -14,8 +14,8 @@ import (
 // that lambda.Start takes, most often func(context.Context, Input) (Output, error).
 func Start(task any) { lambda.Start(Handler(task)) }
 
-// Handler is the task as Lambda invokes it. Its context ends deadline.Margin before Lambda
-// ends the function, so that the task's error leaves.
+// Handler is the task as Lambda invokes it. Its context ends deadline.Margin before Lambda ends the
+// function, so that the task can still return its error.
 func Handler(task any) lambda.Handler { return early{lambda.NewHandler(task)} }
 
 type early struct{ next lambda.Handler }

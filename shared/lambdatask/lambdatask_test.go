@@ -10,7 +10,7 @@ import (
 	"github.com/krosai/telephony/shared/lambdatask"
 )
 
-// TestDeadline: a task that waits as long as it may has time left to fail.
+// TestDeadline: a task that waits until its context ends still has time to return an error.
 func TestDeadline(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -20,20 +20,20 @@ type Dial struct {
 	Room           string
 	TrunkID        string        // the outbound trunk, ST_…
 	To             string        // E.164
-	From           string        // the caller id, E.164; LiveKit would pick any of the trunk's numbers
-	RingingTimeout time.Duration // LiveKit cancels the call when it is not answered by then
-	MaxDuration    time.Duration // from the request on, so ringing included; LiveKit hangs up then
-	DTMF           string        // digits to send after the answer, w is half a second's wait; may be empty
+	From           string        // the caller id, E.164; without it LiveKit picks any trunk number
+	RingingTimeout time.Duration // LiveKit cancels a call that is not answered by then
+	MaxDuration    time.Duration // from the request on, ringing included; LiveKit hangs up then
+	DTMF           string        // digits sent after the answer, may be empty; w waits half a second
 }
 
-// dialMargin is how much longer than the ringing time-out the answer to a dial
-// may take: LiveKit needs up to 50 ms after it, slow networks seconds.
+// dialMargin is how much longer than the ringing timeout the answer to a dial may take. LiveKit
+// needs up to 50 ms after the timeout, slow networks need seconds.
 const dialMargin = 10 * time.Second
 
-// Dial rings the phone and returns its participant id once it was answered and
-// the digits are sent. The request is sent once and bound by ctx and by
-// RingingTimeout + 10 s, and the time that sending the digits takes. Every error is a *DialError. When it is not Certain the phone may ring or be
-// answered: read the room, never dial again.
+// Dial rings the phone. It returns the phone's participant id after the phone is answered and the
+// digits are sent. The request is sent once. It is bound by ctx and by RingingTimeout + 10 s, plus
+// the time that sending the digits takes. Every error is a *DialError. If the error is not Certain,
+// the phone may be ringing or answered: read the room and never dial again.
 func (c *Client) Dial(ctx context.Context, d Dial) (participantID string, err error) {
 	if d.From == "" || d.To == "" || d.TrunkID == "" || d.Room == "" || d.RingingTimeout <= 0 || d.MaxDuration <= d.RingingTimeout {
 		return "", &DialError{Certain: true, Code: DialRefused, Err: errors.New("incomplete dial")}
@@ -57,31 +57,35 @@ func (c *Client) Dial(ctx context.Context, d Dial) (participantID string, err er
 	return participant.ParticipantId, nil
 }
 
-// once is the context for a request that waits for a phone: it is sent once, and
-// given up after limit or when ctx ends. The SDK stretches a deadline that is
-// shorter than the ringing; it heeds a cancellation.
+// once returns the context of a request that waits for a phone. The request is sent once, and is
+// given up after limit or when ctx ends. The SDK extends a deadline that is shorter than the
+// ringing timeout, but it honors a cancellation.
 func once(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
 	waiting, cancel := context.WithTimeout(lksdk.WithFailover(context.WithoutCancel(ctx), false), limit)
 	stop := context.AfterFunc(ctx, cancel)
 	return waiting, func() { stop(); cancel() }
 }
 
-// What became of a dial that failed.
+// The codes of a failed dial.
 const (
-	DialSIP         = "sip"         // the carrier answered with SIPStatus
-	DialNoAnswer    = "no_answer"   // LiveKit gave up at the ringing time-out, or the room was deleted; an unreachable UDP carrier looks the same but never rang
+	DialSIP = "sip" // the carrier answered with SIPStatus
+	// DialNoAnswer means that LiveKit gave up at the ringing timeout, or that the room was deleted.
+	// An unreachable UDP carrier looks the same but never rang.
+	DialNoAnswer    = "no_answer"
 	DialUnreachable = "unreachable" // LiveKit reached no carrier at the trunk's address
 	DialNoTrunk     = "no_trunk"    // LiveKit does not know the trunk
-	DialRefused     = "refused"     // LiveKit did not accept the request, nothing was dialled
-	DialNotSent     = "not_sent"    // LiveKit could not be reached, nothing was dialled
-	DialUnclear     = "unclear"     // no answer that says what happened: the call may be up
+	DialRefused     = "refused"     // LiveKit did not accept the request, nothing was dialed
+	DialNotSent     = "not_sent"    // LiveKit could not be reached, nothing was dialed
+	DialUnclear     = "unclear"     // no answer says what happened: the call may be up
 )
 
-// DialError says why a dial failed and how sure that is. Its text is for logs.
+// DialError says why a dial failed and whether that is certain. Its text is for logs.
 type DialError struct {
-	Code      string // one of the Dial… constants
-	SIPStatus int    // the carrier's answer; 407 when it refused every attempt to authenticate, or there was none; else 0
-	Certain   bool   // no call is up and none will be
+	Code string // one of the Dial… constants
+	// SIPStatus is the carrier's answer, else 0. It is 407 if the carrier refused every attempt to
+	// authenticate, or asked for authentication and the trunk has no credentials.
+	SIPStatus int
+	Certain   bool // no call is up, and none will come up
 	Err       error
 }
 
@@ -92,8 +96,8 @@ func (e *DialError) Error() string {
 // Unwrap returns LiveKit's error.
 func (e *DialError) Unwrap() error { return e.Err }
 
-// dialError reads LiveKit's answer to CreateSIPParticipant. The texts are those
-// of livekit-sip 1.10.0.
+// dialError reads LiveKit's answer to CreateSIPParticipant. The message texts are those of
+// livekit-sip 1.10.0.
 func dialError(err error) *DialError {
 	e := &DialError{Code: DialUnclear, Err: err}
 	te, ok := errors.AsType[twirp.Error](err)
@@ -129,8 +133,8 @@ func dialError(err error) *DialError {
 			e.Code, e.Certain = DialUnreachable, true
 		}
 	case twirp.Unavailable:
-		// The SIP service takes no more calls, or none offered to take this one:
-		// LiveKit hands a dial over only to a service that has offered.
+		// The SIP service takes no more calls, or no service offered to take this one. LiveKit
+		// hands a dial over only to a service that has offered.
 		if says("cpu exhausted") || says("no response from servers") || says("no servers available") {
 			e.Code, e.Certain = DialRefused, true
 		}
@@ -139,8 +143,8 @@ func dialError(err error) *DialError {
 			e.Code, e.Certain = DialNoTrunk, true
 		}
 	case twirp.InvalidArgument, twirp.Malformed, twirp.BadRoute, twirp.Unauthenticated, twirp.PermissionDenied, twirp.ResourceExhausted:
-		// LiveKit refuses these before it dials: a wrong request, a key it does
-		// not accept, a quota that is spent.
+		// LiveKit refuses these before it dials: an invalid request, a key that it does not accept,
+		// an exhausted quota.
 		e.Code, e.Certain = DialRefused, true
 	}
 	return e

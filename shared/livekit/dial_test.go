@@ -26,8 +26,8 @@ import (
 	"github.com/krosai/telephony/shared/secret"
 )
 
-// cloud is the suffix of LiveKit Cloud's hosts, where the SDK would send a
-// request again. Here the first label of such a host is a port of this machine.
+// cloud is the suffix of LiveKit Cloud's hosts. The SDK sends failed requests to such hosts again.
+// In these tests the first label of such a host is a port of this machine.
 const cloud = ".livekit.cloud"
 
 func TestMain(m *testing.M) {
@@ -49,7 +49,8 @@ func aDial() Dial {
 		RingingTimeout: 30 * time.Second, MaxDuration: time.Minute, DTMF: "ww42#"}
 }
 
-// The answers of LiveKit SIP 1.10.0 to a dial, as they were recorded.
+// TestDialErrors checks the answers of LiveKit SIP 1.10.0 to a dial, as they were recorded, and
+// some answers of other versions.
 func TestDialErrors(t *testing.T) {
 	t.Parallel()
 	sip := func(code twirp.ErrorCode, sipStatus int32, text string) error {
@@ -111,7 +112,7 @@ func TestDialErrors(t *testing.T) {
 	}
 }
 
-// What is sent holds the fixed identity, the caller id and both time-outs.
+// The request contains the fixed identity, the caller id and both timeouts.
 func TestDialRequest(t *testing.T) {
 	t.Parallel()
 	server := livekittest.New(t)
@@ -181,7 +182,7 @@ func TestDialIsSentOnce(t *testing.T) {
 	}
 }
 
-// Where nothing can have arrived, the call is certainly not up.
+// If nothing can have reached LiveKit, the call is certainly not up.
 func TestDialNotSent(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(http.NotFoundHandler())
@@ -192,7 +193,7 @@ func TestDialNotSent(t *testing.T) {
 	}
 }
 
-// What is not LiveKit's answer says nothing about the call, whatever its status.
+// An answer that is not LiveKit's proves nothing about the call, whatever its status.
 func TestDialIntermediary(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{301, 400, 401, 403, 404, 429, 500, 502, 503, 504} {

@@ -1,10 +1,10 @@
-// Package livekit is what the platform asks of LiveKit: rooms, dialling, trunks
-// and dispatch rules, and the check of LiveKit's webhooks. It is the only
-// importer of github.com/livekit/….
+// Package livekit sends the platform's requests to LiveKit: rooms, dialing, transfers, trunks
+// and dispatch rules. It also verifies LiveKit's webhooks. No other package of the product
+// imports github.com/livekit/….
 //
-// Every request goes through the SDK with its failover switched off: with it
-// one dial could ring a phone three times and a request could outlive its
-// context (measured with server-sdk-go 2.17 and 2.18).
+// Every request goes through the SDK with its failover switched off. With failover one dial could
+// ring a phone three times, and a request could outlive its context (measured with server-sdk-go
+// 2.17 and 2.18).
 package livekit
 
 import (
@@ -21,8 +21,8 @@ import (
 	"github.com/krosai/telephony/shared/secret"
 )
 
-// Config is where LiveKit is and how to sign requests to it. The old key is
-// accepted on webhooks only, while keys are being rotated.
+// Config is LiveKit's address and the keys that sign requests to it. The old key is accepted on
+// webhooks only, while keys are being rotated.
 type Config struct {
 	URL          string        `env:"LIVEKIT_URL,required"` // http, https, ws or wss
 	APIKey       string        `env:"LIVEKIT_API_KEY,required"`
@@ -39,12 +39,12 @@ type Client struct {
 	now    func() time.Time
 }
 
-// requestTimeout bounds one request. Ordinary requests take LiveKit
-// milliseconds; a dial has its own bound.
+// requestTimeout bounds one request. LiveKit answers ordinary requests within milliseconds. A dial
+// has its own bound.
 const requestTimeout = 5 * time.Second
 
-// Open makes a client; it connects on the first request and keeps connections
-// for the next ones.
+// Open makes a client. The client connects on its first request and keeps connections for the
+// next ones.
 func Open(c Config) *Client {
 	secret := c.APISecret.Reveal()
 	return &Client{config: c, now: time.Now,
@@ -52,7 +52,7 @@ func Open(c Config) *Client {
 		sip:   lksdk.NewSIPClient(c.URL, c.APIKey, secret)}
 }
 
-// send makes one request, once, within requestTimeout. The error is a fault.
+// send makes one request, once, within requestTimeout. Its error is a fault.
 func send[Q, A any](ctx context.Context, method func(context.Context, Q) (A, error), request Q) (A, error) {
 	ctx, cancel := context.WithTimeout(lksdk.WithFailover(ctx, false), requestTimeout)
 	defer cancel()
@@ -64,9 +64,9 @@ func send[Q, A any](ctx context.Context, method func(context.Context, Q) (A, err
 	return answer, nil
 }
 
-// faultOf turns an error of a request into a fault: Upstream when LiveKit did
-// not answer, was busy or down; NotFound, Conflict and Invalid as LiveKit said; Internal
-// for everything that calling again would not cure.
+// faultOf turns the error of a request into a fault: Upstream if LiveKit did not answer, was busy
+// or was down; NotFound, Conflict or Invalid if LiveKit said so; Internal for every error that a
+// retry would not cure.
 func faultOf(err error) error {
 	te, ok := errors.AsType[twirp.Error](err)
 	if !ok {
@@ -83,9 +83,8 @@ func faultOf(err error) error {
 		}
 		return &fault.Error{Kind: fault.Invalid, Code: "INVALID_REQUEST", Detail: "LiveKit does not accept it", Err: err}
 	case twirp.Internal:
-		// The generated client says Internal for transport failures and for
-		// answers that are not LiveKit's; LiveKit's own 500 carries no cause
-		// that waiting could not cure either.
+		// The generated client reports Internal for transport failures and for answers that are not
+		// LiveKit's. LiveKit's own 500 names no permanent cause either, so a retry may succeed.
 		return fault.Unavailable("LiveKit", err)
 	case twirp.Unavailable, twirp.ResourceExhausted, twirp.DeadlineExceeded, twirp.Canceled, twirp.Aborted, twirp.Unknown:
 		return fault.Unavailable("LiveKit", err)

@@ -10,10 +10,10 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// reconcile leads LiveKit from have to want in the order that never leaves a
-// rule without its trunk: duplicates first (an inbound one would make LiveKit
-// refuse the change), then trunks and rule, then what is not wanted, rule
-// before trunks.
+// reconcile changes LiveKit from have to want in an order that never leaves a rule without its
+// trunk. It removes duplicates first, because a duplicate inbound trunk would make LiveKit refuse
+// the change. Then it saves the trunks and the rule. Then it removes unwanted objects, the rule
+// before the trunks.
 func (c *Client) reconcile(ctx context.Context, have, want Wiring) (Wiring, error) {
 	done := Wiring{number: have.number}
 	if err := c.removeDuplicates(ctx, have); err != nil {
@@ -86,8 +86,8 @@ func (c *Client) removeUnwanted(ctx context.Context, have, done Wiring) error {
 	return nil
 }
 
-// saveOutbound creates the trunk or changes the fields that differ. A change of
-// single fields leaves alone what this platform does not set.
+// saveOutbound creates the trunk or changes the fields that differ. The fields that this platform
+// does not set stay unchanged.
 func (c *Client) saveOutbound(ctx context.Context, have, want *livekit.SIPOutboundTrunkInfo) (*livekit.SIPOutboundTrunkInfo, error) {
 	if have == nil {
 		trunk := proto.CloneOf(want)
@@ -151,8 +151,8 @@ func (c *Client) saveInbound(ctx context.Context, have, want *livekit.SIPInbound
 	return saved, nil
 }
 
-// replaceInbound writes the trunk whole, since LiveKit's update of single fields does
-// not know how long a call may last. It keeps what this platform does not set.
+// replaceInbound replaces the whole trunk, because LiveKit's update of single fields has no maximum
+// call duration. The fields that this platform does not set stay unchanged.
 func (c *Client) replaceInbound(ctx context.Context, have, want *livekit.SIPInboundTrunkInfo) (*livekit.SIPInboundTrunkInfo, error) {
 	whole := proto.CloneOf(have)
 	whole.Name, whole.Metadata, whole.Numbers, whole.AllowedAddresses = want.Name, want.Metadata, want.Numbers, want.AllowedAddresses
@@ -166,10 +166,9 @@ func (c *Client) replaceInbound(ctx context.Context, have, want *livekit.SIPInbo
 	return saved, nil
 }
 
-// saveRule creates the rule or replaces it whole: a rule holds no secret, and
-// LiveKit's update of single fields cannot change its agent. The rule names
-// exactly the number's own trunk, for a rule without trunks takes the calls of
-// the whole project.
+// saveRule creates the rule or replaces it as a whole: a rule holds no secret, and LiveKit's update
+// of single fields cannot change its agent. The rule names exactly the number's own trunk, because
+// a rule without trunks takes the calls of the whole project.
 func (c *Client) saveRule(ctx context.Context, have, want *livekit.SIPDispatchRuleInfo, trunkID string) (*livekit.SIPDispatchRuleInfo, error) {
 	if trunkID == "" {
 		return nil, errors.New("dispatch rule without an inbound trunk")
@@ -195,7 +194,7 @@ func (c *Client) saveRule(ctx context.Context, have, want *livekit.SIPDispatchRu
 	return saved, nil
 }
 
-// sameRule compares what this platform sets.
+// sameRule compares the fields that this platform sets.
 func sameRule(a, b *livekit.SIPDispatchRuleInfo) bool {
 	return a.Name == b.Name && a.Metadata == b.Metadata &&
 		slices.Equal(a.TrunkIds, b.TrunkIds) && slices.Equal(a.Numbers, b.Numbers) && slices.Equal(a.InboundNumbers, b.InboundNumbers) &&

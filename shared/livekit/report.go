@@ -10,14 +10,14 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// transferReport is what LiveKit reports of a transfer since LiveKit SIP 1.11: in its answer
-// (TransferSIPParticipantResponse), or with its error (SIPTransferError). Both are read from the
-// wire, because LiveKit's server 1.13.5, the last one that builds with published modules only,
+// transferReport is LiveKit's report of a transfer. LiveKit SIP sends it since 1.11, in its answer
+// (TransferSIPParticipantResponse) or with its error (SIPTransferError). Both are read from the
+// wire, because LiveKit's server 1.13.5, the last version that builds with published modules only,
 // does not build with the protocol package that has them (1.51). Unknown fields are skipped.
 type transferReport struct {
-	status livekit.SIPTransferStatus // of answers only
+	status livekit.SIPTransferStatus // set in answers only
 	reason transferReason
-	sip    int // the SIP status that LiveKit was given, 0 if none
+	sip    int // the SIP status that LiveKit received, or 0
 }
 
 // transferReason is livekit.SIPTransferReason of protocol 1.51.
@@ -42,7 +42,7 @@ func (r transferReason) String() string {
 	return names[r]
 }
 
-// answerReport reads an answer. ok is false for one that cannot be read.
+// answerReport reads an answer. ok is false if the answer cannot be read.
 func answerReport(answer proto.Message) (r transferReport, ok bool) {
 	raw, err := proto.Marshal(answer)
 	if err != nil {
@@ -52,9 +52,10 @@ func answerReport(answer proto.Message) (r transferReport, ok bool) {
 	return r, ok
 }
 
-// errorReport reads the details of an error. ok is false if there are none.
+// errorReport reads the details of an error. ok is false if the error has no details or they cannot
+// be read.
 func errorReport(err error) (r transferReport, ok bool) {
-	st, _ := status.FromError(err) // the SDK makes a status of an error with details
+	st, _ := status.FromError(err) // the SDK turns an error with details into a status
 	for _, d := range st.Proto().GetDetails() {
 		if strings.HasSuffix(d.GetTypeUrl(), "/livekit.SIPTransferError") {
 			ok = r.read(d.GetValue(), noField, 2, 3)
@@ -64,11 +65,11 @@ func errorReport(err error) (r transferReport, ok bool) {
 	return r, false
 }
 
-// noField is the number of no field (protobuf numbers begin at 1).
+// noField is a field number that no field has (protobuf numbers begin at 1).
 const noField protowire.Number = 0
 
-// read takes the three fields, by their numbers, from an encoded message. It reports whether the
-// message could be read.
+// read takes the three fields with the given numbers from an encoded message. It reports whether
+// the message could be read.
 func (r *transferReport) read(raw []byte, status, reason, sip protowire.Number) bool {
 	for len(raw) > 0 {
 		field, kind, n := protowire.ConsumeTag(raw)

@@ -12,24 +12,24 @@ import (
 	"github.com/krosai/telephony/shared/fault"
 )
 
-// Room is a room to make. LiveKit counts its time-outs in whole seconds.
+// Room is a room to create. LiveKit counts its timeouts in whole seconds.
 type Room struct {
 	Name             string
-	AgentName        string        // dispatched with the room; empty: no agent
-	Metadata         string        // handed to the agent with its job, JSON
-	EmptyTimeout     time.Duration // until an unused room goes
-	DepartureTimeout time.Duration // until the room goes once the last person left; agents do not count
+	AgentName        string        // dispatched with the room; empty for no agent
+	Metadata         string        // passed to the agent with its job, JSON
+	EmptyTimeout     time.Duration // until LiveKit closes an unused room
+	DepartureTimeout time.Duration // the same after the last person left; agents do not count
 }
 
-// DepartureTimeout is how long the room of a call outlives its phone if nobody
-// deletes it, which who ends the call does at once. It is longer than a sweep's
-// period with its patience: when no webhook came, a room without its phone is
-// still there to tell that the phone hung up and nobody deleted the room.
+// DepartureTimeout is how long the room of a call outlives its phone unless it is deleted, as it is
+// when the call ends normally. It is longer than the period of the sweep plus its tolerance. So if
+// no webhook came, the sweep still finds a room without its phone, which shows that the phone hung
+// up and that the room was not deleted.
 const DepartureTimeout = 90 * time.Second
 
-// CreateRoom makes the room and calls the agent in, in one request. Repeating
-// it is harmless: a room that exists stays, and its agent is not called twice.
-// Success does not mean that an agent comes; ReadRoom shows whether one did.
+// CreateRoom creates the room and dispatches the agent in one request. Repeating it is harmless: an
+// existing room stays, and its agent is not dispatched twice. Success does not mean that an agent
+// joins. ReadRoom shows whether one did.
 func (c *Client) CreateRoom(ctx context.Context, r Room) error {
 	request := &livekit.CreateRoomRequest{Name: r.Name,
 		EmptyTimeout:     uint32(r.EmptyTimeout / time.Second),
@@ -42,15 +42,15 @@ func (c *Client) CreateRoom(ctx context.Context, r Room) error {
 	return err
 }
 
-// Attributes of a phone: its state, the rule that let it in if it has come in, and when it was
-// answered (Unix milliseconds, since LiveKit SIP 1.11).
+// The attributes of a phone: its state, the rule that let it in if it called in, and the time of
+// its answer (Unix milliseconds, since LiveKit SIP 1.11).
 const (
 	callStatus = "sip.callStatus"
 	ruleID     = "sip.ruleID"
 	answerTime = "lk.sip.answerTime"
 )
 
-// ReadRoom says who is in a room. A room that does not exist is an empty one.
+// ReadRoom reports which participants are in a room. A room that does not exist counts as empty.
 func (c *Client) ReadRoom(ctx context.Context, name string) (call.Room, error) {
 	answer, err := send(ctx, c.rooms.ListParticipants,
 		&livekit.ListParticipantsRequest{Room: name})
@@ -76,15 +76,15 @@ func (c *Client) ReadRoom(ctx context.Context, name string) (call.Room, error) {
 	return room, nil
 }
 
-// phoneOf reads a SIP participant. Where the rule of an inbound call hides the
-// caller, LiveKit leaves out both numbers.
+// phoneOf reads a SIP participant. If the rule of an inbound call hides the caller, LiveKit leaves
+// out both numbers.
 func phoneOf(p *livekit.ParticipantInfo) *call.Phone {
 	a := p.GetAttributes()
 	return &call.Phone{ID: p.GetSid(), Identity: p.GetIdentity(), Status: a[callStatus], AnsweredAt: unixMilli(a[answerTime]),
 		TrunkID: a["sip.trunkID"], RuleID: a[ruleID], Caller: a["sip.phoneNumber"], Called: a["sip.trunkPhoneNumber"]}
 }
 
-// unixMilli reads a time in Unix milliseconds, as the zero time if it is none.
+// unixMilli reads a time in Unix milliseconds. Any other text gives the zero time.
 func unixMilli(text string) time.Time {
 	ms, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || ms <= 0 {
@@ -93,20 +93,20 @@ func unixMilli(text string) time.Time {
 	return time.UnixMilli(ms).UTC()
 }
 
-// UpdateRoomMetadata replaces what everybody in a room can read about it. A room
-// that does not exist is fault.NotFound.
+// UpdateRoomMetadata replaces the metadata that every participant of a room can read. A room that
+// does not exist is fault.NotFound.
 func (c *Client) UpdateRoomMetadata(ctx context.Context, room, metadata string) error {
 	_, err := send(ctx, c.rooms.UpdateRoomMetadata, &livekit.UpdateRoomMetadataRequest{Room: room, Metadata: metadata})
 	return err
 }
 
-// DeleteRoom ends the room and every leg in it: a ringing phone is cancelled, a
-// talking one gets a BYE. A room that is gone already is success. A phone that
-// enters the room at the same moment may stay: see settle.TakeDown.
+// DeleteRoom ends the room and every leg in it: a ringing phone is canceled, an answered phone
+// gets a BYE. A missing room is success. A phone that enters the room at the same moment may stay:
+// see settle.TakeDown.
 //
-// Somebody else who enters at that moment, as the agent may, makes LiveKit (1.13)
-// lose its own request, which is then sent again, or the room, which is then made
-// again first.
+// If another participant enters at that moment, as the agent may, LiveKit (1.13) loses its own
+// request or the room. DeleteRoom sends a lost request again. It creates a lost room again before
+// it deletes it.
 func (c *Client) DeleteRoom(ctx context.Context, name string) error {
 	request := &livekit.DeleteRoomRequest{Room: name}
 	soon, cancel := context.WithTimeout(ctx, deleteAgain)
@@ -127,13 +127,12 @@ func (c *Client) DeleteRoom(ctx context.Context, name string) error {
 	return err
 }
 
-// deleteAgain is how long the answer to a deletion is waited for before it is asked
-// for again. LiveKit gives its own request up after 3 s, and waits 2 s more.
+// deleteAgain is how long DeleteRoom waits for an answer before it sends the request again. LiveKit
+// gives up its own request after 3 s and then waits 2 s more.
 const deleteAgain = 2 * time.Second
 
-// roomLost is what LiveKit says (routing.ErrNotFound) of a room that it lists and of
-// which it has forgotten the node. Until the room is made again, every request to
-// delete it fails.
+// roomLost is LiveKit's error (routing.ErrNotFound) for a room that it lists but whose node it has
+// forgotten. Until the room is created again, every request to delete it fails.
 const roomLost = "could not find object"
 
 // RoomInfo is a room of the project.
@@ -141,20 +140,20 @@ type RoomInfo struct {
 	Name         string
 	ID           string // RM_…, never used twice
 	CreatedAt    time.Time
-	Participants int // phones and people: LiveKit does not count agents here
-	Publishers   int // who has published a track, agents too
+	Participants int // phones and people; LiveKit does not count agents here
+	Publishers   int // participants that have published a track, agents included
 }
 
-// Settled reports whether a room's counts are those of a call that goes on: a
-// phone, and somebody who talks with it. The counts trail the room by up to five
-// seconds. An agent that listens only, or a person who stays when the phone has
-// gone, makes them misleading: where they are in doubt, ReadRoom tells.
+// Settled reports whether the room's counts are those of a call in progress: a phone and a
+// participant that talks with it. The counts lag behind the room by up to five seconds. They are
+// misleading if an agent only listens, or if a person stays after the phone has gone. ReadRoom
+// decides such cases.
 //
-// (LiveKit 1.13 keeps the counts with the room's record, which it writes at most
-// every five seconds; the local platform's tests count phones and agents.)
+// (LiveKit 1.13 keeps the counts with the room's record, which it writes at most every five
+// seconds. The local platform's tests count phones and agents.)
 func (r RoomInfo) Settled() bool { return r.Participants > 0 && r.Publishers > 1 }
 
-// Rooms lists the rooms of the whole project, other people's included.
+// Rooms lists all rooms of the project, including those of other applications.
 func (c *Client) Rooms(ctx context.Context) ([]RoomInfo, error) {
 	answer, err := send(ctx, c.rooms.ListRooms, &livekit.ListRoomsRequest{})
 	if err != nil {
@@ -167,7 +166,7 @@ func (c *Client) Rooms(ctx context.Context) ([]RoomInfo, error) {
 	return rooms, nil
 }
 
-// createdAt is when a room was made, the zero time if that is not said.
+// createdAt is the creation time of a room, or the zero time if LiveKit does not report it.
 func createdAt(r *livekit.Room) time.Time {
 	switch {
 	case r.GetCreationTimeMs() != 0:

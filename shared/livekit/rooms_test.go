@@ -111,8 +111,8 @@ func TestReadRoom(t *testing.T) {
 	}
 }
 
-// LiveKit down, slow, redirecting, flooding or refusing our key: a fault of the
-// right kind, in time, with no secret in its text.
+// If LiveKit is down, slow, redirecting, throttling or refusing our key, the error is a fault of
+// the right kind, comes in time and contains no secret.
 func TestRequestFaults(t *testing.T) {
 	t.Parallel()
 	down := httptest.NewServer(http.NotFoundHandler())
@@ -141,7 +141,8 @@ func TestRequestFaults(t *testing.T) {
 		"refused":    {serve(twirpError(400, `{"code":"invalid_argument","msg":"no"}`)), fault.Invalid},
 		"redirected": {serve(http.RedirectHandler(down.URL, http.StatusTemporaryRedirect).ServeHTTP), fault.Upstream},
 		"hangs": {serve(func(_ http.ResponseWriter, r *http.Request) {
-			_, _ = io.Copy(io.Discard, r.Body) // or the server would not see the client go
+			// Without this the server does not notice that the client goes.
+			_, _ = io.Copy(io.Discard, r.Body)
 			<-r.Context().Done()
 		}), fault.Upstream},
 	}

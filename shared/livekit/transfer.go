@@ -14,24 +14,23 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 )
 
-// transferMargin is how much longer than the ringing the answer to a transfer
-// may take. The SDK waits as long.
+// transferMargin is how much longer than the ringing the answer to a transfer may take. The SDK
+// waits equally long.
 const transferMargin = 2 * time.Second
 
 // Transferred is a transfer that LiveKit reported as done.
 type Transferred struct {
 	SIPStatus int // the carrier's last report, 200; 0 when LiveKit did not pass one on
-	// Assumed is set for the empty answer of LiveKit SIP before 1.11, which gives the same answer
-	// when the call ends, whoever ends it, after the carrier took the request and before it
-	// reported the outcome.
+	// Assumed is set for the empty answer of LiveKit SIP before 1.11. LiveKit gives the same answer
+	// if either side ends the call after the carrier accepted the request and before it reported
+	// the outcome.
 	Assumed bool
 }
 
-// Transfer asks the carrier of a phone that is in a room to connect it to the
-// number to, E.164 (SIP REFER, RFC 3515), and returns when LiveKit reports the
-// transfer as done. LiveKit then ends the call here a second later, unless the
-// carrier does before. The request is sent once and bound by ctx and by ringing
-// + 2 s. Every error is a *TransferError.
+// Transfer asks the carrier of a phone that is in a room to connect it to the number to, E.164 (SIP
+// REFER, RFC 3515). It returns when LiveKit reports the transfer as done. LiveKit then ends the
+// call on this side a second later, unless the carrier ends it first. The request is sent once and
+// bound by ctx and by ringing + 2 s. Every error is a *TransferError.
 func (c *Client) Transfer(ctx context.Context, room, identity, to string, ringing time.Duration) (Transferred, error) {
 	if room == "" || identity == "" || ringing <= 0 || strings.Trim(to, "+0123456789") != "" || to == "" {
 		return Transferred{}, &TransferError{Code: TransferNotAsked, Err: errors.New("incomplete transfer")}
@@ -50,8 +49,9 @@ func (c *Client) Transfer(ctx context.Context, room, identity, to string, ringin
 	return transferOutcome(answer)
 }
 
-// transferOutcome reads an answer without an error. It need not be a success: LiveKit SIP 1.11
-// reports STR_CALL_ENDED this way, and the answer holds more than the protocol promises.
+// transferOutcome reads an answer without an error. Such an answer need not be a success: LiveKit
+// SIP 1.11 reports STR_CALL_ENDED this way. An answer that is not empty holds fields that the Empty
+// of this module's protocol package does not know.
 func transferOutcome(answer proto.Message) (Transferred, error) {
 	report, ok := answerReport(answer)
 	switch {
@@ -69,17 +69,19 @@ func transferOutcome(answer proto.Message) (Transferred, error) {
 
 // The outcomes of a transfer that LiveKit did not report as done.
 const (
-	TransferRejected  = "rejected"   // the carrier or the target refused, with SIPStatus if it gave one; the call goes on
+	// TransferRejected means that the carrier or the target refused, with SIPStatus if it gave one.
+	// The call goes on.
+	TransferRejected  = "rejected"
 	TransferCallEnded = "call_ended" // the call ended before the transfer completed
 	TransferNotAsked  = "not_asked"  // LiveKit did not ask the carrier
-	TransferBusy      = "busy"       // LiveKit did not ask: an earlier transfer of the call is under way
+	TransferBusy      = "busy"       // LiveKit did not ask: an earlier transfer is in progress
 	TransferUnclear   = "unclear"    // the phone may have been transferred, or may still be
 )
 
 // TransferError says why a transfer failed. Its text is for logs.
 type TransferError struct {
 	Code      string // one of the Transfer… constants
-	SIPStatus int    // the carrier's refusal, or the target's; 0 when none came
+	SIPStatus int    // the refusal of the carrier or the target; 0 if there was none
 	Err       error
 }
 
@@ -90,8 +92,8 @@ func (e *TransferError) Error() string {
 // Unwrap returns LiveKit's error.
 func (e *TransferError) Unwrap() error { return e.Err }
 
-// explain sets the code that follows from LiveKit's reason, and leaves it alone where the reason
-// proves nothing. A REFER cannot be called back (RFC 3515): when LiveKit stopped waiting, or the
+// explain sets the code that follows from LiveKit's reason. It leaves the code alone if the reason
+// proves nothing. A REFER cannot be called back (RFC 3515). So if LiveKit stopped waiting, or the
 // carrier stopped reporting, only a refusal in SIP shows that the phone was not transferred.
 func (e *TransferError) explain(r transferReport) {
 	refused := r.sip >= 300
@@ -110,9 +112,9 @@ func (e *TransferError) explain(r transferReport) {
 	}
 }
 
-// transferError reads LiveKit's error for TransferSIPParticipant: the reason that LiveKit SIP
-// gives since 1.11, else the SIP status, else the texts of livekit-server 1.13 and livekit-sip
-// 1.10.
+// transferError reads LiveKit's error for TransferSIPParticipant. It uses the reason that LiveKit
+// SIP gives since 1.11, else the SIP status, else the message texts of livekit-server 1.13 and
+// livekit-sip 1.10.
 func transferError(err error) *TransferError {
 	e := &TransferError{Code: TransferUnclear, Err: err}
 	if neverSent(err) {
@@ -138,8 +140,8 @@ func transferError(err error) *TransferError {
 			e.Code = TransferBusy
 		}
 	case twirp.NotFound, twirp.Malformed, twirp.BadRoute, twirp.Unauthenticated, twirp.PermissionDenied, twirp.ResourceExhausted:
-		// LiveKit refuses these before it asks the carrier: no such phone, a key
-		// it does not accept, a quota that is spent.
+		// LiveKit refuses these before it asks the carrier: an unknown phone, a key that it does
+		// not accept, an exhausted quota.
 		e.Code = TransferNotAsked
 	case twirp.FailedPrecondition:
 		if says("non established call") || says("call has ended") {

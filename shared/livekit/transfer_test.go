@@ -27,13 +27,13 @@ func transfer(ctx context.Context, c *Client, ringing time.Duration) (Transferre
 	return c.Transfer(ctx, "call_1", "callee", "+14155550111", ringing)
 }
 
-// reply is what LiveKit answered when it was recorded.
+// reply is a recorded answer of LiveKit.
 type reply struct {
 	Status int             `json:"http_status"`
 	Body   json.RawMessage `json:"body"`
 }
 
-// recorded reads every answer to TransferSIPParticipant of a recording.
+// recorded reads every answer to TransferSIPParticipant in a recording.
 func recorded(t *testing.T, file string) []reply {
 	t.Helper()
 	raw, err := os.ReadFile(file)
@@ -63,7 +63,7 @@ func recorded(t *testing.T, file string) []reply {
 	return answers
 }
 
-// What every recorded answer means, in the order of the recording.
+// TestRecordedTransfers checks the meaning of every recorded answer, in the order of the recording.
 func TestRecordedTransfers(t *testing.T) {
 	t.Parallel()
 	done, unclear, unasked := (*TransferError)(nil), &TransferError{Code: TransferUnclear}, &TransferError{Code: TransferNotAsked}
@@ -115,7 +115,7 @@ func TestRecordedTransfers(t *testing.T) {
 	}
 }
 
-// Answers that were not recorded.
+// TestTransferErrors checks answers that were not recorded.
 func TestTransferErrors(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
@@ -151,8 +151,8 @@ func TestTransferErrors(t *testing.T) {
 	}
 }
 
-// LiveKit SIP 1.11 gives a reason, in the answer or in the error. The same reason means the same in
-// both, and none of them is a success.
+// LiveKit SIP 1.11 gives a reason, in the answer or in the error. A reason has the same meaning in
+// both, and never means success here.
 func TestTransferReasons(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
@@ -229,8 +229,8 @@ func TestTransferRequest(t *testing.T) {
 	}
 }
 
-// A transfer whose answer is lost is sent once, on LiveKit Cloud's hosts too, and
-// nobody says that it failed.
+// A transfer whose answer is lost is sent once, on LiveKit Cloud's hosts too, and is not reported
+// as failed.
 func TestTransferIsSentOnce(t *testing.T) {
 	t.Parallel()
 	for _, fault := range []livekittest.Fault{livekittest.ErrorBefore, livekittest.ErrorAfter, livekittest.ResetBefore, livekittest.ResetAfter, livekittest.HangAfter} {
@@ -239,7 +239,7 @@ func TestTransferIsSentOnce(t *testing.T) {
 		server.Fail("TransferSIPParticipant", fault)
 		client := Open(config("http://" + strings.TrimPrefix(server.URL, "http://127.0.0.1:") + cloud))
 		ctx, cancel := context.WithCancel(t.Context())
-		if fault == livekittest.HangAfter { // the caller gives up after LiveKit has asked the carrier
+		if fault == livekittest.HangAfter { // the caller gives up after LiveKit asked the carrier
 			server.Transfer = func(context.Context, *lk.TransferSIPParticipantRequest) (*emptypb.Empty, error) {
 				cancel()
 				return livekittest.Transferred(), nil
@@ -257,8 +257,8 @@ func TestTransferIsSentOnce(t *testing.T) {
 	}
 }
 
-// TestTransferIsBounded: the ringing bounds a transfer that LiveKit never answers, under a context
-// that has no end.
+// TestTransferIsBounded: the ringing bounds a transfer that LiveKit never answers, even if the
+// context has no deadline.
 func TestTransferIsBounded(t *testing.T) {
 	t.Parallel()
 	server := livekittest.New(t)
@@ -280,7 +280,7 @@ func TestTransferNotSent(t *testing.T) {
 	}
 }
 
-// What is not LiveKit's answer says nothing about the transfer.
+// An answer that is not LiveKit's proves nothing about the transfer.
 func TestTransferIntermediary(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{301, 400, 401, 403, 404, 429, 500, 502, 503, 504} {

@@ -18,15 +18,14 @@ import (
 	"github.com/krosai/telephony/shared/secret"
 )
 
-// Wanted is how LiveKit is to be set up for a number: its trunks (nil: they stay
-// as they are) and its rule (nil: none). A rule hangs on the inbound trunk and
-// does not exist without one.
+// Wanted is the desired state of LiveKit for a number: its trunks (nil leaves them unchanged) and
+// its rule (nil for no rule). A rule needs the inbound trunk and does not exist without it.
 type Wanted struct {
 	Trunks *Trunks
 	Rule   *DispatchRule
 }
 
-// Trunks are the two trunks of a number; a nil one is not to exist.
+// Trunks are the two trunks of a number. A nil trunk must not exist.
 type Trunks struct {
 	Outbound *OutboundTrunk
 	Inbound  *InboundTrunk
@@ -39,26 +38,27 @@ type Auth struct {
 	Password secret.Secret
 }
 
-// OutboundTrunk carries calls out, to the carrier at Address.
+// OutboundTrunk carries outbound calls to the carrier at Address.
 type OutboundTrunk struct {
 	Name      string
 	Address   string   // host or host:port
 	Transport string   // auto, udp, tcp or tls
-	Country   string   // ISO 3166-1 alpha-2, may be empty: which LiveKit region calls from
+	Country   string   // ISO 3166-1 alpha-2, may be empty; selects the LiveKit region that dials
 	Numbers   []string // the caller ids it may show, E.164
 	Auth      Auth
 }
 
-// InboundTrunk takes calls to the number in, from AllowedAddresses (IP or CIDR)
-// or from callers that know Auth. At least one of the two is set.
+// InboundTrunk accepts calls to the number from AllowedAddresses (IP or CIDR) or from callers that
+// know Auth. At least one of the two is set.
 type InboundTrunk struct {
 	Name             string
 	AllowedAddresses []string
 	Auth             Auth
 }
 
-// asks reports whether the trunk turns strangers away. LiveKit ignores what is no address or
-// network, and a trunk without any other entry, and without credentials, admits everybody.
+// asks reports whether the trunk turns strangers away. LiveKit ignores entries that are neither an
+// address nor a network. A trunk without any other entry and without credentials admits everybody.
+// Therefore a trunk with such an entry is never accepted.
 func (t *InboundTrunk) asks() bool {
 	for _, a := range t.AllowedAddresses {
 		_, notAddress := netip.ParseAddr(a)
@@ -70,20 +70,20 @@ func (t *InboundTrunk) asks() bool {
 	return len(t.AllowedAddresses) > 0 || t.Auth.Username != ""
 }
 
-// DispatchRule puts each inbound call of the number into a room of its own, to
-// which the agent is called.
+// DispatchRule puts each inbound call of the number into a room of its own and dispatches the agent
+// to it.
 type DispatchRule struct {
 	Name        string
-	RoomPrefix  string // as LiveKit gets it, the owner's name space included
+	RoomPrefix  string // as LiveKit gets it, including the owner's namespace
 	AgentName   string
-	MaxDuration time.Duration // of a call; the trunk carries it
+	MaxDuration time.Duration // of a call; LiveKit keeps it on the trunk
 }
 
-// inboundRinging is how long an inbound call may ring, set on every inbound trunk:
-// the caller hears ringing, then 486.
+// inboundRinging is how long an inbound call may ring. It is set on every inbound trunk. The caller
+// hears ringing, then gets 486.
 const inboundRinging = 30 * time.Second
 
-// inboundMaximum is how long an inbound call may last, set on every inbound trunk.
+// inboundMaximum is how long an inbound call may last. It is set on every inbound trunk.
 func (want Wanted) inboundMaximum() time.Duration {
 	if want.Rule == nil || want.Rule.MaxDuration == 0 {
 		return number.LongestInbound * time.Second
@@ -91,9 +91,9 @@ func (want Wanted) inboundMaximum() time.Duration {
 	return want.Rule.MaxDuration
 }
 
-// Wiring is what LiveKit holds for one number: the trunks and rules whose
-// metadata carries its id, those included that an interrupted request left
-// behind. It holds passwords and therefore shows ids only.
+// Wiring is LiveKit's SIP configuration for one number: the trunks and rules whose metadata carries
+// the number's id, including those that an interrupted request left behind. It holds passwords and
+// therefore prints ids only.
 type Wiring struct {
 	number   number.Number
 	outbound []*livekit.SIPOutboundTrunkInfo
@@ -101,7 +101,7 @@ type Wiring struct {
 	rules    []*livekit.SIPDispatchRuleInfo
 }
 
-// OutboundID is the id of the number's outbound trunk, "" if there is none.
+// OutboundID is the id of the number's outbound trunk, "" without one.
 func (w Wiring) OutboundID() string {
 	if len(w.outbound) == 0 {
 		return ""
@@ -109,7 +109,7 @@ func (w Wiring) OutboundID() string {
 	return w.outbound[0].SipTrunkId
 }
 
-// InboundID is the id of the number's inbound trunk, "" if there is none.
+// InboundID is the id of the number's inbound trunk, "" without one.
 func (w Wiring) InboundID() string {
 	if len(w.inbound) == 0 {
 		return ""
@@ -117,7 +117,7 @@ func (w Wiring) InboundID() string {
 	return w.inbound[0].SipTrunkId
 }
 
-// RuleID is the id of the number's dispatch rule, "" if there is none.
+// RuleID is the id of the number's dispatch rule, "" without one.
 func (w Wiring) RuleID() string {
 	if len(w.rules) == 0 {
 		return ""
@@ -125,7 +125,7 @@ func (w Wiring) RuleID() string {
 	return w.rules[0].SipDispatchRuleId
 }
 
-// OutboundAddress is where the outbound trunk leads, "" if there is none.
+// OutboundAddress is the carrier's address on the outbound trunk, "" without one.
 func (w Wiring) OutboundAddress() string {
 	if len(w.outbound) == 0 {
 		return ""
@@ -163,7 +163,7 @@ func (w Wiring) LogValue() slog.Value { return slog.StringValue(w.String()) }
 // MarshalJSON keeps encoders from showing passwords.
 func (w Wiring) MarshalJSON() ([]byte, error) { return json.Marshal(w.String()) }
 
-// tag is the metadata that marks an object as a number's.
+// tag is the metadata that marks an object as belonging to a number.
 type tag struct {
 	NumberID string `json:"kros_number_id"`
 	Owner    string `json:"owner"`
@@ -179,8 +179,8 @@ func tagged(metadata string, n number.Number) bool {
 	return json.Unmarshal([]byte(metadata), &t) == nil && t.NumberID == n.ID
 }
 
-// Wiring reads what LiveKit holds for a number: three requests. Should there be
-// several of a kind, the one whose id the number knows comes first.
+// Wiring reads LiveKit's SIP configuration for a number, in two to four requests. If there are
+// several objects of a kind, the one whose id the number knows comes first.
 func (c *Client) Wiring(ctx context.Context, n number.Number) (Wiring, error) {
 	w := Wiring{number: n}
 	var known number.Trunk
@@ -209,8 +209,8 @@ func (c *Client) Wiring(ctx context.Context, n number.Number) (Wiring, error) {
 	return w, err
 }
 
-// rulesOf finds a number's rules through its inbound trunks, and the one whose
-// id the number knows if its trunk has gone.
+// rulesOf finds a number's rules through its inbound trunks. If the rule whose id the number knows
+// is not among them, for example because its trunk has gone, rulesOf looks it up by its id.
 func (c *Client) rulesOf(ctx context.Context, n number.Number, trunks []*livekit.SIPInboundTrunkInfo) ([]*livekit.SIPDispatchRuleInfo, error) {
 	var rules []*livekit.SIPDispatchRuleInfo
 	list := func(request *livekit.ListSIPDispatchRuleRequest) error {
@@ -252,25 +252,24 @@ func keepFirst[T any](list []T, item T, first bool) []T {
 	return append(list, item)
 }
 
-// Apply makes LiveKit hold exactly what is wanted for the number, starting from
-// what it was read to hold: duplicates go, what exists is changed in place
-// (calls in progress notice nothing), what is missing is made, what is not
-// wanted goes. Nothing is sent for parts that are right already. On an error
-// some of it may have happened; Restore takes it back. It is not for two at a
-// time on one number: the caller holds the number's lease.
+// Apply makes LiveKit hold exactly the desired state of the number. have is the state that Wiring
+// read. Apply deletes duplicates, changes existing objects in place (calls in progress are not
+// affected), creates missing objects and deletes unwanted ones. It sends nothing for parts that are
+// already right. After an error some changes may have been made. Restore reverts them. The caller
+// must hold the number's lease, because two changes of one number must not run at the same time.
 func (c *Client) Apply(ctx context.Context, have Wiring, want Wanted) (Wiring, error) {
 	if t := want.Trunks; t != nil && t.Inbound != nil && !t.Inbound.asks() {
 		return have, fault.InvalidField("sip_trunk.allowed_addresses", "malformed", "an inbound trunk must ask for an address or a password")
 	}
 	done, err := c.reconcile(ctx, have, have.target(want))
-	if fault.Is(err, fault.NotFound) { // somebody took an object away meanwhile
+	if fault.Is(err, fault.NotFound) { // an object was deleted meanwhile
 		err = fault.Unavailable("LiveKit", err)
 	}
 	return done, err
 }
 
-// Restore takes LiveKit back to what it held for the number before.
-// Objects that had been removed come back under new ids.
+// Restore returns LiveKit to the state that it held for the number before. Objects that had been
+// deleted come back under new ids.
 func (c *Client) Restore(ctx context.Context, before Wiring) (Wiring, error) {
 	have, err := c.Wiring(ctx, before.number)
 	if err != nil {
@@ -279,7 +278,8 @@ func (c *Client) Restore(ctx context.Context, before Wiring) (Wiring, error) {
 	return c.reconcile(ctx, have, before)
 }
 
-// target spells the wish out as LiveKit's objects, without ids.
+// target converts the desired state into LiveKit's objects. Trunks that stay unchanged keep their
+// ids, all other objects have none.
 func (w Wiring) target(want Wanted) Wiring {
 	n := w.number
 	t := Wiring{number: n}
@@ -296,7 +296,8 @@ func (w Wiring) target(want Wanted) Wiring {
 	if trunks == nil {
 		trunks = &Trunks{}
 		t.outbound = w.outbound[:min(1, len(w.outbound))]
-		for _, i := range w.inbound[:min(1, len(w.inbound))] { // only the rule's bound of its calls may change
+		// Only the maximum duration may change, which the rule sets.
+		for _, i := range w.inbound[:min(1, len(w.inbound))] {
 			i = proto.CloneOf(i)
 			i.MaxCallDuration = durationpb.New(want.inboundMaximum())
 			t.inbound = []*livekit.SIPInboundTrunkInfo{i}
@@ -317,8 +318,9 @@ func (w Wiring) target(want Wanted) Wiring {
 	}
 	if r := want.Rule; r != nil && len(t.inbound) > 0 {
 		t.rules = []*livekit.SIPDispatchRuleInfo{{
-			// No Numbers: LiveKit compares them letter by letter with what the carrier sends, which
-			// many send without the plus. The rule's trunk has this number alone, and takes both.
+			// Numbers stays empty: LiveKit compares it character by character with the number that
+			// the carrier sends, and many carriers leave out the plus. The rule's trunk has only
+			// this number, and accepts both forms.
 			Name: r.Name, Metadata: tagOf(n),
 			Rule: &livekit.SIPDispatchRule{Rule: &livekit.SIPDispatchRule_DispatchRuleIndividual{
 				DispatchRuleIndividual: &livekit.SIPDispatchRuleIndividual{RoomPrefix: r.RoomPrefix}}},
@@ -336,7 +338,7 @@ var transports = map[string]livekit.SIPTransport{
 	"tls":  livekit.SIPTransport_SIP_TRANSPORT_TLS,
 }
 
-// deleteTrunk removes a trunk of either kind. One that is gone is success.
+// deleteTrunk deletes a trunk of either kind. A missing trunk is success.
 func (c *Client) deleteTrunk(ctx context.Context, id string) error {
 	_, err := send(ctx, c.sip.DeleteSIPTrunk, &livekit.DeleteSIPTrunkRequest{SipTrunkId: id})
 	if err != nil && !fault.Is(err, fault.NotFound) {
@@ -345,7 +347,7 @@ func (c *Client) deleteTrunk(ctx context.Context, id string) error {
 	return nil
 }
 
-// deleteRule removes a dispatch rule. One that is gone is success.
+// deleteRule deletes a dispatch rule. A missing rule is success.
 func (c *Client) deleteRule(ctx context.Context, id string) error {
 	_, err := send(ctx, c.sip.DeleteSIPDispatchRule, &livekit.DeleteSIPDispatchRuleRequest{SipDispatchRuleId: id})
 	if err != nil && !fault.Is(err, fault.NotFound) {

@@ -25,7 +25,7 @@ func aWish() Wanted {
 		Rule: &DispatchRule{Name: "R", RoomPrefix: "x-", AgentName: "agent"}}
 }
 
-// What holds LiveKit's passwords shows them nowhere.
+// A Wiring holds LiveKit's passwords and never shows them.
 func TestWiringShowsNoPassword(t *testing.T) {
 	t.Parallel()
 	client := Open(config(livekittest.New(t).URL))
@@ -46,8 +46,8 @@ func TestWiringShowsNoPassword(t *testing.T) {
 	}
 }
 
-// TestInboundTrunkAsks: no trunk is made that LiveKit would let everybody in through, because none
-// of its entries is an address.
+// TestInboundTrunkAsks: Apply creates no trunk that would admit everybody, as one does whose
+// entries are all ignored by LiveKit because none of them is an address.
 func TestInboundTrunkAsks(t *testing.T) {
 	t.Parallel()
 	auth := Auth{Username: "u", Password: secret.New("p")}
@@ -77,15 +77,15 @@ func TestInboundTrunkAsks(t *testing.T) {
 	}
 }
 
-// What an interrupted request left behind is adopted once and its doubles go;
-// other people's objects on the same number stay.
+// Objects that an interrupted request left behind are adopted once, and their duplicates are
+// deleted. Objects of other users on the same number stay.
 func TestApplyAdopts(t *testing.T) {
 	t.Parallel()
 	server := livekittest.New(t)
 	client, ctx := Open(config(server.URL)), t.Context()
 	other := aNumber
 	other.ID, other.UserID = number.ID("+2348000000000"), "usr_b"
-	for range 3 { // doubles, as retried creates make them
+	for range 3 { // duplicates, as retried creates make them
 		w := aWish()
 		w.Trunks.Inbound, w.Rule = nil, nil
 		if _, err := client.Apply(ctx, Wiring{number: aNumber}, w); err != nil {
@@ -110,7 +110,7 @@ func TestApplyAdopts(t *testing.T) {
 	if diff := cmp.Diff([]string{"ST_000002", "ST_000004"}, ids(server)); diff != "" {
 		t.Error(diff)
 	}
-	// A rule whose trunk went away by hand is found by its id and hung on the new one.
+	// A rule whose trunk was deleted by hand is found by its id and attached to the new trunk.
 	inbound := done.InboundID()
 	if err := client.deleteTrunk(ctx, inbound); err != nil {
 		t.Fatal(err)
@@ -137,7 +137,7 @@ func ids(s *livekittest.Server) []string {
 	return out
 }
 
-// An update leaves alone what the platform does not set.
+// An update keeps the fields that the platform does not set.
 func TestUpdateKeepsForeignFields(t *testing.T) {
 	t.Parallel()
 	server := livekittest.New(t)
@@ -161,7 +161,7 @@ func TestUpdateKeepsForeignFields(t *testing.T) {
 	}
 }
 
-// A rule of an older version, whose rooms go sooner, is brought up to date.
+// A rule of an older version, with a shorter departure timeout, is brought up to date.
 func TestRuleOfAnOlderVersion(t *testing.T) {
 	t.Parallel()
 	server := livekittest.New(t)

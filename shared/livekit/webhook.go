@@ -16,37 +16,37 @@ import (
 	"github.com/krosai/telephony/shared/fault"
 )
 
-// Event is one of LiveKit's webhooks, which are hints: they may be missing,
-// late, doubled or out of order.
+// Event is one of LiveKit's webhooks. They are hints: they may be missing, late, duplicated or out
+// of order.
 type Event struct {
 	ID        string // EV_…, the same when LiveKit delivers it again
 	Name      string // room_started, participant_joined, participant_left, room_finished …
 	Room      string
 	CreatedAt time.Time // whole seconds
 
-	// Of the room; absent on track_… events.
+	// About the room; absent on track_… events.
 	RoomID        string // RM_…
 	RoomCreatedAt time.Time
 
-	// The participant, where the event is about one. Only Identity and
-	// ParticipantID are set on track_… events.
+	// The participant, if the event is about one. Only Identity and ParticipantID are set on
+	// track_… events.
 	Identity      string
 	ParticipantID string
-	Phone         bool       // it is a SIP participant
-	Agent         bool       // it is an agent
-	Status        string     // of a phone: sip.callStatus
+	Phone         bool       // the participant is a SIP participant
+	Agent         bool       // the participant is an agent
+	Status        string     // sip.callStatus of a phone
 	Leave         call.Leave // on participant_left
-	Answered      bool       // on participant_left of an outbound call: it had been answered
+	Answered      bool       // on participant_left of an outbound call: the call had been answered
 
-	// What an inbound call is about.
+	// About an inbound call.
 	TrunkID string // the trunk it came through, ST_…
 	RuleID  string // the dispatch rule that took it, SDR_…
 	Caller  string // absent when the rule hides it
 	Called  string
 }
 
-// tokenLifeLimit is the longest life a webhook's token may still have: LiveKit
-// gives five minutes. A captured webhook cannot be replayed for longer.
+// tokenLifeLimit is the longest lifetime that a webhook's token may still have. LiveKit gives five
+// minutes. A captured webhook cannot be replayed for longer.
 const (
 	tokenLifeLimit = 10 * time.Minute
 	clockLeeway    = time.Minute
@@ -57,11 +57,10 @@ type webhookClaims struct {
 	SHA256 string `json:"sha256"`
 }
 
-// ReceiveWebhook checks that LiveKit sent these bytes, authorization being the
-// Authorization header as it came (a bare JWT), and reads them. A webhook that
-// LiveKit did not sign is fault.Unauthenticated; one that it signed and nobody
-// can read is fault.Invalid. Neither improves by being sent again. The caller
-// caps the size of raw.
+// ReceiveWebhook verifies that LiveKit sent these bytes, and decodes them. authorization is the
+// Authorization header as received (a bare JWT). A webhook that LiveKit did not sign is
+// fault.Unauthenticated. A signed webhook that cannot be decoded is fault.Invalid. Sending either
+// again does not help. The caller limits the size of raw.
 func (c *Client) ReceiveWebhook(raw []byte, authorization string) (Event, error) {
 	if err := c.verify(raw, authorization); err != nil {
 		return Event{}, &fault.Error{Kind: fault.Unauthenticated, Code: "UNAUTHENTICATED",
@@ -76,7 +75,7 @@ func (c *Client) ReceiveWebhook(raw []byte, authorization string) (Event, error)
 
 func (c *Client) verify(raw []byte, token string) error {
 	if strings.ContainsAny(token, "\r\n") {
-		return errors.New("the token is broken over lines") // which base64 would ignore
+		return errors.New("the token is broken over lines") // base64 would ignore the breaks
 	}
 	var claims webhookClaims
 	_, err := jwt.ParseWithClaims(token, &claims, c.webhookKey, jwt.WithValidMethods([]string{"HS256"}),
@@ -94,7 +93,7 @@ func (c *Client) verify(raw []byte, token string) error {
 	return nil
 }
 
-// webhookKey finds the secret of the key a token names as its issuer.
+// webhookKey finds the secret of the key that a token names as its issuer.
 func (c *Client) webhookKey(t *jwt.Token) (any, error) {
 	issuer, err := t.Claims.GetIssuer()
 	switch {

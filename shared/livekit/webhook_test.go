@@ -21,7 +21,7 @@ const left = `{"event":"participant_left","room":{"sid":"RM_1","name":"call_1","
 "attributes":{"sip.callID":"SCL_1","sip.callIDFull":"x","sip.callTag":"y","sip.callStatus":"hangup","sip.trunkID":"ST_1","sip.phoneNumber":"+14155550100","sip.trunkPhoneNumber":"+2348012345678"},
 "disconnectReason":"CLIENT_INITIATED"},"id":"EV_1","createdAt":"1795328649"}`
 
-// sign makes the Authorization header that LiveKit makes.
+// sign makes the Authorization header as LiveKit makes it.
 func sign(t *testing.T, body, key, with string, life time.Duration) string {
 	t.Helper()
 	sum := sha256.Sum256([]byte(body))
@@ -52,7 +52,7 @@ func TestReceiveWebhook(t *testing.T) {
 			t.Errorf("%s: %v %s", name, err, diff)
 		}
 	}
-	// What LiveKit leaves out is not a reason.
+	// A reason that LiveKit leaves out stays empty.
 	got, err := client.ReceiveWebhook([]byte(`{"event":"participant_left","participant":{"sid":"PA_1"}}`),
 		sign(t, `{"event":"participant_left","participant":{"sid":"PA_1"}}`, livekittest.APIKey, livekittest.APISecret, time.Minute))
 	if err != nil || got.Leave != (call.Leave{}) || got.Answered || !got.RoomCreatedAt.IsZero() {
@@ -120,11 +120,11 @@ func TestForgedWebhook(t *testing.T) {
 			t.Errorf("%s: event %+v, error %v", name, e, err)
 		}
 	}
-	// Signed nonsense is no forgery.
+	// Signed nonsense is not a forgery.
 	if _, err := client.ReceiveWebhook([]byte("{"), sign(t, "{", key, with, time.Minute)); !fault.Is(err, fault.Invalid) {
 		t.Errorf("signed nonsense: %v", err)
 	}
-	// A captured webhook is worth nothing eleven minutes later.
+	// A captured webhook is refused eleven minutes later.
 	client.now = func() time.Time { return time.Now().Add(11 * time.Minute) }
 	if _, err := client.ReceiveWebhook([]byte(left), good); !fault.Is(err, fault.Unauthenticated) {
 		t.Errorf("replayed after eleven minutes: %v", err)

@@ -1,5 +1,5 @@
-// Package number is a phone number of the platform: who owns it and how it is
-// wired to a SIP carrier and an agent.
+// Package number describes a phone number of the platform: its owner, and its SIP configuration,
+// which connects it to a carrier and an agent.
 package number
 
 import (
@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// ID derives the id of a phone number from its E.164 form: one number has one
-// id for ever, so the primary key is what makes a number unique.
+// ID derives the id of a phone number from its E.164 form. A number has the same id forever, so the
+// primary key guarantees that a number is unique.
 func ID(e164 string) string {
 	sum := sha256.Sum256([]byte(e164))
 	return "pn_" + crockford.EncodeToString(sum[:])[:26]
@@ -26,18 +26,17 @@ type Number struct {
 	Country      string // ISO 3166-1 alpha-2
 	Type         string // local, mobile, toll_free
 	Capabilities []string
-	Provider     string // whom the number is rented from
+	Provider     string // the company that rents out the number
 	UserID       string // the owner; empty while unassigned
 	AssignedAt   time.Time
-	Retired      bool // nobody gets it any more
+	Retired      bool // no longer assigned to users
 	Trunk        *Trunk
 	Rule         *Rule
-	Fault        bool // the last configuration stopped half way; configuring again repairs it
+	Fault        bool // the last configuration stopped half way; repeating it repairs it
 	UpdatedAt    time.Time
 }
 
-// Trunk is the SIP carrier side of a number. The password is not here: LiveKit
-// keeps it.
+// Trunk is the SIP carrier side of a number. It has no password, because only LiveKit stores that.
 type Trunk struct {
 	Name               string
 	Address            string // host or host:port
@@ -52,23 +51,22 @@ type Trunk struct {
 	InboundID          string
 }
 
-// Has reports whether the trunk carries calls in a direction, outbound or
-// inbound.
+// Has reports whether the trunk carries calls in a direction, outbound or inbound.
 func (t *Trunk) Has(direction string) bool {
 	return t != nil && slices.Contains(t.Directions, direction)
 }
 
-// RoomPrefix is what the names of a user's inbound rooms begin with in LiveKit:
-// the user's own prefix in a name space of the user's, so that no two users'
-// rooms can meet, nor a room and a call's (call_…).
+// RoomPrefix begins the names of a user's inbound rooms in LiveKit. It is the user's namespace, a
+// hyphen and the user's own prefix. Therefore the rooms of two users never collide, nor does such a
+// room collide with the room of an outbound call (call_…).
 func RoomPrefix(userID, own string) string {
 	sum := sha256.Sum256([]byte(userID))
 	return strings.ToLower(crockford.EncodeToString(sum[:])[:8]) + "-" + own
 }
 
-// InboundRoom reports whether a room is named as LiveKit names those that the
-// rules of this platform make for inbound calls: RoomPrefix, the caller and
-// something random, with _ between them. Another deployment's may be as well.
+// InboundRoom reports whether a room is named as LiveKit names the rooms of inbound calls under
+// this platform's rules: RoomPrefix, the caller and a random part, separated by _. A room of
+// another deployment may match too.
 func InboundRoom(room string) bool {
 	if len(room) < 9 || room[8] != '-' || strings.Count(room[9:], "_") < 2 {
 		return false
@@ -81,21 +79,21 @@ func InboundRoom(room string) bool {
 	return true
 }
 
-// Rule sends calls that come in for the number to rooms with an agent.
+// Rule sends inbound calls to the number into rooms with an agent.
 type Rule struct {
 	Name       string
 	RoomPrefix string
 	AgentName  string
 	ID         string // LiveKit's id, SDR_…
 
-	MaxConcurrent int // calls that may be in at a time; 0 is the owner's own limit
-	MaxDuration   int // of a call that has come in, in seconds; 0 is LongestInbound
+	MaxConcurrent int // inbound calls in progress at a time; 0 is the owner's own limit
+	MaxDuration   int // of an inbound call, in seconds; 0 is LongestInbound
 }
 
-// LongestInbound is how long an inbound call lasts at most, in seconds.
+// LongestInbound is the maximum duration of an inbound call, in seconds.
 const LongestInbound = 4 * 60 * 60
 
-// InboundSeconds is how long a call that the rule takes in may last.
+// InboundSeconds is the maximum duration of a call that the rule takes in, in seconds.
 func (r *Rule) InboundSeconds() int {
 	if r == nil || r.MaxDuration == 0 {
 		return LongestInbound
@@ -114,8 +112,8 @@ const (
 	Faulty       Status = "error"
 )
 
-// Configuration says how complete the configuration is: configured means that
-// calls can be placed with an agent, and come in if the trunk takes them in.
+// Configuration says how complete the configuration is. Configured means that the number has a
+// trunk and a rule. The trunk's directions decide whether calls can be placed from it and come in.
 func (n Number) Configuration() Status {
 	switch {
 	case n.Fault:

@@ -7,8 +7,8 @@ import (
 	"github.com/krosai/telephony/shared/number"
 )
 
-// Two users' rooms never meet, whatever prefixes they choose, nor do they look
-// like a call's room.
+// The rooms of two users never collide, whatever prefixes they choose, and never look like the room
+// of an outbound call.
 func TestRoomPrefix(t *testing.T) {
 	t.Parallel()
 	a, b := number.RoomPrefix("usr_a", "support-"), number.RoomPrefix("usr_b", "support-")
@@ -20,7 +20,7 @@ func TestRoomPrefix(t *testing.T) {
 func TestID(t *testing.T) {
 	t.Parallel()
 	if id := number.ID("+2348012345678"); id != "pn_3K31FNKK5S011QQF6GKTRG4CAC" {
-		t.Error(id) // an id is for ever
+		t.Error(id) // an id never changes
 	}
 }
 

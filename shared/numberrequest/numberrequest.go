@@ -1,4 +1,4 @@
-// Package numberrequest is how the API shows a request for a phone number.
+// Package numberrequest defines how the API shows a request for a phone number.
 package numberrequest
 
 import (

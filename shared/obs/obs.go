@@ -1,5 +1,4 @@
-// Package obs is what the functions tell about themselves: structured logs and
-// CloudWatch metrics.
+// Package obs writes the functions' structured logs and CloudWatch metrics.
 package obs
 
 import (
@@ -13,8 +12,8 @@ import (
 	"time"
 )
 
-// Logger writes JSON lines to w. level is debug, info, warn or error in any
-// case, as in LOG_LEVEL; anything else is info.
+// Logger writes JSON lines to w. level is debug, info, warn or error in any letter case, as in
+// LOG_LEVEL. Any other value means info.
 func Logger(w io.Writer, level string) *slog.Logger {
 	var l slog.Level
 	if err := l.UnmarshalText([]byte(level)); err != nil {
@@ -23,21 +22,21 @@ func Logger(w io.Writer, level string) *slog.Logger {
 	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: l}))
 }
 
-// namespace is the CloudWatch namespace of every metric: METRICS_NAMESPACE, which
-// keeps the stacks of one account apart.
+// namespace is the CloudWatch namespace of every metric. METRICS_NAMESPACE sets it and keeps the
+// stacks of one account apart.
 func namespace() string {
 	return cmp.Or(os.Getenv("METRICS_NAMESPACE"), "KrosTelephony")
 }
 
 type outputKey struct{}
 
-// WithOutput makes Count write to w under ctx, line by line, instead of standard
-// output, which is where Lambda collects it.
+// WithOutput makes Count write to w under ctx, line by line, instead of to standard output, where
+// Lambda collects it.
 func WithOutput(ctx context.Context, w io.Writer) context.Context {
 	return context.WithValue(ctx, outputKey{}, &lines{w: w})
 }
 
-// lines is a writer that many may use at once, as they may os.Stdout.
+// lines is a writer that is safe for concurrent use, as os.Stdout is.
 type lines struct {
 	mu sync.Mutex
 	w  io.Writer
@@ -49,9 +48,9 @@ func (l *lines) Write(line []byte) (int, error) {
 	return l.w.Write(line)
 }
 
-// Count adds value to a metric, as one line of CloudWatch's embedded metric
-// format. dims are name, value, name, value …; they must take few values, for
-// each combination is a metric that costs money.
+// Count adds value to a metric by writing one line in CloudWatch's embedded metric format. dims are
+// name, value, name, value …. They must take few values, because each combination is a metric that
+// costs money.
 func Count(ctx context.Context, name string, value float64, dims ...string) {
 	var w io.Writer = os.Stdout
 	if l, ok := ctx.Value(outputKey{}).(*lines); ok {
@@ -79,7 +78,7 @@ func countLine(now time.Time, name string, value float64, dims []string) []byte 
 	}
 	text, err := json.Marshal(line)
 	if err != nil {
-		return nil // not finite: nothing CloudWatch could take
+		return nil // the value is not finite, and CloudWatch does not accept it
 	}
 	return append(text, '\n')
 }

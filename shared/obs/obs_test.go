@@ -35,7 +35,7 @@ func TestLogger(t *testing.T) {
 	}
 }
 
-// The line is what the specification of the embedded metric format asks for.
+// The line follows the specification of the embedded metric format.
 func TestCountLine(t *testing.T) {
 	t.Parallel()
 	got := string(countLine(time.UnixMilli(1795339800123), "CallsEnded", 2, []string{"status", "busy", "direction", "outbound"}))

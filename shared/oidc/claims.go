@@ -19,7 +19,7 @@ const (
 	maxSubject  = 128              // characters
 )
 
-// caller checks a token's claims and returns whom they speak of.
+// caller checks a token's claims and returns the caller that they name.
 func (c Config) caller(claims map[string]jsontext.Value, now time.Time) (account.Caller, error) {
 	roles := []string{"roles", "cognito:groups"}
 	if c.RolesClaim != "" {
@@ -53,9 +53,8 @@ func (c Config) caller(claims map[string]jsontext.Value, now time.Time) (account
 	return caller, nil
 }
 
-// addressed reports whether the token is meant for us. The access tokens of
-// Cognito have no aud; there the client that the token was given to stands in
-// for it.
+// addressed reports whether the token is meant for this platform. Cognito's access tokens have no
+// aud. For them client_id, the client that the token was given to, takes its place.
 func (c Config) addressed(claims map[string]jsontext.Value) bool {
 	aud := claims["aud"]
 	if aud == nil {
@@ -78,8 +77,8 @@ func (c Config) addressed(claims map[string]jsontext.Value) bool {
 	return ours
 }
 
-// checkTimes checks exp and iat, which must be there, and nbf, which need not
-// (RFC 7519, section 4.1).
+// checkTimes checks exp and iat, which are required, and nbf, which is optional (RFC 7519,
+// section 4.1).
 func checkTimes(claims map[string]jsontext.Value, now time.Time) error {
 	exp, ok := seconds(claims["exp"])
 	if !ok {
@@ -107,13 +106,13 @@ func checkTimes(claims map[string]jsontext.Value, now time.Time) error {
 	return nil
 }
 
-// expiry is when a token whose times were checked expires.
+// expiry is the time at which a token whose times were checked expires.
 func expiry(claims map[string]jsontext.Value) time.Time {
 	exp, _ := seconds(claims["exp"])
 	return time.UnixMilli(int64(exp * 1000))
 }
 
-// seconds is a NumericDate: seconds since 1970, with a fraction maybe.
+// seconds reads a NumericDate: seconds since 1970, possibly with a fraction.
 func seconds(v jsontext.Value) (float64, bool) {
 	if v.Kind() != '0' {
 		return 0, false
@@ -122,8 +121,8 @@ func seconds(v jsontext.Value) (float64, bool) {
 	return n, err == nil && n > 0 && n < math.MaxInt32*1000
 }
 
-// subject reports whether a user's id is one. It becomes part of database keys,
-// where # separates.
+// subject reports whether a user's id is valid. It becomes part of database keys, where # is
+// the separator.
 func subject(s string) bool {
 	if s == "" || len(s) > maxSubject {
 		return false
@@ -137,8 +136,8 @@ func subject(s string) bool {
 	return true
 }
 
-// texts is a list of strings, or a string of words separated by spaces; none
-// when there is no value or null. It reports false for anything else.
+// texts reads a list of strings, or a string of words separated by spaces. A missing value and null
+// give an empty list. It reports false for anything else.
 func texts(v jsontext.Value) ([]string, bool) {
 	if v == nil || v.Kind() == 'n' {
 		return nil, true

@@ -50,15 +50,15 @@ func asn1(k *ecdsa.PrivateKey) signer {
 
 func fixed(sig []byte) signer { return func([]byte) []byte { return sig } }
 
-// cut changes what a signer made.
+// cut changes the signature that a signer makes.
 func cut(sign signer, change func([]byte) []byte) signer {
 	return func(signed []byte) []byte { return change(sign(signed)) }
 }
 
 type forgery struct{ name, token, why string }
 
-// Nearly all of these carry a signature of the issuer's own key, so that each
-// is refused for the one thing that is wrong with it.
+// Nearly all of these tokens carry a signature of the issuer's own key, so that each is refused for
+// its one defect.
 func forgeries(i *issuer) []forgery {
 	k := keyring()
 	rs, es, ed := rs256(k.rsa), es256(k.ec), eddsa(k.ed)
@@ -75,7 +75,7 @@ func forgeries(i *issuer) []forgery {
 	order, _ := new(big.Int).SetString("7237005577332262213973186563042994240857116359379907606001950938285454250989", 10)
 
 	list := []forgery{
-		// How the token is written.
+		// The form of the token.
 		{"nothing", "", "three segments"},
 		{"two dots", "..", "is empty"},
 		{"two segments", part[0] + "." + part[1], "three segments"},
@@ -194,8 +194,8 @@ func forgeries(i *issuer) []forgery {
 	return list
 }
 
-// addOrder adds the group's order to the S of an Ed25519 signature: the same
-// signature to a verifier that does not look (RFC 8032, section 5.1.7).
+// addOrder adds the group's order to the S of an Ed25519 signature. A verifier that does not check
+// the range of S accepts it like the original (RFC 8032, section 5.1.7).
 func addOrder(sig []byte, order *big.Int) []byte {
 	s := make([]byte, 32)
 	for j := range s {
@@ -208,7 +208,7 @@ func addOrder(sig []byte, order *big.Int) []byte {
 	return sig
 }
 
-// wrongClaims are name, claims and reason.
+// wrongClaims are triples of a name, claims and the reason of the refusal.
 func wrongClaims(i *issuer) [][3]string {
 	c := i.claims()
 	list := [][3]string{

@@ -25,14 +25,14 @@ import (
 	"github.com/krosai/telephony/shared/oidc"
 )
 
-// signers are the private keys of the issuer, and some of others.
+// signers are the private keys of the issuer, and some keys of others.
 type signers struct {
 	rsa, otherRSA, smallRSA *rsa.PrivateKey
 	ec, otherEC             *ecdsa.PrivateKey
 	ed, otherEd             ed25519.PrivateKey
 }
 
-// keyring makes them once: RSA keys take their time.
+// keyring makes the keys once, because RSA keys take time.
 var keyring = sync.OnceValue(func() signers {
 	must := func(err error) {
 		if err != nil {
@@ -98,8 +98,8 @@ func seal(header, claims string, sign signer) string {
 	return signed + "." + b64(sign([]byte(signed)))
 }
 
-// edit is a JSON object with some members changed: name, JSON value, name,
-// value …; an empty value removes the member, a name given twice is there twice.
+// edit is a JSON object with some members changed. changes are name, JSON value, name, value …. An
+// empty value removes the member. A name given twice appears twice.
 func edit(object map[string]string, changes ...string) string {
 	object = maps.Clone(object)
 	var added []string
@@ -144,8 +144,8 @@ func jwk(kid string, public any, more ...string) string {
 	return edit(m, more...)
 }
 
-// keySet is the issuer's published keys: one good one of each type, and many
-// that no token may be checked with.
+// keySet is the issuer's published keys: one good key of each type, and many keys that must not
+// verify a token.
 func keySet(extra ...string) string {
 	s := keyring()
 	small := make([]byte, 32)
@@ -163,7 +163,7 @@ func keySet(extra ...string) string {
 		jwk("off-curve", &s.ec.PublicKey, "y", `"`+b64(small)+`"`),
 		jwk("short", s.ed.Public(), "x", `"`+b64(small[:31])+`"`),
 		jwk("x25519", s.ed.Public(), "crv", `"X25519"`),
-		jwk("rsa", &s.otherRSA.PublicKey), // the first of a name counts
+		jwk("rsa", &s.otherRSA.PublicKey), // the first key of a name counts
 		jwk("", &s.otherRSA.PublicKey),
 		`{"kty":"oct","kid":"oct","k":"c2VjcmV0"}`, `"no key"`, `null`,
 	}, extra...)
@@ -223,13 +223,13 @@ func (i *issuer) fail(at *atomic.Pointer[http.HandlerFunc], status int) {
 	at.Store(&h)
 }
 
-// claims are good ones for the moment the test began, with changes.
+// claims are valid claims for the moment the test began, with changes.
 func (i *issuer) claims(changes ...string) string {
 	return edit(map[string]string{"iss": `"` + i.server.URL + `"`, "aud": `"kros"`, "sub": `"ada"`,
 		"iat": unix(-time.Minute), "exp": unix(time.Hour)}, changes...)
 }
 
-// token is a good one for the present moment, signed with RS256.
+// token is a valid token for the present moment, signed with RS256.
 func (i *issuer) token(sub, kid string, k *rsa.PrivateKey) string {
 	at := time.Duration(i.clock.Load())
 	return seal(header("kid", fmt.Sprintf("%q", kid)),

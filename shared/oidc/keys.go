@@ -13,15 +13,14 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// The sizes of RSA keys that are taken, in bits. Larger ones would make each
-// token expensive to check.
+// The accepted sizes of RSA keys, in bits. Larger keys would make each token expensive to verify.
 const minRSA, maxRSA = 2048, 8192
 
 // key is a public key with the one algorithm it is used with.
 type key struct {
 	method  jwt.SigningMethod
 	public  any
-	reading int // of the key set, in which it was found
+	reading int // the reading of the key set that found it
 }
 
 func (k key) verify(t token) error {
@@ -31,9 +30,9 @@ func (k key) verify(t token) error {
 	return k.method.Verify(t.signed, t.signature, k.public)
 }
 
-// parseKeys reads a JWK set (RFC 7517): the keys that can verify a token, by
-// kid. Others are left out, for a set may hold keys of any kind. A set without
-// one that can is an error.
+// parseKeys reads a JWK set (RFC 7517) and returns the keys that can verify a token, by kid.
+// Other keys are left out, because a set may hold keys of any kind. A set without a usable key is
+// an error.
 func parseKeys(text []byte) (map[string]key, error) {
 	set, err := members(text)
 	if err != nil {
@@ -63,10 +62,10 @@ func parseKeys(text []byte) (map[string]key, error) {
 	return keys, nil
 }
 
-// parseKey reads one JWK; false when it is not a public key for RS256, ES256 or
+// parseKey reads one JWK. It reports false unless that is a public key for RS256, ES256 or
 // EdDSA signatures.
 func parseKey(jwk map[string]jsontext.Value) (key, bool) {
-	if !forSignatures(jwk) || jwk["d"] != nil { // d: a private key is in the open
+	if !forSignatures(jwk) || jwk["d"] != nil { // d: the set reveals the private key
 		return key{}, false
 	}
 	var k key
@@ -91,8 +90,8 @@ func parseKey(jwk map[string]jsontext.Value) (key, bool) {
 	return k, true
 }
 
-// forSignatures reports whether use and key_ops, where given, say that the key
-// verifies signatures (RFC 7517, sections 4.2 and 4.3).
+// forSignatures reports whether use and key_ops, if present, say that the key verifies signatures
+// (RFC 7517, sections 4.2 and 4.3).
 func forSignatures(jwk map[string]jsontext.Value) bool {
 	if v := jwk["use"]; v != nil {
 		if use, _ := unquote(v); use != "sig" {
@@ -111,7 +110,7 @@ func forSignatures(jwk map[string]jsontext.Value) bool {
 	return true
 }
 
-// number is the bytes of a base64url member, nil if it is none.
+// number is the bytes of a base64url member, or nil if the member is not base64url.
 func number(v jsontext.Value) []byte {
 	text, _ := unquote(v)
 	b, err := decode(text)

@@ -14,16 +14,16 @@ import (
 )
 
 const (
-	freshFor  = time.Hour       // then the keys are read again, at the next token
-	keptFor   = 24 * time.Hour  // while they cannot be read again
-	pause     = time.Minute     // between two readings, whatever tokens name
+	freshFor  = time.Hour       // after that the next token causes another reading
+	keptFor   = 24 * time.Hour  // how long keys are used while they cannot be read again
+	pause     = time.Minute     // between two readings, whatever key ids tokens name
 	retry     = 5 * time.Second // between two readings while there are no keys
 	readTime  = 3 * time.Second // for one reading
 	maxAnswer = 256 << 10       // bytes
 )
 
-// keySet is the issuer's keys as last read. Nothing in a token decides where
-// they are read from.
+// keySet is the issuer's keys as last read. The address that they are read from does not depend on
+// any token.
 type keySet struct {
 	issuer, url string
 	client      *http.Client
@@ -31,15 +31,15 @@ type keySet struct {
 
 	mu      sync.Mutex
 	keys    map[string]key // by kid
-	read    int            // how often keys were read
-	fetched time.Time      // when they were read last
+	read    int            // number of successful readings
+	fetched time.Time      // when the last successful reading began
 	tried   time.Time      // when the last reading began
 	err     error          // of the last reading
-	reading chan struct{}  // closed at the end of the reading under way, else nil
+	reading chan struct{}  // closed at the end of the reading in progress; nil without one
 }
 
-// find returns the key with that id. It fails with fault.Upstream when there
-// are no keys and none can be had.
+// find returns the key with that id. It fails with fault.Upstream if there are no usable keys and
+// none can be read.
 func (s *keySet) find(ctx context.Context, kid string) (key, error) {
 	if done := s.refresh(kid); done != nil {
 		select {
@@ -62,10 +62,9 @@ func (s *keySet) find(ctx context.Context, kid string) (key, error) {
 
 func (s *keySet) usable() bool { return s.keys != nil && s.now().Sub(s.fetched) < keptFor }
 
-// refresh starts to read the keys when they are old or kid is unknown, unless
-// that was tried a moment ago. It returns what is to be waited for, nil when
-// there is nothing worth it. Who starts a reading waits for it, because Lambda
-// stops a process that has answered.
+// refresh starts to read the keys if they are old or kid is unknown, unless that was tried a moment
+// ago. It returns a channel to wait for, or nil if there is no reason to wait. The request that
+// starts a reading waits for it, because Lambda stops a process that has answered.
 func (s *keySet) refresh(kid string) <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -90,7 +89,7 @@ func (s *keySet) refresh(kid string) <-chan struct{} {
 	return s.reading
 }
 
-// readKeys reads the keys, even if nobody waits for them any more.
+// readKeys reads the keys, even if no request waits for them any more.
 func (s *keySet) readKeys(began time.Time, done chan struct{}) {
 	ctx, cancel := context.WithTimeout(context.Background(), readTime)
 	defer cancel()

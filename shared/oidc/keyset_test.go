@@ -16,7 +16,7 @@ import (
 	"github.com/krosai/telephony/shared/oidc"
 )
 
-// verify reports how a token fared: accepted, refused or 503.
+// verify reports the result for a token: accepted, refused or 503.
 func (i *issuer) verify(t *testing.T, token string) string {
 	t.Helper()
 	_, err := i.verifier.Verify(t.Context(), token)
@@ -88,7 +88,7 @@ func TestFloodOfUnknownKeys(t *testing.T) {
 	}
 }
 
-// A token that is not for us costs the issuer nothing.
+// A token that is not meant for this platform causes no request to the issuer.
 func TestForeignTokensAskNothing(t *testing.T) {
 	t.Parallel()
 	i := newIssuer(t)
@@ -103,7 +103,7 @@ func TestForeignTokensAskNothing(t *testing.T) {
 	}
 }
 
-// Fifty tokens that come while the first reading is under way wait for it.
+// Fifty tokens that arrive while the first reading is in progress wait for it.
 func TestOneReadingAtATime(t *testing.T) {
 	t.Parallel()
 	i := newIssuer(t)
@@ -126,7 +126,7 @@ func TestOneReadingAtATime(t *testing.T) {
 	}
 	<-asked
 
-	// One who does not wait to the end spoils nothing for the others.
+	// A caller that gives up does not affect the others.
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := i.verifier.Verify(ctx, token); !fault.Is(err, fault.Upstream) || !errors.Is(err, context.Canceled) {
@@ -139,7 +139,7 @@ func TestOneReadingAtATime(t *testing.T) {
 	}
 }
 
-// While somebody reads the keys again, tokens with a known key do not wait.
+// While the keys are read again, tokens with a known key do not wait.
 func TestKnownKeysDoNotWait(t *testing.T) {
 	t.Parallel()
 	i := newIssuer(t)
@@ -263,7 +263,7 @@ func TestKeysFoundElsewhere(t *testing.T) {
 	}))
 	t.Cleanup(keys.Close)
 	configured := newIssuer(t, func(c *oidc.Config) { c.JWKSURL = keys.URL + "/keys" })
-	configured.fail(&configured.discovery, 500) // nobody asks it
+	configured.fail(&configured.discovery, 500) // it is never asked
 	discovered := newIssuer(t)
 	discovered.serve(&discovered.discovery, `{"issuer":"`+discovered.server.URL+`","jwks_uri":"`+keys.URL+`"}`)
 	for name, i := range map[string]*issuer{"configured": configured, "discovered": discovered} {
@@ -273,7 +273,7 @@ func TestKeysFoundElsewhere(t *testing.T) {
 	}
 }
 
-// An issuer that never answers is given up, long before API Gateway gives up.
+// The verifier gives up on an issuer that never answers, long before API Gateway gives up.
 func TestSilentIssuer(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {

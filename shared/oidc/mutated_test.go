@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// mutators change a token that is good. other is another good one.
+// mutators change a valid token. other is another valid token.
 var mutators = map[string]func(r *rand.Rand, token, other string) string{
 	"any byte": func(r *rand.Rand, token, _ string) string {
 		b := []byte(token)
@@ -50,7 +50,7 @@ var mutators = map[string]func(r *rand.Rand, token, other string) string{
 	},
 }
 
-// inside changes what a segment of a token decodes to.
+// inside changes the decoded content of one segment of a token.
 func inside(segment int, token string, change func([]byte) []byte) string {
 	part := strings.Split(token, ".")
 	b, err := base64.RawURLEncoding.DecodeString(part[segment])
@@ -103,7 +103,7 @@ func TestMutated(t *testing.T) {
 	}
 }
 
-// No text but a good token is accepted, and none makes the verifier panic.
+// The verifier accepts the good token only, and no text makes it panic.
 func FuzzVerify(f *testing.F) {
 	i := newIssuer(f)
 	good := seal(header(), i.claims(), rs256(keyring().rsa))

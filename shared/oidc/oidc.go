@@ -1,6 +1,6 @@
-// Package oidc verifies the JWTs of users against the keys of an OpenID Connect
-// issuer. It takes far less than the standards allow (RFC 7515, 7519, 9068):
-// what an ordinary issuer sends, written in the one way it writes it.
+// Package oidc verifies the JWTs of users against the keys of an OpenID Connect issuer. It accepts
+// far less than the standards allow (RFC 7515, 7519, 9068): only the tokens that ordinary issuers
+// send, in the one form in which they write them.
 package oidc
 
 import (
@@ -17,18 +17,19 @@ import (
 	"github.com/krosai/telephony/shared/fault"
 )
 
-// Config names the issuer. docs/auth.md tells the values for Cognito, Auth0 and
-// Clerk.
+// Config names the issuer. docs/auth.md lists the values for Cognito, Auth0 and Clerk.
 type Config struct {
-	Issuer   string `env:"OIDC_ISSUER"`   // exactly as in the claim iss
-	Audience string `env:"OIDC_AUDIENCE"` // what the claim aud must hold; for Cognito's access tokens, which have none, the client_id
+	Issuer string `env:"OIDC_ISSUER"` // exactly as in the claim iss
+	// Audience is the value that the claim aud must hold. Cognito's access tokens have no aud. For
+	// them it is the client_id.
+	Audience string `env:"OIDC_AUDIENCE"`
 
-	// JWKSURL is where the issuer's keys are; without it the issuer's discovery
-	// document is asked, which costs another request.
+	// JWKSURL is the address of the issuer's keys. If it is empty, the issuer's discovery document
+	// names the address, which costs another request.
 	JWKSURL string `env:"OIDC_JWKS_URL"`
 
-	// RolesClaim is the claim that lists the user's roles; without it these are
-	// roles and cognito:groups.
+	// RolesClaim is the claim that lists the user's roles. If it is empty, the claims are roles
+	// and cognito:groups.
 	RolesClaim string `env:"OIDC_ROLES_CLAIM"`
 }
 
@@ -40,9 +41,9 @@ type Verifier struct {
 	known  verifiedSet
 }
 
-// Open makes a verifier. It asks the issuer for nothing before the first token.
-// It fails when the configuration is not safe: no audience, or an address that
-// is not https (http is for this machine only).
+// Open makes a verifier. It sends no request to the issuer before the first token. It fails if the
+// configuration is not safe: no audience, or an address that is not https (http is accepted for
+// this machine only).
 func Open(c Config, now func() time.Time) (*Verifier, error) {
 	if err := checkURL(c.Issuer); err != nil {
 		return nil, fmt.Errorf("issuer: %w", err)
@@ -62,11 +63,10 @@ func Open(c Config, now func() time.Time) (*Verifier, error) {
 	return &Verifier{config: c, keys: keys, now: now}, nil
 }
 
-// Verify returns the user whom the token speaks for. It fails with
-// fault.Unauthenticated when the token is not valid, the reason being for logs,
-// and with fault.Upstream when there are no keys to check it with. A token that
-// was verified before is not verified again until it expires or the issuer's keys
-// have been read again.
+// Verify returns the user that the token speaks for. It fails with fault.Unauthenticated if the
+// token is not valid; the reason is for logs. It fails with fault.Upstream if there are no keys to
+// verify the token with. A token that was verified before is not verified again until it expires or
+// the issuer's keys have been read again.
 func (v *Verifier) Verify(ctx context.Context, text string) (account.Caller, error) {
 	if len(text) > maxToken {
 		return account.Caller{}, refused(errors.New("the token is too long"))
@@ -81,8 +81,8 @@ func (v *Verifier) Verify(ctx context.Context, text string) (account.Caller, err
 	if err != nil {
 		return account.Caller{}, refused(err)
 	}
-	// Claims come before the signature, so that tokens that are old or for others
-	// never make anybody ask the issuer for keys.
+	// Claims are checked before the signature, so that tokens that are old or meant for others
+	// never cause a request to the issuer for its keys.
 	caller, err := v.config.caller(t.claims, now)
 	if err != nil {
 		return account.Caller{}, refused(err)
@@ -105,7 +105,7 @@ func refused(why error) error {
 	return &fault.Error{Kind: fault.Unauthenticated, Code: "UNAUTHENTICATED", Detail: "the token is not valid", Err: why}
 }
 
-// checkURL takes https addresses, and http ones of this machine.
+// checkURL accepts https addresses, and http addresses of this machine.
 func checkURL(text string) error {
 	u, err := url.Parse(text)
 	switch {
@@ -123,7 +123,7 @@ func loopback(host string) bool {
 	return host == "localhost" || net.ParseIP(host).IsLoopback()
 }
 
-// sameHost lets a redirect lead to another path of the same host only.
+// sameHost allows a redirect only to another path of the same host.
 func sameHost(r *http.Request, via []*http.Request) error {
 	first := via[0].URL
 	if r.URL.Host != first.Host || r.URL.Scheme != first.Scheme || len(via) > 3 {

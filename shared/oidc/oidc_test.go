@@ -17,7 +17,7 @@ func TestOpen(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		config oidc.Config
-		want   string // part of the error; empty: none
+		want   string // part of the error; empty for no error
 	}{
 		{oidc.Config{Issuer: "https://id.example.com", Audience: "kros"}, ""},
 		{oidc.Config{Issuer: "https://id.example.com/", Audience: "kros"}, ""},
@@ -95,7 +95,7 @@ func TestAccepted(t *testing.T) {
 	}
 }
 
-// Auth0 lets nobody set the claim roles.
+// Auth0 does not allow the claim roles to be set.
 func TestRolesClaim(t *testing.T) {
 	t.Parallel()
 	const claim = "https://kros.example/roles"
@@ -114,7 +114,7 @@ func TestRolesClaim(t *testing.T) {
 	}
 }
 
-// refusal checks that a token was refused as every other, and returns why.
+// refusal checks that a token was refused like every other, and returns the reason.
 func refusal(t *testing.T, name string, got account.Caller, err error) string {
 	t.Helper()
 	f, ok := errors.AsType[*fault.Error](err)

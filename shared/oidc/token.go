@@ -16,8 +16,8 @@ const (
 	maxKeyID = 256     // bytes
 )
 
-// token is a JWT taken apart. Nothing of it is true before its claims and its
-// signature are checked.
+// token is a decoded JWT. Its content must not be trusted before its claims and its signature
+// are checked.
 type token struct {
 	alg, kid  string
 	claims    map[string]jsontext.Value
@@ -25,7 +25,7 @@ type token struct {
 	signature []byte
 }
 
-// parse takes a JWT in compact form (RFC 7515, section 7.1) apart.
+// parse decodes a JWT in compact form (RFC 7515, section 7.1).
 func parse(text string) (token, error) {
 	if len(text) > maxToken {
 		return token{}, errors.New("the token is too long")
@@ -55,8 +55,8 @@ func parse(text string) (token, error) {
 	return t, nil
 }
 
-// decode reads base64url without padding, of which each value has one spelling.
-// The standard decoder skips line ends.
+// decode reads base64url without padding, in which each value has one spelling. It refuses line
+// ends, which the standard decoder skips.
 func decode(segment string) ([]byte, error) {
 	if segment == "" || strings.ContainsAny(segment, "\r\n") {
 		return nil, errors.New("is empty or has line ends")
@@ -68,9 +68,9 @@ func decode(segment string) ([]byte, error) {
 	return b, nil
 }
 
-// checkHeader returns the algorithm and the key's id. Whatever would make a
-// verifier fetch, unpack or read the token in another way is refused, also where
-// this one would not.
+// checkHeader returns the algorithm and the key's id. It refuses every member that makes a
+// verifier fetch a key, unpack the token or read it in another way, even if this verifier would
+// ignore the member.
 func checkHeader(header map[string]jsontext.Value) (alg, kid string, err error) {
 	dangerous := []string{"crit", "b64", "jku", "jwk", "x5u", "x5c", "zip", "cty"}
 	for _, name := range dangerous {
@@ -97,9 +97,8 @@ func checkHeader(header map[string]jsontext.Value) (alg, kid string, err error) 
 	return alg, kid, nil
 }
 
-// members reads the text of one JSON object and nothing after it. Names given
-// twice, at whatever depth, text that is not UTF-8, and halves of surrogate
-// pairs are errors.
+// members reads the text of one JSON object with nothing after it. Duplicate names at any depth,
+// text that is not UTF-8 and halves of surrogate pairs are errors.
 func members(text []byte) (map[string]jsontext.Value, error) {
 	d := jsontext.NewDecoder(bytes.NewReader(text))
 	if d.PeekKind() != '{' {
@@ -129,8 +128,8 @@ func members(text []byte) (map[string]jsontext.Value, error) {
 	return found, nil
 }
 
-// exact refuses members that are known names in other letters, which a parser
-// that does not mind would take for those.
+// exact refuses members whose names differ from known names only in letter case. A parser that
+// ignores case would take them for the known members.
 func exact(object map[string]jsontext.Value, known ...string) error {
 	for name := range object {
 		for _, k := range known {
@@ -142,7 +141,7 @@ func exact(object map[string]jsontext.Value, known ...string) error {
 	return nil
 }
 
-// unquote is the value of a JSON string; false for anything else.
+// unquote is the value of a JSON string. It reports false for anything else.
 func unquote(v jsontext.Value) (string, bool) {
 	if v.Kind() != '"' {
 		return "", false
@@ -151,7 +150,7 @@ func unquote(v jsontext.Value) (string, bool) {
 	return string(text), err == nil
 }
 
-// list is the values of a JSON array; false for anything else.
+// list is the values of a JSON array. It reports false for anything else.
 func list(v jsontext.Value) ([]jsontext.Value, bool) {
 	if v.Kind() != '[' {
 		return nil, false

@@ -9,8 +9,8 @@ import (
 	"github.com/krosai/telephony/shared/account"
 )
 
-// A token that was verified before is good for no longer than one that was not:
-// until it expires, and until its key is withdrawn.
+// A token that was verified before is accepted for no longer than a new token: until it expires,
+// and until its key is withdrawn.
 func TestVerifiedBefore(t *testing.T) {
 	t.Parallel()
 	k := keyring()
@@ -41,7 +41,7 @@ func TestVerifiedBefore(t *testing.T) {
 	step("its kid now names another key", last, "refused")
 }
 
-// However many tokens come, each speaks for its own user.
+// Each of many tokens speaks for its own user.
 func TestManyTokens(t *testing.T) {
 	t.Parallel()
 	i := newIssuer(t)

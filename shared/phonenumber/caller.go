@@ -5,11 +5,11 @@ import (
 	"strings"
 )
 
-// Caller reads the number of a caller as a carrier writes it in a call to a number of the
-// country called (ISO 3166-1 alpha-2). It leaves out parameters after a semicolon, and the
-// space and the characters that RFC 3966, section 3, puts between digits for the eye. With a
-// plus the rest is an international number. Without one it is the first of these readings
-// that a numbering plan gives out:
+// Caller reads the number of a caller as a carrier writes it in a call to a number of the country
+// called (ISO 3166-1 alpha-2). It drops parameters after a semicolon, and the spaces and visual
+// separators that RFC 3966, section 3, allows between digits. With a plus, the rest is an
+// international number. Without a plus, it is the first of these readings that exists in a
+// numbering plan:
 //
 //   - an international number as dialed in the called country: 011 44 20 … in the US
 //   - a national number with the trunk prefix: 020 … in the United Kingdom
@@ -18,8 +18,8 @@ import (
 //   - a local number, in a country with one area code
 //   - an international number of another country without its plus
 //
-// ok is false if there is no such reading. Argentine mobile numbers are read without the 15
-// that is dialed inside Argentina.
+// ok is false if there is no such reading. Argentine mobile numbers are read without the 15 that is
+// dialed inside Argentina.
 func Caller(said, called string) (n Number, ok bool) {
 	said, _, _ = strings.Cut(said, ";")
 	digits, plus := strings.CutPrefix(unseparated(said), "+")
@@ -50,8 +50,8 @@ func Caller(said, called string) (n Number, ok bool) {
 	return n, ok
 }
 
-// after reads what follows a prefix that the automaton accepts, the longest for which a
-// number follows, with front before it.
+// after strips a prefix that the automaton accepts, puts front before the remaining digits and
+// parses the result. It takes the longest prefix that leaves a number.
 func after(automaton int, digits, front string) (n Number, ok bool) {
 	if automaton == nowhere || digits == "" {
 		return n, false

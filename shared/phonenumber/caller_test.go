@@ -51,9 +51,9 @@ func TestCaller(t *testing.T) {
 		{"87012345678", "KZ", "+77012345678", "KZ"},
 		{"06301234567", "HU", "+36301234567", "HU"},
 		{"011961234567", "BR", "+5511961234567", "BR"},
-		{"02111961234567", "BR", "+5511961234567", "BR"}, // 21 chooses the carrier
+		{"02111961234567", "BR", "+5511961234567", "BR"}, // 21 selects the carrier
 		{"11961234567", "BR", "+5511961234567", "BR"},
-		{"002112125550173", "BR", "+12125550173", "US"}, // so does it abroad
+		{"002112125550173", "BR", "+12125550173", "US"}, // 21 selects the carrier here too
 		{"0412345678", "AU", "+61412345678", "AU"},
 		{"0011442079460000", "AU", "+442079460000", "GB"},
 		{"09012345678", "JP", "+819012345678", "JP"},
@@ -65,7 +65,7 @@ func TestCaller(t *testing.T) {
 		{"0511234567", "SM", "", ""},
 		{"885678", "SM", "+3780549885678", "SM"},
 
-		{"2125550173", "GB", "", ""}, // of Morocco it is none
+		{"2125550173", "GB", "", ""}, // not a number of Morocco, +212
 		{"2125550173", "", "", ""},
 		{"08031234567", "", "", ""},
 		{"08031234567", "US", "", ""},
@@ -99,7 +99,7 @@ func TestCaller(t *testing.T) {
 	}
 }
 
-// FuzzCaller: whatever is said, the answer is a number that Parse knows, or none.
+// FuzzCaller: for every input the answer is a number that Parse accepts, or no number.
 func FuzzCaller(f *testing.F) {
 	f.Add("+1-415-555-0179;npdi", "US")
 	f.Add("08031234567", "NG")

@@ -17,18 +17,18 @@ import (
 // metadata is testdata/metadata.json, which scripts/phonenumbers.sh writes.
 type metadata struct {
 	Version     string
-	Territories []territory         // those of one calling code follow each other, in libphonenumber's order
+	Territories []territory         // grouped by calling code, in libphonenumber's order
 	TimeZones   map[string][]string `json:"time_zones"`
 }
 
-// territory is what libphonenumber says of a country, or of a global network.
+// territory is libphonenumber's description of a country or a global network.
 type territory struct {
 	Code                int
 	Region              string
-	LeadingDigits       string `json:"leading_digits"`       // those of the countries that share a calling code
-	InternationalPrefix string `json:"international_prefix"` // as dialed inside the country, a pattern
+	LeadingDigits       string `json:"leading_digits"`       // if countries share the calling code
+	InternationalPrefix string `json:"international_prefix"` // as dialed inside, a pattern
 	NationalPrefix      string `json:"national_prefix"`      // likewise
-	Transform           string // what becomes of the groups of NationalPrefix
+	Transform           string // how the groups of NationalPrefix are rewritten
 
 	General    *desc
 	Premium    *desc `json:"premium_rate"`
@@ -50,18 +50,17 @@ type desc struct {
 	Example string
 }
 
-// kinds are the descriptions of a territory's numbers, in the order in which libphonenumber
-// asks them.
+// kinds are the descriptions of a territory's numbers by their kind.
 func (t territory) kinds() map[Kind]*desc {
 	return map[Kind]*desc{Premium: t.Premium, TollFree: t.TollFree, SharedCost: t.SharedCost, VoIP: t.VoIP, Personal: t.Personal,
 		Pager: t.Pager, UAN: t.UAN, Voicemail: t.Voicemail, Fixed: t.Fixed, Mobile: t.Mobile}
 }
 
-// asked is the order in which libphonenumber asks for the kind of a number.
+// asked is the order in which libphonenumber checks the kinds of a number.
 var asked = []Kind{Premium, TollFree, SharedCost, VoIP, Personal, Pager, UAN, Voicemail, Fixed, Mobile}
 
-// decide is libphonenumber's choice among the territories of one calling code, given which
-// descriptions a number fits. lead tells whether it begins with a territory's leading digits.
+// decide makes libphonenumber's choice among the territories of one calling code. fits reports
+// whether a number fits a description, lead whether it begins with a territory's leading digits.
 func decide(plan []territory, lead func(territory) bool, fits func(*desc) bool) (chosen territory, kind Kind) {
 	for _, t := range plan {
 		kind = kindIn(t, fits)
@@ -115,8 +114,8 @@ func (m metadata) plans() map[int][]territory {
 	return plans
 }
 
-// state is where a set of patterns stands after some digits: for each pattern that can still
-// match the instructions of its program that come next. It is ordered.
+// state is the position in a set of patterns after some digits: for each pattern that can still
+// match, the next instructions of its program. It is ordered.
 type state []point
 
 type point struct {
@@ -124,7 +123,7 @@ type point struct {
 	pc      uint32
 }
 
-// automaton runs patterns over digits, all at once.
+// automaton matches patterns against digits, all at once.
 type automaton struct {
 	programs []*syntax.Prog
 	depth    int // the most digits that are read
@@ -149,7 +148,7 @@ func compiled(parsed *syntax.Regexp) *syntax.Prog {
 	return p
 }
 
-// compile makes nodes of the patterns and returns the first.
+// compile turns the patterns into nodes and returns the first.
 func (a *automaton) compile() int {
 	var start state
 	for i, p := range a.programs {
@@ -192,7 +191,7 @@ func (a *automaton) node(s state, depth int) int {
 	return a.seen[key]
 }
 
-// follow adds the instructions that a program can reach without reading to a state.
+// follow adds to a state the instructions that a program can reach without reading a digit.
 func (a *automaton) follow(s state, pattern int, pc uint32) state {
 	switch in := a.programs[pattern].Inst[pc]; in.Op {
 	case syntax.InstAlt, syntax.InstAltMatch:
@@ -208,14 +207,14 @@ func (a *automaton) follow(s state, pattern int, pc uint32) state {
 	}
 }
 
-// node is a node of an automaton; 0 is nowhere, other nodes are named by their number.
+// node is a node of an automaton. 0 is nowhere, other nodes are named by their number.
 type node struct {
 	value  int
 	valued bool
 	to     [10]int
 }
 
-// nodes are those of all automata. A node from which no value can be reached is nowhere.
+// nodes are the nodes of all automata. A node from which no value can be reached is nowhere.
 type nodes struct {
 	all []node
 	ids map[node]int
@@ -260,11 +259,11 @@ func (ns *nodes) write(table []byte) (_ []byte, offsets []int) {
 	return table, offsets
 }
 
-// numbersOf makes the automaton of numbers. index is a territory's place among the countries.
+// numbersOf makes the automaton of numbers. index returns a territory's index among the countries.
 func (ns *nodes) numbersOf(m metadata, index func(territory) int) int {
 	a := automaton{nodes: ns, depth: maxDigits}
 	patterns, leads := map[*desc]int{}, map[string]int{}
-	codeOf := map[int]int{} // of a pattern
+	codeOf := map[int]int{} // the calling code of each pattern
 	add := func(pattern string, code int) int {
 		a.programs = append(a.programs, program(pattern))
 		codeOf[len(a.programs)-1] = code
@@ -283,7 +282,7 @@ func (ns *nodes) numbersOf(m metadata, index func(territory) int) int {
 	}
 	plans := m.plans()
 	a.value = func(matched map[int]bool, depth int) (int, bool) {
-		var code int // all that matched is of one calling code
+		var code int // all patterns that matched have one calling code
 		for pattern := range matched {
 			code = codeOf[pattern]
 		}
@@ -316,7 +315,7 @@ func (ns *nodes) prefixesOf(p *syntax.Regexp) int {
 	return a.compile()
 }
 
-// zonesOf makes the automaton of time zones, and their lists.
+// zonesOf makes the automaton of time zones, and returns their lists.
 func (ns *nodes) zonesOf(m metadata) (first int, lists []string) {
 	for _, names := range m.TimeZones {
 		lists = append(lists, strings.Join(names, ","))
@@ -345,9 +344,9 @@ func (ns *nodes) zonesOf(m metadata) (first int, lists []string) {
 	return below(""), lists
 }
 
-// trunkOf reads a territory's pattern of national prefixes. It ends where the national number
-// begins. A group that Transform keeps is part of the number; an alternative up to the end of
-// the text is a local number, before which Transform puts the area code.
+// trunkOf reads a territory's pattern of national prefixes. The pattern that it returns ends where
+// the national number begins. A group that Transform keeps is part of the number. An alternative
+// that reaches the end of the text is a local number, and Transform puts the area code before it.
 func trunkOf(t territory) (prefixes *syntax.Regexp, area string) {
 	if t.NationalPrefix == "" {
 		return nil, ""
@@ -380,7 +379,7 @@ func trunkOf(t territory) (prefixes *syntax.Regexp, area string) {
 	return p, area
 }
 
-// empty takes what a group matches out of a pattern.
+// empty removes from a pattern what a group matches.
 func empty(p *syntax.Regexp, group int) {
 	for _, sub := range p.Sub {
 		if sub.Op == syntax.OpCapture && sub.Cap == group {

@@ -1,6 +1,6 @@
-// Package phonenumber tells a telephone number's country and kind, and reads what carriers
-// write for one. It knows the numbering plans that libphonenumber knows, from a table that is
-// generated from libphonenumber's metadata and read as it lies in the binary.
+// Package phonenumber finds the country and the kind of a telephone number, and reads numbers as
+// carriers write them. It knows the numbering plans that libphonenumber knows, from a table that is
+// generated from libphonenumber's metadata and used directly as it is embedded in the binary.
 package phonenumber
 
 import "strings"
@@ -8,8 +8,8 @@ import "strings"
 // Kind is the use that a country's numbering plan gives a number.
 type Kind uint8
 
-// The kinds of numbers. Where a plan does not tell fixed from mobile numbers, they are
-// FixedOrMobile.
+// The kinds of numbers. If a plan does not distinguish fixed from mobile numbers, they
+// are FixedOrMobile.
 const (
 	_ Kind = iota
 	Fixed
@@ -25,22 +25,22 @@ const (
 	Voicemail
 )
 
-// String is the kind in words that stand before "number", such as "premium rate".
+// String is the kind in words that can precede "number", such as "premium rate".
 func (k Kind) String() string {
 	return [...]string{"unknown", "fixed", "mobile", "fixed or mobile", "toll-free", "premium rate", "shared cost",
 		"VoIP", "personal", "pager", "universal access", "voicemail"}[k]
 }
 
-// Number is a telephone number that a numbering plan gives out.
+// Number is a telephone number that exists in a numbering plan.
 type Number struct {
 	E164        string // such as +14155550100
 	Country     string // ISO 3166-1 alpha-2, or AC, TA or XK; empty for a global network's number
-	CallingCode int    // the digits after the plus that choose the plan: 1, 44, 234
+	CallingCode int    // the digits after the plus that select the plan: 1, 44, 234
 	Kind        Kind
 }
 
-// Parse reads a number written in E.164 exactly: a plus and at most 15 digits. ok is false
-// for any other text, and for a number that no numbering plan gives out.
+// Parse reads a number written in E.164 exactly: a plus and at most 15 digits. ok is false for any
+// other text, and for a number that is in no numbering plan.
 func Parse(e164 string) (n Number, ok bool) {
 	digits, plus := strings.CutPrefix(e164, "+")
 	if !plus || len(digits) > maxDigits {
@@ -63,8 +63,9 @@ func Parse(e164 string) (n Number, ok bool) {
 	return Number{E164: e164, Country: c.name, CallingCode: c.callingCode, Kind: Kind(found & (1<<kindBits - 1))}, true
 }
 
-// In reports whether a number written in E.164 is one of a country's (ISO 3166-1 alpha-2):
-// its own, or toll-free in the North American plan, whose countries share such numbers.
+// In reports whether a number written in E.164 belongs to a country (ISO 3166-1 alpha-2). A
+// toll-free number of the North American plan belongs to every country of the plan, because these
+// countries share such numbers.
 func In(e164, country string) bool {
 	n, ok := Parse(e164)
 	if n.Kind == TollFree && n.CallingCode == 1 {
@@ -77,8 +78,8 @@ func In(e164, country string) bool {
 // telephone numbers.
 func CallingCode(country string) int { return find(country).callingCode }
 
-// TimeZones names the zones of the IANA time zone database that a number may be in: those of
-// its area where the plan has areas, else those of its country. A global network has none.
+// TimeZones names the IANA time zones that a number may be in: those of its area if the plan has
+// areas, else those of its country. A number of a global network has no time zone.
 func TimeZones(n Number) []string {
 	list, found := 0, false
 	at := u32(headerZones)

@@ -17,7 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// A look-up allocates nothing: it is made for each request.
+// Parse allocates nothing, because it runs for each request.
 func TestParseAllocates(t *testing.T) {
 	if got := testing.AllocsPerRun(100, func() { Parse("+14155550100") }); got != 0 {
 		t.Errorf("%v allocations", got)
@@ -77,7 +77,7 @@ func TestParse(t *testing.T) {
 		"+19835550123":      {Country: "US", CallingCode: 1, Kind: FixedOrMobile}, // area codes of 2023 and later
 		"+14165550123":      {Country: "CA", CallingCode: 1, Kind: FixedOrMobile},
 		"+18765550123":      {Country: "JM", CallingCode: 1, Kind: Mobile},
-		"+18005550199":      {Country: "US", CallingCode: 1, Kind: TollFree}, // every country's of +1
+		"+18005550199":      {Country: "US", CallingCode: 1, Kind: TollFree}, // shared by all countries of +1
 		"+2349101234567":    {Country: "NG", CallingCode: 234, Kind: Mobile},
 		"+2347001234567":    {Country: "NG", CallingCode: 234, Kind: UAN},
 		"+442079460000":     {Country: "GB", CallingCode: 44, Kind: Fixed},
@@ -86,7 +86,7 @@ func TestParse(t *testing.T) {
 		"+390612345678":     {Country: "IT", CallingCode: 39, Kind: Fixed},
 		"+390669812345":     {Country: "VA", CallingCode: 39, Kind: Fixed},
 		"+77012345678":      {Country: "KZ", CallingCode: 7, Kind: Mobile},
-		"+2902158":          {}, // of Tristan da Cunha, with a digit too few
+		"+2902158":          {}, // a number of Tristan da Cunha with a digit too few
 		"+29022158":         {Country: "SH", CallingCode: 290, Kind: Fixed},
 		"+870773111632":     {CallingCode: 870, Kind: Mobile},
 		"+80012345678":      {CallingCode: 800, Kind: TollFree},
@@ -117,15 +117,16 @@ func TestParse(t *testing.T) {
 	}
 }
 
-// The kinds as libphonenumber names them.
+// kindNames are libphonenumber's names of the kinds.
 var kindNames = map[string]Kind{"": 0, "another": 0, "fixed_line": Fixed, "mobile": Mobile, "fixed_line_or_mobile": FixedOrMobile, "toll_free": TollFree,
 	"premium_rate": Premium, "shared_cost": SharedCost, "voip": VoIP, "personal_number": Personal, "pager": Pager, "uan": UAN, "voicemail": Voicemail}
 
-// TestJudged: Parse judges as the package phonenumbers did, a port of libphonenumber: the
-// example number of every kind in every country, numbers of every kind, and such as differ
-// from them in one digit or in their length. A number that the package reads as "another", by
-// taking a prefix away, is no number in E.164. In the premium rate numbers of Belarus, which
-// begin with 810, it finds the national prefix 8: they are judged by the plan, not by it.
+// TestJudged: Parse agrees with the package phonenumbers, a port of libphonenumber, on the example
+// number of every kind in every country, on numbers of every kind, and on variants of them that
+// differ in one digit or in their length. The package reads some numbers as "another" by taking a
+// prefix away. Such a text is not a number in E.164. In the premium rate numbers of Belarus, which
+// begin with 810, the package finds the national prefix 8. There Parse must follow the numbering
+// plan, not the package.
 func TestJudged(t *testing.T) {
 	t.Parallel()
 	rows := readJudged(t)
@@ -162,7 +163,7 @@ func readJudged(t *testing.T) [][]string {
 	return rows
 }
 
-// tabulate is a table of counts, by country and kind, and of their sums.
+// tabulate is a table of counts by country and kind, with their sums.
 func tabulate(counts map[string]map[Kind]int) string {
 	var text strings.Builder
 	w := tabwriter.NewWriter(&text, 0, 0, 1, ' ', tabwriter.AlignRight)
@@ -190,7 +191,7 @@ func tabulate(counts map[string]map[Kind]int) string {
 	return text.String()
 }
 
-// patterns judge numbers as libphonenumber does, with the metadata's regular expressions.
+// patterns classify numbers as libphonenumber does, with the metadata's regular expressions.
 type patterns struct {
 	plans    map[int][]territory
 	compiled map[string]*regexp.Regexp
@@ -222,7 +223,8 @@ func (p *patterns) judge(e164 string) (n Number) {
 	return n
 }
 
-// TestAgainstPatterns: the table judges as the regular expressions do that it was made from.
+// TestAgainstPatterns: the table classifies numbers exactly as the regular expressions from which
+// it was made.
 func TestAgainstPatterns(t *testing.T) {
 	t.Parallel()
 	m := readMetadata(t)
@@ -268,7 +270,7 @@ func TestAgainstPatterns(t *testing.T) {
 	t.Logf("numbers made at random, by what they are:\n%s", tabulate(right))
 }
 
-// random is a text that a pattern matches, made of digits.
+// random is a text of digits that a pattern matches.
 func random(rng *rand.Rand, p *syntax.Regexp) (text string) {
 	times := 1
 	switch p.Op {
@@ -297,9 +299,9 @@ func random(rng *rand.Rand, p *syntax.Regexp) (text string) {
 	return text
 }
 
-// TestExamples: the metadata's example of each kind in each country is a number of that kind.
-// The judged numbers hold all of them, with their countries: those that countries of one
-// calling code share are the main country's.
+// TestExamples: the metadata's example of each kind in each country is a number of that kind. The
+// judged numbers contain all examples with their countries. An example that several countries of
+// one calling code share belongs to the main country.
 func TestExamples(t *testing.T) {
 	t.Parallel()
 	countries := map[string]string{}

@@ -14,15 +14,15 @@ import (
 //	zones      an offset of 4 bytes for each list; the lists, names separated by commas,
 //	           each ended by a zero byte
 //
-// An automaton reads digits. A node is a byte, the number of its edges, plus 16 if it has a
-// value; the value, 2 bytes; and the edges, 4 bytes each: ten bits say which digits lead
-// along the edge, 22 bits the offset of the node they lead to.
+// An automaton reads digits. A node is a byte, the number of its edges, plus 16 if it has a value;
+// the value, 2 bytes; and the edges, 4 bytes each. Ten bits of an edge say which digits lead along
+// it, 22 bits are the offset of the node that it leads to.
 //
-// In the automaton of numbers, which reads the digits of E.164, each number that a numbering
-// plan gives out ends at a node with a value: the index of its country, shifted by kindBits,
-// and its kind. So a plan's lengths are in the automaton too. In that of time zones a value
-// is the index of a list, for all numbers that begin so. In those of prefixes a value marks
-// the end of a prefix.
+// The automaton of numbers reads the digits of E.164. Each number of a numbering plan ends at a
+// node with a value: the index of its country, shifted by kindBits, and its kind. So the automaton
+// also contains the lengths of a plan's numbers. In the automaton of time zones a value is the
+// index of a list, which applies to all numbers that begin so. In the automata of prefixes a value
+// marks the end of a prefix.
 //
 //go:embed table.bin
 var table string
@@ -32,7 +32,7 @@ const (
 
 	hasValue  = 16
 	edgeCount = 15
-	nowhere   = 0 // an offset at which no node is
+	nowhere   = 0 // an offset that no node has
 
 	maxDigits  = 15 // ITU-T E.164, section 6
 	kindBits   = 4
@@ -42,21 +42,21 @@ const (
 // global is libphonenumber's name for each of the networks that belong to no country.
 const global = "001"
 
-// country is a record of the table: the name, 4 bytes, the calling code, 2 bytes, the offsets
-// of two automata, 3 bytes each, and the area code, 4 bytes. Texts are filled up with spaces.
+// country is a record of the table: the name, 4 bytes, the calling code, 2 bytes, the offsets of
+// two automata, 3 bytes each, and the area code, 4 bytes. Texts are padded with spaces.
 type country struct {
 	name        string
 	callingCode int
 	abroad      int    // the prefixes of international numbers as dialed there: 00, 011
-	trunk       int    // the prefixes of national numbers as dialed there: 0 in most
-	area        string // the area code that all local numbers share, if they do
+	trunk       int    // the prefixes of national numbers as dialed there: 0 in most countries
+	area        string // the area code that all local numbers share, if any
 }
 
 func u16(at int) int { return int(table[at]) | int(table[at+1])<<8 }
 func u24(at int) int { return u16(at) | int(table[at+2])<<16 }
 func u32(at int) int { return u24(at) | int(table[at+3])<<24 }
 
-// next is the node to which a digit leads, or nowhere.
+// next is the node that a digit leads to, or nowhere.
 func next(node int, digit byte) int {
 	if digit < '0' || digit > '9' {
 		return nowhere
@@ -89,7 +89,7 @@ func countryAt(index int) country {
 
 func text(at int) string { return strings.TrimRight(table[at:at+4], " ") }
 
-// find is the record of a country, an empty one for a name that is no country's.
+// find is the record of a country, or an empty record for an unknown name.
 func find(name string) country {
 	low, high := 0, (u32(headerLists)-u32(headerCountries))/recordSize
 	for low < high && name != global {

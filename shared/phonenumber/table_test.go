@@ -9,7 +9,7 @@ import (
 
 var update = flag.Bool("update", false, "write table.bin anew")
 
-// TestTable: the table is that of the metadata.
+// TestTable: table.bin is up to date with the metadata.
 func TestTable(t *testing.T) {
 	t.Parallel()
 	m := readMetadata(t)

@@ -1,12 +1,12 @@
-// Package policy is how the API shows what a user may do.
+// Package policy defines how the API shows a user's policy.
 package policy
 
 import (
 	"github.com/krosai/telephony/shared/account"
 )
 
-// View is a user's policy. The user id is not part of a path, because those of
-// some issuers have characters that paths of this API do not.
+// View is a user's policy. The user id is not part of a path, because the user ids of some issuers
+// contain characters that the paths of this API do not allow.
 type View struct {
 	UserID             string   `json:"user_id"`
 	AllowedCountries   []string `json:"allowed_countries" doc:"Countries the user may call besides that of the number they call from"`

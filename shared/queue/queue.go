@@ -1,5 +1,6 @@
-// Package queue puts work into the platform's queue. It is the only package that speaks
-// to SQS; Lambda itself receives and deletes what a function has worked off.
+// Package queue puts work into the platform's queue. It is the only package of the product
+// that speaks to SQS. Lambda itself receives the messages, and deletes those that a function
+// has processed.
 package queue
 
 import (
@@ -31,7 +32,7 @@ type Config struct {
 // Message is one piece of work.
 type Message struct {
 	Body  []byte        // text without control characters, such as JSON; at most 256 KiB
-	Delay time.Duration // until it is worked on; at most MaxDelay, longer ones are cut
+	Delay time.Duration // until it is processed; longer delays are cut to MaxDelay
 }
 
 // Client sends to one queue.
@@ -45,10 +46,10 @@ func Open(cfg aws.Config, c Config) *Client {
 	return &Client{sqs.NewFromConfig(cfg), c.Deliveries}
 }
 
-// Send puts messages into the queue, in batches. What a batch could not take is sent once
-// more. On an error some of the messages may be in the queue, and sending all of them
-// again is right: SQS may deliver a message twice in any case. fault.Upstream says that
-// the queue is unavailable; any other error, that it never takes one of the messages.
+// Send puts messages into the queue, in batches. It sends the messages that a batch could not take
+// once more. After an error some of the messages may be in the queue. The caller should then send
+// all of them again: SQS may deliver a message twice in any case. fault.Upstream means that the
+// queue is unavailable. Any other error means that SQS never accepts one of the messages.
 func (c *Client) Send(ctx context.Context, messages []Message) error {
 	entries := make([]types.SendMessageBatchRequestEntry, len(messages))
 	for i, m := range messages {
@@ -70,13 +71,14 @@ func (c *Client) Send(ctx context.Context, messages []Message) error {
 	return nil
 }
 
-// seconds is a delay as SQS takes it. It is rounded up, so that nothing comes early.
+// seconds is a delay in whole seconds, as SQS takes it. It is rounded up, so that no message
+// arrives early.
 func seconds(delay time.Duration) int32 {
 	delay = max(0, min(delay, MaxDelay))
 	return int32((delay + time.Second - 1) / time.Second)
 }
 
-// fitting is how many of the first entries make one batch: at least one.
+// fitting is how many of the first entries fit into one batch: at least one.
 func fitting(entries []types.SendMessageBatchRequestEntry) int {
 	sum := 0
 	for i, e := range entries {
@@ -87,7 +89,8 @@ func fitting(entries []types.SendMessageBatchRequestEntry) int {
 	return len(entries)
 }
 
-// sendBatch returns the entries that SQS could not take.
+// sendBatch returns the entries that SQS could not take. If SQS blames the sender for an entry,
+// that is an error.
 func (c *Client) sendBatch(ctx context.Context, entries []types.SendMessageBatchRequestEntry) ([]types.SendMessageBatchRequestEntry, error) {
 	out, err := c.sqs.SendMessageBatch(ctx, &sqs.SendMessageBatchInput{QueueUrl: &c.url, Entries: entries})
 	if err != nil {

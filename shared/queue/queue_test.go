@@ -20,13 +20,13 @@ import (
 	"github.com/krosai/telephony/shared/queue"
 )
 
-// bench is a client of a queue in the emulator whose batches are written down.
+// bench is a client of a queue in the emulator. It records the batches that the client sends.
 type bench struct {
 	queue   *queue.Client
 	sqs     *sdk.Client
 	url     *string
-	batches []string                   // "3: 10s", by delays
-	answer  func(answer string) string // stands between the emulator and the client
+	batches []string                   // the delays in a batch in seconds: "0 60 0"
+	answer  func(answer string) string // changes the emulator's answer to the client
 }
 
 func newBench(t *testing.T) *bench {
@@ -58,7 +58,7 @@ func config(transport http.RoundTripper) aws.Config {
 		})}
 }
 
-// pass writes a batch down and lets it through.
+// pass records a batch and lets it through.
 func (b *bench) pass(next http.RoundTripper, r *http.Request) (*http.Response, error) {
 	asked, err := io.ReadAll(r.Body)
 	if err != nil {
@@ -96,8 +96,8 @@ func (b *bench) stored(t *testing.T) string {
 	return out.Attributes["ApproximateNumberOfMessages"] + " " + out.Attributes["ApproximateNumberOfMessagesDelayed"]
 }
 
-// TestSend: messages go in batches that SQS takes, and delays become whole seconds that
-// are never shorter.
+// TestSend: messages go in batches that SQS accepts. Delays become whole seconds and are
+// never shorter.
 func TestSend(t *testing.T) {
 	t.Parallel()
 	large := queue.Message{Body: []byte(strings.Repeat("x", 100<<10))}
@@ -136,8 +136,8 @@ func make12() []queue.Message {
 	return messages
 }
 
-// TestFailures: what SQS could not take for its own reasons is sent again, once; what it
-// never takes is an error of ours.
+// TestFailures: messages that SQS could not take for its own reasons are sent again, once. A
+// message that SQS never accepts is an error of ours.
 func TestFailures(t *testing.T) {
 	t.Parallel()
 	three := []queue.Message{{Body: []byte("a")}, {Body: []byte("b"), Delay: time.Minute}, {Body: []byte("c")}}
@@ -148,7 +148,7 @@ func TestFailures(t *testing.T) {
 		answer   func(n int, answer string) string
 		batches  []string
 		upstream bool
-		want     string // begins the error, "" if there is none
+		want     string // how the error begins; "" for no error
 	}{
 		"once":  {three, func(n int, answer string) string { return []string{busy, answer}[n-1] }, []string{"0 60 0", "60 0"}, false, ""},
 		"twice": {three, func(int, string) string { return busy }, []string{"0 60 0", "60 0"}, true, "TELEPHONY_UNAVAILABLE: the queue is unavailable, try again shortly: 2 of 3 messages were refused twice"},

@@ -1,6 +1,6 @@
-// Package request is a user's request for a phone number: its states, how long
-// a review may take, and which numbers would do. It knows neither the database
-// nor the workflow that carries a request through.
+// Package request describes a user's request for a phone number: its states, the time limit of its
+// review, and the numbers that fit it. It knows neither the database nor the workflow that
+// processes a request.
 package request
 
 import (
@@ -11,37 +11,38 @@ import (
 	"github.com/krosai/telephony/shared/number"
 )
 
-// Status is where a request stands: pending, then rejected, or approved and in
-// the end assigned. It never moves back.
+// Status is the state of a request: pending, then rejected, or approved and in the end assigned. It
+// never moves back.
 type Status string
 
 // The states of a request.
 const (
 	Pending  Status = "pending"  // waits for an administrator
-	Approved Status = "approved" // granted; waits for a number if none is free
+	Approved Status = "approved" // granted; waits if no number is available
 	Assigned Status = "assigned" // the user owns NumberID
 	Rejected Status = "rejected" // Reason says why
 )
 
-// Decided reports whether an administrator, or time, has decided.
+// Decided reports whether an administrator has decided or the request has expired.
 func (s Status) Decided() bool { return s != Pending }
 
-// Final reports whether nothing will change any more.
+// Final reports whether the state never changes again.
 func (s Status) Final() bool { return s == Assigned || s == Rejected }
 
-// Expired is the reason of a request that nobody decided in time.
+// Expired is the reason of a request that was not decided in time.
 const Expired = "expired"
 
-// Platform is the actor of what the platform does by itself.
+// Platform is the actor of the platform's own actions.
 const Platform = "platform"
 
-// How long a review may take, and how often it is called to mind meanwhile.
+// The time limit of a review, and the interval of the reminders during it.
 const (
 	ReviewTime    = 30 * 24 * time.Hour
 	ReminderEvery = 7 * 24 * time.Hour
 )
 
-// What the workflow of a request can wait for.
+// The values of Request.Awaits: the workflow of the request waits for an administrator's decision,
+// or for a number in stock.
 const (
 	AwaitsDecision = "decision"
 	AwaitsStock    = "stock"
@@ -49,7 +50,7 @@ const (
 
 // Request is a request for a phone number. A zero time means "has not happened".
 type Request struct {
-	ID             string // req_ and a ULID: ids are in the order of their times
+	ID             string // req_ and a ULID, so ids sort by creation time
 	UserID         string
 	Country        string // ISO 3166-1 alpha-2
 	Type           string // local, mobile, toll_free; empty for any
@@ -65,10 +66,10 @@ type Request struct {
 	DecidedAt      time.Time
 	CreatedAt      time.Time
 	UpdatedAt      time.Time
-	NotifiedAt     time.Time // the owner was told of the end
-	Reminders      int       // how many have been given
-	TaskToken      string    // of the workflow while it waits
-	Awaits         string    // what that token waits for
+	NotifiedAt     time.Time // when the owner was notified of the end
+	Reminders      int       // how many have been sent
+	TaskToken      string    // of the workflow, while it waits
+	Awaits         string    // what the workflow waits for with that token
 }
 
 // Decision is what an administrator decides on a request.
@@ -77,7 +78,7 @@ type Decision struct {
 	By       string // the administrator
 	Reason   string // of a rejection, shown to the user
 	Note     string // for the audit only
-	NumberID string // the number to assign; empty lets the inventory choose
+	NumberID string // the number to assign; if empty, the inventory chooses
 }
 
 // Status is the state the decision leads to.
@@ -88,8 +89,8 @@ func (d Decision) Status() Status {
 	return Rejected
 }
 
-// Entry is a line of the audit: who did what, when, and which state it changed
-// from and to.
+// Entry is a line of the audit: the actor, the action, its time, and the states before and
+// after it.
 type Entry struct {
 	At     time.Time
 	Actor  string
@@ -99,14 +100,14 @@ type Entry struct {
 	Note   string
 }
 
-// Line is an entry of the audit with what it is about.
+// Line is an entry of the audit with its subject.
 type Line struct {
 	Subject string
 	Entry
 }
 
-// Only is the id of the one number that can be assigned: the administrator's
-// choice, or the number asked for. It is empty when any that fits will do.
+// Only is the id of the only number that can be assigned: the administrator's choice, or the number
+// asked for. It is empty if any number that fits will do.
 func (r Request) Only() string {
 	switch {
 	case r.WantedNumberID != "":
@@ -117,7 +118,7 @@ func (r Request) Only() string {
 	return ""
 }
 
-// Fits reports whether the number would do, free or not.
+// Fits reports whether the number fits the request, available or not.
 func (r Request) Fits(n number.Number) bool {
 	if only := r.Only(); only != "" {
 		return n.ID == only
@@ -130,18 +131,17 @@ func (r Request) Fits(n number.Number) bool {
 	return n.Country == r.Country && (r.Type == "" || n.Type == r.Type) && strings.HasPrefix(national(n.E164), r.AreaCode)
 }
 
-// Overdue reports whether the review has taken too long.
+// Overdue reports whether a pending request has exceeded ReviewTime.
 func (r Request) Overdue(now time.Time) bool {
 	return r.Status == Pending && !now.Before(r.CreatedAt.Add(ReviewTime))
 }
 
-// Due is how many reminders the review has earned so far.
+// Due is how many reminders are due since the request was made.
 func (r Request) Due(now time.Time) int {
 	return int(max(0, now.Sub(r.CreatedAt)) / ReminderEvery)
 }
 
-// Patience is how long the review may go on before the next reminder or its
-// expiry, at least a second.
+// Patience is the time until the next reminder or the expiry of the review, at least a second.
 func (r Request) Patience(now time.Time) time.Duration {
 	next := r.CreatedAt.Add(time.Duration(r.Due(now)+1) * ReminderEvery)
 	if end := r.CreatedAt.Add(ReviewTime); end.Before(next) {
@@ -150,9 +150,9 @@ func (r Request) Patience(now time.Time) time.Duration {
 	return max(time.Second, next.Sub(now))
 }
 
-// national is the number without its country calling code. Calling codes are
-// free of prefixes (ITU-T E.164, list of assigned country codes): 1 and 7 stand
-// alone, those below have two digits, all others three.
+// national is the number without its country calling code. No calling code is a prefix of another
+// (ITU-T E.164, list of assigned country codes): 1 and 7 have one digit, those in twoDigits have
+// two, all others three.
 func national(e164 string) string {
 	digits := strings.TrimPrefix(e164, "+")
 	length := 3

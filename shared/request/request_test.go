@@ -43,8 +43,8 @@ func TestFits(t *testing.T) {
 	}
 }
 
-// TestReview walks through the days of a review: when it is looked at, how many
-// reminders are due, when it is over.
+// TestReview walks through the days of a review: when it is checked, how many reminders are due,
+// and when it is over.
 func TestReview(t *testing.T) {
 	t.Parallel()
 	const day = 24 * time.Hour
@@ -93,7 +93,7 @@ func TestStatus(t *testing.T) {
 	}
 }
 
-// TestNational compares with all calling codes: those of countries and of global networks.
+// TestNational covers all calling codes: those of countries and of global networks.
 func TestNational(t *testing.T) {
 	t.Parallel()
 	codes := []int{800, 808, 870, 878, 881, 882, 883, 888, 979}

@@ -6,15 +6,15 @@ import (
 	"log/slog"
 )
 
-// Secret is a string that shows as *** however it is printed, logged or
-// encoded. It is decoded from JSON and text as it is.
+// Secret is a string that shows as *** however it is printed, logged or encoded. Decoding JSON or
+// text takes the value unchanged.
 type Secret struct{ value string }
 
 // New wraps a secret value.
 func New(value string) Secret { return Secret{value} }
 
-// Reveal returns the value. It is called where the value is checked, stored, sent
-// to LiveKit or signed with, and nowhere else.
+// Reveal returns the value. It is called only where the value is checked, stored, signed with, sent
+// to the service that it belongs to, or shown once to its owner.
 func (s Secret) Reveal() string { return s.value }
 
 // IsZero reports whether there is no value.
@@ -29,7 +29,7 @@ func (s Secret) MarshalJSON() ([]byte, error) { return []byte(`"` + stars + `"`)
 func (s Secret) MarshalText() ([]byte, error) { return []byte(stars), nil }
 func (s Secret) LogValue() slog.Value         { return slog.StringValue(stars) }
 
-// UnmarshalText takes the value as it stands.
+// UnmarshalText takes the value unchanged.
 func (s *Secret) UnmarshalText(b []byte) error {
 	s.value = string(b)
 	return nil

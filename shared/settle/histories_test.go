@@ -24,11 +24,10 @@ import (
 
 var histories = flag.Int("histories", 250, "how many histories TestStatisticsEqualARecount plays")
 
-// TestStatisticsEqualARecount plays histories of what can happen to a user's
-// calls: in any order, each thing once or twice, some at once, with answers lost
-// and transactions that meet. After each history, and once more when the sweep
-// has ended what was left, the user's counters are what counting their calls
-// gives.
+// TestStatisticsEqualARecount plays histories of events of a user's calls: in any order, each once
+// or twice, some at the same time, with lost answers and conflicting transactions. After each
+// history, and again after the sweep has ended the remaining calls, the user's counters must equal
+// a recount of their calls.
 func TestStatisticsEqualARecount(t *testing.T) {
 	t.Parallel()
 	const databases = 4
@@ -39,7 +38,7 @@ func TestStatisticsEqualARecount(t *testing.T) {
 	for n := range databases {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			t.Parallel()
-			synctest.Test(t, func(t *testing.T) { // requests are sent again after a while
+			synctest.Test(t, func(t *testing.T) { // retries wait a while
 				db := storetest.Open(t, nil)
 				for i := n; i < total; i += databases {
 					newHistory(t, db, i).play()
@@ -49,7 +48,7 @@ func TestStatisticsEqualARecount(t *testing.T) {
 	}
 }
 
-// history is one user, their calls and what happens to them.
+// history is one user, the user's calls and the events of those calls.
 type history struct {
 	*testing.T
 	db     *storetest.Database
@@ -59,14 +58,14 @@ type history struct {
 	seen   []string // the events that were played
 }
 
-// event is something that happens to a call.
+// event is an event of a call.
 type event struct {
 	name string
 	do   func(a *actor) error
 }
 
-// actor is somebody who plays events: a function that runs, with a clock and a
-// LiveKit of its own that shows anything.
+// actor plays events. It stands for a running function, with a clock of its own and a LiveKit that
+// shows random rooms.
 type actor struct {
 	settle.Settler
 	random *rand.Rand
@@ -80,7 +79,7 @@ func (a *actor) ReadRoom(context.Context, string) (call.Room, error) {
 
 func (a *actor) DeleteRoom(context.Context, string) error { return nil }
 
-// leave is something that LiveKit may say of a phone that is gone.
+// leave is a random report of LiveKit about a phone that is gone.
 func (a *actor) leave() call.Leave {
 	return []call.Leave{{}, {Reason: "CLIENT_INITIATED", Status: "hangup"}, {Reason: "CLIENT_INITIATED", Status: "ringing"},
 		{Reason: "ROOM_DELETED", Status: "active"}, {Reason: "CONNECTION_TIMEOUT", Status: "active"}}[a.random.IntN(5)]
@@ -111,7 +110,7 @@ func newHistory(t *testing.T, db *storetest.Database, seed int) *history {
 	return h
 }
 
-// place has a user place a call from a number of the country called.
+// place places a call for its user from a number of the called country.
 func place(t *testing.T, db *storetest.Database, c call.Call) {
 	t.Helper()
 	_, may, err := db.CallPermit(t.Context(), c.UserID, "")
@@ -124,10 +123,10 @@ func place(t *testing.T, db *storetest.Database, c call.Call) {
 	}
 }
 
-// happens is a choice of what may happen to a call.
+// happens is a random choice of events of a call.
 func (h *history) happens(c call.Call) (events []event) {
 	ctx, id := h.Context(), c.ID
-	// now reads the call and gives it to do; before it is there, nothing happens.
+	// now reads the call and passes it to do. If the call does not exist yet, do is not called.
 	now := func(do func(a *actor, c call.Call) error) func(a *actor) error {
 		return func(a *actor) error {
 			c, err := h.db.Call(ctx, id)
@@ -140,7 +139,7 @@ func (h *history) happens(c call.Call) (events []event) {
 	advance := func(to call.Status) func(a *actor) error {
 		return func(a *actor) error { _, err := h.db.Advance(ctx, id, to, a.now); return err }
 	}
-	var early call.Call // as somebody slow has seen it
+	var early call.Call // as a slow function has seen it
 	var mu sync.Mutex
 	all := []event{
 		{"dialing", func(a *actor) error { _, _, err := h.db.ClaimDial(ctx, id, fmt.Sprint(a.now), a.now); return err }},
@@ -206,7 +205,7 @@ func (h *history) play() {
 	h.Helper()
 	half := len(h.events)
 	if h.random.IntN(4) == 0 {
-		half /= 2 // the halves at once
+		half /= 2 // two halves at the same time
 	}
 	var both sync.WaitGroup
 	var mu sync.Mutex
@@ -225,7 +224,7 @@ func (h *history) play() {
 	h.recount("played")
 	sweep := h.actor()
 	sweep.now = noon.Add(72 * time.Hour)
-	for _, listed := range h.calls() { // a list leaves out how long a call may last
+	for _, listed := range h.calls() { // a list does not contain how long a call may last
 		c, err := h.db.Call(h.Context(), listed.ID)
 		if err != nil {
 			h.Fatal(err)
@@ -240,9 +239,8 @@ func (h *history) play() {
 	h.recountSeconds()
 }
 
-// recountSeconds compares the seconds of talk counted against the user's limits,
-// now that all calls have ended, with what was talked. A call counts for no more
-// than it reserved.
+// recountSeconds compares the seconds of talk that were counted against the user's limits with the
+// actual seconds, after all calls have ended. A call counts for no more than it reserved.
 func (h *history) recountSeconds() {
 	h.Helper()
 	want, got := map[string]string{}, map[string]string{}
@@ -279,7 +277,7 @@ func (h *history) actor() *actor {
 	return a
 }
 
-// one plays an event. What the state of things does not allow is no failure.
+// one plays an event. An event that the call's state does not allow is not a failure.
 func (h *history) one(a *actor, e event) {
 	a.now = a.now.Add(time.Duration(a.random.IntN(60_000)) * time.Millisecond)
 	switch a.random.IntN(20) {
@@ -305,8 +303,7 @@ func (h *history) calls() (all []call.Call) {
 	return all
 }
 
-// recount compares the statistics with the calls and returns how many have not
-// ended.
+// recount compares the statistics with the calls and returns how many calls have not ended.
 func (h *history) recount(when string) (active int) {
 	h.Helper()
 	days := map[string]*call.Day{}

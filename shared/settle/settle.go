@@ -1,6 +1,5 @@
-// Package settle brings calls to their one end. The workflow, a hang-up, a
-// webhook and the sweep all end calls through it; the first one wins and the
-// others read its result.
+// Package settle brings each call to its one end. The workflow, a hangup request, a webhook and the
+// sweep all end calls through it. The first of them wins, and the others read its result.
 package settle
 
 import (
@@ -12,14 +11,14 @@ import (
 	"github.com/krosai/telephony/shared/obs"
 )
 
-// Calls is the record of calls.
+// Calls reads and changes the records of calls.
 type Calls interface {
 	Call(ctx context.Context, id string) (call.Call, error)
 	Advance(ctx context.Context, id string, to call.Status, at time.Time) (call.Call, error)
 	EndCall(ctx context.Context, c call.Call, end call.End) (call.Call, error)
 }
 
-// Rooms is LiveKit's view of who is in a call's room.
+// Rooms reads and deletes the rooms of calls in LiveKit.
 type Rooms interface {
 	ReadRoom(ctx context.Context, room string) (call.Room, error)
 	DeleteRoom(ctx context.Context, room string) error
@@ -32,15 +31,14 @@ type Settler struct {
 	Now   func() time.Time
 }
 
-// Judge decides the end of a call from its record as it stands at that moment.
-// The zero End means that it cannot be decided now.
+// Judge decides the end of a call from its record at that moment. The zero End means that the end
+// cannot be decided yet.
 type Judge func(c call.Call) call.End
 
-// End writes the end that judge decides; the event written with it tells the
-// workflow (functions/resumecall). If the call
-// moves on between decision and writing, judge is asked again; if it has ended,
-// its end stands. It returns the call with its end, or as it is if judge decides
-// nothing.
+// End writes the end that judge decides. The event that is written with it wakes the workflow
+// (functions/resumecall). If the call changes between decision and writing, End asks judge again.
+// If the call has already ended, that end stays. End returns the call with its end, or unchanged if
+// judge decides nothing.
 func (s *Settler) End(ctx context.Context, c call.Call, judge Judge) (call.Call, error) {
 	for {
 		var err error
@@ -50,7 +48,7 @@ func (s *Settler) End(ctx context.Context, c call.Call, judge Judge) (call.Call,
 				return c, nil
 			}
 			c, err = s.Calls.EndCall(ctx, c, end)
-			if err == nil && c.EndedAt.Equal(end.At) { // no other end was first
+			if err == nil && c.EndedAt.Equal(end.At) { // no other end came first
 				obs.Count(ctx, "CallsEnded", 1, "Status", string(c.Status))
 				if c.Cause == call.Unknown {
 					obs.Count(ctx, "OutcomesUnknown", 1)
@@ -58,15 +56,15 @@ func (s *Settler) End(ctx context.Context, c call.Call, judge Judge) (call.Call,
 			}
 		}
 		if fault.Is(err, fault.Conflict) {
-			continue // c is the call as it moved on: by a state, a hang-up, a transfer or its outcome
+			continue // c has changed: its state, a hangup request, a transfer or its outcome
 		}
 		return c, err
 	}
 }
 
-// Stop takes the room down, so that no phone goes on ringing or talking, and
-// then ends the call. If LiveKit cannot be told, the call is not ended: the
-// error is fault.Upstream, and the sweep will try again.
+// Stop deletes the room, so that no phone goes on ringing or talking, and then ends the call. If
+// LiveKit is unavailable, the call does not end: the error is fault.Upstream, and the sweep
+// tries again.
 func (s *Settler) Stop(ctx context.Context, c call.Call, judge Judge) (call.Call, error) {
 	if err := s.TakeDown(ctx, c); err != nil {
 		return c, err
@@ -74,12 +72,11 @@ func (s *Settler) Stop(ctx context.Context, c call.Call, judge Judge) (call.Call
 	return s.End(ctx, c, judge)
 }
 
-// TakeDown deletes the room of a call that ends. c must be read after its dial
-// could not be claimed any more: when the hang-up or the end was in the record.
-// A room that the dialed phone has not come into yet stays, and who dials takes it
-// down as soon as the phone is in it. LiveKit (1.13, routing.ErrNotFound) loses a
-// room that somebody enters while it is deleted: the phone would ring and talk
-// there, and no request could end it.
+// TakeDown deletes the room of a call that ends. c must have been read after the hangup request or
+// the end was recorded, because from then on its dial can no longer be claimed. If the dialed phone
+// has not come into the room yet, the room stays. The task that dials deletes it as soon as the
+// phone is in it. LiveKit (1.13, routing.ErrNotFound) loses a room that a participant enters while
+// it is deleted: the phone would ring and talk there, and no request could end it.
 func (s *Settler) TakeDown(ctx context.Context, c call.Call) error {
 	if c.Joining(s.Now()) {
 		room, err := s.Rooms.ReadRoom(ctx, c.RoomName)
@@ -90,9 +87,9 @@ func (s *Settler) TakeDown(ctx context.Context, c call.Call) error {
 	return s.Rooms.DeleteRoom(ctx, c.RoomName)
 }
 
-// CarryOut stops a call whose end a user or an administrator has asked for. A call
-// that has ended keeps its end and is no error, even if its room cannot be taken
-// down: the sweep takes down rooms of ended calls.
+// CarryOut stops a call whose end a user or an administrator has requested. A call that has already
+// ended keeps its end. That is no error, even if its room cannot be deleted, because the sweep
+// deletes the rooms of ended calls.
 func (s *Settler) CarryOut(ctx context.Context, c call.Call) (call.Call, error) {
 	after, err := s.Stop(ctx, c, s.Hangup)
 	if c.Status.Ended() {
@@ -101,8 +98,8 @@ func (s *Settler) CarryOut(ctx context.Context, c call.Call) (call.Call, error) 
 	return after, err
 }
 
-// Hangup is the end of a call that was stopped because a user asked, or that
-// nobody may talk on any longer: what it was when it was stopped decides.
+// Hangup is the end of a call that is stopped because a user asked for it, or because it may not go
+// on. It depends on whether the call had been answered.
 func (s *Settler) Hangup(c call.Call) call.End {
 	if c.AnsweredAt.IsZero() {
 		return c.EndOfDial(call.Attempt{}, s.Now())
@@ -110,11 +107,11 @@ func (s *Settler) Hangup(c call.Call) call.End {
 	return c.EndOfTalk(call.Leave{}, s.Now())
 }
 
-// Gone ends an answered call if a reading of its room shows that the phone has
-// left, or that it is there alone, and takes the room down. left is what LiveKit
-// said of it, the zero value if nothing; at is when it happened. While a call is
-// being transferred nothing is decided: who transfers it looks when the outcome
-// is written down, and if they die, the sweep does.
+// Gone reads the room of an answered call. If the phone has left or is alone, Gone ends the call
+// and deletes the room. left is LiveKit's report of the phone, or the zero value without one; at is
+// the time of the event. Gone decides nothing while the call is being transferred: the function
+// that transfers it checks the room after it has recorded the outcome, and if that function dies,
+// the sweep checks it.
 func (s *Settler) Gone(ctx context.Context, c call.Call, left call.Leave, at time.Time) (call.Call, error) {
 	if c.Transferring(s.Now()) {
 		return c, nil
@@ -126,12 +123,12 @@ func (s *Settler) Gone(ctx context.Context, c call.Call, left call.Leave, at tim
 	return s.Found(ctx, c, room, left, at)
 }
 
-// closing is more than LiveKit takes to close a room, one participant after the
-// other: meanwhile the phone may be gone and the agent seem to be there.
+// closing is more than LiveKit needs to close a room. LiveKit removes one participant after the
+// other, so meanwhile the phone may be gone while the agent still seems to be there.
 const closing = time.Second
 
-// Look is Gone for who has been told nothing. It makes nothing of a room in which
-// nobody is: LiveKit's word of the phone, or the sweep's list, says more.
+// Look is like Gone for callers without an event. It ignores an empty room, because LiveKit's event
+// or the sweep's room list carries more information.
 func (s *Settler) Look(ctx context.Context, c call.Call, at time.Time) (call.Call, error) {
 	if c.Transferring(s.Now()) {
 		return c, nil
@@ -161,8 +158,8 @@ func (s *Settler) again(ctx context.Context, c call.Call, pause time.Duration) (
 	return c, room, err
 }
 
-// Found is Gone for a reading of the room that has been made already, while no
-// transfer was under way.
+// Found is like Gone for a room that the caller has already read, while no transfer was
+// in progress.
 func (s *Settler) Found(ctx context.Context, c call.Call, room call.Room, left call.Leave, at time.Time) (call.Call, error) {
 	switch {
 	case room.Alone():
@@ -170,13 +167,13 @@ func (s *Settler) Found(ctx context.Context, c call.Call, room call.Room, left c
 	case room.Up():
 		return c, nil
 	case left == (call.Leave{}) && room != (call.Room{}):
-		left.Status = "hangup" // the room is still there: it was the phone that went
+		left.Status = "hangup" // the room still exists, so the phone left it
 	}
 	return s.Left(ctx, c, left, at)
 }
 
-// Left is Gone without the reading: the phone is known to have left. The call
-// need not have been answered if it came in.
+// Left is like Gone without the reading, for a phone that is known to have left. An inbound call
+// need not have been answered.
 func (s *Settler) Left(ctx context.Context, c call.Call, left call.Leave, at time.Time) (call.Call, error) {
 	c, err := s.End(ctx, c, func(c call.Call) call.End {
 		if c.Transferring(s.Now()) {
@@ -190,10 +187,10 @@ func (s *Settler) Left(ctx context.Context, c call.Call, left call.Leave, at tim
 	return c, s.Rooms.DeleteRoom(ctx, c.RoomName)
 }
 
-// Missed ends an inbound call that nobody has answered yet, if a reading of its
-// room shows that the phone has left, and takes the room down. Unlike Gone it
-// makes nothing of a room that is still there: whether the caller gave up or the
-// agent never came is for those who saw it.
+// Missed ends an inbound call that is not answered yet, if a reading of its room shows that the
+// phone has left, and deletes the room. Unlike Gone it draws no conclusion from a room that
+// still exists: only the functions that saw the call know whether the caller gave up or the
+// agent never came.
 func (s *Settler) Missed(ctx context.Context, c call.Call, left call.Leave, at time.Time) (call.Call, error) {
 	room, err := s.Rooms.ReadRoom(ctx, c.RoomName)
 	if err != nil || room.Up() {
@@ -202,13 +199,13 @@ func (s *Settler) Missed(ctx context.Context, c call.Call, left call.Leave, at t
 	return s.Left(ctx, c, left, at)
 }
 
-// handover is how long an agent that has handed its call over may leave the
-// phone alone until the next one is there.
+// handover is how long a phone may be alone after an agent has handed its call over and before the
+// next agent joins.
 const handover = 2 * time.Second
 
-// Deserted ends an answered call whose agent has left, if the phone is alone and
-// still is after a moment, and takes the room down. Unlike Gone it decides
-// nothing when the phone has left too: whoever learns that knows more about it.
+// Deserted ends an answered call whose agent has left, if the phone is alone and still is alone
+// after handover, and deletes the room. Unlike Gone it decides nothing if the phone has left too,
+// because the event of the phone's leaving carries more information.
 func (s *Settler) Deserted(ctx context.Context, c call.Call) (call.Call, error) {
 	if c.Transferring(s.Now()) {
 		return c, nil
@@ -223,7 +220,7 @@ func (s *Settler) Deserted(ctx context.Context, c call.Call) (call.Call, error) 
 	return s.Left(ctx, c, agentLeft(), s.Now())
 }
 
-// agentLeft is what LiveKit says of a phone whose agent deletes the room. A phone
-// that its agent has left alone ends its call as if it had: first the record, for
-// who finds the room gone before would not know why.
+// agentLeft is LiveKit's report of a phone whose agent deletes the room. If an agent leaves its
+// phone alone, the call ends in the same way. The record is written before the room is deleted,
+// because a function that found the room gone first would not know the reason.
 func agentLeft() call.Leave { return call.Leave{Reason: "ROOM_DELETED"} }

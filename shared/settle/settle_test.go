@@ -13,11 +13,11 @@ import (
 	"github.com/krosai/telephony/shared/store/storetest"
 )
 
-// TestAnEndCountsOnce: whoever else wants to end the call, and although the first
-// one's answer got lost.
+// TestAnEndCountsOnce: an end is counted once, although the first answer is lost and others want to
+// end the call too.
 func TestAnEndCountsOnce(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) { // a request is sent again after a while
+	synctest.Test(t, func(t *testing.T) { // a retry waits a while
 		db := storetest.Open(t, nil)
 		c := call.Call{ID: "call_1", UserID: "user", Direction: call.Outbound, PhoneNumber: "+14155550100", FromNumber: "+2348012345678",
 			Country: "US", RingingTimeout: 30, MaxDuration: 60, Status: call.Initiated, CreatedAt: noon}

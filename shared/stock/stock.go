@@ -1,5 +1,4 @@
-// Package stock offers numbers that have become free to the requests that wait
-// for one.
+// Package stock offers numbers that have become available to the requests that wait for a number.
 package stock
 
 import (
@@ -10,8 +9,7 @@ import (
 	"github.com/krosai/telephony/shared/request"
 )
 
-// Requests finds the approved requests that one of the numbers would do for, the
-// oldest few.
+// Requests finds the oldest few of the approved requests that one of the numbers fits.
 type Requests interface {
 	WaitingFor(ctx context.Context, numbers ...number.Number) ([]request.Request, error)
 }
@@ -21,9 +19,9 @@ type Flow interface {
 	StockArrived(ctx context.Context, token string) error
 }
 
-// Offer wakes the requests that wait for a number like one of these, so that they
-// try to have one assigned. It assigns nothing itself: they may find others quicker.
-// What it misses, the sweep offers again.
+// Offer wakes the requests that wait for a number like one of these, so that they try to have one
+// assigned. It assigns nothing itself, so another request may be quicker. The sweep offers again
+// what Offer misses.
 func Offer(ctx context.Context, requests Requests, flow Flow, numbers ...number.Number) error {
 	waiting, err := requests.WaitingFor(ctx, numbers...)
 	for _, r := range waiting {

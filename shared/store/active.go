@@ -16,9 +16,9 @@ import (
 	"github.com/krosai/telephony/shared/call"
 )
 
-// ActiveCalls lists the ids of calls that have not ended and were created before
-// a moment, oldest first in each shard of the index. The index trails the table
-// by a moment: read a call before acting on it.
+// ActiveCalls lists the ids of the calls that have not ended and were created before a moment,
+// oldest first in each shard of the index. The index is eventually consistent: read a call before
+// you act on it.
 func (db *DB) ActiveCalls(ctx context.Context, before time.Time) ([]string, error) {
 	var ids []string
 	for s := range shards {
@@ -41,11 +41,10 @@ func (db *DB) ActiveCalls(ctx context.Context, before time.Time) ([]string, erro
 	return ids, nil
 }
 
-// Going lists all users' calls that have not ended, newest first: at most limit of
-// them (1 to 100), those behind the position after. next is the after of the rest,
-// empty at the end. A call that ends meanwhile is left out, so that the list may be
-// shorter than limit, even empty, and have a rest; a call that has just begun may
-// be missing.
+// Going lists the calls of all users that have not ended, newest first. It returns at most limit
+// calls (1 to 100) behind the position after. next is the after of the next page, empty at the end.
+// A call that ends during the listing is left out, so a page may be short or even empty although
+// next is set. A call that has just begun may be missing.
 func (db *DB) Going(ctx context.Context, limit int, after string) (calls []call.Call, next string, err error) {
 	var (
 		wg    sync.WaitGroup
@@ -72,9 +71,9 @@ func (db *DB) Going(ctx context.Context, limit int, after string) (calls []call.
 	return slices.DeleteFunc(calls, func(c call.Call) bool { return c.Status.Ended() }), next, err
 }
 
-// going lists the positions of calls in a shard of the index, newest first, behind
-// a position: more than limit, if there are as many. Calls of one millisecond are in
-// no order, so it lists all of them or none.
+// going lists the positions of calls in one shard of the index, newest first, behind the position
+// after. It returns more than limit positions if there are that many. The index does not order
+// calls of the same millisecond, so going returns all of them or none.
 func (db *DB) going(ctx context.Context, shard string, limit int, after string) (positions []string, err error) {
 	in := &dynamodb.QueryInput{TableName: &db.table.Calls, IndexName: aws.String("active"), ScanIndexForward: aws.Bool(false),
 		Limit: aws.Int32(int32(limit) + 2), KeyConditionExpression: aws.String("active_shard = :shard"), ExpressionAttributeValues: item{":shard": text(shard)}}
@@ -100,8 +99,8 @@ func (db *DB) going(ctx context.Context, shard string, limit int, after string) 
 	return positions, nil
 }
 
-// ReadCalls reads many calls for the platform's own work, 100 a request, in the
-// order of their ids. Unknown ids are left out.
+// ReadCalls reads many calls for the platform's own use, 100 per request, in the order of ids.
+// Unknown ids are left out.
 func (db *DB) ReadCalls(ctx context.Context, ids []string) ([]call.Call, error) {
 	found := make(map[string]call.Call, len(ids))
 	for batch := range slices.Chunk(ids, batchSize) {
@@ -118,9 +117,9 @@ func (db *DB) ReadCalls(ctx context.Context, ids []string) ([]call.Call, error) 
 	return calls, nil
 }
 
-// DynamoDB reads at most 100 rows and 16 MB in one BatchGetItem, and leaves keys
-// unprocessed when it has no capacity (API Reference, BatchGetItem). They are
-// asked for again after a pause that doubles, some six seconds altogether.
+// One BatchGetItem reads at most 100 rows and 16 MB, and DynamoDB leaves keys unprocessed when it
+// has no capacity (API Reference, BatchGetItem). readBatch requests them again after a pause that
+// doubles, for about six seconds in total.
 const (
 	batchSize  = 100
 	batchTries = 8
@@ -159,8 +158,8 @@ func (db *DB) readBatch(ctx context.Context, ids []string, found map[string]call
 	return fmt.Errorf("%d keys left unprocessed", len(asked[db.table.Calls].Keys))
 }
 
-// DoubtCall notes when the room of a call was first found missing, or with the
-// zero time that it has been seen since. A call that has ended keeps what it has.
+// DoubtCall records when the room of a call was first found missing. The zero time removes the
+// record, because the room has been seen since. A call that has ended does not change.
 func (db *DB) DoubtCall(ctx context.Context, id string, at time.Time) error {
 	in := &dynamodb.UpdateItemInput{TableName: &db.table.Calls, Key: recordOf(id),
 		UpdateExpression: aws.String("REMOVE doubted_at"), ConditionExpression: aws.String(notEnded)}

@@ -17,14 +17,14 @@ import (
 	"github.com/krosai/telephony/shared/store/storetest"
 )
 
-// Many calls are read a hundred a request; ids of no call are left out, and what
-// DynamoDB has not got to (it stops at 16 MB) is asked for again.
+// TestReadCalls: a request reads a hundred calls, unknown ids are left out, and the keys that
+// DynamoDB leaves unprocessed (it stops at 16 MB) are requested again.
 func TestReadCalls(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		name         string
 		calls, asked int
-		size         int // of each row
+		size         int // of each row, in bytes
 		trips        int
 	}{
 		{name: "none"},
@@ -89,8 +89,8 @@ func TestDoubtCall(t *testing.T) {
 	}
 }
 
-// Going lists every call that has not ended once, newest first, also those of one
-// millisecond; a page costs one query of each shard and one read.
+// TestGoing: the list shows every call that has not ended once, newest first, including calls of
+// the same millisecond. A page costs one query of each shard and one read.
 func TestGoing(t *testing.T) {
 	t.Parallel()
 	db := storetest.Open(t, nil)
@@ -131,8 +131,8 @@ func TestGoing(t *testing.T) {
 	}
 }
 
-// TestRequestAnyHangup: the wish of an administrator is that of the call's owner,
-// with a line that names both; an ended call stays as it is.
+// TestRequestAnyHangup: an administrator's hangup request has the effect of the owner's, and its
+// audit line names both. An ended call does not change.
 func TestRequestAnyHangup(t *testing.T) {
 	t.Parallel()
 	db := storetest.Open(t, nil)

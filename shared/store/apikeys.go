@@ -15,15 +15,13 @@ import (
 	"github.com/krosai/telephony/shared/request"
 )
 
-// The Keys table: one row per API key, its hash and never its text. The row
-// counts the key's requests in the map hours, one entry per clock hour (UTC). The
-// map paid says how many requests of the hour the key has drawn from the hour of
-// its user.
+// The Keys table: one row per API key, with its hash and never its text. The map hours counts the
+// key's requests, one entry per clock hour (UTC). The map paid holds how many requests of the hour
+// the key has drawn from its user's hour.
 //
-// A row "user#…" per user holds the ids of the live keys in the set live, and in
-// the set made the keys made in the last hours; both keep old entries until they
-// are full. It also counts what all keys of the user have drawn in the hour
-// drawn_hour.
+// A row "user#…" per user holds the ids of the user's live keys in the set live, and the keys made
+// in the last hours in the set made. Both sets keep old entries until they are full. The row also
+// counts the requests that all keys of the user have drawn in the hour drawn_hour.
 //
 // A row "jwt#…" per user counts the requests with the user's JWTs.
 type keyRow struct {
@@ -68,9 +66,9 @@ func (r keyRow) key(now time.Time) account.Key {
 	return k
 }
 
-// PutKey stores an API key that the platform itself needs; it is not one of the
-// user's MaxKeys. The key draws its first requests at once, so that the first one
-// is answered as fast as the next.
+// PutKey stores an API key for the platform's own use. It does not count toward the user's
+// MaxKeys. The key draws its first requests at once, so that its first request is answered as fast
+// as the next.
 func (db *DB) PutKey(ctx context.Context, k account.Key) error {
 	row, err := encodeKey(k)
 	if err != nil {
@@ -90,21 +88,19 @@ func (db *DB) PutKey(ctx context.Context, k account.Key) error {
 	return err
 }
 
-// AddKey stores a user's new API key. It is fault.Conflict when the user has
-// MaxKeys live ones, and fault.Limited when the user has made KeysPerHour in this
-// hour.
+// AddKey stores a user's new API key. The error is fault.Conflict if the user has MaxKeys live
+// keys, and fault.Limited if the user has made KeysPerHour keys in this hour.
 //
-// If a key with this id is there, an earlier attempt at the same request has made
-// it and could not say so. Then it gets the hash of k, since nobody knows the text
-// that it had, and is returned.
+// If a key with this id exists, an earlier attempt at the same request made it and its answer was
+// lost. That key then gets the hash of k, because the client never got its text, and is returned.
 func (db *DB) AddKey(ctx context.Context, k account.Key) (account.Key, error) {
 	return db.writeKey(ctx, k, account.MaxKeys, nil)
 }
 
-// RotateKey stores fresh in the place of old, which works until old.RevokedAt.
-// It is fault.Conflict when old has been revoked, rotated or has expired, and
-// when the user would have more than MaxKeys live keys, old among them if it is
-// to live on. Otherwise it is as AddKey.
+// RotateKey stores fresh to replace old, which works until old.RevokedAt. The error is
+// fault.Conflict if old has been revoked, rotated or has expired, or if the user would have more
+// than MaxKeys live keys. old counts among them if it stays live. In all other respects RotateKey
+// is AddKey.
 func (db *DB) RotateKey(ctx context.Context, old, fresh account.Key) (account.Key, error) {
 	room, end := account.MaxKeys, "SET revoked_at = :end"
 	if !old.Live(db.now()) {
@@ -118,16 +114,16 @@ func (db *DB) RotateKey(ctx context.Context, old, fresh account.Key) (account.Ke
 	return db.writeKey(ctx, fresh, room, retire)
 }
 
-// The places of two of writeKey's writes. The one that retires a key comes last.
+// The positions of some of writeKey's writes in its transaction. The write that retires a key
+// comes last.
 const (
 	keyAt    = 0
 	enrollAt = 1
 	retireAt = 4
 )
 
-// writeKey stores a new key if its user has fewer than room, with the event that
-// tells of it, in one transaction with retire, if that is not nil. When retire is
-// refused, the whole is a fault.Conflict.
+// writeKey stores a new key, if its user has fewer than room keys, and its event. retire, if not
+// nil, is part of the same transaction. If its condition fails, the error is fault.Conflict.
 func (db *DB) writeKey(ctx context.Context, k account.Key, room int, retire *types.Update) (account.Key, error) {
 	row, err := encodeKey(k)
 	if err != nil {
@@ -166,8 +162,8 @@ func tooManyKeys() error {
 	return fault.New(fault.Conflict, "CONFLICT", "an account can have %d live API keys: revoke one first", account.MaxKeys)
 }
 
-// enroll is the write that adds a new key to its user's live keys and to those
-// made in this hour. When it is refused, makeRoom says why.
+// enroll is the write that adds a new key to its user's live keys and to the keys made in this
+// hour. If its condition fails, makeRoom finds out why.
 func (db *DB) enroll(k account.Key, room int, now time.Time) types.TransactWriteItem {
 	return types.TransactWriteItem{Update: &types.Update{TableName: &db.table.Keys, Key: liveKeys(k.UserID),
 		UpdateExpression: aws.String("ADD live :id, made :made"),
@@ -179,8 +175,8 @@ func (db *DB) enroll(k account.Key, room int, now time.Time) types.TransactWrite
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}}
 }
 
-// makeRoom forgets the dead keys and the past hours in a user's row, which is
-// full. It fails when that makes no room.
+// makeRoom removes the dead keys and the past hours from a user's row that is full. It fails if
+// that makes no room.
 func (db *DB) makeRoom(ctx context.Context, userID string, room int, row item, now time.Time) error {
 	r, err := decode[struct {
 		Live  []string `dynamodbav:"live"`
@@ -219,9 +215,9 @@ func (db *DB) forget(ctx context.Context, userID, update string, gone []string) 
 	return broken("forget keys", err)
 }
 
-// reissue gives the key in row, which an earlier attempt at the same request
-// made, the text of k. If a later attempt has done so already, it is
-// fault.Conflict IDEMPOTENCY_IN_PROGRESS.
+// reissue gives the text of k to the key in row, which an earlier attempt at the same request made.
+// If a later attempt has already done so, the error is fault.Conflict IDEMPOTENCY_IN_PROGRESS. If
+// the key has been revoked or rotated since, it is fault.Conflict.
 func (db *DB) reissue(ctx context.Context, k account.Key, row item) (account.Key, error) {
 	r, err := decode[keyRow](row)
 	if err != nil {
@@ -247,8 +243,8 @@ func (db *DB) reissue(ctx context.Context, k account.Key, row item) (account.Key
 
 func liveKeys(userID string) item { return item{"key_id": text("user#" + userID)} }
 
-// dead finds the keys that have died. A dead key never comes back to life, so
-// that taking it out of a set twice or late does no harm.
+// dead returns the ids of the keys that are revoked or expired. Such a key never becomes live
+// again, so removing it from a set twice or late does no harm.
 func (db *DB) dead(ctx context.Context, ids []string) (dead []string, err error) {
 	var wanted []item
 	for _, id := range ids {
@@ -271,7 +267,7 @@ func (db *DB) dead(ctx context.Context, ids []string) (dead []string, err error)
 	return dead, nil
 }
 
-// Key reads an API key of a user. One that does not exist or is somebody else's
+// Key reads an API key of a user. A key that does not exist or belongs to another user
 // is fault.NotFound.
 func (db *DB) Key(ctx context.Context, userID, id string) (account.Key, error) {
 	k, err := db.keyByID(ctx, id)
@@ -281,7 +277,7 @@ func (db *DB) Key(ctx context.Context, userID, id string) (account.Key, error) {
 	return k, err
 }
 
-// keyByID reads an API key, whoever has it. An unknown id is fault.NotFound.
+// keyByID reads an API key. It does not check the key's owner. An unknown id is fault.NotFound.
 func (db *DB) keyByID(ctx context.Context, id string) (account.Key, error) {
 	out, err := db.client.GetItem(ctx, &dynamodb.GetItemInput{TableName: &db.table.Keys, Key: item{"key_id": text(id)},
 		ConsistentRead: aws.Bool(true)})
@@ -295,10 +291,9 @@ func (db *DB) keyByID(ctx context.Context, id string) (account.Key, error) {
 	return r.key(db.now()), err
 }
 
-// KeysOf lists a user's API keys, dead ones too, newest first and without their
-// hashes: at most limit of them (1 or more), those before the id after. next is
-// the after of the rest, empty at the end. A key made a moment ago may not be
-// in it yet.
+// KeysOf lists a user's API keys, including dead ones, newest first and without their hashes. It
+// returns at most limit keys (1 or more) older than the id after. next is the after of the next
+// page, empty at the end. A key made a moment ago may be missing.
 func (db *DB) KeysOf(ctx context.Context, userID string, limit int, after string) (keys []account.Key, next string, err error) {
 	in := &dynamodb.QueryInput{TableName: &db.table.Keys, IndexName: aws.String("by_user"), Limit: aws.Int32(int32(limit) + 1),
 		ScanIndexForward: aws.Bool(false), KeyConditionExpression: aws.String("user_id = :user"),
@@ -325,9 +320,9 @@ func (db *DB) KeysOf(ctx context.Context, userID string, limit int, after string
 	return keys, next, nil
 }
 
-// RevokeKey makes a user's API key useless at once, whatever any clock says:
-// its hash goes. Revoking a revoked key changes nothing. A key that does not
-// exist or is somebody else's is fault.NotFound.
+// RevokeKey makes a user's API key unusable at once. It deletes the hash, so the clocks of the
+// functions do not matter. Revoking a revoked key changes nothing. A key that does not exist or
+// belongs to another user is fault.NotFound.
 func (db *DB) RevokeKey(ctx context.Context, userID, id string) error {
 	k, err := db.Key(ctx, userID, id)
 	if err != nil {
@@ -336,8 +331,8 @@ func (db *DB) RevokeKey(ctx context.Context, userID, id string) error {
 	return db.revoke(ctx, k, db.now())
 }
 
-// RevokeAnyKey is RevokeKey for an administrator, whoever has the key; with a
-// userID, only that user. It leaves a line in the audit of the key.
+// RevokeAnyKey is RevokeKey for an administrator. It revokes the key of any user, or only of userID
+// if that is not empty. It writes a line to the audit of the key.
 func (db *DB) RevokeAnyKey(ctx context.Context, userID, id, by string) error {
 	k, err := db.keyByID(ctx, id)
 	switch {
@@ -354,7 +349,8 @@ func (db *DB) RevokeAnyKey(ctx context.Context, userID, id, by string) error {
 	return db.revoke(ctx, k, now, entry)
 }
 
-// revoke ends a key, if it is not revoked, with the event that tells of it.
+// revoke revokes a key, if it is not revoked yet, and writes its event, in one transaction
+// with more.
 func (db *DB) revoke(ctx context.Context, k account.Key, now time.Time, more ...types.TransactWriteItem) error {
 	if !k.RevokedAt.IsZero() && !k.RevokedAt.After(now) {
 		return nil

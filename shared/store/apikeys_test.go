@@ -21,7 +21,7 @@ import (
 	"github.com/krosai/telephony/shared/store/storetest"
 )
 
-// clock is a clock that tests set.
+// clock is a clock that tests can set.
 type clock struct{ at atomic.Int64 }
 
 func newClock(t time.Time) *clock { c := &clock{}; c.at.Store(t.UnixNano()); return c }
@@ -29,7 +29,7 @@ func newClock(t time.Time) *clock { c := &clock{}; c.at.Store(t.UnixNano()); ret
 func (c *clock) now() time.Time      { return time.Unix(0, c.at.Load()).UTC() }
 func (c *clock) add(d time.Duration) { c.at.Add(int64(d)) }
 
-// aKey is a key of user with its hash, made by change if that is not nil.
+// aKey is a key of user, with its hash. change, if not nil, changes it first.
 func aKey(t testing.TB, user string, change func(*account.Key)) (account.Key, [32]byte) {
 	t.Helper()
 	k := account.Key{ID: "key_" + ulid.MustNew(ulid.Timestamp(morning), rand.Reader).String(), UserID: user, Name: "CI",
@@ -96,9 +96,9 @@ func TestUseKey(t *testing.T) {
 	}
 }
 
-// One round trip, and a second one for each request that draws 25 from the user's
-// hour. The first request of the user's hour takes a third. The count of a key
-// that is used now and then does not grow.
+// TestRoundTripsOfUseKey: a request takes one round trip, and a second one if it draws 25 from the
+// user's hour. The first request of the user's hour takes a third. The row of a key that is used
+// now and then does not grow.
 func TestRoundTripsOfUseKey(t *testing.T) {
 	t.Parallel()
 	c := newClock(morning)
@@ -117,7 +117,7 @@ func TestRoundTripsOfUseKey(t *testing.T) {
 			t.Errorf("%d round trips, want %d; %v", trips, want, err)
 		}
 	}
-	for range 5 { // hours, the last ones long after each other
+	for range 5 { // hours
 		for i := range 76 {
 			switch {
 			case i == 0:
@@ -137,8 +137,8 @@ func TestRoundTripsOfUseKey(t *testing.T) {
 	}
 }
 
-// spend uses the key n times at once from 200 goroutines and counts those that
-// were let in. What is refused must be for the limit.
+// spend uses the key n times from 200 goroutines and counts the requests that were let in. The
+// others must be refused for the limit.
 func spend(t *testing.T, db *storetest.Database, id string, sum [32]byte, n int) int {
 	t.Helper()
 	var in, left atomic.Int64
@@ -161,7 +161,8 @@ func spend(t *testing.T, db *storetest.Database, id string, sum [32]byte, n int)
 	return int(in.Load())
 }
 
-// 200 goroutines at the limit let exactly 1000 in, 20 times.
+// TestHourLimitIsExact: 200 goroutines share the last 100 requests of an hour of 1000, and exactly
+// 100 are let in, in each round.
 func TestHourLimitIsExact(t *testing.T) {
 	t.Parallel()
 	db := storetest.Open(t, newClock(morning).now)
@@ -186,8 +187,8 @@ func TestHourLimitIsExact(t *testing.T) {
 	}
 }
 
-// All 200 come in the first instant of an hour, when no count is there yet and
-// an old one is to be forgotten.
+// TestHourLimitAtTheTurn: all 200 requests come in the first instant of an hour, when there is no
+// count yet and an old count is to be removed.
 func TestHourLimitAtTheTurn(t *testing.T) {
 	t.Parallel()
 	c := newClock(morning)
@@ -200,8 +201,7 @@ func TestHourLimitAtTheTurn(t *testing.T) {
 		}
 		c.add(time.Hour)
 	}
-	// A function whose clock is an hour behind counts against the hour it
-	// believes in, which is spent.
+	// A function whose clock is an hour behind counts in its own hour, which is used up.
 	if in := spend(t, db, k.ID, sum, 60); in != 60 {
 		t.Fatalf("%d let in", in)
 	}
@@ -211,8 +211,8 @@ func TestHourLimitAtTheTurn(t *testing.T) {
 	}
 }
 
-// A lost reply makes the SDK repeat the request: it counts twice, and nobody is
-// let in beyond the limit.
+// TestLostRepliesCountTwice: after a lost reply the SDK repeats the request. It counts twice, and
+// no request is let in beyond the limit.
 func TestLostRepliesCountTwice(t *testing.T) {
 	t.Parallel()
 	c := newClock(morning)
@@ -236,8 +236,8 @@ func TestLostRepliesCountTwice(t *testing.T) {
 
 var guesses = flag.Int("guesses", 0, "how many keys TestRandomKeysAreRefused tries; 0 is 250 in each round")
 
-// Keys with a right checksum, made by chance: half with ids that exist. To try
-// more of them:
+// TestRandomKeysAreRefused: keys with a right checksum, made by chance, are refused. Half of them
+// have an id that exists. To try more of them:
 //
 //	go test ./shared/store -run TestRandomKeysAreRefused -guesses 100000
 func TestRandomKeysAreRefused(t *testing.T) {
@@ -312,8 +312,8 @@ func TestRevokeKey(t *testing.T) {
 	}
 }
 
-// A key dies in one instant however many requests are under way: of those that
-// begin after the revocation was answered none is let in.
+// TestRevokeAmongRequests: a key dies in one instant, no matter how many requests are under way. No
+// request that begins after the revocation was answered is let in.
 func TestRevokeAmongRequests(t *testing.T) {
 	t.Parallel()
 	db, ctx := storetest.Open(t, nil), t.Context()
@@ -405,7 +405,7 @@ func TestRotateRefuses(t *testing.T) {
 	}
 }
 
-// Of 20 rotations at once one wins, and one new key is there.
+// TestRotateRace: one of 20 concurrent rotations wins, and there is one new key.
 func TestRotateRace(t *testing.T) {
 	t.Parallel()
 	db, ctx := storetest.Open(t, newClock(morning).now), t.Context()
@@ -432,7 +432,7 @@ func TestRotateRace(t *testing.T) {
 	}
 }
 
-// 60 at once make 50 keys; a key that dies makes room for one.
+// TestMaxKeys: 60 concurrent requests make 50 keys, and a key that dies makes room for one.
 func TestMaxKeys(t *testing.T) {
 	t.Parallel()
 	c := newClock(morning)
@@ -494,7 +494,7 @@ func TestMaxKeys(t *testing.T) {
 	if err := add("usr_a"); !fault.Is(err, fault.Conflict) {
 		t.Errorf("after rotations: %v", err)
 	}
-	c.add(time.Hour) // those with an expiry die
+	c.add(time.Hour) // the keys with an expiry die
 	dead := 0
 	for _, k := range made[1:] {
 		if !k.ExpiresAt.IsZero() {

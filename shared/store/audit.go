@@ -14,11 +14,11 @@ import (
 	"github.com/krosai/telephony/shared/request"
 )
 
-// The Audit table: what was decided about a subject (a request, a number), line
-// by line. A line is written in the transaction of what it tells of, and never
-// again: its key is the time, how many lines this process has written, which
-// orders those of one millisecond, and chance, so that no two are the same. The
-// index by_day holds all lines by the date (UTC) and the time.
+// The Audit table: the decisions about a subject (a request, a number), line by line. A line is
+// written once, in the transaction that it describes. Its key is the time, the count of lines that
+// this process has written, and random text. The count orders the lines of one millisecond, and
+// the random text makes each key unique. The index by_day holds all lines by the date (UTC) and
+// the time.
 type auditRow struct {
 	Subject string `dynamodbav:"subject"`
 	Day     string `dynamodbav:"day"`
@@ -30,16 +30,16 @@ type auditRow struct {
 	Note    string `dynamodbav:"note,omitempty"`
 }
 
-// note is the write of a line about subject.
+// note is the write of an audit line about subject.
 func (db *DB) note(subject string, e request.Entry) (types.TransactWriteItem, error) {
 	at := fmt.Sprintf("%s#%010d#%s", e.At.UTC().Format(clock), db.notes.Add(1), rand.Text()[:10])
 	row, err := encode(auditRow{Subject: subject, Day: at[:len(dayForm)], At: at, Actor: e.Actor, Action: e.Action, From: e.From, To: e.To, Note: e.Note})
 	return types.TransactWriteItem{Put: &types.Put{TableName: &db.table.Audit, Item: row}}, err
 }
 
-// Audit lists what happened to a subject, oldest first: at most limit entries
-// (1 or more), those after the position after. next is the after of the rest,
-// empty at the end. A subject that nothing happened to has no entries.
+// Audit lists the audit lines of a subject, oldest first. It returns at most limit entries (1 or
+// more) behind the position after. next is the after of the next page, empty at the end. An unknown
+// subject has no entries.
 func (db *DB) Audit(ctx context.Context, subject string, limit int, after string) (entries []request.Entry, next string, err error) {
 	in := &dynamodb.QueryInput{TableName: &db.table.Audit, Limit: aws.Int32(int32(limit) + 1), ConsistentRead: aws.Bool(true),
 		KeyConditionExpression: aws.String("subject = :subject"), ExpressionAttributeValues: item{":subject": text(subject)}}
@@ -64,7 +64,7 @@ func (db *DB) Audit(ctx context.Context, subject string, limit int, after string
 	return entries, next, nil
 }
 
-// lineFrom reads a row; at is its key.
+// lineFrom decodes a row. at is its key.
 func lineFrom(row item) (line request.Line, at string, err error) {
 	r, err := decode[auditRow](row)
 	if err != nil {
@@ -76,13 +76,13 @@ func lineFrom(row item) (line request.Line, at string, err error) {
 
 const (
 	auditBegins = "2026-11-01" // no line is older
-	mostDays    = 31           // days that WholeAudit reads at most
+	mostDays    = 31           // maximum number of days that one WholeAudit reads
 )
 
-// WholeAudit lists what happened to every subject, newest first: at most limit
-// lines (1 or more), those behind the position after. next is the after of the
-// rest, empty at the end. The list ends after mostDays days, even empty, and has a
-// rest. A line written a moment ago may not be in it yet.
+// WholeAudit lists the audit lines of all subjects, newest first. It returns at most limit lines (1
+// or more) behind the position after. next is the after of the next page, empty at the end. One
+// call reads at most mostDays days, so a page may be short or even empty although next is set. A
+// line written a moment ago may be missing.
 func (db *DB) WholeAudit(ctx context.Context, limit int, after string) (lines []request.Line, next string, err error) {
 	day, rest, _ := strings.Cut(after, " ")
 	if day == "" {
@@ -111,8 +111,8 @@ func (db *DB) WholeAudit(ctx context.Context, limit int, after string) (lines []
 	return lines, day, nil
 }
 
-// auditDay reads the lines of a day, newest first: at most limit, those behind
-// the position after. next is the after of the rest of the day, empty at its end.
+// auditDay reads the lines of a day, newest first. It returns at most limit lines behind the
+// position after. next is the after of the rest of the day, empty at its end.
 func (db *DB) auditDay(ctx context.Context, day, after string, limit int) (lines []request.Line, next string, err error) {
 	in := &dynamodb.QueryInput{TableName: &db.table.Audit, IndexName: aws.String("by_day"), Limit: aws.Int32(int32(limit) + 1),
 		ScanIndexForward: aws.Bool(false), KeyConditionExpression: aws.String("#day = :day"),

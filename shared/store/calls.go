@@ -21,19 +21,19 @@ import (
 	"github.com/krosai/telephony/shared/request"
 )
 
-// The Calls table: one partition per call, so that all of it is one query.
+// The Calls table: one partition per call, so that one query reads everything about a call.
 //
-//	call      the record, which each state of the call rewrites and the indexes
-//	          copy. It stays below 1 KB, which is one write unit.
-//	details   what the call was asked for with and nothing changes: the prompt,
-//	          the welcome message, the voice and the metadata
+//	call      the record. Each state of the call rewrites it, and the indexes copy it. It stays
+//	          below 1 KB, which is one write unit.
+//	details   the parameters of the call that nothing changes: the prompt, the welcome message,
+//	          the voice and the metadata
 //	token     the task token of the workflow that waits for the end
 //	summary, t#…, turns: see stories.go
 const (
 	recordKey  = "call"
 	detailsKey = "details"
 	tokenKey   = "token"
-	shards     = 8 // of the index of calls that have not ended
+	shards     = 8 // partitions of each sharded index
 )
 
 type callRow struct {
@@ -65,7 +65,7 @@ type callRow struct {
 	FinalAnswer    Time     `dynamodbav:"final_answered_at"`
 	HangupAt       Time     `dynamodbav:"hangup_at"`
 	DoubtedAt      Time     `dynamodbav:"doubted_at"`
-	Timeline       []string `dynamodbav:"timeline,omitempty"` // time, event and detail with spaces between
+	Timeline       []string `dynamodbav:"timeline,omitempty"` // time, event and detail, separated by spaces
 
 	Transfers      int    `dynamodbav:"transfers,omitempty"` // attempts so far
 	TransferID     string `dynamodbav:"transfer_id,omitempty"`
@@ -84,7 +84,7 @@ type detailsRow struct {
 	Metadata       map[string]string `dynamodbav:"metadata,omitempty"`
 }
 
-// shard spreads the calls that have not ended over a few partitions.
+// shard spreads the rows of an index over a few partitions, by id.
 func shard(id string) string {
 	h := fnv.New32a()
 	h.Write([]byte(id))
@@ -130,8 +130,7 @@ func callFrom(row item) (call.Call, error) {
 	return r.call(), err
 }
 
-// lineOf and eventOf turn an event of the timeline into what the record holds
-// and back.
+// lineOf and eventOf convert between an event of the timeline and its line in the record.
 func lineOf(e call.Event) string {
 	return strings.TrimSpace(e.At.UTC().Format(clock) + " " + e.Name + " " + e.Detail)
 }
@@ -146,14 +145,15 @@ func eventOf(line string) call.Event {
 // addLine is the part of an update expression that adds an event to the timeline.
 const addLine = "timeline = list_append(if_not_exists(timeline, :empty), :line)"
 
-// withLine adds the values of addLine to those of an update.
+// withLine adds to values the values that addLine needs.
 func withLine(values item, e call.Event) item {
 	values[":empty"] = &types.AttributeValueMemberL{}
 	values[":line"] = &types.AttributeValueMemberL{Value: []types.AttributeValue{text(lineOf(e))}}
 	return values
 }
 
-// addDetails fills in what the row "details" holds; nil is a call without one.
+// addDetails fills in the fields that the row "details" holds. A nil row means a call
+// without details.
 func addDetails(c *call.Call, row item) error {
 	d, err := decode[detailsRow](row)
 	c.SystemPrompt, c.WelcomeMessage, c.Voice, c.Metadata = d.SystemPrompt, d.WelcomeMessage, d.Voice, d.Metadata
@@ -164,7 +164,7 @@ func rowKey(callID, sk string) item { return item{"call_id": text(callID), "sk":
 
 func recordOf(id string) item { return rowKey(id, recordKey) }
 
-// Call reads a call's record for the platform's own work, whoever owns it. An
+// Call reads a call's record for the platform's own use. It does not check the call's owner. An
 // unknown id is fault.NotFound.
 func (db *DB) Call(ctx context.Context, id string) (call.Call, error) {
 	out, err := db.client.GetItem(ctx, &dynamodb.GetItemInput{TableName: &db.table.Calls, Key: recordOf(id),
@@ -197,8 +197,7 @@ func (db *DB) CallWithDetails(ctx context.Context, id string) (call.Call, error)
 	return c, err
 }
 
-// putDetails is the write of the row "details"; ok is false when there is nothing
-// to write.
+// putDetails is the write of the row "details". ok is false if the call has no details to write.
 func (db *DB) putDetails(c call.Call) (w types.TransactWriteItem, ok bool, err error) {
 	d := detailsRow{c.ID, detailsKey, c.SystemPrompt, c.WelcomeMessage, c.Voice, c.Metadata}
 	if d.SystemPrompt == "" && d.WelcomeMessage == "" && d.Voice == nil && len(d.Metadata) == 0 {
@@ -208,15 +207,16 @@ func (db *DB) putDetails(c call.Call) (w types.TransactWriteItem, ok bool, err e
 	return types.TransactWriteItem{Put: &types.Put{TableName: &db.table.Calls, Item: row}}, true, err
 }
 
-// CreateCall records a new call, its idempotency key, and what it takes of its
-// user's limits in one transaction, and returns the hour of calls as it then
-// stands, or the limit that is reached. When the key was used before it returns the call made then and replayed
-// true; with another body, fault.Unprocessable.
-// If the user's policy does not allow the call the error is fault.Forbidden
-// (CALLS_DISABLED, DESTINATION_NOT_ALLOWED, AGENT_NOT_ALLOWED); if a limit is
-// reached, fault.Limited. A call that is refused uses up nothing.
+// CreateCall records a new call, its idempotency key and its share of the user's limits in one
+// transaction. It returns the hour of calls after this call, or the limit that is reached. If the
+// key was used before, CreateCall returns the call created then, with replayed true. If the key was
+// used with another body, the error is fault.Unprocessable.
+//
+// If the user's policy does not allow the call, the error is fault.Forbidden (CALLS_DISABLED,
+// DESTINATION_NOT_ALLOWED, AGENT_NOT_ALLOWED). If a limit is reached, it is fault.Limited. A call
+// that is refused uses up nothing.
 func (db *DB) CreateCall(ctx context.Context, c call.Call, may Permit, once Once) (made call.Call, replayed bool, hour account.Limit, err error) {
-	c.HasMetadata = len(c.Metadata) > 0 // as its record says: the event of a call that ends at once tells of it
+	c.HasMetadata = len(c.Metadata) > 0 // the event of a call that ends at once is made from c
 	for range permitReads {
 		if err := may.Allow(c.PhoneNumber, c.Country, c.AgentName); err != nil {
 			return c, false, may.Hour(), err
@@ -245,17 +245,18 @@ func (db *DB) CreateCall(ctx context.Context, c call.Call, may Permit, once Once
 	return c, false, hour, broken("create call", errors.New("the user's policy keeps changing"))
 }
 
-// permitReads is how often CreateCall tries while the policy changes under it.
+// permitReads is how many times CreateCall and BeginTransfer try while the user's row
+// keeps changing.
 const permitReads = 4
 
-// The places of two of CreateCall's writes.
+// The positions of two of CreateCall's writes in its transaction.
 const (
 	usageAt = 0
 	onceAt  = 1
 )
 
-// createCall sends CreateCall's transaction. rows are those that did not meet
-// their condition, nil when none is known.
+// createCall sends CreateCall's transaction. rows are those of refusedIn if a condition failed, and
+// nil otherwise.
 func (db *DB) createCall(ctx context.Context, c call.Call, may Permit, once Once) (rows []item, err error) {
 	row, err := encode(rowOf(c))
 	if err != nil {
@@ -282,9 +283,9 @@ func (db *DB) createCall(ctx context.Context, c call.Call, may Permit, once Once
 	return rows, err
 }
 
-// Advance moves a call forward to ringing or in_progress, with a line of its
-// timeline, and with the event of an answer. If the call is already there or
-// further, it changes nothing; either way it returns the call as it now stands.
+// Advance moves a call forward to ringing or in_progress and adds a line to its timeline. A move to
+// in_progress also writes the event of the answer. If the call has already reached that state or a
+// later one, Advance changes nothing. In either case it returns the call in its current state.
 // ClaimDial moves a call to dialing.
 func (db *DB) Advance(ctx context.Context, id string, to call.Status, at time.Time) (call.Call, error) {
 	if to == call.InProgress {
@@ -302,7 +303,7 @@ func (db *DB) Advance(ctx context.Context, id string, to call.Status, at time.Ti
 	return c, err
 }
 
-// answer moves a call to in_progress and writes the event that tells of it.
+// answer moves a call to in_progress and writes the event of the answer.
 func (db *DB) answer(ctx context.Context, id string, at time.Time) (call.Call, error) {
 	c, err := db.Call(ctx, id)
 	if err != nil || !c.Status.Before(call.InProgress) {
@@ -341,10 +342,9 @@ func earlier(to call.Status, values item) string {
 // notEnded is the condition that a call exists and has not ended.
 const notEnded = "attribute_exists(active_shard)"
 
-// ClaimDial gives the one right to dial a call to owner and moves the call to
-// dialing. mine is false when the call has ended or somebody wants its end, or
-// when another owner has claimed it before: then the call may have been dialed
-// and must not be again.
+// ClaimDial gives owner the exclusive right to dial a call and moves the call to dialing. mine is
+// false if the call has ended, if its hangup was requested, or if another owner has claimed the
+// dial. In the last case the call may have been dialed already and must not be dialed again.
 func (db *DB) ClaimDial(ctx context.Context, id, owner string, at time.Time) (c call.Call, mine bool, err error) {
 	values := withLine(item{":at": stamp(at), ":owner": text(owner), ":dialing": text(string(call.Dialing)), ":initiated": text(string(call.Initiated))},
 		call.Event{At: at, Name: string(call.Dialing)})
@@ -357,7 +357,7 @@ func (db *DB) ClaimDial(ctx context.Context, id, owner string, at time.Time) (c 
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld})
 	if row, no := refused(err); no && row != nil {
 		there, err := decode[callRow](row)
-		c = there.call() // the claim of the same owner is one whose answer was lost
+		c = there.call() // a claim by the same owner is this one, and its answer was lost
 		return c, there.DialedBy == owner && !c.Status.Ended() && c.HangupRequested.IsZero(), err
 	}
 	return db.updated(out, err, "claim dial")
@@ -369,11 +369,11 @@ type endTokenRow struct {
 	Token string `dynamodbav:"task_token"`
 }
 
-// AwaitEnd keeps the token of the workflow that waits for the call's end. open
-// is false when the call has ended already: then nobody will send the token.
-// The token is written first and the record is read then, so that an end which
-// is not seen here finds the token (EndToken). It has a row of its own because
-// AWS's tokens are long, and the record is rewritten often.
+// AwaitEnd stores the task token of the workflow that waits for the call's end. open is false if
+// the call has already ended. The caller must then resume the workflow itself. AwaitEnd writes the
+// token before it reads the record, so that an end that this read misses finds the token
+// (EndToken). The token has a row of its own because AWS's task tokens are long and the record is
+// rewritten often.
 func (db *DB) AwaitEnd(ctx context.Context, id, token string) (c call.Call, open bool, err error) {
 	row, err := encode(endTokenRow{id, tokenKey, token})
 	if err != nil {
@@ -386,8 +386,7 @@ func (db *DB) AwaitEnd(ctx context.Context, id, token string) (c call.Call, open
 	return c, err == nil && !c.Status.Ended(), err
 }
 
-// EndToken is the token of the workflow that waits for the end of a call; empty
-// if none does.
+// EndToken reads the task token that AwaitEnd stored for a call. It is empty if none was stored.
 func (db *DB) EndToken(ctx context.Context, id string) (string, error) {
 	out, err := db.client.GetItem(ctx, &dynamodb.GetItemInput{TableName: &db.table.Calls, Key: rowKey(id, tokenKey), ConsistentRead: aws.Bool(true)})
 	if err != nil {
@@ -397,8 +396,8 @@ func (db *DB) EndToken(ctx context.Context, id string) (string, error) {
 	return r.Token, err
 }
 
-// RequestHangup records that a user wants a call to end. open is false when it
-// has ended already. Another user's call is fault.NotFound.
+// RequestHangup records that a user wants a call to end. open is false if the call has already
+// ended. Another user's call is fault.NotFound.
 func (db *DB) RequestHangup(ctx context.Context, userID, id string, at time.Time) (c call.Call, open bool, err error) {
 	out, err := db.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{TableName: &db.table.Calls, Key: recordOf(id),
 		UpdateExpression:                    aws.String("SET hangup_at = if_not_exists(hangup_at, :at)"),
@@ -413,8 +412,8 @@ func (db *DB) RequestHangup(ctx context.Context, userID, id string, at time.Time
 	return c, open, err
 }
 
-// RequestAnyHangup is RequestHangup for an administrator, whoever has the call. It
-// leaves a line in the audit of the call, unless the call has ended already.
+// RequestAnyHangup is RequestHangup for an administrator and for the call of any user. It writes a
+// line to the call's audit unless the call has already ended.
 func (db *DB) RequestAnyHangup(ctx context.Context, id, by string, at time.Time) (c call.Call, open bool, err error) {
 	c, err = db.Call(ctx, id)
 	if err != nil || c.Status.Ended() {
@@ -439,8 +438,8 @@ func (db *DB) RequestAnyHangup(ctx context.Context, id, by string, at time.Time)
 	return c, err == nil, broken("request hangup", err)
 }
 
-// updated reads the answer to a conditional update of a call: the new row, or
-// the old one that did not meet the condition.
+// updated reads the result of a conditional update of a call. It returns the new row and true, or
+// the existing row and false if the condition failed.
 func (db *DB) updated(out *dynamodb.UpdateItemOutput, err error, op string) (call.Call, bool, error) {
 	if row, no := refused(err); no {
 		if row == nil {
@@ -456,18 +455,17 @@ func (db *DB) updated(out *dynamodb.UpdateItemOutput, err error, op string) (cal
 	return c, err == nil, err
 }
 
-// EndCall writes the end of a call, the event that tells of it and its statistics
-// in one transaction, once. c is the call as the decision saw it: if it has moved
-// on since, but not ended, the error is fault.Conflict and the decision is to be
-// taken again. If it has ended, the end that was first stands and is returned.
+// EndCall writes the end of a call, its event and its statistics in one transaction, once. c is the
+// call on which the decision to end it was based. If the call has changed since but has not ended,
+// the error is fault.Conflict and the caller must decide again. If the call has already ended, the
+// first end stands and is returned.
 func (db *DB) EndCall(ctx context.Context, c call.Call, end call.End) (call.Call, error) {
 	return db.endCall(ctx, c, end, false)
 }
 
-// RefuseCall ends a call whose workflow could not be started. In the same
-// transaction it gives back what the call used up of its user's limits and
-// forgets its idempotency key, so that the same request may be sent again.
-// Otherwise it is EndCall.
+// RefuseCall ends a call whose workflow could not be started. In the same transaction it gives back
+// the call's share of its user's limits and deletes its idempotency key, so that the client can
+// send the same request again. In all other respects it is EndCall.
 func (db *DB) RefuseCall(ctx context.Context, c call.Call, end call.End, once Once) (call.Call, error) {
 	var undo []types.TransactWriteItem
 	if once.Key != "" {
@@ -478,8 +476,8 @@ func (db *DB) RefuseCall(ctx context.Context, c call.Call, end call.End, once On
 	return db.endCall(ctx, c, end, true, undo...)
 }
 
-// endCall ends a call. With refund it gives back all that the call was counted
-// against.
+// endCall ends a call. With refund, it also takes an outbound call back from the limits of its
+// hour, as if the call had never been accepted.
 func (db *DB) endCall(ctx context.Context, c call.Call, end call.End, refund bool, more ...types.TransactWriteItem) (call.Call, error) {
 	ended := c
 	ended.Status, ended.Cause, ended.SIPStatus, ended.EndedAt = end.Status, end.Cause, end.SIPStatus, end.At.UTC().Truncate(time.Millisecond)
@@ -522,8 +520,8 @@ func (db *DB) endCall(ctx context.Context, c call.Call, end call.End, refund boo
 	return ended, nil
 }
 
-// finalAnswer is the part of an update expression that copies the time of the
-// answer, if there was one, to where the index shows it.
+// finalAnswer is the part of an update expression that copies the time of the answer, if any, to
+// final_answered_at, which the index by_user shows.
 func finalAnswer(c call.Call, values item) string {
 	if c.AnsweredAt.IsZero() {
 		return ""
@@ -532,8 +530,8 @@ func finalAnswer(c call.Call, values item) string {
 	return ", final_answered_at = :answer"
 }
 
-// seenHangup is the condition that nobody has asked for the end of a call since
-// c was read: a hang-up changes the cause and not the status.
+// seenHangup is the condition that no hangup has been requested since c was read. A hangup request
+// changes the cause of the end but not the status.
 func seenHangup(c call.Call) string {
 	if c.HangupRequested.IsZero() {
 		return "attribute_not_exists(hangup_at)"

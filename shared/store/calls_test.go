@@ -29,7 +29,7 @@ func open(t *testing.T) *storetest.Database {
 	return storetest.Open(t, func() time.Time { return t0 })
 }
 
-// permit reads what a user may do with calls from a number of the country home.
+// permit reads a user's permit for calls from a number of the country home.
 func permit(t *testing.T, db *storetest.Database, user, home string) store.Permit {
 	t.Helper()
 	_, may, err := db.CallPermit(t.Context(), user, "")
@@ -156,8 +156,8 @@ func TestOneDialOneEndUnderRaces(t *testing.T) {
 	}
 }
 
-// The SDK sends a request again when its answer is lost, so whoever wins must
-// recognise what is already written as his own.
+// TestLostRepliesAreNotLostWins: the SDK sends a request again if its answer is lost, so the winner
+// of a race must recognize its own write.
 func TestLostRepliesAreNotLostWins(t *testing.T) {
 	t.Parallel()
 	db, ctx := open(t), t.Context()
@@ -277,7 +277,7 @@ func TestRoundTrips(t *testing.T) {
 	if n := db.Trips(); n != 1 {
 		t.Errorf("create: %d round trips, want 1", n)
 	}
-	for withTurns, want := range map[bool]int{false: 1, true: 2} { // the transcript is read for the call's owner alone
+	for withTurns, want := range map[bool]int{false: 1, true: 2} { // the transcript is a second query
 		if _, err := db.CallStory(ctx, "ada", "call_1", withTurns); err != nil {
 			t.Fatal(err)
 		}

@@ -20,9 +20,9 @@ import (
 	"github.com/krosai/telephony/shared/webhook"
 )
 
-// deliveryRow is a delivery. It is written with the outcome of its first attempt;
-// that of a replay and of a test also when it is asked for. The body is
-// compressed, so that the row of an ordinary delivery is one write unit.
+// deliveryRow is a delivery. Its row is written with the outcome of the first attempt. The row of a
+// replay or a test is also written when the user asks for it. The body is compressed, so that the
+// row of an ordinary delivery is one write unit.
 type deliveryRow struct {
 	UserID     string `dynamodbav:"user_id"`
 	SK         string `dynamodbav:"sk"`
@@ -75,7 +75,7 @@ func rowOfDelivery(d webhook.Delivery) (item, error) {
 		NextAt: Time{d.NextAt}, ExpiresAt: d.CreatedAt.Add(webhook.Kept).Unix()})
 }
 
-// squeeze and expand compress a body and undo it.
+// squeeze and expand compress and decompress a body.
 func squeeze(body []byte) ([]byte, error) {
 	var b bytes.Buffer
 	w, err := flate.NewWriter(&b, flate.BestCompression)
@@ -99,10 +99,10 @@ func expand(squeezed []byte) ([]byte, error) {
 	return body, nil
 }
 
-// DeliveryFor reads the delivery that a message asks for, and its endpoint, which
-// has no id when it was deleted, in one consistent request. A delivery that was
-// never attempted is made from its event, its call's metadata, or the delivery
-// that it repeats. What has expired of these is fault.NotFound.
+// DeliveryFor reads the delivery that a message asks for, and its endpoint, in one consistent
+// request. The endpoint has no id if it was deleted. A delivery that is not stored yet is made from
+// its event and its call's metadata, from the delivery that it repeats, or from the message of a
+// test. If the event or the repeated delivery has expired, the error is fault.NotFound.
 func (db *DB) DeliveryFor(ctx context.Context, m webhook.Message) (webhook.Delivery, webhook.Endpoint, error) {
 	rows, err := db.rowsFor(ctx, m)
 	if err != nil {
@@ -140,12 +140,12 @@ func (db *DB) DeliveryFor(ctx context.Context, m webhook.Message) (webhook.Deliv
 	return d, e, err
 }
 
-// sent is an event as it is sent to webhook endpoints.
+// sent turns an event into its form for webhook endpoints.
 func sent(e event.Event, metadata map[string]string) webhook.Event {
 	return webhook.Event{ID: e.ID, UserID: e.UserID, Type: e.Type, At: e.At, Body: e.Body(metadata)}
 }
 
-// rowsFor reads what DeliveryFor needs, by sort key.
+// rowsFor reads the rows that DeliveryFor needs, by sort key.
 func (db *DB) rowsFor(ctx context.Context, m webhook.Message) (map[string]item, error) {
 	hooks := []item{endpointOf(m.UserID, m.EndpointID), deliveryOf(m.UserID, m.EndpointID, m.DeliveryID)}
 	if m.ReplayOf != "" {
@@ -167,8 +167,8 @@ func (db *DB) rowsFor(ctx context.Context, m webhook.Message) (map[string]item, 
 	})
 }
 
-// AddDelivery stores a new delivery and returns it. One that is stored already,
-// under its id, is success and changes nothing; it is returned as it stands.
+// AddDelivery stores a new delivery and returns it. If a delivery with this id is already stored,
+// it is returned and nothing changes.
 func (db *DB) AddDelivery(ctx context.Context, d webhook.Delivery) (webhook.Delivery, error) {
 	row, err := rowOfDelivery(d)
 	if err != nil {
@@ -183,10 +183,9 @@ func (db *DB) AddDelivery(ctx context.Context, d webhook.Delivery) (webhook.Deli
 	return d, broken("add delivery", err)
 }
 
-// ClaimAttempt gives the one right to make the next attempt at a stored delivery,
-// as it was read, and counts the attempt. If its outcome is not saved by then, the
-// delivery goes on at until. mine is false when somebody else has the right, or
-// the delivery has come to its end.
+// ClaimAttempt gives the caller the exclusive right to make the next attempt at a stored delivery,
+// as it was read, and counts the attempt. If its outcome is not saved by until, the delivery
+// continues then. mine is false if another attempt has the right, or if the delivery is finished.
 func (db *DB) ClaimAttempt(ctx context.Context, d webhook.Delivery, until time.Time) (mine bool, err error) {
 	_, err = db.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{TableName: &db.table.Webhooks, Key: deliveryOf(d.Event.UserID, d.EndpointID, d.ID),
 		UpdateExpression:         aws.String("SET attempts = :next, next_at = :until"),
@@ -200,10 +199,9 @@ func (db *DB) ClaimAttempt(ctx context.Context, d webhook.Delivery, until time.T
 	return err == nil, broken("claim attempt", err)
 }
 
-// SaveDelivery writes a delivery as it stands after an attempt, or given up. was
-// is the number of attempts that its row shows, 0 also when there is no row. If
-// somebody else was at the delivery meanwhile, it is fault.Conflict and nothing
-// changes.
+// SaveDelivery writes a delivery after an attempt, or as given up. was is the number of attempts in
+// its row, and 0 if there is no row. If the row has changed in the meantime, the error is
+// fault.Conflict and nothing changes.
 func (db *DB) SaveDelivery(ctx context.Context, d webhook.Delivery, was int) error {
 	row, err := rowOfDelivery(d)
 	if err != nil {
@@ -222,14 +220,14 @@ func (db *DB) SaveDelivery(ctx context.Context, d webhook.Delivery, was int) err
 		if err == nil && (stored.Status != d.Status || stored.Attempts != d.Attempts || stored.LastAt.UnixMilli() != d.LastAt.UnixMilli()) {
 			err = fault.New(fault.Conflict, "CONFLICT", "the delivery was attempted by somebody else at the same time")
 		}
-		return err // nil if it is this write, whose answer was lost
+		return err // nil if the row is from this write, whose answer was lost
 	}
 	return broken("save delivery", err)
 }
 
-// Delivery reads a delivery and its endpoint, with its secret, in one consistent
-// read. A delivery that does not exist, is somebody else's or has expired is
-// fault.NotFound. The endpoint has no id when it was deleted.
+// Delivery reads a delivery and its endpoint, with its secret, in one consistent read. A delivery
+// that does not exist, belongs to another user or has expired is fault.NotFound. The endpoint has
+// no id if it was deleted.
 func (db *DB) Delivery(ctx context.Context, userID, endpointID, id string) (webhook.Delivery, webhook.Endpoint, error) {
 	out, err := db.client.TransactGetItems(ctx, &dynamodb.TransactGetItemsInput{TransactItems: []types.TransactGetItem{
 		{Get: &types.Get{TableName: &db.table.Webhooks, Key: deliveryOf(userID, endpointID, id)}},
@@ -238,7 +236,7 @@ func (db *DB) Delivery(ctx context.Context, userID, endpointID, id string) (webh
 		return webhook.Delivery{}, webhook.Endpoint{}, broken("read delivery", err)
 	}
 	r, err := decode[deliveryRow](out.Responses[0].Item)
-	if err != nil || r.expired(db.now()) { // one that is not there has expired at the beginning of time
+	if err != nil || r.expired(db.now()) { // a missing row decodes as expired
 		return webhook.Delivery{}, webhook.Endpoint{}, cmp.Or(err, error(fault.Missing("webhook delivery")))
 	}
 	d, err := r.delivery()
@@ -249,18 +247,18 @@ func (db *DB) Delivery(ctx context.Context, userID, endpointID, id string) (webh
 	return d, e, err
 }
 
-// DeliveriesOf lists the deliveries to a user's endpoint, newest first: at most
-// limit of them (1 or more), those before the id after, and with a status only
-// those that have it. next is the after of the rest, empty at the end; a page may
-// be short and have one all the same. An endpoint that nothing was ever delivered
-// to and that does not exist, or is somebody else's, is fault.NotFound.
+// DeliveriesOf lists the deliveries to a user's endpoint, newest first, or only those with a
+// status. It returns at most limit deliveries (1 or more) older than the id after. next is
+// the after of the next page, empty at the end. A page may be short although next is set. If
+// there are no deliveries and the endpoint does not exist or belongs to another user, the
+// error is fault.NotFound.
 func (db *DB) DeliveriesOf(ctx context.Context, userID, endpointID string, status webhook.Status, limit int, after string) (deliveries []webhook.Delivery, next string, err error) {
 	in := &dynamodb.QueryInput{TableName: &db.table.Webhooks, ScanIndexForward: aws.Bool(false), ConsistentRead: aws.Bool(true),
 		KeyConditionExpression:    aws.String("user_id = :user AND begins_with(sk, :kind)"),
 		ExpressionAttributeValues: item{":user": text(userID), ":kind": text(deliveryKey + endpointID + "#")}}
 	if status == "" {
 		in.Limit = aws.Int32(int32(limit) + 1)
-	} else { // a limit would count those that the filter drops
+	} else { // a limit would also count the rows that the filter drops
 		in.FilterExpression = aws.String("#status = :status")
 		in.ExpressionAttributeNames = map[string]string{"#status": "status"}
 		in.ExpressionAttributeValues[":status"] = text(string(status))
@@ -279,13 +277,12 @@ func (db *DB) DeliveriesOf(ctx context.Context, userID, endpointID string, statu
 	return deliveries, next, err
 }
 
-// mostBodies is how many bytes of bodies a page has at most. In the API's answer a
-// body is a JSON text, in which it may take twice as much, and Lambda's answers end
-// at 6 MB.
+// mostBodies is the maximum size in bytes of the bodies on a page. In the API's answer a body is a
+// JSON string, which may take twice as much space, and Lambda limits answers to 6 MB.
 const mostBodies = 2 << 20
 
-// pageOf reads at most limit deliveries out of an answer, and the id after which
-// the next page begins.
+// pageOf decodes at most limit deliveries of a query's answer, and returns the id after which the
+// next page begins.
 func (db *DB) pageOf(out *dynamodb.QueryOutput, limit int) (deliveries []webhook.Delivery, next string, err error) {
 	bodies := 0
 	for _, row := range out.Items {
@@ -315,15 +312,16 @@ func (db *DB) pageOf(out *dynamodb.QueryOutput, limit int) (deliveries []webhook
 	return deliveries, "", nil
 }
 
-// deliveryRequests and repetitions limit the deliveries that users ask for.
+// deliveryRequests and repetitions limit the replays and tests that users ask for.
 var (
 	deliveryRequests = limitKind{"deliveries", "deliveries by replays and tests", webhook.RequestsPerHour}
 	repetitions      = limitKind{"repetitions", "replays of one delivery, or tests of one endpoint,", webhook.RepetitionPerHour}
 )
 
-// SpendDelivery counts a replay of a delivery, or a test of an endpoint, named by
-// its id, against its user's hour and its own. It returns both limits as they then
-// stand. If one is reached it is fault.Limited, and nothing is counted.
+// SpendDelivery counts a replay of a delivery or a test of an endpoint. It counts against the
+// user's hour and against the hour of id, which names the delivery or the endpoint. It returns
+// both limits in their new state. If one of them is reached, the error is fault.Limited and
+// nothing is counted.
 func (db *DB) SpendDelivery(ctx context.Context, userID, id string, at time.Time) ([]account.Limit, error) {
 	keys := []item{deliveryRequests.key(userID, at), repetitions.key(id, at)}
 	found, err := db.readTogether(ctx, keys, "")

@@ -12,11 +12,10 @@ import (
 	"github.com/krosai/telephony/shared/number"
 )
 
-// DialPermit reads, at once, whether an accepted call may still be dialed, and the
-// number it is to be placed from. It is fault.Forbidden CALLS_DISABLED,
-// DESTINATION_NOT_ALLOWED or AGENT_NOT_ALLOWED, or fault.Conflict
-// NUMBER_NOT_CONFIGURED when the number is no longer the user's or its calls no
-// longer go through the trunk that the call was accepted for.
+// DialPermit checks, in one request, whether an accepted call may still be dialed, and returns the
+// number that the call is placed from. The error is fault.Forbidden CALLS_DISABLED,
+// DESTINATION_NOT_ALLOWED or AGENT_NOT_ALLOWED. It is fault.Conflict NUMBER_NOT_CONFIGURED if the
+// number no longer belongs to the user or no longer has the trunk that the call was accepted for.
 func (db *DB) DialPermit(ctx context.Context, c call.Call) (number.Number, error) {
 	n, permit, everybody, err := db.permit(ctx, c.UserID, c.NumberID)
 	switch {
@@ -30,9 +29,9 @@ func (db *DB) DialPermit(ctx context.Context, c call.Call) (number.Number, error
 	return n, permit.Allow(c.PhoneNumber, c.Country, c.AgentName)
 }
 
-// load is the row "load" of the Limits table: how long the last dial that had to
-// wait for a place has waited. The tasks that dial write it, and Permit.Room judges
-// by it whether another call would be dialed in time.
+// load is the row "load" of the Limits table. It holds how long the last dial that had to wait for
+// a place has waited. The dial tasks write it. Permit.Room uses it to predict whether another call
+// would be dialed in time.
 type load struct {
 	PK          string `dynamodbav:"pk"`
 	WaitSeconds int    `dynamodbav:"wait_seconds"`
@@ -42,12 +41,12 @@ type load struct {
 func loadKey() item { return item{"pk": text("load")} }
 
 const (
-	loadFresh  = 30 * time.Second // a load that is older says nothing
-	loadShared = 5                // seconds of waiting from which on the places are shared out
-	loadFull   = 60               // seconds of waiting from which on no call is accepted
+	loadFresh  = 30 * time.Second // an older load is ignored
+	loadShared = 5                // wait in seconds from which users get only a share of the places
+	loadFull   = 60               // wait in seconds from which no call is accepted
 )
 
-// RecordWait writes down how long a dial waited for its place.
+// RecordWait records how long a dial waited for its place. It does not replace a newer record.
 func (db *DB) RecordWait(ctx context.Context, wait time.Duration, at time.Time) error {
 	row, err := encode(load{"load", int(wait / time.Second), Time{at}})
 	if err != nil {
@@ -57,14 +56,14 @@ func (db *DB) RecordWait(ctx context.Context, wait time.Duration, at time.Time) 
 		ConditionExpression: aws.String("attribute_not_exists(#at) OR #at < :at"), ExpressionAttributeNames: map[string]string{"#at": "at"},
 		ExpressionAttributeValues: item{":at": stamp(at)}})
 	if _, no := refused(err); no {
-		return nil // another dial has said so since
+		return nil // a later dial has recorded its wait
 	}
 	return broken("record wait", err)
 }
 
-// Room says whether one more call of the user would be dialed in time. It is
-// fault.Upstream AT_CAPACITY when dials wait for a minute, and, when they wait at
-// all, for a user who has share calls going: so no user holds every place.
+// Room checks whether one more call of the user would be dialed in time. The error is
+// fault.Upstream AT_CAPACITY if dials wait for loadFull seconds. From loadShared seconds on, users
+// with share or more active calls also get that error, so that no user holds every place.
 func (p Permit) Room(share int) error {
 	age := p.at.Sub(p.load.At.Time)
 	if p.load.At.IsZero() || age >= loadFresh || p.load.WaitSeconds < loadShared {
@@ -76,8 +75,8 @@ func (p Permit) Room(share int) error {
 	return AtCapacity(max(time.Second, min(loadFresh, loadFresh-age)))
 }
 
-// AtCapacity is the error of a call that could not be dialed in time; after a while
-// it may be sent again.
+// AtCapacity is the error for a call that could not be dialed in time. The client may send the call
+// again after the given time.
 func AtCapacity(after time.Duration) error {
 	return &fault.Error{Kind: fault.Upstream, Code: "AT_CAPACITY", RetryAfter: after,
 		Detail: "as many phones are being called as can be called at a time: try again shortly"}

@@ -14,8 +14,8 @@ import (
 	"github.com/krosai/telephony/shared/store/storetest"
 )
 
-// The permit of a dial is read when the phone is about to be called: it obeys all
-// that has changed since the call was accepted.
+// TestDialPermit: the permit of a dial is read just before the dial, so it obeys every change since
+// the call was accepted.
 func TestDialPermit(t *testing.T) {
 	t.Parallel()
 	us := account.DefaultPolicy()
@@ -98,8 +98,8 @@ func configure(t *testing.T, db *storetest.Database, user string, trunk *number.
 	return db.SaveConfiguration(t.Context(), n, "me")
 }
 
-// A call that could not be dialed in time is refused, first to those who hold their
-// share of the places already.
+// TestRoom: a call that could not be dialed in time is refused. Users who hold their share of the
+// places are refused first.
 func TestRoom(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
@@ -127,7 +127,7 @@ func TestRoom(t *testing.T) {
 			if err := db.RecordWait(t.Context(), tt.wait, t0.Add(-tt.age)); err != nil {
 				t.Fatal(err)
 			}
-			if err := db.RecordWait(t.Context(), time.Second, t0.Add(-tt.age-time.Second)); err != nil { // it comes late
+			if err := db.RecordWait(t.Context(), time.Second, t0.Add(-tt.age-time.Second)); err != nil { // an older record
 				t.Fatal(err)
 			}
 			err := permit(t, db, "ada", "US").Room(tt.share)
@@ -141,7 +141,7 @@ func TestRoom(t *testing.T) {
 	}
 }
 
-// Each limit says by its own name how it stands when it is reached.
+// TestLimitsTellThemselves: when a limit is reached, the answer has its name and its state.
 func TestLimitsTellThemselves(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
@@ -155,7 +155,7 @@ func TestLimitsTellThemselves(t *testing.T) {
 			account.Limit{Name: "calls", Quota: 2, Used: 2, Resets: t0.Add(30 * time.Minute)}, "RATE_LIMIT_EXCEEDED"},
 		"calls to one number": {account.Policy{CallsPerDestination: 2},
 			account.Limit{Name: "calls_to_number", Quota: 2, Used: 2, Resets: t0.Add(30 * time.Minute)}, "RATE_LIMIT_EXCEEDED"},
-		"minutes a day": {account.Policy{MinutesPerDay: 25}, // each reserves ten
+		"minutes a day": {account.Policy{MinutesPerDay: 25}, // each call reserves ten
 			account.Limit{Name: "minutes", Quota: 25, Used: 20, Resets: t0.Add(14*time.Hour + 30*time.Minute), Window: 86400}, "RATE_LIMIT_EXCEEDED"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -175,8 +175,8 @@ func TestLimitsTellThemselves(t *testing.T) {
 	}
 }
 
-// A transfer obeys a policy that changes between the reading of the permit and the
-// transaction, country included.
+// TestTransferObeysAChangedPolicy: a transfer obeys a policy that changes between the reading of
+// the permit and the transaction, including the countries.
 func TestTransferObeysAChangedPolicy(t *testing.T) {
 	t.Parallel()
 	db := open(t)

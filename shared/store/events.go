@@ -15,11 +15,11 @@ import (
 	"github.com/krosai/telephony/shared/fault"
 )
 
-// The Events table: what has happened to each user, one partition per user, in
-// the order in which it was written down. The sort key is the time of the writing
-// and the event's id. Rows expire after event.Kept. A row is written in the
-// transaction that makes it true and never changed, and the table's stream hands
-// it to those who act on it (functions/sendevents, functions/resumecall).
+// The Events table: the events of each user, one partition per user, in the order in which
+// they were written. The sort key is the time of the writing and the event's id. Rows expire
+// after event.Kept. A row is written in the transaction that makes its event true, and never
+// changes. The table's stream passes it to the functions that act on it
+// (functions/sendevents, functions/resumecall).
 type eventRow struct {
 	UserID      string `dynamodbav:"user_id"`
 	SK          string `dynamodbav:"sk"`
@@ -38,8 +38,7 @@ func (r eventRow) event() event.Event {
 		Data: []byte(r.Data), HasMetadata: r.HasMetadata}
 }
 
-// EventKey is the position of an event in its user's log. Positions are in the
-// order of the times of writing.
+// EventKey is the position of an event in its user's log. Positions sort by the time of writing.
 func EventKey(e event.Event) string { return e.Recorded.UTC().Format(clock) + "#" + e.ID }
 
 // event is the write of an event. It must be part of a transaction that is
@@ -51,27 +50,26 @@ func (db *DB) event(e event.Event) (types.TransactWriteItem, error) {
 	return types.TransactWriteItem{Put: &types.Put{TableName: &db.table.Events, Item: row}}, err
 }
 
-// Log says which of a user's events to list: those recorded from From on and
-// before To, where the zero To is no bound, and with a CallID only those of that
-// call.
+// Log selects which of a user's events to list: those recorded from From on and before To, where
+// the zero To is no bound. With a CallID it selects only the events of that call.
 type Log struct {
 	From, To time.Time
 	CallID   string
 }
 
-// EventsOf lists a user's events in the order in which they were recorded: at
-// most limit of them (1 or more), those behind the position after, with the
-// metadata of their calls. next is the after of the rest, empty at the end; with a
-// call the list may be shorter than limit, even empty, and have a rest.
+// EventsOf lists a user's events in the order in which they were recorded. It returns at most limit
+// events (1 or more) behind the position after. next is the after of the next page, empty at the
+// end. With a call a page may be short or even empty although next is set. MetadataOf reads the
+// metadata of the events' calls.
 func (db *DB) EventsOf(ctx context.Context, userID string, l Log, limit int, after string) (events []event.Event, next string, err error) {
-	to := text("~") // behind every time
+	to := text("~") // sorts after every time
 	if !l.To.IsZero() {
 		to = stamp(l.To)
 	}
 	in := &dynamodb.QueryInput{TableName: &db.table.Events, Limit: aws.Int32(int32(limit)), ConsistentRead: aws.Bool(true),
 		KeyConditionExpression:    aws.String("user_id = :user AND sk BETWEEN :from AND :to"),
 		ExpressionAttributeValues: item{":user": text(userID), ":from": stamp(l.From), ":to": to}}
-	if l.CallID != "" { // a limit would count those that the filter drops
+	if l.CallID != "" { // a limit would also count the rows that the filter drops
 		in.Limit, in.FilterExpression = nil, aws.String("call_id = :call")
 		in.ExpressionAttributeValues[":call"] = text(l.CallID)
 	}
@@ -114,7 +112,8 @@ func (db *DB) MetadataOf(ctx context.Context, events []event.Event) (map[string]
 	return metadata, err
 }
 
-// TurnsSince reads the turns of a call that were received from a moment on.
+// TurnsSince reads the turns of a call that were received at from or later, in the order of
+// their receipt.
 func (db *DB) TurnsSince(ctx context.Context, callID string, from time.Time) ([]call.Turn, error) {
 	turns, err := db.turns(ctx, callID)
 	turns = slices.DeleteFunc(turns, func(t call.Turn) bool { return t.Received.Before(from) })
@@ -122,11 +121,11 @@ func (db *DB) TurnsSince(ctx context.Context, callID string, from time.Time) ([]
 	return turns, err
 }
 
-// MaxWaiters is how many requests of a user may wait for events at a time.
+// MaxWaiters is how many requests of a user may wait for events at the same time.
 const MaxWaiters = 5
 
-// Wait takes one of a user's MaxWaiters places until a moment, by which the
-// waiting is over, and returns its number. If all are taken the error is
+// Wait takes one of a user's MaxWaiters places until the time until, at which the wait must be
+// over, and returns the number of the place. If all places are taken, the error is
 // fault.Limited TOO_MANY_WAITERS.
 func (db *DB) Wait(ctx context.Context, userID string, until time.Time) (place int, err error) {
 	for place = range MaxWaiters {
@@ -144,8 +143,8 @@ func (db *DB) Wait(ctx context.Context, userID string, until time.Time) (place i
 		Detail: fmt.Sprintf("%d requests of yours wait for events already", MaxWaiters)}
 }
 
-// StopWaiting gives back the place that Wait took until a moment. A place that is
-// not given back is free when its time is over.
+// StopWaiting gives back the place that Wait took with the same until. A place that is not given
+// back becomes free at that time.
 func (db *DB) StopWaiting(ctx context.Context, userID string, place int, until time.Time) error {
 	_, err := db.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{TableName: &db.table.Limits, Key: waitersKey(userID),
 		UpdateExpression: aws.String("REMOVE #place"), ConditionExpression: aws.String("#place = :until"),

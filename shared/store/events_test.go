@@ -33,7 +33,7 @@ type eventBench struct {
 	key, fresh account.Key
 }
 
-// done ends a test for an error, and tells of c for those that go on.
+// done ends the test if err is not nil, and returns c otherwise.
 func (b *eventBench) done(c call.Call, err error) call.Call {
 	b.t.Helper()
 	if err != nil {
@@ -91,7 +91,7 @@ func (b *eventBench) spared() {
 	b.add(b.number)
 }
 
-// keyed gives ada a key, and has another ready.
+// keyed gives ada a key and prepares another.
 func (b *eventBench) keyed() {
 	b.t.Helper()
 	b.key, _ = aKey(b.t, "ada", nil)
@@ -100,10 +100,10 @@ func (b *eventBench) keyed() {
 	must(b.t, err)
 }
 
-// revoked is the event of the key that was revoked ten minutes after t0.
+// revoked is the event for b.key, which was revoked ten minutes after t0.
 func revoked(b *eventBench) event.Event { return event.KeyEnded(b.key, t0.Add(10*time.Minute)) }
 
-// ofCall, ofRequest and ofNumber make the event that the record tells of.
+// ofCall, ofRequest and ofNumber make the event from the stored record.
 func ofCall(make func(call.Call) event.Event) func(b *eventBench) event.Event {
 	return func(b *eventBench) event.Event { return make(b.done(b.Call(b.ctx, "call_1"))) }
 }
@@ -126,8 +126,7 @@ func ofNumber(make func(number.Number) event.Event) func(b *eventBench) event.Ev
 
 var summary = call.Summary{Status: call.SummaryReady, Text: "They agreed.", Model: "m", CreatedAt: t0.Add(time.Minute)}
 
-// eventWrites are the writes that an event tells of, and their neighbours that
-// none does.
+// eventWrites are the writes that write an event, and similar writes that do not.
 func eventWrites() []eventWrite {
 	end := call.End{Status: call.Completed, Cause: call.CalleeHangup, SIPStatus: 200, At: t0.Add(46 * time.Second)}
 	lost := call.End{Status: call.Failed, Cause: call.NetworkError, At: t0.Add(time.Second)}
@@ -216,12 +215,11 @@ type eventWrite struct {
 	name, table string
 	before      func(b *eventBench)
 	do          func(b *eventBench) error
-	want        func(b *eventBench) event.Event // nil is no event
+	want        func(b *eventBench) event.Event // nil means no event
 }
 
-// TestEventsAreWrittenWithWhatTheyTellOf: each event is one row, made by the
-// transaction of what it tells of, however often that is tried and whatever
-// answer gets lost.
+// TestEventsAreWrittenWithWhatTheyTellOf: each event is one row, written by the transaction that it
+// describes, no matter how often that transaction is tried and which answer gets lost.
 func TestEventsAreWrittenWithWhatTheyTellOf(t *testing.T) {
 	t.Parallel()
 	for _, w := range eventWrites() {
@@ -231,7 +229,7 @@ func TestEventsAreWrittenWithWhatTheyTellOf(t *testing.T) {
 		} {
 			t.Run(w.name+", "+name, func(t *testing.T) {
 				t.Parallel()
-				synctest.Test(t, func(t *testing.T) { w.test(t, trouble) }) // requests are sent again after a while
+				synctest.Test(t, func(t *testing.T) { w.test(t, trouble) }) // the SDK waits before it sends a request again
 			})
 		}
 	}
@@ -254,7 +252,7 @@ func (w eventWrite) test(t *testing.T, trouble func(b *eventBench)) {
 	}
 	b.Collide(0)
 	b.LoseReplyAt(-1)
-	_ = w.do(b) // is refused or changes nothing
+	_ = w.do(b) // the second time is refused or changes nothing
 	b.Watch(func([]byte) {})
 	var want []event.Event
 	if w.want != nil {
@@ -267,7 +265,7 @@ func (w eventWrite) test(t *testing.T, trouble func(b *eventBench)) {
 	}
 }
 
-// events are those of ada, in the order in which they were written.
+// events are ada's events, in the order in which they were written.
 func (b *eventBench) events() []event.Event {
 	b.t.Helper()
 	events, _, err := b.EventsOf(b.ctx, "ada", store.Log{}, 100, "")
@@ -277,13 +275,13 @@ func (b *eventBench) events() []event.Event {
 	return events
 }
 
-// TestEventLog: events are read in the order of their writing, from any position
-// on, by their owner, and expire.
+// TestEventLog: the owner can read events in the order of their writing, from any position on, and
+// events expire.
 func TestEventLog(t *testing.T) {
 	t.Parallel()
 	now := t0
 	db, ctx := storetest.Open(t, func() time.Time { return now }), t.Context()
-	for i := range 4 { // each later written tells of something earlier
+	for i := range 4 { // each event is written later and happened earlier than the last
 		c := newCall(fmt.Sprint(i))
 		c.MaxDuration = 60
 		create(t, db, c)

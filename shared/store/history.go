@@ -13,20 +13,18 @@ import (
 	"github.com/krosai/telephony/shared/call"
 )
 
-// The index by_user copies a record when it is made and when it ends, and not with
-// each state in between, which would cost as much as the state itself. What it
-// shows of the status is final_status: calls that have none are read from the
-// table.
+// The index by_user changes when a record is created and when its call ends. It does not follow the
+// states in between, because that would cost as much as the states themselves. So the index holds
+// final_status instead of the status. CallsOf reads calls without a final_status from the table.
 
-// History says which of a user's calls to list: those created from From on and
-// before To, where the zero time is no bound, and of these only those of a
-// status, a direction or a number where one is given, whose metadata has the entries of
-// Metadata, and that have not ended if they are to be Active. A call's time has whole
-// milliseconds, and so do From and To.
+// History selects which of a user's calls to list: those created from From on and before To, where
+// the zero time is no bound. Status, Direction and NumberID select only calls with that value, if
+// set. Metadata selects calls whose metadata has all its entries. Active selects calls that have
+// not ended. A call's time has whole milliseconds, and so do From and To.
 type History struct {
 	From, To  time.Time
 	Status    call.Status
-	Active    bool // without From: of the last day only
+	Active    bool // without From, of the last day only
 	Direction call.Direction
 	NumberID  string
 	Metadata  map[string]string
@@ -34,13 +32,11 @@ type History struct {
 	Bare bool // without the metadata
 }
 
-// CallsOf lists a user's calls, newest first and without what only their details
-// show (prompts, voice, the timeline): at most limit of them (1 to 100), those
-// behind the position after. next is the after of the rest, empty at the end. It
-// is one query whatever is asked for, and one read more if calls have metadata or are
-// going on, so with anything but times to choose by the list
-// may be shorter than limit, even empty, and have a rest. A call that has just
-// changed may be shown as it was.
+// CallsOf lists a user's calls, newest first. It leaves out the prompts and the voice, and the
+// timeline of calls that have ended. It returns at most limit calls (1 to 100) behind the position
+// after. next is the after of the next page, empty at the end. A page costs one query, and batch
+// reads if calls have metadata or have not ended. With filters other than times a page may be short
+// or even empty although next is set. A call that has just changed may appear in its earlier state.
 func (db *DB) CallsOf(ctx context.Context, userID string, h History, limit int, after string) (calls []call.Call, next string, err error) {
 	if h.Active && h.From.IsZero() {
 		h.From = db.now().Add(-longestCall).Truncate(time.Millisecond)
@@ -82,12 +78,13 @@ func (db *DB) CallsOf(ctx context.Context, userID string, h History, limit int, 
 	return calls, next, nil
 }
 
-// longestCall is longer than any call takes from its creation to its end: 4 hours of talk
-// after ringing and a wait for the dial.
+// longestCall is longer than any call takes from its creation to its end: a wait for the dial,
+// ringing and 4 hours of talk.
 const longestCall = 24 * time.Hour
 
-// has reports whether a call that is complete is one of h. One that was going on when it
-// was listed may have another status, and the index does not hold metadata.
+// has reports whether h selects a call that complete has filled in. It checks what the query could
+// not: a call that was active when it was listed may have another status now, and the index does
+// not hold metadata.
 func (h History) has(c call.Call) bool {
 	for name, value := range h.Metadata {
 		if got, there := c.Metadata[name]; !there || got != value {
@@ -97,8 +94,8 @@ func (h History) has(c call.Call) bool {
 	return (h.Status == "" || c.Status == h.Status) && !(h.Active && c.Status.Ended())
 }
 
-// complete reads the metadata of those of at most 100 calls that have some, and
-// the records of those that have not ended.
+// complete fills in at most 100 calls: the metadata of the calls that have some, and the records of
+// the calls that have no final status.
 func (db *DB) complete(ctx context.Context, calls []call.Call) error {
 	var keys []item
 	for _, c := range calls {
@@ -134,10 +131,10 @@ func (db *DB) complete(ctx context.Context, calls []call.Call) error {
 	return nil
 }
 
-// mostKeys is how many rows DynamoDB reads in one batch.
+// mostKeys is the maximum number of rows that DynamoDB reads in one batch.
 const mostKeys = 100
 
-// batchGet reads rows, at most mostKeys.
+// batchGet reads at most mostKeys rows and calls read for each of them.
 func (db *DB) batchGet(ctx context.Context, ask map[string]types.KeysAndAttributes, read func(item) error) error {
 	out, err := db.client.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{RequestItems: ask})
 	if err != nil {
@@ -162,7 +159,8 @@ func (h History) bounds() (from, to types.AttributeValue) {
 	return stamp(h.From), to
 }
 
-// filter adds to a query what h asks for besides the time; nil when it is nothing.
+// filter is the filter expression of everything that h selects besides the time. It adds the values
+// of the expression to in, and is nil if there is nothing to filter.
 func (h History) filter(in *dynamodb.QueryInput) *string {
 	var terms []string
 	for _, wanted := range [][2]string{{"direction", string(h.Direction)}, {"number_id", h.NumberID}} {
@@ -188,7 +186,7 @@ func (h History) filter(in *dynamodb.QueryInput) *string {
 	return aws.String(strings.Join(terms, " AND "))
 }
 
-// positionOf is where a row stands in a user's history.
+// positionOf is the position of a call's row in a list: its time of creation and its id.
 func positionOf(row item) string {
 	at, _ := row["created_at"].(*types.AttributeValueMemberS)
 	id, _ := row["call_id"].(*types.AttributeValueMemberS)

@@ -15,8 +15,8 @@ import (
 	"github.com/krosai/telephony/shared/store/storetest"
 )
 
-// walk goes through a list page by page and returns the ids it showed, in their order,
-// having seen that none is of a newer call than the one before.
+// walk goes through a list page by page and returns the ids in order. It checks that no call is
+// newer than the one before.
 func walk(t *testing.T, db *storetest.Database, user string, h store.History, limit int) (ids []string) {
 	t.Helper()
 	var last time.Time
@@ -40,9 +40,9 @@ func walk(t *testing.T, db *storetest.Database, user string, h store.History, li
 	return ids
 }
 
-// TestHistoryIsComplete: whatever is asked for, walking through the pages shows
-// each call that fits once, newest first. Of those that were created at once any may come
-// first: DynamoDB orders an index by its own keys alone.
+// TestHistoryIsComplete: for every selection, the pages show each matching call once, newest first.
+// Calls that were created at the same time may come in any order, because DynamoDB orders an index
+// by its own keys alone.
 func TestHistoryIsComplete(t *testing.T) {
 	t.Parallel()
 	db, random := open(t), rand.New(rand.NewPCG(1, 2))
@@ -96,7 +96,7 @@ func TestHistoryIsComplete(t *testing.T) {
 			}
 			for _, limit := range []int{1, 3, 100} {
 				got := walk(t, db, user, h, limit)
-				slices.Sort(got) // as they were created
+				slices.Sort(got) // ids sort by creation
 				if d := cmp.Diff(want, got); d != "" {
 					t.Errorf("%s of %s by %d (-want +got):\n%s", name, user, limit, d)
 				}
@@ -115,8 +115,8 @@ func holds(all, some map[string]string) bool {
 	return true
 }
 
-// TestActiveIsOfTheLastDay: calls that have not ended are looked for among those that
-// may still go on, unless a time is named.
+// TestActiveIsOfTheLastDay: without a From, the list of active calls covers only the last day,
+// because no call lasts longer.
 func TestActiveIsOfTheLastDay(t *testing.T) {
 	t.Parallel()
 	now := t0
@@ -132,7 +132,7 @@ func TestActiveIsOfTheLastDay(t *testing.T) {
 	}
 }
 
-// TestHistoryShowsNoPrompts: what a list shows of a call, and no more.
+// TestHistoryShowsNoPrompts: a list shows exactly these fields of a call.
 func TestHistoryShowsNoPrompts(t *testing.T) {
 	t.Parallel()
 	db := open(t)

@@ -12,20 +12,18 @@ import (
 	"github.com/krosai/telephony/shared/event"
 )
 
-// A user's row counts the calls that have come in and have not ended, all of them
-// and those to each number. Counts do for them where outbound calls have a set:
-// there may be a thousand, whose ids each write of the row would pay for. A call
-// joins in the transaction that records it and leaves in the one that ends it, and
-// each of these happens once.
+// A user's row counts the inbound calls that have not ended, in total and for each number. Outbound
+// calls have a set of ids. Inbound calls have only counts, because there may be a thousand of them
+// and each write of the row would pay for their ids. The transaction that records a call counts it,
+// and the transaction that ends it takes it out of the count. Each of them happens once.
 const inboundAttribute = "inbound"
 
 func inboundTo(numberID string) string { return inboundAttribute + "_" + numberID }
 
-// CreateInbound records a call that has come in and counts it, once: if it is
-// recorded already, the record stands and is returned. most is how many calls may
-// be in on its number at a time; 0 leaves that to the owner's policy. A call that is
-// over a limit, or whose agent its owner may not use, is recorded as ended: failed
-// with the cause capacity or not_allowed.
+// CreateInbound records an inbound call and counts it, once. If the call is already recorded, the
+// record stands and is returned. most is the limit of concurrent inbound calls of its number. 0
+// means that only the owner's policy limits them. A call that is over a limit, or whose agent its
+// owner may not use, is recorded as ended: failed with the cause capacity or not_allowed.
 func (db *DB) CreateInbound(ctx context.Context, c call.Call, most int) (call.Call, error) {
 	r, err := db.policyRow(ctx, policyKey(c.UserID))
 	if err != nil {
@@ -50,7 +48,7 @@ func (db *DB) CreateInbound(ctx context.Context, c call.Call, most int) (call.Ca
 	return db.refuseInbound(ctx, c, call.Capacity)
 }
 
-// refuseInbound records a call that ends as it comes in.
+// refuseInbound records an inbound call as ended on arrival.
 func (db *DB) refuseInbound(ctx context.Context, c call.Call, cause call.Cause) (call.Call, error) {
 	c.Status, c.Cause, c.EndedAt = call.Failed, cause, db.now().UTC().Truncate(time.Millisecond)
 	c.Timeline = append(c.Timeline, call.Event{At: c.EndedAt, Name: "ended", Detail: string(cause)})
@@ -71,15 +69,15 @@ func (db *DB) refuseInbound(ctx context.Context, c call.Call, cause call.Cause) 
 	return c, broken("create inbound call", err)
 }
 
-// newRecord is the write of the record of a call that has none yet.
+// newRecord is the write of a call's record, if the call is not recorded yet.
 func (db *DB) newRecord(row item) types.TransactWriteItem {
 	return types.TransactWriteItem{Put: &types.Put{TableName: &db.table.Calls, Item: row,
 		ConditionExpression:                 aws.String("attribute_not_exists(call_id)"),
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}}
 }
 
-// join is the write that counts a call as one that is in, if neither the owner nor
-// the number has as many as they may.
+// join is the write that counts an inbound call, if neither its owner nor its number has reached
+// the limit.
 func (db *DB) join(c call.Call, own account.Policy, most int) types.TransactWriteItem {
 	if most == 0 {
 		most = own.MaxConcurrentInbound

@@ -17,12 +17,12 @@ import (
 func inboundCall() call.Call {
 	c := newCall("1")
 	c.Direction, c.DialedAt, c.RoomName, c.Country = call.Inbound, c.CreatedAt, "h7yq2m0c-demo-_+14155550100_x", ""
-	c.SystemPrompt, c.Metadata, c.Voice = "", nil, nil // only a call that is asked for has them
+	c.SystemPrompt, c.Metadata, c.Voice = "", nil, nil // only outbound calls have them
 	return c
 }
 
-// However often and however many at once tell of a call that came in, there is
-// one record and it is counted once.
+// TestCreateInboundOnce: an inbound call has one record and is counted once, no matter how often
+// and how concurrently it is reported.
 func TestCreateInboundOnce(t *testing.T) {
 	t.Parallel()
 	db, ctx := open(t), t.Context()
@@ -68,14 +68,14 @@ func TestCreateInboundOnce(t *testing.T) {
 	}
 }
 
-// However many come in at once, a number takes as many calls as it may, and its owner
-// as many as they may. What is over a limit is recorded, counted and told of as ended,
-// once, and takes nothing away from those that come later.
+// TestInboundLimits: among concurrent inbound calls, a number takes as many as its limit allows,
+// and its owner as many as their policy allows. A call over a limit is recorded, counted and
+// reported as ended, once, and takes nothing away from later calls.
 func TestInboundLimits(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		ofNumber, ofUser int
-		taken            int // of twelve to one number
+		taken            int // calls taken, of twelve to one number
 		other            call.Status
 	}{
 		"the owner's":     {0, 3, 3, call.Failed},
@@ -100,7 +100,7 @@ func TestInboundLimits(t *testing.T) {
 				return c
 			}
 			var race sync.WaitGroup
-			for i := range 24 { // each is told of twice
+			for i := range 24 { // each call is reported twice
 				race.Go(func() { come(fmt.Sprintf("%02d", i/2), "pn_1") })
 			}
 			race.Wait()
@@ -120,7 +120,7 @@ func TestInboundLimits(t *testing.T) {
 			if c := come("of-another", "pn_2"); c.Status != tt.other {
 				t.Errorf("a call to another number is %s, want %s", c.Status, tt.other)
 			}
-			for range 2 { // an end that is written twice gives back once
+			for range 2 { // an end that is written twice reduces the count once
 				if _, err := db.EndCall(ctx, taken[0], call.End{Status: call.NoAnswer, Cause: call.CalleeHangup, At: t0}); err != nil {
 					t.Fatal(err)
 				}
@@ -156,7 +156,7 @@ func checkInboundTold(t *testing.T, db *storetest.Database) {
 	}
 }
 
-// An agent that was taken away from an account takes no more of its calls.
+// TestInboundAgent: an agent that was taken away from an account takes no more of its calls.
 func TestInboundAgent(t *testing.T) {
 	t.Parallel()
 	db, ctx := open(t), t.Context()

@@ -23,11 +23,11 @@ import (
 const (
 	Available = "available"
 	Owned     = "assigned"
-	Retired   = "retired" // as long as no administrator restores it
+	Retired   = "retired" // until an administrator restores it
 )
 
-// stockOf and kindOf are a number's keys in the index inventory: its state and
-// shard, then what it is.
+// stockOf and kindOf are the keys of a number in the index inventory: its state with its shard, and
+// its country, type and number.
 func stockOf(n number.Number) string {
 	switch {
 	case n.UserID != "":
@@ -42,9 +42,8 @@ func kindOf(n number.Number) string { return n.Country + "#" + n.Type + "#" + n.
 
 func numberKey(id string) item { return item{"number_id": text(id)} }
 
-// AddNumber adds a number to the inventory, by an administrator. A number that
-// is there already is fault.Conflict, and one that is retired fault.Conflict with
-// the code NUMBER_RETIRED.
+// AddNumber adds a number to the inventory. by is the administrator. A number that is already there
+// is fault.Conflict. If that number is retired, the code is NUMBER_RETIRED.
 func (db *DB) AddNumber(ctx context.Context, n number.Number, by string) error {
 	there, err := db.addNumber(ctx, n, by)
 	switch {
@@ -60,8 +59,8 @@ func inInventory() error {
 	return fault.New(fault.Conflict, "CONFLICT", "the phone number is in the inventory already")
 }
 
-// addNumber is AddNumber that returns the number that is there already, nil if
-// there was none.
+// addNumber is AddNumber without the errors for a number that is already there. It returns that
+// number instead, or nil if there was none.
 func (db *DB) addNumber(ctx context.Context, n number.Number, by string) (there *number.Number, err error) {
 	row, err := encode(numberRowOf(n))
 	if err != nil {
@@ -82,8 +81,8 @@ func (db *DB) addNumber(ctx context.Context, n number.Number, by string) (there 
 	return &found, err
 }
 
-// RestoreNumber is AddNumber for a number that may be retired: it becomes
-// available again, as n says.
+// RestoreNumber is AddNumber for a number that may be retired. A retired number becomes available
+// again, with the data of n.
 func (db *DB) RestoreNumber(ctx context.Context, n number.Number, by string) error {
 	there, err := db.addNumber(ctx, n, by)
 	switch {
@@ -108,10 +107,9 @@ func (db *DB) RestoreNumber(ctx context.Context, n number.Number, by string) err
 	return broken("restore number", err)
 }
 
-// RetireNumber takes an available number out of the inventory for good, by an
-// administrator. While somebody has it or a request is for it, it is
-// fault.Conflict. Retiring a retired number changes nothing; an unknown one is
-// fault.NotFound.
+// RetireNumber takes an available number out of the inventory until RestoreNumber brings it back.
+// by is the administrator. A number that is assigned, requested or being configured is
+// fault.Conflict. Retiring a retired number changes nothing. An unknown number is fault.NotFound.
 func (db *DB) RetireNumber(ctx context.Context, id, by string) error {
 	now := db.now()
 	entry, err := db.note(id, request.Entry{At: now, Actor: by, Action: "retired", From: Available, To: Retired})
@@ -134,9 +132,9 @@ func (db *DB) RetireNumber(ctx context.Context, id, by string) error {
 	return notFree(rows)
 }
 
-// GiveNumber gives an available number to a user without a request, by an
-// administrator. While somebody has it, or a request is for it, or when it is
-// retired, it is fault.Conflict; an unknown one is fault.NotFound.
+// GiveNumber assigns an available number to a user without a request. by is the administrator. A
+// number that is assigned, requested, retired or being configured is fault.Conflict. An unknown
+// number is fault.NotFound.
 func (db *DB) GiveNumber(ctx context.Context, id, userID, by string) (number.Number, error) {
 	n, err := db.NumberByID(ctx, id)
 	if err != nil {
@@ -163,17 +161,17 @@ func (db *DB) GiveNumber(ctx context.Context, id, userID, by string) (number.Num
 	return n, broken("give number", err)
 }
 
-// free is the condition that a number is there and available.
+// free is the condition that a number exists and is available.
 const free = "attribute_exists(number_id) AND attribute_not_exists(user_id) AND attribute_not_exists(retired) AND attribute_not_exists(lease_until)"
 
-// unclaimed is the condition that no request is for a number.
+// unclaimed is the check that no request holds the claim on a number.
 func (db *DB) unclaimed(id string) types.TransactWriteItem {
 	return types.TransactWriteItem{ConditionCheck: &types.ConditionCheck{TableName: &db.table.Requests, Key: numberClaim(id),
 		ConditionExpression: aws.String("attribute_not_exists(request_id)")}}
 }
 
-// notFree says which of free and unclaimed was not met. rows are the number, as far
-// as it did not meet free, and whether a request is for it.
+// notFree explains why free or unclaimed failed. rows[0] is the row of the number if free failed,
+// and nil if unclaimed failed.
 func notFree(rows []item) error {
 	there := rows[0]
 	switch {
@@ -189,7 +187,7 @@ func notFree(rows []item) error {
 	return fault.New(fault.Conflict, "CONFLICT", "a request is for this phone number: decide on it first")
 }
 
-// NumberByID reads a number, whoever owns it. An unknown id is fault.NotFound.
+// NumberByID reads a number. It does not check the number's owner. An unknown id is fault.NotFound.
 func (db *DB) NumberByID(ctx context.Context, id string) (number.Number, error) {
 	out, err := db.client.GetItem(ctx, &dynamodb.GetItemInput{TableName: &db.table.Numbers, Key: numberKey(id), ConsistentRead: aws.Bool(true)})
 	switch {
@@ -201,11 +199,10 @@ func (db *DB) NumberByID(ctx context.Context, id string) (number.Number, error) 
 	return db.numberFrom(out.Item)
 }
 
-// Inventory lists the numbers that are Available, Owned or Retired, and with an
-// empty status all of them one state after the other: shard by shard, by country,
-// type and number in each, at most limit of them (1 or more), those after the
-// position after. next is the after of the rest, empty at the end. A number that
-// has just changed hands may be missing.
+// Inventory lists the numbers in a state (Available, Owned or Retired), or in one state after the
+// other if status is empty. Within a state they are ordered by shard, then by country, type and
+// number. It returns at most limit numbers (1 or more) after the position after. next is the after
+// of the next page, empty at the end. A number that has just changed hands may be missing.
 func (db *DB) Inventory(ctx context.Context, status string, limit int, after string) (numbers []number.Number, next string, err error) {
 	partitions := partitionsOf(status)
 	state, rest, _ := strings.Cut(after, "#")
@@ -230,8 +227,8 @@ func (db *DB) Inventory(ctx context.Context, status string, limit int, after str
 	return numbers, "", nil
 }
 
-// partitionsOf are the partitions of the index inventory that hold the numbers of
-// a state, of all states if it is empty.
+// partitionsOf lists the partitions of the index inventory for a state, or for all states if it
+// is empty.
 func partitionsOf(status string) (partitions []string) {
 	for _, state := range []string{Available, Owned, Retired} {
 		for s := range shards {
@@ -243,8 +240,8 @@ func partitionsOf(status string) (partitions []string) {
 	return partitions
 }
 
-// stock reads a shard of the inventory: at most limit numbers whose kind begins
-// with prefix, those after the kind after.
+// stock reads one shard of the inventory: at most limit numbers whose kind begins with prefix and
+// sorts after the kind after.
 func (db *DB) stock(ctx context.Context, shard, prefix, after string, limit int) ([]number.Number, error) {
 	in := &dynamodb.QueryInput{TableName: &db.table.Numbers, IndexName: aws.String("inventory"), Limit: aws.Int32(int32(limit)),
 		KeyConditionExpression: aws.String("stock = :shard"), ExpressionAttributeValues: item{":shard": text(shard)}}
@@ -271,9 +268,8 @@ func (db *DB) stock(ctx context.Context, shard, prefix, after string, limit int)
 	return numbers, nil
 }
 
-// free yields the available numbers that would do for a request. It begins at
-// another shard for each request, so that requests do not all reach for the
-// same number. The index trails the table by a moment.
+// free yields the available numbers that may suit a request. Each request begins at another shard,
+// so that requests do not all compete for the same number. The index is eventually consistent.
 func (db *DB) free(ctx context.Context, r request.Request) iter.Seq2[number.Number, error] {
 	return func(yield func(number.Number, error) bool) {
 		if only := r.Only(); only != "" {
@@ -295,7 +291,7 @@ func (db *DB) free(ctx context.Context, r request.Request) iter.Seq2[number.Numb
 	}
 }
 
-// freeIn yields those of one shard, and reports whether to go on.
+// freeIn is free for one shard. It reports whether to go on with the next.
 func (db *DB) freeIn(ctx context.Context, partition, prefix string, r request.Request, yield func(number.Number, error) bool) bool {
 	const batch = 25
 	for after, more := "", true; more; {
@@ -314,7 +310,7 @@ func (db *DB) freeIn(ctx context.Context, partition, prefix string, r request.Re
 	return true
 }
 
-// HasStock reports whether a number is there that AssignNumber would assign.
+// HasStock reports whether there is a number that AssignNumber would assign.
 func (db *DB) HasStock(ctx context.Context, r request.Request) (bool, error) {
 	for n, err := range db.free(ctx, r) {
 		if err != nil {
@@ -335,11 +331,11 @@ func (db *DB) HasStock(ctx context.Context, r request.Request) (bool, error) {
 	return false, nil
 }
 
-// AssignNumber gives an approved request a number: the one chosen or asked for,
-// or any that is available, fits, and is not asked for by another request. It
-// returns the request as it then stands; assigned is false when there is no such
-// number. Repeating it is harmless: a request gets one number. A request that is
-// pending or rejected is fault.Conflict.
+// AssignNumber assigns a number to an approved request: the number that was chosen or asked
+// for, or else any available number that fits and that no other request has claimed. It returns
+// the request in its current state. assigned is false if there is no such number. Repeating the
+// call is harmless, because a request gets only one number. A request that is pending or
+// rejected is fault.Conflict.
 func (db *DB) AssignNumber(ctx context.Context, id string) (r request.Request, assigned bool, err error) {
 	r, err = db.RequestByID(ctx, id)
 	switch {
@@ -357,12 +353,12 @@ func (db *DB) AssignNumber(ctx context.Context, id string) (r request.Request, a
 			return now, now.Status == request.Assigned, err
 		}
 	}
-	r, err = db.RequestByID(ctx, id) // a repetition of this may have had the last one
+	r, err = db.RequestByID(ctx, id) // a repetition of this call may have taken the last number
 	return r, r.Status == request.Assigned, err
 }
 
-// take assigns n to the owner of r, in one transaction. lost is true when the
-// number went elsewhere.
+// take assigns n to the owner of r in one transaction. lost is true if n was assigned, claimed or
+// retired in the meantime.
 func (db *DB) take(ctx context.Context, r request.Request, n number.Number) (_ request.Request, lost bool, err error) {
 	now := db.now()
 	got, owned := r, n
@@ -407,9 +403,9 @@ func (db *DB) take(ctx context.Context, r request.Request, n number.Number) (_ r
 	return r, false, broken("assign number", err)
 }
 
-// Unassign takes a number from owner and makes it available, by an
-// administrator. While it is leased or configured in LiveKit, or when its owner is
-// nobody or somebody else, it is fault.Conflict.
+// Unassign takes a number from owner and makes it available again. by is the administrator. A
+// number that is leased, configured in LiveKit, left broken by a configuration, or not assigned to
+// owner is fault.Conflict.
 func (db *DB) Unassign(ctx context.Context, id, owner, by string) (number.Number, error) {
 	n, err := db.NumberByID(ctx, id)
 	if err != nil {
@@ -453,14 +449,14 @@ func notOwned(assigned bool) error {
 	return fault.New(fault.Conflict, "CONFLICT", "the phone number is not assigned")
 }
 
-// Lease is a number's lease that ran out without being given back.
+// Lease is a number's lease that expired without being given back.
 type Lease struct {
 	NumberID string
 	Until    time.Time
 }
 
-// AbandonedLeases lists the leases that had run out before a moment: each is a
-// configuration that stopped half way.
+// AbandonedLeases lists the leases that expired before a moment. Each of them belongs to a
+// configuration that stopped halfway.
 func (db *DB) AbandonedLeases(ctx context.Context, before time.Time) ([]Lease, error) {
 	var leases []Lease
 	for s := range shards {
@@ -484,9 +480,8 @@ func (db *DB) AbandonedLeases(ctx context.Context, before time.Time) ([]Lease, e
 	return leases, nil
 }
 
-// EndLease writes down what an abandoned lease means, a fault of the number's
-// configuration, and ends the lease. A lease that somebody has taken since is
-// left alone: ended is false.
+// EndLease ends an abandoned lease and records that the configuration of the number is broken. If
+// the lease has changed since it was listed, EndLease leaves the number alone and ended is false.
 func (db *DB) EndLease(ctx context.Context, l Lease) (ended bool, err error) {
 	_, err = db.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{TableName: &db.table.Numbers, Key: numberKey(l.NumberID),
 		UpdateExpression:          aws.String("SET fault = :yes REMOVE lease_owner, lease_until, lease_shard"),

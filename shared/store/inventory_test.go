@@ -16,13 +16,13 @@ import (
 	"github.com/krosai/telephony/shared/store"
 )
 
-// granted is a request that is approved.
+// granted submits a request and approves it.
 func (d desk) granted(r request.Request) request.Request {
 	d.t.Helper()
 	return d.approve(d.submit(r), "")
 }
 
-// assign reports whether a request got a number.
+// assign assigns a number to a request, and reports whether it has one.
 func (d desk) assign(r request.Request) bool {
 	d.t.Helper()
 	_, ok, err := d.AssignNumber(context.Background(), r.ID)
@@ -32,7 +32,7 @@ func (d desk) assign(r request.Request) bool {
 	return ok
 }
 
-// owned are the numbers of a user.
+// owned lists the numbers of a user.
 func (d desk) owned(user string) []string {
 	d.t.Helper()
 	numbers, _, err := d.NumbersOf(d.t.Context(), user, 100, "")
@@ -46,7 +46,7 @@ func (d desk) owned(user string) []string {
 	return e164
 }
 
-// TestAssignNumber: which number a request gets.
+// TestAssignNumber: a request gets the number that suits it.
 func TestAssignNumber(t *testing.T) {
 	t.Parallel()
 	lagos := spare(1)
@@ -117,8 +117,8 @@ func TestAssignNumberInOtherStates(t *testing.T) {
 	}
 }
 
-// TestANumberAskedForIsLeftAlone: others do not get it, even while its request
-// is under review; afterwards they do.
+// TestANumberAskedForIsLeftAlone: other requests do not get a number while a request for it is
+// under review. After a rejection they do.
 func TestANumberAskedForIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	d := openDesk(t)
@@ -141,7 +141,7 @@ func TestANumberAskedForIsLeftAlone(t *testing.T) {
 	}
 }
 
-// TestManyInStock: the search goes through the whole stock, page by page.
+// TestManyInStock: the search goes through all available numbers, page by page.
 func TestManyInStock(t *testing.T) {
 	t.Parallel()
 	d := openDesk(t)
@@ -156,8 +156,8 @@ func TestManyInStock(t *testing.T) {
 	}
 }
 
-// TestOneAssignment: a hundred workers assign one number to one request, then to
-// a hundred requests, and one request ends up with it.
+// TestOneAssignment: a hundred workers assign a number to one request, and the number is
+// assigned once.
 func TestOneAssignment(t *testing.T) {
 	t.Parallel()
 	for round := range rounds {
@@ -172,8 +172,8 @@ func TestOneAssignment(t *testing.T) {
 	}
 }
 
-// TestOneNumberForManyRequests: a hundred requests reach for one number, one
-// gets it, and when it is released the next hundred reach for it.
+// TestOneNumberForManyRequests: of a hundred requests that compete for one number, one gets it.
+// When it is released, the remaining requests compete again.
 func TestOneNumberForManyRequests(t *testing.T) {
 	t.Parallel()
 	d := openDesk(t)
@@ -202,8 +202,8 @@ func TestOneNumberForManyRequests(t *testing.T) {
 	}
 }
 
-// TestManyNumbersForManyRequests: with as many numbers as requests nobody is
-// left out and nobody shares.
+// TestManyNumbersForManyRequests: if there are as many numbers as requests, each request gets a
+// number of its own.
 func TestManyNumbersForManyRequests(t *testing.T) {
 	t.Parallel()
 	d := openDesk(t)
@@ -226,8 +226,8 @@ func TestManyNumbersForManyRequests(t *testing.T) {
 	}
 }
 
-// TestTwoRequestsForOneNumber: of many who ask for the same number at once, one
-// may; the others are told, and not by whom.
+// TestTwoRequestsForOneNumber: of many concurrent requests for the same number, one succeeds. The
+// others fail with PHONE_NUMBER_ALREADY_REQUESTED.
 func TestTwoRequestsForOneNumber(t *testing.T) {
 	t.Parallel()
 	for range rounds / 2 {
@@ -287,8 +287,7 @@ func TestUnassign(t *testing.T) {
 	}
 }
 
-// TestUnassignOrConfigure: a number that is released is not being configured,
-// and one that is configured is not released.
+// TestUnassignOrConfigure: a number is either released or leased for its configuration, never both.
 func TestUnassignOrConfigure(t *testing.T) {
 	t.Parallel()
 	for range rounds {
@@ -311,8 +310,8 @@ func TestUnassignOrConfigure(t *testing.T) {
 	}
 }
 
-// TestReleaseDuringAssignment: numbers go round between owners and stock while
-// requests reach for them; each has one owner at a time and a line for every step.
+// TestReleaseDuringAssignment: a number is released while requests compete for it. It has one owner
+// at a time and an audit line for every step.
 func TestReleaseDuringAssignment(t *testing.T) {
 	t.Parallel()
 	for range rounds / 2 {
@@ -345,7 +344,7 @@ func TestReleaseDuringAssignment(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		owners := won + 1 - released // eve's, and each that was assigned
+		owners := won + 1 - released // eve is the first owner
 		if owners < 0 || owners > 1 || (now.UserID != "") != (owners == 1) {
 			t.Errorf("%d assigned, %d released, now of %q", won, released, now.UserID)
 		}
@@ -360,7 +359,7 @@ func TestAddNumber(t *testing.T) {
 	d := openDesk(t)
 	named := asked("ada")
 	named.PhoneNumber = spare(1).E164
-	d.submit(named) // which keeps nobody from adding it
+	d.submit(named) // a request does not prevent adding the number
 	added := together(20, func(int) bool {
 		err := d.AddNumber(context.Background(), spare(1), "root")
 		if err != nil && code(err) != "CONFLICT" {
@@ -381,7 +380,7 @@ func TestAddNumber(t *testing.T) {
 	}
 }
 
-// TestInventory pages through both lists in every length.
+// TestInventory pages through the available and the assigned numbers with pages of several lengths.
 func TestInventory(t *testing.T) {
 	t.Parallel()
 	d := openDesk(t)
@@ -416,8 +415,8 @@ func TestInventory(t *testing.T) {
 	}
 }
 
-// TestAbandonedLeases: a lease that ran out becomes a fault, once, and a lease
-// that somebody has taken since is left alone.
+// TestAbandonedLeases: an expired lease becomes a fault, once, and a lease that was taken again
+// since is left alone.
 func TestAbandonedLeases(t *testing.T) {
 	t.Parallel()
 	d := openDesk(t)
@@ -443,7 +442,7 @@ func TestAbandonedLeases(t *testing.T) {
 	if err != nil || len(leases) != 2 {
 		t.Fatalf("%+v, %v", leases, err)
 	}
-	lease(3, time.Minute) // taken over meanwhile
+	lease(3, time.Minute) // taken over in the meantime
 	for _, l := range leases {
 		if ended, err := d.EndLease(t.Context(), l); err != nil || ended != (l.NumberID == spare(0).ID) {
 			t.Errorf("%s ended: %t, %v", l.NumberID, ended, err)

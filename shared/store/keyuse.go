@@ -18,33 +18,33 @@ import (
 	"github.com/krosai/telephony/shared/fault"
 )
 
-// blockOf is how many requests a key draws from its user's hour at a time, given
-// the user's quota: 25 of 2000. Small blocks waste little of the hour on keys that
-// fall silent, large ones cost few writes.
+// blockOf is how many requests a key draws from its user's hour at a time, given the user's quota:
+// 25 of 2000. Small blocks waste little of the hour on keys that fall silent. Large blocks cost
+// few writes.
 func blockOf(quota int) int { return max(25, quota/80) }
 
-// lastUsed is how exact last_used_at is. The index by_user holds it, and each change
-// of it is a write of the index.
+// lastUsed is the precision of last_used_at. The index by_user holds that attribute, so each change
+// of it also writes the index.
 const lastUsed = time.Hour
 
 // keyGood is the condition that a key exists, has the hash :sum and can be used.
 const keyGood = "#hash = :sum AND (attribute_not_exists(revoked_at) OR revoked_at > :now)" +
 	" AND (attribute_not_exists(expires_at) OR expires_at > :now)"
 
-// keysAnHour limits the keys that are made. Unlike the other kinds it is counted
-// in the Keys table.
+// keysAnHour limits how many keys a user makes. Unlike the other kinds, it is counted in the
+// Keys table.
 var keysAnHour = limitKind{"api_keys", "API keys", account.KeysPerHour}
 
-// UseKey finds an API key by id, checks that its hash is sum and that it is
-// neither revoked nor expired, counts the request against the key's hour and
-// marks the key used, all in one write. One request in 25 sends a second write,
-// which draws the next 25 from the hour that all keys of the user share.
+// UseKey finds an API key by id, checks that its hash is sum and that it is neither revoked nor
+// expired, counts the request against the key's hour and marks the key as used, all in one write.
+// One request in 25 sends a second write, which draws the next 25 from the hour that all keys of
+// the user share.
 //
-// A key that is not valid is fault.Unauthenticated. When its hour or its user's
-// is spent it is fault.Limited, and the key is returned with it. A repetition
-// after a lost reply may count twice, never too little.
+// A key that is not valid is fault.Unauthenticated. If the key's hour or its user's hour is used
+// up, the error is fault.Limited, and the key is returned with it. If a reply is lost, the
+// repetition may count the request twice, but never too little.
 func (db *DB) UseKey(ctx context.Context, id string, sum [32]byte) (account.Key, error) {
-	for { // each further round is one in which another request has drawn
+	for { // each further round means that another request has drawn
 		now := db.now()
 		row, err := db.countUse(ctx, id, sum, now)
 		if err == nil {
@@ -68,7 +68,7 @@ func (db *DB) UseKey(ctx context.Context, id string, sum [32]byte) (account.Key,
 	}
 }
 
-// countUse counts a request that the key has drawn already.
+// countUse counts a request for which the key has already drawn.
 func (db *DB) countUse(ctx context.Context, id string, sum [32]byte, now time.Time) (item, error) {
 	out, err := db.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{TableName: &db.table.Keys, Key: item{"key_id": text(id)},
 		UpdateExpression: aws.String("SET last_used_at = :used_at, hours.#hour = hours.#hour + :one"),
@@ -85,8 +85,8 @@ func (db *DB) countUse(ctx context.Context, id string, sum [32]byte, now time.Ti
 	return out.Attributes, nil
 }
 
-// refusal says why a key cannot be used, nil if it only has to draw. It tells
-// nothing about a key to those who do not have its text.
+// refusal explains why a key cannot be used. The error is nil if the key only has to draw. To a
+// client without the key's text it reveals nothing about the key.
 func (r keyRow) refusal(sum [32]byte, now time.Time) (account.Key, error) {
 	k := r.key(now)
 	if subtle.ConstantTimeCompare(k.Hash, sum[:]) != 1 || !k.Live(now) {
@@ -99,16 +99,16 @@ func (r keyRow) refusal(sum [32]byte, now time.Time) (account.Key, error) {
 		Detail: fmt.Sprintf("an API key can make %d requests an hour", k.HourLimit)}
 }
 
-// userHour is what a row "user#…" says of the requests of all the user's keys.
+// userHour is the part of a row "user#…" that counts the requests of all the user's keys.
 type userHour struct {
 	Hour  string `dynamodbav:"drawn_hour"`
 	Drawn int    `dynamodbav:"drawn"`
 	Quota int    `dynamodbav:"requests_per_hour"`
 }
 
-// draw moves a block of requests from the hour of the user to the key in r and
-// counts n of them. drawn is false when another request has drawn for the key
-// meanwhile. When the user's hour is spent it is fault.Limited.
+// draw moves a block of requests from the user's hour to the key in r and counts n of them as used.
+// drawn is false if another request has drawn for the key in the meantime. If the user's hour is
+// used up, the error is fault.Limited.
 func (db *DB) draw(ctx context.Context, r keyRow, n int, now time.Time) (k account.Key, drawn bool, err error) {
 	k = r.key(now)
 	var seen *userHour
@@ -147,9 +147,9 @@ func (db *DB) draw(ctx context.Context, r keyRow, n int, now time.Time) (k accou
 	return k, false, nil
 }
 
-// drawForKey is the write that gives the key in r a block of requests, counts n of
-// them, and forgets the hours before the last one, which a function whose clock
-// is behind may still be counting.
+// drawForKey is the write that gives the key in r a block of requests and counts n of them as used.
+// It also removes the hours before the previous one. It keeps the previous hour, because a function
+// whose clock is behind may still count in it.
 func (db *DB) drawForKey(r keyRow, n, block int, now time.Time) types.TransactWriteItem {
 	hour := hourOf(now)
 	used, there := r.Hours[hour]
@@ -183,9 +183,9 @@ func (db *DB) drawForKey(r keyRow, n, block int, now time.Time) types.TransactWr
 	return types.TransactWriteItem{Update: u}
 }
 
-// drawFromUser is the write that takes a block of requests from a user's hour.
-// seen is the row that refused the write before, nil if there was none: then the
-// user is taken for one who has drawn in this hour and has the quota of all.
+// drawFromUser is the write that takes a block of requests from a user's hour. seen is the row that
+// was found when the condition of the last attempt failed. It is nil on the first attempt, which
+// assumes that the user has drawn in this hour before and has the default quota.
 func (db *DB) drawFromUser(userID string, seen *userHour, block int, now time.Time) types.TransactWriteItem {
 	u := &types.Update{TableName: &db.table.Keys, Key: liveKeys(userID),
 		UpdateExpression:          aws.String("SET drawn = drawn + :block"),
@@ -213,17 +213,17 @@ func (db *DB) drawFromUser(userID string, seen *userHour, block int, now time.Ti
 
 func tokenUse(userID string) item { return item{"key_id": text("jwt#" + userID)} }
 
-// tokenRow counts the requests with a user's JWTs in the hour Hour.
+// tokenRow counts the requests with a user's JWTs in one hour.
 type tokenRow struct {
 	Hour  string `dynamodbav:"used_hour"`
 	Used  int    `dynamodbav:"used"`
 	Quota int    `dynamodbav:"requests_per_hour"`
 }
 
-// UseToken counts a request with a JWT against the hour of its user and returns
-// the hour as it then stands, in one write; the first request of an hour takes
-// two. When the hour is spent it is fault.Limited, and the hour is returned with
-// it. A repetition after a lost reply counts twice, never too little.
+// UseToken counts a request with a JWT against its user's hour and returns the hour after that, in
+// one write. The first request of an hour takes two. If the hour is used up, the error is
+// fault.Limited, and the hour is returned with it. If a reply is lost, the repetition counts the
+// request twice, but never too little.
 func (db *DB) UseToken(ctx context.Context, userID string) (account.Limit, error) {
 	for {
 		now := db.now()
@@ -269,9 +269,9 @@ func (db *DB) countToken(ctx context.Context, userID, update, condition string, 
 	return out.Attributes, nil
 }
 
-// PutKeyQuotas sets for the platform itself what a user can do in an hour: the
-// requests with all API keys together, the same number with JWTs, and the API
-// keys that they can make.
+// PutKeyQuotas sets, for the platform's own use, a user's quotas for an hour: the requests with
+// all API keys together, the same number of requests with JWTs, and the API keys that the user
+// can make.
 func (db *DB) PutKeyQuotas(ctx context.Context, userID string, requests, keys int) error {
 	for _, key := range []item{liveKeys(userID), tokenUse(userID)} {
 		_, err := db.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{TableName: &db.table.Keys, Key: key,

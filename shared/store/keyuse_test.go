@@ -14,8 +14,8 @@ import (
 	"github.com/krosai/telephony/shared/store/storetest"
 )
 
-// atOnce sends n requests with each use at once, 20 at a time for each, and
-// counts those that were let in.
+// atOnce sends n requests with each use, 20 at a time for each, and counts the requests that were
+// let in.
 func atOnce(t *testing.T, n int, uses ...func() error) int {
 	t.Helper()
 	var in atomic.Int64
@@ -40,12 +40,12 @@ func atOnce(t *testing.T, n int, uses ...func() error) int {
 	return int(in.Load())
 }
 
-// All keys of a user have one hour together, another user has another, and each
-// hour is a new one.
+// TestKeysOfAUserShareAnHour: all keys of a user share one hour, another user has another, and each
+// hour starts anew.
 func TestKeysOfAUserShareAnHour(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct{ quota, each, want int }{
-		"as all users":          {0, 525, account.RequestsPerHour}, // each key asks for whole blocks: none is left over
+		"as all users":          {0, 525, account.RequestsPerHour}, // in whole blocks
 		"of less than a block":  {10, 12, 10},
 		"not a multiple of one": {90, 100, 90},
 		"more than is asked":    {500, 40, 160},
@@ -93,7 +93,7 @@ func TestKeysOfAUserShareAnHour(t *testing.T) {
 	}
 }
 
-// Requests with JWTs have an hour of their own, exact and in one round trip.
+// TestTokensHaveAnHour: requests with JWTs have an hour of their own, exact and in one round trip.
 func TestTokensHaveAnHour(t *testing.T) {
 	t.Parallel()
 	c := newClock(morning)
@@ -124,7 +124,7 @@ func TestTokensHaveAnHour(t *testing.T) {
 	}
 }
 
-// Made and rotated keys count alike, and no others do.
+// TestKeysPerHour: made and rotated keys count alike, and no other keys count.
 func TestKeysPerHour(t *testing.T) {
 	t.Parallel()
 	c := newClock(morning)
@@ -162,8 +162,8 @@ func TestKeysPerHour(t *testing.T) {
 	}
 }
 
-// A second attempt at the same request gives the key of the first another text.
-// Only the later text works, whichever attempt comes to its end last.
+// TestKeysAreMadeAgain: a second attempt at the same request gives the key of the first attempt
+// another text. Only the later text works, whichever attempt finishes last.
 func TestKeysAreMadeAgain(t *testing.T) {
 	t.Parallel()
 	c := newClock(morning)

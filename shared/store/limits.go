@@ -13,13 +13,14 @@ import (
 	"github.com/krosai/telephony/shared/fault"
 )
 
-// limitKind is something a user may do so many times in a clock hour (UTC). The
-// Limits table counts it in one row per user, kind and hour, which expires. It
-// is counted in the transaction of what it limits: a request that is refused for
-// another reason uses up nothing, and one whose answer was lost counts once.
+// limitKind is an action that a user may perform a limited number of times in a clock hour (UTC).
+// The Limits table counts it in one row per user, kind and hour, which expires. A number request is
+// counted in the transaction that records it, so a request that is refused for another reason uses
+// up nothing. Configurations, replays and tests are counted in a transaction of their own. In both
+// cases an action whose answer was lost counts once.
 type limitKind struct {
 	name  string // in keys and headers
-	what  string // in the sentence for the caller
+	what  string // in the text of the error
 	quota int
 }
 
@@ -32,11 +33,11 @@ func (k limitKind) key(userID string, now time.Time) item {
 	return item{"pk": text("hour#" + k.name + "#" + hourOf(now) + "#" + userID)}
 }
 
-// ends is the end of the window that now lies in.
+// ends is the end of the clock hour that contains now.
 func ends(now time.Time) time.Time { return now.UTC().Truncate(time.Hour).Add(time.Hour) }
 
-// spend is the write that counts one of kind, if the user's hour is not spent.
-// When it is, the row that refusedIn gives for it makes the error with kind.spent.
+// spend is the write that counts one action of kind, if the user's hour is not used up. If its
+// condition fails, the error is kind.spent.
 func (db *DB) spend(userID string, kind limitKind, now time.Time) types.TransactWriteItem {
 	return types.TransactWriteItem{Update: &types.Update{TableName: &db.table.Limits, Key: kind.key(userID, now),
 		UpdateExpression:    aws.String("SET expires_at = :end ADD used :one"),
@@ -54,7 +55,7 @@ func (db *DB) giveBack(userID string, kind limitKind, now time.Time) types.Trans
 		ExpressionAttributeValues: item{":back": integer(-1), ":end": integer(ends(now).Add(time.Hour).Unix())}}}
 }
 
-// limitOf reads a row that spend writes; nil is a row that is not there.
+// limitOf reads a row that spend wrote. A nil row means that nothing was counted.
 func (db *DB) limitOf(row item, kind limitKind, now time.Time) (account.Limit, error) {
 	r, err := decode[struct {
 		Used int `dynamodbav:"used"`
@@ -71,7 +72,7 @@ func (db *DB) limit(ctx context.Context, userID string, kind limitKind, now time
 	return db.limitOf(out.Item, kind, now)
 }
 
-// upTo is the limit for a user whose policy has a quota of its own; 0 is none.
+// upTo returns k with the quota of a user's policy. A quota of 0 leaves k as it is.
 func (k limitKind) upTo(quota int) limitKind {
 	if quota > 0 {
 		k.quota = quota
@@ -79,11 +80,10 @@ func (k limitKind) upTo(quota int) limitKind {
 	return k
 }
 
-// SpendConfiguration counts a configuration against its user's hour and returns
-// the hour as it then stands. When it is spent it is fault.Limited, and the hour
-// is returned with it. If the user may not use the agent, which "" does not name, it
-// is fault.Forbidden AGENT_NOT_ALLOWED. If the configuration then fails, call
-// GiveBackConfiguration.
+// SpendConfiguration counts a configuration against its user's hour and returns the hour after
+// that. If the hour is used up, the error is fault.Limited, and the hour is returned with it. If
+// the user may not use the agent, the error is fault.Forbidden AGENT_NOT_ALLOWED. An empty agent is
+// not checked. If the configuration then fails, call GiveBackConfiguration.
 func (db *DB) SpendConfiguration(ctx context.Context, userID, agent string, at time.Time) (account.Limit, error) {
 	keys := []item{policyKey(userID), configurations.key(userID, at)}
 	found, err := db.readTogether(ctx, keys, "")
@@ -111,13 +111,13 @@ func (db *DB) SpendConfiguration(ctx context.Context, userID, agent string, at t
 	return hour, broken("spend configuration", err)
 }
 
-// GiveBackConfiguration takes back what SpendConfiguration counted at the same
-// time. It is a transaction, so that it happens once although its answer is lost.
+// GiveBackConfiguration takes back what SpendConfiguration counted with the same at. It uses a
+// transaction, which is applied only once even if its answer is lost.
 func (db *DB) GiveBackConfiguration(ctx context.Context, userID string, at time.Time) error {
 	return broken("give configuration back", db.transact(ctx, db.giveBack(userID, configurations, at)))
 }
 
-// spent is the error of a request that comes when the hour is used up.
+// spent is the error for a request after the hour is used up.
 func (k limitKind) spent(now time.Time) error {
 	return &fault.Error{Kind: fault.Limited, Code: "RATE_LIMIT_EXCEEDED", RetryAfter: ends(now).Sub(now),
 		Detail: fmt.Sprintf("a user can make %d %s an hour", k.quota, k.what)}

@@ -18,8 +18,8 @@ import (
 	"github.com/krosai/telephony/shared/store/storetest"
 )
 
-// callOf is a call of a user at a moment, to the n-th of 10,000 numbers, for a minute
-// at most.
+// callOf is a user's call at a moment to the n-th of 10,000 numbers, with a maximum duration of
+// a minute.
 func callOf(user string, n int, at time.Time) call.Call {
 	c := newCall(fmt.Sprintf("%s-%d-%d", user, at.Unix(), n))
 	c.UserID, c.CreatedAt, c.PhoneNumber, c.MaxDuration = user, at, fmt.Sprintf("+1415555%04d", n), 60
@@ -36,8 +36,7 @@ func setPolicy(t *testing.T, db *storetest.Database, user string, change func(*a
 	}
 }
 
-// tryCall has a user call from a number of the country home, with what they may do
-// at this moment.
+// tryCall creates a call from a number of the country home, with the user's current permit.
 func tryCall(t *testing.T, db *storetest.Database, c call.Call, home string, once store.Once) (replayed bool, err error) {
 	t.Helper()
 	_, replayed, _, err = db.CreateCall(t.Context(), c, permit(t, db, c.UserID, home), once)
@@ -51,7 +50,7 @@ func codeOf(err error) string {
 	return fmt.Sprint(err)
 }
 
-// race has 50 goroutines make the calls 0 to n-1 and counts how they end.
+// race calls do with 0 to n-1 from 50 goroutines and counts the outcomes by code.
 func race(n int, do func(i int) error) map[string]int {
 	var next atomic.Int64
 	var mu sync.Mutex
@@ -78,7 +77,7 @@ func race(n int, do func(i int) error) map[string]int {
 // plenty is a limit that these tests do not reach.
 const plenty = 1000
 
-// However many ask at once, a limit admits exactly its quota.
+// TestLimitsAreExact: a limit admits exactly its quota of concurrent requests.
 func TestLimitsAreExact(t *testing.T) {
 	t.Parallel()
 	db := open(t)
@@ -160,8 +159,8 @@ func TestHourIsAClockHour(t *testing.T) {
 	}
 }
 
-// What is refused for any reason uses up nothing, and neither does a repetition
-// nor a call whose workflow could not be started.
+// TestRefusedUsesUpNothing: a request that is refused for any reason uses up nothing. Neither does
+// a repetition, nor a call whose workflow could not be started.
 func TestRefusedUsesUpNothing(t *testing.T) {
 	t.Parallel()
 	clock := func() time.Time { return t0 }
@@ -250,7 +249,8 @@ func TestRefusedUsesUpNothing(t *testing.T) {
 	}
 }
 
-// A lease ends with its call, once, whoever ends it and however often.
+// TestLeaseEndsWithTheCall: a call leaves the active calls when it ends, once, no matter how often
+// its end is written.
 func TestLeaseEndsWithTheCall(t *testing.T) {
 	t.Parallel()
 	db, ctx := open(t), t.Context()
@@ -286,10 +286,11 @@ func TestLeaseEndsWithTheCall(t *testing.T) {
 	}
 }
 
-// Transactions that meet at a row are cancelled by DynamoDB and sent again.
+// TestCollisionsAreNotRefusals: DynamoDB cancels transactions that meet at a row, and the store
+// sends them again.
 func TestCollisionsAreNotRefusals(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, testCollisions) // which are waited out
+	synctest.Test(t, testCollisions) // the SDK waits before it sends a transaction again
 }
 
 func testCollisions(t *testing.T) {

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// rounds is how often what happens at the same time is tried anew: three times with -short.
+// rounds is how often a test repeats its concurrent operations: three times with -short.
 var rounds = allRounds
 
 func TestMain(m *testing.M) {

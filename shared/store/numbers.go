@@ -13,12 +13,12 @@ import (
 	"github.com/krosai/telephony/shared/number"
 )
 
-// The Numbers table: one row per number, whose key is derived from the number,
-// so that a number exists once. The index by_user holds the numbers that have
-// an owner; inventory, over shards, those that are available, those that are
-// assigned and those that are retired, by country and type. A row carries the lease of who configures it; a
-// lease that ran out without being given back means that a configuration stopped
-// half way, and the index leased, over shards, finds it.
+// The Numbers table: one row per number. Its key is derived from the number, so that a number
+// exists once. The index by_user holds the numbers that have an owner. The index inventory, over
+// shards, holds the available, assigned and retired numbers, by country and type. While a request
+// configures a number, the row carries the lease of that request. A lease that expired without
+// being given back means that a configuration stopped halfway. The index leased, over shards, finds
+// such leases.
 type numberRow struct {
 	ID           string    `dynamodbav:"number_id"`
 	E164         string    `dynamodbav:"e164"`
@@ -28,7 +28,7 @@ type numberRow struct {
 	Provider     string    `dynamodbav:"provider,omitempty"`
 	Stock        string    `dynamodbav:"stock"`
 	Kind         string    `dynamodbav:"kind"`
-	UserID       string    `dynamodbav:"user_id,omitempty"` // a key of by_user, so never empty text
+	UserID       string    `dynamodbav:"user_id,omitempty"` // a key of by_user, so omitted when empty
 	AssignedAt   Time      `dynamodbav:"assigned_at"`
 	Retired      bool      `dynamodbav:"retired,omitempty"`
 	Trunk        *trunkRow `dynamodbav:"trunk"`
@@ -37,7 +37,7 @@ type numberRow struct {
 	UpdatedAt    Time      `dynamodbav:"updated_at"`
 	LeaseOwner   string    `dynamodbav:"lease_owner,omitempty"`
 	LeaseUntil   Time      `dynamodbav:"lease_until"`
-	SavedBy      string    `dynamodbav:"saved_by,omitempty"` // the lease the configuration was last written under
+	SavedBy      string    `dynamodbav:"saved_by,omitempty"` // owner of the lease of the last save
 }
 
 type trunkRow struct {
@@ -70,7 +70,7 @@ func numberRowOf(n number.Number) numberRow {
 		Rule: (*ruleRow)(n.Rule), Fault: n.Fault, UpdatedAt: Time{n.UpdatedAt}}
 }
 
-// numberFrom reads a row. A lease left to run out is a fault.
+// numberFrom decodes a row. An expired lease counts as a broken configuration.
 func (db *DB) numberFrom(row item) (number.Number, error) {
 	r, err := decode[numberRow](row)
 	abandoned := !r.LeaseUntil.IsZero() && !r.LeaseUntil.After(db.now())
@@ -79,8 +79,8 @@ func (db *DB) numberFrom(row item) (number.Number, error) {
 		Fault: r.Fault || abandoned, UpdatedAt: r.UpdatedAt.Time}, err
 }
 
-// Number reads a number of a user. One that does not exist or is somebody
-// else's is fault.NotFound.
+// Number reads a number of a user. A number that does not exist or belongs to another user
+// is fault.NotFound.
 func (db *DB) Number(ctx context.Context, userID, id string) (number.Number, error) {
 	out, err := db.client.GetItem(ctx, &dynamodb.GetItemInput{TableName: &db.table.Numbers, Key: item{"number_id": text(id)},
 		ConsistentRead: aws.Bool(true)})
@@ -94,9 +94,9 @@ func (db *DB) Number(ctx context.Context, userID, id string) (number.Number, err
 	return n, err
 }
 
-// NumbersOf lists a user's numbers in the order of their ids: at most limit of
-// them (1 or more), those after the id after. next is the after of the rest,
-// empty at the end. A number assigned a moment ago may not be in it yet.
+// NumbersOf lists a user's numbers, sorted by id. It returns at most limit numbers (1 or more)
+// after the id after. next is the after of the next page, empty at the end. A number assigned a
+// moment ago may be missing.
 func (db *DB) NumbersOf(ctx context.Context, userID string, limit int, after string) (numbers []number.Number, next string, err error) {
 	in := &dynamodb.QueryInput{TableName: &db.table.Numbers, IndexName: aws.String("by_user"), Limit: aws.Int32(int32(limit) + 1),
 		KeyConditionExpression: aws.String("user_id = :user"), ExpressionAttributeValues: item{":user": text(userID)}}
@@ -121,9 +121,8 @@ func (db *DB) NumbersOf(ctx context.Context, userID string, limit int, after str
 	return numbers, next, nil
 }
 
-// PutNumber adds a number to the inventory, with its owner if it has one.
-// A number that is there already is fault.Conflict, but adding it again for the
-// same owner is success and changes nothing.
+// PutNumber adds a number to the inventory, with its owner if it has one. A number that is already
+// there is fault.Conflict, but adding it again for the same owner succeeds and changes nothing.
 func (db *DB) PutNumber(ctx context.Context, n number.Number) error {
 	row, err := encode(numberRowOf(n))
 	if err != nil {
@@ -142,18 +141,17 @@ func (db *DB) PutNumber(ctx context.Context, n number.Number) error {
 	return broken("put number", err)
 }
 
-// LeaseNumber takes the lease of a user's number for ttl, so that one request at
-// a time configures it, and returns the number as it stands. While another owner
-// holds the lease it is fault.Conflict; a number that is not the user's is
-// fault.NotFound. The owner is a random token: repeating the request with it is
-// harmless.
+// LeaseNumber takes the lease of a user's number for ttl, so that one request at a time configures
+// the number, and returns the number. While another owner holds the lease, the error is
+// fault.Conflict. A number that is not the user's is fault.NotFound. owner is a random token.
+// Repeating the call with the same token is harmless.
 func (db *DB) LeaseNumber(ctx context.Context, userID, id, owner string, ttl time.Duration) (number.Number, error) {
 	now := db.now()
 	out, err := db.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{TableName: &db.table.Numbers, Key: item{"number_id": text(id)},
 		UpdateExpression:                    aws.String("SET lease_owner = :owner, lease_until = :until, lease_shard = :shard"),
 		ConditionExpression:                 aws.String("user_id = :user AND (attribute_not_exists(lease_until) OR lease_until <= :now OR lease_owner = :owner)"),
 		ExpressionAttributeValues:           item{":owner": text(owner), ":until": stamp(now.Add(ttl)), ":now": stamp(now), ":user": text(userID), ":shard": text(shard(id))},
-		ReturnValues:                        types.ReturnValueAllOld, // a lease that had been abandoned shows as a fault
+		ReturnValues:                        types.ReturnValueAllOld, // the old row shows an abandoned lease as a fault
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld})
 	if row, no := refused(err); no {
 		n, err := db.numberFrom(row)
@@ -172,9 +170,8 @@ func (db *DB) LeaseNumber(ctx context.Context, userID, id, owner string, ttl tim
 	return db.numberFrom(out.Attributes)
 }
 
-// SaveConfiguration writes the number's trunk, rule and fault and gives the
-// lease back, if owner still holds it; otherwise it writes nothing and is
-// fault.Conflict.
+// SaveConfiguration writes the number's trunk, rule and fault and gives the lease back, if owner
+// still holds it. Otherwise it writes nothing and the error is fault.Conflict.
 func (db *DB) SaveConfiguration(ctx context.Context, n number.Number, owner string) error {
 	row, err := encodeConfiguration(n)
 	if err != nil {
@@ -194,8 +191,8 @@ func (db *DB) SaveConfiguration(ctx context.Context, n number.Number, owner stri
 	return settled(err, owner, "save configuration")
 }
 
-// ReleaseNumber gives the lease back and changes nothing but the fault.
-// A lease that owner no longer holds is no error: there is nothing to give.
+// ReleaseNumber gives the lease back and changes nothing else but the fault. If owner no longer
+// holds the lease, it does nothing and returns no error.
 func (db *DB) ReleaseNumber(ctx context.Context, n number.Number, owner string) error {
 	_, err := db.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{TableName: &db.table.Numbers, Key: item{"number_id": text(n.ID)},
 		UpdateExpression:          aws.String("SET fault = :fault REMOVE lease_owner, lease_until, lease_shard"),
@@ -207,8 +204,8 @@ func (db *DB) ReleaseNumber(ctx context.Context, n number.Number, owner string) 
 	return broken("release number", err)
 }
 
-// settled reads the outcome of a write that gives the lease back: the SDK may
-// have repeated it after its first answer was lost.
+// settled returns the result of a write that gives the lease back. If the condition failed although
+// owner saved the configuration, the SDK repeated the write after its first answer was lost.
 func settled(err error, owner, op string) error {
 	rows, no := refusedIn(err)
 	if !no {
@@ -221,8 +218,8 @@ func settled(err error, owner, op string) error {
 	return err
 }
 
-// encodeConfiguration makes the values of what a configuration changes. A part
-// that does not exist is written as NULL.
+// encodeConfiguration makes the values of the attributes that a configuration changes. A trunk or
+// rule that does not exist is written as NULL.
 func encodeConfiguration(n number.Number) (item, error) {
 	row, err := encode(numberRowOf(n))
 	if err != nil {

@@ -138,7 +138,7 @@ func TestLease(t *testing.T) {
 		t.Errorf("%v %s", err, cmp.Diff(done, got))
 	}
 
-	// A lease that its owner left to run out is a fault, and free.
+	// An expired lease is a fault, and another owner can take it.
 	if _, err := lease("three"); err != nil {
 		t.Fatal(err)
 	}
@@ -175,7 +175,7 @@ func TestLease(t *testing.T) {
 	}
 }
 
-// However many ask at once, one gets the lease.
+// TestLeaseHasOneWinner: one of many concurrent requests gets the lease.
 func TestLeaseHasOneWinner(t *testing.T) {
 	t.Parallel()
 	db, ctx := storetest.Open(t, nil), t.Context()

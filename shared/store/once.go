@@ -15,23 +15,23 @@ import (
 	"github.com/krosai/telephony/shared/fault"
 )
 
-// Once is the caller's Idempotency-Key for one operation. The zero value means
-// that none was given.
+// Once is the client's Idempotency-Key for one operation. The zero value means that there is
+// no key.
 type Once = account.Once
 
-// keep is how long an idempotency key is remembered, and runs is how long the
-// first request with it may take before another may take its place.
+// keep is how long an idempotency key is remembered. runs is how long the first request with a key
+// may take before another may take its place.
 const (
 	keep = 24 * time.Hour
 	runs = time.Minute
 )
 
-// onceRow is an idempotency key in the Limits table. A call's key names the call.
-// Any other holds the sealed answer. Until there is one it holds the owner, who
-// carries the request out, and runs_till, until when the owner is believed to be
-// alive; a request that was refused has no body_hash until it is sent again. The
-// seed stays as long as the row. The edge writes with nothing but UpdateItem,
-// which every function links for its keys.
+// onceRow is an idempotency key in the Limits table. The key of a call names the call. Any other
+// key holds the sealed answer. Until there is an answer, the row holds the owner, which is the
+// attempt that carries out the request, and runs_till, until which the owner is assumed to be
+// alive. A request that was refused has no body_hash until it is sent again. The seed stays as long
+// as the row. The edge writes these rows only with UpdateItem, which every function links for its
+// keys anyway.
 type onceRow struct {
 	BodyHash string `dynamodbav:"body_hash"`
 	CallID   string `dynamodbav:"call_id"`
@@ -71,8 +71,8 @@ func (db *DB) replay(ctx context.Context, row item, once Once) (call.Call, bool,
 	return c, err == nil, err
 }
 
-// Replay returns the call that was made with this idempotency key, if any: for
-// requests that would be refused today but were accepted when first sent.
+// Replay returns the call that was created with this idempotency key, if any. It serves requests
+// that would be refused now but were accepted when they were first sent.
 func (db *DB) Replay(ctx context.Context, once Once) (call.Call, bool, error) {
 	if once.Key == "" {
 		return call.Call{}, false, nil
@@ -89,11 +89,11 @@ func (db *DB) Replay(ctx context.Context, once Once) (call.Call, bool, error) {
 	return db.replay(ctx, out.Item, once)
 }
 
-// BeginOnce takes the right to carry out a request, and returns the seed of the
-// ids of what it makes. When it was answered before, it returns the answer
-// instead. It is fault.Unprocessable when the key was used with another hash, and
-// fault.Conflict IDEMPOTENCY_IN_PROGRESS while another attempt is at it, for a
-// minute at most. A request that was refused may come again with another hash.
+// BeginOnce takes the right to carry out a request, and returns the seed of the ids that the
+// request creates. If the request was answered before, BeginOnce returns the answer instead. The
+// error is fault.Unprocessable if the key was used with another hash. It is fault.Conflict
+// IDEMPOTENCY_IN_PROGRESS while another attempt carries out the request, for a minute at most. A
+// request that was refused may come again with another hash.
 func (db *DB) BeginOnce(ctx context.Context, o Once) (answer []byte, seed account.Seed, err error) {
 	now := db.now()
 	seed = account.Seed{At: now.Truncate(time.Millisecond), Text: o.Owner}
@@ -119,8 +119,8 @@ func (db *DB) BeginOnce(ctx context.Context, o Once) (answer []byte, seed accoun
 	return nil, account.Seed{At: r.SeededAt.Time, Text: r.Seed}, db.takeOver(ctx, o, r.Owner, now)
 }
 
-// standing is the answer that is kept, or the reason why o may not be carried out;
-// neither when it may.
+// standing returns the answer that is kept, or the error if o may not be carried out. Both are nil
+// if it may.
 func (r onceRow) standing(o Once, now time.Time) (answer []byte, err error) {
 	switch {
 	case r.BodyHash != "" && r.BodyHash != o.Hash:
@@ -133,9 +133,8 @@ func (r onceRow) standing(o Once, now time.Time) (answer []byte, err error) {
 	return nil, nil
 }
 
-// takeOver makes o the attempt that carries a request out, in the place of the
-// owner before, which has ended or is believed to have. It is fault.Conflict
-// when another attempt was faster.
+// takeOver makes o the attempt that carries out a request. o replaces the owner before, which has
+// ended or is assumed to have ended. If another attempt was faster, the error is fault.Conflict.
 func (db *DB) takeOver(ctx context.Context, o Once, before string, now time.Time) error {
 	_, err := db.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{TableName: &db.table.Limits, Key: onceKey(o),
 		UpdateExpression: aws.String("SET body_hash = :hash, #owner = :owner, runs_till = :till, expires_at = :end"),
@@ -150,8 +149,8 @@ func (db *DB) takeOver(ctx context.Context, o Once, before string, now time.Time
 	return broken("begin once", err)
 }
 
-// FinishOnce keeps the answer to a request that BeginOnce let through, for 24
-// hours from its beginning. It does nothing if another attempt has taken over.
+// FinishOnce keeps the answer to a request that BeginOnce admitted, for 24 hours from the request's
+// beginning. It does nothing if another attempt has taken over.
 func (db *DB) FinishOnce(ctx context.Context, o account.Once, answer []byte) error {
 	_, err := db.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{TableName: &db.table.Limits,
 		Key:                       onceKey(o),
@@ -165,10 +164,9 @@ func (db *DB) FinishOnce(ctx context.Context, o account.Once, answer []byte) err
 	return broken("finish once", err)
 }
 
-// ForgetOnce makes room for another attempt at a request that BeginOnce let
-// through, with the same or another body. The seed stays: if something was made
-// nevertheless, a repetition finds it. It does nothing if another attempt has
-// taken over.
+// ForgetOnce allows another attempt at a request that BeginOnce admitted, with the same or another
+// body. The seed stays, so a repetition finds anything that was created nevertheless. It does
+// nothing if another attempt has taken over.
 func (db *DB) ForgetOnce(ctx context.Context, o account.Once) error {
 	_, err := db.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{TableName: &db.table.Limits,
 		Key:                       onceKey(o),

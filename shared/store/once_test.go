@@ -53,31 +53,31 @@ func testOnce(t *testing.T) {
 	}
 	now = t0.Add(time.Minute - time.Millisecond)
 	begin(second, "", "IDEMPOTENCY_IN_PROGRESS")
-	now = t0.Add(time.Minute) // the first is believed dead
+	now = t0.Add(time.Minute) // the first attempt is assumed to have ended
 	begin(another, "", "IDEMPOTENCY_KEY_REUSED")
 	begin(second, "", "<nil>")
 	if d := cmp.Diff(first, seed); d != "" || seed.Text == "" {
 		t.Errorf("the second attempt has another seed (-first +second):\n%s", d)
 	}
-	must(db.FinishOnce(ctx, o, []byte("late"))) // it was not, but it is too late
+	must(db.FinishOnce(ctx, o, []byte("late"))) // it has not, but its answer comes too late
 	must(db.ForgetOnce(ctx, o))
 	begin(o, "", "IDEMPOTENCY_IN_PROGRESS")
 	db.LoseReplies(1)
 	must(db.FinishOnce(ctx, second, []byte("answer")))
-	must(db.ForgetOnce(ctx, second)) // its answer is kept
+	must(db.ForgetOnce(ctx, second)) // no effect: the answer is kept
 	begin(o, "answer", "<nil>")
 	begin(another, "", "IDEMPOTENCY_KEY_REUSED")
 	now = t0.Add(24*time.Hour + time.Minute - time.Second)
 	begin(o, "answer", "<nil>")
-	now = now.Add(time.Second) // DynamoDB deletes it later
+	now = now.Add(time.Second) // expired, although DynamoDB deletes the row later
 	begin(another, "", "<nil>")
 	if seed.Text == first.Text || seed.At.Equal(first.At) {
 		t.Error("a day later the ids are those of the day before")
 	}
 	again := seed
 	db.LoseReplies(1)
-	must(db.ForgetOnce(ctx, another)) // it was refused
-	begin(o, "", "<nil>")             // corrected
+	must(db.ForgetOnce(ctx, another)) // the request was refused
+	begin(o, "", "<nil>")             // the corrected request
 	if d := cmp.Diff(again, seed); d != "" {
 		t.Errorf("after a refusal the seed is another (-before +after):\n%s", d)
 	}

@@ -17,15 +17,14 @@ import (
 	"github.com/krosai/telephony/shared/request"
 )
 
-// A row "user#…" of the Limits table is what a user may do (policyRow) and what
-// they have used of it (usage.go). The row "calls" is the switch of everybody's
-// calls. Attributes that are not there mean account.DefaultPolicy, and a row that
-// is not there as well. Every change of the policy raises revision.
+// A row "user#…" of the Limits table holds a user's policy (policyRow) and its usage (usage.go).
+// The row "calls" is the global switch of calls. A missing attribute or a missing row means the
+// value of account.DefaultPolicy. Every change of the policy raises revision.
 type policyRow struct {
 	Countries      []string `dynamodbav:"countries,stringset,omitempty"`
 	Agents         []string `dynamodbav:"agents,stringset,omitempty"`
 	CallsDisabled  bool     `dynamodbav:"calls_disabled,omitempty"`
-	DisabledReason string   `dynamodbav:"disabled_reason,omitempty"` // of the switch of all calls
+	DisabledReason string   `dynamodbav:"disabled_reason,omitempty"` // of the global switch
 	MaxConcurrent  int      `dynamodbav:"max_concurrent,omitempty"`
 	MaxInbound     int      `dynamodbav:"max_inbound,omitempty"`
 	Calls          int      `dynamodbav:"calls_per_hour,omitempty"`
@@ -34,7 +33,7 @@ type policyRow struct {
 	NumberRequests int      `dynamodbav:"number_requests_per_hour,omitempty"`
 	Requests       int      `dynamodbav:"requests_per_hour,omitempty"`
 	Minutes        int      `dynamodbav:"minutes_per_day,omitempty"`
-	ChangedAt      Time     `dynamodbav:"changed_at"` // of the switch of all calls
+	ChangedAt      Time     `dynamodbav:"changed_at"` // of the global switch
 	ChangedBy      string   `dynamodbav:"changed_by,omitempty"`
 	Active         []string `dynamodbav:"active_calls,stringset,omitempty"`
 	Revision       int64    `dynamodbav:"revision,omitempty"`
@@ -44,7 +43,7 @@ func policyKey(userID string) item { return item{"pk": text("user#" + userID)} }
 
 func callsSwitch() item { return item{"pk": text("calls")} }
 
-// numbers are the policy's numbers by the attribute that holds each.
+// policyNumbers maps the name of each attribute to the number of the policy that it holds.
 func policyNumbers(p *account.Policy) map[string]*int {
 	return map[string]*int{"max_concurrent": &p.MaxConcurrentCalls, "max_inbound": &p.MaxConcurrentInbound, "calls_per_hour": &p.CallsPerHour,
 		"calls_per_destination": &p.CallsPerDestination, "configurations_per_hour": &p.ConfigurationsPerHour,
@@ -66,8 +65,8 @@ func (r policyRow) policy() account.Policy {
 	return own
 }
 
-// readTogether reads rows of the Limits table and a number, if one is named, in
-// one consistent read. The rows come by their key.
+// readTogether reads rows of the Limits table, and a number if numberID is not empty, in one
+// consistent read. It returns the rows by keyOf.
 func (db *DB) readTogether(ctx context.Context, limits []item, numberID string) (map[string]item, error) {
 	ask := map[string]types.KeysAndAttributes{db.table.Limits: {Keys: limits, ConsistentRead: aws.Bool(true)}}
 	if numberID != "" {
@@ -91,8 +90,8 @@ func keyOf(row item) string {
 	return ""
 }
 
-// Policy reads what a user may do with calls, the default if nothing was set,
-// and how many calls they have going.
+// Policy reads a user's policy, or the default if none was set, and the number of outbound calls
+// that the user has active.
 func (db *DB) Policy(ctx context.Context, userID string) (p account.Policy, active int, err error) {
 	r, err := db.policyRow(ctx, policyKey(userID))
 	return r.policy(), len(r.Active), err
@@ -106,8 +105,8 @@ func (db *DB) policyRow(ctx context.Context, key item) (policyRow, error) {
 	return decode[policyRow](out.Item)
 }
 
-// PutPolicy sets the whole of a user's policy for the platform itself, without a
-// line in the audit. What the user has used of it stays.
+// PutPolicy sets a user's policy for the platform's own use, without a line in the audit. A number
+// that is 0 stays as it was, and so does the user's usage.
 func (db *DB) PutPolicy(ctx context.Context, userID string, p account.Policy) error {
 	set, values := policyUpdate(userID, p)
 	values[":one"] = integer(1)
@@ -116,7 +115,8 @@ func (db *DB) PutPolicy(ctx context.Context, userID string, p account.Policy) er
 	return broken("put policy", err)
 }
 
-// policyUpdate sets what a user's policy says. A number that is 0 is left as it is.
+// policyUpdate is the SET part of an update that writes a user's policy. It leaves out numbers that
+// are 0.
 func policyUpdate(userID string, p account.Policy) (set string, values item) {
 	sets, values := []string{enlist}, item{":user_shard": text(shard(userID))}
 	assign := func(name string, v types.AttributeValue) {
@@ -139,7 +139,8 @@ func policyUpdate(userID string, p account.Policy) (set string, values item) {
 	return "SET " + strings.Join(sets, ", "), values
 }
 
-// policyRemove removes what policyUpdate does not set.
+// policyRemove is the REMOVE part of that update. It removes empty lists, and the switch if calls
+// are enabled.
 func policyRemove(p account.Policy) string {
 	var gone []string
 	if len(p.AllowedCountries) == 0 {
@@ -157,10 +158,10 @@ func policyRemove(p account.Policy) string {
 	return " REMOVE " + strings.Join(gone, ", ")
 }
 
-// SetPolicy sets a user's policy and returns it as it then is; by goes into the
-// audit of "user_" and the user's id. A number that is 0 stays as it was, and so
-// do agents that are nil; agents that are empty allow any. If another
-// administrator sets the policy at the same moment the error is fault.Conflict.
+// SetPolicy sets a user's policy and returns it in its new state. It writes an audit line with the
+// actor by and the subject "user_" followed by the user's id. A number that is 0 stays as it was,
+// and so do agents that are nil. An empty list of agents allows any agent. If another administrator
+// sets the policy at the same moment, the error is fault.Conflict.
 func (db *DB) SetPolicy(ctx context.Context, userID string, p account.Policy, by string) (account.Policy, error) {
 	old, err := db.policyRow(ctx, policyKey(userID))
 	if err != nil {
@@ -170,7 +171,7 @@ func (db *DB) SetPolicy(ctx context.Context, userID string, p account.Policy, by
 	if p.AllowedAgents == nil {
 		p.AllowedAgents = before.AllowedAgents
 	}
-	set, values := policyUpdate(userID, p) // a number that nobody has set stays unset
+	set, values := policyUpdate(userID, p) // a number that was never set stays unset
 	was, is := policyNumbers(&before), policyNumbers(&p)
 	for name, n := range is {
 		if *n == 0 {
@@ -182,16 +183,16 @@ func (db *DB) SetPolicy(ctx context.Context, userID string, p account.Policy, by
 	return p, db.setAudited(ctx, policyKey(userID), set+policyRemove(p)+" ADD revision :one", values, old.Revision, "user_"+userID, entry)
 }
 
-// CallsSwitch reads the switch of everybody's outbound calls. It is on until
-// somebody switches it.
+// CallsSwitch reads the global switch of outbound calls. It is on until an administrator switches
+// it off.
 func (db *DB) CallsSwitch(ctx context.Context) (account.CallsSwitch, error) {
 	r, err := db.policyRow(ctx, callsSwitch())
 	return account.CallsSwitch{Enabled: !r.CallsDisabled, Reason: r.DisabledReason, ChangedAt: r.ChangedAt.Time, ChangedBy: r.ChangedBy}, err
 }
 
-// SetCalls switches everybody's outbound calls on or off; by goes into the audit
-// of "calls", and so does the reason, if there is one. The reason of a switch that
-// is on is not kept. SetCalls returns once every call created from now on obeys it.
+// SetCalls switches all users' outbound calls on or off. It writes an audit line with the subject
+// "calls", the actor by and the reason, if any. When calls are switched on, the reason is kept only
+// in the audit. Every call that is created after SetCalls has returned obeys the switch.
 func (db *DB) SetCalls(ctx context.Context, enabled bool, reason, by string) error {
 	old, err := db.policyRow(ctx, callsSwitch())
 	if err != nil {
@@ -216,8 +217,8 @@ func (db *DB) SetCalls(ctx context.Context, enabled bool, reason, by string) err
 	return db.setAudited(ctx, callsSwitch(), set, values, old.Revision, "calls", entry)
 }
 
-// setAudited makes a change to a row that is at a revision, which the change
-// raises, and writes the line about it.
+// setAudited applies an update to a row that is at a revision, and writes the audit line. The
+// update must raise the revision.
 func (db *DB) setAudited(ctx context.Context, key item, set string, values item, revision int64, subject string, entry request.Entry) error {
 	line, err := db.note(subject, entry)
 	if err != nil {
@@ -235,7 +236,7 @@ func (db *DB) setAudited(ctx context.Context, key item, set string, values item,
 	return broken("set policy", err)
 }
 
-// describe is a policy in a line of the audit.
+// describe is the text of a policy in an audit line.
 func describe(p account.Policy) string {
 	text := fmt.Sprintf("calls %s, %d at a time, countries %s, agents %s", onOff(p.CallsEnabled), p.MaxConcurrentCalls,
 		cmp.Or(strings.Join(p.AllowedCountries, " "), "none"), cmp.Or(strings.Join(p.AllowedAgents, " "), "any"))

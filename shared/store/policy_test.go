@@ -9,14 +9,14 @@ import (
 	"github.com/krosai/telephony/shared/store/storetest"
 )
 
-// own is a policy that differs from the default in all it says.
+// own is a policy that differs from the default in every field.
 func own() account.Policy {
 	return account.Policy{AllowedCountries: []string{"GB", "US"}, AllowedAgents: []string{"a", "b"}, MaxConcurrentCalls: 11, MaxConcurrentInbound: 12,
 		CallsPerHour: 13, CallsPerDestination: 14, ConfigurationsPerHour: 15, NumberRequestsPerHour: 16, RequestsPerHour: 17, MinutesPerDay: 18}
 }
 
-// TestPolicyIsKept: all that a policy says is read again, a number that is 0 stays
-// as it was, and what the user has used stays.
+// TestPolicyIsKept: every field of a policy is stored, a number that is 0 stays as it was, and the
+// user's usage stays.
 func TestPolicyIsKept(t *testing.T) {
 	t.Parallel()
 	changed := own()
@@ -61,7 +61,7 @@ func TestPolicyIsKept(t *testing.T) {
 	}
 }
 
-// TestPolicyInTheAudit: a line says what is not the default.
+// TestPolicyInTheAudit: an audit line names the numbers that differ from the default.
 func TestPolicyInTheAudit(t *testing.T) {
 	t.Parallel()
 	db, ctx := open(t), t.Context()

@@ -55,9 +55,8 @@ func sizeOfValue(t *testing.T, v types.AttributeValue) int {
 	return 0
 }
 
-// TestRecordIsOneWriteUnit: whatever happens to an ordinary call, its record stays
-// below 1 KB, because its prompt, its metadata and the workflow's token are in rows
-// of their own.
+// TestRecordIsOneWriteUnit: the record of an ordinary call stays below 1 KB in every state, because
+// the prompt, the metadata and the workflow's token have rows of their own.
 func TestRecordIsOneWriteUnit(t *testing.T) {
 	t.Parallel()
 	db, ctx, c := open(t), t.Context(), ordinary()
@@ -104,7 +103,7 @@ func TestRecordIsOneWriteUnit(t *testing.T) {
 	}
 }
 
-// TestDetails: a call without any has no row for them, and no other call's.
+// TestDetails: a call without details has no row for them, and does not get those of another call.
 func TestDetails(t *testing.T) {
 	t.Parallel()
 	db, ctx := open(t), t.Context()
@@ -130,8 +129,8 @@ func TestDetails(t *testing.T) {
 	}
 }
 
-// TestAwaitEndMissesNoEnd: at whatever moment the call ends, the workflow is told
-// by AwaitEnd or through the token that the end finds.
+// TestAwaitEndMissesNoEnd: whenever the call ends, either AwaitEnd reports the end or the end finds
+// the token.
 func TestAwaitEndMissesNoEnd(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -184,7 +183,7 @@ func TestAwaitEndMissesNoEnd(t *testing.T) {
 	}
 }
 
-// The same with nobody who says when.
+// TestAwaitEndRaces is TestAwaitEndMissesNoEnd with an end at a random moment.
 func TestAwaitEndRaces(t *testing.T) {
 	t.Parallel()
 	db, ctx := open(t), t.Context()

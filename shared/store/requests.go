@@ -18,13 +18,12 @@ import (
 	"github.com/krosai/telephony/shared/request"
 )
 
-// The Requests table: one row per request, and one row per claim, which makes
-// "already requested" a conditional write: on the number that is asked for or
-// chosen, and on a kind of number by a user. A request holds its claims until it
-// is assigned or rejected. Request ids are in the order of their times, so they
-// order the indexes: by_user; by_status, over shards; and open, over shards, the
-// requests whose workflow has work left, which a request leaves by losing
-// open_shard.
+// The Requests table: one row per request, and one row per claim. A claim makes "already
+// requested" a conditional write. It is on the number that is asked for or chosen, or on a kind of
+// number by a user. A request holds its claims until it is assigned or rejected. Request ids sort
+// by their time, so they order the indexes: by_user; by_status, over shards; and open, over
+// shards, with the requests whose workflow has work left. A request leaves the index open when
+// open_shard is removed.
 type requestRow struct {
 	ID             string   `dynamodbav:"request_id"`
 	UserID         string   `dynamodbav:"user_id"`
@@ -70,14 +69,14 @@ func statusShard(s request.Status, shard string) string { return string(s) + "#"
 
 func requestKey(id string) item { return item{"request_id": text(id)} }
 
-// The keys of claims. A user id may hold any text, so it comes last.
+// numberClaim and kindClaim are the keys of claims. A user id may hold any text, so it comes last.
 func numberClaim(numberID string) item { return requestKey("claim#number#" + numberID) }
 
 func kindClaim(r request.Request) item {
 	return requestKey("claim#kind#" + r.Country + "#" + r.Type + "#" + r.UserID)
 }
 
-// claim takes a claim for a request, which may hold it already.
+// claim is the write that takes a claim for a request, which may already hold it.
 func (db *DB) claim(key item, requestID string) types.TransactWriteItem {
 	row := item{"request_id": key["request_id"], "held_by": text(requestID)}
 	return types.TransactWriteItem{Put: &types.Put{TableName: &db.table.Requests, Item: row,
@@ -85,14 +84,15 @@ func (db *DB) claim(key item, requestID string) types.TransactWriteItem {
 		ExpressionAttributeValues: item{":id": text(requestID)}}}
 }
 
-// unclaim gives a claim back, unless it is another request's.
+// unclaim is the write that gives back a claim. Its condition fails if another request holds
+// the claim.
 func (db *DB) unclaim(key item, requestID string) types.TransactWriteItem {
 	return types.TransactWriteItem{Delete: &types.Delete{TableName: &db.table.Requests, Key: key,
 		ConditionExpression:       aws.String("attribute_not_exists(request_id) OR held_by = :id"),
 		ExpressionAttributeValues: item{":id": text(requestID)}}}
 }
 
-// unclaimAll gives back what a request holds.
+// unclaimAll returns the writes that give back all claims of a request.
 func (db *DB) unclaimAll(r request.Request) []types.TransactWriteItem {
 	given := []types.TransactWriteItem{db.unclaim(kindClaim(r), r.ID)}
 	if only := r.Only(); only != "" {
@@ -101,12 +101,11 @@ func (db *DB) unclaimAll(r request.Request) []types.TransactWriteItem {
 	return given
 }
 
-// CreateRequest records a pending request. It is fault.Conflict
-// PHONE_NUMBER_ALREADY_REQUESTED when the number it names is requested or owned,
-// by whomever, or when the user has an open request of the same country and
-// type, and fault.Limited when the user's hour is spent. A request that is
-// recorded already, under its id, is success and changes nothing. The limit is
-// the hour as it then stands; it has no name when that could not be read.
+// CreateRequest records a pending request. The error is fault.Conflict
+// PHONE_NUMBER_ALREADY_REQUESTED if any user has requested or owns the number that it names, or if
+// the user has an open request for the same country and type. It is fault.Limited if the user's
+// hour is used up. If a request with this id is already recorded, it is returned and nothing
+// changes. The limit is the hour after this request. It has no name if it could not be read.
 func (db *DB) CreateRequest(ctx context.Context, r request.Request) (request.Request, account.Limit, error) {
 	own, err := db.policyRow(ctx, policyKey(r.UserID))
 	if err != nil {
@@ -157,21 +156,22 @@ func (db *DB) createRequest(ctx context.Context, r request.Request, kind limitKi
 	return r, kind.spent(r.CreatedAt)
 }
 
-// RequestByID reads a request, whoever's it is. An unknown id is fault.NotFound.
+// RequestByID reads a request. It does not check the request's owner. An unknown id is
+// fault.NotFound.
 func (db *DB) RequestByID(ctx context.Context, id string) (request.Request, error) {
 	out, err := db.client.GetItem(ctx, &dynamodb.GetItemInput{TableName: &db.table.Requests, Key: requestKey(id), ConsistentRead: aws.Bool(true)})
 	if err != nil {
 		return request.Request{}, broken("read request", err)
 	}
 	r, err := requestFrom(out.Item)
-	if err == nil && r.Status == "" { // not there, or a claim
+	if err == nil && r.Status == "" { // missing, or a claim
 		return request.Request{}, fault.Missing("phone number request")
 	}
 	return r, err
 }
 
-// Request reads a request of a user. One that does not exist or is somebody
-// else's is fault.NotFound.
+// Request reads a request of a user. A request that does not exist or belongs to another user
+// is fault.NotFound.
 func (db *DB) Request(ctx context.Context, userID, id string) (request.Request, error) {
 	r, err := db.RequestByID(ctx, id)
 	if err == nil && r.UserID != userID {
@@ -180,9 +180,9 @@ func (db *DB) Request(ctx context.Context, userID, id string) (request.Request, 
 	return r, err
 }
 
-// RequestsOf lists a user's requests, newest first: at most limit of them (1 or
-// more), those before the id after. next is the after of the rest, empty at the
-// end. A request made a moment ago may not be in it yet.
+// RequestsOf lists a user's requests, newest first. It returns at most limit requests (1 or more)
+// older than the id after. next is the after of the next page, empty at the end. A request made a
+// moment ago may be missing.
 func (db *DB) RequestsOf(ctx context.Context, userID string, limit int, after string) ([]request.Request, string, error) {
 	in := &dynamodb.QueryInput{IndexName: aws.String("by_user"), ScanIndexForward: aws.Bool(false), Limit: aws.Int32(int32(limit) + 1),
 		KeyConditionExpression: aws.String("user_id = :user"), ExpressionAttributeValues: item{":user": text(userID)}}
@@ -193,8 +193,8 @@ func (db *DB) RequestsOf(ctx context.Context, userID string, limit int, after st
 	return page(found, limit, err)
 }
 
-// RequestsWith lists everybody's requests in a state, oldest first, like
-// RequestsOf. It asks every shard of the index, all at once.
+// RequestsWith lists all users' requests in a state, oldest first, in pages like RequestsOf. It
+// queries all shards of the index at once.
 func (db *DB) RequestsWith(ctx context.Context, status request.Status, limit int, after string) ([]request.Request, string, error) {
 	found, err := db.eachShard(func(s string) ([]request.Request, error) {
 		key := item{"status_shard": text(statusShard(status, s))}
@@ -209,8 +209,8 @@ func (db *DB) RequestsWith(ctx context.Context, status request.Status, limit int
 	return page(found, limit, err)
 }
 
-// OpenRequests lists the requests whose workflow has work left, oldest first.
-// The index trails the table by a moment.
+// OpenRequests lists the requests whose workflow has work left, oldest first. The index is
+// eventually consistent.
 func (db *DB) OpenRequests(ctx context.Context) ([]request.Request, error) {
 	return db.eachShard(func(s string) ([]request.Request, error) {
 		return db.queryRequests(ctx, &dynamodb.QueryInput{IndexName: aws.String("open"),
@@ -218,9 +218,8 @@ func (db *DB) OpenRequests(ctx context.Context) ([]request.Request, error) {
 	})
 }
 
-// WaitingFor lists the approved requests that wait for a number like one of these,
-// the oldest ten, or as many as there are numbers. The index trails the table by a
-// moment.
+// WaitingFor lists the oldest approved requests that wait for a number like one of these: at most
+// ten, or as many as there are numbers if that is more. The index is eventually consistent.
 func (db *DB) WaitingFor(ctx context.Context, numbers ...number.Number) ([]request.Request, error) {
 	found, err := db.eachShard(func(s string) ([]request.Request, error) {
 		return db.queryRequests(ctx, &dynamodb.QueryInput{IndexName: aws.String("by_status"), KeyConditionExpression: aws.String("status_shard = :shard"),
@@ -232,7 +231,7 @@ func (db *DB) WaitingFor(ctx context.Context, numbers ...number.Number) ([]reque
 	return found[:min(max(10, len(numbers)), len(found))], err
 }
 
-// queryRequests reads an index: one page when in has a limit, else all of it.
+// queryRequests reads an index. If in has a limit, it stops as soon as it has that many requests.
 func (db *DB) queryRequests(ctx context.Context, in *dynamodb.QueryInput) ([]request.Request, error) {
 	in.TableName = &db.table.Requests
 	var found []request.Request
@@ -255,8 +254,7 @@ func (db *DB) queryRequests(ctx context.Context, in *dynamodb.QueryInput) ([]req
 	}
 }
 
-// eachShard asks all shards at once and puts the answers in the order of their
-// ids.
+// eachShard queries all shards at once and sorts the requests by their ids.
 func (db *DB) eachShard(ask func(shard string) ([]request.Request, error)) ([]request.Request, error) {
 	var (
 		wg    sync.WaitGroup
@@ -272,7 +270,7 @@ func (db *DB) eachShard(ask func(shard string) ([]request.Request, error)) ([]re
 	return all, errors.Join(errs[:]...)
 }
 
-// page cuts what was found to limit and says where the rest begins.
+// page cuts found to limit and returns the id after which the next page begins.
 func page(found []request.Request, limit int, err error) ([]request.Request, string, error) {
 	if err != nil || len(found) <= limit {
 		return found, "", err

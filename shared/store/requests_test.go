@@ -27,14 +27,14 @@ func asked(user string) request.Request {
 		Capabilities: []string{"outbound"}, Purpose: "Order follow-up calls", CreatedAt: t0}
 }
 
-// spare is the n-th mobile number of Nigeria, which nobody owns.
+// spare is the n-th mobile number of Nigeria, which has no owner.
 func spare(n int) number.Number {
 	e164 := fmt.Sprintf("+234801234%04d", n)
 	return number.Number{ID: number.ID(e164), E164: e164, Country: "NG", Type: "mobile",
 		Capabilities: []string{"inbound", "outbound"}, Provider: "carrier", UpdatedAt: t0}
 }
 
-// desk is a database as these tests need it: what it is told to do succeeds.
+// desk is a database with helpers that fail the test on an error.
 type desk struct {
 	*storetest.Database
 	t *testing.T
@@ -72,7 +72,7 @@ func (d desk) add(numbers ...number.Number) {
 	}
 }
 
-// actions is the audit of a subject: who did what, to which state.
+// actions is the audit of a subject: actor, action and states of each line.
 func (d desk) actions(subject string) []string {
 	d.t.Helper()
 	entries, _, err := d.Audit(d.t.Context(), subject, 100, "")
@@ -93,7 +93,7 @@ func (d desk) sameActions(subject string, want ...string) {
 	}
 }
 
-// code is an error's code, "" for none.
+// code is an error's code, "" without an error.
 func code(err error) string {
 	if err == nil {
 		return ""
@@ -155,7 +155,7 @@ func TestRequestLife(t *testing.T) {
 	}
 	d.sameActions(r.ID, "ada submitted >pending", "root approved pending>approved", "platform assigned approved>assigned", "platform notified >")
 	d.sameActions(n.ID, "root added >available", "platform assigned available>assigned")
-	d.submit(asked("ada")) // nothing is open any more
+	d.submit(asked("ada")) // the claim of the first request is gone
 }
 
 func TestAlreadyRequested(t *testing.T) {
@@ -224,11 +224,11 @@ func TestAlreadyRequested(t *testing.T) {
 	}
 }
 
-// TestFiveRequestsAnHour: exactly five of many at once, and what is refused for
-// another reason is not counted.
+// TestFiveRequestsAnHour: exactly five of many concurrent requests succeed, and a request that is
+// refused for another reason is not counted.
 func TestFiveRequestsAnHour(t *testing.T) {
 	t.Parallel()
-	for range 5 { // the counter itself has its own tests
+	for range 5 { // few rounds, because the counter has its own tests
 		d := openDesk(t)
 		d.submit(asked("ada"))
 		_, hour, err := d.CreateRequest(t.Context(), asked("ada"))
@@ -253,7 +253,7 @@ func TestFiveRequestsAnHour(t *testing.T) {
 	}
 }
 
-// TestTheSameRequestAgain: its own claims are no reason to refuse it.
+// TestTheSameRequestAgain: a request that is repeated does not conflict with its own claims.
 func TestTheSameRequestAgain(t *testing.T) {
 	t.Parallel()
 	d := openDesk(t)
@@ -287,14 +287,14 @@ func TestReadingRequests(t *testing.T) {
 	}
 }
 
-// TestListingRequests pages through lists of every length and compares.
+// TestListingRequests pages through lists with pages of several lengths.
 func TestListingRequests(t *testing.T) {
 	t.Parallel()
 	d := openDesk(t)
 	var all []string
 	for i := range 23 {
 		r := asked("ada")
-		r.Country, r.CreatedAt = fmt.Sprintf("C%d", i), t0.Add(time.Duration(i)*time.Hour) // five an hour are allowed
+		r.Country, r.CreatedAt = fmt.Sprintf("C%d", i), t0.Add(time.Duration(i)*time.Hour) // the limit is five an hour
 		all = append(all, d.submit(r).ID)
 	}
 	slices.Sort(all) // ids of one millisecond may be in any order
@@ -342,7 +342,7 @@ func TestDecide(t *testing.T) {
 		name   string
 		before *request.Decision
 		d      request.Decision
-		want   string // error
+		want   string // code of the error
 		status request.Status
 		audit  []string
 	}{
@@ -389,8 +389,8 @@ func TestDecide(t *testing.T) {
 	}
 }
 
-// TestDecisionHasTheToken: the workflow left its token while the decision was
-// taken, or finds that there is nothing to wait for.
+// TestDecisionHasTheToken: either the decision returns the token that the workflow stored
+// meanwhile, or the workflow learns that there is nothing to wait for.
 func TestDecisionHasTheToken(t *testing.T) {
 	t.Parallel()
 	for range rounds {
@@ -446,7 +446,7 @@ func TestAwaitRequest(t *testing.T) {
 	}
 }
 
-// TestOnceEach: reminders and the notification are recorded once each.
+// TestOnceEach: each reminder and the notification are recorded once.
 func TestOnceEach(t *testing.T) {
 	t.Parallel()
 	d := openDesk(t)
@@ -484,8 +484,8 @@ func TestOnceEach(t *testing.T) {
 	}
 }
 
-// TestOneDecision: a hundred administrators approve at once; then some approve
-// and some reject.
+// TestOneDecision: of a hundred concurrent decisions one wins, whether all administrators approve
+// or some reject.
 func TestOneDecision(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -513,9 +513,8 @@ func TestOneDecision(t *testing.T) {
 	}
 }
 
-// TestLostReplies: at each step in turn the database does what it is told and
-// the answer to one of the step's requests is lost, so that the SDK asks again;
-// or the step's transaction meets another.
+// TestLostReplies: at each step in turn, either the answer to one of the step's requests is lost,
+// so that the SDK sends the request again, or the step's transaction meets another.
 func TestLostReplies(t *testing.T) {
 	t.Parallel()
 	r := asked("ada")
@@ -547,7 +546,7 @@ func TestLostReplies(t *testing.T) {
 		for n := range requests + 1 {
 			t.Run(fmt.Sprintf("step %d request %d", unlucky, n), func(t *testing.T) {
 				t.Parallel()
-				synctest.Test(t, func(t *testing.T) { // the SDK's pauses pass at once
+				synctest.Test(t, func(t *testing.T) { // in a bubble the SDK's pauses take no time
 					d := openDesk(t)
 					for i, step := range steps {
 						d.LoseReplyAt(-1)
@@ -571,7 +570,7 @@ func TestLostReplies(t *testing.T) {
 	}
 }
 
-// sure is an error unless ok.
+// sure returns an error unless ok.
 func sure(ok bool) error {
 	if ok {
 		return nil
@@ -579,7 +578,7 @@ func sure(ok bool) error {
 	return errors.New("it says no")
 }
 
-// TestAuditPages: entries of one moment keep their order and are on one page each.
+// TestAuditPages: entries of the same moment keep their order, and each is on one page.
 func TestAuditPages(t *testing.T) {
 	t.Parallel()
 	d := openDesk(t)

@@ -20,24 +20,23 @@ import (
 	"github.com/krosai/telephony/shared/fault"
 )
 
-// Attempts of one request are apart by a wait that doubles from firstWait to longestWait,
-// less a random part of up to a half. They go on until the context's deadline. Without a
-// deadline they go on for retryTime.
+// The wait between attempts at one request doubles from firstWait to longestWait, minus a random
+// part of up to a half. The attempts go on until the context's deadline. Without a deadline they go
+// on for retryTime.
 const (
 	firstWait   = 5 * time.Millisecond
 	longestWait = time.Second
 	retryTime   = 5 * time.Second
 )
 
-// refusals are the error codes that DynamoDB documents as passing and the SDK does not know.
+// refusals are the error codes that DynamoDB documents as temporary and that the SDK does not know.
 var refusals = []string{"ThrottlingError", "TransactionConflictException"}
 
-// retried makes every request of a DynamoDB client one that is sent again while DynamoDB
-// refuses it for the moment: it is throttled, another transaction is at the same row, the
-// service fails, or the answer is lost. It takes the place of the SDK's own retries, which
-// stop after a number of attempts and know half of these refusals. The SDK signs each
-// attempt anew, but sends one ClientRequestToken in all attempts of a transaction, so a
-// transaction whose answer was lost is not applied twice.
+// retried makes a DynamoDB client send a request again when it fails for the moment: the request is
+// throttled, another transaction is working on the same row, the service fails, or the answer is
+// lost. It replaces the SDK's own retries, which stop after a number of attempts and know half of
+// these failures. The SDK signs each attempt anew, but sends one ClientRequestToken in all attempts
+// of a transaction, so a transaction whose answer was lost is not applied twice.
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html
 func retried(o *dynamodb.Options) {
@@ -47,8 +46,9 @@ func retried(o *dynamodb.Options) {
 	})
 }
 
-// attempts is the aws.RetryerV2 of one request. It keeps no account of the retries of the
-// whole process, as the SDK's own does: one busy row would use up those of all the others.
+// attempts is the aws.RetryerV2 of one request. Unlike the SDK's own retryer, it does not
+// count the retries of the whole process, because one busy row would use up the retries of all
+// other requests.
 type attempts struct {
 	aws.NopRetryer
 	backoff
@@ -56,7 +56,7 @@ type attempts struct {
 
 var _ aws.RetryerV2 = (*attempts)(nil)
 
-// MaxAttempts is 0, which is no limit: the deadline is.
+// MaxAttempts is 0, which means no limit. The deadline limits the attempts.
 func (*attempts) MaxAttempts() int { return 0 }
 
 // GetRetryToken refuses a retry when there is no time left for it.
@@ -64,7 +64,7 @@ func (a *attempts) GetRetryToken(ctx context.Context, _ error) (func(error) erro
 	return func(error) error { return nil }, a.next(ctx)
 }
 
-// RetryDelay is the wait that GetRetryToken found time for.
+// RetryDelay is the wait that GetRetryToken has found time for.
 func (a *attempts) RetryDelay(int, error) (time.Duration, error) { return a.wait, nil }
 
 // IsErrorRetryable reports whether the same request may succeed in a moment.
@@ -81,8 +81,8 @@ func (*attempts) IsErrorRetryable(err error) bool {
 	return retry.IsErrorRetryables(retry.DefaultRetryables).IsErrorRetryable(err) == aws.TrueTernary
 }
 
-// passing reports whether all that cancelled a transaction passes by itself. A condition
-// that failed does not, whatever else there was.
+// passing reports whether every reason for which a transaction was canceled is temporary. A failed
+// condition is not, whatever the other reasons are.
 func passing(reasons []types.CancellationReason) bool {
 	met := false
 	for _, r := range reasons {
@@ -97,17 +97,17 @@ func passing(reasons []types.CancellationReason) bool {
 	return met
 }
 
-// backoff is the time between the attempts of one request.
+// backoff is the time between the attempts at one request.
 type backoff struct {
 	wait  time.Duration // before the next attempt
-	limit time.Duration // of the next wait; 0 before the first
-	until time.Time     // the last moment of an attempt
+	limit time.Duration // upper bound of the next wait; 0 before the first
+	until time.Time     // the deadline for the start of an attempt
 }
 
 var errNoTime = errors.New("there is no time for another attempt")
 
-// next sets the wait before the next attempt. The error is errNoTime when that attempt
-// could not begin before the deadline.
+// next sets the wait before the next attempt. The error is errNoTime if that attempt could not
+// begin before the deadline.
 func (b *backoff) next(ctx context.Context) error {
 	if b.limit == 0 {
 		b.limit = firstWait
@@ -124,8 +124,8 @@ func (b *backoff) next(ctx context.Context) error {
 	return nil
 }
 
-// wholeBatch completes the answer of a BatchGetItem: keys that DynamoDB had no capacity
-// for, or no room in the answer, are asked for again.
+// wholeBatch completes the answer of a BatchGetItem. It requests again the keys for which DynamoDB
+// had no capacity or no room in the answer.
 func wholeBatch(ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler) (
 	middleware.InitializeOutput, middleware.Metadata, error) {
 	batch, ok := in.Parameters.(*dynamodb.BatchGetItemInput)
@@ -166,11 +166,11 @@ func (b *backoff) sleep(ctx context.Context) error {
 	}
 }
 
-// longestTransaction is how long a transaction is attempted at most. The events in it
-// carry the time before its first attempt: event.Overlap has to be longer.
+// longestTransaction is the maximum time of the attempts at a transaction. The events in it carry a
+// time from before its first attempt, so event.Overlap must be longer.
 const longestTransaction = 10 * time.Second
 
-// transact sends a transaction, which is applied whole or not at all, and once.
+// transact sends a transaction. It is applied as a whole or not at all, and at most once.
 func (db *DB) transact(ctx context.Context, writes ...types.TransactWriteItem) error {
 	ctx, cancel := context.WithTimeout(ctx, longestTransaction)
 	defer cancel()
@@ -178,8 +178,8 @@ func (db *DB) transact(ctx context.Context, writes ...types.TransactWriteItem) e
 	return err
 }
 
-// refused reports whether err says that a condition was not met, and gives the
-// row that did not meet it (nil when there is none).
+// refused reports whether err says that a condition failed, and returns the row that was found. The
+// row is nil if it does not exist or if the request did not ask for it.
 func refused(err error) (item, bool) {
 	if e, ok := errors.AsType[*types.ConditionalCheckFailedException](err); ok {
 		return e.Item, true
@@ -187,8 +187,9 @@ func refused(err error) (item, bool) {
 	return nil, false
 }
 
-// refusedIn reports which items of a transaction did not meet their condition:
-// a row (empty if there was none) for each that failed, nil for the others.
+// refusedIn reports whether conditions of a transaction failed. The slice has an entry for
+// each write: the row that was found (empty if there was none) if its condition failed, and
+// nil otherwise.
 func refusedIn(err error) ([]item, bool) {
 	e, ok := errors.AsType[*types.TransactionCanceledException](err)
 	if !ok {
@@ -207,7 +208,8 @@ func refusedIn(err error) ([]item, bool) {
 	return rows, found
 }
 
-// broken wraps a failure of DynamoDB itself: the caller may try again.
+// broken wraps a failure of DynamoDB itself in a fault.Upstream, after which the client may try
+// again. A canceled context stays as it is.
 func broken(op string, err error) error {
 	if err == nil || errors.Is(err, context.Canceled) {
 		return err

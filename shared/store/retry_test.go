@@ -21,8 +21,8 @@ import (
 	"github.com/krosai/telephony/shared/store/storetest"
 )
 
-// operations are methods of the store by the operation of DynamoDB that they use. Each returns
-// what it found.
+// operations are methods of the store, by the DynamoDB operation that they use. Each returns
+// its result.
 var operations = map[string]func(context.Context, *storetest.Database) (any, error){
 	"GetItem": func(ctx context.Context, db *storetest.Database) (any, error) { return db.Call(ctx, "call_1") },
 	"PutItem": func(ctx context.Context, db *storetest.Database) (any, error) {
@@ -52,7 +52,7 @@ var operations = map[string]func(context.Context, *storetest.Database) (any, err
 	},
 }
 
-// furnish makes what the operations are about: a call, a number of its user's and a free one.
+// furnish creates what the operations need: a call, a number of the call's user and a free number.
 func furnish(t *testing.T, db *storetest.Database) {
 	t.Helper()
 	create(t, db, newCall("1"))
@@ -65,8 +65,8 @@ func furnish(t *testing.T, db *storetest.Database) {
 	}
 }
 
-// TestRefusedForTheMoment: each operation is answered in the end as if it had never been
-// refused, whichever refusal it meets, and gives up only when its deadline leaves no time.
+// TestRefusedForTheMoment: after any temporary failure each operation returns the same result as
+// without it, and gives up only when its deadline leaves no time.
 func TestRefusedForTheMoment(t *testing.T) {
 	t.Parallel()
 	for operation, do := range operations {
@@ -83,7 +83,7 @@ func TestRefusedForTheMoment(t *testing.T) {
 	}
 }
 
-// refusing refuses the first n requests of an operation.
+// refusing opens a database that refuses the first n requests of an operation.
 func refusing(t *testing.T, operation, refusal string, n *atomic.Int64) *storetest.Database {
 	t.Helper()
 	db := storetest.Open(t, nil)
@@ -99,7 +99,7 @@ func refusing(t *testing.T, operation, refusal string, n *atomic.Int64) *storete
 	return db
 }
 
-// found is what an operation finds after n refusals.
+// found is the result of an operation after n refusals.
 func found(t *testing.T, operation string, do func(context.Context, *storetest.Database) (any, error), n int64, refusal string) (got any) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -119,7 +119,7 @@ func found(t *testing.T, operation string, do func(context.Context, *storetest.D
 	return got
 }
 
-// unanswered is an operation that is always refused.
+// unanswered checks that an operation that is always refused fails at its deadline.
 func unanswered(t *testing.T, operation string, do func(context.Context, *storetest.Database) (any, error), refusal string) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -128,7 +128,7 @@ func unanswered(t *testing.T, operation string, do func(context.Context, *storet
 		db := refusing(t, operation, refusal, &always)
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 		defer cancel()
-		began := time.Now() // of the bubble's clock
+		began := time.Now() // by the bubble's clock
 		_, err := do(ctx, db)
 		if took := time.Since(began); !fault.Is(err, fault.Upstream) || took < time.Second || took >= 3*time.Second {
 			t.Errorf("always refused, it ended after %s with %v", took, err)
@@ -136,7 +136,7 @@ func unanswered(t *testing.T, operation string, do func(context.Context, *storet
 	})
 }
 
-// TestConditionsAreFinal: a condition that failed is the answer, also beside a conflict.
+// TestConditionsAreFinal: a failed condition is the final answer, even next to a conflict.
 func TestConditionsAreFinal(t *testing.T) {
 	t.Parallel()
 	db := storetest.Open(t, nil)
@@ -156,9 +156,9 @@ func TestConditionsAreFinal(t *testing.T) {
 	}
 }
 
-// TestRefusedAtRandom: while DynamoDB refuses every fifth request, in every way it can, 200
-// calls are made, dialled, answered and ended at once. No operation fails, and each happens
-// once.
+// TestRefusedAtRandom: DynamoDB refuses every fifth request on average, in every possible way,
+// while 200 calls are created, dialed, answered and ended at the same time. No operation fails, and
+// each happens once.
 func TestRefusedAtRandom(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(2) {
@@ -209,7 +209,7 @@ func refuseAtRandom(t *testing.T, seed uint64) {
 	}
 }
 
-// live makes a call and takes it to its end, as the functions do, each within its time.
+// live creates a call and takes it to its end like the functions do, each step with a timeout.
 func live(ctx context.Context, db *storetest.Database, c call.Call) error {
 	within := func(do func(context.Context) error) error {
 		ctx, cancel := context.WithTimeout(ctx, 9*time.Second)
@@ -254,7 +254,7 @@ func live(ctx context.Context, db *storetest.Database, c call.Call) error {
 	return nil
 }
 
-// accounted checks that a user's calls are counted once each, and that none is left.
+// accounted checks that each of a user's calls is counted once and that none is active.
 func accounted(t *testing.T, db *storetest.Database, user string, calls int) {
 	t.Helper()
 	days, err := db.StatsOf(t.Context(), user, t0, t0)

@@ -13,11 +13,11 @@ import (
 	"github.com/krosai/telephony/shared/request"
 )
 
-// Decide writes the one decision on a pending request and returns the request
-// as it then stands, with the token of the workflow that waits for it. A request
-// that is decided already is fault.Conflict, and comes with the error. So is an
-// approval with a number that is not there to give; a number chosen is kept for
-// the request. Who decides on a request of their own is fault.Forbidden.
+// Decide writes the one decision on a pending request and returns the request in its new state,
+// with the task token of the workflow that waits for it. A request that is already decided is
+// fault.Conflict, and is returned with the error. An approval with a number that is not available
+// is fault.Conflict too. A number that is chosen is kept for the request. A decision on one's own
+// request is fault.Forbidden.
 func (db *DB) Decide(ctx context.Context, id string, d request.Decision, now time.Time) (request.Request, error) {
 	r, err := db.RequestByID(ctx, id)
 	switch {
@@ -35,8 +35,8 @@ func (db *DB) Decide(ctx context.Context, id string, d request.Decision, now tim
 	return r, err
 }
 
-// ExpireRequest rejects a request that is still pending, because nobody decided
-// in time. It returns the request as it then stands.
+// ExpireRequest rejects a request that is still pending, because no administrator decided in time.
+// It returns the request in its new state.
 func (db *DB) ExpireRequest(ctx context.Context, id string, now time.Time) (request.Request, error) {
 	r, err := db.RequestByID(ctx, id)
 	if err != nil || r.Status.Decided() {
@@ -50,8 +50,8 @@ func decided(r request.Request) error {
 	return fault.New(fault.Conflict, "CONFLICT", "the request is decided already: it is %s", r.Status)
 }
 
-// decide writes a decision on r, which was seen pending. done is false when
-// another decision was first.
+// decide writes a decision on r, which was pending when it was read. done is false if another
+// decision was first.
 func (db *DB) decide(ctx context.Context, r request.Request, d request.Decision, now time.Time) (_ request.Request, done bool, err error) {
 	to := d.Status()
 	note := d.Note
@@ -86,7 +86,7 @@ func (db *DB) decide(ctx context.Context, r request.Request, d request.Decision,
 	err = db.transact(ctx, writes...)
 	rows, no := refusedIn(err)
 	switch {
-	case err == nil: // read again: the workflow may have left its token meanwhile
+	case err == nil: // read again: the workflow may have stored its token meanwhile
 		r, err = db.RequestByID(ctx, r.ID)
 		return r, true, err
 	case !no:
@@ -98,8 +98,8 @@ func (db *DB) decide(ctx context.Context, r request.Request, d request.Decision,
 	return r, false, fault.New(fault.Conflict, "CONFLICT", "the phone number chosen is not available")
 }
 
-// reserve keeps the number that an administrator chose for a request, in place
-// of the one it asked for.
+// reserve returns the writes that keep the number an administrator chose for a request, in place of
+// the number that it asked for.
 func (db *DB) reserve(r request.Request, numberID string) []types.TransactWriteItem {
 	kept := []types.TransactWriteItem{db.claim(numberClaim(numberID), r.ID), {ConditionCheck: &types.ConditionCheck{
 		TableName: &db.table.Numbers, Key: item{"number_id": text(numberID)},
@@ -110,9 +110,9 @@ func (db *DB) reserve(r request.Request, numberID string) []types.TransactWriteI
 	return kept
 }
 
-// AwaitRequest keeps the token of the workflow that waits for the request's
-// decision or for stock, as what says. waiting is false when there is nothing to
-// wait for: then nobody will send the token.
+// AwaitRequest stores the task token of the workflow that waits for the request's decision or
+// for stock, as what says. If there is nothing to wait for, waiting is false and the token is
+// not stored.
 func (db *DB) AwaitRequest(ctx context.Context, id, token, what string) (r request.Request, waiting bool, err error) {
 	status := request.Pending
 	if what == request.AwaitsStock {
@@ -139,8 +139,8 @@ func (db *DB) AwaitRequest(ctx context.Context, id, token, what string) (r reque
 	return r, err == nil, err
 }
 
-// RemindRequest records that the n-th reminder of a pending request was given.
-// first is false when it was recorded before or the request is decided.
+// RemindRequest records that the n-th reminder of a pending request was sent. first is false if
+// this reminder or a later one was recorded before, or if the request is decided.
 func (db *DB) RemindRequest(ctx context.Context, id string, n int, now time.Time) (first bool, err error) {
 	return db.record(ctx, id, request.Entry{At: now, Actor: request.Platform, Action: "reminded"}, types.Update{
 		UpdateExpression:          aws.String("SET reminders = :n"),
@@ -149,8 +149,8 @@ func (db *DB) RemindRequest(ctx context.Context, id string, n int, now time.Time
 		ExpressionAttributeValues: item{":n": integer(int64(n)), ":pending": text(string(request.Pending))}})
 }
 
-// NotifyRequest records that the owner was told of the end of a request, which
-// closes it. first is false when that was recorded before.
+// NotifyRequest records that the owner was notified of the end of a request, and closes the
+// request. first is false if the notification was recorded before, or if the request has not ended.
 func (db *DB) NotifyRequest(ctx context.Context, id string, now time.Time) (first bool, err error) {
 	return db.record(ctx, id, request.Entry{At: now, Actor: request.Platform, Action: "notified"}, types.Update{
 		UpdateExpression:         aws.String("SET notified_at = :at REMOVE open_shard, task_token, awaits"),
@@ -160,8 +160,8 @@ func (db *DB) NotifyRequest(ctx context.Context, id string, now time.Time) (firs
 			":rejected": text(string(request.Rejected))}})
 }
 
-// record updates a request and writes the line of its audit, unless the
-// update's condition says that it is done.
+// record updates a request and writes its audit line. It does neither and returns false if the
+// update's condition fails.
 func (db *DB) record(ctx context.Context, id string, e request.Entry, update types.Update) (bool, error) {
 	entry, err := db.note(id, e)
 	if err != nil {

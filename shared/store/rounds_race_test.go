@@ -2,6 +2,6 @@
 
 package store_test
 
-// allRounds are fewer under the race detector: it sees in a few what it sees in many, and
-// takes five times as long for each. Without it, they are 20.
+// allRounds is smaller under the race detector, which needs only a few rounds to see a race and
+// takes five times as long for each. Without the race detector it is 20.
 const allRounds = 4

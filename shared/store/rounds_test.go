@@ -2,5 +2,5 @@
 
 package store_test
 
-// allRounds are those of a run without -short.
+// allRounds is the number of rounds in a run without -short.
 const allRounds = 20

@@ -16,33 +16,32 @@ import (
 	"github.com/krosai/telephony/shared/call"
 )
 
-// The Stats table: one row of flat counters per user and day, each written in
-// the transaction of what it counts, so that statistics cost the same however
-// many calls there are. started counts the calls that were created, total and
-// status_<status> those that have ended, talk_seconds and the duration histogram
-// those that were completed, country_<cc> and country_<cc>_completed both kinds
-// by country. A day is the UTC date on which a call was created.
+// The Stats table: one row of flat counters per user and day. A call's counters are written in the
+// transaction that creates or ends the call, so statistics cost the same for any number of calls.
+// started counts the calls that were created. total and status_<status> count the calls that have
+// ended. talk_seconds and the duration histogram cover the calls that were completed. country_<cc>
+// and country_<cc>_completed count the ended and the completed calls by country. A day is the UTC
+// date on which a call was created.
 //
-// The histogram is what a row would be full of, and what reading it would spend
-// its time on. So its 114 buckets are in 19 numbers, hist_0 to hist_18, six in
-// each: bucket b is six decimal digits of hist_<b mod 19>, the lowest for the
-// lowest b. DynamoDB reckons with 38 digits. A bucket overflows at a million calls
-// of one user and day, which are twelve each second.
+// The histogram would fill most of a row and take most of the time to read it. So its 114 buckets
+// are packed into 19 numbers, hist_0 to hist_18, six in each. Bucket b is six decimal digits of
+// hist_<b mod 19>, the lowest digits for the lowest b. DynamoDB's numbers have 38 digits of
+// precision. A bucket overflows at a million calls of one user and day, or twelve each second.
 const (
 	dayForm     = "2006-01-02"
 	histNumbers = 19
 	histDigits  = 6
 )
 
-// noCountry is where calls are counted whose country nobody knows: of a caller
-// who hides their number, say. ISO 3166 leaves ZZ to its users.
+// noCountry counts the calls whose country is unknown, for example because the caller hides their
+// number. In ISO 3166 the code ZZ is user-assigned.
 const noCountry = "ZZ"
 
 func dayOf(c call.Call) item {
 	return item{"user_id": text(c.UserID), "day": text(c.CreatedAt.UTC().Format(dayForm))}
 }
 
-// started is the write that counts a call which comes to be.
+// started is the write that counts a new call.
 func (db *DB) started(c call.Call) types.TransactWriteItem {
 	return types.TransactWriteItem{Update: &types.Update{TableName: &db.table.Stats, Key: dayOf(c),
 		UpdateExpression: aws.String("ADD started :one"), ExpressionAttributeValues: item{":one": integer(1)}}}
@@ -67,9 +66,9 @@ func (db *DB) count(c call.Call) *types.Update {
 	return u
 }
 
-// StatsOf reads a user's days from the date of from to that of to, both
-// included, in their order; a day without calls is left out. It is one query: a
-// year of busy days stays below the megabyte that one may read.
+// StatsOf reads a user's days from the date of from to the date of to, both included, in order. It
+// omits days without calls. One query is enough, because a year of busy days stays below the 1 MB
+// that a query reads.
 func (db *DB) StatsOf(ctx context.Context, userID string, from, to time.Time) ([]call.Day, error) {
 	var days []call.Day
 	pages := dynamodb.NewQueryPaginator(db.client, &dynamodb.QueryInput{TableName: &db.table.Stats,
@@ -110,7 +109,7 @@ func dayFrom(row item) (call.Day, error) {
 	return d, nil
 }
 
-// add puts one number of a row where it belongs.
+// add stores one number of a row in d.
 func add(d *call.Day, name, number string) error {
 	kind, of, _ := strings.Cut(name, "_")
 	if kind == "hist" {
@@ -137,7 +136,7 @@ func add(d *call.Day, name, number string) error {
 	return err
 }
 
-// unpack takes the number hist_<of> apart into the buckets it holds.
+// unpack splits the number hist_<of> into its buckets.
 func unpack(h *call.Histogram, of, number string) error {
 	bucket, err := strconv.Atoi(of)
 	for ; number != "" && err == nil; bucket += histNumbers {

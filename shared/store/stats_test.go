@@ -14,8 +14,8 @@ import (
 	"github.com/krosai/telephony/shared/store/storetest"
 )
 
-// TestStatsCountEachCallOnce: its start and its end, on the day on which it was
-// created, whenever it ends.
+// TestStatsCountEachCallOnce: the start and the end of a call are counted once, on the day on which
+// the call was created, whenever it ends.
 func TestStatsCountEachCallOnce(t *testing.T) {
 	t.Parallel()
 	db, ctx := open(t), t.Context()
@@ -77,8 +77,8 @@ func TestStatsCountEachCallOnce(t *testing.T) {
 	}
 }
 
-// TestRefusedRequestsAreNotCounted: neither the second with a key nor one that
-// the policy forbids; a call whose workflow did not start has failed.
+// TestRefusedRequestsAreNotCounted: the second request with a key and a request that the policy
+// forbids are not counted. A call whose workflow did not start counts as failed.
 func TestRefusedRequestsAreNotCounted(t *testing.T) {
 	t.Parallel()
 	db, ctx := open(t), t.Context()
@@ -115,8 +115,8 @@ func histogram(seconds ...int) (h call.Histogram) {
 	return h
 }
 
-// TestAYearIsOneQuery: of days on which calls of every length went to fifty
-// countries.
+// TestAYearIsOneQuery: one query reads a year of days on which calls of every length went to
+// fifty countries.
 func TestAYearIsOneQuery(t *testing.T) {
 	t.Parallel()
 	db, ctx := open(t), t.Context()

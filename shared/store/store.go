@@ -1,9 +1,8 @@
-// Package store keeps the platform's records in DynamoDB. It is the only
-// package that speaks to DynamoDB; what it returns are the types of the domain
-// and errors of package fault.
+// Package store keeps the platform's records in DynamoDB. It is the only deployed package that
+// speaks to DynamoDB. It returns types of the domain and errors of package fault.
 //
-// Every write is conditional or idempotent, because the SDK repeats a request
-// whose answer was lost: a write that finds its own trace has succeeded.
+// Every write is conditional or idempotent, because the SDK repeats a request whose answer was
+// lost. A write that finds its own trace has succeeded.
 package store
 
 import (
@@ -18,7 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 )
 
-// Config names the tables. A function is told of those it uses.
+// Config names the tables. Each function gets the names of the tables that it uses.
 type Config struct {
 	Numbers  string `env:"NUMBERS_TABLE"`
 	Requests string `env:"REQUESTS_TABLE"`
@@ -36,7 +35,7 @@ type DB struct {
 	client *dynamodb.Client
 	table  Config
 	now    func() time.Time
-	notes  atomic.Int64 // lines of the audit written
+	notes  atomic.Int64 // audit lines written so far
 }
 
 // Open makes a DB. It does not touch the network.
@@ -59,7 +58,7 @@ const clock = "2006-01-02T15:04:05.000Z"
 
 func stamp(t time.Time) types.AttributeValue { return text(t.UTC().Format(clock)) }
 
-// Time is a time as it is stored. The zero time is left out.
+// Time is a time in its stored form. The zero time is not stored.
 type Time struct{ time.Time }
 
 // MarshalDynamoDBAttributeValue writes the time as text, or NULL when zero.
@@ -81,8 +80,8 @@ func (t *Time) UnmarshalDynamoDBAttributeValue(v types.AttributeValue) error {
 	return err
 }
 
-// encode turns a record into a row. What has no value is not in the row, so
-// that attribute_exists says whether a thing has happened.
+// encode turns a record into a row. It omits attributes that are NULL, so that attribute_exists
+// tells whether something has happened.
 func encode(record any) (item, error) {
 	row, err := attributevalue.MarshalMap(record)
 	if err != nil {

@@ -19,16 +19,16 @@ import (
 	"github.com/krosai/telephony/shared/fault"
 )
 
-// A call's partition of the Calls table besides its record, its details and its
-// token: the row "summary", the rows "t#…" of the transcript, and "turns", which
-// counts them. All of it but the transcript stands before "t#".
+// A call's partition of the Calls table also holds, besides its record, its details and its token,
+// the row "summary", the rows "t#…" of the transcript, and the row "turns", which counts the
+// transcript. The record, the details and the summary sort before "t#".
 const (
 	summaryKey = "summary"
 	turnKey    = "t#"
 	turnsKey   = "turns"
 )
 
-// storyRow is a turn or a summary. Each has the members it needs.
+// storyRow is a turn or a summary. Each uses only the fields that it needs.
 type storyRow struct {
 	ID       string `dynamodbav:"call_id"`
 	SK       string `dynamodbav:"sk"`
@@ -36,7 +36,7 @@ type storyRow struct {
 	Role     string `dynamodbav:"role,omitempty"`
 	Content  string `dynamodbav:"content,omitempty"`
 	Received Time   `dynamodbav:"received_at"`
-	Place    int    `dynamodbav:"place,omitempty"` // among those received together
+	Place    int    `dynamodbav:"place,omitempty"` // position among the turns received together
 	Status   string `dynamodbav:"status,omitempty"`
 	Text     string `dynamodbav:"text,omitempty"`
 	Model    string `dynamodbav:"model,omitempty"`
@@ -47,9 +47,9 @@ func (r *storyRow) summary() call.Summary {
 	return call.Summary{Status: call.SummaryStatus(r.Status), Text: r.Text, Model: r.Model, Reason: r.Reason, CreatedAt: r.At.Time}
 }
 
-// CallStory reads a user's call with its timeline and its summary, and its turns
-// if they are wanted. Another user's call is fault.NotFound, as one that never
-// was, and its turns, which may be many, are not read.
+// CallStory reads a user's call with its timeline and summary, and with its turns if withTurns is
+// set. A call that does not exist or belongs to another user is fault.NotFound. Its turns, which
+// may be many, are not read then.
 func (db *DB) CallStory(ctx context.Context, userID, id string, withTurns bool) (call.Story, error) {
 	s, err := db.ShortStory(ctx, id)
 	switch {
@@ -63,8 +63,8 @@ func (db *DB) CallStory(ctx context.Context, userID, id string, withTurns bool) 
 	return s, err
 }
 
-// WholeStory reads a call with all that is told of it for the platform's own
-// work, whoever owns it.
+// WholeStory reads a call with its timeline, summary and turns for the platform's own use. It does
+// not check the call's owner.
 func (db *DB) WholeStory(ctx context.Context, id string) (call.Story, error) {
 	s, err := db.ShortStory(ctx, id)
 	if err == nil {
@@ -102,8 +102,8 @@ func (db *DB) turns(ctx context.Context, id string) ([]call.Turn, error) {
 	return turns, err
 }
 
-// eachRow reads the rows of a call's partition whose sort key meets a condition
-// on :turns.
+// eachRow calls read for each row of a call's partition whose sort key meets the condition which.
+// The condition can use :turns, the prefix of the transcript's sort keys.
 func (db *DB) eachRow(ctx context.Context, id, which string, read func(item) error) error {
 	query := &dynamodb.QueryInput{TableName: &db.table.Calls, KeyConditionExpression: aws.String("call_id = :id AND " + which),
 		ExpressionAttributeValues: item{":id": text(id), ":turns": text(turnKey)}, ConsistentRead: aws.Bool(true)}
@@ -123,8 +123,8 @@ func (db *DB) eachRow(ctx context.Context, id, which string, read func(item) err
 	}
 }
 
-// addToStory reads a row of a call's partition into s. The record comes before
-// the details.
+// addToStory adds a row of a call's partition to s. The record must come before the details,
+// because it replaces s.Call.
 func addToStory(s *call.Story, row item) (err error) {
 	sk, _ := row["sk"].(*types.AttributeValueMemberS)
 	switch sk.Value {
@@ -141,16 +141,15 @@ func addToStory(s *call.Story, row item) (err error) {
 	return err
 }
 
-// AddTurns adds at most 99 turns to a call's transcript: all of them, or none.
-// The first turn of an id stands, and what comes with an id that is known is
-// ignored. A call that ended more than call.TranscriptPatience ago is
-// fault.Conflict (CALL_NOT_ACTIVE), and so is a transcript that would become too
-// long (TRANSCRIPT_FULL). An unknown call is fault.NotFound.
+// AddTurns adds at most 99 turns to a call's transcript, all or none. The first turn with an id
+// stands, and later turns with that id are ignored. If the call ended more than
+// call.TranscriptPatience ago, the error is fault.Conflict (CALL_NOT_ACTIVE). If the transcript
+// would become too long, it is fault.Conflict (TRANSCRIPT_FULL). An unknown call is fault.NotFound.
 //
-// The turns are counted in a row of their own. Most agents send one turn at a time,
-// and counting each would double what it costs: so of turns that come alone, one in
-// eight is counted, for eight. A transcript may then hold some more turns than
-// call.MaxTurns, or some fewer.
+// The turns are counted in a row of their own. Most agents send one turn at a time, and counting
+// each turn would double its cost. So only one in eight of the turns that arrive alone is
+// counted, and it counts as eight. A transcript may therefore hold slightly more or fewer turns
+// than call.MaxTurns.
 func (db *DB) AddTurns(ctx context.Context, callID string, turns []call.Turn, now time.Time) error {
 	c, full, err := db.readForTurns(ctx, callID)
 	if err != nil {
@@ -204,12 +203,12 @@ func (db *DB) readForTurns(ctx context.Context, callID string) (c call.Call, ful
 	return c, count.Turns >= call.MaxTurns || count.Bytes >= call.MaxTurnBytes, err
 }
 
-// countedFor is how many turns that come alone one that is counted stands for.
+// countedFor is how many of the turns that arrive alone one counted turn stands for.
 const countedFor = 8
 
-// putTurn writes a turn that has come alone, if it is not known. Its id and the
-// moment decide whether it is counted, so that the agent, who chooses the id, does
-// not.
+// putTurn writes a turn that arrives alone, if its id is not known. A hash of the id and of the
+// time of receipt decides whether the turn is counted. With the id alone the agent, which chooses
+// it, could decide.
 func (db *DB) putTurn(ctx context.Context, r storyRow) error {
 	row, err := encode(r)
 	if err != nil {
@@ -232,9 +231,9 @@ func (db *DB) putTurn(ctx context.Context, r storyRow) error {
 	return err
 }
 
-// putTurns writes turns if none of them is known and there is room for all. If
-// not, it writes nothing and returns those that are known: none means that there
-// is no room.
+// putTurns writes turns, if none of their ids is known and there is room for all of them. Otherwise
+// it writes nothing and returns the sort keys that are known. An empty map that is not nil means
+// that there is no room.
 func (db *DB) putTurns(ctx context.Context, callID string, rows []storyRow) (known map[string]bool, err error) {
 	writes, size := make([]types.TransactWriteItem, 1, len(rows)+1), 0
 	for _, r := range rows {
@@ -265,8 +264,8 @@ func (db *DB) putTurns(ctx context.Context, callID string, rows []storyRow) (kno
 	return known, nil
 }
 
-// SaveSummary writes the summary of a call, once, with the event of one that is
-// ready: the first one stands, and is returned.
+// SaveSummary writes the summary of a call, with its event if the summary is ready. The first
+// summary stands and is returned.
 func (db *DB) SaveSummary(ctx context.Context, c call.Call, s call.Summary) (call.Summary, error) {
 	row, err := encode(storyRow{ID: c.ID, SK: summaryKey, Status: string(s.Status), Text: s.Text, Model: s.Model, Reason: s.Reason,
 		At: Time{s.CreatedAt}})

@@ -15,7 +15,7 @@ import (
 	"github.com/krosai/telephony/shared/store/storetest"
 )
 
-// turn is what was said so many seconds after t0.
+// turn is a turn that was spoken so many seconds after t0.
 func turn(id string, role call.Role, content string, seconds int) call.Turn {
 	return call.Turn{ID: id, Role: role, Content: content, At: t0.Add(time.Duration(seconds) * time.Second)}
 }
@@ -71,7 +71,8 @@ func TestTranscriptIsInItsOrder(t *testing.T) {
 	}
 }
 
-// The first turn of an id stands, in one post and over many.
+// TestRepeatedTurnsAreIgnored: the first turn with an id stands, in one request and
+// across requests.
 func TestRepeatedTurnsAreIgnored(t *testing.T) {
 	t.Parallel()
 	db, ctx := open(t), t.Context()
@@ -116,8 +117,8 @@ func TestTranscriptCloses(t *testing.T) {
 	}
 }
 
-// A transcript at its limits, whatever its shape, is read in one query, after that
-// of the call.
+// TestTranscriptIsBounded: a transcript at its limits, in turns or in bytes, is read in one query,
+// after the query of the call.
 func TestTranscriptIsBounded(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -171,7 +172,7 @@ func TestTurnsOfManyPosts(t *testing.T) {
 	var race sync.WaitGroup
 	for i := range 20 {
 		race.Go(func() {
-			// Everyone posts a turn of his own and one that his neighbour posts too.
+			// Each goroutine posts a turn of its own and one that its neighbor posts too.
 			posted := []call.Turn{turn(fmt.Sprint(i), call.RoleAgent, "x", i), turn(fmt.Sprint((i+1)%20), call.RoleAgent, "x", (i+1)%20)}
 			if err := db.AddTurns(ctx, "call_1", posted, t0); err != nil {
 				t.Error(err)

@@ -9,13 +9,12 @@ import (
 	"github.com/krosai/telephony/shared/event"
 )
 
-// Stream is a batch of the stream of the table Events, as Lambda hands it to a
-// function.
+// Stream is a batch of the stream of the Events table, as Lambda passes it to a function.
 type Stream struct {
 	Records []Record
 }
 
-// Record is a change of the table.
+// Record is one change of the table.
 type Record struct {
 	Change struct {
 		SequenceNumber string
@@ -23,7 +22,7 @@ type Record struct {
 	} `json:"dynamodb"`
 }
 
-// Event is the event that was written.
+// Event decodes the event that was written.
 func (r Record) Event() (event.Event, error) {
 	row, err := attributevalue.UnmarshalMapJSON(r.Change.NewImage)
 	if err != nil {

@@ -14,14 +14,17 @@ import (
 	"github.com/krosai/telephony/shared/fault"
 )
 
-// BeginTransfer records that a user's call is being transferred, with what that
-// takes of the user's hour of calls, and returns the call and the hour as it then
-// stands, or the limit that is reached. c is the call as the caller read it, may what its user may do. A call
-// that nobody talks on, or whose end somebody has asked for, is fault.Conflict
-// CALL_NOT_ACTIVE; one with another transfer under way is fault.Conflict
-// TRANSFER_IN_PROGRESS, one with call.MaxTransfers attempts TRANSFER_LIMIT_REACHED;
-// a spent limit is fault.Limited; a country that the user may not call any longer,
-// fault.Forbidden.
+// BeginTransfer records that a user's call is being transferred, and counts the transfer in the
+// user's hour of calls. It returns the call and the hour in their new state, or the limit that is
+// reached. c is the call as the caller of BeginTransfer read it, and may is the user's permit. The
+// errors are:
+//
+//	fault.NotFound                          the call does not exist
+//	fault.Conflict CALL_NOT_ACTIVE          the call is not in progress, or is being hung up
+//	fault.Conflict TRANSFER_IN_PROGRESS     another transfer of the call is pending
+//	fault.Conflict TRANSFER_LIMIT_REACHED   the call has had call.MaxTransfers attempts
+//	fault.Limited                           a limit of the user is used up
+//	fault.Forbidden                         the user's policy no longer allows the transfer
 func (db *DB) BeginTransfer(ctx context.Context, c call.Call, may Permit, t call.Transfer) (call.Call, account.Limit, error) {
 	s := spending{userID: c.UserID, to: t.To, at: t.At}
 	for range permitReads {
@@ -51,8 +54,8 @@ func (db *DB) BeginTransfer(ctx context.Context, c call.Call, may Permit, t call
 	return c, may.Hour(), broken("begin transfer", errors.New("the user's policy keeps changing"))
 }
 
-// beginTransfer sends BeginTransfer's transaction. rows are those that did not
-// meet their condition, nil when none is known.
+// beginTransfer sends BeginTransfer's transaction. rows are those of refusedIn if a condition
+// failed, and nil otherwise.
 func (db *DB) beginTransfer(ctx context.Context, callID string, t call.Transfer, spend types.TransactWriteItem) ([]item, error) {
 	err := db.transact(ctx, types.TransactWriteItem{Update: &types.Update{TableName: &db.table.Calls, Key: recordOf(callID),
 		UpdateExpression: aws.String("SET transfer_id = :id, transfer_to = :to, transfer_status = :pending, transfer_at = :at REMOVE transfer_sip ADD transfers :one"),
@@ -71,8 +74,8 @@ func (db *DB) beginTransfer(ctx context.Context, callID string, t call.Transfer,
 	return rows, err
 }
 
-// refuseTransfer says why the call in row could not be transferred. The empty row
-// is a call that is not there.
+// refuseTransfer explains why the call in row could not be transferred. An empty row means that the
+// call does not exist. If the call already has the transfer t, there is no error.
 func (db *DB) refuseTransfer(row item, t call.Transfer) (call.Call, error) {
 	if len(row) == 0 {
 		return call.Call{}, fault.Missing("call")
@@ -92,21 +95,20 @@ func (db *DB) refuseTransfer(row item, t call.Transfer) (call.Call, error) {
 	return c, CallNotActive()
 }
 
-// CallNotActive is the error for what can be done only while people talk.
+// CallNotActive is the error for an operation that needs a call in progress.
 func CallNotActive() error {
 	return fault.New(fault.Conflict, "CALL_NOT_ACTIVE", "the call is not in progress")
 }
 
-// TransferInProgress is the error for a second transfer at a time.
+// TransferInProgress is the error for a transfer while another one is pending.
 func TransferInProgress() error {
 	return fault.New(fault.Conflict, "TRANSFER_IN_PROGRESS", "the call is being transferred already: wait for the outcome")
 }
 
-// FinishTransfer records what became of a pending transfer, with a line of the
-// timeline, and returns the call as it then stands. A transfer that is not
-// pending any more stays as it is. One cannot be completed when the call has
-// ended or somebody has asked for its end, because LiveKit reports a call that
-// was hung up meanwhile as transferred: it becomes unknown.
+// FinishTransfer records the outcome of a pending transfer, with a line of the timeline, and
+// returns the call in its new state. A transfer that is no longer pending stays as it is. If the
+// call has ended or its hangup was requested, a completed transfer is recorded as unknown, because
+// LiveKit reports a call that was hung up in the meantime as transferred.
 func (db *DB) FinishTransfer(ctx context.Context, callID string, t call.Transfer) (call.Call, error) {
 	c, err := db.Call(ctx, callID)
 	if err != nil || c.Transfer.ID != t.ID || c.Transfer.Status != call.TransferPending {
@@ -133,14 +135,14 @@ func (db *DB) FinishTransfer(ctx context.Context, callID string, t call.Transfer
 			ExpressionAttributeValues: withLine(item{":id": text(t.ID), ":pending": text(string(call.TransferPending)),
 				":to": text(string(t.Status)), ":sip": integer(int64(t.SIPStatus)), ":at": stamp(t.At)}, line),
 			ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}}, told)
-	if rows, no := refusedIn(err); no && rows[0] != nil { // it has moved on since it was read
+	if rows, no := refusedIn(err); no && rows[0] != nil { // the call has changed since it was read
 		return db.FinishTransfer(ctx, callID, t)
 	}
 	return c, broken("finish transfer", err)
 }
 
-// seenTransfer is the condition that no transfer has begun or come to an outcome
-// since c was read: either may change the cause of its end.
+// seenTransfer is the condition that no transfer has begun or finished since c was read. Either of
+// them may change the cause of the call's end.
 func seenTransfer(c call.Call, values item) string {
 	if c.Transfer.ID == "" {
 		return "attribute_not_exists(transfer_id)"

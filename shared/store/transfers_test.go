@@ -23,7 +23,7 @@ func talking(t *testing.T, db *storetest.Database, id string) call.Call {
 	return c
 }
 
-// begin has a call's user transfer it, with what they may do at this moment.
+// begin begins a transfer of a call with its user's current permit.
 func begin(t *testing.T, db *storetest.Database, callID string, tr call.Transfer) (call.Call, error) {
 	t.Helper()
 	c, err := db.Call(t.Context(), callID)
@@ -43,7 +43,8 @@ func outcome(t call.Transfer, s call.TransferStatus, sip int, at time.Time) call
 	return t
 }
 
-// A transfer's whole life, each answer of the database lost once.
+// TestTransferIsRecorded: a failed transfer and then a completed one are recorded, although answers
+// of the database are lost.
 func TestTransferIsRecorded(t *testing.T) {
 	t.Parallel()
 	db, ctx := open(t), t.Context()
@@ -134,8 +135,8 @@ func TestWhatCannotBeTransferred(t *testing.T) {
 	}
 }
 
-// transferring sets up a call that is being transferred since t0 + 1 s, or, with
-// a status, that was.
+// transferring sets up a call whose transfer began at t0 + 1 s. With a status, the transfer has
+// finished with it.
 func transferring(s call.TransferStatus) func(t *testing.T, db *storetest.Database) {
 	return func(t *testing.T, db *storetest.Database) {
 		t.Helper()
@@ -166,7 +167,8 @@ func TestOneTransferAtATime(t *testing.T) {
 	}
 }
 
-// LiveKit calls a transfer completed when the call was hung up meanwhile.
+// TestHangUpDuringTransfer: LiveKit reports a transfer as completed if the call was hung up in
+// the meantime.
 func TestHangUpDuringTransfer(t *testing.T) {
 	t.Parallel()
 	db, ctx := open(t), t.Context()
@@ -199,8 +201,8 @@ func TestHangUpDuringTransfer(t *testing.T) {
 	}
 }
 
-// An end that was decided before a transfer began, or before its outcome was
-// known, is decided again.
+// TestEndOverlooksNoTransfer: an end that was decided before a transfer began, or before its
+// outcome was known, must be decided again.
 func TestEndOverlooksNoTransfer(t *testing.T) {
 	t.Parallel()
 	db, ctx := open(t), t.Context()

@@ -18,20 +18,20 @@ import (
 	"github.com/krosai/telephony/shared/number"
 )
 
-// A user's row in the Limits table counts what they use, beside their policy, so
-// that accepting a call is one write whatever it counts against:
+// A user's row in the Limits table counts the user's usage next to their policy, so that accepting
+// a call is one write, no matter how many limits apply:
 //
-//	active_calls         the ids of outbound calls that have not ended, a set, so
-//	                     that taking a call out twice does nothing
+//	active_calls         the ids of outbound calls that have not ended. It is a set, so that
+//	                     removing a call twice does nothing.
 //	hour_<hour>          calls and transfers that began in a clock hour (UTC)
-//	to_<hour>_<number>   of them those to one number
-//	day_<date>           seconds of talk of a day (UTC): a call reserves the longest
-//	                     it may last and gives back the rest when it ends
-//	inbound              calls that came in and have not ended (inbound.go), and
-//	inbound_<number id>  of them those to one number
+//	to_<hour>_<number>   those among them that went to one number
+//	day_<date>           seconds of talk of a day (UTC). A call reserves its maximum duration and
+//	                     gives back the rest when it ends.
+//	inbound              inbound calls that have not ended (inbound.go)
+//	inbound_<number id>  those among them that came to one number
 //
-// A window is an attribute of its own, so that no write has to see an old one
-// end. Windows that are over are removed with the next call.
+// Each window has an attribute of its own, so no write has to reset an old window. The next call or
+// transfer removes the windows that are over.
 const (
 	hourPrefix = "hour_"
 	toPrefix   = "to_"
@@ -46,7 +46,7 @@ func destinationAttribute(at time.Time, number string) string {
 
 func dayAttribute(at time.Time) string { return dayPrefix + at.UTC().Format(dayForm) }
 
-// usage is what a user's row says at a moment.
+// usage is a user's row at a moment.
 type usage struct {
 	policy   account.Policy
 	revision int64
@@ -55,8 +55,8 @@ type usage struct {
 	stale    []string // windows that are over
 }
 
-// mostStale is how many windows one write removes at most: an update expression
-// has 4 KB.
+// mostStale is the maximum number of windows that one write removes, because an update expression
+// is limited to 4 KB.
 const mostStale = 50
 
 func usageOf(row item, now time.Time) (usage, error) {
@@ -68,7 +68,7 @@ func usageOf(row item, now time.Time) (usage, error) {
 		if !ok {
 			continue
 		}
-		u.counts[name], _ = strconv.Atoi(n.Value) // what is not a count is never asked for
+		u.counts[name], _ = strconv.Atoi(n.Value) // other numbers are never used
 		for prefix, oldest := range map[string]string{hourPrefix: hour, toPrefix: hour, dayPrefix: day} {
 			if window, found := strings.CutPrefix(name, prefix); found && window < oldest {
 				u.stale = append(u.stale, name)
@@ -80,15 +80,15 @@ func usageOf(row item, now time.Time) (usage, error) {
 	return u, err
 }
 
-// Permit is what a user may do with calls, and has used of it, as it was read.
+// Permit is a user's policy and usage of calls, as they were read.
 type Permit struct {
-	Home string // the country of the number that is called from
+	Home string // country of the number that the user calls from
 	usage
 	load load
 	at   time.Time
 }
 
-// Hour is the user's hour of calls.
+// Hour is the user's limit of calls in an hour. It is zero if the permit was never read.
 func (p Permit) Hour() account.Limit {
 	if p.at.IsZero() {
 		return account.Limit{} // never read
@@ -96,9 +96,9 @@ func (p Permit) Hour() account.Limit {
 	return account.Limit{Name: "calls", Quota: p.policy.CallsPerHour, Used: p.counts[hourAttribute(p.at)], Resets: ends(p.at)}
 }
 
-// Allow says whether the user may have an agent call a number of a country, as far as
-// the permit knows. It is fault.Forbidden CALLS_DISABLED, DESTINATION_NOT_ALLOWED or
-// AGENT_NOT_ALLOWED. An empty agent is the one that is on the call already.
+// Allow checks whether the user may have an agent call a number in a country, as far as the permit
+// knows. The error is fault.Forbidden CALLS_DISABLED, DESTINATION_NOT_ALLOWED or AGENT_NOT_ALLOWED.
+// An empty agent means the agent that is already on the call.
 func (p Permit) Allow(e164, country, agent string) error {
 	switch {
 	case !p.policy.CallsEnabled:
@@ -115,15 +115,14 @@ func agentNotAllowed(agent string) error {
 	return fault.New(fault.Forbidden, "AGENT_NOT_ALLOWED", "the agent %s is not allowed for this account", agent)
 }
 
-// CallPermit reads, at once, what a user may do with calls at this moment, and
-// one of their numbers; with an empty numberID no number. It is fault.Forbidden
-// CALLS_DISABLED, with the permit, when calls are switched off for everybody,
-// and fault.NotFound when the number is not the user's. The rest is decided by
-// CreateCall.
+// CallPermit reads a user's current policy and usage of calls and one of the user's numbers, in one
+// request. With an empty numberID it reads no number. The error is fault.Forbidden CALLS_DISABLED,
+// with the permit, if calls are switched off globally, and fault.NotFound if the number is not the
+// user's. CreateCall checks the rest.
 //
-// The switch of everybody is read here and again before the dial. It is not a
-// condition of the transaction, where all users' calls would meet at its one row
-// and cancel each other.
+// The global switch is read here and again before the dial. It is not a condition of
+// CreateCall's transaction, because the calls of all users would then meet at that one row and
+// cancel each other.
 func (db *DB) CallPermit(ctx context.Context, userID, numberID string) (number.Number, Permit, error) {
 	n, permit, everybody, err := db.permit(ctx, userID, numberID, loadKey())
 	switch {
@@ -137,8 +136,8 @@ func (db *DB) CallPermit(ctx context.Context, userID, numberID string) (number.N
 	return n, permit, nil
 }
 
-// permit reads a user's row, the switch of everybody, more rows of the Limits table
-// and a number, whoever owns it, at once.
+// permit reads a user's row, the global switch, more rows of the Limits table and a number in one
+// request. It does not check the owner of the number.
 func (db *DB) permit(ctx context.Context, userID, numberID string, more ...item) (n number.Number, p Permit, everybody policyRow, err error) {
 	now := db.now()
 	found, err := db.readTogether(ctx, append([]item{policyKey(userID), callsSwitch()}, more...), numberID)
@@ -163,22 +162,22 @@ func callsDisabled() error {
 	return fault.New(fault.Forbidden, "CALLS_DISABLED", "outbound calls are switched off")
 }
 
-// spending is what a call or a transfer adds to its user's row.
+// spending is the usage that a call or a transfer adds to its user's row.
 type spending struct {
 	userID  string
 	to      string // the number called
 	at      time.Time
-	callID  string // joins active_calls; empty for a transfer, whose call is there
-	seconds int    // of talk, to reserve
+	callID  string // added to active_calls; empty for a transfer, whose call is already in it
+	seconds int    // of talk time to reserve
 }
 
 func spendingOf(c call.Call) spending {
 	return spending{userID: c.UserID, to: c.PhoneNumber, at: c.CreatedAt, callID: c.ID, seconds: c.MaxDuration}
 }
 
-// refusal says which of a user's limits does not allow s, given what u shows, and
-// how that limit stands: fault.Limited CONCURRENT_LIMIT_EXCEEDED or
-// RATE_LIMIT_EXCEEDED; nil if all do.
+// refusal returns the limit of the user that does not allow s, given the usage u, and its error:
+// fault.Limited CONCURRENT_LIMIT_EXCEEDED or RATE_LIMIT_EXCEEDED. The error is nil if all limits
+// allow s.
 func (u usage) refusal(s spending) (account.Limit, error) {
 	p, day := u.policy, s.at.UTC().Truncate(24*time.Hour).Add(24*time.Hour)
 	calls, same, talked := u.counts[hourAttribute(s.at)], u.counts[destinationAttribute(s.at, s.to)], u.counts[dayAttribute(s.at)]
@@ -207,12 +206,12 @@ func (u usage) refusal(s spending) (account.Limit, error) {
 }
 
 const (
-	placePause    = 10 * time.Second // after which a user may ask again whether one of their calls has ended
+	placePause    = 10 * time.Second // suggested wait at the limit of concurrent calls
 	secondsPerDay = 24 * 60 * 60
 )
 
-// accept is the write that counts s, if the user's policy is still the one that
-// was read and none of its limits is reached.
+// accept is the write that counts s, if the user's policy has not changed since it was read and no
+// limit is reached.
 func (db *DB) accept(u usage, s spending) types.TransactWriteItem {
 	p := u.policy
 	names := map[string]string{"#hour": hourAttribute(s.at), "#to": destinationAttribute(s.at, s.to)}
@@ -232,7 +231,7 @@ func (db *DB) accept(u usage, s spending) types.TransactWriteItem {
 		add += ", #day :seconds, active_calls :call"
 		conditions = append(conditions, "(attribute_not_exists(active_calls) OR size(active_calls) < :most)",
 			"(attribute_not_exists(#day) OR #day <= :rest)")
-		if s.seconds > 60*p.MinutesPerDay { // too long for a fresh day as well
+		if s.seconds > 60*p.MinutesPerDay { // the call is too long even for a day without calls
 			conditions = append(conditions, "attribute_exists(#day)")
 		}
 	}
@@ -243,9 +242,9 @@ func (db *DB) accept(u usage, s spending) types.TransactWriteItem {
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}}
 }
 
-// forget is the part of an update that removes windows that are over, except for
-// those in names, which the update counts in: a caller's clock may be behind. It
-// adds a name for each window it removes.
+// forget is the part of an update that removes windows that are over. It keeps the windows in
+// names, in which the update counts, because the clock of the writer may be behind. It adds a name
+// to names for each window that it removes.
 func forget(windows []string, names map[string]string) string {
 	counted := slices.Collect(maps.Values(names))
 	var gone []string
@@ -261,9 +260,9 @@ func forget(windows []string, names map[string]string) string {
 	return " REMOVE " + strings.Join(gone, ", ")
 }
 
-// release is the write that takes an ended call out of its user's active calls
-// and gives back the seconds it has not talked. With all it gives back the call
-// itself too, as one that was never accepted.
+// release is the write that removes an ended call from its user's active calls and gives back the
+// reserved seconds that were not talked. With all, it also takes the call out of the counts of its
+// hour, as if the call had never been accepted.
 func (db *DB) release(c call.Call, all bool) types.TransactWriteItem {
 	u := &types.Update{TableName: &db.table.Limits, Key: policyKey(c.UserID),
 		UpdateExpression:         aws.String("ADD #day :back DELETE active_calls :call"),

@@ -22,8 +22,8 @@ import (
 	"github.com/krosai/telephony/shared/store/storetest"
 )
 
-// used is what a user's row counts, by attribute: the windows that are not empty,
-// and how many calls are active.
+// used is the usage in a user's row, by attribute: the windows that are not 0, and the number of
+// active calls.
 func used(t *testing.T, db *storetest.Database, user string) map[string]string {
 	t.Helper()
 	counts := map[string]string{}
@@ -42,12 +42,12 @@ func used(t *testing.T, db *storetest.Database, user string) map[string]string {
 	return counts
 }
 
-// clocked is a database with a clock that a test moves.
+// clocked is a database with a clock that the test moves.
 type clocked struct {
 	*storetest.Database
 	ctx context.Context
 	now time.Time
-	n   int // calls asked for
+	n   int // number of calls attempted
 }
 
 func openClocked(t *testing.T, now time.Time) *clocked {
@@ -57,7 +57,7 @@ func openClocked(t *testing.T, now time.Time) *clocked {
 	return c
 }
 
-// call has ada call a number now, for at most so many seconds.
+// call creates a call of ada to a number now, with a maximum duration in seconds.
 func (d *clocked) call(t *testing.T, to string, seconds int) (call.Call, error) {
 	t.Helper()
 	d.n++
@@ -69,16 +69,16 @@ func (d *clocked) call(t *testing.T, to string, seconds int) (call.Call, error) 
 
 const here, there = "+14155550100", "+14155550101"
 
-// TestEachLimitAtItsEdge: what is left may be used to the last call and the last
-// second, and the refusal says when to come again.
+// TestEachLimitAtItsEdge: a user can use a limit up to the last call and the last second, and the
+// refusal says when to try again.
 func TestEachLimitAtItsEdge(t *testing.T) {
 	t.Parallel()
 	type try struct {
 		at      time.Time
 		to      string
 		seconds int
-		want    string        // the code of the refusal
-		again   time.Duration // after which it may succeed
+		want    string        // code of the error
+		again   time.Duration // time until it may succeed
 	}
 	evening := time.Date(2026, 11, 22, 23, 59, 59, 999e6, time.UTC)
 	midnight := evening.Add(time.Millisecond)
@@ -123,8 +123,8 @@ func TestEachLimitAtItsEdge(t *testing.T) {
 	}
 }
 
-// TestMinutesThatAreMissing: a caller whose day is nearly used up is told how much
-// shorter the call must be.
+// TestMinutesThatAreMissing: if the day is nearly used up, the error says how much shorter the call
+// must be.
 func TestMinutesThatAreMissing(t *testing.T) {
 	t.Parallel()
 	db := openClocked(t, t0)
@@ -139,8 +139,8 @@ func TestMinutesThatAreMissing(t *testing.T) {
 	}
 }
 
-// TestPolicyChangesAfterThePermit: the policy that counts is the one that stands
-// when the call or the transfer is written. One call was made before.
+// TestPolicyChangesAfterThePermit: the policy at the time of the write decides, not the policy in
+// the permit. One call was made before.
 func TestPolicyChangesAfterThePermit(t *testing.T) {
 	t.Parallel()
 	const ok, rate, atOnce = "<nil>", "RATE_LIMIT_EXCEEDED", "CONCURRENT_LIMIT_EXCEEDED"
@@ -148,7 +148,7 @@ func TestPolicyChangesAfterThePermit(t *testing.T) {
 	for name, tt := range map[string]struct {
 		home           string
 		first, then    func(*account.Policy)
-		call, transfer string // the codes of the refusals
+		call, transfer string // codes of the errors
 	}{
 		"by nothing":          {"US", same, same, ok, ok},
 		"switched off":        {"US", same, func(p *account.Policy) { p.CallsEnabled = false }, "CALLS_DISABLED", "CALLS_DISABLED"},
@@ -200,8 +200,8 @@ func TestPolicyChangesAfterThePermit(t *testing.T) {
 	}
 }
 
-// TestPolicyKeepsChanging: a call is not refused for a policy that changed under
-// it, nor tried for ever.
+// TestPolicyKeepsChanging: a call is not refused because the policy changed in the meantime, and
+// the store does not try forever.
 func TestPolicyKeepsChanging(t *testing.T) {
 	t.Parallel()
 	for changes, want := range map[int]string{1: "<nil>", 3: "<nil>", 4: "TELEPHONY_UNAVAILABLE"} {
@@ -220,8 +220,8 @@ func TestPolicyKeepsChanging(t *testing.T) {
 	}
 }
 
-// TestWindowsThatAreOver are removed by the next call, but not one that a call may
-// still give something back to.
+// TestWindowsThatAreOver: the next call removes windows that are over, but not a window to which a
+// call may still give something back.
 func TestWindowsThatAreOver(t *testing.T) {
 	t.Parallel()
 	start := time.Date(2026, 11, 22, 22, 30, 0, 0, time.UTC)
@@ -255,8 +255,8 @@ func TestWindowsThatAreOver(t *testing.T) {
 	}
 }
 
-// TestManyWindowsThatAreOver: a write removes a part of them, so that it stays
-// short, and the next ones the rest.
+// TestManyWindowsThatAreOver: a write removes only some of the windows, so that it stays short, and
+// the next writes remove the rest.
 func TestManyWindowsThatAreOver(t *testing.T) {
 	t.Parallel()
 	db := openClocked(t, t0)
@@ -277,8 +277,8 @@ func TestManyWindowsThatAreOver(t *testing.T) {
 	}
 }
 
-// TestWhatAnEndGivesBack: the seconds not talked, to the day on which the call was
-// created, once; and all of it if the call was never started.
+// TestWhatAnEndGivesBack: an end gives back the seconds that were not talked, to the day on which
+// the call was created, once. If the call was never started, its end gives back everything.
 func TestWhatAnEndGivesBack(t *testing.T) {
 	t.Parallel()
 	late := time.Date(2026, 11, 22, 23, 59, 30, 0, time.UTC) // the call may last 600 s
@@ -298,7 +298,7 @@ func TestWhatAnEndGivesBack(t *testing.T) {
 		}
 	}
 	for name, tt := range map[string]struct {
-		answered time.Duration // after creation; 0 is never
+		answered time.Duration // time after creation; 0 means never
 		end      func(db *clocked, c call.Call) error
 		want     map[string]string
 	}{
@@ -312,7 +312,7 @@ func TestWhatAnEndGivesBack(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			synctest.Test(t, func(t *testing.T) { // a request is sent again after a while
+			synctest.Test(t, func(t *testing.T) { // the SDK waits before it sends a request again
 				db := openClocked(t, late)
 				c, err := db.call(t, here, 600)
 				if err == nil && tt.answered > 0 {
@@ -335,7 +335,7 @@ func TestWhatAnEndGivesBack(t *testing.T) {
 	}
 }
 
-// TestOnlyOutboundCallsCount against limits.
+// TestOnlyOutboundCallsCount: an inbound call does not change the usage of outbound calls.
 func TestOnlyOutboundCallsCount(t *testing.T) {
 	t.Parallel()
 	db := openClocked(t, t0)
@@ -352,9 +352,9 @@ func TestOnlyOutboundCallsCount(t *testing.T) {
 	}
 }
 
-// TestATransferSpends one of the hour's calls and of those to its number, and
-// neither seconds nor a place among the active calls. What is refused spends
-// nothing, and a call has its own limit.
+// TestATransferSpends: a transfer uses one of the hour's calls and one of the calls to its number,
+// but neither seconds nor a place among the active calls. A transfer that is refused uses nothing,
+// and a call has its own limit of transfers.
 func TestATransferSpends(t *testing.T) {
 	t.Parallel()
 	db := openClocked(t, t0)
@@ -392,8 +392,8 @@ func TestATransferSpends(t *testing.T) {
 	}
 }
 
-// TestClockBehind: a call whose clock is behind that of the permit is counted in a
-// window that looks as if it were over, which must not be removed with it.
+// TestClockBehind: a call whose clock is behind the permit's counts in a window that looks as if it
+// were over. The write of the call must not remove that window.
 func TestClockBehind(t *testing.T) {
 	t.Parallel()
 	db := storetest.Open(t, func() time.Time { return t0.Add(72 * time.Hour) })

@@ -16,10 +16,10 @@ import (
 	"github.com/krosai/telephony/shared/request"
 )
 
-// The index users of the Limits table lists the users by their rows "user#…", over
-// shards. It holds keys only, so counting in a row costs no write to the index. The
-// writes that make the row put it into the index: the acceptance of a call, a
-// policy, a number request, a new API key and a number that is given.
+// The index users of the Limits table lists the users by their rows "user#…", over shards. It holds
+// only keys, so counting in a row costs no write to the index. The writes that may create the row
+// add it to the index: the acceptance of a call, a policy, a number request, a new API key and an
+// assignment without a request.
 
 // enlist is the part of an update expression that puts a user's row into the index.
 // :user_shard is the shard of the user's id.
@@ -27,16 +27,16 @@ const enlist = "user_shard = :user_shard"
 
 const userPrefix = "user#"
 
-// known is the write that makes a user known to Users and changes nothing else.
+// known is the write that adds a user to the list of Users and changes nothing else.
 func (db *DB) known(userID string) types.TransactWriteItem {
 	return types.TransactWriteItem{Update: &types.Update{TableName: &db.table.Limits, Key: policyKey(userID),
 		UpdateExpression: aws.String("SET " + enlist), ExpressionAttributeValues: item{":user_shard": text(shard(userID))}}}
 }
 
-// Users lists the users who have done something or have a policy, shard by shard
-// and by id in each: at most limit of them (1 to 100), those behind the position
-// after. next is the after of the rest, empty at the end. A user who has just
-// become known, and a number, request or key that is new, may be missing.
+// Users lists the users who have done something or have a policy, shard by shard and sorted by id
+// in each shard. It returns at most limit users (1 to 100) behind the position after. next is the
+// after of the next page, empty at the end. A new user may be missing, and a new number, request or
+// key may not be counted yet.
 func (db *DB) Users(ctx context.Context, limit int, after string) (users []account.User, next string, err error) {
 	ids, next, err := db.userIDs(ctx, limit, after)
 	if err != nil || len(ids) == 0 {
@@ -90,10 +90,10 @@ func (db *DB) userIDs(ctx context.Context, limit int, after string) (ids []strin
 	return ids, "", nil
 }
 
-// countsAtOnce is how many counts run side by side.
+// countsAtOnce is how many counts run at the same time.
 const countsAtOnce = 32
 
-// countOwned fills in what the users have: numbers, open requests and live keys.
+// countOwned fills in the users' numbers, open requests and live keys.
 func (db *DB) countOwned(ctx context.Context, users []account.User, now time.Time) error {
 	var (
 		wg    sync.WaitGroup
@@ -119,8 +119,8 @@ func (db *DB) countOwned(ctx context.Context, users []account.User, now time.Tim
 	return errors.Join(errs...)
 }
 
-// countOf counts the rows of a user in the index by_user of a table, of them those
-// that filter takes.
+// countOf counts a user's rows in the index by_user of a table. With a filter it counts only the
+// rows that match it.
 func (db *DB) countOf(ctx context.Context, table *string, userID, filter string, values item) (n int, err error) {
 	values[":user"] = text(userID)
 	in := &dynamodb.QueryInput{TableName: table, IndexName: aws.String("by_user"), Select: types.SelectCount,

@@ -31,8 +31,8 @@ func everyUser(t *testing.T, db *storetest.Database, limit int) (users []account
 	}
 }
 
-// TestUsersHaveDoneSomething: each way of becoming known makes a user known, with
-// what they have, and nothing else does.
+// TestUsersHaveDoneSomething: each of these actions adds a user to the list, with what the user
+// has. Requests with a token alone do not.
 func TestUsersHaveDoneSomething(t *testing.T) {
 	t.Parallel()
 	c := newClock(morning)
@@ -84,8 +84,7 @@ func TestUsersHaveDoneSomething(t *testing.T) {
 	}
 }
 
-// TestUsersInFewTrips: a page costs a query of each shard, one read of the rows, and
-// the counts.
+// TestUsersInFewTrips: a page costs a query of each shard, one read of the rows, and the counts.
 func TestUsersInFewTrips(t *testing.T) {
 	t.Parallel()
 	db := storetest.Open(t, newClock(morning).now)
@@ -99,8 +98,7 @@ func TestUsersInFewTrips(t *testing.T) {
 	}
 }
 
-// TestWholeAudit: every line once, newest first, over months in which nothing
-// happened.
+// TestWholeAudit: the list shows every line once, newest first, across months without lines.
 func TestWholeAudit(t *testing.T) {
 	t.Parallel()
 	begin := time.Date(2026, 11, 2, 23, 59, 59, 999e6, time.UTC)
@@ -141,8 +139,8 @@ func TestWholeAudit(t *testing.T) {
 	}
 }
 
-// TestRetire: a retired number is nobody's to get until it is restored, and neither
-// a number that somebody has nor one that a request is for can be retired.
+// TestRetire: a retired number cannot be assigned until it is restored. A number that is assigned
+// or requested cannot be retired.
 func TestRetire(t *testing.T) {
 	t.Parallel()
 	db := storetest.Open(t, newClock(morning).now)

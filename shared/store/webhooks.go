@@ -15,10 +15,10 @@ import (
 	"github.com/krosai/telephony/shared/webhook"
 )
 
-// The Webhooks table: one partition per user. Rows "e#<endpoint>" are their
-// endpoints, rows "d#<endpoint>#<delivery>" what was sent there and is to be
-// (deliveries.go); ids are in the order of their times. The row "endpoints" holds
-// the ids of the endpoints in the set ids, which limits their number.
+// The Webhooks table: one partition per user. Rows "e#<endpoint>" are the user's endpoints. Rows
+// "d#<endpoint>#<delivery>" are the deliveries to them, finished or pending (deliveries.go). Ids
+// sort by their time. The row "endpoints" holds the ids of the endpoints in the set ids, which
+// limits their number.
 type endpointRow struct {
 	UserID         string   `dynamodbav:"user_id"`
 	SK             string   `dynamodbav:"sk"`
@@ -57,10 +57,10 @@ func endpointFrom(row item) (webhook.Endpoint, error) {
 	return r.endpoint(), err
 }
 
-// AddEndpoint stores a new endpoint. It is fault.Conflict when its user has
-// webhook.MaxEndpoints already. If an endpoint with this id is there, an earlier
-// attempt at the same request has stored it and could not say so: it gets the
-// secret of e, since nobody knows the one that it had.
+// AddEndpoint stores a new endpoint. The error is fault.Conflict if its user already has
+// webhook.MaxEndpoints. If an endpoint with this id exists, an earlier attempt at the same request
+// stored it and its answer was lost. That endpoint then gets the secret of e, because the client
+// never got the other one.
 func (db *DB) AddEndpoint(ctx context.Context, e webhook.Endpoint) error {
 	row, err := encode(endpointRow{UserID: e.UserID, SK: endpointKey + e.ID, URL: e.URL, Events: e.Events, Secret: e.Secret.Reveal(),
 		CreatedAt: Time{e.CreatedAt}})
@@ -76,7 +76,7 @@ func (db *DB) AddEndpoint(ctx context.Context, e webhook.Endpoint) error {
 			ConditionExpression: aws.String("attribute_not_exists(sk) OR created_at < :created"), ExpressionAttributeValues: item{":created": stamp(e.CreatedAt)}}})
 	rows, no := refusedIn(err)
 	switch {
-	case no && rows[1] != nil: // a later attempt was faster
+	case no && rows[1] != nil: // a later attempt at the same request has stored the endpoint
 		return inProgress()
 	case no:
 		return fault.New(fault.Conflict, "CONFLICT", "an account can have %d webhook endpoints: delete one first", webhook.MaxEndpoints)
@@ -84,9 +84,8 @@ func (db *DB) AddEndpoint(ctx context.Context, e webhook.Endpoint) error {
 	return broken("add webhook endpoint", err)
 }
 
-// DeleteEndpoint deletes a user's endpoint. What was delivered there stays on
-// record. An endpoint that does not exist or is somebody else's is
-// fault.NotFound.
+// DeleteEndpoint deletes a user's endpoint. The deliveries to it are kept. An endpoint that does
+// not exist or belongs to another user is fault.NotFound.
 func (db *DB) DeleteEndpoint(ctx context.Context, userID, id string) error {
 	err := db.transact(ctx,
 		types.TransactWriteItem{Delete: &types.Delete{TableName: &db.table.Webhooks, Key: endpointOf(userID, id),
@@ -100,9 +99,9 @@ func (db *DB) DeleteEndpoint(ctx context.Context, userID, id string) error {
 	return broken("delete webhook endpoint", err)
 }
 
-// EndpointsOf lists a user's endpoints without their secrets, newest first: at
-// most limit of them (1 or more), those before the id after. next is the after
-// of the rest, empty at the end.
+// EndpointsOf lists a user's endpoints without their secrets, newest first. It returns at most
+// limit endpoints (1 or more) older than the id after. next is the after of the next page, empty at
+// the end.
 func (db *DB) EndpointsOf(ctx context.Context, userID string, limit int, after string) (endpoints []webhook.Endpoint, next string, err error) {
 	in := &dynamodb.QueryInput{TableName: &db.table.Webhooks, Limit: aws.Int32(int32(limit) + 1), ScanIndexForward: aws.Bool(false),
 		ConsistentRead:            aws.Bool(true),
@@ -130,8 +129,8 @@ func (db *DB) EndpointsOf(ctx context.Context, userID string, limit int, after s
 	return endpoints, next, nil
 }
 
-// Endpoint reads a user's endpoint with its secrets. One that does not exist or is
-// somebody else's is fault.NotFound.
+// Endpoint reads a user's endpoint with its secrets. An endpoint that does not exist or belongs to
+// another user is fault.NotFound.
 func (db *DB) Endpoint(ctx context.Context, userID, id string) (webhook.Endpoint, error) {
 	out, err := db.client.GetItem(ctx, &dynamodb.GetItemInput{TableName: &db.table.Webhooks, Key: endpointOf(userID, id), ConsistentRead: aws.Bool(true)})
 	switch {
@@ -143,17 +142,16 @@ func (db *DB) Endpoint(ctx context.Context, userID, id string) (webhook.Endpoint
 	return endpointFrom(out.Item)
 }
 
-// EndpointChange is what an owner changes of an endpoint; nil leaves a member as
-// it is.
+// EndpointChange is a change of an endpoint by its owner. A nil field stays as it is.
 type EndpointChange struct {
 	URL    *string
 	Events []string
 	Paused *bool
 }
 
-// UpdateEndpoint changes a user's endpoint and returns it. A new URL, and the end
-// of a pause, enable one that was disabled. An endpoint that does not exist or is
-// somebody else's is fault.NotFound.
+// UpdateEndpoint changes a user's endpoint and returns it. A new URL or the end of a pause
+// enables an endpoint that was disabled. An endpoint that does not exist or belongs to another
+// user is fault.NotFound.
 func (db *DB) UpdateEndpoint(ctx context.Context, userID, id string, change EndpointChange) (webhook.Endpoint, error) {
 	var sets, removes []string
 	names, values := map[string]string{}, item{}
@@ -190,8 +188,8 @@ func (db *DB) UpdateEndpoint(ctx context.Context, userID, id string, change Endp
 	return db.updatedEndpoint(ctx, "update webhook endpoint", in)
 }
 
-// updatedEndpoint sends an update whose condition is only that the endpoint
-// exists; else it is fault.NotFound.
+// updatedEndpoint sends an update whose only condition is that the endpoint exists. If it does not,
+// the error is fault.NotFound.
 func (db *DB) updatedEndpoint(ctx context.Context, op string, in *dynamodb.UpdateItemInput) (webhook.Endpoint, error) {
 	out, err := db.client.UpdateItem(ctx, in)
 	if _, no := refused(err); no {
@@ -203,9 +201,9 @@ func (db *DB) updatedEndpoint(ctx context.Context, op string, in *dynamodb.Updat
 	return endpointFrom(out.Attributes)
 }
 
-// RotateSecret gives a user's endpoint a new secret and returns the endpoint. The
-// secret it had signs as well until a moment, which may be past. An endpoint that
-// does not exist or is somebody else's is fault.NotFound.
+// RotateSecret gives a user's endpoint a new secret and returns the endpoint. The old secret also
+// signs until the time until, which may be in the past. An endpoint that does not exist or belongs
+// to another user is fault.NotFound.
 func (db *DB) RotateSecret(ctx context.Context, userID, id string, next secret.Secret, until time.Time) (webhook.Endpoint, error) {
 	out, err := db.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{TableName: &db.table.Webhooks, Key: endpointOf(userID, id),
 		UpdateExpression:                    aws.String("SET old_secret = secret, old_until = :until, secret = :next"),
@@ -217,7 +215,7 @@ func (db *DB) RotateSecret(ctx context.Context, userID, id string, next secret.S
 		if there == nil {
 			return webhook.Endpoint{}, fault.Missing("webhook endpoint")
 		}
-		return endpointFrom(there) // it is this rotation, whose answer was lost
+		return endpointFrom(there) // the secret is from this rotation, whose answer was lost
 	}
 	if err != nil {
 		return webhook.Endpoint{}, broken("rotate webhook secret", err)
@@ -225,9 +223,9 @@ func (db *DB) RotateSecret(ctx context.Context, userID, id string, next secret.S
 	return endpointFrom(out.Attributes)
 }
 
-// RecordFailure counts a failed attempt at an endpoint, and holds it if there were
-// many in a row. It returns the endpoint as it then stands, without an id when it
-// was deleted. A failure whose answer is lost may count twice.
+// RecordFailure counts a failed attempt at an endpoint, and holds the endpoint after many failures
+// in a row. It returns the endpoint in its new state, without an id if it was deleted. A failure
+// whose answer is lost may count twice.
 func (db *DB) RecordFailure(ctx context.Context, e webhook.Endpoint, at time.Time) (webhook.Endpoint, error) {
 	update, values := "SET failing_since = if_not_exists(failing_since, :at)", item{":at": stamp(at), ":one": integer(1)}
 	if hold := webhook.Hold(e.Failures + 1); hold > 0 {
@@ -244,8 +242,8 @@ func (db *DB) RecordFailure(ctx context.Context, e webhook.Endpoint, at time.Tim
 	return e, err
 }
 
-// ClaimProbe gives the one right to try a held endpoint, until a moment. mine is
-// false when somebody else has it, or the endpoint was deleted.
+// ClaimProbe gives the caller the exclusive right to try a held endpoint until a moment. mine is
+// false if another delivery has the right, or if the endpoint was deleted.
 func (db *DB) ClaimProbe(ctx context.Context, e webhook.Endpoint, until time.Time) (mine bool, err error) {
 	condition, values := "attribute_exists(sk) AND attribute_not_exists(held_until)", item{":until": stamp(until)}
 	if !e.HeldUntil.IsZero() {
@@ -270,8 +268,8 @@ func (db *DB) ClearFailures(ctx context.Context, e webhook.Endpoint) error {
 	return broken("clear failures", err)
 }
 
-// DisableEndpoint disables an endpoint that fails, and writes the event that tells
-// its owner. One that is disabled already, or works again, stays as it is.
+// DisableEndpoint disables a failing endpoint and writes the event for its owner. An endpoint that
+// is already disabled, or that works again, stays as it is.
 func (db *DB) DisableEndpoint(ctx context.Context, e webhook.Endpoint, at time.Time) error {
 	told, err := db.event(event.Disabled(e.UserID, e.ID, e.URL, at))
 	if err != nil {

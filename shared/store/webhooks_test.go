@@ -33,7 +33,7 @@ func delivery(n int, user, endpointID string) webhook.Delivery {
 		Event: webhook.Event{ID: "evt_01KAMPJ5V0SAMPMEEVT0000000", UserID: user, Type: event.CallEnded, At: hookMorning.Add(-time.Second), Body: []byte(`{"a":1}`)}}
 }
 
-// secrets lets cmp compare what it may not see.
+// secrets compares secrets, whose fields cmp cannot see.
 var secrets = cmp.Comparer(func(a, b secret.Secret) bool { return a.Reveal() == b.Reveal() })
 
 func ok(t *testing.T, err error) {
@@ -60,7 +60,7 @@ func TestEndpoints(t *testing.T) {
 		ok(t, err)
 		for _, e := range page {
 			want := endpoint(9-len(ids), "ada")
-			want.Secret = secret.Secret{} // a list has none
+			want.Secret = secret.Secret{} // a list has no secrets
 			if diff := cmp.Diff(want, e, secrets); diff != "" {
 				t.Error(diff)
 			}
@@ -91,8 +91,8 @@ func TestEndpoints(t *testing.T) {
 	}
 }
 
-// TestEndpointsAtOnce: however many are added at once, no user gets more than
-// they may have.
+// TestEndpointsAtOnce: no user gets more endpoints than allowed, no matter how many are added at
+// the same time.
 func TestEndpointsAtOnce(t *testing.T) {
 	t.Parallel()
 	db := storetest.Open(t, nil)
@@ -142,7 +142,7 @@ func TestDelivery(t *testing.T) {
 	}
 	tried := want.With(webhook.Attempt{At: hookMorning, Status: webhook.Pending, Code: 500, Error: "status", Answer: "oh", NextAt: next})
 	db.LoseReplies(1)
-	for range 2 { // an attempt counts once, although its record is repeated
+	for range 2 { // an attempt counts once, although it is saved twice
 		ok(t, db.SaveDelivery(t.Context(), tried, 0))
 	}
 	see("tried", tried)
@@ -176,8 +176,8 @@ func TestDelivery(t *testing.T) {
 	}
 }
 
-// TestDeliveryFor: what a message asks for is found, or made of what it names, in
-// one request.
+// TestDeliveryFor: the delivery that a message asks for is read, or made from the message's source,
+// in one request.
 func TestDeliveryFor(t *testing.T) {
 	t.Parallel()
 	db := storetest.Open(t, func() time.Time { return hookMorning })
@@ -204,7 +204,7 @@ func TestDeliveryFor(t *testing.T) {
 	}
 	for name, tt := range map[string]struct {
 		m    webhook.Message
-		body string // contains
+		body string // a part of the body
 	}{
 		"an event":              {message(webhook.Message{Event: store.EventKey(happened), CallID: c.ID}), `"metadata":{"order":"42"}`},
 		"a replay":              {message(webhook.Message{ReplayOf: old.ID}), `{"a":1}`},
@@ -227,8 +227,8 @@ func TestDeliveryFor(t *testing.T) {
 	}
 }
 
-// TestUpdateEndpoint: each member changes alone, and what enables an endpoint
-// enables it.
+// TestUpdateEndpoint: each field can be changed alone, and a new URL or the end of a pause enables
+// the endpoint.
 func TestUpdateEndpoint(t *testing.T) {
 	t.Parallel()
 	url, yes, no := "https://hooks.acme.co/new", true, false
@@ -300,8 +300,8 @@ func TestRotateSecret(t *testing.T) {
 	}
 }
 
-// TestFailuresOfEndpoint: failures are counted, a held endpoint is tried by one, and
-// a success forgets them.
+// TestFailuresOfEndpoint: failures are counted, one delivery may try a held endpoint, and a success
+// resets the count.
 func TestFailuresOfEndpoint(t *testing.T) {
 	t.Parallel()
 	db := storetest.Open(t, nil)
@@ -329,7 +329,7 @@ func TestFailuresOfEndpoint(t *testing.T) {
 	if diff := cmp.Diff(endpoint(1, "ada"), clear, secrets); err != nil || diff != "" {
 		t.Errorf("%v %s", err, diff)
 	}
-	ok(t, db.DisableEndpoint(t.Context(), e, hookMorning)) // it works again
+	ok(t, db.DisableEndpoint(t.Context(), e, hookMorning)) // no effect: the endpoint works again
 	if clear, err = db.Endpoint(t.Context(), "ada", e.ID); err != nil || clear.Status() != webhook.Active {
 		t.Errorf("%+v %v", clear, err)
 	}
@@ -339,7 +339,7 @@ func TestFailuresOfEndpoint(t *testing.T) {
 	}
 }
 
-// TestSpendDelivery: ten of one thing and a hundred in all, an hour.
+// TestSpendDelivery: the hour allows ten of one delivery or endpoint, and a hundred in total.
 func TestSpendDelivery(t *testing.T) {
 	t.Parallel()
 	db := storetest.Open(t, func() time.Time { return hookMorning })
@@ -452,8 +452,8 @@ func TestDeliveries(t *testing.T) {
 	}
 }
 
-// TestLargeDeliveries: bodies that are small only in the table do not make a page
-// larger than an answer may be.
+// TestLargeDeliveries: bodies that are small only in the table, where they are compressed, do not
+// make a page larger than an answer may be.
 func TestLargeDeliveries(t *testing.T) {
 	t.Parallel()
 	db := storetest.Open(t, func() time.Time { return hookMorning })

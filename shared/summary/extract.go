@@ -12,15 +12,15 @@ import (
 	"github.com/krosai/telephony/shared/call"
 )
 
-// What an extractive summary is made of, and what of a call is read for it.
+// The limits of an extractive summary.
 const (
 	keptSentences  = 5
 	readSentences  = 2000
-	longestSummary = 1000 // bytes of kept sentences, about
-	longest        = 400  // bytes of a sentence: what goes on longer has lost its ends
+	longestSummary = 1000 // bytes of the kept sentences, approximately
+	longest        = 400  // bytes of a sentence; longer text has lost its sentence ends
 )
 
-// sentence is one of a call, with how much of what matters in the call it says.
+// sentence is a sentence of a call. Its weight says how much of the important content it contains.
 type sentence struct {
 	role   call.Role
 	text   string
@@ -28,11 +28,11 @@ type sentence struct {
 	weight float64
 }
 
-// extract quotes the sentences of a call that matter most, in their order. TextRank
-// weighs words by those that stand beside them; a sentence weighs what its words
-// do, each once, over the root of their number, or the longest would always win.
-// The library's own choice of sentences is not used: in a short text, where most
-// pairs of words occur once, it is a different one each time.
+// extract quotes the most important sentences of a call, in their order. TextRank weighs a word by
+// the words beside it. The weight of a sentence is the sum of its words' weights, each counted
+// once, divided by the square root of their number. Without that division the longest sentence
+// would always win. The library's own choice of sentences is not used: in a short text, where most
+// pairs of words occur once, it differs each time.
 func extract(turns []call.Turn) string {
 	all := sentences(turns)
 	weigh(all)
@@ -61,7 +61,7 @@ func extract(turns []call.Turn) string {
 	return strings.TrimSpace(text.String())
 }
 
-// sentences are those of a call: the first and the last thousand of a long one.
+// sentences are the sentences of a call, or the first and the last thousand of a long call.
 func sentences(turns []call.Turn) []sentence {
 	var all []sentence
 	for _, t := range turns {
@@ -75,8 +75,8 @@ func sentences(turns []call.Turn) []sentence {
 	return all
 }
 
-// split cuts a text after each ., ! or ? and its like that space follows, and at
-// line ends.
+// split cuts a text at line ends, after each ., !, ? or … that space follows, and after each 。, ！
+// or ？.
 func split(text string) (parts []string) {
 	runes := []rune(strings.ToValidUTF8(text, ""))
 	start := 0
@@ -99,9 +99,9 @@ func split(text string) (parts []string) {
 	return parts
 }
 
-// words is how TextRank finds words in one sentence: letters and digits stand
-// together, and nothing ends the sentence. With its own rule it panics at text
-// that is not UTF-8, and cuts "10.30" in two.
+// words tells TextRank how to find words in one sentence: letters and digits belong together, and
+// nothing ends the sentence. TextRank's own rule panics at text that is not UTF-8, and cuts "10.30"
+// in two.
 type words struct{}
 
 func (words) IsWordSeparator(r rune) bool {
@@ -110,9 +110,8 @@ func (words) IsWordSeparator(r rune) bool {
 
 func (words) IsSentenceSeparator(rune) bool { return false }
 
-// weigh gives each sentence its weight. TextRank numbers sentences in the order
-// in which it gets them, and its weights are no numbers when all words weigh the
-// same: then each counts as one.
+// weigh gives each sentence its weight. TextRank numbers sentences in the order in which it gets
+// them. Its weights are not numbers if all words weigh the same. Then each word counts as one.
 func weigh(all []sentence) {
 	rank, language := textrank.NewTextRank(), textrank.NewDefaultLanguage()
 	for _, s := range all {
@@ -130,7 +129,7 @@ func weigh(all []sentence) {
 		}
 	}
 	for i := range all {
-		slices.Sort(weights[i]) // sums of floats depend on their order, and maps have none
+		slices.Sort(weights[i]) // a sum of floats depends on their order, and maps have no order
 		for _, w := range weights[i] {
 			all[i].weight += w
 		}

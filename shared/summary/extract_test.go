@@ -22,7 +22,7 @@ func said(lines ...string) (turns []call.Turn) {
 	return turns
 }
 
-// delivery is a call such as they are.
+// delivery is a typical call.
 var delivery = said(
 	"agent: Hello, this is Ada from Acme. I am calling about your delivery, order A-1001.",
 	"callee: Hi. Yes?",
@@ -35,7 +35,8 @@ var delivery = said(
 	"agent: Thank you, and goodbye.",
 )
 
-// What matters in the call is there, what does not is not, the same each time.
+// The summary contains what is important in the call, leaves out the rest, and is the same
+// each time.
 func TestExtract(t *testing.T) {
 	t.Parallel()
 	first := extract(delivery)
@@ -86,7 +87,7 @@ func TestExtractOdd(t *testing.T) {
 	}
 }
 
-// The worst transcripts are summed up in a time that grows no faster than they do.
+// The time to summarize the worst transcripts grows no faster than their length.
 func TestExtractIsLinear(t *testing.T) {
 	t.Parallel()
 	for name, content := range map[string]string{
@@ -112,9 +113,9 @@ func TestExtractIsLinear(t *testing.T) {
 	}
 }
 
-// factor is how many times as long one function takes as another. It compares the shortest of
-// three runs of each, and of up to thirty while the factor is above enough: a machine that is busy
-// with something else delays some runs, not all.
+// factor is how many times as long one function takes as another. It compares the shortest of three
+// runs of each, and of up to thirty runs while the factor is above enough: a busy machine delays
+// some runs, not all.
 func factor(enough float64, one, another func()) float64 {
 	shortest := [2]time.Duration{math.MaxInt64, math.MaxInt64}
 	for n := 0; ; n++ {
@@ -129,7 +130,8 @@ func factor(enough float64, one, another func()) float64 {
 	}
 }
 
-// Whatever is said: no panic, nothing that was not said, never too long.
+// Whatever is said, extract does not panic, its summary is valid UTF-8 and not too long, and it is
+// the same each time.
 func TestExtractAnything(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {

@@ -18,7 +18,7 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
-// maxTokens is more than 120 words take in any language.
+// maxTokens is more than 120 words need in any language.
 const maxTokens = 800
 
 // converse asks a model on Bedrock.
@@ -41,7 +41,7 @@ func (s *Summarizer) converse(ctx context.Context, question string) (string, err
 	var text strings.Builder
 	if message != nil {
 		for _, block := range message.Value.Content {
-			if t, ok := block.(*types.ContentBlockMemberText); ok { // others hold how it got there
+			if t, ok := block.(*types.ContentBlockMemberText); ok { // others hold the reasoning
 				text.WriteString(t.Value)
 			}
 		}
@@ -49,11 +49,11 @@ func (s *Summarizer) converse(ctx context.Context, question string) (string, err
 	return text.String(), nil
 }
 
-// maxAnswer is many times what a service answers.
+// maxAnswer is many times the size of an ordinary answer, in bytes.
 const maxAnswer = 1 << 20
 
-// complete asks a service that speaks OpenAI's chat completions, with nothing in
-// the request that not all of them know.
+// complete asks a service that speaks OpenAI's chat completions. The request has only fields that
+// all such services know.
 func (s *Summarizer) complete(ctx context.Context, question string) (text, model string, err error) {
 	type message struct {
 		Role    string `json:"role"`
@@ -112,9 +112,9 @@ func readCompletion(answer []byte, model string) (string, string, error) {
 	return a.Choices[0].Message.Content, model, nil
 }
 
-// refusal judges the HTTP status of an answer that is no summary. Bedrock answers
-// 424 when the model itself failed; a success that cannot be read may be one that
-// was cut off.
+// refusal classifies the HTTP status of an answer that is no summary. Bedrock answers 424 if
+// the model itself failed. A success that cannot be read may have been cut off, so it counts
+// as unavailable.
 func refusal(status int, err error) error {
 	switch {
 	case status/100 == 2:
@@ -127,7 +127,7 @@ func refusal(status int, err error) error {
 	return &Error{Reason: Refused, Final: true, Err: err}
 }
 
-// unreachable judges a request that came to nothing.
+// unreachable classifies a request that got no answer.
 func unreachable(err error) error {
 	slow, ok := errors.AsType[net.Error](err)
 	if errors.Is(err, context.DeadlineExceeded) || ok && slow.Timeout() {

@@ -1,6 +1,6 @@
-// Package summary sums phone calls up: by a model on Amazon Bedrock, by any
-// service that speaks OpenAI's chat completions, or, with neither configured, by
-// picking the sentences of the call that matter most.
+// Package summary summarizes phone calls: with a model on Amazon Bedrock, with any service that
+// speaks OpenAI's chat completions, or, if neither is configured, by selecting the most important
+// sentences of the call.
 package summary
 
 import (
@@ -18,24 +18,26 @@ import (
 	"github.com/krosai/telephony/shared/secret"
 )
 
-// Config says who writes summaries: Bedrock if a model of it is named, else the
-// service at URL if there is one, else nobody but a text-ranking algorithm.
+// Config selects what writes summaries: Bedrock if BedrockModel is set, else the service at URL if
+// that is set, else a text-ranking algorithm.
 type Config struct {
-	BedrockModel string        `env:"BEDROCK_MODEL_ID"` // a model's id, or the ARN or id of an inference profile
-	URL          string        `env:"SUMMARY_URL"`      // up to and without /chat/completions: http://127.0.0.1:11434/v1 is Ollama
-	Model        string        `env:"SUMMARY_MODEL"`
-	APIKey       secret.Secret `env:"SUMMARY_API_KEY"`
+	// BedrockModel is a model's id, or the ARN or id of an inference profile.
+	BedrockModel string `env:"BEDROCK_MODEL_ID"`
+	// URL is the address without /chat/completions: http://127.0.0.1:11434/v1 is Ollama.
+	URL    string        `env:"SUMMARY_URL"`
+	Model  string        `env:"SUMMARY_MODEL"`
+	APIKey secret.Secret `env:"SUMMARY_API_KEY"`
 }
 
-// Summarizer writes summaries. The zero Summarizer is the text-ranking one.
+// Summarizer writes summaries. The zero Summarizer uses the text-ranking algorithm.
 type Summarizer struct {
 	config  Config
 	bedrock *bedrockruntime.Client
 	http    *http.Client
 }
 
-// patience is how long a model may take. There is one attempt: the workflow
-// repeats what may succeed later.
+// patience is the timeout of a model. There is one attempt, because the workflow repeats an attempt
+// that may succeed later.
 const patience = 25 * time.Second
 
 // Open makes a Summarizer. It does not touch the network.
@@ -48,8 +50,8 @@ func Open(cfg aws.Config, c Config) *Summarizer {
 	return s
 }
 
-// Summarize writes what was said in at most 2,000 characters of plain text, and
-// says who wrote it. Every error is an *Error.
+// Summarize summarizes the turns of a call in at most 2,000 characters of plain text, and names the
+// model that wrote them. Every error is an *Error.
 func (s *Summarizer) Summarize(ctx context.Context, turns []call.Turn) (text, model string, err error) {
 	switch {
 	case s.config.BedrockModel != "":
@@ -69,16 +71,17 @@ func (s *Summarizer) Summarize(ctx context.Context, turns []call.Turn) (text, mo
 	return text, model, nil
 }
 
-// The reasons for which there is no summary.
+// The reasons why there is no summary.
 const (
 	Timeout     = "timeout"     // it took too long
 	Unavailable = "unavailable" // the service could not be reached, is down, or has no capacity
-	Refused     = "refused"     // the service does not take the request: the model, the rights, or its policy on contents
-	Empty       = "empty"       // nothing was written
+	// Refused means that the service does not accept the request: because of the model, the rights,
+	// or its policy on contents.
+	Refused = "refused"
+	Empty   = "empty" // nothing was written
 )
 
-// Error is why there is no summary. A final one comes again if the call is summed
-// up again.
+// Error says why there is no summary. A final error occurs again if the call is summarized again.
 type Error struct {
 	Reason string
 	Final  bool
@@ -90,10 +93,10 @@ func (e *Error) Error() string { return "summary: " + e.Reason + ": " + e.Err.Er
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// maxText is how many characters a summary may have.
+// maxText is the maximum length of a summary, in characters.
 const maxText = 2000
 
-// plain is what a machine wrote without control characters and not too long.
+// plain removes control characters from a model's text and cuts it to maxText.
 func plain(text string) string {
 	text = strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) && r != '\n' && r != '\t' {

@@ -1,6 +1,6 @@
-// Package webhook is how a user's own servers are told what happened: the
-// endpoints that want events, and the deliveries, each of which is one event on
-// its way to one endpoint. It knows neither HTTP nor the database.
+// Package webhook describes how the platform notifies a user's own servers: the endpoints that
+// subscribe to events, and the deliveries. A delivery is one event on its way to one endpoint. The
+// package knows neither HTTP nor the database.
 package webhook
 
 import (
@@ -16,14 +16,13 @@ import (
 // MaxEndpoints is how many endpoints a user may have.
 const MaxEndpoints = 10
 
-// Endpoint is an address of a user's that wants events. A zero time means "has not
-// happened".
+// Endpoint is an address of a user that subscribes to events. A zero time means "has not happened".
 type Endpoint struct {
 	ID        string // whe_ and a ULID
 	UserID    string
 	URL       string
-	Events    []string      // the types it wants
-	Secret    secret.Secret // signs what is sent there: whsec_ and base64
+	Events    []string      // the types that it subscribes to
+	Secret    secret.Secret // signs the deliveries: whsec_ and base64
 	OldSecret secret.Secret // signs as well until OldUntil
 	OldUntil  time.Time
 	CreatedAt time.Time
@@ -31,8 +30,8 @@ type Endpoint struct {
 	Paused         bool
 	DisabledAt     time.Time
 	DisabledReason string
-	Failures       int       // attempts that failed since the last one that did not
-	FailingSince   time.Time // the first of them
+	Failures       int       // attempts that failed since the last successful one
+	FailingSince   time.Time // when the first of them failed
 	HeldUntil      time.Time // no attempt begins before; see HoldAfter
 }
 
@@ -57,13 +56,13 @@ func (e Endpoint) Status() EndpointStatus {
 	return Active
 }
 
-// Wants reports whether an event goes to the endpoint: the endpoint is active and
-// asked for its type, and the event happened when it was registered or later.
+// Wants reports whether an event goes to the endpoint: the endpoint is active and subscribes to the
+// type, and the event happened when the endpoint was registered or later.
 func (e Endpoint) Wants(kind string, at time.Time) bool {
 	return e.Status() == Active && slices.Contains(e.Events, kind) && !at.Before(e.CreatedAt.Truncate(time.Millisecond))
 }
 
-// NewSecret makes a signing secret of random bytes of cryptographic quality.
+// NewSecret makes a signing secret from random, which must be of cryptographic quality.
 func NewSecret(random io.Reader) (secret.Secret, error) {
 	key := make([]byte, 32)
 	if _, err := io.ReadFull(random, key); err != nil {
@@ -72,7 +71,7 @@ func NewSecret(random io.Reader) (secret.Secret, error) {
 	return secret.New("whsec_" + base64.StdEncoding.EncodeToString(key)), nil
 }
 
-// Secrets are those that sign at a moment, the newest first.
+// Secrets are the secrets that sign at a moment, the newest first.
 func (e Endpoint) Secrets(now time.Time) []secret.Secret {
 	if now.Before(e.OldUntil) {
 		return []secret.Secret{e.Secret, e.OldSecret}
@@ -80,8 +79,8 @@ func (e Endpoint) Secrets(now time.Time) []secret.Secret {
 	return []secret.Secret{e.Secret}
 }
 
-// An endpoint that fails HoldAfter times in a row is held: attempts wait, and one
-// at a time tries whether it works again. So it takes few of the places that all
+// An endpoint that fails HoldAfter times in a row is held: attempts wait, and one attempt at a time
+// checks whether the endpoint works again. So a failing endpoint takes few of the places that all
 // users share.
 const (
 	HoldAfter   = 5
@@ -89,7 +88,7 @@ const (
 	longestHold = 5 * time.Minute
 )
 
-// Hold is how long attempts wait after the n-th failure in a row; 0 is not at all.
+// Hold is how long attempts wait after the n-th failure in a row; 0 means that they do not wait.
 func Hold(n int) time.Duration {
 	if n < HoldAfter {
 		return 0
@@ -101,45 +100,45 @@ func Hold(n int) time.Duration {
 	return hold
 }
 
-// An endpoint is disabled after disableAfter failures in a row over disableSpan or
-// longer, or after disableAtOnce however fast they came.
+// An endpoint is disabled after disableAfter failures in a row over disableSpan or longer, or after
+// disableAtOnce failures in any time.
 const (
 	disableAfter  = 20
 	disableSpan   = time.Hour
 	disableAtOnce = 100
 )
 
-// Failures is the reason of an endpoint that was disabled because it failed.
+// Failures is the DisabledReason of an endpoint that failed too often.
 const Failures = "failures"
 
-// FailsTooOften reports whether the endpoint is to be disabled.
+// FailsTooOften reports whether the endpoint must be disabled.
 func (e Endpoint) FailsTooOften(now time.Time) bool {
 	return e.Failures >= disableAtOnce || e.Failures >= disableAfter && now.Sub(e.FailingSince) >= disableSpan
 }
 
-// Message asks for a delivery. It is in the queue until the delivery has come to its
-// end. An event of the log is named by Event, a replay by ReplayOf, a test by
-// TestAt. It holds ids alone: a queue keeps what it holds for days.
+// Message asks for a delivery. It is in the queue until the delivery has ended. Event names an
+// event of the log, ReplayOf a replay, TestAt a test. A message holds ids only, because a queue
+// keeps its messages for days.
 type Message struct {
 	UserID     string    `json:"user_id"`
 	EndpointID string    `json:"endpoint_id"`
 	DeliveryID string    `json:"delivery_id"`
-	Event      string    `json:"event,omitempty"`     // its position in its user's log
-	CallID     string    `json:"call_id,omitempty"`   // the call whose metadata belongs to the event
+	Event      string    `json:"event,omitempty"`     // its position in the user's log
+	CallID     string    `json:"call_id,omitempty"`   // the call with the event's metadata
 	ReplayOf   string    `json:"replay_of,omitempty"` // the delivery that is repeated
 	TestAt     time.Time `json:"test_at,omitzero"`
 }
 
-// Event is what is delivered: something that happened once.
+// Event is something that happened once and is delivered.
 type Event struct {
 	ID     string // evt_ and a ULID
 	UserID string
 	Type   string
 	At     time.Time
-	Body   []byte // what is sent: JSON with type, timestamp and data
+	Body   []byte // the body that is sent: JSON with type, timestamp and data
 }
 
-// Status is where a delivery stands. The two ends never change.
+// Status is the state of a delivery. The two final states never change.
 type Status string
 
 // The states of a delivery.
@@ -149,7 +148,7 @@ const (
 	Dead      Status = "dead"      // given up
 )
 
-// Why a delivery was given up without a last attempt, in LastError.
+// The values of LastError for a delivery that was given up without a last attempt.
 const (
 	EndpointPaused   = "paused"
 	EndpointDisabled = "disabled"
@@ -164,8 +163,8 @@ type Delivery struct {
 	Event      Event
 	Status     Status
 	Attempts   int
-	LastStatus int    // the endpoint's last answer, 0 when it gave none
-	LastError  string // why the last attempt failed, empty when it was answered 2xx
+	LastStatus int    // status of the endpoint's last answer, 0 without one
+	LastError  string // why the last attempt failed, empty after a 2xx answer
 	Answer     string // the beginning of the endpoint's last answer, at most MaxAnswer bytes
 	ReplayOf   string // the delivery that this one repeats
 	CreatedAt  time.Time
@@ -176,14 +175,14 @@ type Delivery struct {
 // MaxAnswer is how much of an endpoint's answer is kept, in bytes.
 const MaxAnswer = 256
 
-// Attempt is what one attempt came to.
+// Attempt is the result of one attempt.
 type Attempt struct {
 	At     time.Time
 	Status Status // of the delivery from then on
-	Code   int    // the endpoint's HTTP status, 0 when it gave none
+	Code   int    // the endpoint's HTTP status, 0 without an answer
 	Error  string
 	Answer string
-	NextAt time.Time // zero when it is the last
+	NextAt time.Time // zero after the last attempt
 }
 
 // With is the delivery after its next attempt.
@@ -196,8 +195,8 @@ func (d Delivery) With(a Attempt) Delivery {
 // Kept is how long deliveries are kept.
 const Kept = 30 * 24 * time.Hour
 
-// Pause is the wait after the n-th attempt (from 1) before the next one; ok is
-// false after the last. There are twelve attempts in 24 hours and two minutes.
+// Pause is the wait after the n-th attempt (from 1) before the next attempt. ok is false after the
+// last attempt. The twelve attempts take 24 hours and two minutes.
 func Pause(n int) (pause time.Duration, ok bool) {
 	const first, longest, attempts = 10 * time.Second, 18900 * time.Second, 12
 	pause = first
@@ -207,8 +206,8 @@ func Pause(n int) (pause time.Duration, ok bool) {
 	return pause, n < attempts
 }
 
-// How often deliveries may be asked for in an hour: replays and tests together by
-// one user, replays of one delivery, tests of one endpoint.
+// The hourly limits of requested deliveries: RequestsPerHour for all replays and tests of one user,
+// RepetitionPerHour for replays of one delivery and for tests of one endpoint.
 const (
 	RequestsPerHour   = 100
 	RepetitionPerHour = 10

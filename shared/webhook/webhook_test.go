@@ -47,8 +47,8 @@ func TestPause(t *testing.T) {
 	}
 }
 
-// TestHold: five failures in a row hold an endpoint, for longer and longer, at most
-// five minutes.
+// TestHold: five failures in a row hold an endpoint. Each further failure holds it for longer, at
+// most for five minutes.
 func TestHold(t *testing.T) {
 	t.Parallel()
 	for n, want := range map[int]time.Duration{0: 0, 4: 0, 5: 30 * time.Second, 6: time.Minute, 7: 2 * time.Minute, 8: 4 * time.Minute,

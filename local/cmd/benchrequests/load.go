@@ -12,13 +12,13 @@ import (
 	"time"
 )
 
-// load is how a kind of request is sent in one round.
+// load is the number of requests of a kind in one round, and of connections.
 type load struct{ requests, connections int }
 
-// kind is a request that is measured. Its path may name {call_id}.
+// kind is a kind of measured request. Its path may contain {call_id}.
 type kind struct {
 	name, method, path string
-	credential         string // the variable of the platform's file env that holds it
+	credential         string // name of its variable in the platform's file env
 	body               string
 	status             int
 }
@@ -33,17 +33,17 @@ var (
 		body: `{"phone_number":"+14155550102","system_prompt":"You confirm deliveries."}`, status: 201}
 )
 
-// result is what was measured of one kind on one side.
+// result is the measurement of one kind on one side.
 type result struct {
 	requests int
 	took     time.Duration   // of all rounds
-	cpu      time.Duration   // of the platform's process meanwhile; 0 where it cannot be had
+	cpu      time.Duration   // of the platform's process in that time; 0 without /proc
 	waits    []time.Duration // of each request
 }
 
 var client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 256}, Timeout: 30 * time.Second}
 
-// prepare places a call to a busy number, waits for its end and warms every kind up.
+// prepare places a call to a busy number, waits for its end and warms up every kind.
 func (s *side) prepare(ctx context.Context) error {
 	var made struct {
 		CallID string `json:"call_id"`
@@ -74,7 +74,7 @@ func (s *side) prepare(ctx context.Context) error {
 	return nil
 }
 
-// send sends one request and decodes its answer into out unless that is nil.
+// send sends one request and decodes its answer into out, unless out is nil.
 func (s *side) send(ctx context.Context, k kind, out any) error {
 	r, err := http.NewRequestWithContext(ctx, k.method, s.env["KROS_URL"]+strings.ReplaceAll(k.path, "{call_id}", s.call), strings.NewReader(k.body))
 	if err != nil {
@@ -101,7 +101,7 @@ func (s *side) send(ctx context.Context, k kind, out any) error {
 	return json.Unmarshal(text, out)
 }
 
-// round sends the requests of a kind, several at a time, and adds what it measures to the
+// round sends the requests of a kind over several connections and adds the measurement to the
 // side's results. It ends at the first request that fails.
 func (s *side) round(ctx context.Context, k kind, l load) error {
 	ctx, stop := context.WithCancelCause(ctx)

@@ -1,5 +1,5 @@
-// Command benchrequests measures the requests of two platforms, before and after, turn by turn
-// on the same machine, and prints a table of both: see `make bench-requests`.
+// Command benchrequests measures the requests of two platforms, before and after a change. They
+// take turns on the same machine. It prints a table of both. See `make bench-requests`.
 package main
 
 import (
@@ -26,8 +26,8 @@ func main() {
 	}
 }
 
-// run is the measurement: -before and -after are each a name, a kros binary, the folder of
-// its repository, and variables for it.
+// run parses the flags and measures. -before and -after each contain a name, a kros binary, the
+// folder of its repository, and variables for it.
 func run(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("benchrequests", flag.ContinueOnError)
 	before := flags.String("before", "", "NAME BINARY ROOT [VARIABLE=VALUE …]")
@@ -56,18 +56,18 @@ func run(ctx context.Context, args []string) error {
 	return nil
 }
 
-// side is one of the two platforms, and what was measured of it.
+// side is one of the two platforms, with its measurements.
 type side struct {
 	name    string
 	process *exec.Cmd
 	dir     string
-	env     map[string]string // what the platform wrote to its file env
-	call    string            // the id of a call that has ended
+	env     map[string]string // content of the platform's file env
+	call    string            // the id of an ended call
 
 	results map[string]*result // by kind of request
 }
 
-// start runs a platform on free ports, with data of its own, until its API answers.
+// start runs a platform on free ports, with its own data, until its API answers.
 func start(ctx context.Context, what []string) (*side, error) {
 	if len(what) < 3 {
 		return nil, errors.New("-before and -after are NAME BINARY ROOT")
@@ -91,7 +91,7 @@ func start(ctx context.Context, what []string) (*side, error) {
 	}
 	for lines := bufio.NewScanner(out); lines.Scan(); {
 		if strings.HasPrefix(lines.Text(), "Who answers") {
-			go func() { // what it prints at its end
+			go func() { // drains the rest of its output
 				for lines.Scan() {
 					continue
 				}
@@ -119,11 +119,11 @@ func (s *side) read() error {
 
 func (s *side) stop() {
 	_ = s.process.Process.Signal(syscall.SIGTERM) // it may have ended
-	_ = s.process.Wait()                          // what was measured is known
-	_ = os.RemoveAll(s.dir)                       // a folder for temporary files
+	_ = s.process.Wait()                          // the measurement is complete
+	_ = os.RemoveAll(s.dir)                       // a temporary folder
 }
 
-// measure gives the platforms turns, in the order before, after, after, before.
+// measure lets the platforms take turns in the order before, after, after, before.
 func measure(ctx context.Context, sides []*side, l load, rounds, creates int) error {
 	for _, s := range sides {
 		if err := s.prepare(ctx); err != nil {
@@ -144,7 +144,7 @@ func measure(ctx context.Context, sides []*side, l load, rounds, creates int) er
 		if err := s.round(ctx, create, load{requests: creates, connections: 4}); err != nil {
 			return fmt.Errorf("%s, %s: %w", s.name, create.name, err)
 		}
-		select { // until the calls have ended, which are busy
+		select { // lets the calls end; their callee is busy
 		case <-time.After(5 * time.Second):
 		case <-ctx.Done():
 			return ctx.Err()

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// table compares what was measured of two sides.
+// table compares the measurements of two sides.
 func table(before, after *side) string {
 	var out strings.Builder
 	fmt.Fprintf(&out, "%-18s %38s %38s %17s\n", "", before.name, after.name, "ratio")
@@ -42,7 +42,7 @@ func (r *result) rate() float64 { return float64(r.requests) / r.took.Seconds() 
 // cpuEach is the processor time of one request, in ms.
 func (r *result) cpuEach() float64 { return milliseconds(r.cpu) / float64(r.requests) }
 
-// quantile is the wait that the share q of the requests did not exceed.
+// quantile is the longest wait of the fastest share q of the requests.
 func (r *result) quantile(q float64) time.Duration {
 	sorted := slices.Sorted(slices.Values(r.waits))
 	return sorted[min(int(q*float64(len(sorted))), len(sorted)-1)]
@@ -50,14 +50,14 @@ func (r *result) quantile(q float64) time.Duration {
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
-// processorTime is what a process has used so far, 0 where there is no /proc: proc(5) counts
-// it in hundredths of a second.
+// processorTime is the processor time of a process so far. It is 0 without /proc. proc(5) counts it
+// in hundredths of a second.
 func processorTime(pid int) time.Duration {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return 0
 	}
-	_, rest, _ := bytes.Cut(text, []byte(") ")) // the name before may hold spaces
+	_, rest, _ := bytes.Cut(text, []byte(") ")) // the name before it may contain spaces
 	fields := strings.Fields(string(rest))
 	if len(fields) < 13 {
 		return 0
@@ -67,7 +67,7 @@ func processorTime(pid int) time.Duration {
 	return time.Duration(user+system) * 10 * time.Millisecond
 }
 
-// peak is the most memory that the side's process has had, in MB; 0 where there is no /proc.
+// peak is the largest memory of the side's process so far, in MB. It is 0 without /proc.
 func peak(s *side) int {
 	if s.process == nil {
 		return 0

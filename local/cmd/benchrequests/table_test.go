@@ -28,7 +28,7 @@ details, API key         50   51.0 ms  100.0 ms  10.00 ms      100   51.0 ms  10
 	}
 }
 
-// TestProcessorTime: it is that of a process which computes, and grows.
+// TestProcessorTime checks that the processor time of a computing process grows.
 func TestProcessorTime(t *testing.T) {
 	t.Parallel()
 	first := processorTime(os.Getpid())

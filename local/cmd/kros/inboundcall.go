@@ -9,7 +9,7 @@ import (
 	"github.com/krosai/telephony/local/platform"
 )
 
-// inboundCall calls a number of the platform that runs here: kros inbound-call
+// inboundCall calls a number of the platform that runs on this machine: kros inbound-call
 // -from +14155550100.
 func inboundCall(ctx context.Context, c platform.Config, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("kros inbound-call", flag.ContinueOnError)

@@ -9,8 +9,8 @@ import (
 	"github.com/krosai/telephony/local/platform"
 )
 
-// invoke runs one function on the platform that runs here, as Lambda would: kros
-// invoke createcall. Without a name it lists them.
+// invoke runs one function on the platform that runs on this machine, as Lambda would: kros invoke
+// createcall. Without a name it lists the functions.
 func invoke(ctx context.Context, c platform.Config, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("kros invoke", flag.ContinueOnError)
 	event := flags.String("event", "", "the file with the event (default events/<function>.json)")

@@ -16,8 +16,8 @@ import (
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 )
 
-// listen is a receiver of webhooks: kros listen -secret whsec_…. It prints each
-// event that verifies, on one line, until ctx ends.
+// listen receives webhooks: kros listen -secret whsec_…. It prints each verified event on one line,
+// until ctx ends.
 func listen(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("kros listen", flag.ContinueOnError)
 	secret := flags.String("secret", "", "the signing_secret of the webhook endpoint")
@@ -45,14 +45,14 @@ func listen(ctx context.Context, args []string, out io.Writer) error {
 	return nil
 }
 
-// receiver verifies what comes and prints it. What does not verify it refuses,
-// and says so without a word of what it was.
+// receiver verifies each webhook and prints it. It refuses a webhook that does not verify, and
+// reports the refusal without the webhook's content.
 type receiver struct {
 	verifier *standardwebhooks.Webhook
 
 	mu   sync.Mutex
 	out  io.Writer
-	seen map[string]bool // webhook-ids: an event may come more than once
+	seen map[string]bool // webhook-ids; an event may arrive more than once
 }
 
 func (r *receiver) ServeHTTP(w http.ResponseWriter, q *http.Request) {

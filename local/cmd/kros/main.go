@@ -64,7 +64,7 @@ func run(args []string) error {
 	return serve(c)
 }
 
-// serve runs the platform until it is told to stop.
+// serve runs the platform until SIGINT or SIGTERM.
 func serve(c platform.Config) error {
 	start := time.Now()
 	platform.TuneMemory(c)

@@ -10,7 +10,7 @@ import (
 	"github.com/krosai/telephony/local/platform"
 )
 
-// settings reads the environment. An error names the variable that has no valid value.
+// settings reads the environment. An error names the variable with the invalid value.
 func settings() (platform.Config, error) {
 	c, err := env.ParseAs[platform.Config]()
 	if wrong, ok := errors.AsType[env.ParseError](err); ok {

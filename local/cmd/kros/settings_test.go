@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestSettings: a setting that has no valid value is told by its name.
+// TestSettings checks that the error names the setting with the invalid value.
 func TestSettings(t *testing.T) {
 	for _, tt := range []struct{ variable, value, want string }{
 		{"PORT", "abc", `PORT is "abc" and must be a port, 0 to 65535`},

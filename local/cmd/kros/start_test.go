@@ -26,7 +26,7 @@ import (
 	"github.com/krosai/telephony/shared/store"
 )
 
-// asKros makes this binary be kros itself.
+// asKros is the variable that makes this test binary run kros.
 const asKros = "KROS_TEST_RUNS_MAIN"
 
 func TestMain(m *testing.M) {
@@ -37,18 +37,18 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// kros is a platform that runs as a process of its own, as `make run` starts it.
+// kros is a platform in its own process, as `make run` starts it.
 type kros struct {
 	cmd    *exec.Cmd
 	dir    string
-	out    bytes.Buffer // all that it printed, once it has ended
-	up     chan bool    // told once: whether it came up
+	out    bytes.Buffer // the whole output, after the process has ended
+	up     chan bool    // gets one value: whether the platform came up
 	ended  chan struct{}
 	status error
 }
 
-// begin starts kros with the data in dir. Of this process's variables it has those that no
-// program reads as a setting.
+// begin starts kros with the data in dir. From this process's variables it passes on only those
+// that no program reads as a setting.
 func begin(t *testing.T, dir string, vars ...string) *kros {
 	t.Helper()
 	k := &kros{cmd: exec.Command(os.Args[0]), dir: dir, up: make(chan bool, 1), ended: make(chan struct{})} //nolint:gosec // this binary
@@ -85,7 +85,7 @@ func (k *kros) follow(out io.ReadCloser) {
 	close(k.ended)
 }
 
-// start is begin for a platform that must come up.
+// start is like begin, but fails the test if the platform does not come up.
 func start(t *testing.T, dir string, vars ...string) *kros {
 	t.Helper()
 	k := begin(t, dir, vars...)
@@ -96,14 +96,14 @@ func start(t *testing.T, dir string, vars ...string) *kros {
 	return k
 }
 
-// end sends the process a signal, and is what it printed.
+// end sends the process a signal, waits for its end and returns its output.
 func (k *kros) end(s os.Signal) string {
 	_ = k.cmd.Process.Signal(s) // it may have ended
 	<-k.ended
 	return k.out.String()
 }
 
-// vars is what the platform has written for shells, name by name.
+// vars are the variables that the platform has written for shells, by name.
 func (k *kros) vars(t *testing.T) map[string]string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(k.dir, "env"))
@@ -119,7 +119,7 @@ func (k *kros) vars(t *testing.T) map[string]string {
 	return vars
 }
 
-// sourced is what a shell exports that has sourced the platform's file.
+// sourced are the variables that a shell exports after it has sourced the platform's file.
 func (k *kros) sourced(t *testing.T) (list []string) {
 	t.Helper()
 	for name, value := range k.vars(t) {
@@ -128,7 +128,7 @@ func (k *kros) sourced(t *testing.T) (list []string) {
 	return list
 }
 
-// ask sends a request and is the answer's status and text.
+// ask sends a request and returns the answer's status and text.
 func ask(ctx context.Context, method, url, credential, body string) (int, string, error) {
 	r, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(body))
 	if err != nil {
@@ -154,8 +154,8 @@ func (k *kros) answers(t *testing.T, method, path, credential string, want int) 
 	return text
 }
 
-// TestSourcedShell: what the platform writes for a shell serves tools there, and the platform
-// starts in that shell as before.
+// TestSourcedShell checks that the platform's file configures tools in a shell, and that the
+// platform starts in that shell as before.
 //
 //nolint:paralleltest // it sets variables of this process
 func TestSourcedShell(t *testing.T) {
@@ -188,8 +188,8 @@ func TestSourcedShell(t *testing.T) {
 	}
 }
 
-// TestDemoNumberTaken: the platform starts without the number that an administrator took from
-// the demo user, and says which one there is.
+// TestDemoNumberTaken checks that the platform starts without the number that an administrator took
+// from the demo user, and that it names the new number.
 func TestDemoNumberTaken(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -202,7 +202,7 @@ func TestDemoNumberTaken(t *testing.T) {
 	if said := k.end(syscall.SIGTERM); strings.Contains(said, "was taken") {
 		t.Errorf("before anything was taken it says %s", said)
 	}
-	for range 2 { // the next start keeps the number
+	for range 2 { // the next start keeps the new number
 		k = start(t, dir)
 		has := k.vars(t)
 		if has["KROS_NUMBER"] != "+2348012345679" || has["KROS_NUMBER_ID"] != number.ID("+2348012345679") {
@@ -217,8 +217,8 @@ func TestDemoNumberTaken(t *testing.T) {
 	}
 }
 
-// TestKilledInAConfigure: a process that died with the lease of a number does not keep the
-// next one from starting.
+// TestKilledInAConfigure checks that the lease of a process that died does not prevent the
+// next start.
 func TestKilledInAConfigure(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -239,8 +239,8 @@ func TestKilledInAConfigure(t *testing.T) {
 	}
 }
 
-// TestConfigureDuringStart: a request that comes while the platform starts waits until it can
-// be carried out.
+// TestConfigureDuringStart checks that a request during the start waits until the platform can
+// serve it.
 func TestConfigureDuringStart(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -265,7 +265,7 @@ func TestConfigureDuringStart(t *testing.T) {
 			for ctx.Err() == nil {
 				status, _, err := ask(ctx, "POST", url, has["KROS_API_KEY"], `{"dispatch_rule":{"rule_name":"Demo line","agent_name":"demo-agent"}}`)
 				if errors.Is(err, syscall.ECONNREFUSED) || ctx.Err() != nil {
-					continue // nobody listens yet, or any more
+					continue // the port is not open yet, or not any more
 				}
 				mu.Lock()
 				answers[fmt.Sprint(status, " ", err)]++
@@ -274,7 +274,7 @@ func TestConfigureDuringStart(t *testing.T) {
 		})
 	}
 	up := <-k.up
-	for up { // until one has been carried out
+	for up { // until one request has succeeded
 		mu.Lock()
 		done := answers["200 <nil>"] > 0
 		mu.Unlock()
@@ -294,14 +294,14 @@ func TestConfigureDuringStart(t *testing.T) {
 		t.Errorf("it came up: %t, and printed %s", up, said)
 	}
 	for answer, n := range answers {
-		if answer != "200 <nil>" && answer != "409 <nil>" { // one at a time has a number
+		if answer != "200 <nil>" && answer != "409 <nil>" { // one configuration at a time
 			t.Errorf("%d of %v answered %s", n, answers, answer)
 		}
 	}
 }
 
-// TestSideBySide: two platforms run beside each other, and one that cannot start says what is
-// taken.
+// TestSideBySide checks that two platforms run side by side, and that a platform that cannot start
+// names the taken port or folder.
 func TestSideBySide(t *testing.T) {
 	t.Parallel()
 	dir, other := t.TempDir(), t.TempDir()
@@ -334,7 +334,7 @@ func TestSideBySide(t *testing.T) {
 	refuseForeignHosts(t, first)
 }
 
-// refuseForeignHosts: each address of the platform refuses a name that is not this machine's.
+// refuseForeignHosts checks that each address of the platform refuses a foreign host name.
 func refuseForeignHosts(t *testing.T, k *kros) {
 	t.Helper()
 	for _, name := range []string{"KROS_URL", "KROS_ISSUER", "AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_SFN", "AWS_ENDPOINT_URL_SQS"} {

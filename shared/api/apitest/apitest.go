@@ -1,5 +1,5 @@
-// Package apitest serves endpoints to tests as the API does: behind the edge,
-// with a database, API keys, and users' tokens from an issuer of its own.
+// Package apitest serves endpoints to tests as the API does: behind the edge, with a database, API
+// keys, and users' tokens from its own issuer.
 package apitest
 
 import (
@@ -38,8 +38,8 @@ import (
 	"github.com/krosai/telephony/shared/store/storetest"
 )
 
-// Bench is a database, an issuer, workflows and a queue that only listen, and once
-// Serve was called, endpoints.
+// Bench holds a database, an issuer, recording stand-ins for workflows and a queue, and, after
+// Serve, endpoints.
 type Bench struct {
 	testing.TB
 	*storetest.Database
@@ -49,11 +49,11 @@ type Bench struct {
 	Messages  *Messages
 	Queue     *queue.Client
 	Now       func() time.Time
-	Function  string // whose rights requests have once the bench obeys roles
+	Function  string // the function with whose rights requests run after Obey
 	handler   http.Handler
 }
 
-// Open makes a bench. now is everybody's clock; nil is time.Now.
+// Open creates a bench. now is the clock of all its parts, and nil means time.Now.
 func Open(t testing.TB, now func() time.Time) *Bench {
 	t.Helper()
 	if now == nil {
@@ -64,14 +64,14 @@ func Open(t testing.TB, now func() time.Time) *Bench {
 	return b
 }
 
-// Obey holds Function to the rights of its role from now on. It comes before
-// Flow and Queue are used.
+// Obey restricts Function to the rights of its role from now on. Call it before Flow and Queue
+// are used.
 func (b *Bench) Obey(roles *iam.Roles) {
 	b.Database.Obey(roles)
 	b.Flow, b.Queue = b.client(roles.Guard(b.Workflows, nil)), b.queue(roles.Guard(b.Messages, nil))
 }
 
-// Serve puts endpoints behind the edge. Ask reaches them from then on.
+// Serve puts endpoints behind the edge. Ask then reaches them.
 func (b *Bench) Serve(endpoints ...api.Endpoint) {
 	b.Helper()
 	tokens, err := oidc.Open(b.Issuer.Config(), b.Now)
@@ -88,7 +88,7 @@ func (b *Bench) Must(err error) {
 	}
 }
 
-// Key makes an API key of a user.
+// Key creates an API key of a user.
 func (b *Bench) Key(user string, scopes ...string) (id, text string) {
 	b.Helper()
 	id = "key_" + ulid.MustNew(ulid.Timestamp(b.Now()), rand.Reader).String()
@@ -98,7 +98,7 @@ func (b *Bench) Key(user string, scopes ...string) (id, text string) {
 	return id, text
 }
 
-// SampleKey gives a user the API key of the sample events.
+// SampleKey creates the API key of the sample events for a user.
 func (b *Bench) SampleKey(user string, scopes ...string) {
 	b.Helper()
 	b.keep(sample("KROS_API_KEY"), user, scopes)
@@ -113,13 +113,13 @@ func (b *Bench) keep(text, user string, scopes []string) {
 	b.Must(b.PutKey(b.Context(), account.Key{ID: id, UserID: user, Hash: sum[:], Scopes: scopes, CreatedAt: b.Now()}))
 }
 
-// User is a token of a user, good for an hour.
+// User is a token of a user, valid for an hour.
 func (b *Bench) User(id string) string { return b.Issuer.Token(id, b.Now()) }
 
-// Admin is a token of an administrator, good for an hour.
+// Admin is a token of an administrator, valid for an hour.
 func (b *Bench) Admin(id string) string { return b.Issuer.Token(id, b.Now(), account.Admin) }
 
-// Answer is what the API said. Body is decoded; Text is what was sent.
+// Answer is the API's response. Body is the decoded JSON object, and Text the original.
 type Answer struct {
 	Status int
 	Header http.Header
@@ -127,7 +127,7 @@ type Answer struct {
 	Text   string
 }
 
-// Code is the code of a problem, empty when the answer is none.
+// Code is the code of a problem, or empty if the answer is not a problem.
 func (a Answer) Code() string { code, _ := a.Body["code"].(string); return code }
 
 // Fields are the codes of the fields that a problem names, by field.
@@ -142,9 +142,8 @@ func (a Answer) Fields() map[string]string {
 	return fields
 }
 
-// Ask sends a request. An empty credential is none, an empty body too; a body is
-// JSON unless header says otherwise. header holds names and values of more headers
-// in turn.
+// Ask sends a request. An empty credential or body is omitted. A body is JSON unless header says
+// otherwise. header holds the names and values of further headers in turn.
 func (b *Bench) Ask(credential, method, target, body string, header ...string) Answer {
 	b.Helper()
 	r := httptest.NewRequestWithContext(iam.As(b.Context(), b.Function), method, target, strings.NewReader(body))
@@ -162,8 +161,7 @@ func (b *Bench) Ask(credential, method, target, body string, header ...string) A
 	return b.answer(w.Code, w.Header(), w.Body.String())
 }
 
-// sample is what sample events are replayed with in place of a $KROS_… variable,
-// "" for one that has no value of its own.
+// sample is the value of a $KROS_… variable in sample events, or "" if the variable has no default.
 func sample(name string) string {
 	switch name {
 	case "KROS_API_KEY":
@@ -174,8 +172,8 @@ func sample(name string) string {
 	return ""
 }
 
-// Event reads the sample event of a function. Variables $KROS_… in it have the
-// values given, or else those of the samples.
+// Event reads the sample event of a function. It replaces variables $KROS_… with the given values,
+// or else with those of sample.
 func Event(t testing.TB, function string, values map[string]string) []byte {
 	t.Helper()
 	_, file, _, _ := runtime.Caller(0)
@@ -196,8 +194,8 @@ func Event(t testing.TB, function string, values map[string]string) []byte {
 	}))
 }
 
-// Invoke gives an event of API Gateway to the endpoints as Lambda does, and
-// returns what API Gateway gets.
+// Invoke passes an event of API Gateway to the endpoints as Lambda does, and returns the response
+// for API Gateway.
 func (b *Bench) Invoke(event []byte) []byte {
 	b.Helper()
 	out, err := lambdahttp.Handler(b.handler).Invoke(iam.As(b.Context(), b.Function), event)
@@ -205,8 +203,7 @@ func (b *Bench) Invoke(event []byte) []byte {
 	return out
 }
 
-// Replay sends a sample event of API Gateway. A credential takes the place of
-// the event's own.
+// Replay sends a sample event of API Gateway. A credential replaces the event's own.
 func (b *Bench) Replay(event, credential string) Answer {
 	b.Helper()
 	var e events.APIGatewayV2HTTPRequest
@@ -234,8 +231,8 @@ func (b *Bench) answer(status int, header http.Header, text string) Answer {
 	return a
 }
 
-// Workflows is Step Functions on the wire: it takes note of what is started and
-// of which tokens are sent, and runs nothing.
+// Workflows stands in for Step Functions on the wire. It records the started executions and the
+// sent task tokens, and runs nothing.
 type Workflows struct {
 	mu      sync.Mutex
 	started []string
@@ -243,28 +240,28 @@ type Workflows struct {
 	down    bool
 }
 
-// Down makes everything fail from now on, or work again.
+// Down makes all requests fail from now on, or succeed again.
 func (w *Workflows) Down(down bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.down = down
 }
 
-// Started are the names of the executions that were started.
+// Started are the names of the started executions.
 func (w *Workflows) Started() []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.started
 }
 
-// Sent are the task tokens that came back.
+// Sent are the task tokens that were sent.
 func (w *Workflows) Sent() []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.sent
 }
 
-// RoundTrip takes a request of the AWS SDK.
+// RoundTrip answers a request of the AWS SDK.
 func (w *Workflows) RoundTrip(r *http.Request) (*http.Response, error) {
 	var q struct{ Name, TaskToken string }
 	if err := json.NewDecoder(r.Body).Decode(&q); err != nil {
@@ -285,28 +282,28 @@ func (w *Workflows) RoundTrip(r *http.Request) (*http.Response, error) {
 		Body: io.NopCloser(strings.NewReader(answer)), Request: r}, nil
 }
 
-// Messages is SQS on the wire: it takes note of what is sent.
+// Messages stands in for SQS on the wire. It records the sent messages.
 type Messages struct {
 	mu   sync.Mutex
 	sent []string
 	down bool
 }
 
-// Down makes everything fail from now on, or work again.
+// Down makes all requests fail from now on, or succeed again.
 func (m *Messages) Down(down bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.down = down
 }
 
-// Sent are the bodies of the messages, in their order.
+// Sent are the bodies of the messages, in order.
 func (m *Messages) Sent() []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return slices.Clone(m.sent)
 }
 
-// RoundTrip takes a SendMessageBatch of the AWS SDK.
+// RoundTrip answers a SendMessageBatch of the AWS SDK.
 func (m *Messages) RoundTrip(r *http.Request) (*http.Response, error) {
 	var q struct {
 		Entries []struct{ Id, MessageBody string }

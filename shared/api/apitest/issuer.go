@@ -13,7 +13,7 @@ import (
 	"github.com/krosai/telephony/shared/oidc"
 )
 
-// Issuer is an issuer of users' tokens with an Ed25519 key, which it serves.
+// Issuer issues users' tokens with an Ed25519 key, and serves that key.
 type Issuer struct {
 	URL     string
 	private ed25519.PrivateKey
@@ -21,7 +21,7 @@ type Issuer struct {
 
 const audience = "kros"
 
-// NewIssuer starts an issuer that ends with the test.
+// NewIssuer starts an issuer that stops with the test.
 func NewIssuer(t testing.TB) *Issuer {
 	t.Helper()
 	public, private, err := ed25519.GenerateKey(nil)
@@ -36,13 +36,12 @@ func NewIssuer(t testing.TB) *Issuer {
 	return &Issuer{URL: server.URL, private: private}
 }
 
-// Config is how the platform is told of the issuer.
+// Config is the platform's configuration for this issuer.
 func (i *Issuer) Config() oidc.Config {
 	return oidc.Config{Issuer: i.URL, Audience: audience, JWKSURL: i.URL + "/jwks.json"}
 }
 
-// Token is a token of a user with roles, issued at a moment and good for an
-// hour.
+// Token is a token of a user with roles, issued at a moment and valid for an hour.
 func (i *Issuer) Token(user string, at time.Time, roles ...string) string {
 	claims, err := json.Marshal(map[string]any{"iss": i.URL, "aud": audience, "sub": user, "roles": roles,
 		"iat": at.Unix(), "exp": at.Add(time.Hour).Unix()})

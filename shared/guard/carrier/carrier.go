@@ -1,5 +1,5 @@
-// Package carrier checks that a trunk leads to a SIP carrier on the public
-// Internet: by its name, and by every address the name has at the moment.
+// Package carrier checks that a trunk leads to a SIP carrier on the public Internet, by its name
+// and by every address that the name currently has.
 package carrier
 
 import (
@@ -15,24 +15,24 @@ import (
 	"github.com/krosai/telephony/shared/guard"
 )
 
-// Resolver finds where names lead, as net.Resolver does. LookupNetIP is asked for
-// IPv4 and IPv6 ("ip").
+// Resolver looks names up, as net.Resolver does. The network of LookupNetIP is always "ip", for
+// both IPv4 and IPv6.
 type Resolver interface {
 	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
 	LookupSRV(ctx context.Context, service, proto, name string) (cname string, targets []*net.SRV, err error)
 }
 
-// Config is what a deployment says about carriers.
+// Config is a deployment's configuration for carriers.
 type Config struct {
-	// Suffixes are the domains that carriers may be in; none allows any.
+	// Suffixes are the domains that carriers may be in. An empty list allows any domain.
 	Suffixes []string `env:"SIP_CARRIER_SUFFIXES"`
-	// AllowLoopback lets this machine's own names through: for the laptop, where the
-	// carrier is simulated. The SAM CLI sets the variable in the containers that it runs
-	// functions in; the template does not have it.
+	// AllowLoopback permits this machine's own names. It is for local development, where the
+	// carrier is simulated. The SAM CLI sets the variable in the containers that it runs functions
+	// in, and the template does not set it.
 	AllowLoopback bool `env:"AWS_SAM_LOCAL"`
 }
 
-// Checker checks trunks' addresses.
+// Checker checks the addresses of trunks.
 type Checker struct {
 	Config
 	Resolver Resolver
@@ -41,22 +41,20 @@ type Checker struct {
 // lookupTime bounds the name lookups of one check.
 const lookupTime = 3 * time.Second
 
-// mostTargets is how many SRV targets of one service are looked up. A carrier has
-// a handful.
+// mostTargets is how many SRV targets of one service are looked up. A carrier has only a few.
 const mostTargets = 16
 
-// services are the SRV records that a SIP client follows when an address has no
-// port (RFC 3263 section 4.2).
+// services are the SRV records that a SIP client follows for an address without a port (RFC 3263
+// section 4.2).
 var services = [][2]string{{"sip", "udp"}, {"sip", "tcp"}, {"sips", "tcp"}}
 
-// Check checks an address, host or host:port. It is fault.Invalid about field if
-// the address is malformed, if the deployment does not allow its domain, if it has
-// no IP address, or if any that it has, directly or through SRV records, is not of
-// the public Internet. A name that cannot be resolved in time counts as one without
-// an address.
+// Check checks an address, host or host:port. It returns fault.Invalid about field if the address
+// is malformed, if the deployment does not allow its domain, if it has no IP address, or if any of
+// its addresses, direct or through SRV records, is outside the public Internet. A name that cannot
+// be resolved in time counts as a name without an address.
 //
-// LiveKit resolves the name again when it dials, so a name whose owner changes it in
-// between is stopped only by the firewall that docs/deploy.md asks for.
+// LiveKit resolves the name again when it dials. If the owner of the name changes it in between,
+// only the firewall that docs/deploy.md requires stops the call.
 func (c *Checker) Check(ctx context.Context, field, address string) error {
 	if err := guard.SIPAddress(field, address, c.AllowLoopback); err != nil {
 		return err
@@ -89,15 +87,15 @@ func (c *Checker) allows(host string) bool {
 	return !listed
 }
 
-// found is what the lookups of an address have shown.
+// found is the result of the lookups of an address.
 type found struct {
 	mu        sync.Mutex
 	addresses int
-	special   bool // one is not of the public Internet
+	special   bool // an address is outside the public Internet
 	unclear   bool // a lookup failed in a way that may hide an address
 }
 
-// refusal says what is wrong with the address.
+// refusal is the error of the address, nil if it is good.
 func (f *found) refusal(field string) error {
 	switch {
 	case f.special:
@@ -108,7 +106,7 @@ func (f *found) refusal(field string) error {
 	return nil
 }
 
-// lookUp finds all addresses of a host, and with srv those of its SIP services.
+// lookUp looks up all addresses of a host and, with srv, those of its SIP services.
 func (c *Checker) lookUp(ctx context.Context, host string, srv bool) *found {
 	var f found
 	var lookups sync.WaitGroup
@@ -122,7 +120,7 @@ func (c *Checker) lookUp(ctx context.Context, host string, srv bool) *found {
 	return &f
 }
 
-// addresses looks at every IPv4 and IPv6 address of a host.
+// addresses checks every IPv4 and IPv6 address of a host.
 func (c *Checker) addresses(ctx context.Context, host string, f *found) {
 	addresses, err := c.Resolver.LookupNetIP(ctx, "ip", host)
 	f.mu.Lock()
@@ -134,7 +132,7 @@ func (c *Checker) addresses(ctx context.Context, host string, f *found) {
 	}
 }
 
-// targets looks at the hosts that one of a name's SRV records lists.
+// targets checks the hosts in one of a name's SRV records.
 func (c *Checker) targets(ctx context.Context, service [2]string, host string, f *found) {
 	_, targets, err := c.Resolver.LookupSRV(ctx, service[0], service[1], host)
 	f.mu.Lock()
@@ -155,8 +153,7 @@ func (c *Checker) targets(ctx context.Context, service [2]string, host string, f
 	}
 }
 
-// notFound reports whether a name server has answered that there is no such
-// record.
+// notFound reports whether err is a name server's answer that the record does not exist.
 func notFound(err error) bool {
 	e, ok := errors.AsType[*net.DNSError](err)
 	return ok && e.IsNotFound

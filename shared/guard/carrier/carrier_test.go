@@ -15,8 +15,8 @@ import (
 	"github.com/krosai/telephony/shared/guard/carrier"
 )
 
-// zone answers lookups. A name that is not in it does not exist; one in broken has
-// a name server that fails.
+// zone answers lookups. A name that is not in it does not exist. The name server of a name in
+// broken fails.
 type zone struct {
 	hosts  map[string][]string
 	srv    map[string][]*net.SRV // by _service._proto.name
@@ -80,7 +80,7 @@ func TestCheck(t *testing.T) {
 	for address, tt := range map[string]struct {
 		suffixes []string
 		loopback bool
-		want     string // the code of the refusal
+		want     string // the error's code, empty if the address passes
 	}{
 		"sbc.acme.net":              {want: good},
 		"SBC.acme.net:5080":         {want: good},
@@ -100,7 +100,7 @@ func TestCheck(t *testing.T) {
 		"udp.acme.net":              {want: good},
 		"tcp.acme.net":              {want: good},
 		"tls.acme.net":              {want: good},
-		"tls.acme.net:5061":         {want: unknown}, // with a port no SRV record is read
+		"tls.acme.net:5061":         {want: unknown}, // SRV records are not read with a port
 		"inside.acme.net":           {want: malformed},
 		"srv-and-host.acme.net":     {want: malformed},
 		"redis.acme.net":            {want: malformed},
@@ -149,7 +149,7 @@ func (hanging) LookupSRV(ctx context.Context, _, _, _ string) (string, []*net.SR
 	return "", nil, ctx.Err()
 }
 
-// A name server that does not answer holds nobody up for long.
+// TestCheckIsBounded checks that a name server that does not answer delays Check for at most 3 s.
 func TestCheckIsBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

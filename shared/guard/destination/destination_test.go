@@ -24,14 +24,15 @@ func TestCountry(t *testing.T) {
 
 		{"+19115550100", "", denied}, {"+14159110000", "", denied}, {"+14154110000", "", denied}, {"+14159760000", "", denied},
 		{"+19005550100", "", denied}, {"+15005550006", "", denied}, {"+449098790879", "", denied}, {"+448431234567", "", denied}, {"+447012345678", "", denied},
-		// N11 and 976 are exchanges like any other in toll-free codes and outside the United States
+		// N11 is an ordinary exchange in toll-free codes and outside the United States. So is 976,
+		// except in Canada.
 		{"+18004110100", "US", ""}, {"+18889110100", "US", ""}, {"+18009760100", "US", ""}, {"+16644110123", "MS", ""}, {"+18769760123", "JM", ""},
 		{"+14164110100", "CA", ""}, {"+14169760100", "", denied},
 		{"+2349101234567", "NG", ""}, {"+19835550123", "US", ""},
 
 		{"+447640123456", "", denied}, {"+881612345678", "", denied}, {"+870773111632", "", denied}, {"+88213012345678", "", denied}, {"+80012345678", "", denied}, {"+97912345678", "", denied},
 	}
-	for last := range 10 { // the cast of the simulated carrier
+	for last := range 10 { // the numbers of the simulated carrier
 		tests = append(tests, struct{ number, country, code string }{fmt.Sprintf("+1415555010%d", last), "US", ""})
 	}
 	for _, tt := range tests {
@@ -46,7 +47,7 @@ func TestCountry(t *testing.T) {
 	}
 }
 
-// The reason of a refusal names the kind of number.
+// TestReasons checks that the error names the kind of number.
 func TestReasons(t *testing.T) {
 	t.Parallel()
 	for number, kind := range map[string]string{

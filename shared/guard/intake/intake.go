@@ -1,5 +1,4 @@
-// Package intake holds the rules for phone numbers that administrators bring into
-// the inventory.
+// Package intake holds the rules for phone numbers that administrators add to the inventory.
 package intake
 
 import (
@@ -12,9 +11,8 @@ import (
 	"github.com/krosai/telephony/shared/phonenumber"
 )
 
-// Check refuses numbers that no user should have, a country that is not the
-// number's, and whatever else the inventory does not know. The error is a
-// fault.Invalid about the field of the API.
+// Check refuses numbers that no user should have, a country that is not the number's, and values
+// that the inventory does not know. The error is a fault.Invalid about the field of the API.
 func Check(n number.Number) error {
 	_, err := destination.Country("phone_number", n.E164)
 	switch {

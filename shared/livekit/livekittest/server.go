@@ -1,8 +1,7 @@
-// Package livekittest is a LiveKit for tests: the part of its HTTP API that the
-// platform uses, kept in memory, with LiveKit's own validation of requests and
-// its own rules for what conflicts. It counts requests and fails on demand,
-// before or after a request took effect. It places no calls; the real LiveKit
-// server does, in the local platform's tests.
+// Package livekittest is a LiveKit for tests. It keeps in memory the part of LiveKit's HTTP API
+// that the platform uses, with LiveKit's own validation of requests and its rules for conflicts. It
+// counts requests and fails on demand, before or after a request took effect. It places no calls.
+// The local platform's tests use the real LiveKit server for that.
 package livekittest
 
 import (
@@ -36,8 +35,7 @@ const (
 // Fault is a way for a request to fail.
 type Fault int
 
-// The faults: a 500 or a lost connection, before or after the effect of the
-// request.
+// The faults: a 500 or a lost connection, before or after the effect of the request.
 const (
 	None Fault = iota
 	ErrorBefore
@@ -47,8 +45,8 @@ const (
 	HangAfter // no answer until the client gives up
 )
 
-// Faults are the faults a table of failures goes through; HangAfter is not
-// among them because it waits for time-outs.
+// Faults are the faults that a table of failures goes through. HangAfter is not among them, because
+// it waits for timeouts.
 var Faults = []Fault{ErrorBefore, ErrorAfter, ResetBefore, ResetAfter}
 
 // Server is a LiveKit project.
@@ -56,11 +54,11 @@ type Server struct {
 	URL string
 	// Dial answers CreateSIPParticipant; nil answers at once with success.
 	Dial func(*livekit.CreateSIPParticipantRequest) (*livekit.SIPParticipantInfo, error)
-	// Transfer answers TransferSIPParticipant about a phone that is there; nil
-	// answers at once with success. It ends with ctx when the client gives up.
+	// Transfer answers TransferSIPParticipant for a phone that is in the room; nil answers at once
+	// with success. ctx ends when the client gives up.
 	Transfer func(ctx context.Context, q *livekit.TransferSIPParticipantRequest) (*emptypb.Empty, error)
-	// Look, if set, is called before each answer to ListParticipants. With it a test lets
-	// something happen at a certain look, however fast or slow the machine is.
+	// Look, if set, is called before each answer to ListParticipants. With it a test makes
+	// something happen at a certain read, however fast or slow the machine is.
 	Look func(room string)
 
 	mu       sync.Mutex
@@ -74,7 +72,7 @@ type Server struct {
 	ids      int
 }
 
-// Room is a room and who is in it.
+// Room is a room and its participants.
 type Room struct {
 	ID           string
 	Request      *livekit.CreateRoomRequest
@@ -96,28 +94,28 @@ func New(t testing.TB) *Server {
 	return s
 }
 
-// Requests are the names of the methods asked so far, in order.
+// Requests are the names of the methods called so far, in order.
 func (s *Server) Requests() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([]string(nil), s.requests...)
 }
 
-// FailAt lets the n-th request from now on (the next one is 0) fail.
+// FailAt makes the n-th request from now on (the next one is 0) fail.
 func (s *Server) FailAt(n int, f Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.faults[len(s.requests)+n] = f
 }
 
-// Fail lets every request of a method fail, from now on; None ends that.
+// Fail makes every request of a method fail from now on. None ends that.
 func (s *Server) Fail(method string, f Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.always[method] = f
 }
 
-// Count is how many trunks and rules there are.
+// Count is the number of trunks and rules.
 func (s *Server) Count() (outbound, inbound, rules int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -162,14 +160,14 @@ func (s *Server) Leave(room, identity string) {
 	}
 }
 
-// Room returns a room, nil if there is none.
+// Room returns a room, or nil if it does not exist.
 func (s *Server) Room(name string) *Room {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.rooms[name]
 }
 
-// serve counts a request, checks its token and plays its fault.
+// serve counts a request, checks its token and applies its fault.
 func (s *Server) serve(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		method := path.Base(r.URL.Path)
@@ -214,7 +212,7 @@ func fail(w http.ResponseWriter, r *http.Request, f Fault) {
 	}
 }
 
-// authorize checks that the token holds the grant the method needs.
+// authorize checks that the token holds the grant that the method needs.
 func authorize(r *http.Request, method string) error {
 	token, err := auth.ParseAPIToken(strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "))
 	if err != nil {
@@ -262,7 +260,7 @@ func missing(what string) error {
 	return twirp.NewError(twirp.NotFound, "requested sip "+what+" does not exist")
 }
 
-// roomService serves the rooms. Methods the platform does not use panic.
+// roomService serves the rooms. Methods that the platform does not use panic.
 type roomService struct {
 	livekit.RoomService
 	server *Server
@@ -298,7 +296,7 @@ func (r roomService) ListRooms(context.Context, *livekit.ListRoomsRequest) (*liv
 	out := &livekit.ListRoomsResponse{}
 	for name, room := range s.rooms {
 		info := &livekit.Room{Name: name, Sid: room.ID, CreationTimeMs: 1795328695783}
-		for _, p := range room.Participants { // who all publish here
+		for _, p := range room.Participants { // here every participant publishes
 			info.NumPublishers++
 			if p.Kind != livekit.ParticipantInfo_AGENT && p.Kind != livekit.ParticipantInfo_EGRESS {
 				info.NumParticipants++
@@ -323,8 +321,8 @@ func (r roomService) DeleteRoom(_ context.Context, q *livekit.DeleteRoomRequest)
 	return &livekit.DeleteRoomResponse{}, nil
 }
 
-// Lose forgets where a room is, as LiveKit does when somebody enters it while it is
-// deleted: it is listed, and cannot be deleted until it is made again.
+// Lose forgets where a room is, as LiveKit does when a participant enters it while it is deleted:
+// the room is listed, and cannot be deleted until it is created again.
 func (s *Server) Lose(room string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -345,7 +343,7 @@ func (r roomService) ListParticipants(_ context.Context, q *livekit.ListParticip
 	return &livekit.ListParticipantsResponse{Participants: room.Participants}, nil
 }
 
-// AddInbound puts an inbound trunk there as somebody else would.
+// AddInbound adds an inbound trunk as another user of the project would.
 func (s *Server) AddInbound(t *livekit.SIPInboundTrunkInfo) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -17,8 +17,8 @@ import (
 	"google.golang.org/protobuf/types/known/emptypb"
 )
 
-// sipService serves trunks, rules and dials. Methods the platform does not use
-// panic.
+// sipService serves trunks, rules, dials and transfers. Methods that the platform does not
+// use panic.
 type sipService struct {
 	livekit.SIP
 	server *Server
@@ -106,7 +106,7 @@ func (p sipService) ListSIPDispatchRule(_ context.Context, q *livekit.ListSIPDis
 	return &livekit.ListSIPDispatchRuleResponse{Items: q.FilterSlice(p.server.Rules())}, nil
 }
 
-// DeleteSIPTrunk deletes either kind; a missing one is no error, as recorded.
+// DeleteSIPTrunk deletes a trunk of either kind. A missing trunk is no error, as recorded.
 func (p sipService) DeleteSIPTrunk(_ context.Context, q *livekit.DeleteSIPTrunkRequest) (*livekit.SIPTrunkInfo, error) {
 	s := p.server
 	s.mu.Lock()
@@ -156,7 +156,7 @@ func (p sipService) UpdateSIPDispatchRule(_ context.Context, q *livekit.UpdateSI
 	return after, nil
 }
 
-// DeleteSIPDispatchRule deletes a rule; a missing one is a 404, as recorded.
+// DeleteSIPDispatchRule deletes a rule. A missing rule is a 404, as recorded.
 func (p sipService) DeleteSIPDispatchRule(_ context.Context, q *livekit.DeleteSIPDispatchRuleRequest) (*livekit.SIPDispatchRuleInfo, error) {
 	s := p.server
 	s.mu.Lock()
@@ -186,10 +186,11 @@ func (p sipService) CreateSIPParticipant(_ context.Context, q *livekit.CreateSIP
 	return &livekit.SIPParticipantInfo{ParticipantId: s.id("PA"), ParticipantIdentity: q.ParticipantIdentity, RoomName: q.RoomName}, nil
 }
 
-// Transfer is LiveKit's report of a transfer since LiveKit SIP 1.11, which the protocol package of
-// this module does not have: livekit.TransferSIPParticipantResponse, or livekit.SIPTransferError.
+// Transfer is LiveKit's report of a transfer since LiveKit SIP 1.11. It stands for
+// livekit.TransferSIPParticipantResponse or livekit.SIPTransferError, which this module's protocol
+// package does not have.
 type Transfer struct {
-	Status livekit.SIPTransferStatus // of an answer
+	Status livekit.SIPTransferStatus // set in answers only
 	Reason int32                     // livekit.SIPTransferReason
 	SIP    *livekit.SIPStatus        // may be nil
 }
@@ -210,7 +211,7 @@ func Transferred() *emptypb.Empty {
 		SIP: &livekit.SIPStatus{Code: livekit.SIPStatusCode_SIP_STATUS_OK, Status: "OK"}}.Answer()
 }
 
-// Answer is the answer to TransferSIPParticipant, with fields that Empty does not know.
+// Answer is the answer to TransferSIPParticipant. Its fields are unknown to Empty.
 func (t Transfer) Answer() *emptypb.Empty {
 	raw := protowire.AppendVarint(protowire.AppendTag(identified(), 2, protowire.VarintType), uint64(t.Status))
 	answer := &emptypb.Empty{}
@@ -237,13 +238,12 @@ func (t Transfer) appendReason(raw []byte, number protowire.Number) []byte {
 	}
 	sip, err := proto.Marshal(t.SIP)
 	if err != nil {
-		panic(err) // cannot be: plain fields
+		panic(err) // cannot happen: plain fields
 	}
 	return protowire.AppendBytes(protowire.AppendTag(raw, number+1, protowire.BytesType), sip)
 }
 
-// TransferSIPParticipant knows the phones that Join put into rooms; the refusals
-// are as recorded.
+// TransferSIPParticipant knows the phones that Join put into rooms. Its refusals are as recorded.
 func (p sipService) TransferSIPParticipant(ctx context.Context, q *livekit.TransferSIPParticipantRequest) (*emptypb.Empty, error) {
 	s := p.server
 	if err := q.Validate(); err != nil {
@@ -270,9 +270,9 @@ func (p sipService) TransferSIPParticipant(ctx context.Context, q *livekit.Trans
 	return Transferred(), nil
 }
 
-// conflictingTrunks refuses two inbound trunks for one number, whatever their
-// addresses and credentials. (LiveKit accepts them if both name the callers
-// they allow; the platform never does.)
+// conflictingTrunks refuses two inbound trunks for one number, whatever their addresses and
+// credentials. (LiveKit accepts them if both name the callers that they allow. The platform never
+// sets those.)
 func conflictingTrunks(trunks []*livekit.SIPInboundTrunkInfo) error {
 	taken := map[string]string{}
 	for _, t := range trunks {

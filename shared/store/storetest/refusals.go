@@ -10,8 +10,8 @@ import (
 	"syscall"
 )
 
-// Refusals are the ways in which a request of an operation may fail and succeed when it is
-// sent again, by the names that Refuse takes.
+// Refusals lists, by the names that Refuse takes, the ways in which a request of an operation may
+// fail and then succeed when it is sent again.
 func Refusals(operation string) []string {
 	names := []string{"ThrottlingException", "ThrottlingError", "ProvisionedThroughputExceededException",
 		"RequestLimitExceeded", "InternalServerError", "ServiceUnavailable", "reset", "lost reply", "half a reply"}
@@ -37,8 +37,8 @@ func Operation(r *http.Request) string {
 	return name
 }
 
-// Refuse answers a request to DynamoDB with one of its Refusals. A request whose reply gets
-// lost is carried out by next, the others are not.
+// Refuse answers a request to DynamoDB with one of its Refusals. next carries out a request whose
+// reply gets lost. Other requests are not carried out.
 func Refuse(refusal string, r *http.Request, next http.RoundTripper) (*http.Response, error) {
 	switch refusal {
 	case "reset":
@@ -64,7 +64,7 @@ func Refuse(refusal string, r *http.Request, next http.RoundTripper) (*http.Resp
 	return reply(r, http.StatusBadRequest, failure(refusal, "")), nil
 }
 
-// cut drops a reply, or the end of its body.
+// cut drops a reply, or the second half of its body.
 func cut(resp *http.Response, half bool) (*http.Response, error) {
 	body, err := io.ReadAll(resp.Body)
 	if err = errors.Join(err, resp.Body.Close()); err != nil {
@@ -78,7 +78,7 @@ func cut(resp *http.Response, half bool) (*http.Response, error) {
 	return resp, nil
 }
 
-// endless is where a connection breaks off.
+// endless is the end of a body whose connection breaks off.
 type endless struct{}
 
 func (endless) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
@@ -98,7 +98,7 @@ func reply(r *http.Request, status int, body string) *http.Response {
 		Body: io.NopCloser(strings.NewReader(body)), Request: r}
 }
 
-// Between puts a step between the store and DynamoDB, before the store is used.
+// Between puts a step between the store and DynamoDB. It must be called before the store is used.
 func (d *Database) Between(step func(next http.RoundTripper) http.RoundTripper) {
 	d.wire.next = step(d.wire.next)
 }

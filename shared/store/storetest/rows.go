@@ -25,9 +25,9 @@ func (d *Database) table(t testing.TB, name string) *dynamodbsdk.CreateTableInpu
 	return nil
 }
 
-// Rows are the rows of a table ("calls") as the store wrote them: those whose
-// partition key is the first of key, and whose sort key is the second if there is
-// one. There is at least one row.
+// Rows returns the rows of a table ("calls") as the store wrote them: those whose partition key
+// is the first of key, and whose sort key is the second of key, if given. The test fails if there
+// are none.
 func (d *Database) Rows(t testing.TB, table string, key ...string) []Row {
 	t.Helper()
 	tbl := d.table(t, table)
@@ -46,7 +46,7 @@ func (d *Database) Rows(t testing.TB, table string, key ...string) []Row {
 	return out.Items
 }
 
-// Forget deletes the rows that Rows gives, as the product never does.
+// Forget deletes the rows that Rows returns. The product never deletes them.
 func (d *Database) Forget(t testing.TB, table string, key ...string) {
 	t.Helper()
 	tbl := d.table(t, table)
@@ -61,12 +61,12 @@ func (d *Database) Forget(t testing.TB, table string, key ...string) {
 	}
 }
 
-// Fill writes n copies of a row to a table, many at a time; change makes each
-// copy what it is to be.
+// Fill writes n copies of a row to a table, many at a time. change turns each copy into its
+// own row.
 func (d *Database) Fill(t testing.TB, table string, n int, row Row, change func(i int, row Row)) {
 	t.Helper()
 	name := aws.ToString(d.table(t, table).TableName)
-	const most = 25 // in one BatchWriteItem
+	const most = 25 // maximum of one BatchWriteItem
 	for from := 0; from < n; from += most {
 		var puts []types.WriteRequest
 		for i := from; i < min(n, from+most); i++ {

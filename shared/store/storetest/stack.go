@@ -17,21 +17,21 @@ import (
 	"github.com/krosai/telephony/emulator/template"
 )
 
-// stack is template.yaml under a name that no other test uses at the time: they share
-// one DynamoDB when it is not the emulator.
+// stack is template.yaml under a name that no other running test uses. The tests share one DynamoDB
+// if it is not the emulator.
 type stack struct {
 	*template.Template
 	name string
 }
 
-// spare are stacks whose tests have ended. To read the template takes 0.1 s under the
-// race detector, and some hundred tests want one.
+// spare holds the stacks of tests that have ended. Reading the template takes 0.1 s under the race
+// detector, and some hundred tests need one.
 var spare struct {
 	sync.Mutex
 	stacks []stack
 }
 
-// borrow gives a test a stack until it ends.
+// borrow lends a test a stack until the test ends.
 func borrow(t testing.TB) stack {
 	t.Helper()
 	spare.Lock()
@@ -60,13 +60,13 @@ func readStack(t testing.TB) stack {
 		t.Fatal(err)
 	}
 	for _, table := range tmpl.Tables() {
-		table.Create.DeletionProtectionEnabled = nil // they go with the test
+		table.Create.DeletionProtectionEnabled = nil // the test deletes the tables
 	}
 	return stack{tmpl, name}
 }
 
-// tables makes a table before the first request that names it: most tests use few, and
-// another DynamoDB may take longer to make one than for ten requests.
+// tables makes a table before the first request that names it. Most tests use few tables, and a
+// DynamoDB other than the emulator may take longer to make one than to answer ten requests.
 type tables struct {
 	next  http.RoundTripper
 	admin *dynamodbsdk.Client

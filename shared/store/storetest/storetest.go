@@ -1,6 +1,5 @@
-// Package storetest gives tests a database of their own: the tables of
-// template.yaml in the emulator, or in the DynamoDB that
-// KROS_DYNAMODB_ENDPOINT names.
+// Package storetest gives tests a database of their own: the tables of template.yaml in the
+// emulator, or in the DynamoDB that KROS_DYNAMODB_ENDPOINT names.
 package storetest
 
 import (
@@ -32,21 +31,21 @@ import (
 // Database is a database for one test.
 type Database struct {
 	*store.DB
-	Template *template.Template // with a stack of the test's own, whose tables these are
+	Template *template.Template // a stack of the test's own, to which the tables belong
 
-	// Written tells of records of a table's stream, as eventsource.Options has it; nil for
-	// another DynamoDB than the emulator.
+	// Written reports records of a table's stream, as eventsource.Options describes it. It is nil
+	// for a DynamoDB other than the emulator.
 	Written func(table string) <-chan struct{}
 
 	wire   *wire
 	admin  *dynamodbsdk.Client
-	direct aws.Config // beside the wire, which counts and loses
+	direct aws.Config // bypasses the wire, which counts requests and loses replies
 	names  store.Config
 	now    func() time.Time
 }
 
-// Open gives a test tables of its own, each made when a request first names it. now is the
-// database's clock; nil is time.Now.
+// Open gives a test tables of its own. Each table is made when a request first names it. now is the
+// clock of the database. nil means time.Now.
 func Open(t testing.TB, now func() time.Time) *Database {
 	t.Helper()
 	if now == nil {
@@ -60,7 +59,7 @@ func Open(t testing.TB, now func() time.Time) *Database {
 		Credentials: aws.CredentialsProviderFunc(anyone)}
 	if url := os.Getenv("KROS_DYNAMODB_ENDPOINT"); url != "" {
 		cfg.BaseEndpoint = &url
-		// A connection that is kept would hold the clock of a testing/synctest bubble.
+		// A connection that is kept alive would hold the clock of a testing/synctest bubble.
 		tables.next = &http.Transport{DisableKeepAlives: true}
 		t.Cleanup(func() { tables.delete(t) })
 	} else {
@@ -85,7 +84,7 @@ func Open(t testing.TB, now func() time.Time) *Database {
 		admin: dynamodbsdk.NewFromConfig(cfg), DB: store.Open(cfg, names, now)}
 }
 
-// Streams reads the streams of the tables.
+// Streams is a client for the streams of the tables.
 func (d *Database) Streams() *dynamodbstreams.Client { return dynamodbstreams.NewFromConfig(d.direct) }
 
 // StreamOf is the ARN of a table's stream.
@@ -97,36 +96,36 @@ func (d *Database) StreamOf(ctx context.Context, table string) (string, error) {
 	return aws.ToString(out.Table.LatestStreamArn), nil
 }
 
-// Through is the same database by another wire.
+// Through returns a store of the same database whose requests also pass through wrap.
 func (d *Database) Through(wrap func(next http.RoundTripper) http.RoundTripper) *store.DB {
 	cfg := d.direct
 	cfg.HTTPClient = &http.Client{Transport: wrap(d.wire)}
 	return store.Open(cfg, d.names, d.now)
 }
 
-// Obey holds functions to the rights of their roles from now on: iam.As says for
-// which function the database is asked.
+// Obey restricts functions to the rights of their roles from now on. iam.As says which function a
+// request comes from.
 func (d *Database) Obey(roles *iam.Roles) { d.wire.next = roles.Guard(d.wire.next, nil) }
 
 // Trips counts the requests sent to DynamoDB since the last call of Trips.
 func (d *Database) Trips() int { return int(d.wire.trips.Swap(0)) }
 
-// LoseReplies carries out the next n requests but loses their answers, as a
-// network does at its worst.
+// LoseReplies loses the answers to the next n requests, which are still carried out.
 func (d *Database) LoseReplies(n int) { d.wire.lose.Store(int64(n)) }
 
-// Collide has DynamoDB cancel the next n transactions because of others that are
-// at the same rows. The emulator never does: it carries out one at a time.
+// Collide makes DynamoDB cancel the next n transactions because of other transactions on the same
+// rows. The emulator never does this by itself, because it carries out one transaction at a time.
 func (d *Database) Collide(n int) { d.wire.collide.Store(int64(n)) }
 
-// AllowCountries gives a user the default policy with these countries.
+// AllowCountries gives a user the default policy with these allowed countries.
 func (d *Database) AllowCountries(ctx context.Context, userID string, countries ...string) error {
 	p := account.DefaultPolicy()
 	p.AllowedCountries = countries
 	return d.PutPolicy(ctx, userID, p)
 }
 
-// Place records a new call as CreateCall does, from a number of the country that it calls.
+// Place records a new call like CreateCall. It assumes that the call comes from a number of the
+// country that it calls.
 func (d *Database) Place(ctx context.Context, c call.Call) error {
 	_, may, err := d.CallPermit(ctx, c.UserID, "")
 	if err != nil {
@@ -137,8 +136,8 @@ func (d *Database) Place(ctx context.Context, c call.Call) error {
 	return err
 }
 
-// Own gives the user of a call the number that the call shows, with the call's trunk, and
-// returns the call as one from that number.
+// Own gives a call's user the number in the call's FromNumber, with the call's trunk. It returns
+// the call as one from that number.
 func (d *Database) Own(ctx context.Context, c call.Call) (call.Call, error) {
 	c.NumberID = number.ID(c.FromNumber)
 	return c, d.PutNumber(ctx, number.Number{ID: c.NumberID, E164: c.FromNumber, Country: c.Country, Type: "mobile", UserID: c.UserID,
@@ -146,7 +145,7 @@ func (d *Database) Own(ctx context.Context, c call.Call) (call.Call, error) {
 			Directions: []string{"outbound"}, OutboundID: c.TrunkID}})
 }
 
-// Transfer begins a transfer of a call as BeginTransfer does, within the limits of its user.
+// Transfer begins a transfer of a call like BeginTransfer, within the limits of the call's user.
 func (d *Database) Transfer(ctx context.Context, c call.Call, t call.Transfer) error {
 	_, may, err := d.CallPermit(ctx, c.UserID, "")
 	if err != nil {
@@ -156,12 +155,12 @@ func (d *Database) Transfer(ctx context.Context, c call.Call, t call.Transfer) e
 	return err
 }
 
-// Watch shows see the body of every request sent to DynamoDB from now on. It
-// must be safe for concurrent use if requests are.
+// Watch passes the body of every request that is sent to DynamoDB from now on to see. see must be
+// safe for concurrent use if the requests are concurrent.
 func (d *Database) Watch(see func(body []byte)) { d.wire.see.Store(&see) }
 
-// LoseReplyAt carries out the n-th request from now (0 is the next) but loses its
-// answer.
+// LoseReplyAt loses the answer to the n-th request from now (0 is the next), which is still
+// carried out.
 func (d *Database) LoseReplyAt(n int) { d.wire.at.Store(int64(n) + 1) }
 
 type wire struct {
@@ -204,8 +203,9 @@ func collision(r *http.Request) *http.Response {
 		Body: io.NopCloser(strings.NewReader(body)), Request: r}
 }
 
-// anyone signs requests with credentials that mean nothing, except that some stand-ins
-// keep a database for each: the tests of two packages do not wait for each other.
+// anyone signs requests with meaningless credentials. They differ for each test process, because
+// some DynamoDB stand-ins keep a database for each access key. So the tests of two packages do not
+// wait for each other.
 func anyone(context.Context) (aws.Credentials, error) {
 	return aws.Credentials{AccessKeyID: fmt.Sprintf("test%d", os.Getpid()), SecretAccessKey: "test"}, nil
 }

@@ -1,5 +1,5 @@
-// Package webhooktest gives tests names that lead where they say, and a server
-// that takes webhooks.
+// Package webhooktest gives tests a DNS resolver whose answers they choose, and a server that
+// receives webhooks.
 package webhooktest
 
 import (
@@ -19,9 +19,8 @@ import (
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 )
 
-// Resolver asks a DNS server that knows the addresses that answer gives for a
-// name ("hooks.acme.co"), at every question anew. A name without any does not
-// exist.
+// Resolver asks a DNS server that calls answer for the addresses of a name ("hooks.acme.co"), again
+// at every query. A name without addresses does not exist.
 func Resolver(t testing.TB, answer func(name string) []netip.Addr) *net.Resolver {
 	t.Helper()
 	conn, err := (&net.ListenConfig{}).ListenPacket(t.Context(), "udp", "127.0.0.1:0")
@@ -78,7 +77,7 @@ func reply(query []byte, answer func(name string) []netip.Addr) []byte {
 	return out
 }
 
-// Message is a webhook that came in. Err says what is wrong with its signature.
+// Message is a received webhook. Err says what is wrong with its signature.
 type Message struct {
 	ID     string
 	Body   string
@@ -87,8 +86,8 @@ type Message struct {
 	Err    error
 }
 
-// Receiver is a user's server. It verifies what comes with the library that
-// Standard Webhooks gives receivers.
+// Receiver is a user's server. It verifies webhooks with the library that Standard Webhooks
+// provides for receivers.
 type Receiver struct {
 	URL string
 
@@ -108,7 +107,7 @@ func NewReceiver(t testing.TB) *Receiver {
 	return r
 }
 
-// Trust says which secret signs what comes.
+// Trust sets the secret that webhooks must be signed with.
 func (r *Receiver) Trust(t testing.TB, secret string) {
 	t.Helper()
 	verifier, err := standardwebhooks.NewWebhook(secret)
@@ -120,21 +119,21 @@ func (r *Receiver) Trust(t testing.TB, secret string) {
 	r.verifier = verifier
 }
 
-// Answer says what is answered from now on.
+// Answer sets the handler that answers from now on.
 func (r *Receiver) Answer(h http.HandlerFunc) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.answer = h
 }
 
-// Messages are those that came, in their order.
+// Messages are the received webhooks in their order.
 func (r *Receiver) Messages() []Message {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return append([]Message{}, r.messages...)
 }
 
-// ServeHTTP takes a webhook.
+// ServeHTTP receives a webhook.
 func (r *Receiver) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 	body, err := io.ReadAll(q.Body)
 	if err != nil {
@@ -143,7 +142,7 @@ func (r *Receiver) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 	m := Message{ID: q.Header.Get("webhook-id"), Body: string(body), Header: q.Header, At: time.Now(), Err: errors.New("no secret is trusted")}
 	r.mu.Lock()
 	if r.verifier != nil {
-		// The clock of a workflow in a test is its own: signatures of any age count.
+		// A workflow in a test has its own clock, so signatures of any age are accepted.
 		m.Err = r.verifier.VerifyIgnoringTimestamp(body, q.Header)
 	}
 	r.messages = append(r.messages, m)

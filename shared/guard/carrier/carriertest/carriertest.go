@@ -1,5 +1,4 @@
-// Package carriertest stands in for the name servers that trunks' addresses are
-// looked up at.
+// Package carriertest stands in for the name servers that resolve trunks' addresses.
 package carriertest
 
 import (
@@ -8,12 +7,11 @@ import (
 	"net/netip"
 )
 
-// Zone is a resolver. A name leads to the addresses that it lists; one that it lists
-// none for, to a public address. Nobody offers a service by SRV records.
+// Zone is a resolver. A listed name leads to its addresses, and any other name to a public address.
+// No name has SRV records.
 type Zone map[string][]string
 
-// LookupNetIP finds the addresses of a name. A listed name without addresses does not
-// exist.
+// LookupNetIP returns the addresses of a name. A listed name without addresses does not exist.
 func (z Zone) LookupNetIP(_ context.Context, _, host string) ([]netip.Addr, error) {
 	listed, ok := z[host]
 	if !ok {
