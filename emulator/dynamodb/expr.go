@@ -26,7 +26,7 @@ func (p path) String() string {
 	return "[" + strings.Join(parts, ", ") + "]"
 }
 
-// find returns the value at p in it; no kind when there is none.
+// find returns the value at p in it, or a value without a kind.
 func (p path) find(it item) value {
 	v := it[p[0].name]
 	for _, s := range p[1:] {

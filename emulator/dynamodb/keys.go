@@ -47,7 +47,7 @@ func keyPrefix(text string) []byte {
 }
 
 // after returns the smallest key greater than every key that begins with prefix,
-// or nil when there is none.
+// or nil if no key is greater.
 func after(prefix []byte) []byte {
 	end := bytes.Clone(prefix)
 	for i := len(end) - 1; i >= 0; i-- {

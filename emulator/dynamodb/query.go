@@ -187,7 +187,7 @@ func (p *page) setIndex(name *string) error {
 	return err
 }
 
-// parse resolves the expressions and returns the key condition, nil if there is none.
+// parse resolves the expressions and returns the key condition, or nil.
 func (p *page) parse(in *scanInput) (*node, error) {
 	s, err := newScope(in.expressionInput)
 	if err != nil {

@@ -237,7 +237,7 @@ func (r *referee) sortKey(o operation) string {
 	return ""
 }
 
-// describe returns the emulator's description of a table, nil if there is none.
+// describe returns the emulator's description of a table, or nil.
 func (r *referee) describe(table any) object {
 	description, _ := r.ours.carryOut(r.t, operation{"DescribeTable", object{"TableName": table}}).Pages[0]["Table"].(object)
 	return description

@@ -38,7 +38,7 @@ func (t *table) open(tx *bbolt.Tx) store {
 	return s
 }
 
-// get returns the item stored under key, nil if there is none.
+// get returns the item stored under key, or nil.
 func (s store) get(key []byte) (item, error) {
 	encoded := s.items.Get(key)
 	if encoded == nil {

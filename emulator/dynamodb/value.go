@@ -35,7 +35,7 @@ type value struct {
 	m       item     // M
 	l       []value  // L
 	set     []string // SS, NS, BS: like text, sorted
-	problem *Error   // of a request: why this is no AttributeValue, or what is inside is none
+	problem *Error   // why this, or a value inside it, is not an AttributeValue
 }
 
 // item maps attribute names to values. Values are never changed in place.

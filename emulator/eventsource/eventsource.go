@@ -232,7 +232,7 @@ var checkpointsBucket = []byte("checkpoints")
 
 func (m *stream) checkpointKey() []byte { return []byte(m.Function + " " + m.Stream) }
 
-// stored is the checkpoint of an earlier run, "" if there is none.
+// stored is the checkpoint of an earlier run, or "".
 func (m *stream) stored() (sequence string, err error) {
 	if m.s.file == nil {
 		return "", nil

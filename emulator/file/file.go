@@ -35,8 +35,8 @@ type change struct {
 var ErrInUse = errors.New("another process has the file open")
 
 // Open opens or creates the file at path and waits at most a second for another process
-// that holds it; then it is ErrInUse. With path "" the file is empty at first and gone after Close, and its
-// writes do not wait for a disk.
+// that holds it; then it is ErrInUse. With path "" the file is empty at
+// first and gone after Close, and its writes do not wait for a disk.
 func Open(path string) (*File, error) {
 	f := &File{}
 	settings := bbolt.Options{Timeout: time.Second, FreelistType: bbolt.FreelistMapType, NoFreelistSync: true}

@@ -56,8 +56,8 @@ func (q queue) seconds(name string) time.Duration {
 	return time.Duration(n) * time.Second
 }
 
-// deadLetter is the queue that takes what was received more than most times, "" if there
-// is none.
+// deadLetter is the queue that takes what was received more than most times, or
+// "".
 func (q queue) deadLetter() (name string, most int) {
 	var r redrive
 	if json.Unmarshal([]byte(q.Attributes[redrivePolicy]), &r) != nil {

@@ -85,7 +85,7 @@ func (q queue) open(tx *bbolt.Tx) contents {
 	return contents{q, tx.Bucket(messagesBucket).Bucket(name), tx.Bucket(dueBucket).Bucket(name)}
 }
 
-// get returns a message, false if there is none with that id.
+// get returns the message with an id, or false.
 func (c contents) get(id string) (message, bool, error) {
 	var m message
 	stored := c.messages.Get([]byte(id))

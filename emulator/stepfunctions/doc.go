@@ -19,17 +19,18 @@
 // # Durability
 //
 // Every transition is written in a bbolt transaction before it is acted on. Those that
-// follow each other without waiting share one. So executions, their data, absolute deadlines, task tokens and history survive
-// the process being killed. An invocation that was in flight when the process
-// died is not run again by itself: that attempt fails with Lambda.Unknown and
-// the state's own Retry and Catch decide. A task that waits for its token keeps
-// waiting; a Wait state keeps its deadline.
+// follow each other without waiting share one. So executions, their data, absolute
+// deadlines, task tokens and history survive the process being killed. An invocation
+// that was in flight when the process died is not run again by itself: that attempt fails
+// with Lambda.Unknown and the state's own Retry and Catch decide. A task that waits for
+// its token keeps waiting; a Wait state keeps its deadline.
 //
 // # Where it differs from the service
 //
 // A task token that is answered before its function has returned completes the
 // task at once, and the function runs on to its end. Tokens are remembered for
-// good, so that a late answer gets TaskTimedOut rather than TaskDoesNotExist. Nothing is throttled and nothing expires.
+// good, so that a late answer gets TaskTimedOut rather than TaskDoesNotExist.
+// Nothing is throttled and nothing expires.
 //
 // The sources leave open whether States.Timeout and States.TaskFailed cover a
 // missed heartbeat; here the first does and the second does not. A definition

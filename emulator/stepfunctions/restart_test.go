@@ -207,7 +207,7 @@ func TestRestart(t *testing.T) {
 	}
 }
 
-// What ended, and the machines, are there after a restart too.
+// TestRestartKeepsTheRest checks that machines and ended executions survive a restart.
 func TestRestartKeepsTheRest(t *testing.T) {
 	t.Parallel()
 	o := stepfunctions.Options{Path: filepath.Join(t.TempDir(), "sfn.db"), Invoke: noFunction, Log: slog.New(slog.DiscardHandler)}

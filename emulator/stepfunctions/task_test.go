@@ -360,7 +360,7 @@ func TestTokenTaskWhoseFunctionFails(t *testing.T) {
 	})
 }
 
-// Of a hundred answers to one token exactly one counts, also when the task's
+// TestTokenRace sends a hundred answers to one token. Exactly one counts, even if the task's
 // deadline comes at the same moment.
 func TestTokenRace(t *testing.T) {
 	t.Parallel()

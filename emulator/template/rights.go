@@ -13,8 +13,8 @@ type policy struct {
 	statements []statement
 }
 
-// statement is one that allows actions on resources. Whatever else it says
-// (Condition, NotAction, Principal) would change what it allows, and is refused.
+// statement is one that allows actions on resources. Any other member
+// (Condition, NotAction, Principal) would change the actions that it allows, and is refused.
 type statement struct {
 	Sid              string
 	Effect           string

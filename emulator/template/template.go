@@ -113,7 +113,7 @@ func Open(path string, values Values) (*Template, error) {
 func (t *Template) Routes() []Route { return slices.Clone(t.routes) }
 
 // Fallback is the function, by its folder, of the route $default: the requests that no
-// other route takes. It is empty when there is none.
+// other route takes. It is empty without one.
 func (t *Template) Fallback() string { return t.fallback }
 
 // Tables are the DynamoDB tables, ordered by logical id.

@@ -18,8 +18,8 @@ import (
 
 // Requests records decisions. Decide fails with fault.NotFound for a request that does not exist,
 // with fault.Forbidden when the decider is the requester, and with fault.Conflict when the
-// request is decided already or the chosen number is not available. Of several concurrent
-// decisions one wins.
+// request is decided already or the chosen number is not available. One of several
+// concurrent decisions wins.
 type Requests interface {
 	Decide(ctx context.Context, id string, d request.Decision, now time.Time) (request.Request, error)
 }

@@ -350,7 +350,7 @@ func TestOrphans(t *testing.T) {
 		name    string
 		room    string
 		age     int
-		status  call.Status // of the call; "" when there is none
+		status  call.Status // of the call; "" without a call
 		deleted bool
 	}{
 		{"of a call that ended", id, 120, call.Completed, true},

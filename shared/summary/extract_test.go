@@ -130,8 +130,8 @@ func factor(enough float64, one, another func()) float64 {
 	}
 }
 
-// Whatever is said, extract does not panic, its summary is valid UTF-8 and not too long, and it is
-// the same each time.
+// TestExtractAnything checks that extract does not panic on any text, and that its summary is valid
+// UTF-8, not too long and the same each time.
 func TestExtractAnything(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
