@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Measures the API's requests on this commit's platform beside those of a platform before it,
-# turn by turn in one run, and prints both with their ratio:
+# Measures the API's requests on two platforms, alternating between them in one run, and prints both
+# with their ratio:
 #
 #	scripts/bench-requests.sh [COMMIT]
 #
-# With a commit, the platform before is that commit's, built in a git worktree that is removed
-# at the end. Without, it is this commit's with the garbage collector as Go sets it. Further
-# arguments go to local/cmd/benchrequests (-requests, -connections, -rounds, -creates).
-# The numbers mean something only on a machine that does nothing else.
+# One platform is this commit's. With COMMIT, the other is that commit's, built in a git worktree
+# that the script removes at its end. Without COMMIT, the other is this commit's with Go's default
+# garbage collection. Further arguments go to local/cmd/benchrequests (-requests, -connections,
+# -rounds, -creates). The numbers mean something only on a machine that does nothing else.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 root=$PWD

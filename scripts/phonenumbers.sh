@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Fetches libphonenumber's metadata, as the Python package phonenumbers ships it, and
-# writes what shared/phonenumber is made from: metadata.json, and judged.csv, numbers
-# judged by that package. `make generate` then makes the table. It needs Python 3.8 with
-# pip. For a newer version change the version and the checksum, which pip verifies.
+# Fetches libphonenumber's metadata from the Python package phonenumbers, and writes the sources of
+# shared/phonenumber: metadata.json, and judged.csv, which has numbers with that package's verdicts.
+# `make generate` then makes the table. The script needs Python 3.8 with pip. For a newer version,
+# change the version and the checksum. pip verifies the checksum.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# make test-asl: the state machines, judged by asl-validator, which is not ours.
+# make test-asl: checks the state machines with asl-validator, a validator that others wrote.
 #
-# It needs Node with npm; as root on Debian it installs them when they are
-# missing. The validator goes to .local/asl-validator.
+# It needs Node with npm. As root on Debian it installs them if they are missing. The validator goes
+# to .local/asl-validator.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -16,8 +16,8 @@ fail() {
 	exit 1
 }
 
-# valid FILE prints what the validator says. It must say that the file is valid:
-# its exit status alone is not relied on, since it forgets some errors.
+# valid FILE prints the validator's output, and succeeds if that says that the file is valid. The
+# exit status alone is not enough, because it misses some errors.
 valid() {
 	local said status=0
 	said=$("$validator" --json-path "$1" 2>&1) || status=$?
@@ -41,7 +41,7 @@ for file in statemachines/*.asl.json; do
 	valid "$file" || fail "$file is not valid"
 done
 
-# The check must be able to fail: a machine that goes to a state which is not there.
+# The check must be able to fail. This machine goes to a state that does not exist.
 broken=$work/broken.asl.json
 sed 's/"Next": "Done"/"Next": "Nowhere"/' statemachines/approval.asl.json >"$broken"
 if valid "$broken" >"$work/broken.log"; then

@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
-# make test-aws: what stands in for AWS here, beside what others have written.
+# make test-aws: compares this repository's emulators of AWS with emulators that others wrote.
 #
-# dynalite, whose own tests DynamoDB itself has passed, judges the DynamoDB emulator: thousands
-# of generated operations go to both, and every answer is compared. moto's interpreter judges
-# the Step Functions emulator: the machines of the product and generated ones run in both.
-# ministack is another DynamoDB under the tests of the product, and another CloudFormation: the
-# stack of template.yaml is made there, and a number is requested from its functions.
+# dynalite checks the DynamoDB emulator. Its own tests also pass on DynamoDB itself. Thousands of
+# generated operations go to both, and every answer is compared. moto's interpreter checks the Step
+# Functions emulator: the machines of the product and generated ones run in both. ministack is
+# another DynamoDB for the tests of the product, and another CloudFormation: it creates the stack of
+# template.yaml, and the stack's functions handle a request for a number.
 #
-# SEED, OPERATIONS and MACHINES draw others and more of them. It needs Go, make, curl, Python
-# 3.11 or 3.13 with venv, and Node with npm; as root on Debian it installs what is missing but
-# Go and make. Everything it installs is in .local/aws, everything it starts it stops.
+# SEED changes what is generated. OPERATIONS and MACHINES change how much. The script needs Go,
+# make, curl, Python 3.11 or 3.13 with venv, and Node with npm. As root on Debian it installs what
+# is missing, except Go and make. The packages from pip and npm go to .local/aws. The script stops
+# all processes that it starts.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -19,7 +20,7 @@ url=http://127.0.0.1:$port
 python=$work/venv/bin/python
 mkdir -p "$work/ministack"
 
-# --- What the script says, and how it ends
+# --- Output and cleanup
 
 took=() step='' began=0 pid=''
 step() {
@@ -33,8 +34,8 @@ fail() {
 	exit 1
 }
 
-# stop_ministack ends ministack and the functions that it has started. Asked to end, it waits for
-# them for minutes, and they outlive it.
+# stop_ministack kills ministack and the functions that it has started. On SIGTERM, ministack waits
+# for the functions for minutes, and they outlive it.
 stop_ministack() {
 	[ -n "$pid" ] || return 0
 	local functions
@@ -54,7 +55,7 @@ finish() {
 trap finish EXIT
 trap 'exit 130' INT TERM
 
-# install PACKAGE… installs Debian packages, or says what to install.
+# install PACKAGE… installs Debian packages, or fails with what to install.
 install() {
 	[ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || fail "install $*, or run this as root on Debian"
 	echo "installing Debian's $*"
@@ -63,7 +64,7 @@ install() {
 		{ tail "$work/apt.log" >&2 && fail "$* could not be installed"; }
 }
 
-# tests ARGUMENTS… runs tests and shows what they log without its place in the source.
+# tests ARGUMENTS… runs tests and prints their logs without source positions.
 tests() {
 	go test -count=1 "$@" | sed 's/^ *[a-z_]*_test\.go:[0-9]*: //; /^=== /d; /no test files/d'
 }
@@ -103,7 +104,7 @@ tests -run '^TestMoto$' ./statemachines
 
 step "ministack at $url"
 ! curl --silent --output /dev/null "$url" || fail "something else answers at $url (TEST_AWS_PORT moves it)"
-# Nothing of the user's is read, and the functions find all of AWS at ministack.
+# ministack reads no configuration of the user, and the functions send all AWS requests to it.
 env -i PATH="$PATH" HOME="$work/ministack" TMPDIR="$work/ministack" AWS_EC2_METADATA_DISABLED=true \
 	BIND_HOST=127.0.0.1 GATEWAY_PORT="$port" LOG_LEVEL=WARNING AWS_ENDPOINT_URL="$url" AWS_ENDPOINT_URL_DYNAMODB="$url" \
 	AWS_ENDPOINT_URL_SFN="$url" AWS_ENDPOINT_URL_SQS="$url" AWS_ENDPOINT_URL_SECRETS_MANAGER="$url" \
@@ -121,10 +122,10 @@ make --no-print-directory -j "$(getconf _NPROCESSORS_ONLN)" $(printf 'bin/here/%
 MINISTACK=$url tests -v -run '^TestCloudFormation$' ./functions/all
 
 step 'The tests of the functions and what they share, on the DynamoDB of ministack'
-# Left out: the tests in which a hundred goroutines want one row at once or which take thousands
-# of steps, for ministack answers one request after another, and the transactions that it cancels
-# come again for minutes; a read of 18 MB, which ministack answers at once where DynamoDB stops at 16 MB; and functions/all,
-# which goes through the same paths once more, for longer.
+# Three kinds of tests are left out. In some, a hundred goroutines want one row at once, or there
+# are thousands of steps: ministack answers one request after another, and the transactions that it
+# cancels are retried for minutes. One reads 18 MB: ministack answers it at once, where DynamoDB
+# stops at 16 MB. The tests of functions/all take the same paths once more, for longer.
 races='TestOneAssignment|TestOneNumberForManyRequests|TestManyNumbersForManyRequests|TestTwoRequestsForOneNumber'
 races="^($races|TestReleaseDuringAssignment|TestHourLimitIsExact|TestHourLimitAtTheTurn|TestHistoryIsComplete)\$"
 KROS_DYNAMODB_ENDPOINT=$url tests -timeout 20m -skip "$races|^TestReadCalls\$/^of_18_MB\$" ./shared/store $(go list ./functions/... | grep -v '/functions/all$')

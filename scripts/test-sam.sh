@@ -1,22 +1,22 @@
 #!/usr/bin/env bash
-# make test-sam: the template through Amazon's own tools, and a call through the
+# make test-sam: checks the template with Amazon's own tools, and places a call through the
 # functions in the containers of the SAM CLI.
 #
-# It checks the template, builds every function for this machine, starts the
-# laptop platform (its emulators of DynamoDB and Step Functions, its LiveKit, its
-# phones), and `sam local` beside it: start-api serves the routes, start-lambda
-# runs the tasks of the workflows. Then examples/curl/first-call.sh has a call.
+# The script validates the template and builds every function for this machine. It starts the laptop
+# platform (its emulators of DynamoDB and Step Functions, its LiveKit, its phones) and `sam local`
+# beside it: start-api serves the routes, start-lambda runs the tasks of the workflows. Then
+# examples/curl/first-call.sh places a call.
 #
-# It needs Go, make, curl, Python 3 with venv, and Docker. As root on Debian it
-# installs and starts Docker itself; where Docker runs it is used as it is.
-# Everything it makes is in .local/sam, everything it starts it stops.
+# It needs Go, make, curl, Python 3 with venv, and Docker. As root on Debian it installs and starts
+# Docker itself. A Docker that already runs is used unchanged. The script writes its files to
+# .local/sam, and stops all processes that it starts.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 sam_version=1.170.0
 cfn_lint_version=1.58.0
 work=$PWD/.local/sam
-port=${TEST_SAM_PORT:-18080} # the platform's; its emulators are on the next ones
+port=${TEST_SAM_PORT:-18080} # the platform's port; its emulators use the ports after it
 api=http://127.0.0.1:$((port + 10))
 lambda=http://127.0.0.1:$((port + 11))
 
@@ -27,13 +27,13 @@ aarch64 | arm64) arch=arm64 goarch=arm64 ;;
 esac
 image=public.ecr.aws/lambda/provided:al2023-$arch
 
-# No account: the credentials mean nothing, and nothing of the user's is read.
+# No AWS account is used: the credentials mean nothing, and the user's configuration is not read.
 export SAM_CLI_TELEMETRY=0 AWS_REGION=us-east-1 AWS_EC2_METADATA_DISABLED=true
 export AWS_CONFIG_FILE=/dev/null AWS_SHARED_CREDENTIALS_FILE=/dev/null
 unset AWS_PROFILE AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN
 mkdir -p "$work" && rm -f "$work"/*.log
 
-# --- What the script says, and how it ends
+# --- Output and cleanup
 
 took=() step='' began=0
 step() {
@@ -47,7 +47,7 @@ fail() {
 	exit 1
 }
 
-# background NAME COMMAND… starts a program whose output goes to .local/sam/NAME.log.
+# background NAME COMMAND… starts a program, with its output in .local/sam/NAME.log.
 pids=()
 background() {
 	local name=$1
@@ -56,8 +56,8 @@ background() {
 	pids=($! ${pids[@]+"${pids[@]}"})
 }
 
-# until_up SECONDS NAME COMMAND… waits until the command succeeds, or shows the end
-# of the log and fails.
+# until_up SECONDS NAME COMMAND… waits until the command succeeds. After SECONDS, or if the program
+# that was started last has ended, it prints the end of the log and fails.
 until_up() {
 	local end=$((SECONDS + $1)) name=$2
 	shift 2
@@ -71,7 +71,7 @@ until_up() {
 	done
 }
 
-# install PACKAGE… installs packages of Debian.
+# install PACKAGE… installs Debian packages.
 install() {
 	command -v apt-get >/dev/null || return 1
 	{ apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install --yes --no-install-recommends "$@"; } >"$work/apt.log" 2>&1 ||
@@ -86,7 +86,7 @@ finish() {
 			[ ! -f "$work/$name.log" ] || { printf '\nThe end of %s:\n' "$work/$name.log" && tail -n 40 "$work/$name.log"; }
 		done
 	fi
-	for pid in ${pids[@]+"${pids[@]}"}; do # the latest first
+	for pid in ${pids[@]+"${pids[@]}"}; do # the program started last is stopped first
 		kill "$pid" 2>/dev/null || true
 		wait "$pid" 2>/dev/null || true
 	done
@@ -124,8 +124,8 @@ LAMBDA_GOARCH=$goarch sam build --build-dir "$work/build" >"$work/build.log" 2>&
 }
 echo "$(find "$work/build" -name bootstrap | wc -l) functions"
 
-# sam local hands a function only the variables that the template names, and
-# those that move DynamoDB, Step Functions and SQS it does not.
+# sam local passes a function only the variables that the template names. The template does not name
+# those that set the endpoints of DynamoDB, Step Functions and SQS, so they are added here.
 awk -v arch=$arch '
 	/^    - arm64$/ { sub(/arm64/, arch) }
 	{ print }
@@ -138,8 +138,8 @@ step 'The laptop platform, built'
 # --- Docker
 
 step 'Docker'
-# no_docker WHY ends the run: as a failure, or where nobody can have Docker
-# (WITHOUT_DOCKER=skip) with what has passed so far.
+# no_docker WHY ends the run as a failure. With WITHOUT_DOCKER=skip, for machines that cannot run
+# Docker, it ends as a success after the steps before this one.
 no_docker() {
 	[ "${WITHOUT_DOCKER:-}" = skip ] || fail "$*"
 	echo "SKIPPED: the call through Lambda's containers. $*"
@@ -157,8 +157,8 @@ if ! docker info >/dev/null 2>&1; then
 fi
 docker version --format 'Docker {{.Server.Version}}'
 
-# The image that SAM runs functions in: Amazon's, or one of a static busybox.
-# SAM adds its runtime emulator to either, and a Go function needs nothing else.
+# SAM runs functions in this image: Amazon's, or one made of a static busybox. SAM adds its runtime
+# emulator to either, and a Go function needs nothing else.
 if docker pull --quiet "$image" 2>"$work/pull.log"; then
 	echo "pulled $image"
 elif docker image inspect "$image" >/dev/null 2>&1; then
@@ -175,12 +175,12 @@ else
 	tar -C "$work/image" -c . | docker import --platform "linux/$goarch" --message "made of busybox by scripts/test-sam.sh" \
 		--change 'WORKDIR /var/task' --change 'ENV PATH=/bin' - "$image" >/dev/null
 	docker run --rm "$image" sh -c true || fail "the image does not run: is $(command -v busybox) a static one (Debian's busybox-static)?"
-	docker image rm "public.ecr.aws/lambda/provided:al2023-rapid-$arch" >/dev/null 2>&1 || true # of another base image
+	docker image rm "public.ecr.aws/lambda/provided:al2023-rapid-$arch" >/dev/null 2>&1 || true # it was made of another base image
 fi
 
-# Where containers find this machine: at their default gateway, which the kernel
-# writes backwards in hexadecimal; Docker Desktop has a name for it, which leads
-# to the loopback addresses.
+# host is the address of this machine for containers: their default gateway. The kernel lists it in
+# hexadecimal with the bytes reversed. Docker Desktop has a host name instead, which leads to the
+# loopback addresses.
 if docker info --format '{{.OperatingSystem}}' | grep -q 'Docker Desktop'; then
 	host=host.docker.internal listen_also=
 else
@@ -200,8 +200,9 @@ sed -n 2,8p "$work/kros.log"
 . "$work/kros/env"
 [ "$KROS_URL" = "http://127.0.0.1:$port" ] || fail "another platform has written $work/kros/env"
 
-# What the functions get, by variable: all that names a resource (a test of layout holds the
-# two together). A function takes those it knows.
+# These are the functions' environment variables, with every one that names a resource. A test in
+# layout compares them with template.yaml. sam local passes each function those that the template
+# names for it.
 machine=arn:aws:states:us-east-1:000000000000:stateMachine:kros
 there() { echo "${1/127.0.0.1/$host}"; }
 cat >"$work/env.json" <<END

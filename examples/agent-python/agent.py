@@ -26,10 +26,10 @@ PROMPT = "You are a friendly assistant on the phone. Speak in short sentences an
 
 ROLES = {"assistant": "agent", "user": "callee"}
 
-# A worker that talks in so many calls at once gets no more from LiveKit.
+# LiveKit gives no further call to a worker that talks in this many at once.
 MOST_CALLS = int(os.environ.get("AGENT_MOST_CALLS", "10"))
 
-# The load at which LiveKit passes a worker over (target_load of its configuration).
+# LiveKit passes over a worker with this load (target_load of LiveKit's configuration).
 FULL = 0.7
 
 models.check()
@@ -37,7 +37,8 @@ models.check()
 server = AgentServer(
     num_idle_processes=1,  # a phone must not wait for Python to start
     load_fnc=lambda worker: FULL * len(worker.active_jobs) / MOST_CALLS,
-    load_threshold=math.inf,  # or two calls at once would be one too many for an idle worker
+    # With a finite threshold, an idle worker would refuse the second of two simultaneous calls.
+    load_threshold=math.inf,
     shutdown_process_timeout=60,  # the last turns of a transcript may need several attempts
     host=os.environ.get("HEALTH_HOST", "127.0.0.1"),
     port=int(os.environ.get("HEALTH_PORT", "0")),
@@ -47,7 +48,7 @@ server = AgentServer(
 # Without a name LiveKit would give the worker every room.
 @server.rtc_session(agent_name=os.environ.get("LIVEKIT_AGENT_NAME") or "python-agent")
 async def talk(ctx: JobContext) -> None:
-    """One call, from the moment its room is there to its end."""
+    """Handles one call, from the creation of its room to its end."""
     transcript = Transcript()
     ctx.add_shutdown_callback(transcript.finish)
     await ctx.connect()
@@ -74,7 +75,8 @@ async def talk(ctx: JobContext) -> None:
             ctx.add_shutdown_callback(lambda: hung_up)
         ctx.shutdown(event.reason.value)
 
-    # The voice is published now, which lets LiveKit answer an inbound call; nothing is heard yet.
+    # session.start publishes the agent's voice, and LiveKit then answers an inbound call. The agent
+    # hears nothing before set_audio_enabled(True).
     session.input.set_audio_enabled(False)
     agent = Agent(
         instructions=told.system_prompt or PROMPT,
@@ -92,7 +94,7 @@ async def talk(ctx: JobContext) -> None:
 
 def telephone() -> room_io.RoomOptions:
     voice = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
-    # PCMU, all that rooms of the laptop platform speak, takes this much. Opus gets by with less.
+    # PCMU, the only codec in rooms of the laptop platform, needs this bitrate. Opus needs less.
     voice.audio_encoding.max_bitrate = 64_000
     return room_io.RoomOptions(
         audio_output=room_io.AudioOutputOptions(track_publish_options=voice),
@@ -101,7 +103,7 @@ def telephone() -> room_io.RoomOptions:
 
 
 async def on_the_line(room: rtc.Room) -> bool:
-    """Waits until the phone has been answered; False when the call is over before that."""
+    """Waits until the phone has been answered. Returns False if the call is over before that."""
     answered: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 
     def look(*_: object) -> None:

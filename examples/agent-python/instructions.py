@@ -1,4 +1,4 @@
-"""What the platform tells an agent about its call: docs/agents.md lists the members."""
+"""The instructions that the platform gives an agent for a call. docs/agents.md lists them."""
 
 import asyncio
 import contextlib
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from livekit.agents import JobContext
 
-# How long an inbound call's metadata is waited for. The caller hears ringing meanwhile.
+# How long to wait for the metadata of an inbound call. The caller hears ringing meanwhile.
 PATIENCE_SECONDS = 2.0
 
 
@@ -20,11 +20,11 @@ class Voice:
 
 @dataclass(frozen=True)
 class Instructions:
-    """Every member may be missing: the defaults are those of a call that says nothing."""
+    """Every member may be missing. It then has its default value."""
 
     call_id: str = ""
     direction: str = "inbound"
-    phone_number: str = ""  # whom the agent talks to
+    phone_number: str = ""  # of the person that the agent talks to
     from_number: str = ""
     system_prompt: str = ""
     welcome_message: str = ""
@@ -35,7 +35,8 @@ class Instructions:
 
 
 def parse(text: str) -> Instructions:
-    """Members that are not known here are for other agents. ValueError if it is no JSON object."""
+    """Parses a JSON object, and ignores members that this agent does not know. Empty text is an
+    empty object. Raises ValueError if text is anything else."""
     told = json.loads(text or "{}")
     if not isinstance(told, dict):
         raise ValueError("dispatch metadata is not a JSON object")
@@ -48,8 +49,8 @@ def parse(text: str) -> Instructions:
 
 
 async def read(ctx: JobContext) -> Instructions:
-    """An outbound call's instructions come with the job; an inbound call's are the room's metadata,
-    moments after the job began. The room must be connected."""
+    """Reads the instructions. An outbound call's come with the job. An inbound call's are the
+    metadata of the room, set moments after the job begins. The room must be connected."""
     if ctx.job.metadata:
         return parse(ctx.job.metadata)
     came = asyncio.Event()
@@ -59,7 +60,7 @@ async def read(ctx: JobContext) -> Instructions:
         came.set()
 
     if not ctx.room.metadata:
-        with contextlib.suppress(TimeoutError):  # the caller is answered all the same
+        with contextlib.suppress(TimeoutError):  # the caller is answered anyway
             await asyncio.wait_for(came.wait(), PATIENCE_SECONDS)
     ctx.room.off("room_metadata_changed", changed)
     return parse(ctx.room.metadata)

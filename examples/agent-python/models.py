@@ -1,4 +1,4 @@
-"""Which models hear, think and speak, chosen by the environment (README.md lists the variables)."""
+"""Selects the models that hear, think and speak. README.md lists the environment variables."""
 
 import os
 
@@ -9,13 +9,14 @@ from instructions import Voice
 
 
 def check() -> None:
-    """Fails at the worker's start, rather than in the first call, when a choice is missing."""
+    """Exits if a setting is missing or unknown. The worker then fails at its start, not in its
+    first call."""
     if choice() not in SESSIONS:
         raise SystemExit(f"AGENT_MODELS is {choice()!r}; it may be {', '.join(SESSIONS)}")
     if choice() == "openai":
         if not os.environ.get("OPENAI_API_KEY"):
             raise SystemExit("OPENAI_API_KEY is not set (AGENT_MODELS=scripted needs no key)")
-        import livekit.plugins.openai  # noqa: F401  takes a second, which a call does not have
+        import livekit.plugins.openai  # noqa: F401  takes a second, too long during a call
 
 
 def choice() -> str:
@@ -27,7 +28,7 @@ def session(voice: Voice) -> AgentSession:
 
 
 def openai_session(voice: Voice) -> AgentSession:
-    """OpenAI, or what OPENAI_BASE_URL names and answers alike."""
+    """OpenAI, or the service at OPENAI_BASE_URL, which must have the same API."""
     from livekit.plugins import openai
 
     language = primary(voice.language)
@@ -71,7 +72,7 @@ def livekit_session(voice: Voice) -> AgentSession:
 
 
 def scripted_session(_: Voice) -> AgentSession:
-    """A play without a network: what a call does can be seen, and tested, without any key."""
+    """Models that follow a script, so that a call can be tested without a network or a key."""
     return AgentSession(
         stt=scripted.STT(),
         llm=scripted.LLM(),
@@ -80,7 +81,7 @@ def scripted_session(_: Voice) -> AgentSession:
         turn_handling={
             "turn_detection": "stt",
             "endpointing": {"min_delay": 0.1, "max_delay": 0.1},
-            "interruption": {"enabled": False},  # the carrier's callees hum without listening
+            "interruption": {"enabled": False},  # the carrier's callees hum and do not listen
             "preemptive_generation": {"enabled": False},
         },
         session_close_transcript_timeout=CLOSING_SECONDS,
@@ -89,12 +90,13 @@ def scripted_session(_: Voice) -> AgentSession:
 
 SESSIONS = {"openai": openai_session, "livekit": livekit_session, "scripted": scripted_session}
 
-# After the agent's goodbye the phone is kept so long for words that are still being recognised.
+# After the agent's goodbye, the phone stays in the call this long for words that are still being
+# recognized.
 CLOSING_SECONDS = 0.5
 
 
 def local_turns() -> dict:
-    """Who has the floor is decided on this machine, by models that livekit-agents brings along."""
+    """Models that livekit-agents includes decide, on this machine, whose turn it is to speak."""
     return {
         "turn_detection": inference.TurnDetector(version="v1-mini"),
         "interruption": {"mode": "vad"},
@@ -102,5 +104,5 @@ def local_turns() -> dict:
 
 
 def primary(language: str) -> str:
-    """en of en-NG: speech providers know few regions."""
+    """Returns the primary language, en of en-NG. Speech providers know few regions."""
     return language.split("-")[0].lower()

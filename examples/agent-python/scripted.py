@@ -1,5 +1,5 @@
-"""Models that need no network: they go through a script, at the pace of the real call. Speech is
-heard and spoken as loudness only."""
+"""Models that need no network. They follow a script, at the pace of the real call. The callee's
+speech is recognized by its loudness only, and the agent's speech is a hum."""
 
 import array
 import math
@@ -7,20 +7,21 @@ import math
 from livekit import rtc
 from livekit.agents import DEFAULT_API_CONNECT_OPTIONS, llm, stt, tts, utils
 
-# What the callee is understood to say, one line for each HEARD_SECONDS of sound, and what the agent
-# answers. After the last answer it ends the call. GREETING is for calls without a welcome message.
+# CALLEE is the callee's part, one line for each HEARD_SECONDS of sound. AGENT has the agent's
+# answers. After the last one the agent ends the call with GOODBYE. GREETING is for calls without a
+# welcome message.
 GREETING = "Hello."
 CALLEE = ["Hello, who is it?", "Thank you, goodbye."]
 AGENT = ["This is the scripted agent. I hum, and all I say is in the transcript."]
 GOODBYE = "Goodbye!"
 
 HEARD_SECONDS = 0.6
-LOUD = 500  # of 32767, the root mean square of a frame that is no silence
+LOUD = 500  # of 32767; a frame with a larger root mean square is not silence
 SAMPLE_RATE = 24000
 
 
 class STT(stt.STT):
-    """Understands the next line of CALLEE whenever it has heard sound for long enough."""
+    """Recognizes the next line of CALLEE after each HEARD_SECONDS of sound."""
 
     def __init__(self) -> None:
         super().__init__(capabilities=stt.STTCapabilities(streaming=True, interim_results=False))
@@ -58,7 +59,7 @@ def loudness(frame: rtc.AudioFrame) -> float:
 
 
 class LLM(llm.LLM):
-    """Answers with the next line of AGENT, and when there is none calls the tool end_call."""
+    """Answers with the next line of AGENT. After the last line it calls the tool end_call."""
 
     def chat(self, *, chat_ctx, tools=None, conn_options=DEFAULT_API_CONNECT_OPTIONS, **_):
         return Answer(self, chat_ctx=chat_ctx, tools=tools or [], conn_options=conn_options)
@@ -81,7 +82,7 @@ class Answer(llm.LLMStream):
 
 
 class TTS(tts.TTS):
-    """Hums for as long as a text takes to say."""
+    """Hums for about as long as it takes to say the text, between 0.5 and 3 seconds."""
 
     def __init__(self) -> None:
         super().__init__(

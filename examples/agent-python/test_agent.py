@@ -1,4 +1,4 @@
-"""Tests of what needs no call: python -m unittest. local/e2e runs them, and a whole call."""
+"""Tests that need no call. local/e2e runs them, and a whole call. Run: python -m unittest."""
 
 import unittest
 from unittest import mock
@@ -49,7 +49,7 @@ class ParseTest(unittest.TestCase):
 class TranscriptTest(unittest.IsolatedAsyncioTestCase):
     async def asyncSetUp(self) -> None:
         self.posts: list[list[dict]] = []  # the turns of each request
-        self.statuses: list[int] = []  # of the next answers; 0 closes the connection, none is 202
+        self.statuses: list[int] = []  # of the next answers, then 202; 0 closes the connection
 
         async def post(request: web.Request) -> web.Response:
             self.assertEqual(request.headers["Authorization"], "Bearer kct_x")

@@ -1,4 +1,4 @@
-"""Posts what is said in a call to the platform, in small batches, while the call goes on."""
+"""Posts the transcript of a call to the platform, in small batches, during the call."""
 
 import asyncio
 import contextlib
@@ -11,42 +11,43 @@ import aiohttp
 
 log = logging.getLogger("transcript")
 
-# A post has at most so many turns and no more bytes than that: the API takes 64 KiB.
+# The most turns and bytes that a post has. The API accepts 64 KiB.
 MOST_TURNS = 20
 MOST_BYTES = 48 * 1024
 
-# The API takes texts so long and without control characters other than tab and line ends.
+# The API accepts texts of at most this many characters, without control characters other than tab
+# and line ends.
 MOST_CHARACTERS = 8000
 CONTROL = re.compile(r"[^\t\n\r\x20-\x7e\x80-\U0010ffff]")
 
-# What is said within this time after a turn goes out with it.
+# Turns within this time after a turn are posted with it.
 GATHER_SECONDS = 1.0
 
-# A post is tried so often; the waits between double from the first.
+# How many times a post is attempted. The waits in between begin with FIRST_WAIT_SECONDS and double.
 ATTEMPTS = 6
 FIRST_WAIT_SECONDS = 0.5
 
 
 class Transcript:
-    """The turns of one call, in order. add may be called before send_to: turns wait until it is
-    known where they go."""
+    """The turns of one call, in order. add may be called before send_to: turns wait until their
+    destination is known."""
 
     def __init__(self) -> None:
         self._turns: list[dict[str, str]] = []
         self._url = self._token = ""
-        self._more = asyncio.Event()  # there is something to do
-        self._over = asyncio.Event()  # nothing more is said
+        self._more = asyncio.Event()  # set when there is something to do
+        self._over = asyncio.Event()  # set when no more turns come
         self._task = asyncio.create_task(self._run())
 
     def send_to(self, url: str, token: str) -> None:
-        """Says where the turns go and with which call token. Later calls change nothing."""
+        """Sets the destination of the turns and the call token. Later calls change nothing."""
         if url and token and not self._url:
             self._url, self._token = url, token
             self._more.set()
 
     def add(self, turn_id: str, role: str, content: str, at: float) -> None:
-        """role is "agent" or "callee"; at is Unix time. The platform knows a turn by its id: a post
-        that is repeated changes nothing. What is longer than a turn may be is cut."""
+        """Adds a turn. role is "agent" or "callee"; at is Unix time. The platform knows a turn by
+        its id, so a repeated post changes nothing. Content that is too long is cut."""
         content = CONTROL.sub("", content).strip()[:MOST_CHARACTERS]
         if not content:
             return
@@ -91,7 +92,7 @@ class Transcript:
         return batch
 
     async def _post(self, http: aiohttp.ClientSession, turns: list[dict[str, str]]) -> None:
-        """Posts, again after a lost connection, 429 and 5xx. Any other answer is final."""
+        """Posts turns. Retries after a lost connection, 429 and 5xx. Other answers are final."""
         body, wait = encode({"turns": turns}), FIRST_WAIT_SECONDS
         headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}
         for attempt in range(1, ATTEMPTS + 1):

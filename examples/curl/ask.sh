@@ -1,5 +1,5 @@
-# What the examples share: asking the API, printing each answer, and stopping with
-# status 1 at the first that is not as it should be. It is sourced.
+# The examples source this file. Its functions send requests to the API, print each answer, and stop
+# with status 1 at the first unexpected one.
 
 step() { printf '\n\n== %s\n' "$*"; }
 
@@ -8,8 +8,8 @@ fail() {
 	exit 1
 }
 
-# ask STATUS CREDENTIAL METHOD PATH [BODY] sends a request, prints the answer,
-# keeps it in $answer, and fails unless it has the status.
+# ask STATUS CREDENTIAL METHOD PATH [BODY] sends a request, prints the answer, keeps it in $answer,
+# and fails unless its status is STATUS.
 ask() {
 	local body=()
 	[ $# -lt 5 ] || body=(--header 'Content-Type: application/json' --data "$5")
@@ -21,14 +21,14 @@ ask() {
 	[ "$status" = "$1" ] || fail "$3 $4 answered $status instead of $1"
 }
 
-# field NAME is the text that the answer has under a name.
+# field NAME prints the text that the answer has under NAME.
 field() { sed -n 's/.*"'"$1"'":"\([^"]*\)".*/\1/p' <<<"$answer"; }
 
-# expect NAME VALUE fails unless the answer has the value under the name.
+# expect NAME VALUE fails unless the answer has VALUE under NAME.
 expect() { [ "$(field "$1")" = "$2" ] || fail "$1 is not $2"; }
 
-# wait_for NAME VALUE PATH [SECONDS] reads a path until the answer has the value
-# under the name, for ten seconds if not said otherwise.
+# wait_for NAME VALUE PATH [SECONDS] reads PATH until the answer has VALUE under NAME, and prints
+# that answer. It fails after SECONDS, by default ten.
 wait_for() {
 	local all
 	for ((i = 0; i < ${4:-10} * 5; i++)); do

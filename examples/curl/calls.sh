@@ -1,16 +1,15 @@
 #!/usr/bin/env bash
-# A call and what is told of it, with bash, curl and sed: a webhook endpoint is
-# registered, a call is placed and talked on, its transcript and summary are
-# read, and a receiver verifies the signatures of what the endpoint was sent.
-# It prints every answer but the signing secret, and stops with status 1 at the
-# first that is not as it should be.
+# A call and its webhooks, with bash, curl and sed. The script registers a webhook endpoint, places
+# a call, waits while the agent and the callee talk, and reads the transcript and the summary. A
+# receiver verifies the signatures of the webhooks that the endpoint gets. The script prints every
+# answer except the signing secret, and stops with status 1 at the first unexpected one.
 #
 # Start the platform with `make run`, then in another terminal:
 #
 #	examples/curl/calls.sh
 #
-# It reads .local/env, or the file named as its argument, and receives webhooks
-# with bin/kros, or with the program that KROS names. It takes half a minute.
+# It reads .local/env, or the file named as its argument. It receives webhooks with bin/kros, or
+# with the program that KROS names. It takes half a minute.
 set -euo pipefail
 
 . "${1:-${BASH_SOURCE[0]%/*}/../../.local/env}"
@@ -21,8 +20,8 @@ kros=${KROS:-${BASH_SOURCE[0]%/*}/../../bin/kros}
 port=$((20000 + RANDOM % 10000))
 heard=$(mktemp)
 
-# hear WORD TYPE TEXT waits for a line of the receiver's that begins with the
-# first two and has the text in it, and prints it.
+# hear WORD TYPE TEXT waits until the receiver prints a line that begins with WORD and TYPE and
+# contains TEXT, and prints that line.
 hear() {
 	local line
 	for ((i = 0; i < 300; i++)); do
@@ -36,7 +35,7 @@ hear() {
 	fail "$2 did not come"
 }
 
-# Whatever stops the script, no endpoint, no receiver and no call is left.
+# tidy runs however the script ends. It leaves no endpoint, no receiver and no call.
 endpoint= receiver= call=
 tidy() {
 	[ -z "$call" ] || ask 200 "$KROS_API_KEY" POST "/outbound-calls/$call/hangup" >/dev/null

@@ -1,14 +1,13 @@
 #!/usr/bin/env bash
-# A first call, with bash, curl and sed: is the service up, which numbers are mine,
-# place a call, see it answered, hang up, read what became of it. It prints every
-# answer, and stops with status 1 at the first that is not as it should be.
+# A first call, with bash, curl and sed: the script checks that the service is up, lists the user's
+# numbers, places a call, waits until it is answered, hangs up, and reads the outcome. It prints
+# every answer, and stops with status 1 at the first unexpected one.
 #
 # Start the platform with `make run`, then in another terminal:
 #
 #	examples/curl/first-call.sh
 #
-# It reads .local/env, or the file named as its argument. It may be run again
-# and again.
+# It reads .local/env, or the file named as its argument. It can be run repeatedly.
 set -euo pipefail
 
 . "${1:-${BASH_SOURCE[0]%/*}/../../.local/env}"

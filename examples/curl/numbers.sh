@@ -1,22 +1,20 @@
 #!/usr/bin/env bash
-# The life of a phone number, with bash, curl and sed: a user asks for it, an
-# administrator approves, it is configured, places a call, and is taken back.
-# It prints every answer, and stops with status 1 at the first that is not as
-# it should be.
+# The life of a phone number, with bash, curl and sed: a user requests it, an administrator
+# approves, the user configures it and places a call from it, and the administrator takes it back.
+# The script prints every answer, and stops with status 1 at the first unexpected one.
 #
 # Start the platform with `make run`, then in another terminal:
 #
 #	examples/curl/numbers.sh
 #
-# It reads .local/env, or the file named as its argument. It may be run again
-# and again; each run uses up one of the demo user's five number requests an
-# hour.
+# It reads .local/env, or the file named as its argument. It can be run repeatedly. Each run uses
+# one of the demo user's five number requests an hour.
 set -euo pipefail
 
 . "${1:-${BASH_SOURCE[0]%/*}/../../.local/env}"
 . "${BASH_SOURCE[0]%/*}/ask.sh"
 
-# Whatever stops the script, no request stays open and no number assigned.
+# tidy runs however the script ends. It leaves no request open and no number assigned.
 undo=()
 tidy() { [ ${#undo[@]} -eq 0 ] || ask 200 "$KROS_ADMIN_JWT" POST "${undo[@]}" >/dev/null; }
 trap tidy EXIT

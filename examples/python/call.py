@@ -20,18 +20,19 @@ EXIT = """exit status:
 """
 REACHED_NOBODY = ("busy", "no_answer", "canceled")
 
-# Pauses between looks at the call, in seconds: each is a bit longer than the one before.
+# Pauses between reads of the call, in seconds. Each is GROWTH times the one before, but never
+# longer than LONGEST_PAUSE.
 FIRST_PAUSE, LONGEST_PAUSE, GROWTH = 0.5, 5.0, 1.3
 
-# How long after the end a summary is waited for.
+# How long to wait for a summary after the call's end, in seconds.
 SUMMARY_PATIENCE = 90.0
 
-# A request is sent so often when the platform cannot be reached or is busy.
+# How many times a request is sent if the platform cannot be reached or is busy.
 ATTEMPTS = 4
 
 
 class Refused(Exception):
-    """The platform's answer is no success."""
+    """The platform refused a request, or could not be reached."""
 
 
 class Platform:
@@ -41,8 +42,8 @@ class Platform:
         )
 
     def create(self, call: dict) -> str:
-        """Places a call and returns its id. The key makes sure that it is placed once, however
-        often the request has to be sent."""
+        """Places a call and returns its id. Because of the Idempotency-Key, the platform places one
+        call even if the request is sent several times."""
         return self.send(
             "POST", "/outbound-calls/create", json=call, headers={"Idempotency-Key": str(uuid.uuid4())}
         )["call_id"]
@@ -74,8 +75,8 @@ class Platform:
 
 
 def worth_repeating(answer: httpx.Response) -> bool:
-    """A 503, or a 409 that says the first request with this Idempotency-Key is still being done. A
-    429 would have to wait for up to an hour."""
+    """Reports whether to repeat the request: after a 503, or a 409 that says that the first request
+    with this Idempotency-Key is still in progress. A 429 may require a wait of up to an hour."""
     return answer.status_code == 503 or code(answer) == "IDEMPOTENCY_IN_PROGRESS"
 
 
@@ -86,7 +87,7 @@ def code(answer: httpx.Response) -> str:
 
 
 def problem(answer: httpx.Response) -> str:
-    """What an application/problem+json says, in a line."""
+    """Returns the status and the content of an application/problem+json, in one line."""
     if not code(answer):
         return str(answer.status_code)
     said = answer.json()
