@@ -42,9 +42,9 @@ type Body struct {
 	PhoneNumber  string   `json:"phone_number" pattern:"^\\+[1-9][0-9]{7,14}$" patternDescription:"E.164, such as +14155550100" doc:"E.164" example:"+2348012345678"`
 	Country      string   `json:"country" pattern:"^[A-Z]{2}$" patternDescription:"a country as ISO 3166-1 alpha-2, such as NG" doc:"ISO 3166-1 alpha-2, the number's own" example:"NG"`
 	NumberType   string   `json:"number_type" enum:"local,mobile,toll_free"`
-	Capabilities []string `json:"capabilities" enum:"inbound,outbound" minItems:"1" maxItems:"2" uniqueItems:"true" doc:"What the number can do"`
-	Provider     string   `json:"provider" doc:"Who the number comes from" example:"Twilio"`
-	Restore      bool     `json:"restore,omitempty" doc:"Make a number that is retired available again, as it is described here"`
+	Capabilities []string `json:"capabilities" enum:"inbound,outbound" minItems:"1" maxItems:"2" uniqueItems:"true" doc:"The number's capabilities"`
+	Provider     string   `json:"provider" doc:"The provider of the number" example:"Twilio"`
+	Restore      bool     `json:"restore,omitempty" doc:"true: a retired number becomes available again, as described here"`
 }
 
 // Output is the number.
@@ -54,7 +54,7 @@ type Output struct{ Body inventory.View }
 func (e *Endpoint) Register(a huma.API) {
 	huma.Register(a, huma.Operation{OperationID: "add-phone-number", Method: http.MethodPost, Path: "/admin/phone-numbers",
 		DefaultStatus: http.StatusCreated, Summary: "Add a number to the inventory", Tags: []string{"Review"},
-		Description: "Approved requests that wait for a number like it are told at once. A number that is retired is a 409 NUMBER_RETIRED unless restore is true.",
+		Description: "Approved requests that wait for such a number get it at once. A retired number is a 409 NUMBER_RETIRED unless restore is true.",
 		Errors:      []int{http.StatusConflict}, Security: api.Needs(account.Admin)}, e.add)
 }
 

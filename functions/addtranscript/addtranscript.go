@@ -31,7 +31,7 @@ type Endpoint struct {
 
 // Input is what was said. A post has at most 50 turns. All of them are kept, or none.
 type Input struct {
-	CallID        string `path:"call_id" doc:"The call that the agent is on"`
+	CallID        string `path:"call_id" doc:"The call of the agent"`
 	Authorization string `header:"Authorization" doc:"Bearer and the call_token of the agent's metadata"` // read by admit
 	Body          struct {
 		Turns []Turn `json:"turns" minItems:"1" maxItems:"50"`
@@ -40,10 +40,10 @@ type Input struct {
 
 // Turn is what one side said in one go.
 type Turn struct {
-	TurnID  string    `json:"turn_id" pattern:"^[!-~]{1,64}$" patternDescription:"1 to 64 visible ASCII characters" doc:"Unique within the call, visible ASCII: a turn whose id is known is ignored, so a post may be repeated"`
-	Role    call.Role `json:"role" enum:"agent,callee" doc:"The callee is whoever is on the phone, in calls of both directions"`
+	TurnID  string    `json:"turn_id" pattern:"^[!-~]{1,64}$" patternDescription:"1 to 64 visible ASCII characters" doc:"Unique within the call, visible ASCII. A turn whose id is known is ignored, so a request may be repeated"`
+	Role    call.Role `json:"role" enum:"agent,callee" doc:"callee is the person on the phone, in outbound and inbound calls"`
 	Content string    `json:"content" minLength:"1" maxLength:"8000" pattern:"^[^\\x00-\\x08\\x0B\\x0C\\x0E-\\x1F\\x7F]*$" patternDescription:"text without control characters" doc:"Text without control characters other than tab and line ends"`
-	At      api.Time  `json:"at" doc:"When it was said, by the agent's clock: the transcript is in this order"`
+	At      api.Time  `json:"at" doc:"When the turn was spoken, by the agent's clock. The transcript is in this order"`
 }
 
 // Register adds the operation to the API.
@@ -51,7 +51,7 @@ func (e *Endpoint) Register(a huma.API) {
 	huma.Register(a, huma.Operation{OperationID: "add-transcript", Method: http.MethodPost, Path: "/outbound-calls/{call_id}/transcript",
 		DefaultStatus: http.StatusAccepted, Summary: "Add to a call's transcript", Tags: []string{"Agents"},
 		Description: "For the agent of the call, with the call token of its metadata instead of a credential. Turns are taken until five minutes after the call's end. " +
-			"A transcript holds 2,000 turns and 900 KB, of which each turn takes its content, its id and 160 bytes.",
+			"A transcript holds 2,000 turns and 900 KB. A turn takes the bytes of its content and its id, and 160 more.",
 		Security: api.Public(), Metadata: map[string]any{api.OwnCredential: e.admit},
 		Errors: []int{http.StatusUnauthorized, http.StatusConflict, http.StatusServiceUnavailable}}, e.add)
 }

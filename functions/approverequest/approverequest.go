@@ -51,8 +51,8 @@ type Input struct {
 
 // Body may choose the number to assign.
 type Body struct {
-	PhoneNumberID string `json:"phone_number_id,omitempty" doc:"The number of the inventory to assign; the first that fits when left out"`
-	Note          string `json:"note,omitempty" maxLength:"500" doc:"For the audit; the requester does not see it"`
+	PhoneNumberID string `json:"phone_number_id,omitempty" doc:"The number of the inventory to assign. If left out, the first that fits"`
+	Note          string `json:"note,omitempty" maxLength:"500" doc:"For the audit. The requester does not see it"`
 }
 
 // Output is the request after the decision.
@@ -62,7 +62,7 @@ type Output struct{ Body numberrequest.View }
 func (e *Endpoint) Register(a huma.API) {
 	huma.Register(a, huma.Operation{OperationID: "approve-phone-number-request", Method: http.MethodPost, DefaultStatus: http.StatusOK,
 		Path: "/admin/phone-number-requests/{request_id}/approve", Summary: "Approve a phone number request",
-		Description: "A number is assigned from the inventory then, at once or when one comes in. Nobody decides on their own request.",
+		Description: "A number is then assigned from the inventory, at once or when one is added. An administrator cannot decide on their own request.",
 		Tags:        []string{"Review"}, Errors: []int{http.StatusConflict}, Security: api.Needs(account.Admin)}, e.approve)
 }
 

@@ -29,7 +29,7 @@ type Endpoint struct {
 // Input names the call and the parts to include.
 type Input struct {
 	CallID            string `path:"call_id" doc:"The call to show"`
-	IncludeTranscript bool   `query:"include_transcript" doc:"Show what was said"`
+	IncludeTranscript bool   `query:"include_transcript" doc:"transcript: the turns too"`
 	IncludeSummary    bool   `query:"include_summary" doc:"Show the summary"`
 }
 
@@ -46,30 +46,30 @@ type View struct {
 	PhoneNumberID  string            `json:"phone_number_id"`
 	RoomName       string            `json:"room_name"`
 	AgentName      string            `json:"agent_name"`
-	HangupCause    *call.Cause       `json:"hangup_cause" doc:"Why the call ended; null while it has not"`
-	SIPStatusCode  *int              `json:"sip_status_code" doc:"The carrier's last answer to the dial, where SIP gave one"`
+	HangupCause    *call.Cause       `json:"hangup_cause" doc:"Why the call ended; null until it has ended"`
+	SIPStatusCode  *int              `json:"sip_status_code" doc:"The carrier's last SIP status for the dial; null if it gave none"`
 	SystemPrompt   string            `json:"system_prompt"`
 	WelcomeMessage string            `json:"welcome_message"`
 	Voice          *call.Voice       `json:"voice,omitempty"`
 	Metadata       map[string]string `json:"metadata"`
-	DTMF           string            `json:"dtmf,omitempty" doc:"Digits that are sent once the phone is answered"`
-	RingingTimeout int               `json:"ringing_timeout_seconds" doc:"How long the phone may ring, in seconds; for a call that came in, how long it may wait for the agent"`
-	MaxDuration    int               `json:"max_duration_seconds" doc:"How long the talk may last, in seconds"`
+	DTMF           string            `json:"dtmf,omitempty" doc:"The digits that are sent when the phone is answered"`
+	RingingTimeout int               `json:"ringing_timeout_seconds" doc:"How long the phone may ring, in seconds. For an inbound call, how long it may wait for the agent"`
+	MaxDuration    int               `json:"max_duration_seconds" doc:"The longest talk time, in seconds"`
 	CreatedAt      api.Time          `json:"created_at"`
 	AnsweredAt     *api.Time         `json:"answered_at"`
 	EndedAt        *api.Time         `json:"ended_at"`
-	Duration       int               `json:"duration_seconds" doc:"Talk time"`
-	Transfer       *Transfer         `json:"transfer" doc:"The last attempt to connect the phone to another number; null when there was none"`
+	Duration       int               `json:"duration_seconds" doc:"The talk time, in seconds"`
+	Transfer       *Transfer         `json:"transfer" doc:"The last attempt to connect the phone to another number; null without one"`
 	Timeline       []Event           `json:"timeline"`
-	Transcript     []Turn            `json:"transcript,omitzero" required:"false" doc:"If asked for: the turns in the order in which they were spoken"`
-	Summary        *Summary          `json:"summary,omitempty" doc:"If asked for"`
+	Transcript     []Turn            `json:"transcript,omitzero" required:"false" doc:"The turns in the order in which they were spoken, if included"`
+	Summary        *Summary          `json:"summary,omitempty" doc:"The summary, if included"`
 }
 
 // Event is one entry of the timeline.
 type Event struct {
 	At     api.Time `json:"at"`
 	Event  string   `json:"event" enum:"dialing,ringing,answered,transfer,ended"`
-	Detail string   `json:"detail,omitempty" doc:"Of the end: its cause; of a transfer: what became of it"`
+	Detail string   `json:"detail,omitempty" doc:"For ended, the hangup cause. For transfer, its outcome"`
 }
 
 // Transfer is an attempt to connect the phone to another number.
@@ -77,8 +77,8 @@ type Transfer struct {
 	TransferID    string              `json:"transfer_id"`
 	PhoneNumber   string              `json:"phone_number"`
 	Status        call.TransferStatus `json:"status" enum:"pending,completed,failed,unknown"`
-	SIPStatusCode *int                `json:"sip_status_code" doc:"The carrier's answer, where it gave one"`
-	At            api.Time            `json:"at" doc:"When it came to be what status says"`
+	SIPStatusCode *int                `json:"sip_status_code" doc:"The carrier's SIP status; null if it gave none"`
+	At            api.Time            `json:"at" doc:"When the summary got this status"`
 }
 
 // Register adds the operation to the API under both its paths.

@@ -37,8 +37,8 @@ const (
 
 // Input is the range of days, both included.
 type Input struct {
-	From string `query:"from" format:"date" doc:"The first day (UTC); 29 days before the last one when left out" example:"2026-11-01"`
-	To   string `query:"to" format:"date" doc:"The last day (UTC), when left out today, or from if that is later; at most 366 days in all" example:"2026-11-22"`
+	From string `query:"from" format:"date" doc:"The first day (UTC). If left out, 29 days before the last one" example:"2026-11-01"`
+	To   string `query:"to" format:"date" doc:"The last day (UTC). If left out, today, or from if that is later. At most 366 days in all" example:"2026-11-22"`
 }
 
 // Output is the statistics.
@@ -52,12 +52,12 @@ type View struct {
 	TotalCalls      int         `json:"total_calls" doc:"Calls that have ended"`
 	ByStatus        ByStatus    `json:"by_status"`
 	ActiveCalls     int         `json:"active_calls" doc:"Calls that have not ended"`
-	SuccessRate     float64     `json:"success_rate" doc:"Completed calls of all that have ended, 0 to 1; 0 when there are none"`
-	TotalDuration   int         `json:"total_duration_seconds" doc:"Talk time of the completed calls"`
-	AverageDuration int         `json:"average_duration_seconds" doc:"Talk time of a completed call; 0 when there are none"`
+	SuccessRate     float64     `json:"success_rate" doc:"The completed calls as a share of the ended calls, 0 to 1; 0 without one"`
+	TotalDuration   int         `json:"total_duration_seconds" doc:"The talk time of the completed calls, in seconds"`
+	AverageDuration int         `json:"average_duration_seconds" doc:"The mean talk time of a completed call, in seconds; 0 without one"`
 	Percentiles     Percentiles `json:"duration_percentiles"`
-	ByDay           []Day       `json:"by_day" doc:"In their order, without the days on which no call was created that has ended"`
-	ByCountry       []Country   `json:"by_country" doc:"Of the other party, the one with the most calls first"`
+	ByDay           []Day       `json:"by_day" doc:"The days in order, without those whose calls have not ended or that have no calls"`
+	ByCountry       []Country   `json:"by_country" doc:"The countries of the other parties, the one with the most calls first"`
 }
 
 // ByStatus counts calls by their final status.
@@ -71,9 +71,9 @@ type ByStatus struct {
 
 // Percentiles are talk times in seconds.
 type Percentiles struct {
-	P50 int `json:"p50" doc:"Half of the completed calls talked at most so many seconds. Exact below 28 s, within 4 % above"`
-	P90 int `json:"p90" doc:"The same for nine of ten"`
-	P95 int `json:"p95" doc:"The same for 95 of a hundred"`
+	P50 int `json:"p50" doc:"The median talk time of the completed calls, in seconds. Exact below 28 s, within 4 % above"`
+	P90 int `json:"p90" doc:"The 90th percentile"`
+	P95 int `json:"p95" doc:"The 95th percentile"`
 }
 
 // Day sums up one day.
@@ -86,7 +86,7 @@ type Day struct {
 
 // Country sums up one country.
 type Country struct {
-	Country    string `json:"country" doc:"ISO 3166-1 alpha-2; ZZ where it is not known"`
+	Country    string `json:"country" doc:"ISO 3166-1 alpha-2; ZZ if it is not known"`
 	TotalCalls int    `json:"total_calls"`
 	Completed  int    `json:"completed"`
 }
@@ -94,7 +94,7 @@ type Country struct {
 // Register adds the operation to the API.
 func (e *Endpoint) Register(a huma.API) {
 	huma.Register(a, huma.Operation{OperationID: "call-stats", Method: http.MethodGet, Path: "/outbound-calls/stats",
-		Summary: "Add up your calls", Tags: []string{"Calls"}, Security: api.Needs(account.CallsRead),
+		Summary: "Read the statistics of your calls", Tags: []string{"Calls"}, Security: api.Needs(account.CallsRead),
 		Description: "Calls belong to the UTC day on which they were created."}, e.show)
 }
 

@@ -69,31 +69,31 @@ type Input struct {
 
 // Body is the configuration. A part that is left out stays unchanged.
 type Body struct {
-	Trunk *Trunk `json:"sip_trunk,omitempty" doc:"The carrier; replaces the trunk there was, but for a password that is left out"`
-	Rule  *Rule  `json:"dispatch_rule,omitempty" doc:"What becomes of inbound calls; waits until the trunk takes them in"`
+	Trunk *Trunk `json:"sip_trunk,omitempty" doc:"The carrier. It replaces the previous trunk, except a password that is left out"`
+	Rule  *Rule  `json:"dispatch_rule,omitempty" doc:"How inbound calls are handled. Without a trunk for inbound calls the rule waits for one"`
 }
 
 // Trunk is the SIP carrier side of the number.
 type Trunk struct {
-	Name               string        `json:"name" minLength:"1" maxLength:"64" doc:"For people"`
-	Address            string        `json:"address,omitempty" maxLength:"260" doc:"The carrier's public host name, with a port if it is not the usual one. Required for outbound calls" example:"krosai.pstn.twilio.com"`
-	Numbers            []string      `json:"numbers,omitempty" maxItems:"50" doc:"The caller ids the trunk may show: numbers of yours, this one among them; only this one when left out"`
-	AuthUsername       string        `json:"auth_username,omitempty" doc:"For digest authentication"`
-	AuthPassword       secret.Secret `json:"auth_password,omitempty" writeOnly:"true" doc:"Is never shown. When left out, the one that is set is kept as long as the address stays the same"`
-	DestinationCountry string        `json:"destination_country,omitempty" pattern:"^[A-Z]{2}$" patternDescription:"a country as ISO 3166-1 alpha-2, such as NG" doc:"ISO 3166-1 alpha-2: where calls mostly go, so that LiveKit calls from nearby; it permits nothing"`
-	Transport          string        `json:"transport,omitempty" enum:"auto,udp,tcp,tls" default:"auto" doc:"How SIP travels"`
-	Directions         []string      `json:"directions,omitempty" enum:"outbound,inbound" minItems:"1" maxItems:"2" uniqueItems:"true" doc:"Which calls the trunk carries; all that the number is capable of when left out"`
-	AllowedAddresses   []string      `json:"allowed_addresses,omitempty" maxItems:"50" doc:"Where inbound calls may come from: public addresses or networks. When left out, inbound calls authenticate with the user name and password"`
+	Name               string        `json:"name" minLength:"1" maxLength:"64" doc:"A name for people to read"`
+	Address            string        `json:"address,omitempty" maxLength:"260" doc:"The carrier's public host name, with a port unless it is the usual one. Required for outbound calls" example:"krosai.pstn.twilio.com"`
+	Numbers            []string      `json:"numbers,omitempty" maxItems:"50" doc:"The caller ids that the trunk may show: your own numbers, this one among them. If left out, only this one"`
+	AuthUsername       string        `json:"auth_username,omitempty" doc:"The user name for digest authentication"`
+	AuthPassword       secret.Secret `json:"auth_password,omitempty" writeOnly:"true" doc:"The password. It is never shown. If left out, the present password stays as long as the address stays the same"`
+	DestinationCountry string        `json:"destination_country,omitempty" pattern:"^[A-Z]{2}$" patternDescription:"a country as ISO 3166-1 alpha-2, such as NG" doc:"The country that most calls go to, ISO 3166-1 alpha-2. LiveKit then calls from nearby. It permits nothing"`
+	Transport          string        `json:"transport,omitempty" enum:"auto,udp,tcp,tls" default:"auto" doc:"The transport of SIP"`
+	Directions         []string      `json:"directions,omitempty" enum:"outbound,inbound" minItems:"1" maxItems:"2" uniqueItems:"true" doc:"The calls that the trunk carries. If left out, all that the number is capable of"`
+	AllowedAddresses   []string      `json:"allowed_addresses,omitempty" maxItems:"50" doc:"The public addresses or networks that inbound calls may come from. If left out, inbound calls authenticate with the user name and password"`
 }
 
 // Rule decides what happens to inbound calls: each gets a room and an agent.
 type Rule struct {
-	RuleName   string `json:"rule_name" minLength:"1" maxLength:"64" doc:"For people"`
-	RoomPrefix string `json:"room_prefix,omitempty" default:"inbound-" doc:"What the rooms' names begin with, after a name space of yours"`
-	AgentName  string `json:"agent_name" doc:"The LiveKit agent to call in; one of those that the account may use"`
+	RuleName   string `json:"rule_name" minLength:"1" maxLength:"64" doc:"A name for people to read"`
+	RoomPrefix string `json:"room_prefix,omitempty" default:"inbound-" doc:"The prefix of the rooms' names, after your own namespace"`
+	AgentName  string `json:"agent_name" doc:"The LiveKit agent that takes the calls. The account must be allowed to use it"`
 
-	MaxConcurrent int `json:"max_concurrent_inbound,omitempty" minimum:"1" maximum:"1000" doc:"How many calls the number takes in at a time; as many as the account may have when left out. One more ends at once, failed with the cause capacity"`
-	MaxDuration   int `json:"max_duration_seconds,omitempty" minimum:"10" maximum:"14400" default:"14400" doc:"How long a call that comes in may last, in seconds"`
+	MaxConcurrent int `json:"max_concurrent_inbound,omitempty" minimum:"1" maximum:"1000" doc:"How many inbound calls the number accepts at a time. If left out, as many as the account may have. One more ends at once as failed, with the cause capacity"`
+	MaxDuration   int `json:"max_duration_seconds,omitempty" minimum:"10" maximum:"14400" default:"14400" doc:"The longest talk time of an inbound call, in seconds"`
 }
 
 // Output is the resulting configuration.
@@ -117,7 +117,7 @@ const Longest = workTime + undoTime + saveTime + giveTime
 func (e *Endpoint) Register(a huma.API) {
 	huma.Register(a, huma.Operation{OperationID: "configure-phone-number", Method: http.MethodPost, DefaultStatus: http.StatusOK,
 		Path: "/outbound-calls/phone-numbers/{phone_number_id}/configure", Summary: "Connect a number to a carrier and an agent",
-		Description: "All of it is applied or nothing. Calls in progress are not touched. A dispatch rule may come before the trunk.",
+		Description: "The configuration is applied as a whole or not at all. Calls in progress go on. A dispatch rule may be set before the trunk.",
 		Tags:        []string{"Phone numbers"}, Security: api.Needs(account.NumbersWrite)}, e.configure)
 }
 

@@ -69,15 +69,15 @@ type Input struct{ Body Body }
 // Body describes the call to place.
 type Body struct {
 	PhoneNumber    string            `json:"phone_number" pattern:"^\\+[1-9][0-9]{7,14}$" patternDescription:"E.164, such as +14155550100" doc:"The number to call, E.164" example:"+14155550100"`
-	PhoneNumberID  string            `json:"phone_number_id,omitempty" doc:"The number to call from; the only configured one when left out"`
-	SystemPrompt   string            `json:"system_prompt,omitempty" doc:"What the agent is to do, at most 16 KiB"`
-	WelcomeMessage string            `json:"welcome_message,omitempty" doc:"What the agent says first, at most 1 KiB"`
-	AgentName      string            `json:"agent_name,omitempty" doc:"The agent to call in; the number's own when left out"`
+	PhoneNumberID  string            `json:"phone_number_id,omitempty" doc:"The number to call from. If left out, your only configured one"`
+	SystemPrompt   string            `json:"system_prompt,omitempty" doc:"The agent's instructions, at most 16 KiB"`
+	WelcomeMessage string            `json:"welcome_message,omitempty" doc:"The agent's first sentence, at most 1 KiB"`
+	AgentName      string            `json:"agent_name,omitempty" doc:"The LiveKit agent that talks. If left out, the number's own"`
 	Voice          *call.Voice       `json:"voice,omitempty" doc:"How the agent speaks"`
-	Metadata       map[string]string `json:"metadata,omitempty" doc:"Up to 50 strings of your own, handed to the agent and returned with the call"`
-	DTMF           string            `json:"dtmf,omitempty" pattern:"^[0-9A-D*#w]{1,64}$" patternDescription:"1 to 64 of 0 to 9, A to D, * and #, and w for a pause" doc:"Digits to send once the phone is answered, at most 64; w waits half a second" example:"ww42#"`
+	Metadata       map[string]string `json:"metadata,omitempty" doc:"Up to 50 strings of your own. The agent and the call's details get them"`
+	DTMF           string            `json:"dtmf,omitempty" pattern:"^[0-9A-D*#w]{1,64}$" patternDescription:"1 to 64 of 0 to 9, A to D, * and #, and w for a pause" doc:"Digits to send when the phone is answered, at most 64. w waits half a second" example:"ww42#"`
 	RingingTimeout int               `json:"ringing_timeout_seconds,omitempty" minimum:"5" maximum:"80" default:"30" doc:"How long the phone may ring, in seconds"`
-	MaxDuration    int               `json:"max_duration_seconds,omitempty" minimum:"10" maximum:"14400" default:"1800" doc:"How long the talk may last, in seconds"`
+	MaxDuration    int               `json:"max_duration_seconds,omitempty" minimum:"10" maximum:"14400" default:"1800" doc:"The longest talk time, in seconds"`
 }
 
 // Output is the call as it was accepted.
@@ -102,7 +102,7 @@ type View struct {
 func (e *Endpoint) Register(a huma.API) {
 	huma.Register(a, huma.Operation{OperationID: "create-call", Method: http.MethodPost, Path: "/outbound-calls/create",
 		DefaultStatus: http.StatusCreated, Summary: "Place an outbound call", Tags: []string{"Calls"},
-		Description: "The call is recorded and placed in the background; read its details to see what became of it.",
+		Description: "The call is recorded at once and placed in the background. Read its details to see its outcome.",
 		Security:    api.Needs(account.CallsWrite), Metadata: map[string]any{api.OwnIdempotency: true}}, e.create)
 }
 

@@ -35,9 +35,9 @@ type Input struct{ Body Body }
 
 // Body describes the key to create.
 type Body struct {
-	Name      string    `json:"name" minLength:"1" doc:"What the key is for, at most 64 characters"`
-	Scopes    []string  `json:"scopes" minItems:"1" uniqueItems:"true" enum:"numbers:read,numbers:write,calls:read,calls:write,webhooks:read,webhooks:write,keys:write" doc:"What the key may do. An API key can only grant what it holds itself"`
-	ExpiresAt *api.Time `json:"expires_at,omitempty" doc:"When the key stops working, at most 5 years ahead; when left out, never, or when the API key that makes it does"`
+	Name      string    `json:"name" minLength:"1" doc:"The purpose of the key, at most 64 characters"`
+	Scopes    []string  `json:"scopes" minItems:"1" uniqueItems:"true" enum:"numbers:read,numbers:write,calls:read,calls:write,webhooks:read,webhooks:write,keys:write" doc:"The scopes of the key. An API key can only grant scopes that it holds itself"`
+	ExpiresAt *api.Time `json:"expires_at,omitempty" doc:"When the key stops working, at most 5 years ahead. If left out, never, or when the API key that creates it does"`
 }
 
 // Output is the new key with its text.
@@ -47,7 +47,7 @@ type Output struct{ Body apikey.Issued }
 func (e *Endpoint) Register(a huma.API) {
 	huma.Register(a, huma.Operation{OperationID: "create-api-key", Method: http.MethodPost, Path: "/api-keys",
 		DefaultStatus: http.StatusCreated, Summary: "Create an API key", Tags: []string{"API keys"},
-		Description: "The answer holds the key itself, this once. An account can have 50 live keys, one more is a 409, and make 20 in an hour. A key that is made by an API key expires no later than that one.",
+		Description: "Only this answer shows the key itself. An account can have 50 live keys and create 20 in an hour. One more is a 409. A key that an API key creates expires no later than that key.",
 		Errors:      []int{http.StatusConflict}, Security: api.Needs(account.KeysWrite)}, e.create)
 }
 

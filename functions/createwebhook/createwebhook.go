@@ -36,8 +36,8 @@ type Input struct{ Body Body }
 
 // Body describes the endpoint.
 type Body struct {
-	URL    string   `json:"url" minLength:"1" doc:"Where events are sent: https, with a public host name. Redirects are not followed"`
-	Events []string `json:"events" minItems:"1" uniqueItems:"true" enum:"call.answered,call.ended,call.summary_ready,call.transfer_finished,number_request.decided,number_request.assigned,number.assigned,number.configured,number.released,api_key.created,api_key.revoked,webhook_endpoint.disabled" doc:"Which events are sent there. It gets those that happen from now on"`
+	URL    string   `json:"url" minLength:"1" doc:"The address that events are sent to: https, with a public host name. Redirects are not followed"`
+	Events []string `json:"events" minItems:"1" uniqueItems:"true" enum:"call.answered,call.ended,call.summary_ready,call.transfer_finished,number_request.decided,number_request.assigned,number.assigned,number.configured,number.released,api_key.created,api_key.revoked,webhook_endpoint.disabled" doc:"The events that are sent there, from now on"`
 }
 
 // Output is the new endpoint with its secret.
@@ -46,8 +46,8 @@ type Output struct{ Body hook.Issued }
 // Register adds the operation to the API.
 func (e *Endpoint) Register(a huma.API) {
 	huma.Register(a, huma.Operation{OperationID: "create-webhook-endpoint", Method: http.MethodPost, Path: "/webhook-endpoints",
-		DefaultStatus: http.StatusCreated, Summary: "Have events sent to a server of yours", Tags: []string{"Webhooks"},
-		Description: "Events are signed as Standard Webhooks says; the answer holds the secret that verifies them, this once. An account can have 10 endpoints; one more is a 409.",
+		DefaultStatus: http.StatusCreated, Summary: "Send events to a server of yours", Tags: []string{"Webhooks"},
+		Description: "Events are signed according to Standard Webhooks. Only this answer shows the secret that verifies them. An account can have 10 endpoints. One more is a 409.",
 		Errors:      []int{http.StatusConflict}, Security: api.Needs(account.WebhooksWrite)}, e.create)
 }
 

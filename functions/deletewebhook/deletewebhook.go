@@ -28,7 +28,7 @@ type Input struct {
 func (e *Endpoint) Register(a huma.API) {
 	huma.Register(a, huma.Operation{OperationID: "delete-webhook-endpoint", Method: http.MethodDelete, Path: "/webhook-endpoints/{endpoint_id}",
 		DefaultStatus: http.StatusNoContent, Summary: "Delete a webhook endpoint", Tags: []string{"Webhooks"},
-		Description: "Nothing is sent there any more, and what is on its way is given up. The log of what was delivered stays for its 30 days.",
+		Description: "Nothing is sent there any more, and pending deliveries are given up. The list of its deliveries stays for 30 days.",
 		Security:    api.Needs(account.WebhooksWrite)}, e.remove)
 }
 

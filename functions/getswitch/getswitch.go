@@ -25,8 +25,8 @@ type Output struct{ Body View }
 // View is the switch and the administrator who changed it last.
 type View struct {
 	Enabled   bool      `json:"enabled" doc:"false: every new outbound call of every user is refused"`
-	Reason    *string   `json:"reason" doc:"Of a switch that is off; null where none was given"`
-	ChangedAt *api.Time `json:"changed_at" doc:"null: nobody has touched it"`
+	Reason    *string   `json:"reason" doc:"Why the switch is off; null if no reason was given"`
+	ChangedAt *api.Time `json:"changed_at" doc:"null: it was never changed"`
 	ChangedBy *string   `json:"changed_by" doc:"The administrator"`
 }
 

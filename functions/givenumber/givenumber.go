@@ -30,7 +30,7 @@ type Input struct {
 
 // Body names the user.
 type Body struct {
-	UserID string `json:"user_id" pattern:"^[A-Za-z0-9._|:@-]{1,128}$" patternDescription:"a user's id, 1 to 128 letters, digits and any of ._|:@-" doc:"Who is to have it, as in the sub claim of their JWTs" example:"auth0|5f7c8ec7c33c6c004bbafe82"`
+	UserID string `json:"user_id" pattern:"^[A-Za-z0-9._|:@-]{1,128}$" patternDescription:"a user's id, 1 to 128 letters, digits and any of ._|:@-" doc:"The user who gets the number, as in the sub claim of their JWTs" example:"auth0|5f7c8ec7c33c6c004bbafe82"`
 }
 
 // Output is the number after the assignment.
@@ -40,7 +40,7 @@ type Output struct{ Body inventory.View }
 func (e *Endpoint) Register(a huma.API) {
 	huma.Register(a, huma.Operation{OperationID: "assign-phone-number", Method: http.MethodPost, DefaultStatus: http.StatusOK,
 		Path: "/admin/phone-numbers/{phone_number_id}/assign", Summary: "Give a number to a user", Tags: []string{"Review"},
-		Description: "Only an available number that no request is for. The user is told by the event number.assigned.",
+		Description: "Only an available number that no request is for can be given. The event number.assigned notifies the user.",
 		Errors:      []int{http.StatusConflict}, Security: api.Needs(account.Admin)}, e.give)
 }
 

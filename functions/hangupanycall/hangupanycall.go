@@ -38,7 +38,7 @@ type Output struct{ Body View }
 // View is the end of a call.
 type View struct {
 	CallID      string      `json:"call_id"`
-	UserID      string      `json:"user_id" doc:"Whose call it was"`
+	UserID      string      `json:"user_id" doc:"The user whose call it was"`
 	Status      call.Status `json:"status" enum:"completed,busy,no_answer,failed,canceled"`
 	HangupCause call.Cause  `json:"hangup_cause"`
 	EndedAt     api.Time    `json:"ended_at"`
@@ -48,7 +48,7 @@ type View struct {
 func (e *Endpoint) Register(a huma.API) {
 	huma.Register(a, huma.Operation{OperationID: "hang-up-any-call", Method: http.MethodPost, Path: "/admin/calls/{call_id}/hangup",
 		DefaultStatus: http.StatusOK, Summary: "Hang up a user's call", Tags: []string{"Administration"},
-		Description: "As its owner's own hang-up, with a line in the audit of the call. A call that has ended answers with its end, so the request may be repeated.",
+		Description: "Like the owner's own hang-up, with an entry in the audit of the call. For a call that has ended the answer is its end, so the request may be repeated.",
 		Security:    api.Needs(account.Admin)}, e.hangUp)
 }
 

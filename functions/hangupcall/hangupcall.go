@@ -47,7 +47,7 @@ type View struct {
 func (e *Endpoint) Register(a huma.API) {
 	huma.Register(a, huma.Operation{OperationID: "hang-up-call", Method: http.MethodPost, Path: "/outbound-calls/{call_id}/hangup",
 		Summary: "Hang a call up", Tags: []string{"Calls"},
-		Description: "Works while dialing and ringing too. A call that has ended answers with its end, so the request may be repeated.",
+		Description: "A call can be hung up while it is dialing, ringing or answered. For a call that has ended the answer is its end, so the request may be repeated.",
 		Security:    api.Needs(account.CallsWrite)}, e.hangUp)
 }
 

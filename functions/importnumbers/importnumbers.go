@@ -52,15 +52,15 @@ type Output struct{ Body Result }
 
 // Result counts the rows that were accepted and lists those that were not.
 type Result struct {
-	Added   int       `json:"added" doc:"Numbers that are new in the inventory"`
-	Known   int       `json:"known" doc:"Rows whose number was in it already; nothing about it has changed"`
+	Added   int       `json:"added" doc:"The numbers that are new in the inventory"`
+	Known   int       `json:"known" doc:"The rows whose number was in the inventory already. They change nothing"`
 	Refused []Refusal `json:"refused"`
 }
 
 // Refusal is the reason why a row was not accepted.
 type Refusal struct {
 	Row         int    `json:"row" doc:"Its place in the table, from 1"`
-	PhoneNumber string `json:"phone_number" doc:"As it was given"`
+	PhoneNumber string `json:"phone_number" doc:"As given in the request"`
 	Code        string `json:"code"`
 	Detail      string `json:"detail"`
 }
@@ -70,7 +70,7 @@ func (e *Endpoint) Register(a huma.API) {
 	huma.Register(a, huma.Operation{OperationID: "import-phone-numbers", Method: http.MethodPost, Path: "/admin/phone-numbers/import",
 		DefaultStatus: http.StatusOK, Summary: "Add many numbers to the inventory", Tags: []string{"Review"}, MaxBodyBytes: maxBody,
 		Description: "At most 500 rows: JSON {\"numbers\":[…]} with the members of POST /admin/phone-numbers, or CSV with their names in its first line " +
-			"and several capabilities in a cell with spaces between them. A row that is wrong refuses only itself, and the request may be repeated.",
+			"and several capabilities in a cell with spaces between them. An invalid row is refused alone. The request may be repeated.",
 		RequestBody: &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{"application/json": {Schema: schema(a)}}},
 		Metadata:    map[string]any{api.RawBody: true}, SkipValidateBody: true, // rows are validated one by one
 		Errors: []int{http.StatusUnsupportedMediaType}, Security: api.Needs(account.Admin)}, e.load)

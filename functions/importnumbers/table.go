@@ -30,8 +30,8 @@ type Row struct {
 	PhoneNumber  string   `json:"phone_number" doc:"E.164" example:"+2348012345678"`
 	Country      string   `json:"country" doc:"ISO 3166-1 alpha-2, the number's own" example:"NG"`
 	NumberType   string   `json:"number_type" enum:"local,mobile,toll_free"`
-	Capabilities []string `json:"capabilities" enum:"inbound,outbound" minItems:"1" maxItems:"2" doc:"What the number can do"`
-	Provider     string   `json:"provider" doc:"Who the number comes from" example:"Twilio"`
+	Capabilities []string `json:"capabilities" enum:"inbound,outbound" minItems:"1" maxItems:"2" doc:"The number's capabilities"`
+	Provider     string   `json:"provider" doc:"The provider of the number" example:"Twilio"`
 }
 
 func schema(a huma.API) *huma.Schema {

@@ -28,9 +28,9 @@ type Endpoint struct{ Calls Calls }
 
 // Input selects a page of the list.
 type Input struct {
-	Active bool   `query:"active" default:"true" doc:"Only calls that have not ended; false needs user_id"`
-	UserID string `query:"user_id" pattern:"^[A-Za-z0-9._|:@-]{1,128}$" patternDescription:"a user's id, 1 to 128 letters, digits and any of ._|:@-" doc:"All calls of this user instead, those that have ended too"`
-	Limit  int    `query:"limit" minimum:"1" maximum:"100" default:"25" doc:"How many calls at most"`
+	Active bool   `query:"active" default:"true" doc:"true: only calls that have not ended. false needs user_id"`
+	UserID string `query:"user_id" pattern:"^[A-Za-z0-9._|:@-]{1,128}$" patternDescription:"a user's id, 1 to 128 letters, digits and any of ._|:@-" doc:"All calls of this user, also those that have ended"`
+	Limit  int    `query:"limit" minimum:"1" maximum:"100" default:"25" doc:"The most calls in the answer"`
 	Cursor string `query:"cursor" doc:"next_cursor of the page before, with the same user_id"`
 }
 
@@ -55,19 +55,19 @@ type View struct {
 	PhoneNumberID string         `json:"phone_number_id"`
 	RoomName      string         `json:"room_name"`
 	AgentName     string         `json:"agent_name"`
-	HangupCause   *call.Cause    `json:"hangup_cause" doc:"Why the call ended; null while it has not"`
-	SIPStatusCode *int           `json:"sip_status_code" doc:"The carrier's last answer to the dial, where SIP gave one"`
+	HangupCause   *call.Cause    `json:"hangup_cause" doc:"Why the call ended; null until it has ended"`
+	SIPStatusCode *int           `json:"sip_status_code" doc:"The carrier's last SIP status for the dial; null if it gave none"`
 	CreatedAt     api.Time       `json:"created_at"`
 	AnsweredAt    *api.Time      `json:"answered_at"`
 	EndedAt       *api.Time      `json:"ended_at"`
-	Duration      int            `json:"duration_seconds" doc:"Talk time"`
+	Duration      int            `json:"duration_seconds" doc:"The talk time, in seconds"`
 }
 
 // Register adds the operation to the API.
 func (e *Endpoint) Register(a huma.API) {
 	huma.Register(a, huma.Operation{OperationID: "list-all-calls", Method: http.MethodGet, Path: "/admin/calls",
 		Summary: "List all users' calls", Tags: []string{"Administration"}, Security: api.Needs(account.Admin),
-		Description: "Newest first: the calls of all users that have not ended, or with user_id every call of one user. " +
+		Description: "Newest first. Without user_id, the calls of all users that have not ended. With user_id, every call of that user. " +
 			"A page may hold fewer calls than the limit, even none, and still have a next_cursor: follow it.",
 	}, e.list)
 }

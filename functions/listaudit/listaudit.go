@@ -24,8 +24,8 @@ type Endpoint struct{ Entries Entries }
 
 // Input selects a page of the list.
 type Input struct {
-	Subject string `query:"subject" pattern:"^(calls|[a-z]+_[0-9A-Za-z._|:@-]+)$" patternDescription:"calls, or an id with its prefix, such as req_01KAMPJ5V0SAMP0REQ00000000" maxLength:"133" doc:"What it was done to: req_…, pn_…, call_…, key_…, user_ and a user id for their policy, or calls for the switch of all calls; everything when left out" example:"req_01KAMPJ5V0SAMP0REQ00000000"`
-	Limit   int    `query:"limit" minimum:"1" maximum:"100" default:"25" doc:"How many entries at most"`
+	Subject string `query:"subject" pattern:"^(calls|[a-z]+_[0-9A-Za-z._|:@-]+)$" patternDescription:"calls, or an id with its prefix, such as req_01KAMPJ5V0SAMP0REQ00000000" maxLength:"133" doc:"The subject: req_…, pn_…, call_…, key_…, user_ and a user id for their policy, or calls for the switch of all calls. If left out, every subject" example:"req_01KAMPJ5V0SAMP0REQ00000000"`
+	Limit   int    `query:"limit" minimum:"1" maximum:"100" default:"25" doc:"The most entries in the answer"`
 	Cursor  string `query:"cursor" doc:"next_cursor of the page before, with the same subject"`
 }
 
@@ -36,9 +36,9 @@ type Output struct{ Body api.Page[View] }
 type View struct {
 	Subject string   `json:"subject"`
 	At      api.Time `json:"at"`
-	Actor   string   `json:"actor" doc:"The user who did it, or platform"`
+	Actor   string   `json:"actor" doc:"The user who acted, or platform"`
 	Action  string   `json:"action"`
-	From    *string  `json:"from" doc:"The state before; null when there was none"`
+	From    *string  `json:"from" doc:"The state before; null without one"`
 	To      *string  `json:"to" doc:"The state after"`
 	Note    *string  `json:"note"`
 }
@@ -46,8 +46,8 @@ type View struct {
 // Register adds the operation to the API.
 func (e *Endpoint) Register(a huma.API) {
 	huma.Register(a, huma.Operation{OperationID: "list-audit", Method: http.MethodGet, Path: "/admin/audit",
-		Summary: "List what was done to a request, a number, a user, a call or a key",
-		Description: "Of one subject oldest first, without one newest first. Entries are never changed. " +
+		Summary: "List the audit",
+		Description: "With a subject oldest first, without one newest first. Entries are never changed. " +
 			"Without a subject a page may hold fewer entries than the limit, even none, and still have a next_cursor: follow it.",
 		Tags: []string{"Review"}, Security: api.Needs(account.Admin)}, e.list)
 }

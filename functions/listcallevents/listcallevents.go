@@ -38,10 +38,10 @@ type Endpoint struct {
 // Input names the call, the position in its log, and how long to wait.
 type Input struct {
 	CallID  string   `path:"call_id" doc:"The call to follow"`
-	After   string   `query:"after" doc:"next_after of the answer before; without it the first event of the call comes first"`
-	Include []string `query:"include" enum:"transcript" doc:"transcript: what is said too, as events of type call.turn"`
-	Wait    int      `query:"wait_seconds" minimum:"0" maximum:"20" default:"0" doc:"How long to wait for an event when there is none, in seconds"`
-	Limit   int      `query:"limit" minimum:"1" maximum:"100" default:"100" doc:"How many events at most"`
+	After   string   `query:"after" doc:"next_after of the previous answer. If left out, the answer begins with the first event of the call"`
+	Include []string `query:"include" enum:"transcript" doc:"transcript: the turns too, as events of type call.turn"`
+	Wait    int      `query:"wait_seconds" minimum:"0" maximum:"20" default:"0" doc:"How long to wait if there is no event, in seconds"`
+	Limit   int      `query:"limit" minimum:"1" maximum:"100" default:"100" doc:"The most events in the answer"`
 }
 
 // Output is a part of the call's log.
@@ -50,15 +50,15 @@ type Output struct{ Body Body }
 // Body is a part of the call's log.
 type Body struct {
 	Data      []hook.Event `json:"data"`
-	NextAfter string       `json:"next_after" doc:"The after of the next request, whether or not there are events"`
+	NextAfter string       `json:"next_after" doc:"The after of the next request, also if there were no events"`
 }
 
 // Register adds the operation to the API.
 func (e *Endpoint) Register(a huma.API) {
 	huma.Register(a, huma.Operation{OperationID: "list-call-events", Method: http.MethodGet, Path: "/outbound-calls/{call_id}/events",
 		Summary: "Follow a call", Tags: []string{"Events"}, Errors: []int{http.StatusTooManyRequests},
-		Description: "What has happened to a call in the last 30 days, in the order in which it was recorded, and what was said in it if that is " +
-			"included. Keep next_after and go on from there. With wait_seconds the answer waits for the next event.",
+		Description: "The events of a call of the last 30 days, in the order in which they were recorded, with the turns of its transcript if " +
+			"they are included. Pass next_after as after in the next request. With wait_seconds the answer waits for the next event.",
 		Security: api.Needs(account.CallsRead)}, e.list)
 }
 

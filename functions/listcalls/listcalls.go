@@ -34,7 +34,7 @@ type Input struct {
 	PhoneNumberID string         `query:"phone_number_id" pattern:"^pn_[0-9A-HJKMNP-TV-Z]{26}$" patternDescription:"a phone_number_id, pn_ and 26 letters and digits" doc:"Only calls from or to this number of yours"`
 	From          string         `query:"from" maxLength:"40" doc:"Only calls created then or later: an RFC 3339 time, or a date (UTC)" example:"2026-11-01"`
 	To            string         `query:"to" maxLength:"40" doc:"Only calls created before this RFC 3339 time, or up to the end of this date (UTC)" example:"2026-11-22"`
-	Limit         int            `query:"limit" minimum:"1" maximum:"100" default:"25" doc:"How many calls at most"`
+	Limit         int            `query:"limit" minimum:"1" maximum:"100" default:"25" doc:"The most calls in the answer"`
 	Cursor        string         `query:"cursor" doc:"next_cursor of the page before, with the same filters"`
 }
 
@@ -54,13 +54,13 @@ type View struct {
 	PhoneNumberID string            `json:"phone_number_id"`
 	RoomName      string            `json:"room_name"`
 	AgentName     string            `json:"agent_name"`
-	HangupCause   *call.Cause       `json:"hangup_cause" doc:"Why the call ended; null while it has not"`
-	SIPStatusCode *int              `json:"sip_status_code" doc:"The carrier's last answer to the dial, where SIP gave one"`
+	HangupCause   *call.Cause       `json:"hangup_cause" doc:"Why the call ended; null until it has ended"`
+	SIPStatusCode *int              `json:"sip_status_code" doc:"The carrier's last SIP status for the dial; null if it gave none"`
 	Metadata      map[string]string `json:"metadata"`
 	CreatedAt     api.Time          `json:"created_at"`
 	AnsweredAt    *api.Time         `json:"answered_at"`
 	EndedAt       *api.Time         `json:"ended_at"`
-	Duration      int               `json:"duration_seconds" doc:"Talk time"`
+	Duration      int               `json:"duration_seconds" doc:"The talk time, in seconds"`
 }
 
 // Register adds the operation to the API.

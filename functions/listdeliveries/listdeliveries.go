@@ -25,9 +25,9 @@ type Endpoint struct{ Deliveries Deliveries }
 
 // Input selects a page of the list.
 type Input struct {
-	EndpointID string         `path:"endpoint_id" doc:"Where they were sent"`
-	Status     webhook.Status `query:"status" enum:"pending,delivered,dead" doc:"Only those that have it"`
-	Limit      int            `query:"limit" minimum:"1" maximum:"100" default:"25" doc:"How many deliveries at most"`
+	EndpointID string         `path:"endpoint_id" doc:"The endpoint that they were sent to"`
+	Status     webhook.Status `query:"status" enum:"pending,delivered,dead" doc:"The status of the deliveries. If left out, all"`
+	Limit      int            `query:"limit" minimum:"1" maximum:"100" default:"25" doc:"The most deliveries in the answer"`
 	Cursor     string         `query:"cursor" doc:"next_cursor of the page before"`
 }
 
@@ -37,8 +37,8 @@ type Output struct{ Body api.Page[hook.Delivery] }
 // Register adds the operation to the API.
 func (e *Endpoint) Register(a huma.API) {
 	huma.Register(a, huma.Operation{OperationID: "list-webhook-deliveries", Method: http.MethodGet, Path: "/webhook-endpoints/{endpoint_id}/deliveries",
-		Summary: "Show what was sent to a webhook endpoint", Tags: []string{"Webhooks"},
-		Description: "Newest first, of the last 30 days. With a status, a page may be short or empty and have a next_cursor all the same.",
+		Summary: "List the deliveries to a webhook endpoint", Tags: []string{"Webhooks"},
+		Description: "Newest first, of the last 30 days. With a status a page may be short or empty and still have a next_cursor: follow it.",
 		Security:    api.Needs(account.WebhooksRead)}, e.list)
 }
 

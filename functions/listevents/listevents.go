@@ -33,10 +33,10 @@ type Endpoint struct {
 
 // Input is the position in the log, a filter, and how long to wait.
 type Input struct {
-	After string   `query:"after" doc:"next_after of the answer before; latest begins with what happens from now on; without it the log begins 30 days ago"`
-	Types []string `query:"types" enum:"call.answered,call.ended,call.summary_ready,call.transfer_finished,number_request.decided,number_request.assigned,number.assigned,number.configured,number.released,api_key.created,api_key.revoked,webhook_endpoint.disabled" doc:"Only events of these types, with commas between"`
-	Wait  int      `query:"wait_seconds" minimum:"0" maximum:"20" default:"0" doc:"How long to wait for an event when there is none, in seconds"`
-	Limit int      `query:"limit" minimum:"1" maximum:"100" default:"100" doc:"How many events at most"`
+	After string   `query:"after" doc:"next_after of the previous answer. latest begins with the events from now on. If left out, the log begins 30 days ago"`
+	Types []string `query:"types" enum:"call.answered,call.ended,call.summary_ready,call.transfer_finished,number_request.decided,number_request.assigned,number.assigned,number.configured,number.released,api_key.created,api_key.revoked,webhook_endpoint.disabled" doc:"Only events of these types, separated by commas"`
+	Wait  int      `query:"wait_seconds" minimum:"0" maximum:"20" default:"0" doc:"How long to wait if there is no event, in seconds"`
+	Limit int      `query:"limit" minimum:"1" maximum:"100" default:"100" doc:"The most events in the answer"`
 }
 
 // Output is a part of the log.
@@ -45,16 +45,16 @@ type Output struct{ Body Body }
 // Body is a part of the log.
 type Body struct {
 	Data      []hook.Event `json:"data"`
-	NextAfter string       `json:"next_after" doc:"The after of the next request, whether or not there are events"`
+	NextAfter string       `json:"next_after" doc:"The after of the next request, also if there were no events"`
 }
 
 // Register adds the operation to the API.
 func (e *Endpoint) Register(a huma.API) {
 	huma.Register(a, huma.Operation{OperationID: "list-events", Method: http.MethodGet, Path: "/events",
-		Summary: "Follow what happens", Tags: []string{"Events"}, Errors: []int{http.StatusTooManyRequests},
-		Description: "Everything that has happened to your calls, requests, numbers, keys and webhook endpoints in the last 30 days, in the " +
-			"order in which it was recorded, with the types and bodies of webhooks. Keep next_after and go on from there: nothing is missed " +
-			"and nothing comes twice. With wait_seconds the answer waits for the next event; at most 5 requests of a user wait at a time.",
+		Summary: "Follow your events", Tags: []string{"Events"}, Errors: []int{http.StatusTooManyRequests},
+		Description: "The events of your calls, requests, numbers, keys and webhook endpoints of the last 30 days, in the order in which they " +
+			"were recorded, with the types and bodies of webhooks. Pass next_after as after in the next request: no event is missed and none " +
+			"comes twice. With wait_seconds the answer waits for the next event. At most 5 requests of a user wait at a time.",
 		Security: api.Needs(account.WebhooksRead)}, e.list)
 }
 

@@ -25,8 +25,8 @@ type Endpoint struct{ Numbers Numbers }
 
 // Input selects a page of the list.
 type Input struct {
-	Status string `query:"status" enum:"available,assigned,retired" doc:"Only these numbers; all when left out"`
-	Limit  int    `query:"limit" minimum:"1" maximum:"100" default:"25" doc:"How many numbers at most"`
+	Status string `query:"status" enum:"available,assigned,retired" doc:"The status of the numbers. If left out, all numbers"`
+	Limit  int    `query:"limit" minimum:"1" maximum:"100" default:"25" doc:"The most numbers in the answer"`
 	Cursor string `query:"cursor" doc:"next_cursor of the page before, with the same status"`
 }
 

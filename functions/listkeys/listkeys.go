@@ -22,7 +22,7 @@ type Endpoint struct{ Keys Keys }
 
 // Input selects a page of the list.
 type Input struct {
-	Limit  int    `query:"limit" minimum:"1" maximum:"100" default:"25" doc:"How many keys at most"`
+	Limit  int    `query:"limit" minimum:"1" maximum:"100" default:"25" doc:"The most keys in the answer"`
 	Cursor string `query:"cursor" doc:"next_cursor of the page before"`
 }
 
@@ -33,7 +33,7 @@ type Output struct{ Body api.Page[apikey.View] }
 func (e *Endpoint) Register(a huma.API) {
 	huma.Register(a, huma.Operation{OperationID: "list-api-keys", Method: http.MethodGet, Path: "/api-keys",
 		Summary: "List your API keys", Tags: []string{"API keys"},
-		Description: "Newest first, the revoked and the expired ones too. A key's text is never shown again.",
+		Description: "Newest first, with the revoked and expired ones. A key's text is never shown again.",
 		Security:    api.Needs(account.KeysWrite)}, e.list)
 }
 

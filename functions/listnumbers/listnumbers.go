@@ -22,7 +22,7 @@ type Endpoint struct{ Numbers Numbers }
 
 // Input selects a page of the list.
 type Input struct {
-	Limit  int    `query:"limit" minimum:"1" maximum:"100" default:"25" doc:"How many numbers at most"`
+	Limit  int    `query:"limit" minimum:"1" maximum:"100" default:"25" doc:"The most numbers in the answer"`
 	Cursor string `query:"cursor" doc:"next_cursor of the page before"`
 }
 
@@ -37,9 +37,9 @@ type View struct {
 	NumberType       string        `json:"number_type" enum:"local,mobile,toll_free"`
 	Capabilities     []string      `json:"capabilities"`
 	Status           number.Status `json:"configuration_status" enum:"unconfigured,partial,configured,error"`
-	HasOutboundTrunk bool          `json:"has_outbound_trunk" doc:"Calls can be placed from the number"`
-	HasInboundTrunk  bool          `json:"has_inbound_trunk" doc:"Calls to the number come in"`
-	HasDispatchRule  bool          `json:"has_dispatch_rule" doc:"It is set what becomes of inbound calls"`
+	HasOutboundTrunk bool          `json:"has_outbound_trunk" doc:"Whether calls can be placed from the number"`
+	HasInboundTrunk  bool          `json:"has_inbound_trunk" doc:"Whether the number accepts calls"`
+	HasDispatchRule  bool          `json:"has_dispatch_rule" doc:"Whether a dispatch rule is set"`
 	AssignedAt       *api.Time     `json:"assigned_at"`
 }
 

@@ -24,7 +24,7 @@ type Endpoint struct{ Requests Requests }
 
 // Input selects a page of the list.
 type Input struct {
-	Limit  int    `query:"limit" minimum:"1" maximum:"100" default:"25" doc:"How many requests at most"`
+	Limit  int    `query:"limit" minimum:"1" maximum:"100" default:"25" doc:"The most requests in the answer"`
 	Cursor string `query:"cursor" doc:"next_cursor of the page before"`
 }
 

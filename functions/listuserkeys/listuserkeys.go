@@ -23,7 +23,7 @@ type Endpoint struct{ Keys Keys }
 // Input selects a page of the list.
 type Input struct {
 	UserID string `query:"user_id" required:"true" pattern:"^[A-Za-z0-9._|:@-]{1,128}$" patternDescription:"a user's id, 1 to 128 letters, digits and any of ._|:@-" doc:"The user, as in the sub claim of their JWTs" example:"auth0|5f7c8ec7c33c6c004bbafe82"`
-	Limit  int    `query:"limit" minimum:"1" maximum:"100" default:"25" doc:"How many keys at most"`
+	Limit  int    `query:"limit" minimum:"1" maximum:"100" default:"25" doc:"The most keys in the answer"`
 	Cursor string `query:"cursor" doc:"next_cursor of the page before, with the same user_id"`
 }
 
@@ -34,7 +34,7 @@ type Output struct{ Body api.Page[apikey.View] }
 func (e *Endpoint) Register(a huma.API) {
 	huma.Register(a, huma.Operation{OperationID: "list-user-api-keys", Method: http.MethodGet, Path: "/admin/api-keys",
 		Summary: "List a user's API keys", Tags: []string{"Administration"},
-		Description: "Newest first, the revoked and the expired ones too. A user who is not known has none.",
+		Description: "Newest first, with the revoked and expired ones. An unknown user has no keys.",
 		Security:    api.Needs(account.Admin)}, e.list)
 }
 

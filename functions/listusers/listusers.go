@@ -22,7 +22,7 @@ type Endpoint struct{ Users Users }
 
 // Input selects a page of the list.
 type Input struct {
-	Limit  int    `query:"limit" minimum:"1" maximum:"100" default:"25" doc:"How many users at most"`
+	Limit  int    `query:"limit" minimum:"1" maximum:"100" default:"25" doc:"The most users in the answer"`
 	Cursor string `query:"cursor" doc:"next_cursor of the page before"`
 }
 
@@ -32,11 +32,11 @@ type Output struct{ Body api.Page[View] }
 // View is a user with their counts at this moment.
 type View struct {
 	UserID        string `json:"user_id" doc:"As in the sub claim of their JWTs"`
-	CallsEnabled  bool   `json:"calls_enabled" doc:"In their policy; the switch of all calls is GET /admin/calls/switch"`
-	Numbers       int    `json:"phone_numbers" doc:"Numbers they have"`
+	CallsEnabled  bool   `json:"calls_enabled" doc:"Whether their policy allows calls. GET /admin/calls/switch is the switch of everybody's calls"`
+	Numbers       int    `json:"phone_numbers" doc:"The numbers that they have"`
 	OpenRequests  int    `json:"open_number_requests" doc:"Number requests that are pending or approved"`
 	ActiveCalls   int    `json:"active_calls" doc:"Outbound calls that have not ended"`
-	ActiveInbound int    `json:"active_inbound_calls" doc:"Calls that came in and have not ended"`
+	ActiveInbound int    `json:"active_inbound_calls" doc:"Inbound calls that have not ended"`
 	CallsThisHour int    `json:"calls_this_hour" doc:"Outbound calls and transfers that began in this clock hour (UTC)"`
 	LiveKeys      int    `json:"live_api_keys" doc:"API keys that are neither revoked nor expired"`
 }
@@ -45,7 +45,7 @@ type View struct {
 func (e *Endpoint) Register(a huma.API) {
 	huma.Register(a, huma.Operation{OperationID: "list-users", Method: http.MethodGet, Path: "/admin/users",
 		Summary: "List the users", Tags: []string{"Administration"}, Security: api.Needs(account.Admin),
-		Description: "In no order that means anything. A user who only has a token and has done nothing with it is not known and not listed.",
+		Description: "The order means nothing. A user who has a token and has never used it is not listed.",
 	}, e.list)
 }
 

@@ -203,7 +203,7 @@ func TestInboundEffect(t *testing.T) {
 				c := call.Call{ID: inboundID, UserID: "ada", Direction: call.Inbound, RoomName: ownRoom, RingingTimeout: 30, MaxDuration: 14400,
 					Status: tt.before, CreatedAt: cameAt, DialedAt: cameAt}
 				if tt.before == call.InProgress {
-					c.AnsweredAt = cameAt.Add(time.Second)
+					c.AnsweredAt = cameAt.Add(-30 * time.Second) // LiveKit hangs up after 30 s without sound
 				}
 				_, err := b.db.CreateInbound(t.Context(), c, 0)
 				b.must(err)

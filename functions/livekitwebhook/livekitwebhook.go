@@ -51,7 +51,7 @@ const maxBody = 256 << 10
 func (e *Endpoint) Register(a huma.API) {
 	huma.Register(a, huma.Operation{OperationID: "livekit-webhook", Method: http.MethodPost, Path: "/webhooks/livekit",
 		DefaultStatus: http.StatusOK, MaxBodyBytes: maxBody, Summary: "Receive an event of LiveKit", Tags: []string{"Webhooks"},
-		Description: "Signed by LiveKit with the project's key; 401 means a forgery, any trouble of ours is a 503, so that LiveKit sends the event again.",
+		Description: "LiveKit signs the event with the project's key. 401 means a forgery. Any failure of the platform is a 503, so that LiveKit sends the event again.",
 		Security:    api.Public(), Errors: []int{http.StatusUnauthorized, http.StatusServiceUnavailable}}, e.receive)
 }
 

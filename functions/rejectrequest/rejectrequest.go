@@ -45,7 +45,7 @@ type Input struct {
 
 // Body is the reason of the rejection.
 type Body struct {
-	Reason string `json:"reason" minLength:"1" maxLength:"500" doc:"Why; the requester reads it"`
+	Reason string `json:"reason" minLength:"1" maxLength:"500" doc:"The reason. The requester reads it"`
 }
 
 // Output is the request as it is now.
@@ -55,7 +55,7 @@ type Output struct{ Body numberrequest.View }
 func (e *Endpoint) Register(a huma.API) {
 	huma.Register(a, huma.Operation{OperationID: "reject-phone-number-request", Method: http.MethodPost, DefaultStatus: http.StatusOK,
 		Path: "/admin/phone-number-requests/{request_id}/reject", Summary: "Reject a phone number request",
-		Description: "Nobody decides on their own request.",
+		Description: "An administrator cannot decide on their own request.",
 		Tags:        []string{"Review"}, Errors: []int{http.StatusConflict}, Security: api.Needs(account.Admin)}, e.reject)
 }
 

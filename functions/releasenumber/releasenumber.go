@@ -46,7 +46,7 @@ type Output struct{ Body inventory.View }
 func (e *Endpoint) Register(a huma.API) {
 	huma.Register(a, huma.Operation{OperationID: "release-phone-number", Method: http.MethodPost, DefaultStatus: http.StatusOK,
 		Path: "/admin/phone-numbers/{phone_number_id}/release", Summary: "Take a number back from its owner",
-		Description: "Its configuration is removed first; calls in progress go on. Approved requests that wait for a number like it are told at once.",
+		Description: "Its configuration is removed first. Calls in progress go on. Approved requests that wait for such a number get it at once.",
 		Tags:        []string{"Review"}, Errors: []int{http.StatusConflict}, Security: api.Needs(account.Admin)}, e.release)
 }
 

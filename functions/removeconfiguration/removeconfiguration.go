@@ -22,7 +22,7 @@ type Endpoint struct{ Unwire *unwire.Unwirer }
 // Input says what to remove.
 type Input struct {
 	PhoneNumberID string `path:"phone_number_id" doc:"The phone number"`
-	ConfigType    string `query:"config_type" required:"true" enum:"sip_trunk,dispatch_rule,all" doc:"What to remove. Without its trunk a dispatch rule waits for the next one"`
+	ConfigType    string `query:"config_type" required:"true" enum:"sip_trunk,dispatch_rule,all" doc:"The parts to remove. Without its trunk a dispatch rule waits for the next one"`
 }
 
 // Output is what was removed.
@@ -31,7 +31,7 @@ type Output struct{ Body View }
 // View says what was removed and what is left.
 type View struct {
 	PhoneNumberID string        `json:"phone_number_id"`
-	Removed       []string      `json:"removed" doc:"Of dispatch_rule, inbound_trunk and outbound_trunk those that were there"`
+	Removed       []string      `json:"removed" doc:"The removed ones of dispatch_rule, inbound_trunk and outbound_trunk"`
 	Status        number.Status `json:"configuration_status" enum:"unconfigured,partial,configured,error"`
 }
 
@@ -39,7 +39,7 @@ type View struct {
 func (e *Endpoint) Register(a huma.API) {
 	huma.Register(a, huma.Operation{OperationID: "remove-phone-number-configuration", Method: http.MethodDelete,
 		Path: "/outbound-calls/phone-numbers/{phone_number_id}/configuration", Summary: "Remove a number's configuration",
-		Description: "Removing what is not there is no error. Calls in progress go on.",
+		Description: "Removing parts that are not set is not an error. Calls in progress go on.",
 		Tags:        []string{"Phone numbers"}, Security: api.Needs(account.NumbersWrite)}, e.remove)
 }
 

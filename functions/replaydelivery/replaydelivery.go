@@ -43,7 +43,7 @@ type Endpoint struct {
 
 // Input names the delivery.
 type Input struct {
-	EndpointID string `path:"endpoint_id" doc:"Where it was sent"`
+	EndpointID string `path:"endpoint_id" doc:"The endpoint that it was sent to"`
 	DeliveryID string `path:"delivery_id" doc:"The delivery to repeat"`
 }
 
@@ -54,8 +54,8 @@ type Output struct{ Body hook.Delivery }
 func (e *Endpoint) Register(a huma.API) {
 	huma.Register(a, huma.Operation{OperationID: "replay-webhook-delivery", Method: http.MethodPost,
 		Path: "/webhook-endpoints/{endpoint_id}/deliveries/{delivery_id}/replay", DefaultStatus: http.StatusAccepted,
-		Summary: "Send an event once more", Tags: []string{"Webhooks"},
-		Description: "A new delivery of the same event, with the same webhook-id and the same body, whatever has become of the first one. An endpoint that is paused or disabled is a 409. A user can ask for 100 replays and tests an hour, and for 10 replays of one delivery.",
+		Summary: "Repeat a delivery", Tags: []string{"Webhooks"},
+		Description: "Makes a new delivery of the same event, with the same webhook-id and the same body, whatever the outcome of the first one. A paused or disabled endpoint is a 409. A user can have 100 replays and tests an hour, and 10 replays of one delivery.",
 		Errors:      []int{http.StatusConflict},
 		Security:    api.Needs(account.WebhooksWrite)}, e.replay)
 }

@@ -45,12 +45,12 @@ type Input struct{ Body Body }
 
 // Body says which number is wanted.
 type Body struct {
-	Country      string   `json:"country,omitempty" pattern:"^[A-Z]{2}$" patternDescription:"a country as ISO 3166-1 alpha-2, such as NG" doc:"ISO 3166-1 alpha-2; required unless a number is named" example:"NG"`
+	Country      string   `json:"country,omitempty" pattern:"^[A-Z]{2}$" patternDescription:"a country as ISO 3166-1 alpha-2, such as NG" doc:"ISO 3166-1 alpha-2. Required unless a number is named" example:"NG"`
 	NumberType   string   `json:"number_type,omitempty" enum:"local,mobile,toll_free" default:"local"`
-	AreaCode     string   `json:"area_code,omitempty" pattern:"^[0-9]{1,6}$" patternDescription:"1 to 6 digits" doc:"What the number is to begin with, after the country code"`
-	PhoneNumber  string   `json:"phone_number,omitempty" pattern:"^\\+[1-9][0-9]{7,14}$" patternDescription:"E.164, such as +14155550100" doc:"A certain number, E.164; any that fits when left out" example:"+2348012345678"`
-	Capabilities []string `json:"capabilities,omitempty" enum:"inbound,outbound" minItems:"1" maxItems:"2" uniqueItems:"true" doc:"What the number is for; both when left out"`
-	Purpose      string   `json:"purpose" minLength:"1" maxLength:"500" doc:"What it is for, for the person who decides" example:"Order follow-up calls"`
+	AreaCode     string   `json:"area_code,omitempty" pattern:"^[0-9]{1,6}$" patternDescription:"1 to 6 digits" doc:"The digits that the number must begin with, after the country code"`
+	PhoneNumber  string   `json:"phone_number,omitempty" pattern:"^\\+[1-9][0-9]{7,14}$" patternDescription:"E.164, such as +14155550100" doc:"A certain number, E.164. If left out, any that fits" example:"+2348012345678"`
+	Capabilities []string `json:"capabilities,omitempty" enum:"inbound,outbound" minItems:"1" maxItems:"2" uniqueItems:"true" doc:"The calls that the number is for. If left out, both directions"`
+	Purpose      string   `json:"purpose" minLength:"1" maxLength:"500" doc:"The purpose, for the administrator who decides" example:"Order follow-up calls"`
 }
 
 // Output is the request as it was recorded.
@@ -60,7 +60,7 @@ type Output struct{ Body numberrequest.View }
 func (e *Endpoint) Register(a huma.API) {
 	huma.Register(a, huma.Operation{OperationID: "request-phone-number", Method: http.MethodPost, Path: "/telephony/phone-number-requests",
 		DefaultStatus: http.StatusCreated, Summary: "Ask for a phone number", Tags: []string{"Phone number requests"},
-		Description: "An administrator decides; then a number is assigned from the inventory, at once or when one comes in. Read the request to see what became of it.",
+		Description: "An administrator decides. A number is then assigned from the inventory, at once or when one is added. Read the request to see its outcome.",
 		Errors:      []int{http.StatusConflict}, Security: api.Needs(account.NumbersWrite)}, e.request)
 }
 

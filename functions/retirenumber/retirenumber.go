@@ -30,7 +30,7 @@ type Input struct {
 func (e *Endpoint) Register(a huma.API) {
 	huma.Register(a, huma.Operation{OperationID: "retire-phone-number", Method: http.MethodDelete, Path: "/admin/phone-numbers/{phone_number_id}",
 		DefaultStatus: http.StatusNoContent, Summary: "Retire a number", Tags: []string{"Review"},
-		Description: "Only an available number: nobody gets it any more. Adding it with restore brings it back. Retiring it again is no error.",
+		Description: "Only an available number can be retired. It is not assigned any more. Adding it with restore brings it back. Retiring it again is not an error.",
 		Errors:      []int{http.StatusConflict}, Security: api.Needs(account.Admin)}, e.retire)
 }
 

@@ -24,8 +24,8 @@ type Endpoint struct{ Requests Requests }
 
 // Input is a page of the list.
 type Input struct {
-	Status request.Status `query:"status" enum:"pending,approved,assigned,rejected" default:"pending" doc:"Which requests"`
-	Limit  int            `query:"limit" minimum:"1" maximum:"100" default:"25" doc:"How many requests at most"`
+	Status request.Status `query:"status" enum:"pending,approved,assigned,rejected" default:"pending" doc:"The status of the requests"`
+	Limit  int            `query:"limit" minimum:"1" maximum:"100" default:"25" doc:"The most requests in the answer"`
 	Cursor string         `query:"cursor" doc:"next_cursor of the page before, with the same status"`
 }
 
@@ -35,8 +35,8 @@ type Output struct{ Body api.Page[View] }
 // View is a request with two facts that its owner does not see: the requester and the decider.
 type View struct {
 	numberrequest.View
-	UserID    string    `json:"user_id" doc:"Who asks"`
-	DecidedBy *string   `json:"decided_by" doc:"Who decided; null until then"`
+	UserID    string    `json:"user_id" doc:"The user who asks"`
+	DecidedBy *string   `json:"decided_by" doc:"The administrator who decided; null until then"`
 	DecidedAt *api.Time `json:"decided_at"`
 }
 

@@ -29,7 +29,7 @@ type Input struct {
 func (e *Endpoint) Register(a huma.API) {
 	huma.Register(a, huma.Operation{OperationID: "revoke-api-key", Method: http.MethodDelete, Path: "/api-keys/{key_id}",
 		DefaultStatus: http.StatusNoContent, Summary: "Revoke an API key", Tags: []string{"API keys"},
-		Description: "The key stops working at once, in its time of grace too. Revoking it again is no error.",
+		Description: "The key stops working at once, also during its grace period. Revoking it again is not an error.",
 		Security:    api.Needs(account.KeysWrite)}, e.revoke)
 }
 

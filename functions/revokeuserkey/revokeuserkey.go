@@ -24,14 +24,14 @@ type Endpoint struct{ Keys Keys }
 // Input names the key.
 type Input struct {
 	KeyID  string `path:"key_id" doc:"The key to revoke"`
-	UserID string `query:"user_id" pattern:"^[A-Za-z0-9._|:@-]{1,128}$" patternDescription:"a user's id, 1 to 128 letters, digits and any of ._|:@-" doc:"Only if it is this user's"`
+	UserID string `query:"user_id" pattern:"^[A-Za-z0-9._|:@-]{1,128}$" patternDescription:"a user's id, 1 to 128 letters, digits and any of ._|:@-" doc:"The key must be this user's"`
 }
 
 // Register adds the operation to the API.
 func (e *Endpoint) Register(a huma.API) {
 	huma.Register(a, huma.Operation{OperationID: "revoke-user-api-key", Method: http.MethodDelete, Path: "/admin/api-keys/{key_id}",
 		DefaultStatus: http.StatusNoContent, Summary: "Revoke a user's API key", Tags: []string{"Administration"},
-		Description: "The key stops working at once, in its time of grace too, and its owner is told by the event api_key.revoked. Revoking it again is no error.",
+		Description: "The key stops working at once, also during its grace period. The event api_key.revoked notifies its owner. Revoking it again is not an error.",
 		Security:    api.Needs(account.Admin)}, e.revoke)
 }
 

@@ -49,14 +49,14 @@ type Output struct{ Body View }
 // View is the new key, and the old one with its end.
 type View struct {
 	apikey.Issued
-	Replaces apikey.View `json:"replaces" doc:"The old key; it works until revoked_at"`
+	Replaces apikey.View `json:"replaces" doc:"The old key. It works until revoked_at"`
 }
 
 // Register adds the operation to the API.
 func (e *Endpoint) Register(a huma.API) {
 	huma.Register(a, huma.Operation{OperationID: "rotate-api-key", Method: http.MethodPost, Path: "/api-keys/{key_id}/rotate",
 		DefaultStatus: http.StatusCreated, Summary: "Rotate an API key", Tags: []string{"API keys"},
-		Description: "Makes a key with the same name, scopes and expiry, and shows it this once. The old one stops working at once, or after grace_seconds; in that time it manages no keys. An API key can only rotate keys whose scopes it holds itself, and the new key expires no later than the one that rotates.",
+		Description: "Creates a key with the same name, scopes and expiry. Only this answer shows it. The old key stops working at once, or after grace_seconds. It manages no keys during that time. An API key can only rotate keys whose scopes it holds itself, and the new key expires no later than the key that rotates.",
 		Errors:      []int{http.StatusConflict}, Security: api.Needs(account.KeysWrite)}, e.rotate)
 }
 

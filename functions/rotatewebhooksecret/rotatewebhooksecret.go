@@ -37,7 +37,7 @@ type Input struct {
 
 // Body says how long the old secret signs as well.
 type Body struct {
-	GraceSeconds *int `json:"grace_seconds,omitempty" minimum:"0" maximum:"86400" doc:"For how long the secret so far signs as well; an hour if nothing is said"`
+	GraceSeconds *int `json:"grace_seconds,omitempty" minimum:"0" maximum:"86400" doc:"How long the old secret signs too, in seconds. If left out, an hour"`
 }
 
 // grace is how long the old secret signs as well if the caller does not say.
@@ -50,7 +50,7 @@ type Output struct{ Body hook.Issued }
 func (e *Endpoint) Register(a huma.API) {
 	huma.Register(a, huma.Operation{OperationID: "rotate-webhook-secret", Method: http.MethodPost, Path: "/webhook-endpoints/{endpoint_id}/rotate-secret",
 		Summary: "Give a webhook endpoint a new signing secret", Tags: []string{"Webhooks"},
-		Description: "The answer shows the new secret, this once. For the time of grace each message carries two signatures, one of each secret; Standard Webhooks' libraries take a message if one of them verifies.",
+		Description: "Only this answer shows the new secret. During the grace period each message carries two signatures, one of each secret. The libraries of Standard Webhooks accept a message if one of them verifies.",
 		Security:    api.Needs(account.WebhooksWrite)}, e.rotate)
 }
 

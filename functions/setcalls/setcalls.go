@@ -26,7 +26,7 @@ type Input struct{ Body Body }
 // Body says whether outbound calls are on.
 type Body struct {
 	Enabled bool   `json:"enabled" doc:"false: every new outbound call of every user is refused"`
-	Reason  string `json:"reason,omitempty" minLength:"1" maxLength:"200" doc:"For the audit, and kept while calls are off"`
+	Reason  string `json:"reason,omitempty" minLength:"1" maxLength:"200" doc:"The reason, for the audit. It is kept while calls are off"`
 }
 
 // Output is the position as it is now.
@@ -36,7 +36,7 @@ type Output struct{ Body Body }
 func (e *Endpoint) Register(a huma.API) {
 	huma.Register(a, huma.Operation{OperationID: "set-calls", Method: http.MethodPut, Path: "/admin/calls",
 		Summary: "Switch everybody's outbound calls on or off", Tags: []string{"Administration"}, Security: api.Needs(account.Admin),
-		Description: "New calls obey it at once; calls in progress are not touched.", Errors: []int{http.StatusConflict}}, e.set)
+		Description: "It applies to new calls at once. Calls in progress go on.", Errors: []int{http.StatusConflict}}, e.set)
 }
 
 func (e *Endpoint) set(ctx context.Context, in *Input) (*Output, error) {

@@ -52,7 +52,7 @@ type Output struct{ Body hook.Delivery }
 func (e *Endpoint) Register(a huma.API) {
 	huma.Register(a, huma.Operation{OperationID: "test-webhook-endpoint", Method: http.MethodPost, Path: "/webhook-endpoints/{endpoint_id}/test",
 		DefaultStatus: http.StatusAccepted, Summary: "Send a test to a webhook endpoint", Tags: []string{"Webhooks"},
-		Description: "Sends the event webhook.test at once, whichever events the endpoint asked for. The delivery shows in the list of deliveries. An endpoint that is paused or disabled is a 409.",
+		Description: "Sends the event webhook.test at once, whichever events the endpoint gets. The delivery is in the list of deliveries. A paused or disabled endpoint is a 409.",
 		Errors:      []int{http.StatusConflict}, Security: api.Needs(account.WebhooksWrite)}, e.test)
 }
 

@@ -74,8 +74,8 @@ type View struct {
 type Transfer struct {
 	TransferID    string              `json:"transfer_id"`
 	PhoneNumber   string              `json:"phone_number"`
-	Status        call.TransferStatus `json:"status" enum:"completed,failed,unknown" doc:"completed: the phone talks to the new number; failed: it was refused and the call goes on, or the call ended first; unknown: nobody can say"`
-	SIPStatusCode *int                `json:"sip_status_code" doc:"The carrier's answer, where it gave one"`
+	Status        call.TransferStatus `json:"status" enum:"completed,failed,unknown" doc:"completed: the phone talks to the new number. failed: it was refused and the call goes on, or the call ended first. unknown: neither is certain"`
+	SIPStatusCode *int                `json:"sip_status_code" doc:"The carrier's SIP status; null if it gave none"`
 }
 
 // Register adds the operation to the API.
@@ -84,7 +84,7 @@ func (e *Endpoint) Register(a huma.API) {
 		Summary: "Transfer a call", Tags: []string{"Calls"},
 		Description: "Asks the carrier to connect the phone to another number and waits for the outcome, for up to 25 seconds. " +
 			"The new number must be one that you may call. A call can be transferred while it is in progress, once at a time. " +
-			"After a completed transfer the call ends as `transferred`; after a failed one it goes on.",
+			"After a completed transfer the call ends as `transferred`. After a failed one it goes on.",
 		Security: api.Needs(account.CallsWrite)}, e.transfer)
 }
 

@@ -36,9 +36,9 @@ type Input struct {
 
 // Body is the change. A member that is left out keeps its value.
 type Body struct {
-	URL    *string  `json:"url,omitempty" minLength:"1" doc:"Where events are sent from now on: https, with a public host name. It enables an endpoint that was disabled"`
-	Events []string `json:"events,omitempty" minItems:"1" uniqueItems:"true" enum:"call.answered,call.ended,call.summary_ready,call.transfer_finished,number_request.decided,number_request.assigned,number.assigned,number.configured,number.released,api_key.created,api_key.revoked,webhook_endpoint.disabled" doc:"Which events are sent there from now on"`
-	Paused *bool    `json:"paused,omitempty" doc:"true: nothing is sent there, and what is on its way is given up. false: events that happen from now on are sent; it enables an endpoint that was disabled"`
+	URL    *string  `json:"url,omitempty" minLength:"1" doc:"The address that events are sent to from now on: https, with a public host name. It enables a disabled endpoint"`
+	Events []string `json:"events,omitempty" minItems:"1" uniqueItems:"true" enum:"call.answered,call.ended,call.summary_ready,call.transfer_finished,number_request.decided,number_request.assigned,number.assigned,number.configured,number.released,api_key.created,api_key.revoked,webhook_endpoint.disabled" doc:"The events that are sent there from now on"`
+	Paused *bool    `json:"paused,omitempty" doc:"true: nothing is sent there, and pending deliveries are given up. false: events are sent from now on, also if the endpoint was disabled"`
 }
 
 // Output is the changed endpoint.
@@ -48,7 +48,7 @@ type Output struct{ Body hook.Endpoint }
 func (e *Endpoint) Register(a huma.API) {
 	huma.Register(a, huma.Operation{OperationID: "update-webhook-endpoint", Method: http.MethodPatch, Path: "/webhook-endpoints/{endpoint_id}",
 		Summary: "Change, pause or enable a webhook endpoint", Tags: []string{"Webhooks"},
-		Description: "An endpoint that was disabled, because it failed too often, is enabled by a new url or by paused false. Events that happened meanwhile are in GET /events and are not sent.",
+		Description: "A new url, or paused false, enables an endpoint that was disabled after too many failures. Events of the meantime are not sent. GET /events has them.",
 		Security:    api.Needs(account.WebhooksWrite)}, e.update)
 }
 

@@ -16,13 +16,13 @@ import (
 
 // Problem is the body of every error answer (RFC 9457).
 type Problem struct {
-	Type      string        `json:"type" example:"about:blank" doc:"Always about:blank: code tells problems apart"`
+	Type      string        `json:"type" example:"about:blank" doc:"Always about:blank. The code tells problems apart"`
 	Title     string        `json:"title" example:"Bad Request" doc:"The name of the status"`
 	Status    int           `json:"status" example:"400" doc:"The HTTP status"`
-	Detail    string        `json:"detail" doc:"What is wrong, for people"`
-	Code      string        `json:"code" pattern:"^[A-Z][A-Z0-9_]*$" example:"INVALID_REQUEST" doc:"What is wrong, for programs; stable"`
-	RequestID string        `json:"request_id" doc:"The same as X-Request-Id; name it when asking for help"`
-	Errors    []fault.Field `json:"errors,omitempty" doc:"With INVALID_REQUEST: each field that is wrong"`
+	Detail    string        `json:"detail" doc:"The error for people"`
+	Code      string        `json:"code" pattern:"^[A-Z][A-Z0-9_]*$" example:"INVALID_REQUEST" doc:"The error for programs. It is stable"`
+	RequestID string        `json:"request_id" doc:"The same as X-Request-Id. Name it when you ask for help"`
+	Errors    []fault.Field `json:"errors,omitempty" doc:"With INVALID_REQUEST: each invalid field"`
 
 	retryAfter     time.Duration
 	acceptEncoding string // the header of a 415 about the body's coding

@@ -15,14 +15,14 @@ type View struct {
 	LastFour   string    `json:"last_four" doc:"The last four characters of the key"`
 	Scopes     []string  `json:"scopes"`
 	CreatedAt  api.Time  `json:"created_at"`
-	ExpiresAt  *api.Time `json:"expires_at" doc:"null: never"`
-	LastUsedAt *api.Time `json:"last_used_at" doc:"The hour of its last use; null: not used yet"`
-	RevokedAt  *api.Time `json:"revoked_at" doc:"When the key stopped working, or will stop after it was rotated; null: not revoked"`
+	ExpiresAt  *api.Time `json:"expires_at" doc:"null: it never expires"`
+	LastUsedAt *api.Time `json:"last_used_at" doc:"The hour in which it was last used; null: not used yet"`
+	RevokedAt  *api.Time `json:"revoked_at" doc:"When the key stopped working, or will stop after a rotation; null: not revoked"`
 }
 
 // Issued is a new API key with its text, which is shown only once.
 type Issued struct {
-	APIKey string `json:"api_key" doc:"The key itself. It is shown this once and kept nowhere"`
+	APIKey string `json:"api_key" doc:"The key itself. Only this answer shows it"`
 	View
 }
 

@@ -12,9 +12,9 @@ import (
 type View struct {
 	PhoneNumberID string        `json:"phone_number_id"`
 	PhoneNumber   string        `json:"phone_number" doc:"E.164"`
-	Status        number.Status `json:"configuration_status" enum:"unconfigured,partial,configured,error" doc:"error: the last change stopped half way; configuring again repairs it"`
-	Trunk         *Trunk        `json:"sip_trunk" doc:"null when there is none"`
-	Rule          *Rule         `json:"dispatch_rule" doc:"null when there is none"`
+	Status        number.Status `json:"configuration_status" enum:"unconfigured,partial,configured,error" doc:"error: the last change stopped half way. Configuring the number again repairs it"`
+	Trunk         *Trunk        `json:"sip_trunk" doc:"null without one"`
+	Rule          *Rule         `json:"dispatch_rule" doc:"null without one"`
 	UpdatedAt     *api.Time     `json:"updated_at"`
 }
 
@@ -25,7 +25,7 @@ type Trunk struct {
 	Address            string   `json:"address"`
 	Numbers            []string `json:"numbers"`
 	AuthUsername       string   `json:"auth_username"`
-	HasAuthPassword    bool     `json:"has_auth_password" doc:"Whether a password is set; it is never shown"`
+	HasAuthPassword    bool     `json:"has_auth_password" doc:"Whether a password is set. It is never shown"`
 	DestinationCountry string   `json:"destination_country"`
 	Transport          string   `json:"transport" enum:"auto,udp,tcp,tls"`
 	Directions         []string `json:"directions"`
@@ -40,9 +40,9 @@ type Rule struct {
 	RuleName       string   `json:"rule_name"`
 	RoomPrefix     string   `json:"room_prefix"`
 	AgentName      string   `json:"agent_name"`
-	DispatchRuleID *string  `json:"dispatch_rule_id" doc:"LiveKit's id; null while the trunk takes no inbound calls, for which the rule then waits"`
-	MaxConcurrent  *int     `json:"max_concurrent_inbound" doc:"How many calls the number takes in at a time; null: as many as the account may have"`
-	MaxDuration    int      `json:"max_duration_seconds" doc:"How long a call that comes in may last, in seconds"`
+	DispatchRuleID *string  `json:"dispatch_rule_id" doc:"LiveKit's id; null until the trunk takes inbound calls"`
+	MaxConcurrent  *int     `json:"max_concurrent_inbound" doc:"How many inbound calls the number accepts at a time; null: as many as the account may have"`
+	MaxDuration    int      `json:"max_duration_seconds" doc:"The longest talk time of an inbound call, in seconds"`
 }
 
 // Of returns the view of a number's configuration.

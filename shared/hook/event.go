@@ -10,7 +10,7 @@ type Event struct {
 	EventID string         `json:"event_id" doc:"Also the webhook-id of its deliveries"`
 	Type    string         `json:"type"`
 	At      api.Time       `json:"at" doc:"When it happened"`
-	CallID  string         `json:"call_id,omitempty" doc:"The call it is about"`
+	CallID  string         `json:"call_id,omitempty" doc:"The call that the event is about"`
 	Data    map[string]any `json:"data" doc:"The member data of the webhook's body"`
 }
 

@@ -13,16 +13,16 @@ type Endpoint struct {
 	EndpointID     string                 `json:"endpoint_id"`
 	URL            string                 `json:"url"`
 	Events         []string               `json:"events"`
-	Status         webhook.EndpointStatus `json:"status" enum:"active,paused,disabled" doc:"paused by you, or disabled because it failed too often; it gets nothing then"`
-	DisabledAt     *api.Time              `json:"disabled_at" doc:"null unless it is disabled"`
-	DisabledReason *string                `json:"disabled_reason" doc:"failures: too many attempts failed in a row. null unless it is disabled"`
-	Failures       int                    `json:"failures_in_a_row" doc:"Attempts that failed since the last one that succeeded"`
+	Status         webhook.EndpointStatus `json:"status" enum:"active,paused,disabled" doc:"paused by you, or disabled after too many failures. Neither gets events"`
+	DisabledAt     *api.Time              `json:"disabled_at" doc:"null unless the endpoint is disabled"`
+	DisabledReason *string                `json:"disabled_reason" doc:"failures: too many attempts failed in a row. null unless the endpoint is disabled"`
+	Failures       int                    `json:"failures_in_a_row" doc:"The attempts that failed since the last success"`
 	CreatedAt      api.Time               `json:"created_at"`
 }
 
 // Issued is a webhook endpoint with its new signing secret. The secret is shown only this once.
 type Issued struct {
-	SigningSecret string `json:"signing_secret" doc:"Verifies what is sent to the endpoint, as Standard Webhooks says. It is shown this once"`
+	SigningSecret string `json:"signing_secret" doc:"The secret that verifies what is sent to the endpoint (Standard Webhooks). Only this answer shows it"`
 	Endpoint
 }
 
@@ -40,16 +40,16 @@ type Delivery struct {
 	EventID        string         `json:"event_id" doc:"The webhook-id of every attempt and of every replay"`
 	EventType      string         `json:"event_type"`
 	HappenedAt     api.Time       `json:"happened_at"`
-	Status         webhook.Status `json:"status" enum:"pending,delivered,dead" doc:"pending while attempts are made, then delivered or dead"`
+	Status         webhook.Status `json:"status" enum:"pending,delivered,dead" doc:"pending while attempts are made, then delivered, or dead after the last failed"`
 	Attempts       int            `json:"attempts"`
-	LastStatus     *int           `json:"last_status_code" doc:"What the endpoint answered last; null when it did not"`
-	LastError      *string        `json:"last_error" doc:"Why the last attempt failed: dns, address (not of the public Internet), tls, timeout, connection, status (other than 2xx); or why it was given up without one: paused, disabled, deleted (the endpoint). null when there was none or it succeeded"`
+	LastStatus     *int           `json:"last_status_code" doc:"The status of the endpoint's last answer; null without one"`
+	LastError      *string        `json:"last_error" doc:"Why the last attempt failed: dns, address (not on the public Internet), tls, timeout, connection, status (not 2xx). Or why the delivery was given up without an attempt: the endpoint was paused, disabled or deleted. null without an attempt, or if it succeeded"`
 	LastAttemptAt  *api.Time      `json:"last_attempt_at"`
-	NextAttemptAt  *api.Time      `json:"next_attempt_at" doc:"null when there will be none"`
-	ReplayOf       *string        `json:"replay_of" doc:"The delivery that this one repeats; null when it is the first"`
-	RequestBody    string         `json:"request_body" doc:"The body that is sent, exactly"`
+	NextAttemptAt  *api.Time      `json:"next_attempt_at" doc:"null if no attempt follows"`
+	ReplayOf       *string        `json:"replay_of" doc:"The delivery that this one repeats; null if it repeats none"`
+	RequestBody    string         `json:"request_body" doc:"The exact body that is sent"`
 	ResponseStatus *int           `json:"response_status" doc:"The same as last_status_code"`
-	ResponseBody   *string        `json:"response_body" doc:"The first 256 bytes of the last answer, with U+FFFD for what is not text; null when it was empty or there was none"`
+	ResponseBody   *string        `json:"response_body" doc:"The first 256 bytes of the last answer, with U+FFFD in place of bytes that are not text; null if it was empty or missing"`
 	CreatedAt      api.Time       `json:"created_at"`
 }
 

@@ -20,9 +20,9 @@ type View struct {
 	Country       string        `json:"country" doc:"ISO 3166-1 alpha-2"`
 	NumberType    string        `json:"number_type" enum:"local,mobile,toll_free"`
 	Capabilities  []string      `json:"capabilities"`
-	Provider      string        `json:"provider" doc:"Who the number comes from"`
+	Provider      string        `json:"provider" doc:"The provider of the number"`
 	Status        string        `json:"status" enum:"available,assigned,retired"`
-	UserID        *string       `json:"user_id" doc:"Who has it; null while nobody does"`
+	UserID        *string       `json:"user_id" doc:"The owner; null without one"`
 	Configuration number.Status `json:"configuration_status" enum:"unconfigured,partial,configured,error"`
 	AssignedAt    *api.Time     `json:"assigned_at"`
 }

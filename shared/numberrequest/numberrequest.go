@@ -12,12 +12,12 @@ type View struct {
 	Status        request.Status `json:"status" enum:"pending,approved,assigned,rejected" doc:"pending, then approved and assigned, or rejected"`
 	Country       string         `json:"country" doc:"ISO 3166-1 alpha-2"`
 	NumberType    string         `json:"number_type" enum:"local,mobile,toll_free"`
-	AreaCode      *string        `json:"area_code" doc:"null when any will do"`
-	PhoneNumber   *string        `json:"phone_number" doc:"The number that was asked for, E.164; null when any will do"`
+	AreaCode      *string        `json:"area_code" doc:"null if any will do"`
+	PhoneNumber   *string        `json:"phone_number" doc:"The requested number, E.164; null if any will do"`
 	Capabilities  []string       `json:"capabilities"`
 	Purpose       string         `json:"purpose"`
-	Reason        *string        `json:"reason" doc:"Why it was rejected; null unless it was"`
-	PhoneNumberID *string        `json:"phone_number_id" doc:"The number that was assigned; null until then"`
+	Reason        *string        `json:"reason" doc:"Why the request was rejected; null unless it was"`
+	PhoneNumberID *string        `json:"phone_number_id" doc:"The assigned number; null until then"`
 	CreatedAt     api.Time       `json:"created_at"`
 	UpdatedAt     api.Time       `json:"updated_at"`
 }

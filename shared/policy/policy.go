@@ -9,18 +9,18 @@ import (
 // contain characters that the paths of this API do not allow.
 type View struct {
 	UserID             string   `json:"user_id"`
-	AllowedCountries   []string `json:"allowed_countries" doc:"Countries the user may call besides that of the number they call from"`
+	AllowedCountries   []string `json:"allowed_countries" doc:"The countries that the user may call besides that of the number they call from"`
 	CallsEnabled       bool     `json:"calls_enabled"`
-	MaxConcurrentCalls int      `json:"max_concurrent_calls" doc:"How many outbound calls the user can have at a time"`
+	MaxConcurrentCalls int      `json:"max_concurrent_calls" doc:"The most outbound calls at a time"`
 
-	AllowedAgents         []string `json:"allowed_agents" doc:"Agents the user may have take calls; an empty list allows any"`
-	MaxConcurrentInbound  int      `json:"max_concurrent_inbound" doc:"How many inbound calls the user can have at a time"`
-	CallsPerHour          int      `json:"calls_per_hour" doc:"Outbound calls and transfers in an hour"`
-	CallsPerDestination   int      `json:"calls_per_destination_per_hour" doc:"Outbound calls and transfers to one number in an hour"`
-	ConfigurationsPerHour int      `json:"configurations_per_hour" doc:"Configurations of numbers in an hour"`
-	NumberRequestsPerHour int      `json:"number_requests_per_hour" doc:"Requests for numbers in an hour"`
-	RequestsPerHour       int      `json:"requests_per_hour" doc:"Requests in an hour with all the user's API keys together"`
-	MinutesPerDay         int      `json:"minutes_per_day" doc:"Minutes of talk on outbound calls in a day"`
+	AllowedAgents         []string `json:"allowed_agents" doc:"The agents that the user may use. An empty list allows any"`
+	MaxConcurrentInbound  int      `json:"max_concurrent_inbound" doc:"The most inbound calls at a time"`
+	CallsPerHour          int      `json:"calls_per_hour" doc:"The most outbound calls and transfers in an hour"`
+	CallsPerDestination   int      `json:"calls_per_destination_per_hour" doc:"The most outbound calls and transfers to one number in an hour"`
+	ConfigurationsPerHour int      `json:"configurations_per_hour" doc:"The most configurations of numbers in an hour"`
+	NumberRequestsPerHour int      `json:"number_requests_per_hour" doc:"The most requests for numbers in an hour"`
+	RequestsPerHour       int      `json:"requests_per_hour" doc:"The most requests in an hour with all of the user's API keys together"`
+	MinutesPerDay         int      `json:"minutes_per_day" doc:"The most minutes of talk on outbound calls in a day"`
 }
 
 // Of shows a policy.

@@ -218,7 +218,7 @@ func (db *DB) SaveDelivery(ctx context.Context, d webhook.Delivery, was int) err
 	if there, no := refused(err); no {
 		stored, err := deliveryFrom(there)
 		if err == nil && (stored.Status != d.Status || stored.Attempts != d.Attempts || stored.LastAt.UnixMilli() != d.LastAt.UnixMilli()) {
-			err = fault.New(fault.Conflict, "CONFLICT", "the delivery was attempted by somebody else at the same time")
+			err = fault.New(fault.Conflict, "CONFLICT", "the delivery was attempted by another instance at the same time")
 		}
 		return err // nil if the row is from this write, whose answer was lost
 	}

@@ -231,7 +231,7 @@ func (db *DB) setAudited(ctx context.Context, key item, set string, values item,
 	err = db.transact(ctx, types.TransactWriteItem{Update: &types.Update{TableName: &db.table.Limits, Key: key,
 		UpdateExpression: &set, ConditionExpression: &condition, ExpressionAttributeValues: values}}, line)
 	if _, no := refusedIn(err); no {
-		return fault.New(fault.Conflict, "CONFLICT", "somebody else is changing this at the same moment")
+		return fault.New(fault.Conflict, "CONFLICT", "another request is changing this at the same moment")
 	}
 	return broken("set policy", err)
 }

@@ -24,7 +24,7 @@ func (db *DB) Decide(ctx context.Context, id string, d request.Decision, now tim
 	case err != nil:
 		return r, err
 	case r.UserID == d.By:
-		return r, fault.New(fault.Forbidden, "FORBIDDEN", "nobody decides on a request of their own")
+		return r, fault.New(fault.Forbidden, "FORBIDDEN", "an administrator cannot decide on their own request")
 	case r.Status.Decided():
 		return r, decided(r)
 	}
