@@ -29,8 +29,12 @@ func (c *Carrier) onInvite(req *sip.Request, tx sip.ServerTransaction) {
 	if err := tx.Respond(c.response(req, 100, "")); err != nil {
 		return
 	}
-	// All further answers carry the tag, including the stack's 487.
-	req.To().Params.Add("tag", sip.GenerateTagN(16))
+	// All further answers carry the tag. It goes into a copy, because the stack reads the request
+	// when a CANCEL comes.
+	tagged := req.Clone()
+	tagged.SetBody(req.Body())
+	tagged.To().Params.Add("tag", sip.GenerateTagN(16))
+	req = tagged
 	k := c.incoming(req)
 	c.add(k)
 	defer c.forget(k)

@@ -174,6 +174,7 @@ func TestMuteRefer(t *testing.T) {
 	}
 	w.request("OPTIONS", "after", tag, nil)
 	w.response(200) // no message came before it
+	eventually(t, "REFER", func() bool { return len(c.Calls()[0].Refers) > 0 })
 	if call := c.Calls()[0]; len(call.Refers) != 1 || call.State != "talking" {
 		t.Errorf("%+v", call)
 	}
