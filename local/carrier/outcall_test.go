@@ -160,6 +160,8 @@ func TestOutCallCancelled(t *testing.T) {
 			if err := call.Answered(t.Context()); !errors.As(err, &refused) || refused.Code != 487 {
 				t.Errorf("got %v", err)
 			}
+			// The stack answers a CANCEL before the callee's side has recorded the call.
+			eventually(t, "the callee's record", func() bool { return len(to.Calls()) == 1 && to.Calls()[0].State == "ended" })
 			if ours, theirs := isOver(t, call), to.Calls()[0]; ours.EndedBy != "cancel" || theirs.EndedBy != "cancel" {
 				t.Errorf("%+v, %+v", ours, theirs)
 			}
