@@ -10,8 +10,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/krosai/telephony/functions/preparecall"
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/call"
+	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/store"
 )
 
@@ -125,5 +127,26 @@ func (a *admission) settle(accepted bool) {
 	if a.pending--; accepted {
 		a.since++
 		a.started = append(a.started, a.now())
+	}
+}
+
+// roomsPerCore is how many rooms LiveKit makes at a time for each core. With 50 at once on two
+// cores it answers some requests only after their timeout.
+const roomsPerCore = 2
+
+// rooms makes no more rooms at a time than places has room for. The others wait.
+type rooms struct {
+	preparecall.Rooms
+	places chan struct{}
+}
+
+// CreateRoom waits for a place and makes the room.
+func (r rooms) CreateRoom(ctx context.Context, room livekit.Room) error {
+	select {
+	case r.places <- struct{}{}:
+		defer func() { <-r.places }()
+		return r.Rooms.CreateRoom(ctx, room)
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }

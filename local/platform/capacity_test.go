@@ -1,16 +1,20 @@
 package platform
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/krosai/telephony/functions/preparecall"
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/call"
 	"github.com/krosai/telephony/shared/fault"
+	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/store"
 	"github.com/krosai/telephony/shared/store/storetest"
 )
@@ -80,4 +84,46 @@ func testAdmission(t *testing.T, most, starts int) {
 	if _, _, err := place(61); (err == nil) != (most > starts) {
 		t.Errorf("one more: %v", err)
 	}
+}
+
+// slowRooms counts the rooms that are made at the same time.
+type slowRooms struct {
+	preparecall.Rooms
+	now, most atomic.Int64
+}
+
+func (s *slowRooms) CreateRoom(context.Context, livekit.Room) error {
+	n := s.now.Add(1)
+	defer s.now.Add(-1)
+	s.most.Store(max(s.most.Load(), n))
+	time.Sleep(time.Second)
+	return nil
+}
+
+// TestRooms checks that no more rooms are made at a time than there are places, and that a wait
+// ends with its context.
+func TestRooms(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		slow := &slowRooms{}
+		r := rooms{slow, make(chan struct{}, 2)}
+		var all sync.WaitGroup
+		for range 10 {
+			all.Go(func() {
+				if err := r.CreateRoom(t.Context(), livekit.Room{}); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		if err := r.CreateRoom(ctx, livekit.Room{}); !errors.Is(err, context.DeadlineExceeded) {
+			t.Error(err)
+		}
+		all.Wait()
+		if most := slow.most.Load(); most != 2 {
+			t.Errorf("%d rooms at a time, want 2", most)
+		}
+	})
 }

@@ -31,6 +31,7 @@ import (
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/obs"
 	"github.com/krosai/telephony/shared/secret"
+	"github.com/krosai/telephony/shared/settle"
 	"github.com/krosai/telephony/shared/store"
 	"github.com/krosai/telephony/shared/summary"
 )
@@ -91,6 +92,15 @@ func (p *Platform) endpoints(d all.Deps) map[string]api.Endpoint {
 	calls := &admission{DB: d.DB, most: mostCalls(p.Config), starts: startsPerCore * runtime.GOMAXPROCS(0), now: d.Now}
 	endpoints["createcall"] = &createcall.Endpoint{Calls: calls, Numbers: d.DB, Flow: d.Flow, Now: d.Now}
 	return endpoints
+}
+
+// tasks are the functions of workflows. Here preparecall makes only as many rooms at a time as
+// LiveKit makes in time.
+func tasks(d all.Deps) map[string]any {
+	tasks := all.Tasks(d)
+	tasks["preparecall"] = (&preparecall.Task{Calls: d.DB, Rooms: rooms{d.LiveKit, make(chan struct{}, roomsPerCore*runtime.GOMAXPROCS(0))},
+		Settle: &settle.Settler{Calls: d.DB, Rooms: d.LiveKit, Now: d.Now}, Agents: d.Agents, Now: d.Now}).Run
+	return tasks
 }
 
 // build makes each function of the template with the handler that Lambda would run.

@@ -25,7 +25,6 @@ import (
 	"github.com/krosai/telephony/emulator/inprocess"
 	"github.com/krosai/telephony/emulator/stepfunctions"
 	"github.com/krosai/telephony/emulator/template"
-	"github.com/krosai/telephony/functions/all"
 	"github.com/krosai/telephony/local/agent"
 	"github.com/krosai/telephony/local/bridge"
 	"github.com/krosai/telephony/local/carrier"
@@ -157,7 +156,7 @@ func (p *Platform) start(ctx context.Context) error {
 	}
 	deps := p.dependencies(aws, tables)
 	deps.Queue = queue.Open(config(aws.sqs, ""), queue.Config{Deliveries: deliveriesQueue(tmpl)})
-	p.functions = p.build(tmpl, p.endpoints(deps), all.Tasks(deps), deps)
+	p.functions = p.build(tmpl, p.endpoints(deps), tasks(deps), deps)
 	sources, err := p.openSources(ctx, tmpl, aws)
 	if err != nil {
 		return err
