@@ -17,7 +17,7 @@ func links(p pkg, prefix string) bool {
 	return false
 }
 
-// TestBinariesLinkWhatTheyNeed: LiveKit's client costs a function 17 MB and 8–12 ms of start. So a
+// TestBinariesLinkWhatTheyNeed: LiveKit's client costs a function 12 MB and 7–9 ms of start. So a
 // function links it only if the template gives it LiveKit's address. No Lambda links packages that
 // only tests and the laptop use.
 func TestBinariesLinkWhatTheyNeed(t *testing.T) {
