@@ -176,9 +176,14 @@ func (c Call) Joining(at time.Time) bool {
 // and talk. The time counts from the dial if there is one, because the dial may have waited for
 // its turn.
 func (c Call) Deadline() time.Time {
-	from := c.CreatedAt
-	if c.DialedAt.After(from) {
-		from = c.DialedAt
+	return c.begun().Add(time.Duration(c.RingingTimeout+c.MaxDuration)*time.Second + 2*time.Minute)
+}
+
+// begun is when the phone was dialed, or when the call was created if that is later or the phone
+// was not dialed.
+func (c Call) begun() time.Time {
+	if c.DialedAt.After(c.CreatedAt) {
+		return c.DialedAt
 	}
-	return from.Add(time.Duration(c.RingingTimeout+c.MaxDuration)*time.Second + 2*time.Minute)
+	return c.CreatedAt
 }

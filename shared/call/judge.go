@@ -47,11 +47,7 @@ func (r Room) Ringing() bool { return r.Callee != nil && r.Callee.Status == "rin
 // after seen. LiveKit's clock belongs to another machine, so a time outside that range is no better
 // than seen.
 func (c Call) Answered(p *Phone, seen time.Time) time.Time {
-	begun := c.CreatedAt
-	if c.DialedAt.After(begun) {
-		begun = c.DialedAt
-	}
-	if p == nil || p.AnsweredAt.Before(begun) || p.AnsweredAt.After(seen) {
+	if p == nil || p.AnsweredAt.Before(c.begun()) || p.AnsweredAt.After(seen) {
 		return seen
 	}
 	return p.AnsweredAt
