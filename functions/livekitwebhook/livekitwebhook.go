@@ -93,11 +93,11 @@ func (e *Endpoint) apply(ctx context.Context, event livekit.Event) error {
 		}
 		return err
 	}
-	for range answerLooks {
+	for range looks {
 		if err != nil || !event.Answered || !c.Status.Before(call.InProgress) {
 			break
 		}
-		c, err = e.later(ctx, c, answerPause)
+		c, err = e.later(ctx, c, pause)
 	}
 	if err != nil || c.Status != call.InProgress {
 		return err
@@ -105,18 +105,20 @@ func (e *Endpoint) apply(ctx context.Context, event livekit.Event) error {
 	return e.left(ctx, c, event)
 }
 
-// answerLooks and answerPause are how often, and at what interval, apply reads a call whose phone
-// was answered and has left before its dial recorded the answer.
+// looks and pause are how often, and at what interval, the handler reads a call whose phone has left
+// before its dial recorded the answer, or before the outcome of its transfer was recorded.
 const (
-	answerLooks = 10
-	answerPause = 300 * time.Millisecond
+	looks = 10
+	pause = 300 * time.Millisecond
 )
 
 // outOfOrder is how much later than the end of its room LiveKit may report that the phone has left.
 const outOfOrder = 2 * time.Second
 
 // left ends an answered call that is over. The end of the room alone does not say why the call
-// ended. The event of the phone's leaving does, and it usually comes first.
+// ended. The event of the phone's leaving does, and it usually comes first. If the phone leaves
+// while a transfer is under way, left waits for the outcome, because only the outcome says whether
+// the phone hung up or was transferred.
 func (e *Endpoint) left(ctx context.Context, c call.Call, event livekit.Event) error {
 	switch {
 	case event.Agent:
@@ -129,6 +131,15 @@ func (e *Endpoint) left(ctx context.Context, c call.Call, event livekit.Event) e
 		}
 	case !event.Phone:
 		return nil // a person who talked to the phone has left
+	}
+	for range looks {
+		if !c.Transferring(e.Now()) {
+			break
+		}
+		var err error
+		if c, err = e.later(ctx, c, pause); err != nil {
+			return err
+		}
 	}
 	_, err := e.Settle.Gone(ctx, c, event.Leave, e.when(event))
 	return err

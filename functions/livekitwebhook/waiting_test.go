@@ -225,3 +225,43 @@ func TestLeftBeforeTheAnswerIsWritten(t *testing.T) {
 		})
 	}
 }
+
+// TestLeftDuringATransfer checks a phone that leaves, with its agent, before the outcome of its
+// transfer is recorded.
+func TestLeftDuringATransfer(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name    string
+		outcome call.TransferStatus // half a second later; empty: never
+		event   livekit.Event
+		want    string
+	}{
+		{"it failed", call.TransferFailed, phoneLeft, "completed callee_hangup"},
+		{"it succeeded", call.TransferCompleted, phoneLeft, "completed transferred"},
+		{"nobody knows", call.TransferUnknown, phoneLeft, "completed unknown"},
+		{"no outcome yet", "", phoneLeft, "in_progress "},
+		{"it failed, the end of the room is told", call.TransferFailed, livekit.Event{Name: "room_finished"}, "completed unknown"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			inBubble(t, call.InProgress, call.Room{}, func(b *bubble) {
+				b.transfer()
+				time.AfterFunc(500*time.Millisecond, func() {
+					if tt.outcome != "" {
+						_, err := b.db.FinishTransfer(b.Context(), id, call.Transfer{ID: "tr_1", To: "+14155550109", Status: tt.outcome, At: time.Now()})
+						b.must(err)
+					}
+				})
+				start := time.Now()
+				b.send(tt.event)
+				if waited := time.Since(start); waited > 3*time.Second {
+					b.Errorf("waited %s", waited)
+				}
+				b.is(tt.want)
+			})
+		})
+	}
+}
+
+// phoneLeft is LiveKit's event of a phone that hangs up.
+var phoneLeft = livekit.Event{Name: "participant_left", Identity: call.CalleeIdentity, Phone: true,
+	Leave: call.Leave{Reason: "CLIENT_INITIATED", Status: "hangup"}}

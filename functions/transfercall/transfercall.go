@@ -222,17 +222,22 @@ func failed(t call.Transfer, err error) (outcome call.Transfer, refusal error) {
 	return t, refusal
 }
 
-// settle ends the call if its phone left during the transfer, when no end could be decided. If
-// settle fails, the sweep ends the call.
+// settle ends the call if its phone left during the transfer, when no end could be decided. After a
+// failed transfer an empty room does not say who hung up. LiveKit's event does, and its handler
+// waits for the outcome, so settle leaves that end to it. The sweep ends the call if settle fails,
+// or if the event is lost.
 func (e *Endpoint) settle(ctx context.Context, c call.Call) call.Call {
 	if c.Status.Ended() {
 		return c
 	}
-	after, err := e.Settle.Gone(ctx, c, call.Leave{}, e.Now())
+	room, err := e.Phone.ReadRoom(ctx, c.RoomName)
+	if err == nil && (room != call.Room{} || c.Transfer.Status != call.TransferFailed) {
+		c, err = e.Settle.Found(ctx, c, room, call.Leave{}, e.Now())
+	}
 	if err != nil {
 		e.Log.WarnContext(ctx, "settle a transferred call", "call_id", c.ID, "err", err)
 	}
-	return after
+	return c
 }
 
 func answer(c call.Call, refusal error) (*Output, error) {

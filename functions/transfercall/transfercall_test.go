@@ -507,6 +507,8 @@ func TestTrouble(t *testing.T) {
 			"OK completed", "completed completed transferred", 1, true},
 		"callee hangs up first": {answers(outcomeOf(livekittest.CallEnded), phoneLeaves),
 			"OK failed", "failed completed callee_hangup", 1, false},
+		"everybody leaves first": {answers(outcomeOf(livekittest.CallEnded), everybodyLeaves),
+			"OK failed", "failed in_progress", 1, false}, // the event of the phone's leaving says how it ended
 		"user hangs up first": {answers(outcomeOf(livekittest.CallEnded), hangUp),
 			"OK failed", "failed completed api_hangup", 1, false},
 		"rejected without a status": {answers(outcomeOf(livekittest.Rejected), nothing),
