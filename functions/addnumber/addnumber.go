@@ -12,9 +12,9 @@ import (
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
 	"github.com/krosai/telephony/shared/guard/intake"
-	"github.com/krosai/telephony/shared/inventory"
 	"github.com/krosai/telephony/shared/number"
 	"github.com/krosai/telephony/shared/stock"
+	"github.com/krosai/telephony/shared/view"
 )
 
 // Numbers keeps the inventory. AddNumber fails with fault.Conflict when the number is in it
@@ -48,7 +48,7 @@ type Body struct {
 }
 
 // Output is the number.
-type Output struct{ Body inventory.View }
+type Output struct{ Body view.InventoryNumber }
 
 // Register adds the operation to the API.
 func (e *Endpoint) Register(a huma.API) {
@@ -77,5 +77,5 @@ func (e *Endpoint) add(ctx context.Context, in *Input) (*Output, error) {
 		e.Log.Warn("number not offered, the sweep will", "request_id", api.RequestID(ctx), "number_id", n.ID, "cause", err.Error())
 	}
 
-	return &Output{inventory.Of(n)}, nil
+	return &Output{view.InventoryNumberOf(n)}, nil
 }

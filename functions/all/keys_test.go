@@ -20,9 +20,9 @@ import (
 	"github.com/krosai/telephony/functions/all"
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
-	"github.com/krosai/telephony/shared/apikey"
 	"github.com/krosai/telephony/shared/secret"
 	"github.com/krosai/telephony/shared/store/storetest"
+	"github.com/krosai/telephony/shared/view"
 )
 
 // keyBench serves the functions for API keys, and keeps their log and their requests to
@@ -91,7 +91,7 @@ func (b *keyBench) ask(credential, method, path, body string, status int) string
 	return w.Body.String()
 }
 
-func (b *keyBench) issued(answer string) (k apikey.Issued) {
+func (b *keyBench) issued(answer string) (k view.NewKey) {
 	b.Helper()
 	if err := json.Unmarshal([]byte(answer), &k); err != nil {
 		b.Fatal(err)
@@ -131,7 +131,7 @@ func TestKeyIsShownOnce(t *testing.T) {
 	if !strings.Contains(logged, second.KeyID) || !strings.Contains(logged, "use key") {
 		t.Errorf("the log does not tell which key was used and why a request failed: %s", logged)
 	}
-	for i, k := range []apikey.Issued{first, second, third} {
+	for i, k := range []view.NewKey{first, second, third} {
 		hash := sha256.Sum256([]byte(k.APIKey))
 		if !strings.Contains(sent, base64.StdEncoding.EncodeToString(hash[:])) {
 			t.Errorf("key %d: this test does not see what is stored", i)

@@ -12,8 +12,8 @@ import (
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
 	"github.com/krosai/telephony/shared/number"
-	"github.com/krosai/telephony/shared/numberrequest"
 	"github.com/krosai/telephony/shared/request"
+	"github.com/krosai/telephony/shared/view"
 )
 
 // Requests records decisions. Decide fails with fault.NotFound for a request that does not exist,
@@ -56,7 +56,7 @@ type Body struct {
 }
 
 // Output is the request after the decision.
-type Output struct{ Body numberrequest.View }
+type Output struct{ Body view.NumberRequest }
 
 // Register adds the operation to the API.
 func (e *Endpoint) Register(a huma.API) {
@@ -90,7 +90,7 @@ func (e *Endpoint) approve(ctx context.Context, in *Input) (*Output, error) {
 		e.Log.Warn("approval not told, the sweep will", "request_id", api.RequestID(ctx), "number_request", r.ID, "cause", err.Error())
 	}
 
-	return &Output{numberrequest.Of(r)}, nil
+	return &Output{view.NumberRequestOf(r)}, nil
 }
 
 // known refuses a number that the inventory does not have. Decide checks whether it is available.

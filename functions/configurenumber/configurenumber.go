@@ -12,11 +12,11 @@ import (
 
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
-	"github.com/krosai/telephony/shared/configuration"
 	"github.com/krosai/telephony/shared/deadline"
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/number"
 	"github.com/krosai/telephony/shared/secret"
+	"github.com/krosai/telephony/shared/view"
 )
 
 // Numbers reads, leases, saves and releases a user's numbers. Another user's number is
@@ -97,7 +97,7 @@ type Rule struct {
 }
 
 // Output is the resulting configuration.
-type Output struct{ Body configuration.View }
+type Output struct{ Body view.Configuration }
 
 // The lease outlives the longest request. The work leaves time before the deadline for the steps
 // after it: undoing the changes, recording the result, and giving the hour's count back.
@@ -146,7 +146,7 @@ func (e *Endpoint) configure(ctx context.Context, in *Input) (*Output, error) {
 		return nil, e.giveBack(ctx, n, hour, at, err)
 	}
 
-	return &Output{configuration.Of(after)}, nil
+	return &Output{view.ConfigurationOf(after)}, nil
 }
 
 // spend counts the configuration before the first request to LiveKit, and checks that the user

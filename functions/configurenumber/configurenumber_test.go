@@ -20,7 +20,6 @@ import (
 	"github.com/krosai/telephony/functions/configurenumber"
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
-	"github.com/krosai/telephony/shared/configuration"
 	"github.com/krosai/telephony/shared/guard/carrier"
 	"github.com/krosai/telephony/shared/guard/carrier/carriertest"
 	lk "github.com/krosai/telephony/shared/livekit"
@@ -28,6 +27,7 @@ import (
 	"github.com/krosai/telephony/shared/number"
 	"github.com/krosai/telephony/shared/secret"
 	"github.com/krosai/telephony/shared/store/storetest"
+	"github.com/krosai/telephony/shared/view"
 )
 
 const (
@@ -119,13 +119,13 @@ func (b *bench) configure(e164 string, body any) (int, []byte) {
 	return w.Code, w.Body.Bytes()
 }
 
-func (b *bench) must(body any) configuration.View {
+func (b *bench) must(body any) view.Configuration {
 	b.t.Helper()
 	status, raw := b.configure(mine, body)
 	if status != http.StatusOK {
 		b.t.Fatalf("%d %s", status, raw)
 	}
-	var v configuration.View
+	var v view.Configuration
 	if err := json.Unmarshal(raw, &v); err != nil {
 		b.t.Fatal(err)
 	}
@@ -179,11 +179,11 @@ func TestConfigure(t *testing.T) {
 		t.Errorf("first: %d DynamoDB round trips, LiveKit requests %v", trips, requests)
 	}
 	id := func(s string) *string { return &s }
-	want := configuration.View{PhoneNumberID: number.ID(mine), PhoneNumber: mine, Status: number.Configured,
-		Trunk: &configuration.Trunk{Name: "Twilio Lagos", Address: "krosai.pstn.twilio.com", Numbers: []string{mine}, AuthUsername: "kros",
+	want := view.Configuration{PhoneNumberID: number.ID(mine), PhoneNumber: mine, Status: number.Configured,
+		Trunk: &view.Trunk{Name: "Twilio Lagos", Address: "krosai.pstn.twilio.com", Numbers: []string{mine}, AuthUsername: "kros",
 			HasAuthPassword: true, DestinationCountry: "NG", Transport: "tls", Directions: []string{"outbound", "inbound"},
 			AllowedAddresses: []string{"54.172.60.0/30"}, OutboundTrunkID: id("ST_000001"), InboundTrunkID: id("ST_000002")},
-		Rule:      &configuration.Rule{RuleName: "Support line", RoomPrefix: "support-", AgentName: "support-agent", DispatchRuleID: id("SDR_000003"), MaxDuration: 14400},
+		DispatchRule:      &view.DispatchRule{RuleName: "Support line", RoomPrefix: "support-", AgentName: "support-agent", DispatchRuleID: id("SDR_000003"), MaxDuration: 14400},
 		UpdatedAt: first.UpdatedAt}
 	ignore := cmp.FilterPath(func(p cmp.Path) bool { return p.Last().String() == "._" }, cmp.Ignore())
 	if diff := cmp.Diff(want, first, ignore, cmp.Transformer("time", func(t api.Time) time.Time { return time.Time(t) })); diff != "" {
@@ -275,29 +275,29 @@ func TestParts(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	v := b.must(object{"dispatch_rule": rule()})
-	if v.Status != number.Partial || v.Rule.DispatchRuleID != nil {
+	if v.Status != number.Partial || v.DispatchRule.DispatchRuleID != nil {
 		t.Errorf("rule alone: %+v", v)
 	}
 	b.wantObjects(0, 0, 0)
 	v = b.must(object{"sip_trunk": trunk(object{"directions": []string{"outbound"}})})
-	if v.Status != number.Configured || v.Rule.DispatchRuleID != nil || v.Trunk.InboundTrunkID != nil {
+	if v.Status != number.Configured || v.DispatchRule.DispatchRuleID != nil || v.Trunk.InboundTrunkID != nil {
 		t.Errorf("outbound only: %+v", v)
 	}
 	b.wantObjects(1, 0, 0)
 	v = b.must(object{"sip_trunk": trunk()})
-	if v.Rule.DispatchRuleID == nil {
+	if v.DispatchRule.DispatchRuleID == nil {
 		t.Errorf("the rule did not join: %+v", v)
 	}
 	b.wantObjects(1, 1, 1)
 	v = b.must(object{"sip_trunk": trunk(object{"directions": []string{"inbound"}, "address": nil})})
-	if v.Trunk.OutboundTrunkID != nil || v.Rule.DispatchRuleID == nil || b.stored().CanCall() {
+	if v.Trunk.OutboundTrunkID != nil || v.DispatchRule.DispatchRuleID == nil || b.stored().CanCall() {
 		t.Errorf("inbound only: %+v", v)
 	}
 	b.wantObjects(0, 1, 1)
 	v = b.must(object{"sip_trunk": trunk(object{"directions": []string{"outbound"}, "numbers": []string{mineToo, mine, mine}})})
 	b.wantObjects(1, 0, 0)
-	if diff := cmp.Diff([]string{mine, mineToo}, v.Trunk.Numbers); diff != "" || v.Rule.RuleName != "Support line" {
-		t.Error(diff, v.Rule)
+	if diff := cmp.Diff([]string{mine, mineToo}, v.Trunk.Numbers); diff != "" || v.DispatchRule.RuleName != "Support line" {
+		t.Error(diff, v.DispatchRule)
 	}
 	b.invariants()
 }
@@ -585,7 +585,7 @@ func (b *bench) repaired(body any) {
 	if v.Trunk.InboundTrunkID != nil {
 		i = 1
 	}
-	if v.Rule != nil && v.Rule.DispatchRuleID != nil {
+	if v.DispatchRule != nil && v.DispatchRule.DispatchRuleID != nil {
 		r = 1
 	}
 	b.wantObjects(o, i, r)

@@ -81,8 +81,8 @@ func TestAgentIsAllowed(t *testing.T) {
 	}
 	r := rule()
 	r["agent_name"] = "ours-too"
-	if v := b.must(object{"sip_trunk": trunk(), "dispatch_rule": r}); v.Rule.AgentName != "ours-too" {
-		t.Errorf("%+v", v.Rule)
+	if v := b.must(object{"sip_trunk": trunk(), "dispatch_rule": r}); v.DispatchRule.AgentName != "ours-too" {
+		t.Errorf("%+v", v.DispatchRule)
 	}
 	b.must(object{"sip_trunk": trunk()}) // a trunk names no agent
 }
@@ -101,16 +101,16 @@ func TestRuleBounds(t *testing.T) {
 	}
 	withPassword := trunk(object{"allowed_addresses": nil})
 	v := b.must(object{"sip_trunk": withPassword, "dispatch_rule": with(object{"max_concurrent_inbound": 3, "max_duration_seconds": 600})})
-	if v.Rule.MaxConcurrent == nil || *v.Rule.MaxConcurrent != 3 || v.Rule.MaxDuration != 600 {
-		t.Errorf("%+v", v.Rule)
+	if v.DispatchRule.MaxConcurrent == nil || *v.DispatchRule.MaxConcurrent != 3 || v.DispatchRule.MaxDuration != 600 {
+		t.Errorf("%+v", v.DispatchRule)
 	}
 	first := b.livekit.Inbound()[0]
 	if first.MaxCallDuration.AsDuration() != 10*time.Minute {
 		t.Errorf("trunk %v", first)
 	}
 	v = b.must(object{"dispatch_rule": with(object{"max_duration_seconds": 60})})
-	if v.Rule.MaxConcurrent != nil || v.Rule.MaxDuration != 60 {
-		t.Errorf("%+v", v.Rule)
+	if v.DispatchRule.MaxConcurrent != nil || v.DispatchRule.MaxDuration != 60 {
+		t.Errorf("%+v", v.DispatchRule)
 	}
 	second := b.livekit.Inbound()[0]
 	if second.SipTrunkId != first.SipTrunkId || second.MaxCallDuration.AsDuration() != time.Minute || second.AuthPassword != "canary-1" || second.AuthUsername != "kros" {

@@ -11,9 +11,9 @@ import (
 
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
-	"github.com/krosai/telephony/shared/apikey"
 	"github.com/krosai/telephony/shared/fault"
 	"github.com/krosai/telephony/shared/guard"
+	"github.com/krosai/telephony/shared/view"
 )
 
 // Keys stores a new key and returns it. AddKey fails with fault.Conflict when the user has
@@ -41,7 +41,7 @@ type Body struct {
 }
 
 // Output is the new key with its text.
-type Output struct{ Body apikey.Issued }
+type Output struct{ Body view.NewKey }
 
 // Register adds the operation to the API.
 func (e *Endpoint) Register(a huma.API) {
@@ -69,7 +69,7 @@ func (e *Endpoint) create(ctx context.Context, in *Input) (*Output, error) {
 		return nil, err
 	}
 
-	return &Output{apikey.Issued{APIKey: text, View: apikey.Of(k)}}, nil
+	return &Output{view.NewKey{APIKey: text, Key: view.KeyOf(k)}}, nil
 }
 
 // plan returns the key that the caller asks for, if the caller may have it.

@@ -19,10 +19,10 @@ import (
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
 	"github.com/krosai/telephony/shared/api/apitest"
-	"github.com/krosai/telephony/shared/apikey"
 	"github.com/krosai/telephony/shared/lambdahttp"
 	"github.com/krosai/telephony/shared/secret"
 	"github.com/krosai/telephony/shared/store/storetest"
+	"github.com/krosai/telephony/shared/view"
 )
 
 const (
@@ -107,7 +107,7 @@ func TestCreate(t *testing.T) {
 	if trips := b.db.Trips(); trips != 2 {
 		t.Errorf("%d DynamoDB round trips", trips)
 	}
-	var made apikey.Issued
+	var made view.NewKey
 	if err := json.Unmarshal([]byte(r.Body), &made); err != nil || r.StatusCode != http.StatusCreated {
 		t.Fatalf("%+v %v", r, err)
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
 	"github.com/krosai/telephony/shared/guard"
-	"github.com/krosai/telephony/shared/hook"
+	"github.com/krosai/telephony/shared/view"
 	"github.com/krosai/telephony/shared/webhook"
 )
 
@@ -41,7 +41,7 @@ type Body struct {
 }
 
 // Output is the new endpoint with its secret.
-type Output struct{ Body hook.Issued }
+type Output struct{ Body view.NewWebhookEndpoint }
 
 // Register adds the operation to the API.
 func (e *Endpoint) Register(a huma.API) {
@@ -67,5 +67,5 @@ func (e *Endpoint) create(ctx context.Context, in *Input) (*Output, error) {
 		return nil, err
 	}
 
-	return &Output{hook.Issued{SigningSecret: signing.Reveal(), Endpoint: hook.EndpointOf(made)}}, nil
+	return &Output{view.NewWebhookEndpoint{SigningSecret: signing.Reveal(), WebhookEndpoint: view.WebhookEndpointOf(made)}}, nil
 }

@@ -10,8 +10,8 @@ import (
 
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
-	"github.com/krosai/telephony/shared/configuration"
 	"github.com/krosai/telephony/shared/number"
+	"github.com/krosai/telephony/shared/view"
 )
 
 // Numbers reads a user's number. Another user's number is fault.NotFound.
@@ -28,7 +28,7 @@ type Input struct {
 }
 
 // Output is the number's configuration.
-type Output struct{ Body configuration.View }
+type Output struct{ Body view.Configuration }
 
 // Register adds the operation to the API.
 func (e *Endpoint) Register(a huma.API) {
@@ -47,5 +47,5 @@ func (e *Endpoint) show(ctx context.Context, in *Input) (*Output, error) {
 		return nil, err
 	}
 
-	return &Output{configuration.Of(n)}, nil
+	return &Output{view.ConfigurationOf(n)}, nil
 }

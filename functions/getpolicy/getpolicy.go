@@ -9,7 +9,7 @@ import (
 
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
-	"github.com/krosai/telephony/shared/policy"
+	"github.com/krosai/telephony/shared/view"
 )
 
 // Policies reads a user's policy and the number of their active calls. A user without a policy
@@ -31,7 +31,7 @@ type Output struct{ Body View }
 
 // View is a user's policy with the number of their active calls.
 type View struct {
-	policy.View
+	view.Policy
 	ActiveCalls int `json:"active_calls" doc:"Outbound calls that have not ended"`
 }
 
@@ -46,5 +46,5 @@ func (e *Endpoint) get(ctx context.Context, in *Input) (*Output, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Output{View{policy.Of(in.UserID, p), active}}, nil
+	return &Output{View{view.PolicyOf(in.UserID, p), active}}, nil
 }

@@ -9,8 +9,8 @@ import (
 
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
-	"github.com/krosai/telephony/shared/numberrequest"
 	"github.com/krosai/telephony/shared/request"
+	"github.com/krosai/telephony/shared/view"
 )
 
 // Requests reads a user's requests. Another user's request is fault.NotFound.
@@ -27,7 +27,7 @@ type Input struct {
 }
 
 // Output is the request.
-type Output struct{ Body numberrequest.View }
+type Output struct{ Body view.NumberRequest }
 
 // Register adds the operation to the API.
 func (e *Endpoint) Register(a huma.API) {
@@ -46,5 +46,5 @@ func (e *Endpoint) get(ctx context.Context, in *Input) (*Output, error) {
 		return nil, err
 	}
 
-	return &Output{numberrequest.Of(r)}, nil
+	return &Output{view.NumberRequestOf(r)}, nil
 }

@@ -9,8 +9,8 @@ import (
 
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
-	"github.com/krosai/telephony/shared/inventory"
 	"github.com/krosai/telephony/shared/number"
+	"github.com/krosai/telephony/shared/view"
 )
 
 // Numbers keeps the inventory. GiveNumber fails with fault.NotFound for an unknown number, and with
@@ -34,7 +34,7 @@ type Body struct {
 }
 
 // Output is the number after the assignment.
-type Output struct{ Body inventory.View }
+type Output struct{ Body view.InventoryNumber }
 
 // Register adds the operation to the API.
 func (e *Endpoint) Register(a huma.API) {
@@ -54,5 +54,5 @@ func (e *Endpoint) give(ctx context.Context, in *Input) (*Output, error) {
 		return nil, err
 	}
 
-	return &Output{inventory.Of(n)}, nil
+	return &Output{view.InventoryNumberOf(n)}, nil
 }

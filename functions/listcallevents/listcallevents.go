@@ -15,8 +15,8 @@ import (
 	"github.com/krosai/telephony/shared/call"
 	"github.com/krosai/telephony/shared/event"
 	"github.com/krosai/telephony/shared/fault"
-	"github.com/krosai/telephony/shared/hook"
 	"github.com/krosai/telephony/shared/store"
+	"github.com/krosai/telephony/shared/view"
 )
 
 // Calls reads calls and their events. An unknown call is fault.NotFound. Wait fails with
@@ -49,7 +49,7 @@ type Output struct{ Body Body }
 
 // Body is a part of the call's log.
 type Body struct {
-	Data      []hook.Event `json:"data"`
+	Data      []view.Event `json:"data"`
 	NextAfter string       `json:"next_after" doc:"The after of the next request, also if there were no events"`
 }
 
@@ -82,7 +82,7 @@ func (e *Endpoint) list(ctx context.Context, in *Input) (*Output, error) {
 		return nil, err
 	}
 	next, err := api.SealAfter(ctx, at.String(), filterOf(in))
-	return &Output{Body{Data: hook.EventsOf(found, metadata), NextAfter: next}}, err
+	return &Output{Body{Data: view.EventsOf(found, metadata), NextAfter: next}}, err
 }
 
 func filterOf(in *Input) string {

@@ -9,7 +9,7 @@ import (
 
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
-	"github.com/krosai/telephony/shared/hook"
+	"github.com/krosai/telephony/shared/view"
 	"github.com/krosai/telephony/shared/webhook"
 )
 
@@ -32,7 +32,7 @@ type Input struct {
 }
 
 // Output is the page.
-type Output struct{ Body api.Page[hook.Delivery] }
+type Output struct{ Body api.Page[view.Delivery] }
 
 // Register adds the operation to the API.
 func (e *Endpoint) Register(a huma.API) {
@@ -47,7 +47,7 @@ func (e *Endpoint) list(ctx context.Context, in *Input) (*Output, error) {
 		return nil, err
 	}
 	asked := in.EndpointID + " " + string(in.Status)
-	page, err := api.List(ctx, in.Cursor, asked, in.Limit, hook.DeliveryOf, func(after string, limit int) ([]webhook.Delivery, string, error) {
+	page, err := api.List(ctx, in.Cursor, asked, in.Limit, view.DeliveryOf, func(after string, limit int) ([]webhook.Delivery, string, error) {
 		return e.Deliveries.DeliveriesOf(ctx, api.CallerOf(ctx).UserID, in.EndpointID, in.Status, limit, after)
 	})
 	return &Output{page}, err

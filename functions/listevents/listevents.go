@@ -13,8 +13,8 @@ import (
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
 	"github.com/krosai/telephony/shared/event"
-	"github.com/krosai/telephony/shared/hook"
 	"github.com/krosai/telephony/shared/store"
+	"github.com/krosai/telephony/shared/view"
 )
 
 // Events reads a user's log in the order in which it was written, and the metadata of the calls in
@@ -44,7 +44,7 @@ type Output struct{ Body Body }
 
 // Body is a part of the log.
 type Body struct {
-	Data      []hook.Event `json:"data"`
+	Data      []view.Event `json:"data"`
 	NextAfter string       `json:"next_after" doc:"The after of the next request, also if there were no events"`
 }
 
@@ -85,7 +85,7 @@ func (e *Endpoint) list(ctx context.Context, in *Input) (*Output, error) {
 		return nil, err
 	}
 	next, err := api.SealAfter(ctx, cursor.String(), filter)
-	return &Output{Body{Data: hook.EventsOf(found, metadata), NextAfter: next}}, err
+	return &Output{Body{Data: view.EventsOf(found, metadata), NextAfter: next}}, err
 }
 
 func (e *Endpoint) cursor(ctx context.Context, after, filter string) (event.Cursor, error) {

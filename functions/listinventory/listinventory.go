@@ -9,8 +9,8 @@ import (
 
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
-	"github.com/krosai/telephony/shared/inventory"
 	"github.com/krosai/telephony/shared/number"
+	"github.com/krosai/telephony/shared/view"
 )
 
 // Numbers lists the numbers that are available, assigned or retired, at most limit of them,
@@ -31,7 +31,9 @@ type Input struct {
 }
 
 // Output is the page.
-type Output struct{ Body api.Page[inventory.View] }
+type Output struct {
+	Body api.Page[view.InventoryNumber]
+}
 
 // Register adds the operation to the API.
 func (e *Endpoint) Register(a huma.API) {
@@ -40,7 +42,7 @@ func (e *Endpoint) Register(a huma.API) {
 }
 
 func (e *Endpoint) list(ctx context.Context, in *Input) (*Output, error) {
-	page, err := api.List(ctx, in.Cursor, in.Status, in.Limit, inventory.Of, func(after string, limit int) ([]number.Number, string, error) {
+	page, err := api.List(ctx, in.Cursor, in.Status, in.Limit, view.InventoryNumberOf, func(after string, limit int) ([]number.Number, string, error) {
 		return e.Numbers.Inventory(ctx, in.Status, limit, after)
 	})
 	return &Output{page}, err

@@ -9,7 +9,7 @@ import (
 
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
-	"github.com/krosai/telephony/shared/apikey"
+	"github.com/krosai/telephony/shared/view"
 )
 
 // Keys lists a user's keys newest first, at most limit of them, starting after the position after.
@@ -27,7 +27,7 @@ type Input struct {
 }
 
 // Output is the page.
-type Output struct{ Body api.Page[apikey.View] }
+type Output struct{ Body api.Page[view.Key] }
 
 // Register adds the operation to the API.
 func (e *Endpoint) Register(a huma.API) {
@@ -38,7 +38,7 @@ func (e *Endpoint) Register(a huma.API) {
 }
 
 func (e *Endpoint) list(ctx context.Context, in *Input) (*Output, error) {
-	page, err := api.List(ctx, in.Cursor, "", in.Limit, apikey.Of, func(after string, limit int) ([]account.Key, string, error) {
+	page, err := api.List(ctx, in.Cursor, "", in.Limit, view.KeyOf, func(after string, limit int) ([]account.Key, string, error) {
 		return e.Keys.KeysOf(ctx, api.CallerOf(ctx).UserID, limit, after)
 	})
 	return &Output{page}, err

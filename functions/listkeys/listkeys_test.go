@@ -15,9 +15,9 @@ import (
 	"github.com/krosai/telephony/functions/listkeys"
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
-	"github.com/krosai/telephony/shared/apikey"
 	"github.com/krosai/telephony/shared/secret"
 	"github.com/krosai/telephony/shared/store/storetest"
+	"github.com/krosai/telephony/shared/view"
 )
 
 var morning = time.Date(2026, 11, 22, 9, 30, 0, 123e6, time.UTC)
@@ -56,13 +56,13 @@ func (b *bench) key(n int, user string, change func(*account.Key)) string {
 	return text
 }
 
-func (b *bench) list(key, query string) (int, api.Page[apikey.View], string) {
+func (b *bench) list(key, query string) (int, api.Page[view.Key], string) {
 	b.t.Helper()
 	r := httptest.NewRequestWithContext(b.t.Context(), http.MethodGet, "/api-keys"+query, nil)
 	r.Header.Set("Authorization", "Bearer "+key)
 	w := httptest.NewRecorder()
 	b.handler.ServeHTTP(w, r)
-	var page api.Page[apikey.View]
+	var page api.Page[view.Key]
 	if w.Code == http.StatusOK {
 		if err := json.Unmarshal(w.Body.Bytes(), &page); err != nil {
 			b.t.Fatal(err)

@@ -9,8 +9,8 @@ import (
 
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
-	"github.com/krosai/telephony/shared/numberrequest"
 	"github.com/krosai/telephony/shared/request"
+	"github.com/krosai/telephony/shared/view"
 )
 
 // Requests lists a user's requests newest first, at most limit of them, starting after
@@ -29,7 +29,7 @@ type Input struct {
 }
 
 // Output is the page.
-type Output struct{ Body api.Page[numberrequest.View] }
+type Output struct{ Body api.Page[view.NumberRequest] }
 
 // Register adds the operation to the API.
 func (e *Endpoint) Register(a huma.API) {
@@ -39,7 +39,7 @@ func (e *Endpoint) Register(a huma.API) {
 }
 
 func (e *Endpoint) list(ctx context.Context, in *Input) (*Output, error) {
-	page, err := api.List(ctx, in.Cursor, "", in.Limit, numberrequest.Of, func(after string, limit int) ([]request.Request, string, error) {
+	page, err := api.List(ctx, in.Cursor, "", in.Limit, view.NumberRequestOf, func(after string, limit int) ([]request.Request, string, error) {
 		return e.Requests.RequestsOf(ctx, api.CallerOf(ctx).UserID, limit, after)
 	})
 	return &Output{page}, err

@@ -9,7 +9,7 @@ import (
 
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
-	"github.com/krosai/telephony/shared/hook"
+	"github.com/krosai/telephony/shared/view"
 	"github.com/krosai/telephony/shared/webhook"
 )
 
@@ -29,7 +29,9 @@ type Input struct {
 }
 
 // Output is the page.
-type Output struct{ Body api.Page[hook.Endpoint] }
+type Output struct {
+	Body api.Page[view.WebhookEndpoint]
+}
 
 // Register adds the operation to the API.
 func (e *Endpoint) Register(a huma.API) {
@@ -39,7 +41,7 @@ func (e *Endpoint) Register(a huma.API) {
 }
 
 func (e *Endpoint) list(ctx context.Context, in *Input) (*Output, error) {
-	page, err := api.List(ctx, in.Cursor, "", in.Limit, hook.EndpointOf, func(after string, limit int) ([]webhook.Endpoint, string, error) {
+	page, err := api.List(ctx, in.Cursor, "", in.Limit, view.WebhookEndpointOf, func(after string, limit int) ([]webhook.Endpoint, string, error) {
 		return e.Endpoints.EndpointsOf(ctx, api.CallerOf(ctx).UserID, limit, after)
 	})
 	return &Output{page}, err

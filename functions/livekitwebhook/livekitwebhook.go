@@ -105,8 +105,8 @@ func (e *Endpoint) apply(ctx context.Context, event livekit.Event) error {
 	return e.left(ctx, c, event)
 }
 
-// looks and pause are how often, and at what interval, the handler reads a call whose phone has left
-// before its dial recorded the answer, or before the outcome of its transfer was recorded.
+// looks and pause are how often, and at what interval, the handler reads a call whose phone has
+// left before its dial recorded the answer, or before the outcome of its transfer was recorded.
 const (
 	looks = 10
 	pause = 300 * time.Millisecond

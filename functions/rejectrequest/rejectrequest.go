@@ -13,8 +13,8 @@ import (
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
 	"github.com/krosai/telephony/shared/fault"
-	"github.com/krosai/telephony/shared/numberrequest"
 	"github.com/krosai/telephony/shared/request"
+	"github.com/krosai/telephony/shared/view"
 )
 
 // Requests records decisions. Decide fails with fault.NotFound for a request that does not exist,
@@ -49,7 +49,7 @@ type Body struct {
 }
 
 // Output is the request as it is now.
-type Output struct{ Body numberrequest.View }
+type Output struct{ Body view.NumberRequest }
 
 // Register adds the operation to the API.
 func (e *Endpoint) Register(a huma.API) {
@@ -78,5 +78,5 @@ func (e *Endpoint) reject(ctx context.Context, in *Input) (*Output, error) {
 		e.Log.Warn("rejection not told, the sweep will", "request_id", api.RequestID(ctx), "number_request", r.ID, "cause", err.Error())
 	}
 
-	return &Output{numberrequest.Of(r)}, nil
+	return &Output{view.NumberRequestOf(r)}, nil
 }

@@ -10,10 +10,10 @@ import (
 
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
-	"github.com/krosai/telephony/shared/inventory"
 	"github.com/krosai/telephony/shared/number"
 	"github.com/krosai/telephony/shared/stock"
 	"github.com/krosai/telephony/shared/unwire"
+	"github.com/krosai/telephony/shared/view"
 )
 
 // Numbers keeps the inventory. NumberByID fails with fault.NotFound. Unassign takes a number from
@@ -40,7 +40,7 @@ type Input struct {
 }
 
 // Output is the number as it is now.
-type Output struct{ Body inventory.View }
+type Output struct{ Body view.InventoryNumber }
 
 // Register adds the operation to the API.
 func (e *Endpoint) Register(a huma.API) {
@@ -71,5 +71,5 @@ func (e *Endpoint) release(ctx context.Context, in *Input) (*Output, error) {
 		e.Log.Warn("number not offered, the sweep will", "request_id", api.RequestID(ctx), "number_id", n.ID, "cause", err.Error())
 	}
 
-	return &Output{inventory.Of(n)}, nil
+	return &Output{view.InventoryNumberOf(n)}, nil
 }

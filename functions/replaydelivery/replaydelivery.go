@@ -14,8 +14,8 @@ import (
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
 	"github.com/krosai/telephony/shared/fault"
-	"github.com/krosai/telephony/shared/hook"
 	"github.com/krosai/telephony/shared/queue"
+	"github.com/krosai/telephony/shared/view"
 	"github.com/krosai/telephony/shared/webhook"
 )
 
@@ -48,7 +48,7 @@ type Input struct {
 }
 
 // Output is the new delivery.
-type Output struct{ Body hook.Delivery }
+type Output struct{ Body view.Delivery }
 
 // Register adds the operation to the API.
 func (e *Endpoint) Register(a huma.API) {
@@ -89,7 +89,7 @@ func (e *Endpoint) replay(ctx context.Context, in *Input) (*Output, error) {
 		return nil, err
 	}
 
-	return &Output{hook.DeliveryOf(d)}, nil
+	return &Output{view.DeliveryOf(d)}, nil
 }
 
 // find reads the delivery. It fails if the endpoint was deleted, or while the endpoint is paused

@@ -14,9 +14,9 @@ import (
 	"github.com/krosai/telephony/shared/api"
 	"github.com/krosai/telephony/shared/fault"
 	"github.com/krosai/telephony/shared/guard/destination"
-	"github.com/krosai/telephony/shared/numberrequest"
 	"github.com/krosai/telephony/shared/phonenumber"
 	"github.com/krosai/telephony/shared/request"
+	"github.com/krosai/telephony/shared/view"
 )
 
 // Requests records requests. CreateRequest fails with fault.Conflict if the number is already
@@ -54,7 +54,7 @@ type Body struct {
 }
 
 // Output is the request as it was recorded.
-type Output struct{ Body numberrequest.View }
+type Output struct{ Body view.NumberRequest }
 
 // Register adds the operation to the API.
 func (e *Endpoint) Register(a huma.API) {
@@ -83,7 +83,7 @@ func (e *Endpoint) request(ctx context.Context, in *Input) (*Output, error) {
 		e.Log.Warn("approval not started, the sweep will", "request_id", api.RequestID(ctx), "number_request", r.ID, "cause", err.Error())
 	}
 
-	return &Output{numberrequest.Of(r)}, nil
+	return &Output{view.NumberRequestOf(r)}, nil
 }
 
 // plan turns the body into a request that may be recorded.

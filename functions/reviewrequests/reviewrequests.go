@@ -9,8 +9,8 @@ import (
 
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
-	"github.com/krosai/telephony/shared/numberrequest"
 	"github.com/krosai/telephony/shared/request"
+	"github.com/krosai/telephony/shared/view"
 )
 
 // Requests lists the requests of all users that have the given status, oldest first. It returns at
@@ -34,7 +34,7 @@ type Output struct{ Body api.Page[View] }
 
 // View is a request with two facts that its owner does not see: the requester and the decider.
 type View struct {
-	numberrequest.View
+	view.NumberRequest
 	UserID    string    `json:"user_id" doc:"The user who asks"`
 	DecidedBy *string   `json:"decided_by" doc:"The administrator who decided; null until then"`
 	DecidedAt *api.Time `json:"decided_at"`
@@ -48,12 +48,12 @@ func (e *Endpoint) Register(a huma.API) {
 }
 
 func (e *Endpoint) list(ctx context.Context, in *Input) (*Output, error) {
-	page, err := api.List(ctx, in.Cursor, string(in.Status), in.Limit, view, func(after string, limit int) ([]request.Request, string, error) {
+	page, err := api.List(ctx, in.Cursor, string(in.Status), in.Limit, show, func(after string, limit int) ([]request.Request, string, error) {
 		return e.Requests.RequestsWith(ctx, in.Status, limit, after)
 	})
 	return &Output{page}, err
 }
 
-func view(r request.Request) View {
-	return View{View: numberrequest.Of(r), UserID: r.UserID, DecidedBy: api.TextOrNull(r.DecidedBy), DecidedAt: api.OrNull(r.DecidedAt)}
+func show(r request.Request) View {
+	return View{NumberRequest: view.NumberRequestOf(r), UserID: r.UserID, DecidedBy: api.TextOrNull(r.DecidedBy), DecidedAt: api.OrNull(r.DecidedAt)}
 }

@@ -11,8 +11,8 @@ import (
 
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
-	"github.com/krosai/telephony/shared/apikey"
 	"github.com/krosai/telephony/shared/fault"
+	"github.com/krosai/telephony/shared/view"
 )
 
 // Keys reads and rotates a user's keys. Key fails with fault.NotFound for another user's key.
@@ -48,8 +48,8 @@ type Output struct{ Body View }
 
 // View is the new key, and the old one with its end.
 type View struct {
-	apikey.Issued
-	Replaces apikey.View `json:"replaces" doc:"The old key. It works until revoked_at"`
+	view.NewKey
+	Replaces view.Key `json:"replaces" doc:"The old key. It works until revoked_at"`
 }
 
 // Register adds the operation to the API.
@@ -93,7 +93,7 @@ func (e *Endpoint) rotate(ctx context.Context, in *Input) (*Output, error) {
 		return nil, err
 	}
 
-	return &Output{View{apikey.Issued{APIKey: text, View: apikey.Of(fresh)}, apikey.Of(old)}}, nil
+	return &Output{View{view.NewKey{APIKey: text, Key: view.KeyOf(fresh)}, view.KeyOf(old)}}, nil
 }
 
 func grace(b *Body) time.Duration {

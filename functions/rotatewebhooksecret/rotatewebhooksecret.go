@@ -11,8 +11,8 @@ import (
 
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
-	"github.com/krosai/telephony/shared/hook"
 	"github.com/krosai/telephony/shared/secret"
+	"github.com/krosai/telephony/shared/view"
 	"github.com/krosai/telephony/shared/webhook"
 )
 
@@ -44,7 +44,7 @@ type Body struct {
 const grace = time.Hour
 
 // Output is the endpoint with its new secret.
-type Output struct{ Body hook.Issued }
+type Output struct{ Body view.NewWebhookEndpoint }
 
 // Register adds the operation to the API.
 func (e *Endpoint) Register(a huma.API) {
@@ -72,5 +72,5 @@ func (e *Endpoint) rotate(ctx context.Context, in *Input) (*Output, error) {
 		return nil, err
 	}
 
-	return &Output{hook.Issued{SigningSecret: next.Reveal(), Endpoint: hook.EndpointOf(rotated)}}, nil
+	return &Output{view.NewWebhookEndpoint{SigningSecret: next.Reveal(), WebhookEndpoint: view.WebhookEndpointOf(rotated)}}, nil
 }

@@ -9,7 +9,7 @@ import (
 
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
-	"github.com/krosai/telephony/shared/policy"
+	"github.com/krosai/telephony/shared/view"
 )
 
 // Policies sets a user's policy, with a line in the audit. A limit that is 0 and a nil list
@@ -59,7 +59,7 @@ func (b *Body) policy() account.Policy {
 }
 
 // Output is the policy as it is now.
-type Output struct{ Body policy.View }
+type Output struct{ Body view.Policy }
 
 // Register adds the operation to the API.
 func (e *Endpoint) Register(a huma.API) {
@@ -74,5 +74,5 @@ func (e *Endpoint) set(ctx context.Context, in *Input) (*Output, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Output{policy.Of(in.Body.UserID, p)}, nil
+	return &Output{view.PolicyOf(in.Body.UserID, p)}, nil
 }

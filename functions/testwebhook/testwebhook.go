@@ -14,8 +14,8 @@ import (
 	"github.com/krosai/telephony/shared/api"
 	"github.com/krosai/telephony/shared/event"
 	"github.com/krosai/telephony/shared/fault"
-	"github.com/krosai/telephony/shared/hook"
 	"github.com/krosai/telephony/shared/queue"
+	"github.com/krosai/telephony/shared/view"
 	"github.com/krosai/telephony/shared/webhook"
 )
 
@@ -46,7 +46,7 @@ type Input struct {
 }
 
 // Output is the delivery of the test.
-type Output struct{ Body hook.Delivery }
+type Output struct{ Body view.Delivery }
 
 // Register adds the operation to the API.
 func (e *Endpoint) Register(a huma.API) {
@@ -85,7 +85,7 @@ func (e *Endpoint) test(ctx context.Context, in *Input) (*Output, error) {
 		return nil, err
 	}
 
-	return &Output{hook.DeliveryOf(d)}, nil
+	return &Output{view.DeliveryOf(d)}, nil
 }
 
 func (e *Endpoint) find(ctx context.Context, in *Input) (webhook.Endpoint, error) {

@@ -11,8 +11,8 @@ import (
 	"github.com/krosai/telephony/shared/api"
 	"github.com/krosai/telephony/shared/fault"
 	"github.com/krosai/telephony/shared/guard"
-	"github.com/krosai/telephony/shared/hook"
 	"github.com/krosai/telephony/shared/store"
+	"github.com/krosai/telephony/shared/view"
 	"github.com/krosai/telephony/shared/webhook"
 )
 
@@ -42,7 +42,7 @@ type Body struct {
 }
 
 // Output is the changed endpoint.
-type Output struct{ Body hook.Endpoint }
+type Output struct{ Body view.WebhookEndpoint }
 
 // Register adds the operation to the API.
 func (e *Endpoint) Register(a huma.API) {
@@ -63,7 +63,7 @@ func (e *Endpoint) update(ctx context.Context, in *Input) (*Output, error) {
 		return nil, err
 	}
 
-	return &Output{hook.EndpointOf(changed)}, nil
+	return &Output{view.WebhookEndpointOf(changed)}, nil
 }
 
 // check rejects a change of nothing, and a URL to which events may not be sent.

@@ -1,5 +1,4 @@
-// Package apikey defines how the API shows API keys.
-package apikey
+package view
 
 import (
 	"slices"
@@ -8,8 +7,8 @@ import (
 	"github.com/krosai/telephony/shared/api"
 )
 
-// View is an API key without its text and its hash.
-type View struct {
+// Key is an API key without its text and its hash.
+type Key struct {
 	KeyID      string    `json:"key_id"`
 	Name       string    `json:"name"`
 	LastFour   string    `json:"last_four" doc:"The last four characters of the key"`
@@ -20,15 +19,15 @@ type View struct {
 	RevokedAt  *api.Time `json:"revoked_at" doc:"When the key stopped working, or will stop after a rotation; null: not revoked"`
 }
 
-// Issued is a new API key with its text, which is shown only once.
-type Issued struct {
+// NewKey is a new API key with its text, which is shown only once.
+type NewKey struct {
 	APIKey string `json:"api_key" doc:"The key itself. Only this answer shows it"`
-	View
+	Key
 }
 
-// Of returns the view of a key.
-func Of(k account.Key) View {
-	v := View{KeyID: k.ID, Name: k.Name, LastFour: k.LastFour, Scopes: []string{}, CreatedAt: api.Time(k.CreatedAt),
+// KeyOf returns the view of a key.
+func KeyOf(k account.Key) Key {
+	v := Key{KeyID: k.ID, Name: k.Name, LastFour: k.LastFour, Scopes: []string{}, CreatedAt: api.Time(k.CreatedAt),
 		ExpiresAt: api.OrNull(k.ExpiresAt), LastUsedAt: api.OrNull(k.LastUsedAt), RevokedAt: api.OrNull(k.RevokedAt)}
 	for _, scope := range account.Scopes() { // in this order; the database stores none
 		if slices.Contains(k.Scopes, scope) {

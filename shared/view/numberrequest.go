@@ -1,13 +1,12 @@
-// Package numberrequest defines how the API shows a request for a phone number.
-package numberrequest
+package view
 
 import (
 	"github.com/krosai/telephony/shared/api"
 	"github.com/krosai/telephony/shared/request"
 )
 
-// View is a request as its owner and the administrators see it.
-type View struct {
+// NumberRequest is a request as its owner and the administrators see it.
+type NumberRequest struct {
 	RequestID     string         `json:"request_id"`
 	Status        request.Status `json:"status" enum:"pending,approved,assigned,rejected" doc:"pending, then approved and assigned, or rejected"`
 	Country       string         `json:"country" doc:"ISO 3166-1 alpha-2"`
@@ -22,9 +21,9 @@ type View struct {
 	UpdatedAt     api.Time       `json:"updated_at"`
 }
 
-// Of shows a request.
-func Of(r request.Request) View {
-	return View{RequestID: r.ID, Status: r.Status, Country: r.Country, NumberType: r.Type, AreaCode: api.TextOrNull(r.AreaCode),
+// NumberRequestOf shows a request.
+func NumberRequestOf(r request.Request) NumberRequest {
+	return NumberRequest{RequestID: r.ID, Status: r.Status, Country: r.Country, NumberType: r.Type, AreaCode: api.TextOrNull(r.AreaCode),
 		PhoneNumber: api.TextOrNull(r.PhoneNumber), Capabilities: r.Capabilities, Purpose: r.Purpose, Reason: api.TextOrNull(r.Reason),
 		PhoneNumberID: api.TextOrNull(r.NumberID), CreatedAt: api.Time(r.CreatedAt), UpdatedAt: api.Time(r.UpdatedAt)}
 }

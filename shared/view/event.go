@@ -1,4 +1,4 @@
-package hook
+package view
 
 import (
 	"github.com/krosai/telephony/shared/api"

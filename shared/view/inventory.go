@@ -1,5 +1,4 @@
-// Package inventory defines how the API shows administrators the platform's phone numbers.
-package inventory
+package view
 
 import (
 	"github.com/krosai/telephony/shared/api"
@@ -13,8 +12,8 @@ const (
 	Retired   = "retired"
 )
 
-// View is a number as administrators see it.
-type View struct {
+// InventoryNumber is a number as administrators see it.
+type InventoryNumber struct {
 	PhoneNumberID string        `json:"phone_number_id"`
 	PhoneNumber   string        `json:"phone_number" doc:"E.164"`
 	Country       string        `json:"country" doc:"ISO 3166-1 alpha-2"`
@@ -27,9 +26,9 @@ type View struct {
 	AssignedAt    *api.Time     `json:"assigned_at"`
 }
 
-// Of shows a number.
-func Of(n number.Number) View {
-	v := View{PhoneNumberID: n.ID, PhoneNumber: n.E164, Country: n.Country, NumberType: n.Type, Capabilities: n.Capabilities,
+// InventoryNumberOf shows a number.
+func InventoryNumberOf(n number.Number) InventoryNumber {
+	v := InventoryNumber{PhoneNumberID: n.ID, PhoneNumber: n.E164, Country: n.Country, NumberType: n.Type, Capabilities: n.Capabilities,
 		Provider: n.Provider, Status: Available, UserID: api.TextOrNull(n.UserID), Configuration: n.Configuration(),
 		AssignedAt: api.OrNull(n.AssignedAt)}
 	switch {

@@ -1,5 +1,4 @@
-// Package configuration defines how the API shows the configuration of a number.
-package configuration
+package view
 
 import (
 	"time"
@@ -8,13 +7,13 @@ import (
 	"github.com/krosai/telephony/shared/number"
 )
 
-// View is a number's configuration. It never holds a password.
-type View struct {
+// Configuration is a number's configuration. It never holds a password.
+type Configuration struct {
 	PhoneNumberID string        `json:"phone_number_id"`
 	PhoneNumber   string        `json:"phone_number" doc:"E.164"`
 	Status        number.Status `json:"configuration_status" enum:"unconfigured,partial,configured,error" doc:"error: the last change stopped half way. Configuring the number again repairs it"`
 	Trunk         *Trunk        `json:"sip_trunk" doc:"null without one"`
-	Rule          *Rule         `json:"dispatch_rule" doc:"null without one"`
+	DispatchRule  *DispatchRule `json:"dispatch_rule" doc:"null without one"`
 	UpdatedAt     *api.Time     `json:"updated_at"`
 }
 
@@ -34,8 +33,8 @@ type Trunk struct {
 	InboundTrunkID     *string  `json:"inbound_trunk_id" doc:"LiveKit's id; null without inbound calls"`
 }
 
-// Rule is the dispatch rule for inbound calls.
-type Rule struct {
+// DispatchRule is the dispatch rule for inbound calls.
+type DispatchRule struct {
 	_              struct{} `nullable:"true"`
 	RuleName       string   `json:"rule_name"`
 	RoomPrefix     string   `json:"room_prefix"`
@@ -45,9 +44,9 @@ type Rule struct {
 	MaxDuration    int      `json:"max_duration_seconds" doc:"The longest talk time of an inbound call, in seconds"`
 }
 
-// Of returns the view of a number's configuration.
-func Of(n number.Number) View {
-	v := View{PhoneNumberID: n.ID, PhoneNumber: n.E164, Status: n.Configuration()}
+// ConfigurationOf returns the view of a number's configuration.
+func ConfigurationOf(n number.Number) Configuration {
+	v := Configuration{PhoneNumberID: n.ID, PhoneNumber: n.E164, Status: n.Configuration()}
 	if t := n.Trunk; t != nil {
 		v.Trunk = &Trunk{Name: t.Name, Address: t.Address, Numbers: list(t.Numbers), AuthUsername: t.AuthUsername,
 			HasAuthPassword: t.HasAuthPassword, DestinationCountry: t.DestinationCountry, Transport: t.Transport,
@@ -55,7 +54,7 @@ func Of(n number.Number) View {
 			OutboundTrunkID: api.TextOrNull(t.OutboundID), InboundTrunkID: api.TextOrNull(t.InboundID)}
 	}
 	if r := n.Rule; r != nil {
-		v.Rule = &Rule{RuleName: r.Name, RoomPrefix: r.RoomPrefix, AgentName: r.AgentName, DispatchRuleID: api.TextOrNull(r.ID),
+		v.DispatchRule = &DispatchRule{RuleName: r.Name, RoomPrefix: r.RoomPrefix, AgentName: r.AgentName, DispatchRuleID: api.TextOrNull(r.ID),
 			MaxConcurrent: countOrNull(r.MaxConcurrent), MaxDuration: r.InboundSeconds()}
 	}
 	v.UpdatedAt = api.OrNull(n.UpdatedAt.Truncate(time.Millisecond))

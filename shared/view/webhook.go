@@ -1,5 +1,4 @@
-// Package hook defines how the API shows webhook endpoints and deliveries.
-package hook
+package view
 
 import (
 	"slices"
@@ -8,8 +7,8 @@ import (
 	"github.com/krosai/telephony/shared/webhook"
 )
 
-// Endpoint is a webhook endpoint, without its signing secret.
-type Endpoint struct {
+// WebhookEndpoint is a webhook endpoint, without its signing secret.
+type WebhookEndpoint struct {
 	EndpointID     string                 `json:"endpoint_id"`
 	URL            string                 `json:"url"`
 	Events         []string               `json:"events"`
@@ -20,15 +19,16 @@ type Endpoint struct {
 	CreatedAt      api.Time               `json:"created_at"`
 }
 
-// Issued is a webhook endpoint with its new signing secret. The secret is shown only this once.
-type Issued struct {
+// NewWebhookEndpoint is a webhook endpoint with its new signing secret. The secret is shown only
+// this once.
+type NewWebhookEndpoint struct {
 	SigningSecret string `json:"signing_secret" doc:"The secret that verifies what is sent to the endpoint (Standard Webhooks). Only this answer shows it"`
-	Endpoint
+	WebhookEndpoint
 }
 
-// EndpointOf shows an endpoint.
-func EndpointOf(e webhook.Endpoint) Endpoint {
-	return Endpoint{EndpointID: e.ID, URL: e.URL, Events: slices.Sorted(slices.Values(e.Events)), Status: e.Status(),
+// WebhookEndpointOf shows an endpoint.
+func WebhookEndpointOf(e webhook.Endpoint) WebhookEndpoint {
+	return WebhookEndpoint{EndpointID: e.ID, URL: e.URL, Events: slices.Sorted(slices.Values(e.Events)), Status: e.Status(),
 		DisabledAt: api.OrNull(e.DisabledAt), DisabledReason: api.TextOrNull(e.DisabledReason), Failures: e.Failures,
 		CreatedAt: api.Time(e.CreatedAt)}
 }

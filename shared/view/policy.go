@@ -1,13 +1,12 @@
-// Package policy defines how the API shows a user's policy.
-package policy
+package view
 
 import (
 	"github.com/krosai/telephony/shared/account"
 )
 
-// View is a user's policy. The user id is not part of a path, because the user ids of some issuers
-// contain characters that the paths of this API do not allow.
-type View struct {
+// Policy is a user's policy. The user id is not part of a path, because the user ids of some
+// issuers contain characters that the paths of this API do not allow.
+type Policy struct {
 	UserID             string   `json:"user_id"`
 	AllowedCountries   []string `json:"allowed_countries" doc:"The countries that the user may call besides that of the number they call from"`
 	CallsEnabled       bool     `json:"calls_enabled"`
@@ -23,9 +22,9 @@ type View struct {
 	MinutesPerDay         int      `json:"minutes_per_day" doc:"The most minutes of talk on outbound calls in a day"`
 }
 
-// Of shows a policy.
-func Of(userID string, p account.Policy) View {
-	return View{
+// PolicyOf shows a policy.
+func PolicyOf(userID string, p account.Policy) Policy {
+	return Policy{
 		UserID:                userID,
 		AllowedCountries:      append([]string{}, p.AllowedCountries...),
 		CallsEnabled:          p.CallsEnabled,
