@@ -63,7 +63,7 @@ func list(t *testing.T, dir string, patterns ...string) []pkg {
 }
 
 // domain packages are types and rules that a reader understands without knowing other packages.
-var domain = []string{"shared/account", "shared/call", "shared/fault", "shared/number", "shared/phonenumber", "shared/request", "shared/secret", "shared/webhook"}
+var domain = []string{"shared/account", "shared/call", "shared/fault", "shared/number", "shared/phonenumber", "shared/numberrequest", "shared/secret", "shared/webhook"}
 
 // sole names the modules that only a few packages may import, so that the rest of the code does not
 // know them and most binaries do not contain them.
@@ -75,15 +75,15 @@ var sole = []struct {
 	// reads their streams.
 	{"github.com/aws/aws-sdk-go-v2/service/dynamodb", []string{"shared/store", "emulator/template", "emulator/eventsource", "local/platform"}},
 	{"github.com/aws/aws-sdk-go-v2/feature/dynamodb", []string{"shared/store"}},
-	{"github.com/aws/aws-sdk-go-v2/service/sfn", []string{"shared/flow"}},
+	{"github.com/aws/aws-sdk-go-v2/service/sfn", []string{"shared/workflow"}},
 	// Lambda, and so the emulator, receives from the queue. The laptop creates it.
-	{"github.com/aws/aws-sdk-go-v2/service/sqs", []string{"shared/queue", "emulator/eventsource", "local/platform"}},
-	{"github.com/aws/aws-sdk-go-v2/service/bedrockruntime", []string{"shared/summary"}},
-	{"github.com/DavidBelicza/TextRank", []string{"shared/summary"}},
+	{"github.com/aws/aws-sdk-go-v2/service/sqs", []string{"shared/webhook/queue", "emulator/eventsource", "local/platform"}},
+	{"github.com/aws/aws-sdk-go-v2/service/bedrockruntime", []string{"shared/call/summary"}},
+	{"github.com/DavidBelicza/TextRank", []string{"shared/call/summary"}},
 	{"github.com/aws/aws-sdk-go-v2/config", nil}, // 2 MB and 5 ms of start
 	{"github.com/livekit/", []string{"shared/livekit", "local"}},
 	// The shared packages keep deadlines. The emulator and the laptop are the Lambda service.
-	{"github.com/aws/aws-lambda-go", []string{"shared/lambdahttp", "shared/lambdatask", "emulator/eventsource", "local/platform"}},
+	{"github.com/aws/aws-lambda-go", []string{"shared/lambdahttp", "shared/invocation", "emulator/eventsource", "local/platform"}},
 	{"github.com/awslabs/aws-lambda-go-api-proxy", []string{"shared/lambdahttp"}},
 }
 
@@ -185,19 +185,19 @@ func TestImportRules(t *testing.T) {
 		{"functions/createcall/lambda", module + "/functions/createcall", false, false},
 		{"functions/createcall/lambda", module + "/functions/hangupcall", false, true},
 		{"functions/createcall/lambda", "github.com/aws/aws-lambda-go/lambda", false, true},
-		{"shared/lambdatask", "github.com/aws/aws-lambda-go/lambda", false, false},
+		{"shared/invocation", "github.com/aws/aws-lambda-go/lambda", false, false},
 		{"functions/createcall/lambda", module + "/functions/all", false, true},
 		{"functions/createcall", "github.com/aws/aws-lambda-go/events", false, true},
 		{"functions/createcall", "github.com/livekit/protocol/livekit", false, true},
 		{"functions/createcall", module + "/emulator/dynamodb", false, true},
 		{"functions/all", module + "/functions/createcall", false, false},
 		{"shared/store", "github.com/aws/aws-sdk-go-v2/service/dynamodb/types", false, false},
-		{"shared/settle", "github.com/aws/aws-sdk-go-v2/service/dynamodb/types", false, true},
-		{"shared/queue", "github.com/aws/aws-sdk-go-v2/service/sqs", false, false},
+		{"shared/teardown", "github.com/aws/aws-sdk-go-v2/service/dynamodb/types", false, true},
+		{"shared/webhook/queue", "github.com/aws/aws-sdk-go-v2/service/sqs", false, false},
 		{"functions/createcall", "github.com/aws/aws-sdk-go-v2/service/sqs/types", false, true},
 		{"emulator/eventsource", "github.com/aws/aws-sdk-go-v2/service/dynamodbstreams", false, false},
-		{"shared/settle", module + "/functions/createcall", false, true},
-		{"shared/settle", module + "/local/rtp", false, true},
+		{"shared/teardown", module + "/functions/createcall", false, true},
+		{"shared/teardown", module + "/local/rtp", false, true},
 		{"shared/call", "time", true, false},
 		{"shared/call", module + "/shared/fault", false, false},
 		{"shared/call", module + "/shared/store", false, true},

@@ -11,9 +11,9 @@ import (
 
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
-	"github.com/krosai/telephony/shared/guard/intake"
 	"github.com/krosai/telephony/shared/number"
-	"github.com/krosai/telephony/shared/stock"
+	"github.com/krosai/telephony/shared/numberrequest"
+	"github.com/krosai/telephony/shared/validate/intake"
 	"github.com/krosai/telephony/shared/view"
 )
 
@@ -28,8 +28,8 @@ type Numbers interface {
 // Endpoint adds numbers to the inventory and offers them to the requests that wait for one.
 type Endpoint struct {
 	Numbers  Numbers
-	Requests stock.Requests
-	Flow     stock.Flow
+	Requests numberrequest.Requests
+	Flow     numberrequest.Flow
 	Now      func() time.Time
 	Log      *slog.Logger
 }
@@ -73,7 +73,7 @@ func (e *Endpoint) add(ctx context.Context, in *Input) (*Output, error) {
 	if err := add(ctx, n, api.CallerOf(ctx).UserID); err != nil {
 		return nil, err
 	}
-	if err := stock.Offer(ctx, e.Requests, e.Flow, n); err != nil {
+	if err := numberrequest.Offer(ctx, e.Requests, e.Flow, n); err != nil {
 		e.Log.Warn("number not offered, the sweep will", "request_id", api.RequestID(ctx), "number_id", n.ID, "cause", err.Error())
 	}
 

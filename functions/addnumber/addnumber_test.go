@@ -13,7 +13,7 @@ import (
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api/apitest"
 	"github.com/krosai/telephony/shared/number"
-	"github.com/krosai/telephony/shared/request"
+	"github.com/krosai/telephony/shared/numberrequest"
 )
 
 var now = time.Date(2026, 11, 22, 9, 30, 0, 123e6, time.UTC)
@@ -28,14 +28,14 @@ func setup(t *testing.T) *apitest.Bench {
 }
 
 // waits creates an approved request whose workflow waits for stock. The user's name is the token.
-func waits(b *apitest.Bench, r request.Request) {
+func waits(b *apitest.Bench, r numberrequest.Request) {
 	b.Helper()
 	r.ID, r.Purpose, r.CreatedAt = "req_01KAMPJ5V0SAMP0REQ000000"+strings.ToUpper(r.UserID[:2]), "p", now
 	_, _, err := b.CreateRequest(b.Context(), r)
 	b.Must(err)
-	_, err = b.Decide(b.Context(), r.ID, request.Decision{Approve: true, By: "carol"}, now)
+	_, err = b.Decide(b.Context(), r.ID, numberrequest.Decision{Approve: true, By: "carol"}, now)
 	b.Must(err)
-	_, _, err = b.AwaitRequest(b.Context(), r.ID, r.UserID, request.AwaitsStock)
+	_, _, err = b.AwaitRequest(b.Context(), r.ID, r.UserID, numberrequest.AwaitsStock)
 	b.Must(err)
 }
 
@@ -55,7 +55,7 @@ func TestAdd(t *testing.T) {
 		t.Errorf("%+v %v", n, err)
 	}
 	entries, _, err := b.Audit(t.Context(), id, 10, "")
-	if diff := cmp.Diff([]request.Entry{{At: now, Actor: "carol", Action: "added", To: "available"}}, entries); err != nil || diff != "" {
+	if diff := cmp.Diff([]numberrequest.Entry{{At: now, Actor: "carol", Action: "added", To: "available"}}, entries); err != nil || diff != "" {
 		t.Errorf("%v %s", err, diff)
 	}
 	if a := b.Replay("addnumber", b.Admin("dave")); a.Status != 409 && a.Header.Get("Idempotency-Replayed") == "" {
@@ -70,10 +70,10 @@ func TestAdd(t *testing.T) {
 func TestWakesWhoWaits(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	waits(b, request.Request{UserID: "ada", Country: "NG", Type: "mobile", Capabilities: []string{"inbound"}})
-	waits(b, request.Request{UserID: "bob", Country: "NG", Type: "local", Capabilities: []string{"inbound"}})
-	waits(b, request.Request{UserID: "eve", Country: "NG", Type: "local", PhoneNumber: "+2348012345680"})
-	waits(b, request.Request{UserID: "fay", Country: "NG", Type: "mobile", PhoneNumber: "+2348012345679"})
+	waits(b, numberrequest.Request{UserID: "ada", Country: "NG", Type: "mobile", Capabilities: []string{"inbound"}})
+	waits(b, numberrequest.Request{UserID: "bob", Country: "NG", Type: "local", Capabilities: []string{"inbound"}})
+	waits(b, numberrequest.Request{UserID: "eve", Country: "NG", Type: "local", PhoneNumber: "+2348012345680"})
+	waits(b, numberrequest.Request{UserID: "fay", Country: "NG", Type: "mobile", PhoneNumber: "+2348012345679"})
 	if a := b.Replay("addnumber", b.Admin("carol")); a.Status != 201 {
 		t.Fatal(a.Text)
 	}
@@ -86,7 +86,7 @@ func TestWakesWhoWaits(t *testing.T) {
 func TestWorkflowsDown(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	waits(b, request.Request{UserID: "ada", Country: "NG", Type: "mobile", Capabilities: []string{"inbound"}})
+	waits(b, numberrequest.Request{UserID: "ada", Country: "NG", Type: "mobile", Capabilities: []string{"inbound"}})
 	b.Workflows.Down(true)
 	if a := b.Replay("addnumber", b.Admin("carol")); a.Status != 201 {
 		t.Errorf("%d %s", a.Status, a.Text)

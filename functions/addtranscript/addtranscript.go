@@ -11,7 +11,6 @@ import (
 
 	"github.com/krosai/telephony/shared/api"
 	"github.com/krosai/telephony/shared/call"
-	"github.com/krosai/telephony/shared/calltoken"
 	"github.com/krosai/telephony/shared/fault"
 	"github.com/krosai/telephony/shared/secret"
 )
@@ -58,7 +57,7 @@ func (e *Endpoint) Register(a huma.API) {
 
 // admit refuses a request without the call's own token, whether or not the call exists.
 func (e *Endpoint) admit(r *http.Request) error {
-	if calltoken.Valid(e.TokenKey, r.PathValue("call_id"), api.BearerToken(r.Header)) {
+	if call.ValidToken(e.TokenKey, r.PathValue("call_id"), api.BearerToken(r.Header)) {
 		return nil
 	}
 	return fault.New(fault.Unauthenticated, "UNAUTHENTICATED", "the call's own token is needed: Authorization: Bearer <call_token>")

@@ -17,7 +17,6 @@ import (
 	"github.com/krosai/telephony/functions/addtranscript"
 	"github.com/krosai/telephony/shared/api"
 	"github.com/krosai/telephony/shared/call"
-	"github.com/krosai/telephony/shared/calltoken"
 	"github.com/krosai/telephony/shared/lambdahttp"
 	"github.com/krosai/telephony/shared/secret"
 	"github.com/krosai/telephony/shared/store/storetest"
@@ -120,7 +119,7 @@ func TestSampleEvent(t *testing.T) {
 	if d := cmp.Diff(want, b.turns(id)); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
 	}
-	if token := calltoken.Make(key, id); strings.Contains(b.log.String(), token) || strings.Contains(b.log.String(), "Acme") {
+	if token := call.Token(key, id); strings.Contains(b.log.String(), token) || strings.Contains(b.log.String(), "Acme") {
 		t.Errorf("the log tells a token or what was said: %s", &b.log)
 	}
 }
@@ -129,12 +128,12 @@ func TestSampleEvent(t *testing.T) {
 func TestToken(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	mine := calltoken.Make(key, id)
+	mine := call.Token(key, id)
 	for name, tt := range map[string]struct{ callID, authorization string }{
 		"another call's":    {another, "Bearer " + mine},
 		"of no call":        {"call_01KAMPJ5V0SAMPMECA00000002", "Bearer " + mine},
 		"of no id":          {"nonsense", "Bearer " + mine},
-		"of another key":    {id, "Bearer " + calltoken.Make(secret.New("another"), id)},
+		"of another key":    {id, "Bearer " + call.Token(secret.New("another"), id)},
 		"an API key":        {id, "Bearer kros_live_01KAMPJ5V0SAMPMEKEY0000000_ThisIsTheSampleKeyOfEventsOnly1iVkyP"},
 		"empty":             {id, "Bearer "},
 		"another scheme":    {id, "Basic " + mine},
@@ -157,7 +156,7 @@ func TestToken(t *testing.T) {
 		t.Errorf("the scheme's letters do not matter: %d %s", status, body)
 	}
 	gone := "call_01KAMPJ5V0SAMPMECA00000002"
-	if status, body := b.post(gone, "Bearer "+calltoken.Make(key, gone), ""); status != 404 {
+	if status, body := b.post(gone, "Bearer "+call.Token(key, gone), ""); status != 404 {
 		t.Errorf("a call that is not there: %d %s", status, body)
 	}
 }
@@ -166,7 +165,7 @@ func TestToken(t *testing.T) {
 func TestTokenComesFirst(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	mine := "Bearer  " + calltoken.Make(key, id)
+	mine := "Bearer  " + call.Token(key, id)
 	for _, body := range []string{`{`, `{}`, `{"turns":[{"turn_id":"` + strings.Repeat("x", 64<<10) + `"}]}`} {
 		if status, text := b.post(id, "Bearer nonsense", body); status != 401 || !strings.Contains(text, `"UNAUTHENTICATED"`) {
 			t.Errorf("a bad token with %.20s: %d %s", body, status, text)
@@ -183,7 +182,7 @@ func TestWithoutKeyNobodyGetsIn(t *testing.T) {
 	b := newBench(t)
 	edge := &api.Edge{Now: time.Now, Log: slog.New(slog.DiscardHandler)}
 	b.handler = lambdahttp.Handler(edge.Handler(&addtranscript.Endpoint{Calls: b.db, Now: time.Now}))
-	for _, authorization := range []string{"", "Bearer ", "Bearer " + calltoken.Make(secret.Secret{}, id)} {
+	for _, authorization := range []string{"", "Bearer ", "Bearer " + call.Token(secret.Secret{}, id)} {
 		if status, body := b.post(id, authorization, ""); status != 401 {
 			t.Errorf("%q: %d %s", authorization, status, body)
 		}

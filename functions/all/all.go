@@ -72,22 +72,22 @@ import (
 	"github.com/krosai/telephony/functions/transfercall"
 	"github.com/krosai/telephony/functions/updatewebhook"
 	"github.com/krosai/telephony/shared/api"
-	"github.com/krosai/telephony/shared/flow"
-	"github.com/krosai/telephony/shared/guard/carrier"
-	"github.com/krosai/telephony/shared/inbound"
+	"github.com/krosai/telephony/shared/call/inbound"
+	"github.com/krosai/telephony/shared/call/summary"
 	"github.com/krosai/telephony/shared/livekit"
-	"github.com/krosai/telephony/shared/queue"
-	"github.com/krosai/telephony/shared/settle"
+	"github.com/krosai/telephony/shared/numberconfig"
 	"github.com/krosai/telephony/shared/store"
-	"github.com/krosai/telephony/shared/summary"
-	"github.com/krosai/telephony/shared/unwire"
+	"github.com/krosai/telephony/shared/teardown"
+	"github.com/krosai/telephony/shared/validate/carrier"
+	"github.com/krosai/telephony/shared/webhook/queue"
+	"github.com/krosai/telephony/shared/workflow"
 )
 
 // Deps holds what the functions work with.
 type Deps struct {
 	DB            *store.DB
 	LiveKit       *livekit.Client
-	Flow          *flow.Client
+	Flow          *workflow.Client
 	Queue         *queue.Client      // of deliveries
 	Agents        preparecall.Agents // what the calls' agents are told
 	Summary       *summary.Summarizer
@@ -101,8 +101,8 @@ type Deps struct {
 	DialPlaces int // how many phones may ring at a time; 0 means unknown
 }
 
-func (d Deps) settler() *settle.Settler {
-	return &settle.Settler{Calls: d.DB, Rooms: d.LiveKit, Now: d.Now}
+func (d Deps) settler() *teardown.Settler {
+	return &teardown.Settler{Calls: d.DB, Rooms: d.LiveKit, Now: d.Now}
 }
 
 func (d Deps) adopter() *inbound.Adopter {
@@ -115,8 +115,8 @@ func (d Deps) carriers() *carrier.Checker {
 	return &carrier.Checker{Config: config, Resolver: d.Resolver}
 }
 
-func (d Deps) unwirer() *unwire.Unwirer {
-	return &unwire.Unwirer{Numbers: d.DB, LiveKit: d.LiveKit, Now: d.Now}
+func (d Deps) unwirer() *numberconfig.Unwirer {
+	return &numberconfig.Unwirer{Numbers: d.DB, LiveKit: d.LiveKit, Now: d.Now}
 }
 
 // HTTP returns every HTTP function by the name of its folder.

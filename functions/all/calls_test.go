@@ -19,14 +19,14 @@ import (
 	"github.com/krosai/telephony/functions/all"
 	"github.com/krosai/telephony/functions/sweepcalls"
 	"github.com/krosai/telephony/shared/call"
-	"github.com/krosai/telephony/shared/flow"
-	"github.com/krosai/telephony/shared/guard/carrier/carriertest"
+	"github.com/krosai/telephony/shared/call/summary"
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/livekit/livekittest"
 	"github.com/krosai/telephony/shared/secret"
-	"github.com/krosai/telephony/shared/settle"
 	"github.com/krosai/telephony/shared/store/storetest"
-	"github.com/krosai/telephony/shared/summary"
+	"github.com/krosai/telephony/shared/teardown"
+	"github.com/krosai/telephony/shared/validate/carrier/carriertest"
+	"github.com/krosai/telephony/shared/workflow"
 )
 
 // world is the call workflow with all its functions, a database, and a LiveKit that fails
@@ -69,7 +69,7 @@ func newWorld(t *testing.T) *world {
 	})
 	w.deps = all.Deps{Resolver: carriertest.Zone{}, DB: w.db.DB, Now: time.Now, Log: slog.New(slog.DiscardHandler), Summary: summary.Open(aws.Config{}, summary.Config{}),
 		LiveKit: livekit.Open(livekit.Config{URL: w.livekit.URL, APIKey: livekittest.APIKey, APISecret: secret.New(livekittest.APISecret)}),
-		Flow:    flow.Open(aws.Config{Region: "us-east-1", HTTPClient: workflows(roles, flows), Credentials: anyone}, flow.Config{CallMachine: arn})}
+		Flow:    workflow.Open(aws.Config{Region: "us-east-1", HTTPClient: workflows(roles, flows), Credentials: anyone}, workflow.Config{CallMachine: arn})}
 	w.livekit.Dial, w.livekit.Look = w.answer, w.look
 	openSources(t, db, roles, w.invoke, "resumecall")
 	return w
@@ -257,7 +257,7 @@ func TestOrdinaryCallAsksLittleOfLiveKit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &settle.Settler{Calls: w.db, Rooms: w.deps.LiveKit, Now: time.Now}
+	s := &teardown.Settler{Calls: w.db, Rooms: w.deps.LiveKit, Now: time.Now}
 	if _, err := s.Gone(t.Context(), c, call.Leave{Reason: "CLIENT_INITIATED", Status: "hangup"}, time.Now()); err != nil { // as the webhook does
 		t.Fatal(err)
 	}

@@ -35,9 +35,8 @@ import (
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
 	"github.com/krosai/telephony/shared/call"
+	"github.com/krosai/telephony/shared/call/summary"
 	"github.com/krosai/telephony/shared/event"
-	"github.com/krosai/telephony/shared/flow"
-	"github.com/krosai/telephony/shared/guard/carrier/carriertest"
 	"github.com/krosai/telephony/shared/lambdahttp"
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/livekit/livekittest"
@@ -45,9 +44,10 @@ import (
 	"github.com/krosai/telephony/shared/obs"
 	"github.com/krosai/telephony/shared/secret"
 	"github.com/krosai/telephony/shared/store"
-	"github.com/krosai/telephony/shared/summary"
+	"github.com/krosai/telephony/shared/validate/carrier/carriertest"
 	"github.com/krosai/telephony/shared/webhook"
 	"github.com/krosai/telephony/shared/webhook/webhooktest"
+	"github.com/krosai/telephony/shared/workflow"
 )
 
 // This file counts, at the emulators, what an ordinary call makes AWS do.
@@ -159,7 +159,7 @@ func newCounter(t *testing.T) *counter {
 	c.deps = all.Deps{Resolver: carriertest.Zone{}, DB: counted, Now: c.clock, Log: log, AllowLoopback: true, Summary: summary.Open(aws.Config{}, summary.Config{}),
 		Agents:  preparecall.Agents{APIURL: "https://a1b2c3d4e5.execute-api.us-east-1.amazonaws.com", TokenKey: secret.New("a call token key")},
 		LiveKit: livekit.Open(livekit.Config{URL: c.livekit.URL, APIKey: livekittest.APIKey, APISecret: secret.New(livekittest.APISecret)}),
-		Flow:    flow.Open(cfg, flow.Config{CallMachine: c.machines[0]})}
+		Flow:    workflow.Open(cfg, workflow.Config{CallMachine: c.machines[0]})}
 	c.feed(db)
 	return c
 }

@@ -26,22 +26,21 @@ import (
 	"github.com/krosai/telephony/shared/api"
 	"github.com/krosai/telephony/shared/api/apitest"
 	"github.com/krosai/telephony/shared/call"
-	"github.com/krosai/telephony/shared/deadline"
+	"github.com/krosai/telephony/shared/call/summary"
 	"github.com/krosai/telephony/shared/env"
-	"github.com/krosai/telephony/shared/flow"
-	"github.com/krosai/telephony/shared/guard/carrier/carriertest"
+	"github.com/krosai/telephony/shared/invocation"
 	"github.com/krosai/telephony/shared/lambdahttp"
-	"github.com/krosai/telephony/shared/lambdatask"
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/livekit/livekittest"
-	"github.com/krosai/telephony/shared/queue"
+	"github.com/krosai/telephony/shared/numberconfig"
 	"github.com/krosai/telephony/shared/secret"
 	"github.com/krosai/telephony/shared/store/storetest"
-	"github.com/krosai/telephony/shared/summary"
-	"github.com/krosai/telephony/shared/unwire"
+	"github.com/krosai/telephony/shared/validate/carrier/carriertest"
+	"github.com/krosai/telephony/shared/webhook/queue"
+	"github.com/krosai/telephony/shared/workflow"
 )
 
-// needs is the time that a function must have besides deadline.Margin. Every function that is not
+// needs is the time that a function must have besides invocation.Margin. Every function that is not
 // listed must have the time of two attempts at a service that hangs.
 var needs = map[string]time.Duration{
 	"configurenumber":     configurenumber.Longest,
@@ -49,8 +48,8 @@ var needs = map[string]time.Duration{
 	"deliverwebhook":      10*time.Second + 2*env.Attempt,                                            // for the user's server
 	"dialcall":            90*time.Second + call.KeyingTime(strings.Repeat("w", 64)) + 2*env.Attempt, // rings for 80 s, LiveKit's 10 s
 	"health":              0,                                                                         // it asks no service
-	"releasenumber":       unwire.Longest,
-	"removeconfiguration": unwire.Longest,
+	"releasenumber":       numberconfig.Longest,
+	"removeconfiguration": numberconfig.Longest,
 	"summarisecall":       25*time.Second + 2*env.Attempt, // for the model
 	"transfercall":        transfercall.Longest,
 }
@@ -72,8 +71,8 @@ func TestTimeouts(t *testing.T) {
 		if !named {
 			need = 2*env.Attempt + time.Second // the wait between them
 		}
-		if f.Timeout < need+deadline.Margin {
-			t.Errorf("%s has %s and may need %s", f.Folder, f.Timeout, need+deadline.Margin)
+		if f.Timeout < need+invocation.Margin {
+			t.Errorf("%s has %s and may need %s", f.Folder, f.Timeout, need+invocation.Margin)
 		}
 		if routed[f.Folder] && f.Timeout > 29*time.Second {
 			t.Errorf("%s has %s, API Gateway only 30 s", f.Folder, f.Timeout)
@@ -172,7 +171,7 @@ func (s *stage) lambda(workflows, messages *http.Client) lambda.Handler {
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 			return aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}, nil
 		})}
-	flows := flow.Open(cfg, flow.Config{CallMachine: "c", ApprovalMachine: "a"})
+	flows := workflow.Open(cfg, workflow.Config{CallMachine: "c", ApprovalMachine: "a"})
 	cfg.HTTPClient = messages
 	deliveries := queue.Open(cfg, queue.Config{Deliveries: "https://sqs.us-east-1.amazonaws.com/000000000000/kros-deliveries"})
 	d := all.Deps{Resolver: carriertest.Zone{}, DB: s.DB, Flow: flows, Queue: deliveries, Now: s.Now, Log: slog.New(slog.DiscardHandler), Version: "1.0.0",
@@ -181,7 +180,7 @@ func (s *stage) lambda(workflows, messages *http.Client) lambda.Handler {
 	d.Agents.TokenKey = secret.New("a call token key for the sample events")
 	ep, route := all.HTTP(d)[s.function]
 	if s.route = route; !route {
-		return lambdatask.Handler(all.Tasks(d)[s.function])
+		return invocation.Handler(all.Tasks(d)[s.function])
 	}
 	edge := &api.Edge{Keys: s.DB, Answers: s.DB, Tokens: everyone{}, Now: s.Now, Log: d.Log, CursorKey: secret.New("the cursor key of tests")}
 	return lambdahttp.Handler(edge.Handler(ep))

@@ -31,14 +31,14 @@ import (
 	"github.com/krosai/telephony/shared/api"
 	"github.com/krosai/telephony/shared/api/apitest"
 	"github.com/krosai/telephony/shared/call"
+	"github.com/krosai/telephony/shared/call/summary"
 	"github.com/krosai/telephony/shared/event"
-	"github.com/krosai/telephony/shared/guard/carrier/carriertest"
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/livekit/livekittest"
 	"github.com/krosai/telephony/shared/number"
-	"github.com/krosai/telephony/shared/request"
+	"github.com/krosai/telephony/shared/numberrequest"
 	"github.com/krosai/telephony/shared/secret"
-	"github.com/krosai/telephony/shared/summary"
+	"github.com/krosai/telephony/shared/validate/carrier/carriertest"
 	"github.com/krosai/telephony/shared/webhook"
 	"github.com/krosai/telephony/shared/webhook/webhooktest"
 )
@@ -281,15 +281,15 @@ func (s *stage) sumUp() {
 
 // request submits a request for a number, whose workflow waits for the decision.
 func (s *stage) request() {
-	_, _, err := s.CreateRequest(s.Context(), request.Request{ID: sampleRequest, UserID: sampleUser, Country: "NG", Type: "mobile",
+	_, _, err := s.CreateRequest(s.Context(), numberrequest.Request{ID: sampleRequest, UserID: sampleUser, Country: "NG", Type: "mobile",
 		Capabilities: []string{"outbound"}, Purpose: "Order follow-up calls", CreatedAt: sampleTime.Add(-time.Hour)})
 	s.Must(err)
-	_, _, err = s.AwaitRequest(s.Context(), sampleRequest, "a task token", request.AwaitsDecision)
+	_, _, err = s.AwaitRequest(s.Context(), sampleRequest, "a task token", numberrequest.AwaitsDecision)
 	s.Must(err)
 }
 
 func (s *stage) decide(approve bool) {
-	_, err := s.Decide(s.Context(), sampleRequest, request.Decision{Approve: approve, By: "carol", Reason: "Not now", Note: "Known customer"}, sampleTime.Add(-time.Minute))
+	_, err := s.Decide(s.Context(), sampleRequest, numberrequest.Decision{Approve: approve, By: "carol", Reason: "Not now", Note: "Known customer"}, sampleTime.Add(-time.Minute))
 	s.Must(err)
 }
 

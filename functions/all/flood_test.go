@@ -24,12 +24,12 @@ import (
 	"github.com/krosai/telephony/shared/api/apitest"
 	"github.com/krosai/telephony/shared/call"
 	"github.com/krosai/telephony/shared/event"
-	"github.com/krosai/telephony/shared/guard/carrier/carriertest"
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/number"
 	"github.com/krosai/telephony/shared/secret"
-	"github.com/krosai/telephony/shared/settle"
 	"github.com/krosai/telephony/shared/store/storetest"
+	"github.com/krosai/telephony/shared/teardown"
+	"github.com/krosai/telephony/shared/validate/carrier/carriertest"
 	"github.com/krosai/telephony/shared/webhook"
 )
 
@@ -63,7 +63,7 @@ func newFlooded(t *testing.T) *flooded {
 	table := all.HTTP(all.Deps{Resolver: carriertest.Zone{}, DB: f.DB, Now: now, Log: log, Flow: f.Flow, Queue: f.Queue, AllowLoopback: true})
 	phone := declining{f}
 	table["transfercall"] = &transfercall.Endpoint{Calls: f.DB, Phone: phone, Now: now, Log: log,
-		Settle: &settle.Settler{Calls: f.DB, Rooms: phone, Now: now}}
+		Settle: &teardown.Settler{Calls: f.DB, Rooms: phone, Now: now}}
 	var endpoints []api.Endpoint
 	for _, e := range table {
 		endpoints = append(endpoints, e)

@@ -24,8 +24,8 @@ import (
 	"github.com/krosai/telephony/emulator/template"
 	"github.com/krosai/telephony/functions/summarisecall"
 	"github.com/krosai/telephony/shared/call"
+	"github.com/krosai/telephony/shared/call/summary"
 	"github.com/krosai/telephony/shared/store/storetest"
-	"github.com/krosai/telephony/shared/summary"
 )
 
 // This file tests the workflow after the end of a call, with every state that deals with the

@@ -8,11 +8,11 @@ import (
 	lk "github.com/livekit/protocol/livekit"
 
 	"github.com/krosai/telephony/shared/call"
+	"github.com/krosai/telephony/shared/call/inbound"
 	"github.com/krosai/telephony/shared/fault"
-	"github.com/krosai/telephony/shared/inbound"
 	"github.com/krosai/telephony/shared/livekit/livekittest"
 	"github.com/krosai/telephony/shared/number"
-	"github.com/krosai/telephony/shared/settle"
+	"github.com/krosai/telephony/shared/teardown"
 )
 
 const caller = "sip_+14155550100"
@@ -57,7 +57,7 @@ func (w *world) leave() {
 		w.t.Fatal(err)
 	}
 	w.livekit.Leave(c.RoomName, caller)
-	s := &settle.Settler{Calls: w.db, Rooms: w.deps.LiveKit, Now: time.Now}
+	s := &teardown.Settler{Calls: w.db, Rooms: w.deps.LiveKit, Now: time.Now}
 	for range 3 { // as the webhook does: LiveKit sends it again after a 503
 		_, err = s.Gone(w.t.Context(), c, call.Leave{Reason: "CLIENT_INITIATED", Status: "hangup"}, time.Now())
 		if !fault.Is(err, fault.Upstream) {

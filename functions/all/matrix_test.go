@@ -22,12 +22,12 @@ import (
 	"github.com/krosai/telephony/shared/api/apitest"
 	"github.com/krosai/telephony/shared/call"
 	"github.com/krosai/telephony/shared/event"
-	"github.com/krosai/telephony/shared/guard/carrier/carriertest"
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/livekit/livekittest"
 	"github.com/krosai/telephony/shared/number"
-	"github.com/krosai/telephony/shared/request"
+	"github.com/krosai/telephony/shared/numberrequest"
 	"github.com/krosai/telephony/shared/secret"
+	"github.com/krosai/telephony/shared/validate/carrier/carriertest"
 	"github.com/krosai/telephony/shared/webhook"
 )
 
@@ -174,7 +174,7 @@ func (m *matrix) request(user string) string {
 	m.Helper()
 	m.made++
 	id := "req_" + ulid.Make().String()
-	_, _, err := m.DB.CreateRequest(m.Context(), request.Request{ID: id, UserID: user, Country: "NG", Type: fmt.Sprintf("t%d", m.made),
+	_, _, err := m.DB.CreateRequest(m.Context(), numberrequest.Request{ID: id, UserID: user, Country: "NG", Type: fmt.Sprintf("t%d", m.made),
 		Capabilities: []string{"inbound"}, Purpose: "p", CreatedAt: time.Now()})
 	m.Must(err)
 	return id

@@ -18,7 +18,7 @@ import (
 	"github.com/krosai/telephony/shared/event"
 	"github.com/krosai/telephony/shared/livekit/livekittest"
 	"github.com/krosai/telephony/shared/number"
-	"github.com/krosai/telephony/shared/request"
+	"github.com/krosai/telephony/shared/numberrequest"
 	"github.com/krosai/telephony/shared/store"
 )
 
@@ -52,7 +52,7 @@ func (s *stage) await() {
 func (s *stage) awaitStock() {
 	s.request()
 	s.decide(true)
-	_, _, err := s.AwaitRequest(s.Context(), sampleRequest, waiting, request.AwaitsStock)
+	_, _, err := s.AwaitRequest(s.Context(), sampleRequest, waiting, numberrequest.AwaitsStock)
 	s.Must(err)
 }
 
@@ -111,7 +111,7 @@ func TestRarePaths(t *testing.T) {
 			body: `{"sip_trunk":{"name":"t","address":"a.carrier.net","numbers":["` + sampleE164 + `","+2348012345679"],"directions":["outbound"]}}`},
 		"another number than the one asked for": {function: "approverequest", status: 200, prepare: func(s *stage) {
 			s.stock()
-			_, _, err := s.CreateRequest(s.Context(), request.Request{ID: sampleRequest, UserID: sampleUser, PhoneNumber: "+2348012345679", CreatedAt: sampleTime})
+			_, _, err := s.CreateRequest(s.Context(), numberrequest.Request{ID: sampleRequest, UserID: sampleUser, PhoneNumber: "+2348012345679", CreatedAt: sampleTime})
 			s.Must(err)
 		}, body: `{"phone_number_id":"` + number.ID(sampleE164) + `"}`},
 		"a number that somebody waits for":          {function: "addnumber", prepare: (*stage).awaitStock, status: 201, told: true},

@@ -21,10 +21,10 @@ import (
 	"github.com/krosai/telephony/emulator/stepfunctions"
 	"github.com/krosai/telephony/functions/all"
 	"github.com/krosai/telephony/functions/sweepnumbers"
-	"github.com/krosai/telephony/shared/flow"
 	"github.com/krosai/telephony/shared/number"
-	"github.com/krosai/telephony/shared/request"
+	"github.com/krosai/telephony/shared/numberrequest"
 	"github.com/krosai/telephony/shared/store/storetest"
+	"github.com/krosai/telephony/shared/workflow"
 )
 
 // office is the approval workflow with all its functions and a database, in a synctest bubble,
@@ -71,7 +71,7 @@ func openOffice(t *testing.T) *office {
 		return aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}, nil
 	})}
 	o.history = sfn.NewFromConfig(cfg)
-	o.deps = all.Deps{DB: o.db.DB, Now: time.Now, Log: slog.New(slog.DiscardHandler), Flow: flow.Open(cfg, flow.Config{ApprovalMachine: o.machine})}
+	o.deps = all.Deps{DB: o.db.DB, Now: time.Now, Log: slog.New(slog.DiscardHandler), Flow: workflow.Open(cfg, workflow.Config{ApprovalMachine: o.machine})}
 	o.deps.Queue = openSources(t, db, roles, o.invoke, "sendevents", "deliverwebhook").Queue
 	return o
 }
@@ -108,9 +108,9 @@ func (o *office) settle() {
 }
 
 // submit records a request and starts its workflow, as requestnumber does.
-func (o *office) submit(user string) request.Request {
+func (o *office) submit(user string) numberrequest.Request {
 	o.Helper()
-	r, _, err := o.db.CreateRequest(o.Context(), request.Request{ID: "req_" + ulid.Make().String(), UserID: user, Country: "NG", Type: "mobile",
+	r, _, err := o.db.CreateRequest(o.Context(), numberrequest.Request{ID: "req_" + ulid.Make().String(), UserID: user, Country: "NG", Type: "mobile",
 		Capabilities: []string{"outbound"}, Purpose: "Order follow-up calls", CreatedAt: time.Now().UTC()})
 	if err != nil {
 		o.Fatal(err)
@@ -119,7 +119,7 @@ func (o *office) submit(user string) request.Request {
 	return r
 }
 
-func (o *office) start(r request.Request) {
+func (o *office) start(r numberrequest.Request) {
 	o.Helper()
 	if err := o.deps.Flow.StartApproval(o.Context(), r.ID); err != nil {
 		o.Fatal(err)
@@ -128,7 +128,7 @@ func (o *office) start(r request.Request) {
 }
 
 // decide decides and notifies the workflow, as approverequest and rejectrequest do.
-func (o *office) decide(r request.Request, d request.Decision) {
+func (o *office) decide(r numberrequest.Request, d numberrequest.Decision) {
 	o.Helper()
 	d.By = "root"
 	now, err := o.db.Decide(o.Context(), r.ID, d, time.Now())
@@ -183,7 +183,7 @@ func (o *office) sweepOnly() sweepnumbers.Report {
 }
 
 // is checks the status of a request, and returns the request.
-func (o *office) is(r request.Request, want request.Status) request.Request {
+func (o *office) is(r numberrequest.Request, want numberrequest.Status) numberrequest.Request {
 	o.Helper()
 	now, err := o.db.RequestByID(o.Context(), r.ID)
 	if err != nil || now.Status != want {
@@ -193,7 +193,7 @@ func (o *office) is(r request.Request, want request.Status) request.Request {
 }
 
 // sameAudit compares the audit of a request.
-func (o *office) sameAudit(r request.Request, want ...string) {
+func (o *office) sameAudit(r numberrequest.Request, want ...string) {
 	o.Helper()
 	entries, _, err := o.db.Audit(o.Context(), r.ID, 100, "")
 	if err != nil {
@@ -209,7 +209,7 @@ func (o *office) sameAudit(r request.Request, want ...string) {
 }
 
 // states returns the states that a request's execution has entered, and its status.
-func (o *office) states(r request.Request) (names []string, status types.ExecutionStatus) {
+func (o *office) states(r numberrequest.Request) (names []string, status types.ExecutionStatus) {
 	o.Helper()
 	executions, err := o.history.ListExecutions(o.Context(), &sfn.ListExecutionsInput{StateMachineArn: &o.machine})
 	if err != nil {
@@ -235,7 +235,7 @@ func (o *office) states(r request.Request) (names []string, status types.Executi
 }
 
 // sameStates compares the states of an execution that has succeeded.
-func (o *office) sameStates(r request.Request, want ...string) {
+func (o *office) sameStates(r numberrequest.Request, want ...string) {
 	o.Helper()
 	names, status := o.states(r)
 	if diff := cmp.Diff(want, names); diff != "" || status != types.ExecutionStatusSucceeded {
@@ -256,9 +256,9 @@ func TestApprovedRequestIsAssigned(t *testing.T) {
 	inOffice(t, func(o *office) {
 		n := o.stock(1)
 		r := o.submit("ada")
-		o.is(r, request.Pending)
-		o.decide(r, request.Decision{Approve: true})
-		if got := o.is(r, request.Assigned); got.NumberID != n.ID {
+		o.is(r, numberrequest.Pending)
+		o.decide(r, numberrequest.Decision{Approve: true})
+		if got := o.is(r, numberrequest.Assigned); got.NumberID != n.ID {
 			o.Errorf("assigned %s", got.NumberID)
 		}
 		if _, err := o.db.Number(o.Context(), "ada", n.ID); err != nil {
@@ -272,8 +272,8 @@ func TestApprovedRequestIsAssigned(t *testing.T) {
 func TestRejectedRequestIsNotified(t *testing.T) {
 	inOffice(t, func(o *office) {
 		r := o.submit("ada")
-		o.decide(r, request.Decision{Reason: "no"})
-		o.is(r, request.Rejected)
+		o.decide(r, numberrequest.Decision{Reason: "no"})
+		o.is(r, numberrequest.Rejected)
 		o.sameAudit(r, "submitted", "rejected", "notified")
 		o.sameStates(r, "Review", "Reviewed", "WaitForDecision", "Review", "Reviewed", "Notify", "Done")
 	})
@@ -286,11 +286,11 @@ func TestForgottenRequestExpires(t *testing.T) {
 		r := o.submit("ada")
 		time.Sleep(30*day - 10*time.Second)
 		o.settle()
-		o.is(r, request.Pending)
+		o.is(r, numberrequest.Pending)
 		o.sameAudit(r, "submitted", "reminded", "reminded", "reminded", "reminded")
 		time.Sleep(10 * time.Second)
 		o.settle()
-		if got := o.is(r, request.Rejected); got.Reason != request.Expired || got.DecidedBy != request.Platform {
+		if got := o.is(r, numberrequest.Rejected); got.Reason != numberrequest.Expired || got.DecidedBy != numberrequest.Platform {
 			o.Errorf("%+v", got)
 		}
 		o.sameAudit(r, "submitted", "reminded", "reminded", "reminded", "reminded", "rejected", "notified")
@@ -301,33 +301,33 @@ func TestForgottenRequestExpires(t *testing.T) {
 func TestNumberThatArrivesIsAssignedAtOnce(t *testing.T) {
 	inOffice(t, func(o *office) {
 		first, second := o.submit("ada"), o.submit("bea")
-		o.decide(first, request.Decision{Approve: true})
-		o.decide(second, request.Decision{Approve: true})
+		o.decide(first, numberrequest.Decision{Approve: true})
+		o.decide(second, numberrequest.Decision{Approve: true})
 		time.Sleep(40 * day) // nothing expires once it is approved
 		o.settle()
-		o.is(first, request.Approved)
+		o.is(first, numberrequest.Approved)
 		o.offer(o.stock(1))
 		a, b := o.statusOf(first), o.statusOf(second)
-		if a == b || a != request.Assigned && b != request.Assigned {
+		if a == b || a != numberrequest.Assigned && b != numberrequest.Assigned {
 			o.Errorf("one number: %s and %s", a, b)
 		}
 		waiting := second
-		if b == request.Assigned {
+		if b == numberrequest.Assigned {
 			waiting = first
 		}
 		o.stock(2)
 		o.settle()
-		o.is(waiting, request.Approved) // no workflow was notified
+		o.is(waiting, numberrequest.Approved) // no workflow was notified
 		time.Sleep(6 * time.Minute)
 		if r := o.sweep(); r.Offered != 1 || r.Started != 0 || r.Failures != 0 {
 			o.Errorf("%+v", r)
 		}
-		o.is(waiting, request.Assigned)
+		o.is(waiting, numberrequest.Assigned)
 		o.sameAudit(waiting, "submitted", "approved", "assigned", "notified")
 	})
 }
 
-func (o *office) statusOf(r request.Request) request.Status {
+func (o *office) statusOf(r numberrequest.Request) numberrequest.Status {
 	o.Helper()
 	now, err := o.db.RequestByID(o.Context(), r.ID)
 	if err != nil {
@@ -341,17 +341,17 @@ func TestReleasedNumberGoesToWhoWaits(t *testing.T) {
 	inOffice(t, func(o *office) {
 		n := o.stock(1)
 		r := o.submit("ada")
-		o.decide(r, request.Decision{Approve: true})
-		o.is(r, request.Assigned)
+		o.decide(r, numberrequest.Decision{Approve: true})
+		o.is(r, numberrequest.Assigned)
 		next := o.submit("bea")
-		o.decide(next, request.Decision{Approve: true})
-		o.is(next, request.Approved)
+		o.decide(next, numberrequest.Decision{Approve: true})
+		o.is(next, numberrequest.Approved)
 		released, err := o.db.Unassign(o.Context(), n.ID, "ada", "root")
 		if err != nil {
 			o.Fatal(err)
 		}
 		o.offer(released)
-		if got := o.is(next, request.Assigned); got.NumberID != n.ID {
+		if got := o.is(next, numberrequest.Assigned); got.NumberID != n.ID {
 			o.Errorf("assigned %s", got.NumberID)
 		}
 	})
@@ -362,23 +362,23 @@ func TestReleasedNumberGoesToWhoWaits(t *testing.T) {
 func TestNumberForAnotherWakesNobodyInVain(t *testing.T) {
 	inOffice(t, func(o *office) {
 		n := o.stock(1)
-		named, _, err := o.db.CreateRequest(o.Context(), request.Request{ID: "req_" + ulid.Make().String(), UserID: "bea", PhoneNumber: n.E164, CreatedAt: time.Now().UTC()})
+		named, _, err := o.db.CreateRequest(o.Context(), numberrequest.Request{ID: "req_" + ulid.Make().String(), UserID: "bea", PhoneNumber: n.E164, CreatedAt: time.Now().UTC()})
 		if err != nil {
 			o.Fatal(err)
 		}
 		o.start(named)
 		r := o.submit("ada")
-		o.decide(r, request.Decision{Approve: true})
+		o.decide(r, numberrequest.Decision{Approve: true})
 		time.Sleep(time.Hour)
 		if report := o.sweep(); report.Offered != 0 {
 			o.Errorf("%+v", report)
 		}
-		o.is(r, request.Approved)
+		o.is(r, numberrequest.Approved)
 		if names, _ := o.states(r); len(names) > 9 {
 			o.Errorf("it went around: %v", names)
 		}
-		o.decide(named, request.Decision{Approve: true})
-		o.is(named, request.Assigned)
+		o.decide(named, numberrequest.Decision{Approve: true})
+		o.is(named, numberrequest.Assigned)
 	})
 }
 
@@ -395,8 +395,8 @@ func TestEachTaskMayDie(t *testing.T) {
 					late := o.submit("bea")
 					time.Sleep(2 * time.Hour)
 					o.settle()
-					o.decide(waits, request.Decision{Approve: true})
-					o.decide(late, request.Decision{Reason: "no"})
+					o.decide(waits, numberrequest.Decision{Approve: true})
+					o.decide(late, numberrequest.Decision{Reason: "no"})
 					time.Sleep(2 * time.Hour)
 					o.settle()
 					o.offer(o.stock(1))
@@ -405,14 +405,14 @@ func TestEachTaskMayDie(t *testing.T) {
 						time.Sleep(2 * time.Hour)
 						o.sweep()
 					}
-					got := o.is(waits, request.Assigned)
+					got := o.is(waits, numberrequest.Assigned)
 					numbers, _, err := o.db.NumbersOf(o.Context(), "ada", 10, "")
 					if err != nil || len(numbers) != 1 || numbers[0].ID != got.NumberID {
 						o.Errorf("ada has %+v, %v", numbers, err)
 					}
 					o.sameAudit(waits, "submitted", "approved", "assigned", "notified")
 					o.sameAudit(late, "submitted", "rejected", "notified")
-					for _, r := range []request.Request{waits, late} {
+					for _, r := range []numberrequest.Request{waits, late} {
 						if _, status := o.states(r); status != types.ExecutionStatusSucceeded {
 							o.Errorf("the workflow is %s", status)
 						}
@@ -431,7 +431,7 @@ func TestEachTaskMayDie(t *testing.T) {
 func TestSweepMendsWhatWasLost(t *testing.T) {
 	inOffice(t, func(o *office) {
 		o.stock(1)
-		r, _, err := o.db.CreateRequest(o.Context(), request.Request{ID: "req_" + ulid.Make().String(), UserID: "ada", Country: "NG", Type: "mobile", CreatedAt: time.Now().UTC()})
+		r, _, err := o.db.CreateRequest(o.Context(), numberrequest.Request{ID: "req_" + ulid.Make().String(), UserID: "ada", Country: "NG", Type: "mobile", CreatedAt: time.Now().UTC()})
 		if err != nil {
 			o.Fatal(err)
 		}
@@ -445,14 +445,14 @@ func TestSweepMendsWhatWasLost(t *testing.T) {
 		if got := o.sweep(); got != (sweepnumbers.Report{Open: 1}) {
 			o.Errorf("started: %+v", got)
 		}
-		if _, err := o.db.Decide(o.Context(), r.ID, request.Decision{Approve: true, By: "root"}, time.Now()); err != nil { // and the workflow is not notified
+		if _, err := o.db.Decide(o.Context(), r.ID, numberrequest.Decision{Approve: true, By: "root"}, time.Now()); err != nil { // and the workflow is not notified
 			o.Fatal(err)
 		}
 		time.Sleep(5 * time.Minute)
 		if got := o.sweep(); got != (sweepnumbers.Report{Open: 1, Told: 1}) {
 			o.Errorf("not told: %+v", got)
 		}
-		o.is(r, request.Assigned)
+		o.is(r, numberrequest.Assigned)
 		if got := o.sweep(); got != (sweepnumbers.Report{}) {
 			o.Errorf("all done: %+v", got)
 		}
@@ -463,7 +463,7 @@ func TestSweepMendsWhatWasLost(t *testing.T) {
 func TestTwoSweepsAtOnce(t *testing.T) {
 	inOffice(t, func(o *office) {
 		for i := range 5 {
-			if _, _, err := o.db.CreateRequest(o.Context(), request.Request{ID: "req_" + ulid.Make().String(), UserID: fmt.Sprint("user", i), Country: "NG", Type: "mobile",
+			if _, _, err := o.db.CreateRequest(o.Context(), numberrequest.Request{ID: "req_" + ulid.Make().String(), UserID: fmt.Sprint("user", i), Country: "NG", Type: "mobile",
 				CreatedAt: time.Now().UTC()}); err != nil {
 				o.Fatal(err)
 			}

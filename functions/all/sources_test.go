@@ -17,8 +17,8 @@ import (
 	"github.com/krosai/telephony/emulator/iam"
 	"github.com/krosai/telephony/emulator/sqs"
 	"github.com/krosai/telephony/emulator/template"
-	"github.com/krosai/telephony/shared/queue"
 	"github.com/krosai/telephony/shared/store/storetest"
+	"github.com/krosai/telephony/shared/webhook/queue"
 )
 
 // invoker runs a function, by its folder, as Lambda does.

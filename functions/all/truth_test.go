@@ -26,12 +26,12 @@ import (
 	"github.com/krosai/telephony/functions/settlecall"
 	"github.com/krosai/telephony/functions/sweepcalls"
 	"github.com/krosai/telephony/shared/call"
-	"github.com/krosai/telephony/shared/flow"
-	"github.com/krosai/telephony/shared/guard/carrier"
-	"github.com/krosai/telephony/shared/guard/carrier/carriertest"
 	"github.com/krosai/telephony/shared/livekit"
-	"github.com/krosai/telephony/shared/settle"
 	"github.com/krosai/telephony/shared/store/storetest"
+	"github.com/krosai/telephony/shared/teardown"
+	"github.com/krosai/telephony/shared/validate/carrier"
+	"github.com/krosai/telephony/shared/validate/carrier/carriertest"
+	"github.com/krosai/telephony/shared/workflow"
 )
 
 // exchange is a LiveKit with one call in it, as its recordings show it. The clock alone determines
@@ -346,8 +346,8 @@ func run(t *testing.T, x *exchange, dead string, phase time.Duration) call.Call 
 // Settler of a hang-up and the sweep.
 type callPlatform struct {
 	db     *storetest.Database
-	flows  *flow.Client
-	settle *settle.Settler
+	flows  *workflow.Client
+	settle *teardown.Settler
 	sweep  *sweepcalls.Task
 }
 
@@ -370,7 +370,7 @@ func newCallPlatform(t *testing.T, x sipRooms, dead string) *callPlatform {
 		return lambda.NewHandler(tasks[folder]).Invoke(as(ctx, folder), payload)
 	})
 	log := slog.New(slog.DiscardHandler)
-	s := &settle.Settler{Calls: db, Rooms: x, Now: time.Now}
+	s := &teardown.Settler{Calls: db, Rooms: x, Now: time.Now}
 	maps.Copy(tasks, all.Tasks(all.Deps{Resolver: carriertest.Zone{}, DB: db.DB, Flow: flows, Now: time.Now, Log: log}))
 	tasks["preparecall"] = (&preparecall.Task{Calls: db, Rooms: x, Settle: s, Now: time.Now}).Run
 	tasks["dialcall"] = (&dialcall.Task{Calls: db, Phone: x, Carriers: &carrier.Checker{Resolver: carriertest.Zone{}}, Settle: s, Now: time.Now, Log: log}).Run
@@ -384,7 +384,7 @@ func newCallPlatform(t *testing.T, x sipRooms, dead string) *callPlatform {
 }
 
 // openCallFlow returns a client of the call's workflow, which runs the given functions.
-func openCallFlow(t *testing.T, tmpl *template.Template, roles *iam.Roles, invoke func(ctx context.Context, folder string, payload []byte) ([]byte, error)) *flow.Client {
+func openCallFlow(t *testing.T, tmpl *template.Template, roles *iam.Roles, invoke func(ctx context.Context, folder string, payload []byte) ([]byte, error)) *workflow.Client {
 	t.Helper()
 	folders := map[string]string{}
 	for _, f := range tmpl.Functions() {
@@ -407,5 +407,5 @@ func openCallFlow(t *testing.T, tmpl *template.Template, roles *iam.Roles, invok
 	anyone := aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 		return aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}, nil
 	})
-	return flow.Open(aws.Config{Region: "us-east-1", HTTPClient: workflows(roles, flows), Credentials: anyone}, flow.Config{CallMachine: arn})
+	return workflow.Open(aws.Config{Region: "us-east-1", HTTPClient: workflows(roles, flows), Credentials: anyone}, workflow.Config{CallMachine: arn})
 }

@@ -31,17 +31,17 @@ import (
 	"github.com/krosai/telephony/functions/transfercall"
 	"github.com/krosai/telephony/shared/api"
 	"github.com/krosai/telephony/shared/call"
+	"github.com/krosai/telephony/shared/call/summary"
 	"github.com/krosai/telephony/shared/event"
-	"github.com/krosai/telephony/shared/flow"
-	"github.com/krosai/telephony/shared/guard/carrier"
-	"github.com/krosai/telephony/shared/guard/carrier/carriertest"
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/secret"
-	"github.com/krosai/telephony/shared/settle"
 	"github.com/krosai/telephony/shared/store"
 	"github.com/krosai/telephony/shared/store/storetest"
-	"github.com/krosai/telephony/shared/summary"
+	"github.com/krosai/telephony/shared/teardown"
+	"github.com/krosai/telephony/shared/validate/carrier"
+	"github.com/krosai/telephony/shared/validate/carrier/carriertest"
 	"github.com/krosai/telephony/shared/webhook"
+	"github.com/krosai/telephony/shared/workflow"
 )
 
 // doom is how one function dies: one process of it ends after its n-th write, counted over all its
@@ -229,14 +229,14 @@ func (l *lifetime) run(function string) (*life, all.Deps, phones) {
 		run.doom = l.doom
 	}
 	d := all.Deps{DB: l.db.Through(run.wire), Queue: l.sources.through(run.wire), Now: time.Now, Log: slog.New(slog.DiscardHandler),
-		Flow: flow.Open(awsConfig(run.wire(workflows(l.roles, l.flows).Transport)), flow.Config{CallMachine: l.machine})}
+		Flow: workflow.Open(awsConfig(run.wire(workflows(l.roles, l.flows).Transport)), workflow.Config{CallMachine: l.machine})}
 	return run, d, phones{l.x, run}
 }
 
 // invoke runs a task. A task that dies has no answer.
 func (l *lifetime) invoke(ctx context.Context, folder string, payload []byte) ([]byte, error) {
 	run, d, x := l.run(folder)
-	s := &settle.Settler{Calls: d.DB, Rooms: x, Now: time.Now}
+	s := &teardown.Settler{Calls: d.DB, Rooms: x, Now: time.Now}
 	d.Summary = summary.Open(awsConfig(http.DefaultTransport), summary.Config{})
 	tasks := map[string]any{}
 	maps.Copy(tasks, all.Tasks(d))
@@ -256,7 +256,7 @@ func (l *lifetime) invoke(ctx context.Context, folder string, payload []byte) ([
 // ask sends a request to an HTTP function once. The caller does not try again.
 func (l *lifetime) ask(function, path, body string) {
 	run, d, x := l.run(function)
-	s := &settle.Settler{Calls: d.DB, Rooms: x, Now: time.Now}
+	s := &teardown.Settler{Calls: d.DB, Rooms: x, Now: time.Now}
 	endpoint := map[string]api.Endpoint{
 		"hangupcall":     &hangupcall.Endpoint{Calls: d.DB, Settle: s, Now: time.Now},
 		"transfercall":   &transfercall.Endpoint{Calls: d.DB, Phone: x, Settle: s, Now: time.Now, Log: d.Log},

@@ -22,12 +22,12 @@ import (
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/call"
 	"github.com/krosai/telephony/shared/event"
-	"github.com/krosai/telephony/shared/queue"
-	"github.com/krosai/telephony/shared/request"
+	"github.com/krosai/telephony/shared/numberrequest"
 	"github.com/krosai/telephony/shared/secret"
 	"github.com/krosai/telephony/shared/store"
 	"github.com/krosai/telephony/shared/store/storetest"
 	"github.com/krosai/telephony/shared/webhook"
+	"github.com/krosai/telephony/shared/webhook/queue"
 	"github.com/krosai/telephony/shared/webhook/webhooktest"
 )
 
@@ -357,12 +357,12 @@ func TestOwnerIsTold(t *testing.T) {
 			o.Fatal(err)
 		}
 		r := o.submit("ada")
-		o.decide(r, request.Decision{Approve: true})
+		o.decide(r, numberrequest.Decision{Approve: true})
 		time.Sleep(time.Minute)
-		o.is(r, request.Approved)
+		o.is(r, numberrequest.Approved)
 		o.told(e, event.RequestDecided)
 		o.offer(o.stock(1))
-		o.is(r, request.Assigned)
+		o.is(r, numberrequest.Assigned)
 		o.told(e, event.RequestDecided, event.RequestAssigned)
 	})
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
 	"github.com/krosai/telephony/shared/number"
-	"github.com/krosai/telephony/shared/request"
+	"github.com/krosai/telephony/shared/numberrequest"
 	"github.com/krosai/telephony/shared/view"
 )
 
@@ -21,7 +21,7 @@ import (
 // request is decided already or the chosen number is not available. One of several
 // concurrent decisions wins.
 type Requests interface {
-	Decide(ctx context.Context, id string, d request.Decision, now time.Time) (request.Request, error)
+	Decide(ctx context.Context, id string, d numberrequest.Decision, now time.Time) (numberrequest.Request, error)
 }
 
 // Numbers reads the inventory. An unknown number is fault.NotFound.
@@ -72,7 +72,7 @@ func (e *Endpoint) approve(ctx context.Context, in *Input) (*Output, error) {
 	if err := api.ID("req_", in.RequestID, "phone number request"); err != nil {
 		return nil, err
 	}
-	d := request.Decision{Approve: true, By: api.CallerOf(ctx).UserID}
+	d := numberrequest.Decision{Approve: true, By: api.CallerOf(ctx).UserID}
 	if in.Body != nil {
 		d.NumberID, d.Note = in.Body.PhoneNumberID, in.Body.Note
 	}

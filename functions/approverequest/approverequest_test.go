@@ -14,7 +14,7 @@ import (
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api/apitest"
 	"github.com/krosai/telephony/shared/number"
-	"github.com/krosai/telephony/shared/request"
+	"github.com/krosai/telephony/shared/numberrequest"
 )
 
 var now = time.Date(2026, 11, 22, 9, 30, 0, 123e6, time.UTC)
@@ -29,10 +29,10 @@ func setup(t *testing.T) *apitest.Bench {
 	t.Helper()
 	b := apitest.Open(t, func() time.Time { return now })
 	b.Serve(&approverequest.Endpoint{Requests: b.DB, Numbers: b.DB, Flow: b.Flow, Now: func() time.Time { return now.Add(time.Minute) }, Log: slog.New(slog.DiscardHandler)})
-	_, _, err := b.CreateRequest(t.Context(), request.Request{ID: id, UserID: "ada", Country: "NG", Type: "mobile",
+	_, _, err := b.CreateRequest(t.Context(), numberrequest.Request{ID: id, UserID: "ada", Country: "NG", Type: "mobile",
 		Capabilities: []string{"inbound"}, Purpose: "p", CreatedAt: now})
 	b.Must(err)
-	_, _, err = b.AwaitRequest(t.Context(), id, "the token", request.AwaitsDecision)
+	_, _, err = b.AwaitRequest(t.Context(), id, "the token", numberrequest.AwaitsDecision)
 	b.Must(err)
 	number := free("+2348012345678")
 	b.Must(b.AddNumber(t.Context(), number, "carol"))
@@ -115,7 +115,7 @@ func TestRefused(t *testing.T) {
 			t.Errorf("%s: %d %s, want %d", name, a.Status, a.Text, c.want)
 		}
 	}
-	if r, err := b.RequestByID(t.Context(), id); err != nil || r.Status != request.Pending || len(b.Workflows.Sent()) != 0 {
+	if r, err := b.RequestByID(t.Context(), id); err != nil || r.Status != numberrequest.Pending || len(b.Workflows.Sent()) != 0 {
 		t.Errorf("%+v %v, told %v", r, err, b.Workflows.Sent())
 	}
 }

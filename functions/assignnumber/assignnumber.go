@@ -6,12 +6,12 @@ import (
 	"context"
 	"log/slog"
 
-	"github.com/krosai/telephony/shared/request"
+	"github.com/krosai/telephony/shared/numberrequest"
 )
 
 // Requests assigns numbers to requests, one to each.
 type Requests interface {
-	AssignNumber(ctx context.Context, id string) (r request.Request, assigned bool, err error)
+	AssignNumber(ctx context.Context, id string) (r numberrequest.Request, assigned bool, err error)
 }
 
 // Task assigns numbers.
@@ -27,7 +27,7 @@ type Input struct {
 
 // Output is the status of the request: assigned, or still approved when no number is available.
 type Output struct {
-	Status request.Status `json:"status"`
+	Status numberrequest.Status `json:"status"`
 }
 
 // Run may be repeated, because a request gets only one number.

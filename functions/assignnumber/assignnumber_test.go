@@ -10,7 +10,7 @@ import (
 	"github.com/krosai/telephony/functions/assignnumber"
 	"github.com/krosai/telephony/shared/fault"
 	"github.com/krosai/telephony/shared/number"
-	"github.com/krosai/telephony/shared/request"
+	"github.com/krosai/telephony/shared/numberrequest"
 	"github.com/krosai/telephony/shared/store/storetest"
 )
 
@@ -25,7 +25,7 @@ func TestRun(t *testing.T) {
 	db := storetest.Open(t, nil)
 	var log bytes.Buffer
 	task := &assignnumber.Task{Requests: db, Log: slog.New(slog.NewTextHandler(&log, nil))}
-	run := func(want request.Status) {
+	run := func(want numberrequest.Status) {
 		t.Helper()
 		got, err := task.Run(t.Context(), assignnumber.Input{RequestID: id})
 		if err != nil || got.Status != want {
@@ -35,16 +35,16 @@ func TestRun(t *testing.T) {
 	if _, err := task.Run(t.Context(), assignnumber.Input{RequestID: id}); !fault.Is(err, fault.NotFound) {
 		t.Errorf("unknown request: %v", err)
 	}
-	if _, _, err := db.CreateRequest(t.Context(), request.Request{ID: id, UserID: "ada", Country: "NG", CreatedAt: t0}); err != nil {
+	if _, _, err := db.CreateRequest(t.Context(), numberrequest.Request{ID: id, UserID: "ada", Country: "NG", CreatedAt: t0}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := task.Run(t.Context(), assignnumber.Input{RequestID: id}); !fault.Is(err, fault.Conflict) {
 		t.Errorf("pending request: %v", err)
 	}
-	if _, err := db.Decide(t.Context(), id, request.Decision{Approve: true, By: "root"}, t0); err != nil {
+	if _, err := db.Decide(t.Context(), id, numberrequest.Decision{Approve: true, By: "root"}, t0); err != nil {
 		t.Fatal(err)
 	}
-	run(request.Approved)
+	run(numberrequest.Approved)
 	if !strings.Contains(log.String(), "no number is free") || !strings.Contains(log.String(), id) {
 		t.Errorf("log: %s", &log)
 	}
@@ -52,8 +52,8 @@ func TestRun(t *testing.T) {
 	if err := db.AddNumber(t.Context(), n, "root"); err != nil {
 		t.Fatal(err)
 	}
-	run(request.Assigned)
-	run(request.Assigned)
+	run(numberrequest.Assigned)
+	run(numberrequest.Assigned)
 	if _, err := db.Number(t.Context(), "ada", n.ID); err != nil {
 		t.Error(err)
 	}

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/krosai/telephony/shared/call"
-	"github.com/krosai/telephony/shared/settle"
+	"github.com/krosai/telephony/shared/teardown"
 )
 
 // Calls keeps the token with the call. open is false when the call has ended already.
@@ -24,7 +24,7 @@ type Flow interface {
 // Task waits for the ends of calls.
 type Task struct {
 	Calls  Calls
-	Settle *settle.Settler
+	Settle *teardown.Settler
 	Flow   Flow
 	Now    func() time.Time
 	Log    *slog.Logger

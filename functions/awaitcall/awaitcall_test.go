@@ -11,8 +11,8 @@ import (
 	"github.com/krosai/telephony/functions/awaitcall"
 	"github.com/krosai/telephony/shared/call"
 	"github.com/krosai/telephony/shared/fault"
-	"github.com/krosai/telephony/shared/settle"
 	"github.com/krosai/telephony/shared/store/storetest"
+	"github.com/krosai/telephony/shared/teardown"
 )
 
 const id = "call_01KAMPJ5V0SAMPMECA00000000"
@@ -88,7 +88,7 @@ func TestRun(t *testing.T) {
 			now := func() time.Time { return t0.Add(2 * time.Minute) }
 			db.LoseReplies(tt.lost)
 			task := &awaitcall.Task{Calls: db, Flow: &told, Now: now, Log: slog.New(slog.DiscardHandler),
-				Settle: &settle.Settler{Calls: db, Rooms: &tt.room, Now: now}}
+				Settle: &teardown.Settler{Calls: db, Rooms: &tt.room, Now: now}}
 			if err := task.Run(t.Context(), awaitcall.Input{CallID: id, TaskToken: "token"}); err != nil {
 				t.Error(err)
 			}

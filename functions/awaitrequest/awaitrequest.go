@@ -6,14 +6,14 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/krosai/telephony/shared/request"
+	"github.com/krosai/telephony/shared/numberrequest"
 )
 
 // Requests keeps the token with the request and knows whether a number is available for it. waiting
 // is false when there is nothing to wait for.
 type Requests interface {
-	AwaitRequest(ctx context.Context, id, token, what string) (r request.Request, waiting bool, err error)
-	HasStock(ctx context.Context, r request.Request) (bool, error)
+	AwaitRequest(ctx context.Context, id, token, what string) (r numberrequest.Request, waiting bool, err error)
+	HasStock(ctx context.Context, r numberrequest.Request) (bool, error)
 }
 
 // Flow notifies the workflow that waits with a token.
@@ -41,15 +41,15 @@ type Input struct {
 func (t *Task) Run(ctx context.Context, in Input) error {
 	tell := t.Flow.RequestDecided
 	switch in.What {
-	case request.AwaitsDecision:
-	case request.AwaitsStock:
+	case numberrequest.AwaitsDecision:
+	case numberrequest.AwaitsStock:
 		tell = t.Flow.StockArrived
 	default:
 		return fmt.Errorf("a request does not wait for %q", in.What)
 	}
 	r, waiting, err := t.Requests.AwaitRequest(ctx, in.RequestID, in.TaskToken, in.What)
 	there := !waiting
-	if err == nil && waiting && in.What == request.AwaitsStock {
+	if err == nil && waiting && in.What == numberrequest.AwaitsStock {
 		there, err = t.Requests.HasStock(ctx, r)
 	}
 	if err != nil || !there {

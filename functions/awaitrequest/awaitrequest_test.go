@@ -10,7 +10,7 @@ import (
 	"github.com/krosai/telephony/functions/awaitrequest"
 	"github.com/krosai/telephony/shared/fault"
 	"github.com/krosai/telephony/shared/number"
-	"github.com/krosai/telephony/shared/request"
+	"github.com/krosai/telephony/shared/numberrequest"
 	"github.com/krosai/telephony/shared/store/storetest"
 )
 
@@ -36,7 +36,7 @@ func TestRun(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		what    string
-		decided *request.Decision
+		decided *numberrequest.Decision
 		stock   string // the country of an available number
 		lost    int    // replies of the database that are lost
 		kept    string // the stored token
@@ -44,17 +44,17 @@ func TestRun(t *testing.T) {
 	}{
 		{name: "nobody has decided", what: "decision", kept: "token"},
 		{name: "nobody has decided, the database's answer is lost", what: "decision", lost: 1, kept: "token"},
-		{name: "approved already", what: "decision", decided: &request.Decision{Approve: true, By: "root"}, told: told{"decided token"}},
-		{name: "rejected already", what: "decision", decided: &request.Decision{By: "root"}, told: told{"decided token"}},
-		{name: "nothing in stock", what: "stock", decided: &request.Decision{Approve: true, By: "root"}, kept: "token"},
-		{name: "another kind in stock", what: "stock", decided: &request.Decision{Approve: true, By: "root"}, stock: "GH", kept: "token"},
-		{name: "in stock already", what: "stock", decided: &request.Decision{Approve: true, By: "root"}, stock: "NG", kept: "token", told: told{"stock token"}},
-		{name: "nothing to wait for", what: "stock", decided: &request.Decision{By: "root"}, stock: "NG", told: told{"stock token"}},
+		{name: "approved already", what: "decision", decided: &numberrequest.Decision{Approve: true, By: "root"}, told: told{"decided token"}},
+		{name: "rejected already", what: "decision", decided: &numberrequest.Decision{By: "root"}, told: told{"decided token"}},
+		{name: "nothing in stock", what: "stock", decided: &numberrequest.Decision{Approve: true, By: "root"}, kept: "token"},
+		{name: "another kind in stock", what: "stock", decided: &numberrequest.Decision{Approve: true, By: "root"}, stock: "GH", kept: "token"},
+		{name: "in stock already", what: "stock", decided: &numberrequest.Decision{Approve: true, By: "root"}, stock: "NG", kept: "token", told: told{"stock token"}},
+		{name: "nothing to wait for", what: "stock", decided: &numberrequest.Decision{By: "root"}, stock: "NG", told: told{"stock token"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			db, heard := storetest.Open(t, nil), told(nil)
-			if _, _, err := db.CreateRequest(t.Context(), request.Request{ID: id, UserID: "ada", Country: "NG", CreatedAt: t0}); err != nil {
+			if _, _, err := db.CreateRequest(t.Context(), numberrequest.Request{ID: id, UserID: "ada", Country: "NG", CreatedAt: t0}); err != nil {
 				t.Fatal(err)
 			}
 			if tt.decided != nil {

@@ -9,10 +9,10 @@ import (
 	"time"
 
 	"github.com/krosai/telephony/shared/fault"
-	"github.com/krosai/telephony/shared/guard"
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/number"
 	"github.com/krosai/telephony/shared/secret"
+	"github.com/krosai/telephony/shared/validate"
 )
 
 // check refuses what is invalid for every number.
@@ -37,21 +37,21 @@ func (e *Endpoint) check(ctx context.Context, b Body) error {
 }
 
 func checkRule(r *Rule) error {
-	if err := guard.Name("dispatch_rule.rule_name", r.RuleName); err != nil {
+	if err := validate.Name("dispatch_rule.rule_name", r.RuleName); err != nil {
 		return err
 	}
-	if err := guard.RoomPrefix("dispatch_rule.room_prefix", r.RoomPrefix); err != nil {
+	if err := validate.RoomPrefix("dispatch_rule.room_prefix", r.RoomPrefix); err != nil {
 		return err
 	}
-	return guard.AgentName("dispatch_rule.agent_name", r.AgentName)
+	return validate.AgentName("dispatch_rule.agent_name", r.AgentName)
 }
 
 func (e *Endpoint) checkTrunk(t *Trunk) error {
-	if err := guard.Name("sip_trunk.name", t.Name); err != nil {
+	if err := validate.Name("sip_trunk.name", t.Name); err != nil {
 		return err
 	}
 	for i, a := range t.AllowedAddresses {
-		if err := guard.AllowedAddress(fmt.Sprintf("sip_trunk.allowed_addresses[%d]", i), a, e.AllowLoopback); err != nil {
+		if err := validate.AllowedAddress(fmt.Sprintf("sip_trunk.allowed_addresses[%d]", i), a, e.AllowLoopback); err != nil {
 			return err
 		}
 	}
@@ -65,13 +65,13 @@ func checkAuth(t *Trunk) error {
 		}
 		return nil
 	}
-	if err := guard.Username("sip_trunk.auth_username", t.AuthUsername); err != nil {
+	if err := validate.Username("sip_trunk.auth_username", t.AuthUsername); err != nil {
 		return err
 	}
 	if t.AuthPassword.IsZero() {
 		return nil // settlePassword decides
 	}
-	return guard.Password("sip_trunk.auth_password", t.AuthPassword.Reveal())
+	return validate.Password("sip_trunk.auth_password", t.AuthPassword.Reveal())
 }
 
 // merge returns the number with the configuration of b, but without LiveKit's ids and the password.

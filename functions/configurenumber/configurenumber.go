@@ -12,7 +12,7 @@ import (
 
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
-	"github.com/krosai/telephony/shared/deadline"
+	"github.com/krosai/telephony/shared/invocation"
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/number"
 	"github.com/krosai/telephony/shared/secret"
@@ -129,7 +129,7 @@ func (e *Endpoint) configure(ctx context.Context, in *Input) (*Output, error) {
 		return nil, err
 	}
 	owner := rand.Text()
-	leasing, cancel := deadline.Leave(ctx, saveTime)
+	leasing, cancel := invocation.Leave(ctx, saveTime)
 	defer cancel()
 	n, err := e.Numbers.LeaseNumber(leasing, api.CallerOf(ctx).UserID, in.PhoneNumberID, owner, leaseTime)
 	if err != nil {
@@ -156,7 +156,7 @@ func (e *Endpoint) spend(ctx context.Context, n number.Number, b Body, owner str
 	if b.Rule != nil {
 		agent = b.Rule.AgentName
 	}
-	spending, cancel := deadline.Leave(ctx, saveTime)
+	spending, cancel := invocation.Leave(ctx, saveTime)
 	defer cancel()
 	hour, err := e.Limits.SpendConfiguration(spending, n.UserID, agent, at)
 	api.SetLimit(ctx, hour)
@@ -170,7 +170,7 @@ func (e *Endpoint) spend(ctx context.Context, n number.Number, b Body, owner str
 func (e *Endpoint) giveBack(ctx context.Context, n number.Number, hour account.Limit, at time.Time, cause error) error {
 	hour.Used--
 	api.SetLimit(ctx, hour)
-	ctx, cancel := deadline.Finish(ctx, giveTime)
+	ctx, cancel := invocation.Finish(ctx, giveTime)
 	defer cancel()
 	return errors.Join(cause, e.Limits.GiveBackConfiguration(ctx, n.UserID, at))
 }
@@ -180,9 +180,9 @@ func (e *Endpoint) giveBack(ctx context.Context, n number.Number, hour account.L
 // expires and the number shows the status error. The next request finds what was left behind and
 // continues from there.
 func (e *Endpoint) wire(ctx context.Context, n number.Number, b Body, owner string) (number.Number, error) {
-	ctx, cancel := deadline.Leave(ctx, giveTime)
+	ctx, cancel := invocation.Leave(ctx, giveTime)
 	defer cancel()
-	work, cancel := deadline.Leave(ctx, undoTime+saveTime)
+	work, cancel := invocation.Leave(ctx, undoTime+saveTime)
 	defer cancel()
 	work, cancel = context.WithTimeout(work, workTime)
 	defer cancel()
@@ -203,14 +203,14 @@ func (e *Endpoint) wire(ctx context.Context, n number.Number, b Body, owner stri
 	}
 	setIDs(&after, done)
 	after.Fault, after.UpdatedAt = false, e.Now()
-	save, cancel := deadline.Finish(ctx, saveTime)
+	save, cancel := invocation.Finish(ctx, saveTime)
 	defer cancel()
 	return after, e.Numbers.SaveConfiguration(save, after, owner)
 }
 
 // release gives the lease back when nothing was changed, and returns cause.
 func (e *Endpoint) release(ctx context.Context, n number.Number, owner string, cause error) error {
-	ctx, cancel := deadline.Finish(ctx, saveTime)
+	ctx, cancel := invocation.Finish(ctx, saveTime)
 	defer cancel()
 	return errors.Join(cause, e.Numbers.ReleaseNumber(ctx, n, owner))
 }
@@ -218,9 +218,9 @@ func (e *Endpoint) release(ctx context.Context, n number.Number, owner string, c
 // undo restores what LiveKit held before and records the restored ids. If LiveKit cannot be
 // restored, undo marks the number as faulty, and configuring it again repairs it.
 func (e *Endpoint) undo(ctx context.Context, n number.Number, before livekit.Wiring, owner string, cause error) error {
-	undoing, cancel := deadline.Leave(ctx, saveTime)
+	undoing, cancel := invocation.Leave(ctx, saveTime)
 	defer cancel()
-	back, cancel := deadline.Finish(undoing, undoTime)
+	back, cancel := invocation.Finish(undoing, undoTime)
 	defer cancel()
 	restored, err := e.LiveKit.Restore(back, before)
 	if err != nil {
@@ -228,7 +228,7 @@ func (e *Endpoint) undo(ctx context.Context, n number.Number, before livekit.Wir
 	} else {
 		setIDs(&n, restored)
 	}
-	save, cancel := deadline.Finish(ctx, saveTime)
+	save, cancel := invocation.Finish(ctx, saveTime)
 	defer cancel()
 	return errors.Join(cause, err, e.Numbers.SaveConfiguration(save, n, owner))
 }

@@ -20,13 +20,13 @@ import (
 	"github.com/krosai/telephony/functions/configurenumber"
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
-	"github.com/krosai/telephony/shared/guard/carrier"
-	"github.com/krosai/telephony/shared/guard/carrier/carriertest"
 	lk "github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/livekit/livekittest"
 	"github.com/krosai/telephony/shared/number"
 	"github.com/krosai/telephony/shared/secret"
 	"github.com/krosai/telephony/shared/store/storetest"
+	"github.com/krosai/telephony/shared/validate/carrier"
+	"github.com/krosai/telephony/shared/validate/carrier/carriertest"
 	"github.com/krosai/telephony/shared/view"
 )
 
@@ -183,8 +183,8 @@ func TestConfigure(t *testing.T) {
 		Trunk: &view.Trunk{Name: "Twilio Lagos", Address: "krosai.pstn.twilio.com", Numbers: []string{mine}, AuthUsername: "kros",
 			HasAuthPassword: true, DestinationCountry: "NG", Transport: "tls", Directions: []string{"outbound", "inbound"},
 			AllowedAddresses: []string{"54.172.60.0/30"}, OutboundTrunkID: id("ST_000001"), InboundTrunkID: id("ST_000002")},
-		DispatchRule:      &view.DispatchRule{RuleName: "Support line", RoomPrefix: "support-", AgentName: "support-agent", DispatchRuleID: id("SDR_000003"), MaxDuration: 14400},
-		UpdatedAt: first.UpdatedAt}
+		DispatchRule: &view.DispatchRule{RuleName: "Support line", RoomPrefix: "support-", AgentName: "support-agent", DispatchRuleID: id("SDR_000003"), MaxDuration: 14400},
+		UpdatedAt:    first.UpdatedAt}
 	ignore := cmp.FilterPath(func(p cmp.Path) bool { return p.Last().String() == "._" }, cmp.Ignore())
 	if diff := cmp.Diff(want, first, ignore, cmp.Transformer("time", func(t api.Time) time.Time { return time.Time(t) })); diff != "" {
 		t.Error(diff)

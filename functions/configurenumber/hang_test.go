@@ -16,8 +16,8 @@ import (
 	"github.com/krosai/telephony/functions/configurenumber"
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
-	"github.com/krosai/telephony/shared/deadline"
 	"github.com/krosai/telephony/shared/fault"
+	"github.com/krosai/telephony/shared/invocation"
 	lk "github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/number"
 )
@@ -135,7 +135,7 @@ func TestTimeIsKept(t *testing.T) {
 				h := edge.Handler(&configurenumber.Endpoint{Numbers: &got, Limits: &got, LiveKit: &got, Now: time.Now})
 				lambda, cancel := context.WithTimeout(t.Context(), 28*time.Second) // as in the template
 				defer cancel()
-				ctx, cancel := deadline.Leave(lambda, deadline.Margin)
+				ctx, cancel := invocation.Leave(lambda, invocation.Margin)
 				defer cancel()
 				r := httptest.NewRequestWithContext(ctx, http.MethodPost, "/outbound-calls/phone-numbers/"+number.ID(mine)+"/configure",
 					strings.NewReader(`{"dispatch_rule":{"rule_name":"Support line","agent_name":"support-agent"}}`))

@@ -14,12 +14,12 @@ import (
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
 	"github.com/krosai/telephony/shared/call"
-	"github.com/krosai/telephony/shared/deadline"
 	"github.com/krosai/telephony/shared/fault"
-	"github.com/krosai/telephony/shared/guard"
-	"github.com/krosai/telephony/shared/guard/destination"
+	"github.com/krosai/telephony/shared/invocation"
 	"github.com/krosai/telephony/shared/number"
 	"github.com/krosai/telephony/shared/store"
+	"github.com/krosai/telephony/shared/validate"
+	"github.com/krosai/telephony/shared/validate/destination"
 )
 
 // Calls records calls. CallPermit reads one of the caller's own numbers and the caller's permit at
@@ -180,7 +180,7 @@ func check(b Body) (country string, err error) {
 		}
 	}
 	if b.AgentName != "" {
-		err = guard.AgentName("agent_name", b.AgentName)
+		err = validate.AgentName("agent_name", b.AgentName)
 	}
 	return country, err
 }
@@ -250,7 +250,7 @@ const Kept = startTime + refuseTime
 
 // record creates the call and leaves enough time to start its workflow.
 func (e *Endpoint) record(ctx context.Context, c call.Call, may store.Permit, once store.Once) (call.Call, bool, account.Limit, error) {
-	ctx, cancel := deadline.Leave(ctx, Kept)
+	ctx, cancel := invocation.Leave(ctx, Kept)
 	defer cancel()
 	return e.Calls.CreateCall(ctx, c, may, once)
 }
@@ -259,13 +259,13 @@ func (e *Endpoint) record(ctx context.Context, c call.Call, may store.Permit, on
 // after the caller was told that the call failed, and the request may be sent again. If the call
 // has moved on, only the reply was lost and the workflow is running.
 func (e *Endpoint) start(ctx context.Context, c call.Call, once store.Once) error {
-	starting, cancel := deadline.Leave(ctx, refuseTime)
+	starting, cancel := invocation.Leave(ctx, refuseTime)
 	defer cancel()
 	err := e.Flow.StartCall(starting, c.ID)
 	if err == nil {
 		return nil
 	}
-	ctx, cancel = deadline.Finish(ctx, refuseTime)
+	ctx, cancel = invocation.Finish(ctx, refuseTime)
 	defer cancel()
 	end := call.End{Status: call.Failed, Cause: call.NetworkError, At: e.Now()}
 	switch _, e2 := e.Calls.RefuseCall(ctx, c, end, once); {

@@ -23,10 +23,10 @@ import (
 	"github.com/krosai/telephony/shared/api"
 	"github.com/krosai/telephony/shared/api/apitest"
 	"github.com/krosai/telephony/shared/call"
-	"github.com/krosai/telephony/shared/flow"
 	"github.com/krosai/telephony/shared/lambdahttp"
 	"github.com/krosai/telephony/shared/number"
 	"github.com/krosai/telephony/shared/store/storetest"
+	"github.com/krosai/telephony/shared/workflow"
 )
 
 var now = time.Date(2026, 11, 22, 9, 30, 0, 123456789, time.UTC)
@@ -82,10 +82,10 @@ func newBench(t *testing.T) *bench {
 	b.must(b.db.AllowCountries(t.Context(), "ada", "US"))
 	b.key("ada", "kros_live_01KAMPJ5V0SAMPMEKEY0000000_ThisIsTheSampleKeyOfEventsOnly1iVkyP")
 	b.number("ada", lagos)
-	flows := flow.Open(aws.Config{Region: "us-east-1", HTTPClient: &http.Client{Transport: b.workflows},
+	flows := workflow.Open(aws.Config{Region: "us-east-1", HTTPClient: &http.Client{Transport: b.workflows},
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 			return aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}, nil
-		})}, flow.Config{CallMachine: "arn:aws:states:us-east-1:000000000000:stateMachine:call"})
+		})}, workflow.Config{CallMachine: "arn:aws:states:us-east-1:000000000000:stateMachine:call"})
 	edge := &api.Edge{Keys: b.db, Now: clock, Log: slog.New(slog.NewJSONHandler(&b.log, nil))}
 	b.handler = edge.Handler(&createcall.Endpoint{Calls: b.db, Numbers: b.db, Flow: flows, Now: clock})
 	b.db.Trips()

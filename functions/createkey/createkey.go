@@ -12,7 +12,7 @@ import (
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
 	"github.com/krosai/telephony/shared/fault"
-	"github.com/krosai/telephony/shared/guard"
+	"github.com/krosai/telephony/shared/validate"
 	"github.com/krosai/telephony/shared/view"
 )
 
@@ -77,7 +77,7 @@ func (e *Endpoint) plan(ctx context.Context, b Body) (account.Key, error) {
 	caller, now := api.CallerOf(ctx), e.Now()
 	k := account.Key{ID: api.NewID(ctx, "key_", now), UserID: caller.UserID, Name: b.Name, Scopes: b.Scopes,
 		CreatedAt: now, IssuedAt: now, ExpiresAt: caller.KeyExpires}
-	if err := guard.Name("name", b.Name); err != nil {
+	if err := validate.Name("name", b.Name); err != nil {
 		return k, err
 	}
 	if b.ExpiresAt != nil {

@@ -11,7 +11,7 @@ import (
 
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
-	"github.com/krosai/telephony/shared/guard"
+	"github.com/krosai/telephony/shared/validate"
 	"github.com/krosai/telephony/shared/view"
 	"github.com/krosai/telephony/shared/webhook"
 )
@@ -25,7 +25,7 @@ type Endpoints interface {
 // Endpoint registers webhook endpoints. AllowLoopback is for the laptop.
 type Endpoint struct {
 	Endpoints     Endpoints
-	Resolver      guard.Resolver
+	Resolver      validate.Resolver
 	Now           func() time.Time
 	Random        io.Reader // must be cryptographically secure
 	AllowLoopback bool
@@ -52,7 +52,7 @@ func (e *Endpoint) Register(a huma.API) {
 }
 
 func (e *Endpoint) create(ctx context.Context, in *Input) (*Output, error) {
-	if err := guard.ResolveWebhook(ctx, e.Resolver, "url", in.Body.URL, e.AllowLoopback); err != nil {
+	if err := validate.ResolveWebhook(ctx, e.Resolver, "url", in.Body.URL, e.AllowLoopback); err != nil {
 		return nil, err
 	}
 

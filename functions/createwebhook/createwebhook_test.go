@@ -24,8 +24,8 @@ import (
 	"github.com/krosai/telephony/shared/api"
 	"github.com/krosai/telephony/shared/api/apitest"
 	"github.com/krosai/telephony/shared/event"
-	"github.com/krosai/telephony/shared/guard"
 	"github.com/krosai/telephony/shared/secret"
+	"github.com/krosai/telephony/shared/validate"
 	"github.com/krosai/telephony/shared/webhook"
 	"github.com/krosai/telephony/shared/webhook/webhooktest"
 )
@@ -43,13 +43,13 @@ func (r random) Read(b []byte) (int, error) {
 }
 
 // public is a resolver that returns the same public addresses for every name.
-func public(t *testing.T) guard.Resolver {
+func public(t *testing.T) validate.Resolver {
 	return webhooktest.Resolver(t, func(string) []netip.Addr {
 		return []netip.Addr{netip.MustParseAddr("93.184.216.34"), netip.MustParseAddr("2606:2800:220:1::1")}
 	})
 }
 
-func open(t *testing.T, resolver guard.Resolver, allowLoopback bool) *apitest.Bench {
+func open(t *testing.T, resolver validate.Resolver, allowLoopback bool) *apitest.Bench {
 	t.Helper()
 	b := apitest.Open(t, func() time.Time { return morning })
 	b.Serve(&createwebhook.Endpoint{Endpoints: b.DB, Resolver: resolver, Now: b.Now, Random: random('k'), AllowLoopback: allowLoopback})

@@ -10,7 +10,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/krosai/telephony/shared/guard"
+	"github.com/krosai/telephony/shared/validate"
 )
 
 // NewClient returns the client for users' servers. A request takes at most 10 seconds. The
@@ -20,7 +20,7 @@ import (
 func NewClient(resolver *net.Resolver, allowLoopback bool) *http.Client {
 	dialer := &net.Dialer{Resolver: resolver, ControlContext: func(_ context.Context, _, address string, _ syscall.RawConn) error {
 		to, err := netip.ParseAddrPort(address)
-		if err != nil || !guard.PublicAddress(to.Addr()) && !(allowLoopback && to.Addr().Unmap().IsLoopback()) {
+		if err != nil || !validate.PublicAddress(to.Addr()) && !(allowLoopback && to.Addr().Unmap().IsLoopback()) {
 			return errSpecialUse
 		}
 		return nil

@@ -11,10 +11,10 @@ import (
 	"sync"
 	"time"
 
-	"github.com/krosai/telephony/shared/batch"
 	"github.com/krosai/telephony/shared/fault"
-	"github.com/krosai/telephony/shared/queue"
+	"github.com/krosai/telephony/shared/invocation"
 	"github.com/krosai/telephony/shared/webhook"
+	"github.com/krosai/telephony/shared/webhook/queue"
 )
 
 // Webhooks keeps deliveries and the state of endpoints. DeliveryFor fails with fault.NotFound for a
@@ -58,7 +58,7 @@ type Record struct {
 // Run attempts the deliveries of a batch concurrently. The messages that it reports as failed come
 // again when the queue's visibility timeout is over. Neither the log nor the errors contain the
 // endpoint's answer or its address, because an address may contain a credential.
-func (t *Task) Run(ctx context.Context, in Input) (batch.Answer, error) {
+func (t *Task) Run(ctx context.Context, in Input) (invocation.Answer, error) {
 	next := make([]*queue.Message, len(in.Records))
 	errs := make([]error, len(in.Records))
 	var all sync.WaitGroup
@@ -75,14 +75,14 @@ func (t *Task) Run(ctx context.Context, in Input) (batch.Answer, error) {
 	}
 	sendErr := t.Queue.Send(ctx, later)
 
-	failed := batch.Failed()
+	failed := invocation.Failed()
 	for i, r := range in.Records {
 		if errs[i] == nil && next[i] != nil {
 			errs[i] = sendErr
 		}
 		if errs[i] != nil {
 			t.Log.WarnContext(ctx, "deliver a webhook", "message", r.Body, "error", errs[i])
-			failed.Failures = append(failed.Failures, batch.Item{ID: r.ID})
+			failed.Failures = append(failed.Failures, invocation.Item{ID: r.ID})
 		}
 	}
 	return failed, nil

@@ -23,11 +23,11 @@ import (
 
 	"github.com/krosai/telephony/functions/deliverwebhook"
 	"github.com/krosai/telephony/shared/event"
-	"github.com/krosai/telephony/shared/queue"
 	"github.com/krosai/telephony/shared/secret"
 	"github.com/krosai/telephony/shared/store"
 	"github.com/krosai/telephony/shared/store/storetest"
 	"github.com/krosai/telephony/shared/webhook"
+	"github.com/krosai/telephony/shared/webhook/queue"
 	"github.com/krosai/telephony/shared/webhook/webhooktest"
 )
 

@@ -17,14 +17,14 @@ import (
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/number"
 	"github.com/krosai/telephony/shared/obs"
-	"github.com/krosai/telephony/shared/settle"
+	"github.com/krosai/telephony/shared/teardown"
 )
 
 // Calls is the record of calls. DialPermit reads the number to call from. It fails with
 // fault.Forbidden or fault.Conflict when the call may no longer be placed. RecordWait records how
 // long a dial waited for its place, for the functions that accept calls.
 type Calls interface {
-	settle.Calls
+	teardown.Calls
 	DialPermit(ctx context.Context, c call.Call) (number.Number, error)
 	ClaimDial(ctx context.Context, id, owner string, at time.Time) (c call.Call, mine bool, err error)
 	RecordWait(ctx context.Context, wait time.Duration, at time.Time) error
@@ -38,7 +38,7 @@ type Carriers interface {
 
 // Phone dials through LiveKit and returns when the callee has answered.
 type Phone interface {
-	settle.Rooms
+	teardown.Rooms
 	Dial(ctx context.Context, d livekit.Dial) (participantID string, err error)
 }
 
@@ -47,7 +47,7 @@ type Task struct {
 	Calls    Calls
 	Phone    Phone
 	Carriers Carriers
-	Settle   *settle.Settler
+	Settle   *teardown.Settler
 	Now      func() time.Time
 	Log      *slog.Logger
 
@@ -202,7 +202,7 @@ func (t *Task) look(ctx context.Context, c call.Call, rang *atomic.Bool) error {
 // call that was hung up.
 const joinPause = 100 * time.Millisecond
 
-// takeDown deletes the room once the phone is in it (see settle.TakeDown). It gives up when the
+// takeDown deletes the room once the phone is in it (see teardown.TakeDown). It gives up when the
 // dial is over, and Run then handles the outcome of the dial.
 func (t *Task) takeDown(ctx context.Context, name string, room call.Room) error {
 	for room.Callee == nil {

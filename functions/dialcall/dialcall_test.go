@@ -14,12 +14,12 @@ import (
 
 	"github.com/krosai/telephony/functions/dialcall"
 	"github.com/krosai/telephony/shared/call"
-	"github.com/krosai/telephony/shared/guard/carrier"
-	"github.com/krosai/telephony/shared/guard/carrier/carriertest"
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/number"
-	"github.com/krosai/telephony/shared/settle"
 	"github.com/krosai/telephony/shared/store/storetest"
+	"github.com/krosai/telephony/shared/teardown"
+	"github.com/krosai/telephony/shared/validate/carrier"
+	"github.com/krosai/telephony/shared/validate/carrier/carriertest"
 )
 
 const (
@@ -122,7 +122,7 @@ func newBench(t *testing.T, p *phone, ringing int, change ...func(*call.Call)) b
 		t.Fatal(err)
 	}
 	b := bench{t, db, &dialcall.Task{Calls: db, Phone: p, Carriers: &carrier.Checker{Resolver: carriertest.Zone{}}, Now: time.Now, Log: slog.New(slog.DiscardHandler),
-		Settle: &settle.Settler{Calls: db, Rooms: p, Now: time.Now}}}
+		Settle: &teardown.Settler{Calls: db, Rooms: p, Now: time.Now}}}
 	b.must(db.Place(t.Context(), c))
 	return b
 }

@@ -12,9 +12,9 @@ import (
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/call"
 	"github.com/krosai/telephony/shared/fault"
-	"github.com/krosai/telephony/shared/guard/carrier"
-	"github.com/krosai/telephony/shared/guard/carrier/carriertest"
 	"github.com/krosai/telephony/shared/number"
+	"github.com/krosai/telephony/shared/validate/carrier"
+	"github.com/krosai/telephony/shared/validate/carrier/carriertest"
 )
 
 // TestNotDialed checks that the dial checks again what was allowed when the call was accepted. A

@@ -8,15 +8,15 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/krosai/telephony/shared/request"
+	"github.com/krosai/telephony/shared/numberrequest"
 )
 
 // Requests reads requests, records reminders and rejects expired requests. first is false when the
 // reminder was recorded before or the request is decided.
 type Requests interface {
-	RequestByID(ctx context.Context, id string) (request.Request, error)
+	RequestByID(ctx context.Context, id string) (numberrequest.Request, error)
 	RemindRequest(ctx context.Context, id string, n int, now time.Time) (first bool, err error)
-	ExpireRequest(ctx context.Context, id string, now time.Time) (request.Request, error)
+	ExpireRequest(ctx context.Context, id string, now time.Time) (numberrequest.Request, error)
 }
 
 // Task checks requests.
@@ -34,8 +34,8 @@ type Input struct {
 // Output is the status of the request. While the request is pending, Seconds is how long to wait
 // for its decision before it needs another check.
 type Output struct {
-	Status  request.Status `json:"status"`
-	Seconds int            `json:"seconds"`
+	Status  numberrequest.Status `json:"status"`
+	Seconds int                  `json:"seconds"`
 }
 
 // Run may be repeated and may come late. Each reminder is given once, and of several that are
@@ -48,17 +48,17 @@ func (t *Task) Run(ctx context.Context, in Input) (Output, error) {
 		return Output{}, err
 	case r.Overdue(now):
 		r, err = t.Requests.ExpireRequest(ctx, r.ID, now)
-	case r.Status == request.Pending && r.Due(now) > r.Reminders:
+	case r.Status == numberrequest.Pending && r.Due(now) > r.Reminders:
 		err = t.remind(ctx, r, now)
 	}
 	return Output{r.Status, int(r.Patience(now).Round(time.Second) / time.Second)}, err
 }
 
-func (t *Task) remind(ctx context.Context, r request.Request, now time.Time) error {
+func (t *Task) remind(ctx context.Context, r numberrequest.Request, now time.Time) error {
 	first, err := t.Requests.RemindRequest(ctx, r.ID, r.Due(now), now)
 	if first {
 		t.Log.WarnContext(ctx, "number request waits for a decision", "request_id", r.ID, "created_at", r.CreatedAt,
-			"reminder", r.Due(now), "expires_at", r.CreatedAt.Add(request.ReviewTime))
+			"reminder", r.Due(now), "expires_at", r.CreatedAt.Add(numberrequest.ReviewTime))
 	}
 	return err
 }

@@ -11,7 +11,7 @@ import (
 
 	"github.com/krosai/telephony/functions/expirerequest"
 	"github.com/krosai/telephony/shared/fault"
-	"github.com/krosai/telephony/shared/request"
+	"github.com/krosai/telephony/shared/numberrequest"
 	"github.com/krosai/telephony/shared/store/storetest"
 )
 
@@ -27,27 +27,27 @@ func TestRun(t *testing.T) {
 	week := int(7 * day / time.Second)
 	for _, tt := range []struct {
 		name    string
-		decided *request.Decision
+		decided *numberrequest.Decision
 		after   []time.Duration // the ages at which the request is checked
 		want    expirerequest.Output
 		audit   []string
 	}{
-		{"at once", nil, []time.Duration{0}, expirerequest.Output{Status: request.Pending, Seconds: week}, nil},
-		{"in the first week", nil, []time.Duration{3 * day}, expirerequest.Output{Status: request.Pending, Seconds: week * 4 / 7}, nil},
-		{"after a week", nil, []time.Duration{7 * day}, expirerequest.Output{Status: request.Pending, Seconds: week}, []string{"reminded"}},
-		{"twice after a week", nil, []time.Duration{7 * day, 7 * day}, expirerequest.Output{Status: request.Pending, Seconds: week}, []string{"reminded"}},
-		{"each week", nil, []time.Duration{7 * day, 14 * day}, expirerequest.Output{Status: request.Pending, Seconds: week}, []string{"reminded", "reminded"}},
-		{"late", nil, []time.Duration{22 * day}, expirerequest.Output{Status: request.Pending, Seconds: week * 6 / 7}, []string{"reminded"}},
-		{"in the last days", nil, []time.Duration{29 * day}, expirerequest.Output{Status: request.Pending, Seconds: week / 7}, []string{"reminded"}},
-		{"at the end", nil, []time.Duration{30 * day}, expirerequest.Output{Status: request.Rejected, Seconds: 1}, []string{"rejected"}},
-		{"twice at the end", nil, []time.Duration{40 * day, 40 * day}, expirerequest.Output{Status: request.Rejected, Seconds: 1}, []string{"rejected"}},
-		{"approved", &request.Decision{Approve: true, By: "root"}, []time.Duration{40 * day}, expirerequest.Output{Status: request.Approved, Seconds: 1}, []string{"approved"}},
-		{"rejected", &request.Decision{By: "root"}, []time.Duration{8 * day}, expirerequest.Output{Status: request.Rejected, Seconds: week * 6 / 7}, []string{"rejected"}},
+		{"at once", nil, []time.Duration{0}, expirerequest.Output{Status: numberrequest.Pending, Seconds: week}, nil},
+		{"in the first week", nil, []time.Duration{3 * day}, expirerequest.Output{Status: numberrequest.Pending, Seconds: week * 4 / 7}, nil},
+		{"after a week", nil, []time.Duration{7 * day}, expirerequest.Output{Status: numberrequest.Pending, Seconds: week}, []string{"reminded"}},
+		{"twice after a week", nil, []time.Duration{7 * day, 7 * day}, expirerequest.Output{Status: numberrequest.Pending, Seconds: week}, []string{"reminded"}},
+		{"each week", nil, []time.Duration{7 * day, 14 * day}, expirerequest.Output{Status: numberrequest.Pending, Seconds: week}, []string{"reminded", "reminded"}},
+		{"late", nil, []time.Duration{22 * day}, expirerequest.Output{Status: numberrequest.Pending, Seconds: week * 6 / 7}, []string{"reminded"}},
+		{"in the last days", nil, []time.Duration{29 * day}, expirerequest.Output{Status: numberrequest.Pending, Seconds: week / 7}, []string{"reminded"}},
+		{"at the end", nil, []time.Duration{30 * day}, expirerequest.Output{Status: numberrequest.Rejected, Seconds: 1}, []string{"rejected"}},
+		{"twice at the end", nil, []time.Duration{40 * day, 40 * day}, expirerequest.Output{Status: numberrequest.Rejected, Seconds: 1}, []string{"rejected"}},
+		{"approved", &numberrequest.Decision{Approve: true, By: "root"}, []time.Duration{40 * day}, expirerequest.Output{Status: numberrequest.Approved, Seconds: 1}, []string{"approved"}},
+		{"rejected", &numberrequest.Decision{By: "root"}, []time.Duration{8 * day}, expirerequest.Output{Status: numberrequest.Rejected, Seconds: week * 6 / 7}, []string{"rejected"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			db := storetest.Open(t, nil)
-			if _, _, err := db.CreateRequest(t.Context(), request.Request{ID: id, UserID: "ada", Country: "NG", CreatedAt: t0}); err != nil {
+			if _, _, err := db.CreateRequest(t.Context(), numberrequest.Request{ID: id, UserID: "ada", Country: "NG", CreatedAt: t0}); err != nil {
 				t.Fatal(err)
 			}
 			if tt.decided != nil {

@@ -9,13 +9,13 @@ import (
 
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
-	"github.com/krosai/telephony/shared/request"
+	"github.com/krosai/telephony/shared/numberrequest"
 	"github.com/krosai/telephony/shared/view"
 )
 
 // Requests reads a user's requests. Another user's request is fault.NotFound.
 type Requests interface {
-	Request(ctx context.Context, userID, id string) (request.Request, error)
+	Request(ctx context.Context, userID, id string) (numberrequest.Request, error)
 }
 
 // Endpoint shows the state of a request for a phone number.

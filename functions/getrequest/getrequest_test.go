@@ -9,7 +9,7 @@ import (
 	"github.com/krosai/telephony/functions/getrequest"
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api/apitest"
-	"github.com/krosai/telephony/shared/request"
+	"github.com/krosai/telephony/shared/numberrequest"
 )
 
 var now = time.Date(2026, 11, 22, 9, 30, 0, 123e6, time.UTC)
@@ -19,7 +19,7 @@ func TestGet(t *testing.T) {
 	b := apitest.Open(t, func() time.Time { return now })
 	b.Serve(&getrequest.Endpoint{Requests: b.DB})
 	const id = "req_01KAMPJ5V0SAMP0REQ00000000"
-	_, _, err := b.CreateRequest(t.Context(), request.Request{ID: id, UserID: "ada", Country: "NG", Type: "local", AreaCode: "1",
+	_, _, err := b.CreateRequest(t.Context(), numberrequest.Request{ID: id, UserID: "ada", Country: "NG", Type: "local", AreaCode: "1",
 		Capabilities: []string{"outbound"}, Purpose: "Orders", CreatedAt: now})
 	b.Must(err)
 	b.SampleKey("ada", account.NumbersRead)
@@ -45,9 +45,9 @@ func TestDecided(t *testing.T) {
 	b := apitest.Open(t, func() time.Time { return now })
 	b.Serve(&getrequest.Endpoint{Requests: b.DB})
 	const id = "req_01KAMPJ5V0SAMP0REQ00000000"
-	_, _, err := b.CreateRequest(t.Context(), request.Request{ID: id, UserID: "ada", Country: "NG", Type: "local", Purpose: "p", CreatedAt: now})
+	_, _, err := b.CreateRequest(t.Context(), numberrequest.Request{ID: id, UserID: "ada", Country: "NG", Type: "local", Purpose: "p", CreatedAt: now})
 	b.Must(err)
-	_, err = b.Decide(t.Context(), id, request.Decision{By: "carol", Reason: "no such firm"}, now.Add(time.Minute))
+	_, err = b.Decide(t.Context(), id, numberrequest.Decision{By: "carol", Reason: "no such firm"}, now.Add(time.Minute))
 	b.Must(err)
 	a := b.Ask(b.User("ada"), "GET", "/telephony/phone-number-requests/"+id, "")
 	if a.Status != 200 || a.Body["status"] != "rejected" || a.Body["reason"] != "no such firm" || a.Body["updated_at"] != "2026-11-22T09:31:00.123Z" {

@@ -11,7 +11,7 @@ import (
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
 	"github.com/krosai/telephony/shared/call"
-	"github.com/krosai/telephony/shared/settle"
+	"github.com/krosai/telephony/shared/teardown"
 )
 
 // Calls records the hangup request, with a line in the audit. RequestAnyHangup fails with
@@ -23,7 +23,7 @@ type Calls interface {
 // Endpoint lets administrators hang up any user's call in any state.
 type Endpoint struct {
 	Calls  Calls
-	Settle *settle.Settler
+	Settle *teardown.Settler
 	Now    func() time.Time
 }
 

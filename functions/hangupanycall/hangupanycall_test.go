@@ -12,9 +12,9 @@ import (
 	"github.com/krosai/telephony/shared/call"
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/livekit/livekittest"
-	"github.com/krosai/telephony/shared/request"
+	"github.com/krosai/telephony/shared/numberrequest"
 	"github.com/krosai/telephony/shared/secret"
-	"github.com/krosai/telephony/shared/settle"
+	"github.com/krosai/telephony/shared/teardown"
 )
 
 var now = time.Date(2026, 11, 22, 9, 31, 0, 0, time.UTC)
@@ -26,7 +26,7 @@ func setup(t *testing.T) (*apitest.Bench, *livekittest.Server) {
 	t.Helper()
 	b, server := apitest.Open(t, func() time.Time { return now }), livekittest.New(t)
 	lkc := livekit.Open(livekit.Config{URL: server.URL, APIKey: livekittest.APIKey, APISecret: secret.New(livekittest.APISecret)})
-	b.Serve(&hangupanycall.Endpoint{Calls: b.DB, Now: b.Now, Settle: &settle.Settler{Calls: b.DB, Rooms: lkc, Now: b.Now}})
+	b.Serve(&hangupanycall.Endpoint{Calls: b.DB, Now: b.Now, Settle: &teardown.Settler{Calls: b.DB, Rooms: lkc, Now: b.Now}})
 	b.Must(b.AllowCountries(t.Context(), "ada", "US"))
 	b.Must(b.Place(t.Context(), call.Call{ID: id, UserID: "ada", Direction: call.Outbound, PhoneNumber: "+14155550100", RoomName: id, Country: "US",
 		MaxDuration: 600, Status: call.InProgress, CreatedAt: now.Add(-time.Minute), AnsweredAt: now.Add(-42 * time.Second)}))
@@ -51,7 +51,7 @@ func TestHangUp(t *testing.T) {
 	}
 	entries, _, err := b.Audit(t.Context(), id, 10, "")
 	b.Must(err)
-	if d := cmp.Diff([]request.Entry{{At: now, Actor: "carol", Action: "hung_up", From: "in_progress", Note: "of ada"}}, entries); d != "" {
+	if d := cmp.Diff([]numberrequest.Entry{{At: now, Actor: "carol", Action: "hung_up", From: "in_progress", Note: "of ada"}}, entries); d != "" {
 		t.Error(d)
 	}
 }

@@ -14,9 +14,9 @@ import (
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
 	"github.com/krosai/telephony/shared/fault"
-	"github.com/krosai/telephony/shared/guard/intake"
 	"github.com/krosai/telephony/shared/number"
-	"github.com/krosai/telephony/shared/stock"
+	"github.com/krosai/telephony/shared/numberrequest"
+	"github.com/krosai/telephony/shared/validate/intake"
 )
 
 // Numbers keeps the inventory. AddNumber fails with fault.Conflict when the number is in it
@@ -28,8 +28,8 @@ type Numbers interface {
 // Endpoint adds many numbers to the inventory and offers them to the requests that wait for one.
 type Endpoint struct {
 	Numbers  Numbers
-	Requests stock.Requests
-	Flow     stock.Flow
+	Requests numberrequest.Requests
+	Flow     numberrequest.Flow
 	Now      func() time.Time
 	Log      *slog.Logger
 }
@@ -86,7 +86,7 @@ func (e *Endpoint) load(ctx context.Context, in *Input) (*Output, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := stock.Offer(ctx, e.Requests, e.Flow, added...); err != nil {
+	if err := numberrequest.Offer(ctx, e.Requests, e.Flow, added...); err != nil {
 		e.Log.Warn("numbers not offered, the sweep will", "request_id", api.RequestID(ctx), "cause", err.Error())
 	}
 

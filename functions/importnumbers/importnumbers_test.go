@@ -13,7 +13,7 @@ import (
 	"github.com/krosai/telephony/functions/importnumbers"
 	"github.com/krosai/telephony/shared/api/apitest"
 	"github.com/krosai/telephony/shared/number"
-	"github.com/krosai/telephony/shared/request"
+	"github.com/krosai/telephony/shared/numberrequest"
 )
 
 var now = time.Date(2026, 11, 22, 9, 31, 0, 0, time.UTC)
@@ -70,7 +70,7 @@ func TestRows(t *testing.T) {
 		t.Errorf("%d %s %s", a.Status, a.Text, d)
 	}
 	entries, _, err := b.Audit(t.Context(), number.ID("+2348012345690"), 10, "")
-	if d := cmp.Diff([]request.Entry{{At: now, Actor: "carol", Action: "added", To: "available"}}, entries); err != nil || d != "" {
+	if d := cmp.Diff([]numberrequest.Entry{{At: now, Actor: "carol", Action: "added", To: "available"}}, entries); err != nil || d != "" {
 		t.Errorf("%v %s", err, d)
 	}
 }
@@ -128,11 +128,11 @@ func TestFull(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	const id = "req_01KAMPJ5V0SAMP0REQ00000000"
-	_, _, err := b.CreateRequest(t.Context(), request.Request{ID: id, UserID: "ada", Country: "NG", Type: "mobile", Capabilities: []string{"inbound"}, CreatedAt: now})
+	_, _, err := b.CreateRequest(t.Context(), numberrequest.Request{ID: id, UserID: "ada", Country: "NG", Type: "mobile", Capabilities: []string{"inbound"}, CreatedAt: now})
 	b.Must(err)
-	_, err = b.Decide(t.Context(), id, request.Decision{Approve: true, By: "carol"}, now)
+	_, err = b.Decide(t.Context(), id, numberrequest.Decision{Approve: true, By: "carol"}, now)
 	b.Must(err)
-	_, _, err = b.AwaitRequest(t.Context(), id, "token", request.AwaitsStock)
+	_, _, err = b.AwaitRequest(t.Context(), id, "token", numberrequest.AwaitsStock)
 	b.Must(err)
 	var rows []string
 	for i := range 500 {

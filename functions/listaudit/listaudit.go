@@ -9,14 +9,14 @@ import (
 
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
-	"github.com/krosai/telephony/shared/request"
+	"github.com/krosai/telephony/shared/numberrequest"
 )
 
 // Entries lists audit entries, at most limit of them, starting after the position after. Audit
 // lists those of one subject, oldest first. WholeAudit lists those of all subjects, newest first.
 type Entries interface {
-	Audit(ctx context.Context, subject string, limit int, after string) (entries []request.Entry, next string, err error)
-	WholeAudit(ctx context.Context, limit int, after string) (lines []request.Line, next string, err error)
+	Audit(ctx context.Context, subject string, limit int, after string) (entries []numberrequest.Entry, next string, err error)
+	WholeAudit(ctx context.Context, limit int, after string) (lines []numberrequest.Line, next string, err error)
 }
 
 // Endpoint shows administrators the audit.
@@ -53,21 +53,21 @@ func (e *Endpoint) Register(a huma.API) {
 }
 
 func (e *Endpoint) list(ctx context.Context, in *Input) (*Output, error) {
-	page, err := api.List(ctx, in.Cursor, in.Subject, in.Limit, view, func(after string, limit int) ([]request.Line, string, error) {
+	page, err := api.List(ctx, in.Cursor, in.Subject, in.Limit, view, func(after string, limit int) ([]numberrequest.Line, string, error) {
 		if in.Subject == "" {
 			return e.Entries.WholeAudit(ctx, limit, after)
 		}
 		entries, next, err := e.Entries.Audit(ctx, in.Subject, limit, after)
-		lines := make([]request.Line, len(entries))
+		lines := make([]numberrequest.Line, len(entries))
 		for i, entry := range entries {
-			lines[i] = request.Line{Subject: in.Subject, Entry: entry}
+			lines[i] = numberrequest.Line{Subject: in.Subject, Entry: entry}
 		}
 		return lines, next, err
 	})
 	return &Output{page}, err
 }
 
-func view(l request.Line) View {
+func view(l numberrequest.Line) View {
 	return View{Subject: l.Subject, At: api.Time(l.At), Actor: l.Actor, Action: l.Action,
 		From: api.TextOrNull(l.From), To: api.TextOrNull(l.To), Note: api.TextOrNull(l.Note)}
 }

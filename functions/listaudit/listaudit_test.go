@@ -11,7 +11,7 @@ import (
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api/apitest"
 	"github.com/krosai/telephony/shared/number"
-	"github.com/krosai/telephony/shared/request"
+	"github.com/krosai/telephony/shared/numberrequest"
 )
 
 var now = time.Date(2026, 11, 22, 9, 30, 0, 123e6, time.UTC)
@@ -27,10 +27,10 @@ func setup(t *testing.T) *apitest.Bench {
 	clock := now
 	b := apitest.Open(t, func() time.Time { return clock })
 	b.Serve(&listaudit.Endpoint{Entries: b.DB})
-	_, _, err := b.CreateRequest(t.Context(), request.Request{ID: id, UserID: "ada", Country: "NG", Type: "mobile", Purpose: "p", CreatedAt: clock})
+	_, _, err := b.CreateRequest(t.Context(), numberrequest.Request{ID: id, UserID: "ada", Country: "NG", Type: "mobile", Purpose: "p", CreatedAt: clock})
 	b.Must(err)
 	clock = clock.Add(time.Minute)
-	_, err = b.Decide(t.Context(), id, request.Decision{Approve: true, By: "carol", Note: "a known firm"}, clock)
+	_, err = b.Decide(t.Context(), id, numberrequest.Decision{Approve: true, By: "carol", Note: "a known firm"}, clock)
 	b.Must(err)
 	b.Must(b.AddNumber(t.Context(), number.Number{ID: number.ID("+2348012345678"), E164: "+2348012345678", Country: "NG", Type: "mobile", UpdatedAt: clock}, "dave"))
 	clock = clock.Add(time.Minute)

@@ -9,14 +9,14 @@ import (
 
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
-	"github.com/krosai/telephony/shared/request"
+	"github.com/krosai/telephony/shared/numberrequest"
 	"github.com/krosai/telephony/shared/view"
 )
 
 // Requests lists a user's requests newest first, at most limit of them, starting after
 // the position after.
 type Requests interface {
-	RequestsOf(ctx context.Context, userID string, limit int, after string) (requests []request.Request, next string, err error)
+	RequestsOf(ctx context.Context, userID string, limit int, after string) (requests []numberrequest.Request, next string, err error)
 }
 
 // Endpoint lists the caller's requests for phone numbers.
@@ -39,7 +39,7 @@ func (e *Endpoint) Register(a huma.API) {
 }
 
 func (e *Endpoint) list(ctx context.Context, in *Input) (*Output, error) {
-	page, err := api.List(ctx, in.Cursor, "", in.Limit, view.NumberRequestOf, func(after string, limit int) ([]request.Request, string, error) {
+	page, err := api.List(ctx, in.Cursor, "", in.Limit, view.NumberRequestOf, func(after string, limit int) ([]numberrequest.Request, string, error) {
 		return e.Requests.RequestsOf(ctx, api.CallerOf(ctx).UserID, limit, after)
 	})
 	return &Output{page}, err

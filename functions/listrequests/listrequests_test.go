@@ -10,7 +10,7 @@ import (
 	"github.com/krosai/telephony/functions/listrequests"
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api/apitest"
-	"github.com/krosai/telephony/shared/request"
+	"github.com/krosai/telephony/shared/numberrequest"
 )
 
 var now = time.Date(2026, 11, 22, 9, 30, 0, 0, time.UTC)
@@ -24,7 +24,7 @@ func setup(t *testing.T) *apitest.Bench {
 	b := apitest.Open(t, func() time.Time { return clock })
 	b.Serve(&listrequests.Endpoint{Requests: b.DB})
 	for i := range 31 {
-		r := request.Request{ID: fmt.Sprintf("req_01KAMPJ5V0SAMP0REQ000000%02d", i), UserID: "ada", Country: "NG", Type: fmt.Sprint("t", i),
+		r := numberrequest.Request{ID: fmt.Sprintf("req_01KAMPJ5V0SAMP0REQ000000%02d", i), UserID: "ada", Country: "NG", Type: fmt.Sprint("t", i),
 			Purpose: "p", CreatedAt: clock}
 		if i == 30 {
 			r.UserID = "bob"

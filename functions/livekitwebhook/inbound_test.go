@@ -19,14 +19,14 @@ import (
 	"github.com/krosai/telephony/functions/livekitwebhook"
 	"github.com/krosai/telephony/shared/api"
 	"github.com/krosai/telephony/shared/call"
+	"github.com/krosai/telephony/shared/call/inbound"
 	"github.com/krosai/telephony/shared/fault"
-	"github.com/krosai/telephony/shared/inbound"
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/livekit/livekittest"
 	"github.com/krosai/telephony/shared/number"
 	"github.com/krosai/telephony/shared/secret"
-	"github.com/krosai/telephony/shared/settle"
 	"github.com/krosai/telephony/shared/store/storetest"
+	"github.com/krosai/telephony/shared/teardown"
 )
 
 const (
@@ -65,7 +65,7 @@ func newInboundBench(t *testing.T) (*bench, *starts) {
 		Trunk: &number.Trunk{InboundID: "ST_in"}, Rule: &number.Rule{RoomPrefix: "support-", AgentName: "support-agent", ID: "SDR_1"}}))
 	client := livekit.Open(livekit.Config{URL: b.livekit.URL, APIKey: livekittest.APIKey, APISecret: secret.New(livekittest.APISecret)})
 	clock := func() time.Time { return b.now }
-	b.settle = &settle.Settler{Calls: b.db, Rooms: client, Now: clock}
+	b.settle = &teardown.Settler{Calls: b.db, Rooms: client, Now: clock}
 	edge := &api.Edge{Now: clock, Log: slog.New(slog.NewJSONHandler(&b.log, nil))}
 	b.handler = edge.Handler(&livekitwebhook.Endpoint{LiveKit: client, Settle: b.settle, Now: clock,
 		Inbound: &inbound.Adopter{Numbers: b.db, Calls: b.db, Rooms: client, Flow: s}})

@@ -15,7 +15,7 @@ import (
 	"github.com/krosai/telephony/shared/fault"
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/number"
-	"github.com/krosai/telephony/shared/settle"
+	"github.com/krosai/telephony/shared/teardown"
 )
 
 // Verifier checks an event's signature over its raw bytes. It fails with
@@ -34,7 +34,7 @@ type Inbound interface {
 type Endpoint struct {
 	LiveKit Verifier
 	Inbound Inbound
-	Settle  *settle.Settler
+	Settle  *teardown.Settler
 	Now     func() time.Time
 }
 

@@ -29,8 +29,8 @@ import (
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/livekit/livekittest"
 	"github.com/krosai/telephony/shared/secret"
-	"github.com/krosai/telephony/shared/settle"
 	"github.com/krosai/telephony/shared/store/storetest"
+	"github.com/krosai/telephony/shared/teardown"
 )
 
 const id = "call_01KAMPJ5V0SAMPMECA00000000" // of the sample event
@@ -55,7 +55,7 @@ type bench struct {
 	db      *storetest.Database
 	livekit *livekittest.Server
 	now     time.Time
-	settle  *settle.Settler
+	settle  *teardown.Settler
 	log     bytes.Buffer
 	handler http.Handler
 }
@@ -74,7 +74,7 @@ func newBench(t *testing.T, status call.Status) *bench {
 	b.livekit.Join(id, &lk.ParticipantInfo{Identity: "agent", Kind: lk.ParticipantInfo_AGENT})
 	client := livekit.Open(livekit.Config{URL: b.livekit.URL, APIKey: livekittest.APIKey, APISecret: secret.New(livekittest.APISecret)})
 	clock := func() time.Time { return b.now }
-	b.settle = &settle.Settler{Calls: b.db, Rooms: client, Now: clock}
+	b.settle = &teardown.Settler{Calls: b.db, Rooms: client, Now: clock}
 	edge := &api.Edge{Now: clock, Log: slog.New(slog.NewJSONHandler(&b.log, nil))}
 	b.handler = edge.Handler(&livekitwebhook.Endpoint{LiveKit: client, Settle: b.settle, Now: clock})
 	b.db.Trips()
@@ -362,7 +362,7 @@ func TestUnknownRoom(t *testing.T) {
 }
 
 // brokenCalls is a database that fails every read of a call.
-type brokenCalls struct{ settle.Calls }
+type brokenCalls struct{ teardown.Calls }
 
 func (brokenCalls) Call(context.Context, string) (call.Call, error) {
 	return call.Call{}, fault.Unavailable("the database", nil)

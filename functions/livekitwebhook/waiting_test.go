@@ -16,8 +16,8 @@ import (
 	"github.com/krosai/telephony/shared/api"
 	"github.com/krosai/telephony/shared/call"
 	"github.com/krosai/telephony/shared/livekit"
-	"github.com/krosai/telephony/shared/settle"
 	"github.com/krosai/telephony/shared/store/storetest"
+	"github.com/krosai/telephony/shared/teardown"
 )
 
 // bubble serves the function in a synctest bubble. It is also a LiveKit with one room and
@@ -25,7 +25,7 @@ import (
 type bubble struct {
 	*testing.T
 	db      *storetest.Database
-	settle  *settle.Settler
+	settle  *teardown.Settler
 	handler http.Handler
 
 	mu      sync.Mutex
@@ -49,7 +49,7 @@ func inBubble(t *testing.T, status call.Status, room call.Room, f func(*bubble))
 			c.AnsweredAt = time.Now()
 		}
 		b.must(b.db.Place(t.Context(), c))
-		b.settle = &settle.Settler{Calls: b.db, Rooms: b, Now: time.Now}
+		b.settle = &teardown.Settler{Calls: b.db, Rooms: b, Now: time.Now}
 		edge := &api.Edge{Now: time.Now, Log: slog.New(slog.DiscardHandler)}
 		b.handler = edge.Handler(&livekitwebhook.Endpoint{LiveKit: b, Settle: b.settle, Now: time.Now})
 		f(b)

@@ -7,12 +7,12 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/krosai/telephony/shared/request"
+	"github.com/krosai/telephony/shared/numberrequest"
 )
 
 // Requests reads requests and records that their owners were notified.
 type Requests interface {
-	RequestByID(ctx context.Context, id string) (request.Request, error)
+	RequestByID(ctx context.Context, id string) (numberrequest.Request, error)
 	NotifyRequest(ctx context.Context, id string, now time.Time) (first bool, err error)
 }
 

@@ -9,7 +9,7 @@ import (
 
 	"github.com/krosai/telephony/functions/notifyrequest"
 	"github.com/krosai/telephony/shared/fault"
-	"github.com/krosai/telephony/shared/request"
+	"github.com/krosai/telephony/shared/numberrequest"
 	"github.com/krosai/telephony/shared/store/storetest"
 )
 
@@ -36,11 +36,11 @@ func TestRun(t *testing.T) {
 	if err := task.Run(t.Context(), notifyrequest.Input{RequestID: id}); !fault.Is(err, fault.NotFound) {
 		t.Errorf("unknown request: %v", err)
 	}
-	if _, _, err := db.CreateRequest(t.Context(), request.Request{ID: id, UserID: "ada", Country: "NG", Purpose: "private purpose", CreatedAt: t0}); err != nil {
+	if _, _, err := db.CreateRequest(t.Context(), numberrequest.Request{ID: id, UserID: "ada", Country: "NG", Purpose: "private purpose", CreatedAt: t0}); err != nil {
 		t.Fatal(err)
 	}
 	run(0)
-	if _, err := db.Decide(t.Context(), id, request.Decision{By: "root", Reason: "private reason"}, t0); err != nil {
+	if _, err := db.Decide(t.Context(), id, numberrequest.Decision{By: "root", Reason: "private reason"}, t0); err != nil {
 		t.Fatal(err)
 	}
 	run(1)

@@ -13,8 +13,8 @@ import (
 	"github.com/krosai/telephony/shared/call"
 	"github.com/krosai/telephony/shared/fault"
 	"github.com/krosai/telephony/shared/livekit"
-	"github.com/krosai/telephony/shared/settle"
 	"github.com/krosai/telephony/shared/store/storetest"
+	"github.com/krosai/telephony/shared/teardown"
 )
 
 const inboundRoom = "h7yq2m0c-demo-_+14155550100_x"
@@ -85,7 +85,7 @@ func ring(t *testing.T, r *ringer, ago time.Duration) (*storetest.Database, *pre
 	if _, err := db.CreateInbound(t.Context(), c, 0); err != nil {
 		t.Fatal(err)
 	}
-	return db, &preparecall.Task{Calls: db, Rooms: r, Now: time.Now, Agents: agents, Settle: &settle.Settler{Calls: db, Rooms: r, Now: time.Now}}
+	return db, &preparecall.Task{Calls: db, Rooms: r, Now: time.Now, Agents: agents, Settle: &teardown.Settler{Calls: db, Rooms: r, Now: time.Now}}
 }
 
 func TestInbound(t *testing.T) {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"github.com/krosai/telephony/shared/call"
-	"github.com/krosai/telephony/shared/calltoken"
 	"github.com/krosai/telephony/shared/secret"
 )
 
@@ -21,7 +20,7 @@ type Agents struct {
 // direction and numbers, the agent's instructions, and the URL and token for posting the
 // transcript. docs/agents.md lists the members.
 func (a Agents) Metadata(c call.Call) (string, error) {
-	url, token := a.APIURL+"/outbound-calls/"+c.ID+"/transcript", calltoken.Make(a.TokenKey, c.ID)
+	url, token := a.APIURL+"/outbound-calls/"+c.ID+"/transcript", call.Token(a.TokenKey, c.ID)
 	if a.APIURL == "" || token == "" {
 		url, token = "", ""
 	}

@@ -10,12 +10,12 @@ import (
 
 	"github.com/krosai/telephony/shared/call"
 	"github.com/krosai/telephony/shared/livekit"
-	"github.com/krosai/telephony/shared/settle"
+	"github.com/krosai/telephony/shared/teardown"
 )
 
 // Rooms creates and reads LiveKit rooms, and sets the metadata that their participants see.
 type Rooms interface {
-	settle.Rooms
+	teardown.Rooms
 	CreateRoom(ctx context.Context, r livekit.Room) error
 	UpdateRoomMetadata(ctx context.Context, room, metadata string) error
 }
@@ -29,7 +29,7 @@ type Calls interface {
 type Task struct {
 	Calls  Calls
 	Rooms  Rooms
-	Settle *settle.Settler
+	Settle *teardown.Settler
 	Agents Agents
 	Now    func() time.Time
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/krosai/telephony/shared/call"
 	"github.com/krosai/telephony/shared/fault"
 	"github.com/krosai/telephony/shared/livekit"
-	"github.com/krosai/telephony/shared/settle"
 	"github.com/krosai/telephony/shared/store/storetest"
+	"github.com/krosai/telephony/shared/teardown"
 )
 
 const (
@@ -70,7 +70,7 @@ func setUp(t *testing.T, r *rooms) (*storetest.Database, *preparecall.Task) {
 	if err := db.Place(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
-	return db, &preparecall.Task{Calls: db, Rooms: r, Now: time.Now, Agents: agents, Settle: &settle.Settler{Calls: db, Rooms: r, Now: time.Now}}
+	return db, &preparecall.Task{Calls: db, Rooms: r, Now: time.Now, Agents: agents, Settle: &teardown.Settler{Calls: db, Rooms: r, Now: time.Now}}
 }
 
 // hangUp ends the call as a hang-up does.

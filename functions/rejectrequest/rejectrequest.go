@@ -13,7 +13,7 @@ import (
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
 	"github.com/krosai/telephony/shared/fault"
-	"github.com/krosai/telephony/shared/request"
+	"github.com/krosai/telephony/shared/numberrequest"
 	"github.com/krosai/telephony/shared/view"
 )
 
@@ -21,7 +21,7 @@ import (
 // with fault.Forbidden if the decider is the requester, and with fault.Conflict if the request is
 // already decided. If several administrators decide at once, one wins.
 type Requests interface {
-	Decide(ctx context.Context, id string, d request.Decision, now time.Time) (request.Request, error)
+	Decide(ctx context.Context, id string, d numberrequest.Decision, now time.Time) (numberrequest.Request, error)
 }
 
 // Flow notifies the workflow that waits for the decision.
@@ -69,7 +69,7 @@ func (e *Endpoint) reject(ctx context.Context, in *Input) (*Output, error) {
 		return nil, fault.InvalidField("reason", "too_short", "say why")
 	}
 
-	d := request.Decision{By: api.CallerOf(ctx).UserID, Reason: in.Body.Reason}
+	d := numberrequest.Decision{By: api.CallerOf(ctx).UserID, Reason: in.Body.Reason}
 	r, err := e.Requests.Decide(ctx, in.RequestID, d, e.Now())
 	if err != nil {
 		return nil, err

@@ -14,7 +14,7 @@ import (
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api/apitest"
 	"github.com/krosai/telephony/shared/fault"
-	"github.com/krosai/telephony/shared/request"
+	"github.com/krosai/telephony/shared/numberrequest"
 )
 
 var now = time.Date(2026, 11, 22, 9, 30, 0, 123e6, time.UTC)
@@ -29,10 +29,10 @@ func setup(t *testing.T) *apitest.Bench {
 	t.Helper()
 	b := apitest.Open(t, func() time.Time { return now })
 	b.Serve(&rejectrequest.Endpoint{Requests: b.DB, Flow: b.Flow, Now: func() time.Time { return now.Add(time.Minute) }, Log: slog.New(slog.DiscardHandler)})
-	_, _, err := b.CreateRequest(t.Context(), request.Request{ID: id, UserID: "ada", Country: "NG", Type: "mobile", PhoneNumber: "+2348012345678",
+	_, _, err := b.CreateRequest(t.Context(), numberrequest.Request{ID: id, UserID: "ada", Country: "NG", Type: "mobile", PhoneNumber: "+2348012345678",
 		Capabilities: []string{"inbound"}, Purpose: "p", CreatedAt: now})
 	b.Must(err)
-	_, _, err = b.AwaitRequest(t.Context(), id, "the token", request.AwaitsDecision)
+	_, _, err = b.AwaitRequest(t.Context(), id, "the token", numberrequest.AwaitsDecision)
 	b.Must(err)
 	return b
 }
@@ -48,7 +48,7 @@ func TestReject(t *testing.T) {
 		t.Errorf("the workflow was told %s", diff)
 	}
 	entries, _, err := b.Audit(t.Context(), id, 100, "")
-	want := []request.Entry{{At: now, Actor: "ada", Action: "submitted", To: "pending"},
+	want := []numberrequest.Entry{{At: now, Actor: "ada", Action: "submitted", To: "pending"},
 		{At: now.Add(time.Minute), Actor: "carol", Action: "rejected", From: "pending", To: "rejected", Note: "Please say which company this is for"}}
 	if diff := cmp.Diff(want, entries); err != nil || diff != "" {
 		t.Errorf("%v %s", err, diff)
@@ -57,7 +57,7 @@ func TestReject(t *testing.T) {
 		t.Errorf("again: %d %s", a.Status, a.Text)
 	}
 	// another user can claim the number now
-	_, _, err = b.CreateRequest(t.Context(), request.Request{ID: strings.Replace(id, "REQ0", "REQ1", 1), UserID: "bob", Country: "NG", Type: "mobile",
+	_, _, err = b.CreateRequest(t.Context(), numberrequest.Request{ID: strings.Replace(id, "REQ0", "REQ1", 1), UserID: "bob", Country: "NG", Type: "mobile",
 		PhoneNumber: "+2348012345678", Purpose: "p", CreatedAt: now})
 	b.Must(err)
 }
@@ -86,7 +86,7 @@ func TestRefused(t *testing.T) {
 			t.Errorf("%s: %d %s, want %d", name, a.Status, a.Text, c.want)
 		}
 	}
-	if r, err := b.RequestByID(t.Context(), id); err != nil || r.Status != request.Pending || len(b.Workflows.Sent()) != 0 {
+	if r, err := b.RequestByID(t.Context(), id); err != nil || r.Status != numberrequest.Pending || len(b.Workflows.Sent()) != 0 {
 		t.Errorf("%+v %v, told %v", r, err, b.Workflows.Sent())
 	}
 }
@@ -113,7 +113,7 @@ func TestOneWins(t *testing.T) {
 			}
 		})
 		race.Go(func() {
-			_, err := b.Decide(t.Context(), id, request.Decision{Approve: true, By: fmt.Sprint("approves", i)}, now)
+			_, err := b.Decide(t.Context(), id, numberrequest.Decision{Approve: true, By: fmt.Sprint("approves", i)}, now)
 			if err == nil {
 				count("approved")
 			} else if !fault.Is(err, fault.Conflict) {

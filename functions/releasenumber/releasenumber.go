@@ -11,8 +11,8 @@ import (
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
 	"github.com/krosai/telephony/shared/number"
-	"github.com/krosai/telephony/shared/stock"
-	"github.com/krosai/telephony/shared/unwire"
+	"github.com/krosai/telephony/shared/numberconfig"
+	"github.com/krosai/telephony/shared/numberrequest"
 	"github.com/krosai/telephony/shared/view"
 )
 
@@ -28,9 +28,9 @@ type Numbers interface {
 // finally offers the number to waiting requests. After a failure the request may be repeated.
 type Endpoint struct {
 	Numbers  Numbers
-	Unwire   *unwire.Unwirer
-	Requests stock.Requests
-	Flow     stock.Flow
+	Unwire   *numberconfig.Unwirer
+	Requests numberrequest.Requests
+	Flow     numberrequest.Flow
 	Log      *slog.Logger
 }
 
@@ -60,14 +60,14 @@ func (e *Endpoint) release(ctx context.Context, in *Input) (*Output, error) {
 	}
 
 	if n.UserID != "" {
-		if _, _, err := e.Unwire.Remove(ctx, n.UserID, n.ID, unwire.All); err != nil {
+		if _, _, err := e.Unwire.Remove(ctx, n.UserID, n.ID, numberconfig.All); err != nil {
 			return nil, err
 		}
 	}
 	if n, err = e.Numbers.Unassign(ctx, n.ID, n.UserID, api.CallerOf(ctx).UserID); err != nil {
 		return nil, err
 	}
-	if err := stock.Offer(ctx, e.Requests, e.Flow, n); err != nil {
+	if err := numberrequest.Offer(ctx, e.Requests, e.Flow, n); err != nil {
 		e.Log.Warn("number not offered, the sweep will", "request_id", api.RequestID(ctx), "number_id", n.ID, "cause", err.Error())
 	}
 

@@ -15,9 +15,9 @@ import (
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/livekit/livekittest"
 	"github.com/krosai/telephony/shared/number"
-	"github.com/krosai/telephony/shared/request"
+	"github.com/krosai/telephony/shared/numberconfig"
+	"github.com/krosai/telephony/shared/numberrequest"
 	"github.com/krosai/telephony/shared/secret"
-	"github.com/krosai/telephony/shared/unwire"
 )
 
 var now = time.Date(2026, 11, 22, 9, 30, 0, 123e6, time.UTC)
@@ -37,7 +37,7 @@ func setup(t *testing.T) *bench {
 	t.Helper()
 	b := &bench{Bench: apitest.Open(t, func() time.Time { return now }), livekit: livekittest.New(t)}
 	client := livekit.Open(livekit.Config{URL: b.livekit.URL, APIKey: livekittest.APIKey, APISecret: secret.New(livekittest.APISecret)})
-	b.Serve(&releasenumber.Endpoint{Numbers: b.DB, Unwire: &unwire.Unwirer{Numbers: b.DB, LiveKit: client, Now: b.Now},
+	b.Serve(&releasenumber.Endpoint{Numbers: b.DB, Unwire: &numberconfig.Unwirer{Numbers: b.DB, LiveKit: client, Now: b.Now},
 		Requests: b.DB, Flow: b.Flow, Log: slog.New(slog.DiscardHandler)})
 	n := number.Number{ID: number.ID(lagos), E164: lagos, Country: "NG", Type: "mobile", Capabilities: []string{"inbound"}, Provider: "Twilio",
 		UserID: "ada", AssignedAt: now, UpdatedAt: now,
@@ -83,7 +83,7 @@ func TestRelease(t *testing.T) {
 		t.Errorf("%+v %v", n, err)
 	}
 	entries, _, err := b.Audit(t.Context(), number.ID(lagos), 10, "")
-	if diff := cmp.Diff([]request.Entry{{At: now, Actor: "carol", Action: "released", From: "assigned", To: "available", Note: "from ada"}}, entries); err != nil || diff != "" {
+	if diff := cmp.Diff([]numberrequest.Entry{{At: now, Actor: "carol", Action: "released", From: "assigned", To: "available", Note: "from ada"}}, entries); err != nil || diff != "" {
 		t.Errorf("%v %s", err, diff)
 	}
 	if a := b.release(lagos); a.Status != 409 {
@@ -120,11 +120,11 @@ func TestWakesWhoWaits(t *testing.T) {
 	for _, down := range []bool{false, true} {
 		b := setup(t)
 		const id = "req_01KAMPJ5V0SAMP0REQ00000000"
-		_, _, err := b.CreateRequest(t.Context(), request.Request{ID: id, UserID: "bob", Country: "NG", Type: "mobile", Purpose: "p", CreatedAt: now})
+		_, _, err := b.CreateRequest(t.Context(), numberrequest.Request{ID: id, UserID: "bob", Country: "NG", Type: "mobile", Purpose: "p", CreatedAt: now})
 		b.Must(err)
-		_, err = b.Decide(t.Context(), id, request.Decision{Approve: true, By: "carol"}, now)
+		_, err = b.Decide(t.Context(), id, numberrequest.Decision{Approve: true, By: "carol"}, now)
 		b.Must(err)
-		_, _, err = b.AwaitRequest(t.Context(), id, "bob waits", request.AwaitsStock)
+		_, _, err = b.AwaitRequest(t.Context(), id, "bob waits", numberrequest.AwaitsStock)
 		b.Must(err)
 		b.Workflows.Down(down)
 		a := b.release(lagos)

@@ -11,13 +11,13 @@ import (
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
 	"github.com/krosai/telephony/shared/number"
-	"github.com/krosai/telephony/shared/unwire"
+	"github.com/krosai/telephony/shared/numberconfig"
 )
 
 // Endpoint removes a number's configuration, wholly or in part. Calls in progress go on. The
 // request may be repeated: removing an absent part is no error, and a repeat also removes what an
 // interrupted request left behind.
-type Endpoint struct{ Unwire *unwire.Unwirer }
+type Endpoint struct{ Unwire *numberconfig.Unwirer }
 
 // Input says what to remove.
 type Input struct {

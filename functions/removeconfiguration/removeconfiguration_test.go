@@ -19,9 +19,9 @@ import (
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/livekit/livekittest"
 	"github.com/krosai/telephony/shared/number"
+	"github.com/krosai/telephony/shared/numberconfig"
 	"github.com/krosai/telephony/shared/secret"
 	"github.com/krosai/telephony/shared/store/storetest"
-	"github.com/krosai/telephony/shared/unwire"
 )
 
 const (
@@ -44,7 +44,7 @@ func setup(t *testing.T) *bench {
 	ctx := t.Context()
 	client := livekit.Open(livekit.Config{URL: b.livekit.URL, APIKey: livekittest.APIKey, APISecret: secret.New(livekittest.APISecret)})
 	edge := &api.Edge{Keys: b.DB, Now: time.Now, Log: slog.New(slog.DiscardHandler)}
-	b.handler = edge.Handler(&removeconfiguration.Endpoint{Unwire: &unwire.Unwirer{Numbers: b.DB, LiveKit: client, Now: time.Now}})
+	b.handler = edge.Handler(&removeconfiguration.Endpoint{Unwire: &numberconfig.Unwirer{Numbers: b.DB, LiveKit: client, Now: time.Now}})
 	n := number.Number{ID: number.ID(mine), E164: mine, Country: "NG", Type: "mobile", Capabilities: []string{"inbound", "outbound"},
 		UserID: user, AssignedAt: time.Now(), UpdatedAt: time.Now(),
 		Trunk: &number.Trunk{Name: "Twilio", Address: "a.carrier.net", Numbers: []string{mine}, Transport: "auto",

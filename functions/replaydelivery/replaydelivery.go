@@ -14,9 +14,9 @@ import (
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
 	"github.com/krosai/telephony/shared/fault"
-	"github.com/krosai/telephony/shared/queue"
 	"github.com/krosai/telephony/shared/view"
 	"github.com/krosai/telephony/shared/webhook"
+	"github.com/krosai/telephony/shared/webhook/queue"
 )
 
 // Deliveries keeps deliveries. Delivery reads a delivery of a user and its endpoint. The endpoint

@@ -13,9 +13,9 @@ import (
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
 	"github.com/krosai/telephony/shared/fault"
-	"github.com/krosai/telephony/shared/guard/destination"
+	"github.com/krosai/telephony/shared/numberrequest"
 	"github.com/krosai/telephony/shared/phonenumber"
-	"github.com/krosai/telephony/shared/request"
+	"github.com/krosai/telephony/shared/validate/destination"
 	"github.com/krosai/telephony/shared/view"
 )
 
@@ -24,7 +24,7 @@ import (
 // with fault.Limited if the user's hour is used up. The limit says how much of the hour is left,
 // also beside an error that used up none.
 type Requests interface {
-	CreateRequest(ctx context.Context, r request.Request) (request.Request, account.Limit, error)
+	CreateRequest(ctx context.Context, r numberrequest.Request) (numberrequest.Request, account.Limit, error)
 }
 
 // Flow starts the workflow that waits for the decision.
@@ -87,7 +87,7 @@ func (e *Endpoint) request(ctx context.Context, in *Input) (*Output, error) {
 }
 
 // plan turns the body into a request that may be recorded.
-func (e *Endpoint) plan(ctx context.Context, b Body) (r request.Request, err error) {
+func (e *Endpoint) plan(ctx context.Context, b Body) (r numberrequest.Request, err error) {
 	country, err := countryOf(b)
 	if err != nil {
 		return r, err
@@ -100,9 +100,9 @@ func (e *Endpoint) plan(ctx context.Context, b Body) (r request.Request, err err
 		capabilities = b.Capabilities
 	}
 	now := e.Now()
-	return request.Request{ID: api.NewID(ctx, "req_", now), UserID: api.CallerOf(ctx).UserID, Country: country, Type: b.NumberType,
+	return numberrequest.Request{ID: api.NewID(ctx, "req_", now), UserID: api.CallerOf(ctx).UserID, Country: country, Type: b.NumberType,
 		AreaCode: b.AreaCode, PhoneNumber: b.PhoneNumber, Capabilities: capabilities, Purpose: b.Purpose,
-		Status: request.Pending, CreatedAt: now, UpdatedAt: now}, nil
+		Status: numberrequest.Pending, CreatedAt: now, UpdatedAt: now}, nil
 }
 
 // countryOf returns the country of the request. A phone number determines its own country, and the

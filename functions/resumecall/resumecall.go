@@ -6,7 +6,7 @@ import (
 	"context"
 	"log/slog"
 
-	"github.com/krosai/telephony/shared/batch"
+	"github.com/krosai/telephony/shared/invocation"
 	"github.com/krosai/telephony/shared/store"
 )
 
@@ -32,7 +32,7 @@ type Task struct {
 // Run notifies the workflows of a batch. It answers with the first record that fails: Lambda then
 // delivers that record and all that follow again. A workflow that does not wait yet sees the end
 // when it begins to wait (awaitcall).
-func (t *Task) Run(ctx context.Context, in store.Stream) (batch.Answer, error) {
+func (t *Task) Run(ctx context.Context, in store.Stream) (invocation.Answer, error) {
 	for _, r := range in.Records {
 		e, err := r.Event()
 		if err != nil {
@@ -45,8 +45,8 @@ func (t *Task) Run(ctx context.Context, in store.Stream) (batch.Answer, error) {
 		}
 		if err != nil {
 			t.Log.WarnContext(ctx, "resume the workflow of a call", "call_id", e.CallID, "error", err)
-			return batch.Failed(r.Change.SequenceNumber), nil
+			return invocation.Failed(r.Change.SequenceNumber), nil
 		}
 	}
-	return batch.Failed(), nil
+	return invocation.Failed(), nil
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/krosai/telephony/functions/resumecall"
-	"github.com/krosai/telephony/shared/batch"
+	"github.com/krosai/telephony/shared/invocation"
 	"github.com/krosai/telephony/shared/store"
 )
 
@@ -44,12 +44,12 @@ func TestRun(t *testing.T) {
 	for name, tt := range map[string]struct {
 		world  world
 		told   []string
-		answer batch.Answer
+		answer invocation.Answer
 	}{
-		"all":                       {world{tokens: tokens}, []string{"one", "", "three"}, batch.Failed()},
-		"the database is down":      {world{tokens: tokens, broken: "call_2"}, []string{"one"}, batch.Failed("2")},
-		"Step Functions is down":    {world{tokens: tokens, down: "three"}, []string{"one", ""}, batch.Failed("3")},
-		"it is down from the start": {world{tokens: tokens, down: "one"}, nil, batch.Failed("1")},
+		"all":                       {world{tokens: tokens}, []string{"one", "", "three"}, invocation.Failed()},
+		"the database is down":      {world{tokens: tokens, broken: "call_2"}, []string{"one"}, invocation.Failed("2")},
+		"Step Functions is down":    {world{tokens: tokens, down: "three"}, []string{"one", ""}, invocation.Failed("3")},
+		"it is down from the start": {world{tokens: tokens, down: "one"}, nil, invocation.Failed("1")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -9,14 +9,14 @@ import (
 
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
-	"github.com/krosai/telephony/shared/request"
+	"github.com/krosai/telephony/shared/numberrequest"
 	"github.com/krosai/telephony/shared/view"
 )
 
 // Requests lists the requests of all users that have the given status, oldest first. It returns at
 // most limit requests, from the position after on.
 type Requests interface {
-	RequestsWith(ctx context.Context, status request.Status, limit int, after string) (requests []request.Request, next string, err error)
+	RequestsWith(ctx context.Context, status numberrequest.Status, limit int, after string) (requests []numberrequest.Request, next string, err error)
 }
 
 // Endpoint lists requests for administrators.
@@ -24,9 +24,9 @@ type Endpoint struct{ Requests Requests }
 
 // Input is a page of the list.
 type Input struct {
-	Status request.Status `query:"status" enum:"pending,approved,assigned,rejected" default:"pending" doc:"The status of the requests"`
-	Limit  int            `query:"limit" minimum:"1" maximum:"100" default:"25" doc:"The most requests in the answer"`
-	Cursor string         `query:"cursor" doc:"next_cursor of the page before, with the same status"`
+	Status numberrequest.Status `query:"status" enum:"pending,approved,assigned,rejected" default:"pending" doc:"The status of the requests"`
+	Limit  int                  `query:"limit" minimum:"1" maximum:"100" default:"25" doc:"The most requests in the answer"`
+	Cursor string               `query:"cursor" doc:"next_cursor of the page before, with the same status"`
 }
 
 // Output is the page.
@@ -48,12 +48,12 @@ func (e *Endpoint) Register(a huma.API) {
 }
 
 func (e *Endpoint) list(ctx context.Context, in *Input) (*Output, error) {
-	page, err := api.List(ctx, in.Cursor, string(in.Status), in.Limit, show, func(after string, limit int) ([]request.Request, string, error) {
+	page, err := api.List(ctx, in.Cursor, string(in.Status), in.Limit, show, func(after string, limit int) ([]numberrequest.Request, string, error) {
 		return e.Requests.RequestsWith(ctx, in.Status, limit, after)
 	})
 	return &Output{page}, err
 }
 
-func show(r request.Request) View {
+func show(r numberrequest.Request) View {
 	return View{NumberRequest: view.NumberRequestOf(r), UserID: r.UserID, DecidedBy: api.TextOrNull(r.DecidedBy), DecidedAt: api.OrNull(r.DecidedAt)}
 }

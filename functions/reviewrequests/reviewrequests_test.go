@@ -10,7 +10,7 @@ import (
 	"github.com/krosai/telephony/functions/reviewrequests"
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api/apitest"
-	"github.com/krosai/telephony/shared/request"
+	"github.com/krosai/telephony/shared/numberrequest"
 )
 
 var now = time.Date(2026, 11, 22, 9, 30, 0, 123e6, time.UTC)
@@ -26,11 +26,11 @@ func setup(t *testing.T) *apitest.Bench {
 	b := apitest.Open(t, func() time.Time { return now })
 	b.Serve(&reviewrequests.Endpoint{Requests: b.DB})
 	for i := range 30 {
-		_, _, err := b.CreateRequest(t.Context(), request.Request{ID: id(i), UserID: fmt.Sprint("user", i), Country: "NG", Type: "local",
+		_, _, err := b.CreateRequest(t.Context(), numberrequest.Request{ID: id(i), UserID: fmt.Sprint("user", i), Country: "NG", Type: "local",
 			Capabilities: []string{"inbound"}, Purpose: "p", CreatedAt: now})
 		b.Must(err)
 	}
-	for i, d := range map[int]request.Decision{28: {Approve: true, By: "carol", Note: "known"}, 29: {By: "carol", Reason: "unknown"}} {
+	for i, d := range map[int]numberrequest.Decision{28: {Approve: true, By: "carol", Note: "known"}, 29: {By: "carol", Reason: "unknown"}} {
 		_, err := b.Decide(t.Context(), id(i), d, now.Add(time.Minute))
 		b.Must(err)
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api/apitest"
 	"github.com/krosai/telephony/shared/event"
-	"github.com/krosai/telephony/shared/request"
+	"github.com/krosai/telephony/shared/numberrequest"
 	"github.com/krosai/telephony/shared/store"
 )
 
@@ -43,7 +43,7 @@ func TestRevoke(t *testing.T) {
 	}
 	entries, _, err := b.Audit(t.Context(), id, 10, "")
 	b.Must(err)
-	if d := cmp.Diff([]request.Entry{{At: now, Actor: "carol", Action: "revoked", Note: "of ada"}}, entries); d != "" {
+	if d := cmp.Diff([]numberrequest.Entry{{At: now, Actor: "carol", Action: "revoked", Note: "of ada"}}, entries); d != "" {
 		t.Error(d)
 	}
 	events, _, err := b.EventsOf(t.Context(), "ada", store.Log{}, 10, "")

@@ -8,11 +8,11 @@ import (
 	"fmt"
 	"log/slog"
 
-	"github.com/krosai/telephony/shared/batch"
 	"github.com/krosai/telephony/shared/event"
-	"github.com/krosai/telephony/shared/queue"
+	"github.com/krosai/telephony/shared/invocation"
 	"github.com/krosai/telephony/shared/store"
 	"github.com/krosai/telephony/shared/webhook"
+	"github.com/krosai/telephony/shared/webhook/queue"
 )
 
 // Endpoints lists a user's endpoints.
@@ -35,10 +35,10 @@ type Task struct {
 // Run sends the messages of a batch. It answers with the first record that fails: Lambda then
 // delivers that record and all that follow again. A message that is sent twice is delivered once.
 // Run skips a record that is not an event, because it would hold up all events behind it.
-func (t *Task) Run(ctx context.Context, in store.Stream) (batch.Answer, error) {
+func (t *Task) Run(ctx context.Context, in store.Stream) (invocation.Answer, error) {
 	endpoints := map[string][]webhook.Endpoint{} // by user
 	var messages []queue.Message
-	failed := batch.Failed()
+	failed := invocation.Failed()
 	for _, r := range in.Records {
 		e, err := r.Event()
 		if err != nil {
@@ -51,13 +51,13 @@ func (t *Task) Run(ctx context.Context, in store.Stream) (batch.Answer, error) {
 		}
 		if err != nil {
 			t.Log.WarnContext(ctx, "read webhook endpoints", "user_id", e.UserID, "error", err)
-			failed = batch.Failed(r.Change.SequenceNumber)
+			failed = invocation.Failed(r.Change.SequenceNumber)
 			break
 		}
 		endpoints[e.UserID] = found
 		more, err := messagesFor(e, found)
 		if err != nil {
-			return batch.Answer{}, err
+			return invocation.Answer{}, err
 		}
 		messages = append(messages, more...)
 	}

@@ -13,12 +13,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/krosai/telephony/functions/sendevents"
-	"github.com/krosai/telephony/shared/batch"
 	"github.com/krosai/telephony/shared/event"
 	"github.com/krosai/telephony/shared/fault"
-	"github.com/krosai/telephony/shared/queue"
+	"github.com/krosai/telephony/shared/invocation"
 	"github.com/krosai/telephony/shared/store"
 	"github.com/krosai/telephony/shared/webhook"
+	"github.com/krosai/telephony/shared/webhook/queue"
 )
 
 // world holds the users' endpoints, and is the queue.
@@ -112,7 +112,7 @@ func TestTrouble(t *testing.T) {
 	in := stream(t, record(1, "ada", event.CallEnded, ""), record(2, "bob", event.CallEnded, ""), record(3, "ada", event.CallEnded, ""))
 	w := &world{endpoints: both, down: "bob"}
 	answer, err := w.task().Run(t.Context(), in)
-	if diff := cmp.Diff(batch.Failed("2"), answer); err != nil || diff != "" || len(w.sent) != 1 {
+	if diff := cmp.Diff(invocation.Failed("2"), answer); err != nil || diff != "" || len(w.sent) != 1 {
 		t.Errorf("%v %s %v", err, diff, w.sent)
 	}
 	w = &world{endpoints: both, err: errors.New("down")}

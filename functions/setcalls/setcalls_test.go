@@ -9,7 +9,7 @@ import (
 	"github.com/krosai/telephony/functions/setcalls"
 	"github.com/krosai/telephony/shared/api/apitest"
 	"github.com/krosai/telephony/shared/fault"
-	"github.com/krosai/telephony/shared/request"
+	"github.com/krosai/telephony/shared/numberrequest"
 )
 
 func setup(t *testing.T) *apitest.Bench {
@@ -43,9 +43,9 @@ func TestSwitch(t *testing.T) {
 	}
 	entries, _, err := b.Audit(t.Context(), "calls", 10, "")
 	b.Must(err)
-	var want []request.Entry
+	var want []numberrequest.Entry
 	for i, e := range [][2]string{{"on", "off"}, {"off", "off"}, {"off", "on"}} {
-		want = append(want, request.Entry{At: entries[min(i, len(entries)-1)].At, Actor: "carol", Action: "calls_switched", From: e[0], To: e[1]})
+		want = append(want, numberrequest.Entry{At: entries[min(i, len(entries)-1)].At, Actor: "carol", Action: "calls_switched", From: e[0], To: e[1]})
 	}
 	if d := cmp.Diff(want, entries); d != "" {
 		t.Errorf("audit (-want +got):\n%s", d)

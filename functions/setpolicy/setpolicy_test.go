@@ -10,7 +10,7 @@ import (
 	"github.com/krosai/telephony/functions/setpolicy"
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api/apitest"
-	"github.com/krosai/telephony/shared/request"
+	"github.com/krosai/telephony/shared/numberrequest"
 )
 
 var now = time.Date(2026, 11, 22, 9, 30, 0, 0, time.UTC)
@@ -48,10 +48,10 @@ func TestSet(t *testing.T) {
 	entries, _, err := b.Audit(t.Context(), "user_"+user, 10, "")
 	b.Must(err)
 	first, second, third := "calls on, 5 at a time, countries none, agents any", "calls on, 10 at a time, countries GB US, agents any", "calls off, 1 at a time, countries none, agents any"
-	line := func(from, to string) request.Entry {
-		return request.Entry{At: now, Actor: "carol", Action: "policy_set", From: from, To: to}
+	line := func(from, to string) numberrequest.Entry {
+		return numberrequest.Entry{At: now, Actor: "carol", Action: "policy_set", From: from, To: to}
 	}
-	if d := cmp.Diff([]request.Entry{line(first, second), line(second, third)}, entries); d != "" {
+	if d := cmp.Diff([]numberrequest.Entry{line(first, second), line(second, third)}, entries); d != "" {
 		t.Errorf("audit (-want +got):\n%s", d)
 	}
 }

@@ -10,12 +10,12 @@ import (
 	"time"
 
 	"github.com/krosai/telephony/shared/call"
-	"github.com/krosai/telephony/shared/settle"
+	"github.com/krosai/telephony/shared/teardown"
 )
 
 // Task settles calls: it ends them, or finds that they go on.
 type Task struct {
-	Settle *settle.Settler
+	Settle *teardown.Settler
 	Now    func() time.Time
 }
 
@@ -71,7 +71,7 @@ func (t *Task) Run(ctx context.Context, in Input) (Output, error) {
 }
 
 // neverDialed decides the end of a call that was not dialed, for the given reason.
-func (t *Task) neverDialed(reason string) settle.Judge {
+func (t *Task) neverDialed(reason string) teardown.Judge {
 	return func(c call.Call) call.End {
 		end := c.EndOfDial(call.Attempt{}, t.Now())
 		switch {

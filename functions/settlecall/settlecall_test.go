@@ -12,8 +12,8 @@ import (
 	"github.com/krosai/telephony/functions/settlecall"
 	"github.com/krosai/telephony/shared/call"
 	"github.com/krosai/telephony/shared/fault"
-	"github.com/krosai/telephony/shared/settle"
 	"github.com/krosai/telephony/shared/store/storetest"
+	"github.com/krosai/telephony/shared/teardown"
 )
 
 const id = "call_01KAMPJ5V0SAMPMECA00000000"
@@ -197,7 +197,7 @@ func TestRun(t *testing.T) {
 				}
 				tt.before(t, db)
 				time.Sleep(tt.after)
-				task := &settlecall.Task{Now: time.Now, Settle: &settle.Settler{Calls: db, Rooms: tt.rooms, Now: time.Now}}
+				task := &settlecall.Task{Now: time.Now, Settle: &teardown.Settler{Calls: db, Rooms: tt.rooms, Now: time.Now}}
 				out, err := task.Run(t.Context(), settlecall.Input{CallID: id, Reason: tt.reason})
 				if (err != nil) != (tt.outcome == "") || err == nil && out.Outcome != tt.outcome {
 					t.Errorf("%q, %v; want %q", out.Outcome, err, tt.outcome)
@@ -233,7 +233,7 @@ func TestHungUpMeanwhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		db, lk := storetest.Open(t, nil), &rooms{}
 		dialed(t, db)
-		s := &settle.Settler{Calls: db, Rooms: lk, Now: time.Now}
+		s := &teardown.Settler{Calls: db, Rooms: lk, Now: time.Now}
 		time.AfterFunc(2500*time.Millisecond, func() {
 			if c, _, err := db.RequestHangup(context.Background(), "ada", id, time.Now()); err == nil {
 				_, _ = s.Stop(context.Background(), c, s.Hangup)
@@ -250,7 +250,7 @@ func TestHungUpMeanwhile(t *testing.T) {
 
 func TestUnknownCall(t *testing.T) {
 	t.Parallel()
-	task := &settlecall.Task{Settle: &settle.Settler{Calls: storetest.Open(t, nil)}, Now: time.Now}
+	task := &settlecall.Task{Settle: &teardown.Settler{Calls: storetest.Open(t, nil)}, Now: time.Now}
 	if _, err := task.Run(t.Context(), settlecall.Input{CallID: id, Reason: "expired"}); !fault.Is(err, fault.NotFound) {
 		t.Error(err)
 	}

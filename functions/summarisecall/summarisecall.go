@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/krosai/telephony/shared/call"
-	"github.com/krosai/telephony/shared/summary"
+	"github.com/krosai/telephony/shared/call/summary"
 )
 
 // Stories reads calls and stores summaries. The first summary of a call is final, and SaveSummary

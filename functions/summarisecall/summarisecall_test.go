@@ -17,9 +17,9 @@ import (
 
 	"github.com/krosai/telephony/functions/summarisecall"
 	"github.com/krosai/telephony/shared/call"
+	"github.com/krosai/telephony/shared/call/summary"
 	"github.com/krosai/telephony/shared/fault"
 	"github.com/krosai/telephony/shared/store/storetest"
-	"github.com/krosai/telephony/shared/summary"
 )
 
 const id = "call_01KAMPJ5V0SAMPMECA00000000" // of the sample event

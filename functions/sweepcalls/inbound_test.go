@@ -8,7 +8,7 @@ import (
 
 	"github.com/krosai/telephony/functions/sweepcalls"
 	"github.com/krosai/telephony/shared/call"
-	"github.com/krosai/telephony/shared/inbound"
+	"github.com/krosai/telephony/shared/call/inbound"
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/number"
 	"github.com/krosai/telephony/shared/store/storetest"

@@ -15,12 +15,12 @@ import (
 	"github.com/krosai/telephony/shared/call"
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/obs"
-	"github.com/krosai/telephony/shared/settle"
+	"github.com/krosai/telephony/shared/teardown"
 )
 
 // Calls is the record of calls.
 type Calls interface {
-	settle.Calls
+	teardown.Calls
 	ActiveCalls(ctx context.Context, before time.Time) ([]string, error)
 	ReadCalls(ctx context.Context, ids []string) ([]call.Call, error)
 	DoubtCall(ctx context.Context, id string, at time.Time) error
@@ -28,7 +28,7 @@ type Calls interface {
 
 // Rooms lists, reads and deletes LiveKit's rooms.
 type Rooms interface {
-	settle.Rooms
+	teardown.Rooms
 	Rooms(ctx context.Context) ([]livekit.RoomInfo, error)
 }
 
@@ -43,7 +43,7 @@ type Task struct {
 	Rooms   Rooms
 	Flow    Flow
 	Inbound Inbound
-	Settle  *settle.Settler
+	Settle  *teardown.Settler
 	Now     func() time.Time
 	Log     *slog.Logger
 }
@@ -80,7 +80,7 @@ const (
 type run struct {
 	*Task
 	livekit *guarded
-	settle  *settle.Settler
+	settle  *teardown.Settler
 	listed  time.Time
 	rooms   map[string]livekit.RoomInfo // by name
 

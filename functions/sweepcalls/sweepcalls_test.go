@@ -22,8 +22,8 @@ import (
 	"github.com/krosai/telephony/shared/livekit/livekittest"
 	"github.com/krosai/telephony/shared/obs"
 	"github.com/krosai/telephony/shared/secret"
-	"github.com/krosai/telephony/shared/settle"
 	"github.com/krosai/telephony/shared/store/storetest"
+	"github.com/krosai/telephony/shared/teardown"
 )
 
 const id = "call_01KAMPJ5V0SAMPMECA00000000"
@@ -107,7 +107,7 @@ func (w *world) StartCall(ctx context.Context, id string) error {
 
 func (w *world) task(db *storetest.Database) *sweepcalls.Task {
 	return &sweepcalls.Task{Calls: db, Rooms: w, Flow: w, Now: w.now, Log: slog.New(slog.DiscardHandler),
-		Settle: &settle.Settler{Calls: db, Rooms: w, Now: w.now}}
+		Settle: &teardown.Settler{Calls: db, Rooms: w, Now: w.now}}
 }
 
 func create(t *testing.T, db *storetest.Database, c call.Call) {
@@ -280,7 +280,7 @@ func TestHealthyCallsCostOneRequest(t *testing.T) {
 	client := livekit.Open(livekit.Config{URL: lk.URL, APIKey: livekittest.APIKey, APISecret: secret.New(livekittest.APISecret)})
 	clock := func() time.Time { return now }
 	task := &sweepcalls.Task{Calls: db, Rooms: client, Flow: &world{}, Now: clock, Log: slog.New(slog.DiscardHandler),
-		Settle: &settle.Settler{Calls: db, Rooms: client, Now: clock}}
+		Settle: &teardown.Settler{Calls: db, Rooms: client, Now: clock}}
 	got, err := task.Run(t.Context())
 	if d := cmp.Diff(sweepcalls.Report{Active: 100}, got); d != "" || err != nil {
 		t.Errorf("%v (-want +got):\n%s", err, d)

@@ -9,15 +9,15 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/krosai/telephony/shared/numberrequest"
 	"github.com/krosai/telephony/shared/obs"
-	"github.com/krosai/telephony/shared/request"
 	"github.com/krosai/telephony/shared/store"
 )
 
 // Requests lists the requests with work left, and reports whether a number is available for one.
 type Requests interface {
-	OpenRequests(ctx context.Context) ([]request.Request, error)
-	HasStock(ctx context.Context, r request.Request) (bool, error)
+	OpenRequests(ctx context.Context) ([]numberrequest.Request, error)
+	HasStock(ctx context.Context, r numberrequest.Request) (bool, error)
 }
 
 // Numbers lists and ends the leases that were not given back.
@@ -76,16 +76,16 @@ func (t *Task) Run(ctx context.Context) (Report, error) {
 	return r, err
 }
 
-func (t *Task) visit(ctx context.Context, q request.Request, r *Report) error {
+func (t *Task) visit(ctx context.Context, q numberrequest.Request, r *Report) error {
 	if t.Now().Before(q.UpdatedAt.Add(grace)) {
 		return nil
 	}
 	switch {
 	case q.TaskToken == "":
 		return count(&r.Started, t.Flow.StartApproval(ctx, q.ID))
-	case q.Status.Decided() && q.Awaits == request.AwaitsDecision:
+	case q.Status.Decided() && q.Awaits == numberrequest.AwaitsDecision:
 		return count(&r.Told, t.Flow.RequestDecided(ctx, q.TaskToken))
-	case q.Status == request.Approved:
+	case q.Status == numberrequest.Approved:
 		found, err := t.Requests.HasStock(ctx, q)
 		if err != nil || !found {
 			return err

@@ -13,7 +13,7 @@ import (
 
 	"github.com/krosai/telephony/functions/sweepnumbers"
 	"github.com/krosai/telephony/shared/number"
-	"github.com/krosai/telephony/shared/request"
+	"github.com/krosai/telephony/shared/numberrequest"
 	"github.com/krosai/telephony/shared/store"
 	"github.com/krosai/telephony/shared/store/storetest"
 )
@@ -46,32 +46,32 @@ func fill(t *testing.T, db *storetest.Database) {
 			t.Fatal(err)
 		}
 	}
-	submit := func(name, country string) request.Request {
-		r, _, err := db.CreateRequest(t.Context(), request.Request{ID: "req_" + name, UserID: name, Country: country, CreatedAt: t0})
+	submit := func(name, country string) numberrequest.Request {
+		r, _, err := db.CreateRequest(t.Context(), numberrequest.Request{ID: "req_" + name, UserID: name, Country: country, CreatedAt: t0})
 		must(err)
 		return r
 	}
-	await := func(r request.Request, what string) {
+	await := func(r numberrequest.Request, what string) {
 		_, _, err := db.AwaitRequest(t.Context(), r.ID, r.ID, what)
 		must(err)
 	}
-	decide := func(r request.Request, approve bool) {
-		_, err := db.Decide(t.Context(), r.ID, request.Decision{Approve: approve, By: "root"}, t0)
+	decide := func(r numberrequest.Request, approve bool) {
+		_, err := db.Decide(t.Context(), r.ID, numberrequest.Decision{Approve: approve, By: "root"}, t0)
 		must(err)
 	}
 	submit("forgotten", "NG")
-	await(submit("pending", "NG"), request.AwaitsDecision)
+	await(submit("pending", "NG"), numberrequest.AwaitsDecision)
 	for name, approve := range map[string]bool{"approved": true, "rejected": false} {
 		r := submit(name, "NG")
-		await(r, request.AwaitsDecision)
+		await(r, numberrequest.AwaitsDecision)
 		decide(r, approve)
 	}
 	for name, country := range map[string]string{"served": "NG", "unserved": "GH"} {
 		r := submit(name, country)
 		decide(r, true)
-		await(r, request.AwaitsStock)
+		await(r, numberrequest.AwaitsStock)
 	}
-	_, _, err := db.CreateRequest(t.Context(), request.Request{ID: "req_young", UserID: "young", Country: "NG", CreatedAt: t0.Add(5 * time.Minute)})
+	_, _, err := db.CreateRequest(t.Context(), numberrequest.Request{ID: "req_young", UserID: "young", Country: "NG", CreatedAt: t0.Add(5 * time.Minute)})
 	must(err)
 	for i, e164 := range []string{"+23412345678", "+23412345679", "+23412345670"} {
 		n := number.Number{ID: number.ID(e164), E164: e164, Country: "NG", Type: "local", UpdatedAt: t0}
@@ -126,9 +126,9 @@ type broken struct{}
 
 var errDown = errors.New("down")
 
-func (broken) OpenRequests(context.Context) ([]request.Request, error) { return nil, errDown }
-func (broken) HasStock(context.Context, request.Request) (bool, error) { return false, errDown }
-func (broken) EndLease(context.Context, store.Lease) (bool, error)     { return false, errDown }
+func (broken) OpenRequests(context.Context) ([]numberrequest.Request, error) { return nil, errDown }
+func (broken) HasStock(context.Context, numberrequest.Request) (bool, error) { return false, errDown }
+func (broken) EndLease(context.Context, store.Lease) (bool, error)           { return false, errDown }
 func (broken) AbandonedLeases(context.Context, time.Time) ([]store.Lease, error) {
 	return []store.Lease{{NumberID: "pn_1"}}, nil
 }

@@ -14,9 +14,9 @@ import (
 	"github.com/krosai/telephony/shared/api"
 	"github.com/krosai/telephony/shared/event"
 	"github.com/krosai/telephony/shared/fault"
-	"github.com/krosai/telephony/shared/queue"
 	"github.com/krosai/telephony/shared/view"
 	"github.com/krosai/telephony/shared/webhook"
+	"github.com/krosai/telephony/shared/webhook/queue"
 )
 
 // Endpoints reads a user's endpoint. A missing endpoint, or another user's, is fault.NotFound.

@@ -21,9 +21,9 @@ import (
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/number"
 	"github.com/krosai/telephony/shared/secret"
-	"github.com/krosai/telephony/shared/settle"
 	"github.com/krosai/telephony/shared/store"
 	"github.com/krosai/telephony/shared/store/storetest"
+	"github.com/krosai/telephony/shared/teardown"
 )
 
 // actor works on a call in steps, and waits for its turn before each step.
@@ -166,8 +166,8 @@ func anOrder(t *testing.T, db *storetest.Database, seed uint64, outcome error, h
 	t.Helper()
 	id := fmt.Sprintf("call_01KAMPJ5V0SAMPMECA%08d", seed)
 	s := &stage{outcome: outcome, asked: make(chan struct{}), left: make(chan struct{})}
-	settler := func(a actor) *settle.Settler {
-		return &settle.Settler{Calls: calls{db, a}, Rooms: rooms{s, a}, Now: time.Now}
+	settler := func(a actor) *teardown.Settler {
+		return &teardown.Settler{Calls: calls{db, a}, Rooms: rooms{s, a}, Now: time.Now}
 	}
 	look := func(a actor, left call.Leave) {
 		c, err := settler(a).Calls.Call(t.Context(), id)

@@ -14,14 +14,14 @@ import (
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
 	"github.com/krosai/telephony/shared/call"
-	"github.com/krosai/telephony/shared/deadline"
 	"github.com/krosai/telephony/shared/fault"
-	"github.com/krosai/telephony/shared/guard/destination"
+	"github.com/krosai/telephony/shared/invocation"
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/number"
 	"github.com/krosai/telephony/shared/obs"
-	"github.com/krosai/telephony/shared/settle"
 	"github.com/krosai/telephony/shared/store"
+	"github.com/krosai/telephony/shared/teardown"
+	"github.com/krosai/telephony/shared/validate/destination"
 )
 
 // Calls is the record of calls. CallPermit reads one of the user's own numbers and what the user
@@ -45,7 +45,7 @@ type Phone interface {
 type Endpoint struct {
 	Calls  Calls
 	Phone  Phone
-	Settle *settle.Settler
+	Settle *teardown.Settler
 	Now    func() time.Time
 	Log    *slog.Logger
 }
@@ -108,9 +108,9 @@ func (e *Endpoint) transfer(ctx context.Context, in *Input) (*Output, error) {
 	}
 
 	user := api.CallerOf(ctx).UserID
-	ctx, cancel := deadline.Finish(ctx, written)
+	ctx, cancel := invocation.Finish(ctx, written)
 	defer cancel()
-	asking, cancel := deadline.Leave(ctx, written-asked)
+	asking, cancel := invocation.Leave(ctx, written-asked)
 	defer cancel()
 	c, may, country, err := e.allowed(asking, user, in)
 	if err != nil {

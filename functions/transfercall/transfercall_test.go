@@ -30,8 +30,8 @@ import (
 	"github.com/krosai/telephony/shared/livekit/livekittest"
 	"github.com/krosai/telephony/shared/number"
 	"github.com/krosai/telephony/shared/secret"
-	"github.com/krosai/telephony/shared/settle"
 	"github.com/krosai/telephony/shared/store/storetest"
+	"github.com/krosai/telephony/shared/teardown"
 )
 
 const (
@@ -69,7 +69,7 @@ func newBench(t *testing.T) *bench {
 func (b *bench) serve(livekitURL string) {
 	lkc := livekit.Open(livekit.Config{URL: livekitURL, APIKey: livekittest.APIKey, APISecret: secret.New(livekittest.APISecret)})
 	b.endpoint = &transfercall.Endpoint{Calls: b.DB, Phone: lkc, Now: b.Now, Log: slog.New(slog.DiscardHandler),
-		Settle: &settle.Settler{Calls: b.DB, Rooms: lkc, Now: b.Now}}
+		Settle: &teardown.Settler{Calls: b.DB, Rooms: lkc, Now: b.Now}}
 	edge := &api.Edge{Keys: b.DB, Answers: b.DB, Now: b.Now, Log: slog.New(slog.DiscardHandler), CursorKey: secret.New("the cursor key of tests")}
 	server := httptest.NewServer(edge.Handler(b.endpoint))
 	b.Cleanup(server.Close)
@@ -714,7 +714,7 @@ func TestAnswerComesInTime(t *testing.T) {
 				admit(t, db)
 				talk(t, db, id)
 				e := &transfercall.Endpoint{Calls: db, Phone: &tt.phone, Now: time.Now, Log: slog.New(slog.DiscardHandler),
-					Settle: &settle.Settler{Calls: db, Rooms: &tt.phone, Now: time.Now}}
+					Settle: &teardown.Settler{Calls: db, Rooms: &tt.phone, Now: time.Now}}
 				start := time.Now()
 				w := ask(t, db, e, id)
 				if took := time.Since(start); took != tt.took || !strings.Contains(w.Body.String(), tt.outcome) {

@@ -10,8 +10,8 @@ import (
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
 	"github.com/krosai/telephony/shared/fault"
-	"github.com/krosai/telephony/shared/guard"
 	"github.com/krosai/telephony/shared/store"
+	"github.com/krosai/telephony/shared/validate"
 	"github.com/krosai/telephony/shared/view"
 	"github.com/krosai/telephony/shared/webhook"
 )
@@ -24,7 +24,7 @@ type Endpoints interface {
 // Endpoint changes webhook endpoints. AllowLoopback is for the laptop.
 type Endpoint struct {
 	Endpoints     Endpoints
-	Resolver      guard.Resolver
+	Resolver      validate.Resolver
 	AllowLoopback bool
 }
 
@@ -77,5 +77,5 @@ func (e *Endpoint) check(ctx context.Context, in *Input) error {
 	if in.Body.URL == nil {
 		return nil
 	}
-	return guard.ResolveWebhook(ctx, e.Resolver, "url", *in.Body.URL, e.AllowLoopback)
+	return validate.ResolveWebhook(ctx, e.Resolver, "url", *in.Body.URL, e.AllowLoopback)
 }

@@ -24,16 +24,16 @@ import (
 	"github.com/krosai/telephony/functions/createcall"
 	"github.com/krosai/telephony/functions/preparecall"
 	"github.com/krosai/telephony/shared/api"
+	"github.com/krosai/telephony/shared/call/summary"
 	"github.com/krosai/telephony/shared/env"
-	"github.com/krosai/telephony/shared/flow"
+	"github.com/krosai/telephony/shared/invocation"
 	"github.com/krosai/telephony/shared/lambdahttp"
-	"github.com/krosai/telephony/shared/lambdatask"
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/obs"
 	"github.com/krosai/telephony/shared/secret"
-	"github.com/krosai/telephony/shared/settle"
 	"github.com/krosai/telephony/shared/store"
-	"github.com/krosai/telephony/shared/summary"
+	"github.com/krosai/telephony/shared/teardown"
+	"github.com/krosai/telephony/shared/workflow"
 )
 
 // function is a Lambda function as this process runs it. Each invocation gets its own handler, as
@@ -50,7 +50,7 @@ type function struct {
 // to the rights of their roles.
 type clients struct {
 	dynamodb, sfn, sqs *http.Client
-	machines           flow.Config
+	machines           workflow.Config
 	// written is the emulated DynamoDB's Written. It is nil with another DynamoDB.
 	written func(table string) <-chan struct{}
 }
@@ -79,7 +79,7 @@ func anyone(context.Context) (aws.Credentials, error) {
 func (p *Platform) dependencies(c clients, tables store.Config) all.Deps {
 	p.DB = store.Open(config(c.dynamodb, p.Config.DynamoDB), tables, time.Now)
 	p.LiveKit = livekit.Open(livekit.Config{URL: p.Access.LiveKitURL, APIKey: p.Access.LiveKitKey, APISecret: secret.New(p.Access.LiveKitSecret)})
-	return all.Deps{DB: p.DB, LiveKit: p.LiveKit, Flow: flow.Open(config(c.sfn, ""), c.machines),
+	return all.Deps{DB: p.DB, LiveKit: p.LiveKit, Flow: workflow.Open(config(c.sfn, ""), c.machines),
 		Agents:  preparecall.Agents{APIURL: p.Access.URL, TokenKey: secret.New(p.Access.LiveKitSecret)},
 		Summary: summary.Open(env.AWS(), p.Config.Summary),
 		Now:     time.Now, Log: p.log, AllowLoopback: true, Resolver: net.DefaultResolver, Version: "local"}
@@ -99,7 +99,7 @@ func (p *Platform) endpoints(d all.Deps) map[string]api.Endpoint {
 func tasks(d all.Deps) map[string]any {
 	tasks := all.Tasks(d)
 	tasks["preparecall"] = (&preparecall.Task{Calls: d.DB, Rooms: rooms{d.LiveKit, make(chan struct{}, roomsPerCore*runtime.GOMAXPROCS(0))},
-		Settle: &settle.Settler{Calls: d.DB, Rooms: d.LiveKit, Now: d.Now}, Agents: d.Agents, Now: d.Now}).Run
+		Settle: &teardown.Settler{Calls: d.DB, Rooms: d.LiveKit, Now: d.Now}, Agents: d.Agents, Now: d.Now}).Run
 	return tasks
 }
 
@@ -113,7 +113,7 @@ func (p *Platform) build(tmpl *template.Template, endpoints map[string]api.Endpo
 			served := edge.Handler(ep)
 			made.handler = func() lambda.Handler { return lambdahttp.Handler(served) }
 		} else if task, ok := tasks[f.Folder]; ok {
-			made.handler = func() lambda.Handler { return lambdatask.Handler(task) }
+			made.handler = func() lambda.Handler { return invocation.Handler(task) }
 		} else {
 			panic("template.yaml has a function that functions/all does not: " + f.Folder)
 		}

@@ -31,11 +31,11 @@ import (
 	"github.com/krosai/telephony/local/gateway"
 	"github.com/krosai/telephony/local/issuer"
 	"github.com/krosai/telephony/local/livekitd"
+	"github.com/krosai/telephony/shared/call/summary"
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/oidc"
-	"github.com/krosai/telephony/shared/queue"
 	"github.com/krosai/telephony/shared/store"
-	"github.com/krosai/telephony/shared/summary"
+	"github.com/krosai/telephony/shared/webhook/queue"
 )
 
 // Config configures the platform. The zero value of each field except Root, Dir and SweepEvery is

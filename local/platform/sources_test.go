@@ -16,7 +16,7 @@ import (
 
 	"github.com/krosai/telephony/emulator/iam"
 	"github.com/krosai/telephony/emulator/template"
-	"github.com/krosai/telephony/shared/queue"
+	"github.com/krosai/telephony/shared/webhook/queue"
 )
 
 // fed has a function that a table's stream invokes and that sends to a queue, and a function that

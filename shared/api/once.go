@@ -19,8 +19,8 @@ import (
 	"github.com/oklog/ulid/v2"
 
 	"github.com/krosai/telephony/shared/account"
-	"github.com/krosai/telephony/shared/deadline"
 	"github.com/krosai/telephony/shared/fault"
+	"github.com/krosai/telephony/shared/invocation"
 )
 
 // Answers stores the answers to requests with an Idempotency-Key. BeginOnce lets one attempt at a
@@ -114,7 +114,7 @@ func (rq *request) once(r *http.Request, in *input, own bool, serve func()) {
 func (rq *request) carryOut(r *http.Request, o account.Once, serve func()) {
 	finished := false
 	defer func() { // also if serve panics
-		ctx, cancel := deadline.Finish(r.Context(), keepTime)
+		ctx, cancel := invocation.Finish(r.Context(), keepTime)
 		defer cancel()
 		if err := rq.settle(ctx, o, finished); err != nil {
 			rq.edge.Log.LogAttrs(ctx, slog.LevelError, "answer not kept", slog.String("request_id", rq.id), slog.String("cause", err.Error()))

@@ -16,8 +16,8 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"github.com/krosai/telephony/shared/account"
-	"github.com/krosai/telephony/shared/deadline"
 	"github.com/krosai/telephony/shared/fault"
+	"github.com/krosai/telephony/shared/invocation"
 )
 
 // server is the router. It is also huma's adapter, so that the edge's checks run between routing
@@ -246,7 +246,7 @@ func (s *server) Handle(op *huma.Operation, next func(huma.Context)) {
 				serve(r)
 				return
 			}
-			ctx, cancel := deadline.Leave(r.Context(), keepTime)
+			ctx, cancel := invocation.Leave(r.Context(), keepTime)
 			defer cancel()
 			serve(r.WithContext(ctx))
 		})

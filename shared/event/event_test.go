@@ -13,7 +13,7 @@ import (
 	"github.com/krosai/telephony/shared/call"
 	"github.com/krosai/telephony/shared/event"
 	"github.com/krosai/telephony/shared/number"
-	"github.com/krosai/telephony/shared/request"
+	"github.com/krosai/telephony/shared/numberrequest"
 )
 
 var t0 = time.Date(2026, 11, 22, 9, 30, 0, 123_456_789, time.UTC)
@@ -36,15 +36,15 @@ func busy() call.Call {
 	return c
 }
 
-func aRequest() request.Request {
-	return request.Request{ID: "req_01KAMPJ5V0SAMPMERE00000000", UserID: "ada", Country: "NG", Type: "mobile", AreaCode: "803",
-		PhoneNumber: "+2348031234567", Capabilities: []string{"outbound"}, Purpose: "Orders <b>now</b>", Status: request.Rejected, Reason: "No such purpose",
+func aRequest() numberrequest.Request {
+	return numberrequest.Request{ID: "req_01KAMPJ5V0SAMPMERE00000000", UserID: "ada", Country: "NG", Type: "mobile", AreaCode: "803",
+		PhoneNumber: "+2348031234567", Capabilities: []string{"outbound"}, Purpose: "Orders <b>now</b>", Status: numberrequest.Rejected, Reason: "No such purpose",
 		WantedNumberID: "canary", DecidedBy: "canary", TaskToken: "canary", CreatedAt: t0, UpdatedAt: t0.Add(time.Minute), DecidedAt: t0.Add(time.Minute)}
 }
 
-func assigned() request.Request {
+func assigned() numberrequest.Request {
 	r := aRequest()
-	r.AreaCode, r.PhoneNumber, r.Reason, r.Status, r.NumberID = "", "", "", request.Assigned, "pn_AAAAAAAAAAAAAAAAAAAAAAAAAA"
+	r.AreaCode, r.PhoneNumber, r.Reason, r.Status, r.NumberID = "", "", "", numberrequest.Assigned, "pn_AAAAAAAAAAAAAAAAAAAAAAAAAA"
 	r.UpdatedAt = t0.Add(2 * time.Minute)
 	return r
 }

@@ -5,36 +5,36 @@ import (
 
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/number"
-	"github.com/krosai/telephony/shared/request"
+	"github.com/krosai/telephony/shared/numberrequest"
 )
 
 // requestData is a number request as the API shows it.
 type requestData struct {
-	RequestID     string         `json:"request_id"`
-	Status        request.Status `json:"status"`
-	Country       string         `json:"country"`
-	NumberType    string         `json:"number_type"`
-	AreaCode      *string        `json:"area_code"`
-	PhoneNumber   *string        `json:"phone_number"`
-	Capabilities  []string       `json:"capabilities"`
-	Purpose       string         `json:"purpose"`
-	Reason        *string        `json:"reason"`
-	PhoneNumberID *string        `json:"phone_number_id"`
-	CreatedAt     Time           `json:"created_at"`
-	UpdatedAt     Time           `json:"updated_at"`
+	RequestID     string               `json:"request_id"`
+	Status        numberrequest.Status `json:"status"`
+	Country       string               `json:"country"`
+	NumberType    string               `json:"number_type"`
+	AreaCode      *string              `json:"area_code"`
+	PhoneNumber   *string              `json:"phone_number"`
+	Capabilities  []string             `json:"capabilities"`
+	Purpose       string               `json:"purpose"`
+	Reason        *string              `json:"reason"`
+	PhoneNumberID *string              `json:"phone_number_id"`
+	CreatedAt     Time                 `json:"created_at"`
+	UpdatedAt     Time                 `json:"updated_at"`
 }
 
-func ofRequest(r request.Request, kind string, at time.Time) Event {
+func ofRequest(r numberrequest.Request, kind string, at time.Time) Event {
 	return of(r.UserID, kind, r.ID, at, requestData{RequestID: r.ID, Status: r.Status, Country: r.Country, NumberType: r.Type,
 		AreaCode: orNull(r.AreaCode), PhoneNumber: orNull(r.PhoneNumber), Capabilities: r.Capabilities, Purpose: r.Purpose,
 		Reason: orNull(r.Reason), PhoneNumberID: orNull(r.NumberID), CreatedAt: Time(r.CreatedAt), UpdatedAt: Time(r.UpdatedAt)})
 }
 
 // Decided is the event of a number request that was approved or rejected.
-func Decided(r request.Request) Event { return ofRequest(r, RequestDecided, r.DecidedAt) }
+func Decided(r numberrequest.Request) Event { return ofRequest(r, RequestDecided, r.DecidedAt) }
 
 // Assigned is the event of a number request that was assigned its number.
-func Assigned(r request.Request) Event { return ofRequest(r, RequestAssigned, r.UpdatedAt) }
+func Assigned(r numberrequest.Request) Event { return ofRequest(r, RequestAssigned, r.UpdatedAt) }
 
 type numberData struct {
 	NumberID    string        `json:"phone_number_id"`

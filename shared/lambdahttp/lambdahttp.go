@@ -17,8 +17,8 @@ import (
 	"github.com/awslabs/aws-lambda-go-api-proxy/httpadapter"
 
 	"github.com/krosai/telephony/shared/api"
-	"github.com/krosai/telephony/shared/deadline"
 	"github.com/krosai/telephony/shared/env"
+	"github.com/krosai/telephony/shared/invocation"
 	"github.com/krosai/telephony/shared/obs"
 	"github.com/krosai/telephony/shared/oidc"
 	"github.com/krosai/telephony/shared/secret"
@@ -70,11 +70,11 @@ func newEdge(cfg config, db Records) (*api.Edge, error) {
 
 // Handler turns h into a handler of API Gateway events. It fails only on events that API Gateway
 // never sends, such as an invalid method or a body that is marked as base64 and is not. The context
-// of h ends deadline.Margin before Lambda ends the function.
+// of h ends invocation.Margin before Lambda ends the function.
 func Handler(h http.Handler) lambda.Handler {
 	adapter := httpadapter.NewV2(restoreHeaders(h))
 	return lambda.NewHandler(func(ctx context.Context, event events.APIGatewayV2HTTPRequest) (events.APIGatewayV2HTTPResponse, error) {
-		ctx, cancel := deadline.Leave(ctx, deadline.Margin)
+		ctx, cancel := invocation.Leave(ctx, invocation.Margin)
 		defer cancel()
 		ctx = api.WithRequestID(ctx, requestID(ctx, event))
 		ctx = context.WithValue(ctx, headersKey{}, event.Headers)

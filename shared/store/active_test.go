@@ -13,7 +13,7 @@ import (
 
 	"github.com/krosai/telephony/shared/call"
 	"github.com/krosai/telephony/shared/fault"
-	"github.com/krosai/telephony/shared/request"
+	"github.com/krosai/telephony/shared/numberrequest"
 	"github.com/krosai/telephony/shared/store/storetest"
 )
 
@@ -152,7 +152,7 @@ func TestRequestAnyHangup(t *testing.T) {
 		t.Error(err)
 	}
 	entries, _, err := db.Audit(t.Context(), c.ID, 10, "")
-	want := []request.Entry{{At: t0.Truncate(time.Millisecond), Actor: "root", Action: "hung_up", From: "initiated", Note: "of " + c.UserID}}
+	want := []numberrequest.Entry{{At: t0.Truncate(time.Millisecond), Actor: "root", Action: "hung_up", From: "initiated", Note: "of " + c.UserID}}
 	if d := cmp.Diff(want, entries); d != "" || err != nil {
 		t.Errorf("%v, %s", err, d)
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/event"
 	"github.com/krosai/telephony/shared/fault"
-	"github.com/krosai/telephony/shared/request"
+	"github.com/krosai/telephony/shared/numberrequest"
 )
 
 // The Keys table: one row per API key, with its hash and never its text. The map hours counts the
@@ -342,7 +342,7 @@ func (db *DB) RevokeAnyKey(ctx context.Context, userID, id, by string) error {
 		return fault.Missing("API key")
 	}
 	now := db.now()
-	entry, err := db.note(id, request.Entry{At: now, Actor: by, Action: "revoked", Note: "of " + k.UserID})
+	entry, err := db.note(id, numberrequest.Entry{At: now, Actor: by, Action: "revoked", Note: "of " + k.UserID})
 	if err != nil {
 		return err
 	}

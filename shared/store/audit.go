@@ -11,7 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
-	"github.com/krosai/telephony/shared/request"
+	"github.com/krosai/telephony/shared/numberrequest"
 )
 
 // The Audit table: the decisions about a subject (a request, a number), line by line. A line is
@@ -31,7 +31,7 @@ type auditRow struct {
 }
 
 // note is the write of an audit line about subject.
-func (db *DB) note(subject string, e request.Entry) (types.TransactWriteItem, error) {
+func (db *DB) note(subject string, e numberrequest.Entry) (types.TransactWriteItem, error) {
 	at := fmt.Sprintf("%s#%010d#%s", e.At.UTC().Format(clock), db.notes.Add(1), rand.Text()[:10])
 	row, err := encode(auditRow{Subject: subject, Day: at[:len(dayForm)], At: at, Actor: e.Actor, Action: e.Action, From: e.From, To: e.To, Note: e.Note})
 	return types.TransactWriteItem{Put: &types.Put{TableName: &db.table.Audit, Item: row}}, err
@@ -40,7 +40,7 @@ func (db *DB) note(subject string, e request.Entry) (types.TransactWriteItem, er
 // Audit lists the audit lines of a subject, oldest first. It returns at most limit entries (1 or
 // more) behind the position after. next is the after of the next page, empty at the end. An unknown
 // subject has no entries.
-func (db *DB) Audit(ctx context.Context, subject string, limit int, after string) (entries []request.Entry, next string, err error) {
+func (db *DB) Audit(ctx context.Context, subject string, limit int, after string) (entries []numberrequest.Entry, next string, err error) {
 	in := &dynamodb.QueryInput{TableName: &db.table.Audit, Limit: aws.Int32(int32(limit) + 1), ConsistentRead: aws.Bool(true),
 		KeyConditionExpression: aws.String("subject = :subject"), ExpressionAttributeValues: item{":subject": text(subject)}}
 	if after != "" {
@@ -65,13 +65,13 @@ func (db *DB) Audit(ctx context.Context, subject string, limit int, after string
 }
 
 // lineFrom decodes a row. at is its key.
-func lineFrom(row item) (line request.Line, at string, err error) {
+func lineFrom(row item) (line numberrequest.Line, at string, err error) {
 	r, err := decode[auditRow](row)
 	if err != nil {
 		return line, "", err
 	}
 	when, err := time.Parse(clock, r.At[:min(len(clock), len(r.At))])
-	return request.Line{Subject: r.Subject, Entry: request.Entry{At: when, Actor: r.Actor, Action: r.Action, From: r.From, To: r.To, Note: r.Note}}, r.At, err
+	return numberrequest.Line{Subject: r.Subject, Entry: numberrequest.Entry{At: when, Actor: r.Actor, Action: r.Action, From: r.From, To: r.To, Note: r.Note}}, r.At, err
 }
 
 const (
@@ -83,7 +83,7 @@ const (
 // or more) behind the position after. next is the after of the next page, empty at the end. One
 // call reads at most mostDays days, so a page may be short or even empty although next is set. A
 // line written a moment ago may be missing.
-func (db *DB) WholeAudit(ctx context.Context, limit int, after string) (lines []request.Line, next string, err error) {
+func (db *DB) WholeAudit(ctx context.Context, limit int, after string) (lines []numberrequest.Line, next string, err error) {
 	day, rest, _ := strings.Cut(after, " ")
 	if day == "" {
 		day = db.now().UTC().Add(time.Minute).Format(dayForm) // the clock of another function may be ahead
@@ -113,7 +113,7 @@ func (db *DB) WholeAudit(ctx context.Context, limit int, after string) (lines []
 
 // auditDay reads the lines of a day, newest first. It returns at most limit lines behind the
 // position after. next is the after of the rest of the day, empty at its end.
-func (db *DB) auditDay(ctx context.Context, day, after string, limit int) (lines []request.Line, next string, err error) {
+func (db *DB) auditDay(ctx context.Context, day, after string, limit int) (lines []numberrequest.Line, next string, err error) {
 	in := &dynamodb.QueryInput{TableName: &db.table.Audit, IndexName: aws.String("by_day"), Limit: aws.Int32(int32(limit) + 1),
 		ScanIndexForward: aws.Bool(false), KeyConditionExpression: aws.String("#day = :day"),
 		ExpressionAttributeNames: map[string]string{"#day": "day"}, ExpressionAttributeValues: item{":day": text(day)}}

@@ -18,7 +18,7 @@ import (
 	"github.com/krosai/telephony/shared/call"
 	"github.com/krosai/telephony/shared/event"
 	"github.com/krosai/telephony/shared/fault"
-	"github.com/krosai/telephony/shared/request"
+	"github.com/krosai/telephony/shared/numberrequest"
 )
 
 // The Calls table: one partition per call, so that one query reads everything about a call.
@@ -419,7 +419,7 @@ func (db *DB) RequestAnyHangup(ctx context.Context, id, by string, at time.Time)
 	if err != nil || c.Status.Ended() {
 		return c, false, err
 	}
-	entry, err := db.note(id, request.Entry{At: at, Actor: by, Action: "hung_up", From: string(c.Status), Note: "of " + c.UserID})
+	entry, err := db.note(id, numberrequest.Entry{At: at, Actor: by, Action: "hung_up", From: string(c.Status), Note: "of " + c.UserID})
 	if err != nil {
 		return c, false, err
 	}

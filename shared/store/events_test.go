@@ -17,7 +17,7 @@ import (
 	"github.com/krosai/telephony/shared/event"
 	"github.com/krosai/telephony/shared/fault"
 	"github.com/krosai/telephony/shared/number"
-	"github.com/krosai/telephony/shared/request"
+	"github.com/krosai/telephony/shared/numberrequest"
 	"github.com/krosai/telephony/shared/store"
 	"github.com/krosai/telephony/shared/store/storetest"
 )
@@ -27,7 +27,7 @@ type eventBench struct {
 	desk
 	ctx     context.Context
 	made    call.Call // as CreateCall returned it
-	request request.Request
+	request numberrequest.Request
 	number  number.Number
 
 	key, fresh account.Key
@@ -108,7 +108,7 @@ func ofCall(make func(call.Call) event.Event) func(b *eventBench) event.Event {
 	return func(b *eventBench) event.Event { return make(b.done(b.Call(b.ctx, "call_1"))) }
 }
 
-func ofRequest(make func(request.Request) event.Event) func(b *eventBench) event.Event {
+func ofRequest(make func(numberrequest.Request) event.Event) func(b *eventBench) event.Event {
 	return func(b *eventBench) event.Event {
 		r, err := b.RequestByID(b.ctx, b.request.ID)
 		b.done(call.Call{}, err)
@@ -139,7 +139,7 @@ func eventWrites() []eventWrite {
 			return err
 		}
 	}
-	decide := func(d request.Decision) func(b *eventBench) error {
+	decide := func(d numberrequest.Decision) func(b *eventBench) error {
 		d.By = "root"
 		return func(b *eventBench) error {
 			_, err := b.Decide(b.ctx, b.request.ID, d, t0.Add(time.Minute))
@@ -176,8 +176,8 @@ func eventWrites() []eventWrite {
 			ofCall(func(c call.Call) event.Event { return event.Summarized(c, summary) })},
 		{"not summarized", "calls", (*eventBench).answered, summarize(call.Summary{Status: call.SummaryFailed, CreatedAt: t0}), nil},
 		{"asked for", "requests", (*eventBench).called, func(b *eventBench) error { _, _, err := b.CreateRequest(b.ctx, asked("ada")); return err }, nil},
-		{"approved", "requests", (*eventBench).asked, decide(request.Decision{Approve: true, Note: "fine"}), ofRequest(event.Decided)},
-		{"rejected", "requests", (*eventBench).asked, decide(request.Decision{Reason: "no such purpose", Note: "spam"}), ofRequest(event.Decided)},
+		{"approved", "requests", (*eventBench).asked, decide(numberrequest.Decision{Approve: true, Note: "fine"}), ofRequest(event.Decided)},
+		{"rejected", "requests", (*eventBench).asked, decide(numberrequest.Decision{Reason: "no such purpose", Note: "spam"}), ofRequest(event.Decided)},
 		{"expired", "requests", (*eventBench).asked, func(b *eventBench) error {
 			_, err := b.ExpireRequest(b.ctx, b.request.ID, t0.Add(time.Minute))
 			return err

@@ -16,7 +16,7 @@ import (
 	"github.com/krosai/telephony/shared/event"
 	"github.com/krosai/telephony/shared/fault"
 	"github.com/krosai/telephony/shared/number"
-	"github.com/krosai/telephony/shared/request"
+	"github.com/krosai/telephony/shared/numberrequest"
 )
 
 // The states of a number in the inventory.
@@ -66,7 +66,7 @@ func (db *DB) addNumber(ctx context.Context, n number.Number, by string) (there 
 	if err != nil {
 		return nil, err
 	}
-	entry, err := db.note(n.ID, request.Entry{At: n.UpdatedAt, Actor: by, Action: "added", To: Available})
+	entry, err := db.note(n.ID, numberrequest.Entry{At: n.UpdatedAt, Actor: by, Action: "added", To: Available})
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +95,7 @@ func (db *DB) RestoreNumber(ctx context.Context, n number.Number, by string) err
 	if err != nil {
 		return err
 	}
-	entry, err := db.note(n.ID, request.Entry{At: n.UpdatedAt, Actor: by, Action: "restored", From: Retired, To: Available})
+	entry, err := db.note(n.ID, numberrequest.Entry{At: n.UpdatedAt, Actor: by, Action: "restored", From: Retired, To: Available})
 	if err != nil {
 		return err
 	}
@@ -112,7 +112,7 @@ func (db *DB) RestoreNumber(ctx context.Context, n number.Number, by string) err
 // fault.Conflict. Retiring a retired number changes nothing. An unknown number is fault.NotFound.
 func (db *DB) RetireNumber(ctx context.Context, id, by string) error {
 	now := db.now()
-	entry, err := db.note(id, request.Entry{At: now, Actor: by, Action: "retired", From: Available, To: Retired})
+	entry, err := db.note(id, numberrequest.Entry{At: now, Actor: by, Action: "retired", From: Available, To: Retired})
 	if err != nil {
 		return err
 	}
@@ -142,7 +142,7 @@ func (db *DB) GiveNumber(ctx context.Context, id, userID, by string) (number.Num
 	}
 	now := db.now()
 	n.UserID, n.AssignedAt, n.UpdatedAt = userID, now, now
-	entry, err := db.note(id, request.Entry{At: now, Actor: by, Action: "assigned", From: Available, To: Owned, Note: "to " + userID})
+	entry, err := db.note(id, numberrequest.Entry{At: now, Actor: by, Action: "assigned", From: Available, To: Owned, Note: "to " + userID})
 	if err != nil {
 		return n, err
 	}
@@ -270,7 +270,7 @@ func (db *DB) stock(ctx context.Context, shard, prefix, after string, limit int)
 
 // free yields the available numbers that may suit a request. Each request begins at another shard,
 // so that requests do not all compete for the same number. The index is eventually consistent.
-func (db *DB) free(ctx context.Context, r request.Request) iter.Seq2[number.Number, error] {
+func (db *DB) free(ctx context.Context, r numberrequest.Request) iter.Seq2[number.Number, error] {
 	return func(yield func(number.Number, error) bool) {
 		if only := r.Only(); only != "" {
 			if n, err := db.NumberByID(ctx, only); err != nil && !fault.Is(err, fault.NotFound) || err == nil && n.UserID == "" && !n.Retired {
@@ -292,7 +292,7 @@ func (db *DB) free(ctx context.Context, r request.Request) iter.Seq2[number.Numb
 }
 
 // freeIn is free for one shard. It reports whether to go on with the next.
-func (db *DB) freeIn(ctx context.Context, partition, prefix string, r request.Request, yield func(number.Number, error) bool) bool {
+func (db *DB) freeIn(ctx context.Context, partition, prefix string, r numberrequest.Request, yield func(number.Number, error) bool) bool {
 	const batch = 25
 	for after, more := "", true; more; {
 		numbers, err := db.stock(ctx, partition, prefix, after, batch)
@@ -311,7 +311,7 @@ func (db *DB) freeIn(ctx context.Context, partition, prefix string, r request.Re
 }
 
 // HasStock reports whether there is a number that AssignNumber would assign.
-func (db *DB) HasStock(ctx context.Context, r request.Request) (bool, error) {
+func (db *DB) HasStock(ctx context.Context, r numberrequest.Request) (bool, error) {
 	for n, err := range db.free(ctx, r) {
 		if err != nil {
 			return false, err
@@ -336,12 +336,12 @@ func (db *DB) HasStock(ctx context.Context, r request.Request) (bool, error) {
 // the request in its current state. assigned is false if there is no such number. Repeating the
 // call is harmless, because a request gets only one number. A request that is pending or
 // rejected is fault.Conflict.
-func (db *DB) AssignNumber(ctx context.Context, id string) (r request.Request, assigned bool, err error) {
+func (db *DB) AssignNumber(ctx context.Context, id string) (r numberrequest.Request, assigned bool, err error) {
 	r, err = db.RequestByID(ctx, id)
 	switch {
-	case err != nil || r.Status == request.Assigned:
+	case err != nil || r.Status == numberrequest.Assigned:
 		return r, err == nil, err
-	case r.Status != request.Approved:
+	case r.Status != numberrequest.Approved:
 		return r, false, fault.New(fault.Conflict, "CONFLICT", "the request is %s", r.Status)
 	}
 	for n, err := range db.free(ctx, r) {
@@ -350,26 +350,26 @@ func (db *DB) AssignNumber(ctx context.Context, id string) (r request.Request, a
 		}
 		now, lost, err := db.take(ctx, r, n)
 		if err != nil || !lost {
-			return now, now.Status == request.Assigned, err
+			return now, now.Status == numberrequest.Assigned, err
 		}
 	}
 	r, err = db.RequestByID(ctx, id) // a repetition of this call may have taken the last number
-	return r, r.Status == request.Assigned, err
+	return r, r.Status == numberrequest.Assigned, err
 }
 
 // take assigns n to the owner of r in one transaction. lost is true if n was assigned, claimed or
 // retired in the meantime.
-func (db *DB) take(ctx context.Context, r request.Request, n number.Number) (_ request.Request, lost bool, err error) {
+func (db *DB) take(ctx context.Context, r numberrequest.Request, n number.Number) (_ numberrequest.Request, lost bool, err error) {
 	now := db.now()
 	got, owned := r, n
-	got.Status, got.NumberID, got.UpdatedAt = request.Assigned, n.ID, now
+	got.Status, got.NumberID, got.UpdatedAt = numberrequest.Assigned, n.ID, now
 	owned.UserID = r.UserID
-	forRequest, err := db.note(r.ID, request.Entry{At: now, Actor: request.Platform, Action: "assigned",
-		From: string(request.Approved), To: string(request.Assigned), Note: n.ID})
+	forRequest, err := db.note(r.ID, numberrequest.Entry{At: now, Actor: numberrequest.Platform, Action: "assigned",
+		From: string(numberrequest.Approved), To: string(numberrequest.Assigned), Note: n.ID})
 	if err != nil {
 		return r, false, err
 	}
-	forNumber, err := db.note(n.ID, request.Entry{At: now, Actor: request.Platform, Action: "assigned", From: Available, To: Owned, Note: r.ID})
+	forNumber, err := db.note(n.ID, numberrequest.Entry{At: now, Actor: numberrequest.Platform, Action: "assigned", From: Available, To: Owned, Note: r.ID})
 	if err != nil {
 		return r, false, err
 	}
@@ -386,8 +386,8 @@ func (db *DB) take(ctx context.Context, r request.Request, n number.Number) (_ r
 			UpdateExpression:         aws.String("SET #status = :assigned, status_shard = :shard, number_id = :number, updated_at = :at"),
 			ConditionExpression:      aws.String("#status = :approved"),
 			ExpressionAttributeNames: map[string]string{"#status": "status"},
-			ExpressionAttributeValues: item{":approved": text(string(request.Approved)), ":assigned": text(string(request.Assigned)),
-				":shard": text(statusShard(request.Assigned, shard(r.ID))), ":number": text(n.ID), ":at": stamp(now)},
+			ExpressionAttributeValues: item{":approved": text(string(numberrequest.Approved)), ":assigned": text(string(numberrequest.Assigned)),
+				":shard": text(statusShard(numberrequest.Assigned, shard(r.ID))), ":number": text(n.ID), ":at": stamp(now)},
 			ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}},
 		db.unclaim(numberClaim(n.ID), r.ID), db.unclaim(kindClaim(r), r.ID), forRequest, forNumber, told)
 	rows, no := refusedIn(err)
@@ -416,7 +416,7 @@ func (db *DB) Unassign(ctx context.Context, id, owner, by string) (number.Number
 	}
 	now := db.now()
 	n.UserID, n.AssignedAt, n.UpdatedAt = "", time.Time{}, now
-	entry, err := db.note(id, request.Entry{At: now, Actor: by, Action: "released", From: Owned, To: Available, Note: "from " + owner})
+	entry, err := db.note(id, numberrequest.Entry{At: now, Actor: by, Action: "released", From: Owned, To: Available, Note: "from " + owner})
 	if err != nil {
 		return n, err
 	}

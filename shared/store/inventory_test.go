@@ -12,18 +12,18 @@ import (
 
 	"github.com/krosai/telephony/shared/fault"
 	"github.com/krosai/telephony/shared/number"
-	"github.com/krosai/telephony/shared/request"
+	"github.com/krosai/telephony/shared/numberrequest"
 	"github.com/krosai/telephony/shared/store"
 )
 
 // granted submits a request and approves it.
-func (d desk) granted(r request.Request) request.Request {
+func (d desk) granted(r numberrequest.Request) numberrequest.Request {
 	d.t.Helper()
 	return d.approve(d.submit(r), "")
 }
 
 // assign assigns a number to a request, and reports whether it has one.
-func (d desk) assign(r request.Request) bool {
+func (d desk) assign(r numberrequest.Request) bool {
 	d.t.Helper()
 	_, ok, err := d.AssignNumber(context.Background(), r.ID)
 	if err != nil {
@@ -62,7 +62,7 @@ func TestAssignNumber(t *testing.T) {
 	anyType.Type = ""
 	for _, tt := range []struct {
 		name    string
-		request request.Request
+		request numberrequest.Request
 		chosen  string
 		stock   []number.Number
 		want    string
@@ -70,12 +70,12 @@ func TestAssignNumber(t *testing.T) {
 		{"the one that fits", asked("ada"), "", []number.Number{lagos, deaf, mobile, ghana}, mobile.E164},
 		{"none that can call", asked("ada"), "", []number.Number{lagos, deaf, ghana}, ""},
 		{"any type", anyType, "", []number.Number{deaf, lagos, ghana}, lagos.E164},
-		{"by area", request.Request{Country: "NG", AreaCode: "803"}, "", []number.Number{spare(1), lagos}, ""},
-		{"the area's", request.Request{Country: "NG", AreaCode: "1"}, "", []number.Number{spare(1), lagos}, lagos.E164},
-		{"the one asked for", request.Request{Country: "NG", PhoneNumber: spare(7).E164}, "", []number.Number{spare(1), spare(7)}, spare(7).E164},
-		{"the one asked for is not there", request.Request{Country: "NG", PhoneNumber: spare(7).E164}, "", []number.Number{spare(1)}, ""},
+		{"by area", numberrequest.Request{Country: "NG", AreaCode: "803"}, "", []number.Number{spare(1), lagos}, ""},
+		{"the area's", numberrequest.Request{Country: "NG", AreaCode: "1"}, "", []number.Number{spare(1), lagos}, lagos.E164},
+		{"the one asked for", numberrequest.Request{Country: "NG", PhoneNumber: spare(7).E164}, "", []number.Number{spare(1), spare(7)}, spare(7).E164},
+		{"the one asked for is not there", numberrequest.Request{Country: "NG", PhoneNumber: spare(7).E164}, "", []number.Number{spare(1)}, ""},
 		{"the one chosen", asked("ada"), ghana.ID, []number.Number{mobile, ghana}, ghana.E164},
-		{"the one chosen over the one asked for", request.Request{PhoneNumber: mobile.E164}, ghana.ID, []number.Number{mobile, ghana}, ghana.E164},
+		{"the one chosen over the one asked for", numberrequest.Request{PhoneNumber: mobile.E164}, ghana.ID, []number.Number{mobile, ghana}, ghana.E164},
 		{"nothing there", asked("ada"), "", nil, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -133,7 +133,7 @@ func TestANumberAskedForIsLeftAlone(t *testing.T) {
 	if d.assign(r) {
 		t.Error("ada got the number that bea has asked for")
 	}
-	if _, err := d.Decide(t.Context(), named.ID, request.Decision{By: "root", Reason: "no"}, t0); err != nil {
+	if _, err := d.Decide(t.Context(), named.ID, numberrequest.Decision{By: "root", Reason: "no"}, t0); err != nil {
 		t.Fatal(err)
 	}
 	if found, err := d.HasStock(t.Context(), r); !found || err != nil || !d.assign(r) {
@@ -178,7 +178,7 @@ func TestOneNumberForManyRequests(t *testing.T) {
 	t.Parallel()
 	d := openDesk(t)
 	d.add(spare(1))
-	var waiting []request.Request
+	var waiting []numberrequest.Request
 	for i := range 100 + rounds {
 		waiting = append(waiting, d.granted(asked(fmt.Sprint("user ", i))))
 	}
@@ -207,7 +207,7 @@ func TestOneNumberForManyRequests(t *testing.T) {
 func TestManyNumbersForManyRequests(t *testing.T) {
 	t.Parallel()
 	d := openDesk(t)
-	var requests []request.Request
+	var requests []numberrequest.Request
 	for i := range 30 {
 		d.add(spare(i))
 		requests = append(requests, d.granted(asked(fmt.Sprint("user ", i))))
@@ -319,7 +319,7 @@ func TestReleaseDuringAssignment(t *testing.T) {
 		n := spare(1)
 		n.UserID, n.AssignedAt = "eve", t0
 		d.add(n)
-		var requests []request.Request
+		var requests []numberrequest.Request
 		for i := range 10 {
 			requests = append(requests, d.granted(asked(fmt.Sprint("user ", i))))
 		}

@@ -14,7 +14,7 @@ import (
 
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/fault"
-	"github.com/krosai/telephony/shared/request"
+	"github.com/krosai/telephony/shared/numberrequest"
 )
 
 // A row "user#…" of the Limits table holds a user's policy (policyRow) and its usage (usage.go).
@@ -179,7 +179,7 @@ func (db *DB) SetPolicy(ctx context.Context, userID string, p account.Policy, by
 		}
 	}
 	values[":one"] = integer(1)
-	entry := request.Entry{At: db.now(), Actor: by, Action: "policy_set", From: describe(before), To: describe(p)}
+	entry := numberrequest.Entry{At: db.now(), Actor: by, Action: "policy_set", From: describe(before), To: describe(p)}
 	return p, db.setAudited(ctx, policyKey(userID), set+policyRemove(p)+" ADD revision :one", values, old.Revision, "user_"+userID, entry)
 }
 
@@ -213,13 +213,13 @@ func (db *DB) SetCalls(ctx context.Context, enabled bool, reason, by string) err
 	if !enabled {
 		values[":true"] = &types.AttributeValueMemberBOOL{Value: true}
 	}
-	entry := request.Entry{At: now, Actor: by, Action: "calls_switched", From: onOff(!old.CallsDisabled), To: onOff(enabled), Note: reason}
+	entry := numberrequest.Entry{At: now, Actor: by, Action: "calls_switched", From: onOff(!old.CallsDisabled), To: onOff(enabled), Note: reason}
 	return db.setAudited(ctx, callsSwitch(), set, values, old.Revision, "calls", entry)
 }
 
 // setAudited applies an update to a row that is at a revision, and writes the audit line. The
 // update must raise the revision.
-func (db *DB) setAudited(ctx context.Context, key item, set string, values item, revision int64, subject string, entry request.Entry) error {
+func (db *DB) setAudited(ctx context.Context, key item, set string, values item, revision int64, subject string, entry numberrequest.Entry) error {
 	line, err := db.note(subject, entry)
 	if err != nil {
 		return err

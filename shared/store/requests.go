@@ -15,7 +15,7 @@ import (
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/fault"
 	"github.com/krosai/telephony/shared/number"
-	"github.com/krosai/telephony/shared/request"
+	"github.com/krosai/telephony/shared/numberrequest"
 )
 
 // The Requests table: one row per request, and one row per claim. A claim makes "already
@@ -49,7 +49,7 @@ type requestRow struct {
 	Awaits         string   `dynamodbav:"awaits,omitempty"`
 }
 
-func requestRowOf(r request.Request) requestRow {
+func requestRowOf(r numberrequest.Request) requestRow {
 	return requestRow{ID: r.ID, UserID: r.UserID, Country: r.Country, Type: r.Type, AreaCode: r.AreaCode, PhoneNumber: r.PhoneNumber,
 		Capabilities: r.Capabilities, Purpose: r.Purpose, Status: string(r.Status), StatusShard: statusShard(r.Status, shard(r.ID)),
 		OpenShard: shard(r.ID), Reason: r.Reason, NumberID: r.NumberID, WantedNumberID: r.WantedNumberID, DecidedBy: r.DecidedBy,
@@ -57,22 +57,22 @@ func requestRowOf(r request.Request) requestRow {
 		Reminders: r.Reminders, TaskToken: r.TaskToken, Awaits: r.Awaits}
 }
 
-func requestFrom(row item) (request.Request, error) {
+func requestFrom(row item) (numberrequest.Request, error) {
 	r, err := decode[requestRow](row)
-	return request.Request{ID: r.ID, UserID: r.UserID, Country: r.Country, Type: r.Type, AreaCode: r.AreaCode, PhoneNumber: r.PhoneNumber,
-		Capabilities: r.Capabilities, Purpose: r.Purpose, Status: request.Status(r.Status), Reason: r.Reason, NumberID: r.NumberID,
+	return numberrequest.Request{ID: r.ID, UserID: r.UserID, Country: r.Country, Type: r.Type, AreaCode: r.AreaCode, PhoneNumber: r.PhoneNumber,
+		Capabilities: r.Capabilities, Purpose: r.Purpose, Status: numberrequest.Status(r.Status), Reason: r.Reason, NumberID: r.NumberID,
 		WantedNumberID: r.WantedNumberID, DecidedBy: r.DecidedBy, DecidedAt: r.DecidedAt.Time, CreatedAt: r.CreatedAt.Time,
 		UpdatedAt: r.UpdatedAt.Time, NotifiedAt: r.NotifiedAt.Time, Reminders: r.Reminders, TaskToken: r.TaskToken, Awaits: r.Awaits}, err
 }
 
-func statusShard(s request.Status, shard string) string { return string(s) + "#" + shard }
+func statusShard(s numberrequest.Status, shard string) string { return string(s) + "#" + shard }
 
 func requestKey(id string) item { return item{"request_id": text(id)} }
 
 // numberClaim and kindClaim are the keys of claims. A user id may hold any text, so it comes last.
 func numberClaim(numberID string) item { return requestKey("claim#number#" + numberID) }
 
-func kindClaim(r request.Request) item {
+func kindClaim(r numberrequest.Request) item {
 	return requestKey("claim#kind#" + r.Country + "#" + r.Type + "#" + r.UserID)
 }
 
@@ -93,7 +93,7 @@ func (db *DB) unclaim(key item, requestID string) types.TransactWriteItem {
 }
 
 // unclaimAll returns the writes that give back all claims of a request.
-func (db *DB) unclaimAll(r request.Request) []types.TransactWriteItem {
+func (db *DB) unclaimAll(r numberrequest.Request) []types.TransactWriteItem {
 	given := []types.TransactWriteItem{db.unclaim(kindClaim(r), r.ID)}
 	if only := r.Only(); only != "" {
 		given = append(given, db.unclaim(numberClaim(only), r.ID))
@@ -106,7 +106,7 @@ func (db *DB) unclaimAll(r request.Request) []types.TransactWriteItem {
 // the user has an open request for the same country and type. It is fault.Limited if the user's
 // hour is used up. If a request with this id is already recorded, it is returned and nothing
 // changes. The limit is the hour after this request. It has no name if it could not be read.
-func (db *DB) CreateRequest(ctx context.Context, r request.Request) (request.Request, account.Limit, error) {
+func (db *DB) CreateRequest(ctx context.Context, r numberrequest.Request) (numberrequest.Request, account.Limit, error) {
 	own, err := db.policyRow(ctx, policyKey(r.UserID))
 	if err != nil {
 		return r, account.Limit{}, err
@@ -117,13 +117,13 @@ func (db *DB) CreateRequest(ctx context.Context, r request.Request) (request.Req
 	return r, hour, err
 }
 
-func (db *DB) createRequest(ctx context.Context, r request.Request, kind limitKind) (request.Request, error) {
-	r.Status, r.UpdatedAt = request.Pending, r.CreatedAt
+func (db *DB) createRequest(ctx context.Context, r numberrequest.Request, kind limitKind) (numberrequest.Request, error) {
+	r.Status, r.UpdatedAt = numberrequest.Pending, r.CreatedAt
 	row, err := encode(requestRowOf(r))
 	if err != nil {
 		return r, err
 	}
-	entry, err := db.note(r.ID, request.Entry{At: r.CreatedAt, Actor: r.UserID, Action: "submitted", To: string(r.Status)})
+	entry, err := db.note(r.ID, numberrequest.Entry{At: r.CreatedAt, Actor: r.UserID, Action: "submitted", To: string(r.Status)})
 	if err != nil {
 		return r, err
 	}
@@ -158,24 +158,24 @@ func (db *DB) createRequest(ctx context.Context, r request.Request, kind limitKi
 
 // RequestByID reads a request. It does not check the request's owner. An unknown id is
 // fault.NotFound.
-func (db *DB) RequestByID(ctx context.Context, id string) (request.Request, error) {
+func (db *DB) RequestByID(ctx context.Context, id string) (numberrequest.Request, error) {
 	out, err := db.client.GetItem(ctx, &dynamodb.GetItemInput{TableName: &db.table.Requests, Key: requestKey(id), ConsistentRead: aws.Bool(true)})
 	if err != nil {
-		return request.Request{}, broken("read request", err)
+		return numberrequest.Request{}, broken("read request", err)
 	}
 	r, err := requestFrom(out.Item)
 	if err == nil && r.Status == "" { // missing, or a claim
-		return request.Request{}, fault.Missing("phone number request")
+		return numberrequest.Request{}, fault.Missing("phone number request")
 	}
 	return r, err
 }
 
 // Request reads a request of a user. A request that does not exist or belongs to another user
 // is fault.NotFound.
-func (db *DB) Request(ctx context.Context, userID, id string) (request.Request, error) {
+func (db *DB) Request(ctx context.Context, userID, id string) (numberrequest.Request, error) {
 	r, err := db.RequestByID(ctx, id)
 	if err == nil && r.UserID != userID {
-		return request.Request{}, fault.Missing("phone number request")
+		return numberrequest.Request{}, fault.Missing("phone number request")
 	}
 	return r, err
 }
@@ -183,7 +183,7 @@ func (db *DB) Request(ctx context.Context, userID, id string) (request.Request, 
 // RequestsOf lists a user's requests, newest first. It returns at most limit requests (1 or more)
 // older than the id after. next is the after of the next page, empty at the end. A request made a
 // moment ago may be missing.
-func (db *DB) RequestsOf(ctx context.Context, userID string, limit int, after string) ([]request.Request, string, error) {
+func (db *DB) RequestsOf(ctx context.Context, userID string, limit int, after string) ([]numberrequest.Request, string, error) {
 	in := &dynamodb.QueryInput{IndexName: aws.String("by_user"), ScanIndexForward: aws.Bool(false), Limit: aws.Int32(int32(limit) + 1),
 		KeyConditionExpression: aws.String("user_id = :user"), ExpressionAttributeValues: item{":user": text(userID)}}
 	if after != "" {
@@ -195,8 +195,8 @@ func (db *DB) RequestsOf(ctx context.Context, userID string, limit int, after st
 
 // RequestsWith lists all users' requests in a state, oldest first, in pages like RequestsOf. It
 // queries all shards of the index at once.
-func (db *DB) RequestsWith(ctx context.Context, status request.Status, limit int, after string) ([]request.Request, string, error) {
-	found, err := db.eachShard(func(s string) ([]request.Request, error) {
+func (db *DB) RequestsWith(ctx context.Context, status numberrequest.Status, limit int, after string) ([]numberrequest.Request, string, error) {
+	found, err := db.eachShard(func(s string) ([]numberrequest.Request, error) {
 		key := item{"status_shard": text(statusShard(status, s))}
 		in := &dynamodb.QueryInput{IndexName: aws.String("by_status"), Limit: aws.Int32(int32(limit) + 1),
 			KeyConditionExpression: aws.String("status_shard = :shard"), ExpressionAttributeValues: item{":shard": key["status_shard"]}}
@@ -211,8 +211,8 @@ func (db *DB) RequestsWith(ctx context.Context, status request.Status, limit int
 
 // OpenRequests lists the requests whose workflow has work left, oldest first. The index is
 // eventually consistent.
-func (db *DB) OpenRequests(ctx context.Context) ([]request.Request, error) {
-	return db.eachShard(func(s string) ([]request.Request, error) {
+func (db *DB) OpenRequests(ctx context.Context) ([]numberrequest.Request, error) {
+	return db.eachShard(func(s string) ([]numberrequest.Request, error) {
 		return db.queryRequests(ctx, &dynamodb.QueryInput{IndexName: aws.String("open"),
 			KeyConditionExpression: aws.String("open_shard = :shard"), ExpressionAttributeValues: item{":shard": text(s)}})
 	})
@@ -220,21 +220,21 @@ func (db *DB) OpenRequests(ctx context.Context) ([]request.Request, error) {
 
 // WaitingFor lists the oldest approved requests that wait for a number like one of these: at most
 // ten, or as many as there are numbers if that is more. The index is eventually consistent.
-func (db *DB) WaitingFor(ctx context.Context, numbers ...number.Number) ([]request.Request, error) {
-	found, err := db.eachShard(func(s string) ([]request.Request, error) {
+func (db *DB) WaitingFor(ctx context.Context, numbers ...number.Number) ([]numberrequest.Request, error) {
+	found, err := db.eachShard(func(s string) ([]numberrequest.Request, error) {
 		return db.queryRequests(ctx, &dynamodb.QueryInput{IndexName: aws.String("by_status"), KeyConditionExpression: aws.String("status_shard = :shard"),
-			ExpressionAttributeValues: item{":shard": text(statusShard(request.Approved, s))}})
+			ExpressionAttributeValues: item{":shard": text(statusShard(numberrequest.Approved, s))}})
 	})
-	found = slices.DeleteFunc(found, func(r request.Request) bool {
-		return r.Awaits != request.AwaitsStock || !slices.ContainsFunc(numbers, r.Fits)
+	found = slices.DeleteFunc(found, func(r numberrequest.Request) bool {
+		return r.Awaits != numberrequest.AwaitsStock || !slices.ContainsFunc(numbers, r.Fits)
 	})
 	return found[:min(max(10, len(numbers)), len(found))], err
 }
 
 // queryRequests reads an index. If in has a limit, it stops as soon as it has that many requests.
-func (db *DB) queryRequests(ctx context.Context, in *dynamodb.QueryInput) ([]request.Request, error) {
+func (db *DB) queryRequests(ctx context.Context, in *dynamodb.QueryInput) ([]numberrequest.Request, error) {
 	in.TableName = &db.table.Requests
-	var found []request.Request
+	var found []numberrequest.Request
 	for {
 		out, err := db.client.Query(ctx, in)
 		if err != nil {
@@ -255,10 +255,10 @@ func (db *DB) queryRequests(ctx context.Context, in *dynamodb.QueryInput) ([]req
 }
 
 // eachShard queries all shards at once and sorts the requests by their ids.
-func (db *DB) eachShard(ask func(shard string) ([]request.Request, error)) ([]request.Request, error) {
+func (db *DB) eachShard(ask func(shard string) ([]numberrequest.Request, error)) ([]numberrequest.Request, error) {
 	var (
 		wg    sync.WaitGroup
-		found [shards][]request.Request
+		found [shards][]numberrequest.Request
 		errs  [shards]error
 	)
 	for s := range shards {
@@ -266,12 +266,12 @@ func (db *DB) eachShard(ask func(shard string) ([]request.Request, error)) ([]re
 	}
 	wg.Wait()
 	all := slices.Concat(found[:]...)
-	slices.SortFunc(all, func(a, b request.Request) int { return cmp.Compare(a.ID, b.ID) })
+	slices.SortFunc(all, func(a, b numberrequest.Request) int { return cmp.Compare(a.ID, b.ID) })
 	return all, errors.Join(errs[:]...)
 }
 
 // page cuts found to limit and returns the id after which the next page begins.
-func page(found []request.Request, limit int, err error) ([]request.Request, string, error) {
+func page(found []numberrequest.Request, limit int, err error) ([]numberrequest.Request, string, error) {
 	if err != nil || len(found) <= limit {
 		return found, "", err
 	}

@@ -17,13 +17,13 @@ import (
 
 	"github.com/krosai/telephony/shared/fault"
 	"github.com/krosai/telephony/shared/number"
-	"github.com/krosai/telephony/shared/request"
+	"github.com/krosai/telephony/shared/numberrequest"
 	"github.com/krosai/telephony/shared/store/storetest"
 )
 
 // asked is a user's request for any mobile number of Nigeria.
-func asked(user string) request.Request {
-	return request.Request{ID: "req_" + ulid.Make().String(), UserID: user, Country: "NG", Type: "mobile",
+func asked(user string) numberrequest.Request {
+	return numberrequest.Request{ID: "req_" + ulid.Make().String(), UserID: user, Country: "NG", Type: "mobile",
 		Capabilities: []string{"outbound"}, Purpose: "Order follow-up calls", CreatedAt: t0}
 }
 
@@ -45,7 +45,7 @@ func openDesk(t *testing.T) desk {
 	return desk{storetest.Open(t, func() time.Time { return t0 }), t}
 }
 
-func (d desk) submit(r request.Request) request.Request {
+func (d desk) submit(r numberrequest.Request) numberrequest.Request {
 	d.t.Helper()
 	r, _, err := d.CreateRequest(d.t.Context(), r)
 	if err != nil {
@@ -54,9 +54,9 @@ func (d desk) submit(r request.Request) request.Request {
 	return r
 }
 
-func (d desk) approve(r request.Request, numberID string) request.Request {
+func (d desk) approve(r numberrequest.Request, numberID string) numberrequest.Request {
 	d.t.Helper()
-	r, err := d.Decide(d.t.Context(), r.ID, request.Decision{Approve: true, By: "root", NumberID: numberID}, t0)
+	r, err := d.Decide(d.t.Context(), r.ID, numberrequest.Decision{Approve: true, By: "root", NumberID: numberID}, t0)
 	if err != nil {
 		d.t.Fatal(err)
 	}
@@ -137,7 +137,7 @@ func TestRequestLife(t *testing.T) {
 		t.Fatalf("notified first %t, %v", first, err)
 	}
 	want := r
-	want.Status, want.DecidedBy, want.DecidedAt, want.NumberID = request.Assigned, "root", t0, spare(1).ID
+	want.Status, want.DecidedBy, want.DecidedAt, want.NumberID = numberrequest.Assigned, "root", t0, spare(1).ID
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("assigned (-want +got):\n%s", diff)
 	}
@@ -160,7 +160,7 @@ func TestRequestLife(t *testing.T) {
 
 func TestAlreadyRequested(t *testing.T) {
 	t.Parallel()
-	named := func(user string, n int) request.Request {
+	named := func(user string, n int) numberrequest.Request {
 		r := asked(user)
 		r.PhoneNumber = spare(n).E164
 		return r
@@ -171,9 +171,9 @@ func TestAlreadyRequested(t *testing.T) {
 	ghana.Country = "GH"
 	for _, tt := range []struct {
 		name    string
-		before  request.Request
-		then    func(d desk, r request.Request)
-		request request.Request
+		before  numberrequest.Request
+		then    func(d desk, r numberrequest.Request)
+		request numberrequest.Request
 		want    string
 	}{
 		{"the same kind twice", asked("ada"), nil, asked("ada"), "PHONE_NUMBER_ALREADY_REQUESTED"},
@@ -183,29 +183,29 @@ func TestAlreadyRequested(t *testing.T) {
 		{"the same number, another user", named("ada", 1), nil, named("bea", 1), "PHONE_NUMBER_ALREADY_REQUESTED"},
 		{"another number, another user", named("ada", 1), nil, named("bea", 2), ""},
 		{"another number, the same user", named("ada", 1), nil, named("ada", 2), "PHONE_NUMBER_ALREADY_REQUESTED"},
-		{"the number after a rejection", named("ada", 1), func(d desk, r request.Request) {
-			if _, err := d.Decide(t.Context(), r.ID, request.Decision{By: "root", Reason: "no"}, t0); err != nil {
+		{"the number after a rejection", named("ada", 1), func(d desk, r numberrequest.Request) {
+			if _, err := d.Decide(t.Context(), r.ID, numberrequest.Decision{By: "root", Reason: "no"}, t0); err != nil {
 				d.t.Fatal(err)
 			}
 		}, named("bea", 1), ""},
-		{"the kind after it expired", asked("ada"), func(d desk, r request.Request) {
+		{"the kind after it expired", asked("ada"), func(d desk, r numberrequest.Request) {
 			if _, err := d.ExpireRequest(t.Context(), r.ID, t0); err != nil {
 				d.t.Fatal(err)
 			}
 		}, asked("ada"), ""},
-		{"the kind while it waits for stock", asked("ada"), func(d desk, r request.Request) { d.approve(r, "") }, asked("ada"), "PHONE_NUMBER_ALREADY_REQUESTED"},
-		{"a number that is owned", named("ada", 1), func(d desk, r request.Request) {
+		{"the kind while it waits for stock", asked("ada"), func(d desk, r numberrequest.Request) { d.approve(r, "") }, asked("ada"), "PHONE_NUMBER_ALREADY_REQUESTED"},
+		{"a number that is owned", named("ada", 1), func(d desk, r numberrequest.Request) {
 			d.add(spare(1))
 			d.approve(r, "")
 			if _, ok, err := d.AssignNumber(t.Context(), r.ID); !ok || err != nil {
 				d.t.Fatal(ok, err)
 			}
 		}, named("bea", 1), "PHONE_NUMBER_ALREADY_REQUESTED"},
-		{"the number asked for when another was chosen", named("ada", 1), func(d desk, r request.Request) {
+		{"the number asked for when another was chosen", named("ada", 1), func(d desk, r numberrequest.Request) {
 			d.add(spare(2))
 			d.approve(r, spare(2).ID)
 		}, named("bea", 1), ""},
-		{"the number chosen for another", asked("ada"), func(d desk, r request.Request) {
+		{"the number chosen for another", asked("ada"), func(d desk, r numberrequest.Request) {
 			d.add(spare(2))
 			d.approve(r, spare(2).ID)
 		}, named("bea", 2), "PHONE_NUMBER_ALREADY_REQUESTED"},
@@ -315,7 +315,7 @@ func TestListingRequests(t *testing.T) {
 			after = next
 		}
 		for after, more := "", true; more; more = after != "" {
-			page, next, err := d.RequestsWith(t.Context(), request.Pending, limit, after)
+			page, next, err := d.RequestsWith(t.Context(), numberrequest.Pending, limit, after)
 			if err != nil || len(page) > limit {
 				t.Fatal(len(page), err)
 			}
@@ -331,7 +331,7 @@ func TestListingRequests(t *testing.T) {
 			t.Errorf("pending by %d: %s", limit, diff)
 		}
 	}
-	if none, next, err := d.RequestsWith(t.Context(), request.Approved, 10, ""); len(none) != 0 || next != "" || err != nil {
+	if none, next, err := d.RequestsWith(t.Context(), numberrequest.Approved, 10, ""); len(none) != 0 || next != "" || err != nil {
 		t.Error(none, next, err)
 	}
 }
@@ -340,22 +340,22 @@ func TestDecide(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		name   string
-		before *request.Decision
-		d      request.Decision
+		before *numberrequest.Decision
+		d      numberrequest.Decision
 		want   string // code of the error
-		status request.Status
+		status numberrequest.Status
 		audit  []string
 	}{
-		{"approve", nil, request.Decision{Approve: true, By: "root"}, "", request.Approved, []string{"root approved pending>approved"}},
-		{"reject", nil, request.Decision{By: "root", Reason: "no"}, "", request.Rejected, []string{"root rejected pending>rejected"}},
-		{"approve with a number", nil, request.Decision{Approve: true, By: "root", NumberID: spare(1).ID}, "", request.Approved, []string{"root approved pending>approved"}},
-		{"approve with a number that is not there", nil, request.Decision{Approve: true, By: "root", NumberID: spare(2).ID}, "CONFLICT", request.Pending, nil},
-		{"approve with a number that is owned", nil, request.Decision{Approve: true, By: "root", NumberID: spare(3).ID}, "CONFLICT", request.Pending, nil},
-		{"approve with a number that another asked for", nil, request.Decision{Approve: true, By: "root", NumberID: spare(4).ID}, "CONFLICT", request.Pending, nil},
-		{"one's own", nil, request.Decision{Approve: true, By: "ada"}, "FORBIDDEN", request.Pending, nil},
-		{"approve twice", &request.Decision{Approve: true, By: "root"}, request.Decision{Approve: true, By: "toor"}, "CONFLICT", request.Approved, []string{"root approved pending>approved"}},
-		{"reject what is approved", &request.Decision{Approve: true, By: "root"}, request.Decision{By: "toor", Reason: "no"}, "CONFLICT", request.Approved, []string{"root approved pending>approved"}},
-		{"approve what is rejected", &request.Decision{By: "root", Reason: "no"}, request.Decision{Approve: true, By: "toor"}, "CONFLICT", request.Rejected, []string{"root rejected pending>rejected"}},
+		{"approve", nil, numberrequest.Decision{Approve: true, By: "root"}, "", numberrequest.Approved, []string{"root approved pending>approved"}},
+		{"reject", nil, numberrequest.Decision{By: "root", Reason: "no"}, "", numberrequest.Rejected, []string{"root rejected pending>rejected"}},
+		{"approve with a number", nil, numberrequest.Decision{Approve: true, By: "root", NumberID: spare(1).ID}, "", numberrequest.Approved, []string{"root approved pending>approved"}},
+		{"approve with a number that is not there", nil, numberrequest.Decision{Approve: true, By: "root", NumberID: spare(2).ID}, "CONFLICT", numberrequest.Pending, nil},
+		{"approve with a number that is owned", nil, numberrequest.Decision{Approve: true, By: "root", NumberID: spare(3).ID}, "CONFLICT", numberrequest.Pending, nil},
+		{"approve with a number that another asked for", nil, numberrequest.Decision{Approve: true, By: "root", NumberID: spare(4).ID}, "CONFLICT", numberrequest.Pending, nil},
+		{"one's own", nil, numberrequest.Decision{Approve: true, By: "ada"}, "FORBIDDEN", numberrequest.Pending, nil},
+		{"approve twice", &numberrequest.Decision{Approve: true, By: "root"}, numberrequest.Decision{Approve: true, By: "toor"}, "CONFLICT", numberrequest.Approved, []string{"root approved pending>approved"}},
+		{"reject what is approved", &numberrequest.Decision{Approve: true, By: "root"}, numberrequest.Decision{By: "toor", Reason: "no"}, "CONFLICT", numberrequest.Approved, []string{"root approved pending>approved"}},
+		{"approve what is rejected", &numberrequest.Decision{By: "root", Reason: "no"}, numberrequest.Decision{Approve: true, By: "toor"}, "CONFLICT", numberrequest.Rejected, []string{"root rejected pending>rejected"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -384,7 +384,7 @@ func TestDecide(t *testing.T) {
 			d.sameActions(r.ID, append([]string{"ada submitted >pending"}, tt.audit...)...)
 		})
 	}
-	if _, err := openDesk(t).Decide(t.Context(), "req_none", request.Decision{By: "root"}, t0); code(err) != "NOT_FOUND" {
+	if _, err := openDesk(t).Decide(t.Context(), "req_none", numberrequest.Decision{By: "root"}, t0); code(err) != "NOT_FOUND" {
 		t.Error(err)
 	}
 }
@@ -401,10 +401,10 @@ func TestDecisionHasTheToken(t *testing.T) {
 		together(2, func(i int) bool {
 			var err error
 			if i == 0 {
-				_, waiting, err = d.AwaitRequest(context.Background(), r.ID, "token", request.AwaitsDecision)
+				_, waiting, err = d.AwaitRequest(context.Background(), r.ID, "token", numberrequest.AwaitsDecision)
 			} else {
-				var got request.Request
-				got, err = d.Decide(context.Background(), r.ID, request.Decision{Approve: true, By: "root"}, t0)
+				var got numberrequest.Request
+				got, err = d.Decide(context.Background(), r.ID, numberrequest.Decision{Approve: true, By: "root"}, t0)
 				token = got.TaskToken
 			}
 			if err != nil {
@@ -429,12 +429,12 @@ func TestAwaitRequest(t *testing.T) {
 			t.Errorf("await %s: %t, %q, %v", what, waiting, got.Awaits, err)
 		}
 	}
-	await(request.AwaitsStock, false)
-	await(request.AwaitsDecision, true)
+	await(numberrequest.AwaitsStock, false)
+	await(numberrequest.AwaitsDecision, true)
 	d.approve(r, "")
-	await(request.AwaitsDecision, false)
-	await(request.AwaitsStock, true)
-	if _, _, err := d.AwaitRequest(t.Context(), "req_none", "token", request.AwaitsDecision); code(err) != "NOT_FOUND" {
+	await(numberrequest.AwaitsDecision, false)
+	await(numberrequest.AwaitsStock, true)
+	if _, _, err := d.AwaitRequest(t.Context(), "req_none", "token", numberrequest.AwaitsDecision); code(err) != "NOT_FOUND" {
 		t.Error(err)
 	}
 	waiting, err := d.WaitingFor(t.Context(), spare(1))
@@ -470,7 +470,7 @@ func TestOnceEach(t *testing.T) {
 		t.Fatal(err)
 	}
 	now, err := d.ExpireRequest(t.Context(), r.ID, t0)
-	if err != nil || now.Status != request.Rejected || now.Reason != request.Expired {
+	if err != nil || now.Status != numberrequest.Rejected || now.Reason != numberrequest.Expired {
 		t.Errorf("%+v, %v", now, err)
 	}
 	got = append(got, remind(4), notify(), notify())
@@ -500,7 +500,7 @@ func TestOneDecision(t *testing.T) {
 			d := openDesk(t)
 			r := d.submit(asked("ada"))
 			won := together(100, func(i int) bool {
-				_, err := d.Decide(context.Background(), r.ID, request.Decision{Approve: tt.approve(i), By: fmt.Sprint("admin ", i), Reason: "no"}, t0)
+				_, err := d.Decide(context.Background(), r.ID, numberrequest.Decision{Approve: tt.approve(i), By: fmt.Sprint("admin ", i), Reason: "no"}, t0)
 				if err != nil && code(err) != "CONFLICT" {
 					t.Error(err)
 				}
@@ -523,7 +523,7 @@ func TestLostReplies(t *testing.T) {
 		func(d desk) error { d.submit(r); return nil },
 		func(d desk) error { d.add(spare(1)); return nil },
 		func(d desk) error {
-			_, waiting, err := d.AwaitRequest(d.t.Context(), r.ID, "token", request.AwaitsDecision)
+			_, waiting, err := d.AwaitRequest(d.t.Context(), r.ID, "token", numberrequest.AwaitsDecision)
 			return errors.Join(err, sure(waiting))
 		},
 		func(d desk) error {
@@ -593,7 +593,7 @@ func TestAuditPages(t *testing.T) {
 		t.Fatal(len(whole), err)
 	}
 	for _, limit := range []int{1, 4, 8, 9} {
-		var got []request.Entry
+		var got []numberrequest.Entry
 		for after, more := "", true; more; more = after != "" {
 			page, next, err := d.Audit(t.Context(), r.ID, limit, after)
 			if err != nil || len(page) > limit {

@@ -16,7 +16,7 @@ import (
 	"github.com/krosai/telephony/shared/call"
 	"github.com/krosai/telephony/shared/fault"
 	"github.com/krosai/telephony/shared/number"
-	"github.com/krosai/telephony/shared/request"
+	"github.com/krosai/telephony/shared/numberrequest"
 	"github.com/krosai/telephony/shared/store"
 	"github.com/krosai/telephony/shared/store/storetest"
 )
@@ -40,7 +40,7 @@ var operations = map[string]func(context.Context, *storetest.Database) (any, err
 		return []any{may.Home, may.Hour().Used}, err
 	},
 	"TransactGetItems": func(ctx context.Context, db *storetest.Database) (any, error) {
-		return db.HasStock(ctx, request.Request{ID: "req_1", Country: "NG", Type: "mobile", Capabilities: []string{"inbound"}})
+		return db.HasStock(ctx, numberrequest.Request{ID: "req_1", Country: "NG", Type: "mobile", Capabilities: []string{"inbound"}})
 	},
 	"TransactWriteItems": func(ctx context.Context, db *storetest.Database) (any, error) {
 		_, may, err := db.CallPermit(ctx, "ada", "pn_1")

@@ -10,7 +10,7 @@ import (
 
 	"github.com/krosai/telephony/shared/event"
 	"github.com/krosai/telephony/shared/fault"
-	"github.com/krosai/telephony/shared/request"
+	"github.com/krosai/telephony/shared/numberrequest"
 )
 
 // Decide writes the one decision on a pending request and returns the request in its new state,
@@ -18,7 +18,7 @@ import (
 // fault.Conflict, and is returned with the error. An approval with a number that is not available
 // is fault.Conflict too. A number that is chosen is kept for the request. A decision on one's own
 // request is fault.Forbidden.
-func (db *DB) Decide(ctx context.Context, id string, d request.Decision, now time.Time) (request.Request, error) {
+func (db *DB) Decide(ctx context.Context, id string, d numberrequest.Decision, now time.Time) (numberrequest.Request, error) {
 	r, err := db.RequestByID(ctx, id)
 	switch {
 	case err != nil:
@@ -37,33 +37,33 @@ func (db *DB) Decide(ctx context.Context, id string, d request.Decision, now tim
 
 // ExpireRequest rejects a request that is still pending, because no administrator decided in time.
 // It returns the request in its new state.
-func (db *DB) ExpireRequest(ctx context.Context, id string, now time.Time) (request.Request, error) {
+func (db *DB) ExpireRequest(ctx context.Context, id string, now time.Time) (numberrequest.Request, error) {
 	r, err := db.RequestByID(ctx, id)
 	if err != nil || r.Status.Decided() {
 		return r, err
 	}
-	r, _, err = db.decide(ctx, r, request.Decision{By: request.Platform, Reason: request.Expired}, now)
+	r, _, err = db.decide(ctx, r, numberrequest.Decision{By: numberrequest.Platform, Reason: numberrequest.Expired}, now)
 	return r, err
 }
 
-func decided(r request.Request) error {
+func decided(r numberrequest.Request) error {
 	return fault.New(fault.Conflict, "CONFLICT", "the request is decided already: it is %s", r.Status)
 }
 
 // decide writes a decision on r, which was pending when it was read. done is false if another
 // decision was first.
-func (db *DB) decide(ctx context.Context, r request.Request, d request.Decision, now time.Time) (_ request.Request, done bool, err error) {
+func (db *DB) decide(ctx context.Context, r numberrequest.Request, d numberrequest.Decision, now time.Time) (_ numberrequest.Request, done bool, err error) {
 	to := d.Status()
 	note := d.Note
 	if !d.Approve {
 		note = d.Reason
 	}
-	entry, err := db.note(r.ID, request.Entry{At: now, Actor: d.By, Action: string(to), From: string(r.Status), To: string(to), Note: note})
+	entry, err := db.note(r.ID, numberrequest.Entry{At: now, Actor: d.By, Action: string(to), From: string(r.Status), To: string(to), Note: note})
 	if err != nil {
 		return r, false, err
 	}
 	set := "SET #status = :to, status_shard = :shard, decided_by = :by, decided_at = :at, updated_at = :at"
-	values := item{":pending": text(string(request.Pending)), ":to": text(string(to)), ":shard": text(statusShard(to, shard(r.ID))),
+	values := item{":pending": text(string(numberrequest.Pending)), ":to": text(string(to)), ":shard": text(statusShard(to, shard(r.ID))),
 		":by": text(d.By), ":at": stamp(now)}
 	after := r
 	after.Status, after.DecidedAt, after.UpdatedAt, after.Reason = to, now, now, d.Reason
@@ -100,7 +100,7 @@ func (db *DB) decide(ctx context.Context, r request.Request, d request.Decision,
 
 // reserve returns the writes that keep the number an administrator chose for a request, in place of
 // the number that it asked for.
-func (db *DB) reserve(r request.Request, numberID string) []types.TransactWriteItem {
+func (db *DB) reserve(r numberrequest.Request, numberID string) []types.TransactWriteItem {
 	kept := []types.TransactWriteItem{db.claim(numberClaim(numberID), r.ID), {ConditionCheck: &types.ConditionCheck{
 		TableName: &db.table.Numbers, Key: item{"number_id": text(numberID)},
 		ConditionExpression: aws.String("attribute_exists(number_id) AND attribute_not_exists(user_id) AND attribute_not_exists(retired)")}}}
@@ -113,10 +113,10 @@ func (db *DB) reserve(r request.Request, numberID string) []types.TransactWriteI
 // AwaitRequest stores the task token of the workflow that waits for the request's decision or
 // for stock, as what says. If there is nothing to wait for, waiting is false and the token is
 // not stored.
-func (db *DB) AwaitRequest(ctx context.Context, id, token, what string) (r request.Request, waiting bool, err error) {
-	status := request.Pending
-	if what == request.AwaitsStock {
-		status = request.Approved
+func (db *DB) AwaitRequest(ctx context.Context, id, token, what string) (r numberrequest.Request, waiting bool, err error) {
+	status := numberrequest.Pending
+	if what == numberrequest.AwaitsStock {
+		status = numberrequest.Approved
 	}
 	out, err := db.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{TableName: &db.table.Requests, Key: requestKey(id),
 		UpdateExpression:                    aws.String("SET task_token = :token, awaits = :what"),
@@ -142,27 +142,27 @@ func (db *DB) AwaitRequest(ctx context.Context, id, token, what string) (r reque
 // RemindRequest records that the n-th reminder of a pending request was sent. first is false if
 // this reminder or a later one was recorded before, or if the request is decided.
 func (db *DB) RemindRequest(ctx context.Context, id string, n int, now time.Time) (first bool, err error) {
-	return db.record(ctx, id, request.Entry{At: now, Actor: request.Platform, Action: "reminded"}, types.Update{
+	return db.record(ctx, id, numberrequest.Entry{At: now, Actor: numberrequest.Platform, Action: "reminded"}, types.Update{
 		UpdateExpression:          aws.String("SET reminders = :n"),
 		ConditionExpression:       aws.String("#status = :pending AND (attribute_not_exists(reminders) OR reminders < :n)"),
 		ExpressionAttributeNames:  map[string]string{"#status": "status"},
-		ExpressionAttributeValues: item{":n": integer(int64(n)), ":pending": text(string(request.Pending))}})
+		ExpressionAttributeValues: item{":n": integer(int64(n)), ":pending": text(string(numberrequest.Pending))}})
 }
 
 // NotifyRequest records that the owner was notified of the end of a request, and closes the
 // request. first is false if the notification was recorded before, or if the request has not ended.
 func (db *DB) NotifyRequest(ctx context.Context, id string, now time.Time) (first bool, err error) {
-	return db.record(ctx, id, request.Entry{At: now, Actor: request.Platform, Action: "notified"}, types.Update{
+	return db.record(ctx, id, numberrequest.Entry{At: now, Actor: numberrequest.Platform, Action: "notified"}, types.Update{
 		UpdateExpression:         aws.String("SET notified_at = :at REMOVE open_shard, task_token, awaits"),
 		ConditionExpression:      aws.String("attribute_exists(open_shard) AND #status IN (:assigned, :rejected)"),
 		ExpressionAttributeNames: map[string]string{"#status": "status"},
-		ExpressionAttributeValues: item{":at": stamp(now), ":assigned": text(string(request.Assigned)),
-			":rejected": text(string(request.Rejected))}})
+		ExpressionAttributeValues: item{":at": stamp(now), ":assigned": text(string(numberrequest.Assigned)),
+			":rejected": text(string(numberrequest.Rejected))}})
 }
 
 // record updates a request and writes its audit line. It does neither and returns false if the
 // update's condition fails.
-func (db *DB) record(ctx context.Context, id string, e request.Entry, update types.Update) (bool, error) {
+func (db *DB) record(ctx context.Context, id string, e numberrequest.Entry, update types.Update) (bool, error) {
 	entry, err := db.note(id, e)
 	if err != nil {
 		return false, err

@@ -13,7 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"github.com/krosai/telephony/shared/account"
-	"github.com/krosai/telephony/shared/request"
+	"github.com/krosai/telephony/shared/numberrequest"
 )
 
 // The index users of the Limits table lists the users by their rows "user#…", over shards. It holds
@@ -111,7 +111,7 @@ func (db *DB) countOwned(ctx context.Context, users []account.User, now time.Tim
 		u := &users[i]
 		count(&errs[3*i], &u.Numbers, &db.table.Numbers, u.ID, "", item{})
 		count(&errs[3*i+1], &u.OpenRequests, &db.table.Requests, u.ID, "#status IN (:a, :b)",
-			item{":a": text(string(request.Pending)), ":b": text(string(request.Approved))})
+			item{":a": text(string(numberrequest.Pending)), ":b": text(string(numberrequest.Approved))})
 		count(&errs[3*i+2], &u.LiveKeys, &db.table.Keys, u.ID, "(attribute_not_exists(expires_at) OR expires_at > :now)"+
 			" AND (attribute_not_exists(revoked_at) OR revoked_at > :now)", item{":now": stamp(now)})
 	}

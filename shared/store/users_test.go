@@ -11,7 +11,7 @@ import (
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/fault"
 	"github.com/krosai/telephony/shared/number"
-	"github.com/krosai/telephony/shared/request"
+	"github.com/krosai/telephony/shared/numberrequest"
 	"github.com/krosai/telephony/shared/store/storetest"
 )
 
@@ -41,7 +41,7 @@ func TestUsersHaveDoneSomething(t *testing.T) {
 	must(t, db.PutPolicy(ctx, "put#user|1", account.Policy{CallsEnabled: true}))
 	_, err := db.SetPolicy(ctx, "set", account.Policy{MaxConcurrentCalls: 7}, "root")
 	must(t, err)
-	_, _, err = db.CreateRequest(ctx, request.Request{ID: "req_1", UserID: "asks", Country: "NG", Type: "mobile", CreatedAt: morning})
+	_, _, err = db.CreateRequest(ctx, numberrequest.Request{ID: "req_1", UserID: "asks", Country: "NG", Type: "mobile", CreatedAt: morning})
 	must(t, err)
 	k, _ := aKey(t, "keyed", nil)
 	_, err = db.AddKey(ctx, k)
@@ -75,7 +75,7 @@ func TestUsersHaveDoneSomething(t *testing.T) {
 	}
 
 	must(t, db.RevokeKey(ctx, "keyed", k.ID))
-	_, err = db.Decide(ctx, "req_1", request.Decision{By: "root", Reason: "no"}, morning)
+	_, err = db.Decide(ctx, "req_1", numberrequest.Decision{By: "root", Reason: "no"}, morning)
 	must(t, err)
 	for _, u := range everyUser(t, db, 100) {
 		if u.LiveKeys != 0 || u.OpenRequests != 0 {
@@ -154,18 +154,18 @@ func TestRetire(t *testing.T) {
 	gone, owned, asked := add(1), add(2), add(3)
 	_, err := db.GiveNumber(ctx, owned.ID, "ada", "root")
 	must(t, err)
-	_, _, err = db.CreateRequest(ctx, request.Request{ID: "req_1", UserID: "bob", PhoneNumber: asked.E164, CreatedAt: morning})
+	_, _, err = db.CreateRequest(ctx, numberrequest.Request{ID: "req_1", UserID: "bob", PhoneNumber: asked.E164, CreatedAt: morning})
 	must(t, err)
 	must(t, db.RetireNumber(ctx, gone.ID, "root"))
 	must(t, db.RetireNumber(ctx, gone.ID, "root"))
-	_, _, err = db.CreateRequest(ctx, request.Request{ID: "req_2", UserID: "eve", PhoneNumber: gone.E164, CreatedAt: morning})
+	_, _, err = db.CreateRequest(ctx, numberrequest.Request{ID: "req_2", UserID: "eve", PhoneNumber: gone.E164, CreatedAt: morning})
 	must(t, err)
 
 	_, giveGone := db.GiveNumber(ctx, gone.ID, "ada", "root")
 	_, giveAsked := db.GiveNumber(ctx, asked.ID, "ada", "root")
 	_, giveOwned := db.GiveNumber(ctx, owned.ID, "ada", "root")
 	_, giveNone := db.GiveNumber(ctx, "pn_none", "ada", "root")
-	_, choose := db.Decide(ctx, "req_1", request.Decision{Approve: true, By: "root", NumberID: gone.ID}, morning)
+	_, choose := db.Decide(ctx, "req_1", numberrequest.Decision{Approve: true, By: "root", NumberID: gone.ID}, morning)
 	for name, tc := range map[string]struct {
 		err  error
 		want string
@@ -185,7 +185,7 @@ func TestRetire(t *testing.T) {
 			t.Errorf("%s: %v, want %s", name, tc.err, tc.want)
 		}
 	}
-	_, err = db.Decide(ctx, "req_2", request.Decision{Approve: true, By: "root"}, morning)
+	_, err = db.Decide(ctx, "req_2", numberrequest.Decision{Approve: true, By: "root"}, morning)
 	must(t, err)
 	if r, assigned, err := db.AssignNumber(ctx, "req_2"); assigned || err != nil {
 		t.Errorf("a retired number was assigned: %+v, %v", r, err)

@@ -7,20 +7,20 @@ import (
 
 	"github.com/krosai/telephony/functions/addnumber"
 	"github.com/krosai/telephony/shared/env"
-	"github.com/krosai/telephony/shared/flow"
 	"github.com/krosai/telephony/shared/lambdahttp"
 	"github.com/krosai/telephony/shared/obs"
 	"github.com/krosai/telephony/shared/store"
+	"github.com/krosai/telephony/shared/workflow"
 )
 
 type config struct {
 	Tables store.Config
-	Flows  flow.Config
+	Flows  workflow.Config
 }
 
 func main() {
 	cfg, aws := env.Must[config](), env.AWS()
-	db, flows := store.Open(aws, cfg.Tables, time.Now), flow.Open(aws, cfg.Flows)
+	db, flows := store.Open(aws, cfg.Tables, time.Now), workflow.Open(aws, cfg.Flows)
 	log := obs.Logger(os.Stdout, os.Getenv("LOG_LEVEL"))
 	lambdahttp.Start(db, &addnumber.Endpoint{Numbers: db, Requests: db, Flow: flows, Now: time.Now, Log: log})
 }

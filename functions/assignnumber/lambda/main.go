@@ -7,7 +7,7 @@ import (
 
 	"github.com/krosai/telephony/functions/assignnumber"
 	"github.com/krosai/telephony/shared/env"
-	"github.com/krosai/telephony/shared/lambdatask"
+	"github.com/krosai/telephony/shared/invocation"
 	"github.com/krosai/telephony/shared/obs"
 	"github.com/krosai/telephony/shared/store"
 )
@@ -19,5 +19,5 @@ type config struct {
 func main() {
 	cfg, aws := env.Must[config](), env.AWS()
 	task := &assignnumber.Task{Requests: store.Open(aws, cfg.Tables, time.Now), Log: obs.Logger(os.Stdout, os.Getenv("LOG_LEVEL"))}
-	lambdatask.Start(task.Run)
+	invocation.Start(task.Run)
 }

@@ -7,12 +7,12 @@ import (
 
 	"github.com/krosai/telephony/functions/awaitcall"
 	"github.com/krosai/telephony/shared/env"
-	"github.com/krosai/telephony/shared/flow"
-	"github.com/krosai/telephony/shared/lambdatask"
+	"github.com/krosai/telephony/shared/invocation"
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/obs"
-	"github.com/krosai/telephony/shared/settle"
 	"github.com/krosai/telephony/shared/store"
+	"github.com/krosai/telephony/shared/teardown"
+	"github.com/krosai/telephony/shared/workflow"
 )
 
 type config struct {
@@ -23,7 +23,7 @@ type config struct {
 func main() {
 	cfg, aws := env.Must[config](), env.AWS()
 	db, lk := store.Open(aws, cfg.Tables, time.Now), livekit.Open(cfg.LiveKit)
-	end := &settle.Settler{Calls: db, Rooms: lk, Now: time.Now}
-	task := &awaitcall.Task{Calls: db, Settle: end, Flow: flow.Open(aws, flow.Config{}), Now: time.Now, Log: obs.Logger(os.Stdout, os.Getenv("LOG_LEVEL"))}
-	lambdatask.Start(task.Run)
+	end := &teardown.Settler{Calls: db, Rooms: lk, Now: time.Now}
+	task := &awaitcall.Task{Calls: db, Settle: end, Flow: workflow.Open(aws, workflow.Config{}), Now: time.Now, Log: obs.Logger(os.Stdout, os.Getenv("LOG_LEVEL"))}
+	invocation.Start(task.Run)
 }

@@ -6,19 +6,19 @@ import (
 
 	"github.com/krosai/telephony/functions/awaitrequest"
 	"github.com/krosai/telephony/shared/env"
-	"github.com/krosai/telephony/shared/flow"
-	"github.com/krosai/telephony/shared/lambdatask"
+	"github.com/krosai/telephony/shared/invocation"
 	"github.com/krosai/telephony/shared/store"
+	"github.com/krosai/telephony/shared/workflow"
 )
 
 type config struct {
 	Tables store.Config
-	Flows  flow.Config
+	Flows  workflow.Config
 }
 
 func main() {
 	cfg, aws := env.Must[config](), env.AWS()
 	db := store.Open(aws, cfg.Tables, time.Now)
-	task := &awaitrequest.Task{Requests: db, Flow: flow.Open(aws, cfg.Flows)}
-	lambdatask.Start(task.Run)
+	task := &awaitrequest.Task{Requests: db, Flow: workflow.Open(aws, cfg.Flows)}
+	invocation.Start(task.Run)
 }

@@ -7,10 +7,10 @@ import (
 
 	"github.com/krosai/telephony/functions/configurenumber"
 	"github.com/krosai/telephony/shared/env"
-	"github.com/krosai/telephony/shared/guard/carrier"
 	"github.com/krosai/telephony/shared/lambdahttp"
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/store"
+	"github.com/krosai/telephony/shared/validate/carrier"
 )
 
 type config struct {

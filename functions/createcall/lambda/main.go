@@ -6,19 +6,19 @@ import (
 
 	"github.com/krosai/telephony/functions/createcall"
 	"github.com/krosai/telephony/shared/env"
-	"github.com/krosai/telephony/shared/flow"
 	"github.com/krosai/telephony/shared/lambdahttp"
 	"github.com/krosai/telephony/shared/store"
+	"github.com/krosai/telephony/shared/workflow"
 )
 
 type config struct {
 	Tables store.Config
-	Flows  flow.Config
+	Flows  workflow.Config
 	Places int `env:"DIAL_PLACES" envDefault:"0"`
 }
 
 func main() {
 	cfg, aws := env.Must[config](), env.AWS()
 	db := store.Open(aws, cfg.Tables, time.Now)
-	lambdahttp.Start(db, &createcall.Endpoint{Calls: db, Numbers: db, Flow: flow.Open(aws, cfg.Flows), Now: time.Now, Places: cfg.Places})
+	lambdahttp.Start(db, &createcall.Endpoint{Calls: db, Numbers: db, Flow: workflow.Open(aws, cfg.Flows), Now: time.Now, Places: cfg.Places})
 }

@@ -7,10 +7,10 @@ import (
 
 	"github.com/krosai/telephony/functions/deliverwebhook"
 	"github.com/krosai/telephony/shared/env"
-	"github.com/krosai/telephony/shared/lambdatask"
+	"github.com/krosai/telephony/shared/invocation"
 	"github.com/krosai/telephony/shared/obs"
-	"github.com/krosai/telephony/shared/queue"
 	"github.com/krosai/telephony/shared/store"
+	"github.com/krosai/telephony/shared/webhook/queue"
 )
 
 type config struct {
@@ -22,5 +22,5 @@ func main() {
 	cfg, aws := env.Must[config](), env.AWS()
 	task := &deliverwebhook.Task{Webhooks: store.Open(aws, cfg.Tables, time.Now), Queue: queue.Open(aws, cfg.Queue),
 		Client: deliverwebhook.NewClient(nil, false), Now: time.Now, Log: obs.Logger(os.Stdout, os.Getenv("LOG_LEVEL"))}
-	lambdatask.Start(task.Run)
+	invocation.Start(task.Run)
 }

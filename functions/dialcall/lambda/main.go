@@ -8,12 +8,12 @@ import (
 
 	"github.com/krosai/telephony/functions/dialcall"
 	"github.com/krosai/telephony/shared/env"
-	"github.com/krosai/telephony/shared/guard/carrier"
-	"github.com/krosai/telephony/shared/lambdatask"
+	"github.com/krosai/telephony/shared/invocation"
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/obs"
-	"github.com/krosai/telephony/shared/settle"
 	"github.com/krosai/telephony/shared/store"
+	"github.com/krosai/telephony/shared/teardown"
+	"github.com/krosai/telephony/shared/validate/carrier"
 )
 
 type config struct {
@@ -25,9 +25,9 @@ type config struct {
 func main() {
 	cfg, aws := env.Must[config](), env.AWS()
 	db, lk := store.Open(aws, cfg.Tables, time.Now), livekit.Open(cfg.LiveKit)
-	end := &settle.Settler{Calls: db, Rooms: lk, Now: time.Now}
+	end := &teardown.Settler{Calls: db, Rooms: lk, Now: time.Now}
 	task := &dialcall.Task{Calls: db, Phone: lk, Settle: end, Now: time.Now,
 		Carriers: &carrier.Checker{Config: cfg.Carrier, Resolver: net.DefaultResolver},
 		Log:      obs.Logger(os.Stdout, os.Getenv("LOG_LEVEL"))}
-	lambdatask.Start(task.Run)
+	invocation.Start(task.Run)
 }

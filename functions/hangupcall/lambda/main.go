@@ -8,8 +8,8 @@ import (
 	"github.com/krosai/telephony/shared/env"
 	"github.com/krosai/telephony/shared/lambdahttp"
 	"github.com/krosai/telephony/shared/livekit"
-	"github.com/krosai/telephony/shared/settle"
 	"github.com/krosai/telephony/shared/store"
+	"github.com/krosai/telephony/shared/teardown"
 )
 
 type config struct {
@@ -20,6 +20,6 @@ type config struct {
 func main() {
 	cfg, aws := env.Must[config](), env.AWS()
 	db, lk := store.Open(aws, cfg.Tables, time.Now), livekit.Open(cfg.LiveKit)
-	end := &settle.Settler{Calls: db, Rooms: lk, Now: time.Now}
+	end := &teardown.Settler{Calls: db, Rooms: lk, Now: time.Now}
 	lambdahttp.Start(db, &hangupcall.Endpoint{Calls: db, Settle: end, Now: time.Now})
 }

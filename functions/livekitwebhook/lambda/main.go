@@ -5,26 +5,26 @@ import (
 	"time"
 
 	"github.com/krosai/telephony/functions/livekitwebhook"
+	"github.com/krosai/telephony/shared/call/inbound"
 	"github.com/krosai/telephony/shared/env"
-	"github.com/krosai/telephony/shared/flow"
-	"github.com/krosai/telephony/shared/inbound"
 	"github.com/krosai/telephony/shared/lambdahttp"
 	"github.com/krosai/telephony/shared/livekit"
-	"github.com/krosai/telephony/shared/settle"
 	"github.com/krosai/telephony/shared/store"
+	"github.com/krosai/telephony/shared/teardown"
+	"github.com/krosai/telephony/shared/workflow"
 )
 
 type config struct {
 	Tables  store.Config
-	Flows   flow.Config
+	Flows   workflow.Config
 	LiveKit livekit.Config
 }
 
 func main() {
 	cfg, aws := env.Must[config](), env.AWS()
 	db, lk := store.Open(aws, cfg.Tables, time.Now), livekit.Open(cfg.LiveKit)
-	flows := flow.Open(aws, cfg.Flows)
+	flows := workflow.Open(aws, cfg.Flows)
 	lambdahttp.Start(nil, &livekitwebhook.Endpoint{LiveKit: lk, Now: time.Now,
 		Inbound: &inbound.Adopter{Numbers: db, Calls: db, Rooms: lk, Flow: flows},
-		Settle:  &settle.Settler{Calls: db, Rooms: lk, Now: time.Now}})
+		Settle:  &teardown.Settler{Calls: db, Rooms: lk, Now: time.Now}})
 }

@@ -7,7 +7,7 @@ import (
 
 	"github.com/krosai/telephony/functions/notifyrequest"
 	"github.com/krosai/telephony/shared/env"
-	"github.com/krosai/telephony/shared/lambdatask"
+	"github.com/krosai/telephony/shared/invocation"
 	"github.com/krosai/telephony/shared/obs"
 	"github.com/krosai/telephony/shared/store"
 )
@@ -20,5 +20,5 @@ func main() {
 	cfg, aws := env.Must[config](), env.AWS()
 	db := store.Open(aws, cfg.Tables, time.Now)
 	task := &notifyrequest.Task{Requests: db, Now: time.Now, Log: obs.Logger(os.Stdout, os.Getenv("LOG_LEVEL"))}
-	lambdatask.Start(task.Run)
+	invocation.Start(task.Run)
 }

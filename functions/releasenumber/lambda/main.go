@@ -7,24 +7,24 @@ import (
 
 	"github.com/krosai/telephony/functions/releasenumber"
 	"github.com/krosai/telephony/shared/env"
-	"github.com/krosai/telephony/shared/flow"
 	"github.com/krosai/telephony/shared/lambdahttp"
 	"github.com/krosai/telephony/shared/livekit"
+	"github.com/krosai/telephony/shared/numberconfig"
 	"github.com/krosai/telephony/shared/obs"
 	"github.com/krosai/telephony/shared/store"
-	"github.com/krosai/telephony/shared/unwire"
+	"github.com/krosai/telephony/shared/workflow"
 )
 
 type config struct {
 	Tables  store.Config
-	Flows   flow.Config
+	Flows   workflow.Config
 	LiveKit livekit.Config
 }
 
 func main() {
 	cfg, aws := env.Must[config](), env.AWS()
-	db, flows, lk := store.Open(aws, cfg.Tables, time.Now), flow.Open(aws, cfg.Flows), livekit.Open(cfg.LiveKit)
+	db, flows, lk := store.Open(aws, cfg.Tables, time.Now), workflow.Open(aws, cfg.Flows), livekit.Open(cfg.LiveKit)
 	log := obs.Logger(os.Stdout, os.Getenv("LOG_LEVEL"))
 	lambdahttp.Start(db, &releasenumber.Endpoint{Numbers: db, Requests: db, Flow: flows, Log: log,
-		Unwire: &unwire.Unwirer{Numbers: db, LiveKit: lk, Now: time.Now}})
+		Unwire: &numberconfig.Unwirer{Numbers: db, LiveKit: lk, Now: time.Now}})
 }

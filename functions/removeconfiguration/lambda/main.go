@@ -8,8 +8,8 @@ import (
 	"github.com/krosai/telephony/shared/env"
 	"github.com/krosai/telephony/shared/lambdahttp"
 	"github.com/krosai/telephony/shared/livekit"
+	"github.com/krosai/telephony/shared/numberconfig"
 	"github.com/krosai/telephony/shared/store"
-	"github.com/krosai/telephony/shared/unwire"
 )
 
 type config struct {
@@ -20,5 +20,5 @@ type config struct {
 func main() {
 	cfg := env.Must[config]()
 	db, lk := store.Open(env.AWS(), cfg.Tables, time.Now), livekit.Open(cfg.LiveKit)
-	lambdahttp.Start(db, &removeconfiguration.Endpoint{Unwire: &unwire.Unwirer{Numbers: db, LiveKit: lk, Now: time.Now}})
+	lambdahttp.Start(db, &removeconfiguration.Endpoint{Unwire: &numberconfig.Unwirer{Numbers: db, LiveKit: lk, Now: time.Now}})
 }

@@ -7,8 +7,8 @@ import (
 	"github.com/krosai/telephony/functions/replaydelivery"
 	"github.com/krosai/telephony/shared/env"
 	"github.com/krosai/telephony/shared/lambdahttp"
-	"github.com/krosai/telephony/shared/queue"
 	"github.com/krosai/telephony/shared/store"
+	"github.com/krosai/telephony/shared/webhook/queue"
 )
 
 type config struct {

@@ -7,10 +7,10 @@ import (
 
 	"github.com/krosai/telephony/functions/resumecall"
 	"github.com/krosai/telephony/shared/env"
-	"github.com/krosai/telephony/shared/flow"
-	"github.com/krosai/telephony/shared/lambdatask"
+	"github.com/krosai/telephony/shared/invocation"
 	"github.com/krosai/telephony/shared/obs"
 	"github.com/krosai/telephony/shared/store"
+	"github.com/krosai/telephony/shared/workflow"
 )
 
 type config struct {
@@ -19,7 +19,7 @@ type config struct {
 
 func main() {
 	cfg, aws := env.Must[config](), env.AWS()
-	task := &resumecall.Task{Calls: store.Open(aws, cfg.Tables, time.Now), Flow: flow.Open(aws, flow.Config{}),
+	task := &resumecall.Task{Calls: store.Open(aws, cfg.Tables, time.Now), Flow: workflow.Open(aws, workflow.Config{}),
 		Log: obs.Logger(os.Stdout, os.Getenv("LOG_LEVEL"))}
-	lambdatask.Start(task.Run)
+	invocation.Start(task.Run)
 }

@@ -6,10 +6,10 @@ import (
 
 	"github.com/krosai/telephony/functions/settlecall"
 	"github.com/krosai/telephony/shared/env"
-	"github.com/krosai/telephony/shared/lambdatask"
+	"github.com/krosai/telephony/shared/invocation"
 	"github.com/krosai/telephony/shared/livekit"
-	"github.com/krosai/telephony/shared/settle"
 	"github.com/krosai/telephony/shared/store"
+	"github.com/krosai/telephony/shared/teardown"
 )
 
 type config struct {
@@ -20,7 +20,7 @@ type config struct {
 func main() {
 	cfg, aws := env.Must[config](), env.AWS()
 	db, lk := store.Open(aws, cfg.Tables, time.Now), livekit.Open(cfg.LiveKit)
-	end := &settle.Settler{Calls: db, Rooms: lk, Now: time.Now}
+	end := &teardown.Settler{Calls: db, Rooms: lk, Now: time.Now}
 	task := &settlecall.Task{Settle: end, Now: time.Now}
-	lambdatask.Start(task.Run)
+	invocation.Start(task.Run)
 }

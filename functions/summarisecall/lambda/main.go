@@ -6,11 +6,11 @@ import (
 	"time"
 
 	"github.com/krosai/telephony/functions/summarisecall"
+	"github.com/krosai/telephony/shared/call/summary"
 	"github.com/krosai/telephony/shared/env"
-	"github.com/krosai/telephony/shared/lambdatask"
+	"github.com/krosai/telephony/shared/invocation"
 	"github.com/krosai/telephony/shared/obs"
 	"github.com/krosai/telephony/shared/store"
-	"github.com/krosai/telephony/shared/summary"
 )
 
 type config struct {
@@ -22,5 +22,5 @@ func main() {
 	cfg, aws := env.Must[config](), env.AWS()
 	task := &summarisecall.Task{Stories: store.Open(aws, cfg.Tables, time.Now), Summarizer: summary.Open(aws, cfg.Summary), Now: time.Now,
 		Log: obs.Logger(os.Stdout, os.Getenv("LOG_LEVEL"))}
-	lambdatask.Start(task.Run)
+	invocation.Start(task.Run)
 }

@@ -6,28 +6,28 @@ import (
 	"time"
 
 	"github.com/krosai/telephony/functions/sweepcalls"
+	"github.com/krosai/telephony/shared/call/inbound"
 	"github.com/krosai/telephony/shared/env"
-	"github.com/krosai/telephony/shared/flow"
-	"github.com/krosai/telephony/shared/inbound"
-	"github.com/krosai/telephony/shared/lambdatask"
+	"github.com/krosai/telephony/shared/invocation"
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/obs"
-	"github.com/krosai/telephony/shared/settle"
 	"github.com/krosai/telephony/shared/store"
+	"github.com/krosai/telephony/shared/teardown"
+	"github.com/krosai/telephony/shared/workflow"
 )
 
 type config struct {
 	Tables  store.Config
-	Flows   flow.Config
+	Flows   workflow.Config
 	LiveKit livekit.Config
 }
 
 func main() {
 	cfg, aws := env.Must[config](), env.AWS()
 	db, lk := store.Open(aws, cfg.Tables, time.Now), livekit.Open(cfg.LiveKit)
-	flows := flow.Open(aws, cfg.Flows)
+	flows := workflow.Open(aws, cfg.Flows)
 	task := &sweepcalls.Task{Calls: db, Rooms: lk, Flow: flows, Now: time.Now, Log: obs.Logger(os.Stdout, os.Getenv("LOG_LEVEL")),
 		Inbound: &inbound.Adopter{Numbers: db, Calls: db, Rooms: lk, Flow: flows},
-		Settle:  &settle.Settler{Calls: db, Rooms: lk, Now: time.Now}}
-	lambdatask.Start(task.Run)
+		Settle:  &teardown.Settler{Calls: db, Rooms: lk, Now: time.Now}}
+	invocation.Start(task.Run)
 }

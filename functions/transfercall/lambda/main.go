@@ -10,8 +10,8 @@ import (
 	"github.com/krosai/telephony/shared/lambdahttp"
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/obs"
-	"github.com/krosai/telephony/shared/settle"
 	"github.com/krosai/telephony/shared/store"
+	"github.com/krosai/telephony/shared/teardown"
 )
 
 type config struct {
@@ -22,7 +22,7 @@ type config struct {
 func main() {
 	cfg, aws := env.Must[config](), env.AWS()
 	db, lk := store.Open(aws, cfg.Tables, time.Now), livekit.Open(cfg.LiveKit)
-	end := &settle.Settler{Calls: db, Rooms: lk, Now: time.Now}
+	end := &teardown.Settler{Calls: db, Rooms: lk, Now: time.Now}
 	lambdahttp.Start(db, &transfercall.Endpoint{Calls: db, Phone: lk, Settle: end, Now: time.Now,
 		Log: obs.Logger(os.Stdout, os.Getenv("LOG_LEVEL"))})
 }

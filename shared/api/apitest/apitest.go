@@ -29,13 +29,13 @@ import (
 	"github.com/krosai/telephony/emulator/iam"
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
-	"github.com/krosai/telephony/shared/flow"
 	"github.com/krosai/telephony/shared/lambdahttp"
 	"github.com/krosai/telephony/shared/number"
 	"github.com/krosai/telephony/shared/oidc"
-	"github.com/krosai/telephony/shared/queue"
 	"github.com/krosai/telephony/shared/secret"
 	"github.com/krosai/telephony/shared/store/storetest"
+	"github.com/krosai/telephony/shared/webhook/queue"
+	"github.com/krosai/telephony/shared/workflow"
 )
 
 // Bench holds a database, an issuer, recording stand-ins for workflows and a queue, and, after
@@ -45,7 +45,7 @@ type Bench struct {
 	*storetest.Database
 	Issuer    *Issuer
 	Workflows *Workflows
-	Flow      *flow.Client
+	Flow      *workflow.Client
 	Messages  *Messages
 	Queue     *queue.Client
 	Now       func() time.Time
@@ -348,10 +348,10 @@ func config(wire http.RoundTripper) aws.Config {
 		})}
 }
 
-func (b *Bench) client(workflows http.RoundTripper) *flow.Client {
+func (b *Bench) client(workflows http.RoundTripper) *workflow.Client {
 	machines := map[string]string{}
 	for _, m := range b.Template.StateMachines() {
 		machines[m.LogicalID] = m.ARN
 	}
-	return flow.Open(config(workflows), flow.Config{CallMachine: machines["CallMachine"], ApprovalMachine: machines["ApprovalMachine"]})
+	return workflow.Open(config(workflows), workflow.Config{CallMachine: machines["CallMachine"], ApprovalMachine: machines["ApprovalMachine"]})
 }
