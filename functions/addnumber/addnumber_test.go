@@ -35,7 +35,7 @@ func waits(b *apitest.Bench, r numberrequest.Request) {
 	b.Must(err)
 	_, err = b.Decide(b.Context(), r.ID, numberrequest.Decision{Approve: true, By: "carol"}, now)
 	b.Must(err)
-	_, _, err = b.AwaitRequest(b.Context(), r.ID, r.UserID, numberrequest.AwaitsStock)
+	_, _, err = b.AwaitRequest(b.Context(), r.ID, r.UserID, numberrequest.AwaitsNumber)
 	b.Must(err)
 }
 

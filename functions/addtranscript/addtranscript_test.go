@@ -94,7 +94,7 @@ func (b *bench) post(callID, authorization, body string) (int, string) {
 
 func (b *bench) turns(callID string) []call.Turn {
 	b.Helper()
-	s, err := b.db.CallStory(b.Context(), "ada", callID, true)
+	s, err := b.db.CallDetails(b.Context(), "ada", callID, true)
 	if err != nil {
 		b.Fatal(err)
 	}

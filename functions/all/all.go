@@ -101,8 +101,8 @@ type Deps struct {
 	DialPlaces int // how many phones may ring at a time; 0 means unknown
 }
 
-func (d Deps) settler() *teardown.Settler {
-	return &teardown.Settler{Calls: d.DB, Rooms: d.LiveKit, Now: d.Now}
+func (d Deps) ender() *teardown.Ender {
+	return &teardown.Ender{Calls: d.DB, Rooms: d.LiveKit, Now: d.Now}
 }
 
 func (d Deps) adopter() *inbound.Adopter {
@@ -115,8 +115,8 @@ func (d Deps) carriers() *carrier.Checker {
 	return &carrier.Checker{Config: config, Resolver: d.Resolver}
 }
 
-func (d Deps) unwirer() *numberconfig.Unwirer {
-	return &numberconfig.Unwirer{Numbers: d.DB, LiveKit: d.LiveKit, Now: d.Now}
+func (d Deps) remover() *numberconfig.Remover {
+	return &numberconfig.Remover{Numbers: d.DB, LiveKit: d.LiveKit, Now: d.Now}
 }
 
 // HTTP returns every HTTP function by the name of its folder.
@@ -137,8 +137,8 @@ func HTTP(d Deps) map[string]api.Endpoint {
 		"getrequest":          &getrequest.Endpoint{Requests: d.DB},
 		"getswitch":           &getswitch.Endpoint{Switch: d.DB},
 		"givenumber":          &givenumber.Endpoint{Numbers: d.DB},
-		"hangupanycall":       &hangupanycall.Endpoint{Calls: d.DB, Settle: d.settler(), Now: d.Now},
-		"hangupcall":          &hangupcall.Endpoint{Calls: d.DB, Settle: d.settler(), Now: d.Now},
+		"hangupanycall":       &hangupanycall.Endpoint{Calls: d.DB, Teardown: d.ender(), Now: d.Now},
+		"hangupcall":          &hangupcall.Endpoint{Calls: d.DB, Teardown: d.ender(), Now: d.Now},
 		"health":              &health.Endpoint{Version: d.Version},
 		"importnumbers":       &importnumbers.Endpoint{Numbers: d.DB, Requests: d.DB, Flow: d.Flow, Now: d.Now, Log: d.Log},
 		"listallcalls":        &listallcalls.Endpoint{Calls: d.DB},
@@ -154,10 +154,10 @@ func HTTP(d Deps) map[string]api.Endpoint {
 		"listuserkeys":        &listuserkeys.Endpoint{Keys: d.DB},
 		"listusers":           &listusers.Endpoint{Users: d.DB},
 		"listwebhooks":        &listwebhooks.Endpoint{Endpoints: d.DB},
-		"livekitwebhook":      &livekitwebhook.Endpoint{LiveKit: d.LiveKit, Inbound: d.adopter(), Settle: d.settler(), Now: d.Now},
+		"livekitwebhook":      &livekitwebhook.Endpoint{LiveKit: d.LiveKit, Inbound: d.adopter(), Teardown: d.ender(), Now: d.Now},
 		"rejectrequest":       &rejectrequest.Endpoint{Requests: d.DB, Flow: d.Flow, Now: d.Now, Log: d.Log},
-		"releasenumber":       &releasenumber.Endpoint{Numbers: d.DB, Unwire: d.unwirer(), Requests: d.DB, Flow: d.Flow, Log: d.Log},
-		"removeconfiguration": &removeconfiguration.Endpoint{Unwire: d.unwirer()},
+		"releasenumber":       &releasenumber.Endpoint{Numbers: d.DB, RemoveConfiguration: d.remover(), Requests: d.DB, Flow: d.Flow, Log: d.Log},
+		"removeconfiguration": &removeconfiguration.Endpoint{RemoveConfiguration: d.remover()},
 		"replaydelivery":      &replaydelivery.Endpoint{Deliveries: d.DB, Queue: d.Queue, Now: d.Now},
 		"requestnumber":       &requestnumber.Endpoint{Requests: d.DB, Flow: d.Flow, Now: d.Now, Log: d.Log},
 		"retirenumber":        &retirenumber.Endpoint{Numbers: d.DB},
@@ -169,28 +169,28 @@ func HTTP(d Deps) map[string]api.Endpoint {
 		"setcalls":            &setcalls.Endpoint{Switch: d.DB},
 		"setpolicy":           &setpolicy.Endpoint{Policies: d.DB},
 		"testwebhook":         &testwebhook.Endpoint{Endpoints: d.DB, Queue: d.Queue, Now: d.Now},
-		"transfercall":        &transfercall.Endpoint{Calls: d.DB, Phone: d.LiveKit, Settle: d.settler(), Now: d.Now, Log: d.Log},
+		"transfercall":        &transfercall.Endpoint{Calls: d.DB, Phone: d.LiveKit, Teardown: d.ender(), Now: d.Now, Log: d.Log},
 		"updatewebhook":       &updatewebhook.Endpoint{Endpoints: d.DB, Resolver: net.DefaultResolver, AllowLoopback: d.AllowLoopback},
 	}
 }
 
 // Tasks returns every other function by the name of its folder, as lambda.Start takes it.
 func Tasks(d Deps) map[string]any {
-	s := d.settler()
+	s := d.ender()
 	return map[string]any{
 		"assignnumber":   (&assignnumber.Task{Requests: d.DB, Log: d.Log}).Run,
-		"awaitcall":      (&awaitcall.Task{Calls: d.DB, Settle: s, Flow: d.Flow, Now: d.Now, Log: d.Log}).Run,
+		"awaitcall":      (&awaitcall.Task{Calls: d.DB, Teardown: s, Flow: d.Flow, Now: d.Now, Log: d.Log}).Run,
 		"awaitrequest":   (&awaitrequest.Task{Requests: d.DB, Flow: d.Flow}).Run,
 		"deliverwebhook": (&deliverwebhook.Task{Webhooks: d.DB, Queue: d.Queue, Client: deliverwebhook.NewClient(nil, d.AllowLoopback), Now: d.Now, Log: d.Log}).Run,
-		"dialcall":       (&dialcall.Task{Calls: d.DB, Phone: d.LiveKit, Carriers: d.carriers(), Settle: s, Now: d.Now, Log: d.Log}).Run,
+		"dialcall":       (&dialcall.Task{Calls: d.DB, Phone: d.LiveKit, Carriers: d.carriers(), Teardown: s, Now: d.Now, Log: d.Log}).Run,
 		"expirerequest":  (&expirerequest.Task{Requests: d.DB, Now: d.Now, Log: d.Log}).Run,
 		"notifyrequest":  (&notifyrequest.Task{Requests: d.DB, Now: d.Now, Log: d.Log}).Run,
-		"preparecall":    (&preparecall.Task{Calls: d.DB, Rooms: d.LiveKit, Settle: s, Agents: d.Agents, Now: d.Now}).Run,
+		"preparecall":    (&preparecall.Task{Calls: d.DB, Rooms: d.LiveKit, Teardown: s, Agents: d.Agents, Now: d.Now}).Run,
 		"resumecall":     (&resumecall.Task{Calls: d.DB, Flow: d.Flow, Log: d.Log}).Run,
 		"sendevents":     (&sendevents.Task{Endpoints: d.DB, Queue: d.Queue, Log: d.Log}).Run,
-		"settlecall":     (&settlecall.Task{Settle: s, Now: d.Now}).Run,
-		"summarisecall":  (&summarisecall.Task{Stories: d.DB, Summarizer: d.Summary, Now: d.Now, Log: d.Log}).Run,
-		"sweepcalls":     (&sweepcalls.Task{Calls: d.DB, Rooms: d.LiveKit, Flow: d.Flow, Inbound: d.adopter(), Settle: s, Now: d.Now, Log: d.Log}).Run,
+		"settlecall":     (&settlecall.Task{Teardown: s, Now: d.Now}).Run,
+		"summarisecall":  (&summarisecall.Task{Details: d.DB, Summarizer: d.Summary, Now: d.Now, Log: d.Log}).Run,
+		"sweepcalls":     (&sweepcalls.Task{Calls: d.DB, Rooms: d.LiveKit, Flow: d.Flow, Inbound: d.adopter(), Teardown: s, Now: d.Now, Log: d.Log}).Run,
 		"sweepnumbers":   (&sweepnumbers.Task{Requests: d.DB, Numbers: d.DB, Flow: d.Flow, Now: d.Now, Log: d.Log}).Run,
 	}
 }

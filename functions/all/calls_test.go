@@ -257,8 +257,8 @@ func TestOrdinaryCallAsksLittleOfLiveKit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &teardown.Settler{Calls: w.db, Rooms: w.deps.LiveKit, Now: time.Now}
-	if _, err := s.Gone(t.Context(), c, call.Leave{Reason: "CLIENT_INITIATED", Status: "hangup"}, time.Now()); err != nil { // as the webhook does
+	s := &teardown.Ender{Calls: w.db, Rooms: w.deps.LiveKit, Now: time.Now}
+	if _, err := s.PhoneLeft(t.Context(), c, call.Leave{Reason: "CLIENT_INITIATED", Status: "hangup"}, time.Now()); err != nil { // as the webhook does
 		t.Fatal(err)
 	}
 	w.until(ended)

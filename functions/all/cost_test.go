@@ -525,8 +525,8 @@ func (c *counter) furnish() {
 	c.must(c.quiet.PutNumber(c.Context(), number.Number{ID: number.ID(sampleE164), E164: sampleE164, Country: "NG", Type: "mobile", UserID: sampleUser,
 		Capabilities: []string{"outbound"}, AssignedAt: c.clock(), Trunk: &number.Trunk{Name: "t", Address: "sample.pstn.twilio.com", Transport: "tls", Numbers: []string{sampleE164},
 			Directions: []string{"outbound"}, OutboundID: "ST_1"}, Rule: &number.Rule{AgentName: "support-agent", ID: "SDR_1"}}))
-	c.receiver.Trust(c, hookSecret)
-	c.must(c.quiet.AddEndpoint(c.Context(), webhook.Endpoint{ID: sampleEndpoint, UserID: sampleUser, URL: c.receiver.URL, Secret: secret.New(hookSecret),
+	c.receiver.Trust(c, webhookSecret)
+	c.must(c.quiet.AddEndpoint(c.Context(), webhook.Endpoint{ID: sampleEndpoint, UserID: sampleUser, URL: c.receiver.URL, Secret: secret.New(webhookSecret),
 		Events: []string{event.CallAnswered, event.CallEnded, event.CallSummaryReady}, CreatedAt: c.clock()}))
 }
 

@@ -60,8 +60,8 @@ var sampleTime = time.Date(2026, 11, 22, 9, 31, 0, 0, time.UTC)
 var prepare = map[string]func(*stage){
 	"addnumber":           nil,
 	"addtranscript":       (*stage).talk,
-	"approverequest":      func(s *stage) { s.stock(); s.request() },
-	"assignnumber":        func(s *stage) { s.stock(); s.request(); s.decide(true) },
+	"approverequest":      func(s *stage) { s.inventory(); s.request() },
+	"assignnumber":        func(s *stage) { s.inventory(); s.request(); s.decide(true) },
 	"awaitcall":           (*stage).talk,
 	"awaitrequest":        (*stage).request,
 	"calldetails":         func(s *stage) { s.hangUp(); s.sumUp() },
@@ -78,7 +78,7 @@ var prepare = map[string]func(*stage){
 	"getpolicy":           nil,
 	"getrequest":          (*stage).request,
 	"getswitch":           nil,
-	"givenumber":          (*stage).stock,
+	"givenumber":          (*stage).inventory,
 	"hangupanycall":       (*stage).talk,
 	"hangupcall":          (*stage).talk,
 	"health":              nil,
@@ -89,7 +89,7 @@ var prepare = map[string]func(*stage){
 	"listcalls":           (*stage).hangUp,
 	"listdeliveries":      func(s *stage) { s.subscribe("https://hooks.acme.co/"); s.deliver(webhook.Dead) },
 	"listevents":          (*stage).hangUp,
-	"listinventory":       (*stage).stock,
+	"listinventory":       (*stage).inventory,
 	"listkeys":            nil,
 	"listnumbers":         func(s *stage) { s.own(true) },
 	"listrequests":        (*stage).request,
@@ -105,7 +105,7 @@ var prepare = map[string]func(*stage){
 	"replaydelivery":      func(s *stage) { s.subscribe("https://hooks.acme.co/"); s.deliver(webhook.Dead) },
 	"requestnumber":       nil,
 	"resumecall":          func(s *stage) { s.hangUp(); s.await() },
-	"retirenumber":        (*stage).stock,
+	"retirenumber":        (*stage).inventory,
 	"reviewrequests":      (*stage).request,
 	"revokekey":           nil,
 	"revokeuserkey":       nil,
@@ -212,7 +212,7 @@ func (s *stage) signed(event []byte) []byte {
 }
 
 // stock adds the sample's number to the inventory.
-func (s *stage) stock() {
+func (s *stage) inventory() {
 	s.Must(s.AddNumber(s.Context(), number.Number{ID: number.ID(sampleE164), E164: sampleE164, Country: "NG", Type: "mobile",
 		Capabilities: []string{"inbound", "outbound"}, Provider: "Twilio", UpdatedAt: sampleTime.Add(-24 * time.Hour)}, "carol"))
 }

@@ -63,7 +63,7 @@ func newFlooded(t *testing.T) *flooded {
 	table := all.HTTP(all.Deps{Resolver: carriertest.Zone{}, DB: f.DB, Now: now, Log: log, Flow: f.Flow, Queue: f.Queue, AllowLoopback: true})
 	phone := declining{f}
 	table["transfercall"] = &transfercall.Endpoint{Calls: f.DB, Phone: phone, Now: now, Log: log,
-		Settle: &teardown.Settler{Calls: f.DB, Rooms: phone, Now: now}}
+		Teardown: &teardown.Ender{Calls: f.DB, Rooms: phone, Now: now}}
 	var endpoints []api.Endpoint
 	for _, e := range table {
 		endpoints = append(endpoints, e)

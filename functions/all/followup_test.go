@@ -138,7 +138,7 @@ func (a *aftermath) invoke(ctx context.Context, folder string, payload []byte) (
 	if a.dies(state) {
 		return nil, errors.New("the sandbox died")
 	}
-	task := &summarisecall.Task{Stories: a.db, Summarizer: &a.writer, Now: time.Now, Log: slog.New(slog.DiscardHandler)}
+	task := &summarisecall.Task{Details: a.db, Summarizer: &a.writer, Now: time.Now, Log: slog.New(slog.DiscardHandler)}
 	out, err := lambda.NewHandler(task.Run).Invoke(as(ctx, folder), payload)
 	if err != nil { // Lambda names an error by its type, without the package
 		name := fmt.Sprintf("%T", err)
@@ -259,7 +259,7 @@ func (a *aftermath) check(before call.Call, want call.Summary, asked, saw int) {
 	if strings.Contains(history, "TURN-") || strings.Contains(history, "SUMMARY-TEXT") {
 		a.Errorf("the workflow's history tells what was said: %s", history)
 	}
-	s, err := a.db.WholeStory(a.Context(), theCall)
+	s, err := a.db.FullDetails(a.Context(), theCall)
 	a.must(err)
 	if d := cmp.Diff(before, s.Call); d != "" {
 		a.Errorf("the end has changed (-was +is):\n%s", d)

@@ -57,9 +57,9 @@ func (w *world) leave() {
 		w.t.Fatal(err)
 	}
 	w.livekit.Leave(c.RoomName, caller)
-	s := &teardown.Settler{Calls: w.db, Rooms: w.deps.LiveKit, Now: time.Now}
+	s := &teardown.Ender{Calls: w.db, Rooms: w.deps.LiveKit, Now: time.Now}
 	for range 3 { // as the webhook does: LiveKit sends it again after a 503
-		_, err = s.Gone(w.t.Context(), c, call.Leave{Reason: "CLIENT_INITIATED", Status: "hangup"}, time.Now())
+		_, err = s.PhoneLeft(w.t.Context(), c, call.Leave{Reason: "CLIENT_INITIATED", Status: "hangup"}, time.Now())
 		if !fault.Is(err, fault.Upstream) {
 			break
 		}

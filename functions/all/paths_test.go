@@ -49,10 +49,10 @@ func (s *stage) await() {
 }
 
 // awaitStock makes an approved request whose workflow waits for a number.
-func (s *stage) awaitStock() {
+func (s *stage) awaitNumber() {
 	s.request()
 	s.decide(true)
-	_, _, err := s.AwaitRequest(s.Context(), sampleRequest, waiting, numberrequest.AwaitsStock)
+	_, _, err := s.AwaitRequest(s.Context(), sampleRequest, waiting, numberrequest.AwaitsNumber)
 	s.Must(err)
 }
 
@@ -110,14 +110,14 @@ func TestRarePaths(t *testing.T) {
 		"two caller ids": {function: "configurenumber", prepare: func(s *stage) { s.own(false); s.anotherNumber() }, status: 200,
 			body: `{"sip_trunk":{"name":"t","address":"a.carrier.net","numbers":["` + sampleE164 + `","+2348012345679"],"directions":["outbound"]}}`},
 		"another number than the one asked for": {function: "approverequest", status: 200, prepare: func(s *stage) {
-			s.stock()
+			s.inventory()
 			_, _, err := s.CreateRequest(s.Context(), numberrequest.Request{ID: sampleRequest, UserID: sampleUser, PhoneNumber: "+2348012345679", CreatedAt: sampleTime})
 			s.Must(err)
 		}, body: `{"phone_number_id":"` + number.ID(sampleE164) + `"}`},
-		"a number that somebody waits for":          {function: "addnumber", prepare: (*stage).awaitStock, status: 201, told: true},
-		"imported numbers that somebody waits for":  {function: "importnumbers", prepare: (*stage).awaitStock, status: 200, told: true},
-		"a released number that somebody waits for": {function: "releasenumber", prepare: func(s *stage) { s.own(true); s.awaitStock() }, status: 200, told: true},
-		"the number is there already":               {function: "awaitrequest", prepare: func(s *stage) { s.stock(); s.awaitStock() }, body: `{"request_id":"` + sampleRequest + `","what":"stock","task_token":"` + waiting + `"}`, told: true},
+		"a number that somebody waits for":          {function: "addnumber", prepare: (*stage).awaitNumber, status: 201, told: true},
+		"imported numbers that somebody waits for":  {function: "importnumbers", prepare: (*stage).awaitNumber, status: 200, told: true},
+		"a released number that somebody waits for": {function: "releasenumber", prepare: func(s *stage) { s.own(true); s.awaitNumber() }, status: 200, told: true},
+		"the number is there already":               {function: "awaitrequest", prepare: func(s *stage) { s.inventory(); s.awaitNumber() }, body: `{"request_id":"` + sampleRequest + `","what":"number","task_token":"` + waiting + `"}`, told: true},
 		"a lease that ran out": {function: "sweepnumbers", answer: `"leases":1`, prepare: func(s *stage) {
 			s.own(true)
 			_, err := s.LeaseNumber(s.Context(), sampleUser, number.ID(sampleE164), "nobody", -time.Hour)

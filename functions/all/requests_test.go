@@ -101,8 +101,8 @@ func (o *office) dies(folder string, when func(*crash) *int) bool {
 	return true
 }
 
-// settle gives the workflows a second, which is more than they need.
-func (o *office) settle() {
+// finish gives the workflows a second, which is more than they need.
+func (o *office) finish() {
 	time.Sleep(time.Second)
 	synctest.Wait()
 }
@@ -124,7 +124,7 @@ func (o *office) start(r numberrequest.Request) {
 	if err := o.deps.Flow.StartApproval(o.Context(), r.ID); err != nil {
 		o.Fatal(err)
 	}
-	o.settle()
+	o.finish()
 }
 
 // decide decides and notifies the workflow, as approverequest and rejectrequest do.
@@ -138,11 +138,11 @@ func (o *office) decide(r numberrequest.Request, d numberrequest.Decision) {
 	if err := o.deps.Flow.RequestDecided(o.Context(), now.TaskToken); err != nil {
 		o.Fatal(err)
 	}
-	o.settle()
+	o.finish()
 }
 
 // stock adds the n-th number to the inventory and notifies no workflow.
-func (o *office) stock(n int) number.Number {
+func (o *office) inventory(n int) number.Number {
 	o.Helper()
 	e164 := fmt.Sprintf("+234801234%04d", n)
 	made := number.Number{ID: number.ID(e164), E164: e164, Country: "NG", Type: "mobile", Capabilities: []string{"inbound", "outbound"}, UpdatedAt: time.Now()}
@@ -160,16 +160,16 @@ func (o *office) offer(n number.Number) {
 		o.Fatal(err)
 	}
 	for _, r := range waiting {
-		if err := o.deps.Flow.StockArrived(o.Context(), r.TaskToken); err != nil {
+		if err := o.deps.Flow.NumberAvailable(o.Context(), r.TaskToken); err != nil {
 			o.Fatal(err)
 		}
 	}
-	o.settle()
+	o.finish()
 }
 
 func (o *office) sweep() sweepnumbers.Report {
 	o.Helper()
-	defer o.settle()
+	defer o.finish()
 	return o.sweepOnly()
 }
 
@@ -254,7 +254,7 @@ const day = 24 * time.Hour
 
 func TestApprovedRequestIsAssigned(t *testing.T) {
 	inOffice(t, func(o *office) {
-		n := o.stock(1)
+		n := o.inventory(1)
 		r := o.submit("ada")
 		o.is(r, numberrequest.Pending)
 		o.decide(r, numberrequest.Decision{Approve: true})
@@ -285,11 +285,11 @@ func TestForgottenRequestExpires(t *testing.T) {
 	inOffice(t, func(o *office) {
 		r := o.submit("ada")
 		time.Sleep(30*day - 10*time.Second)
-		o.settle()
+		o.finish()
 		o.is(r, numberrequest.Pending)
 		o.sameAudit(r, "submitted", "reminded", "reminded", "reminded", "reminded")
 		time.Sleep(10 * time.Second)
-		o.settle()
+		o.finish()
 		if got := o.is(r, numberrequest.Rejected); got.Reason != numberrequest.Expired || got.DecidedBy != numberrequest.Platform {
 			o.Errorf("%+v", got)
 		}
@@ -304,9 +304,9 @@ func TestNumberThatArrivesIsAssignedAtOnce(t *testing.T) {
 		o.decide(first, numberrequest.Decision{Approve: true})
 		o.decide(second, numberrequest.Decision{Approve: true})
 		time.Sleep(40 * day) // nothing expires once it is approved
-		o.settle()
+		o.finish()
 		o.is(first, numberrequest.Approved)
-		o.offer(o.stock(1))
+		o.offer(o.inventory(1))
 		a, b := o.statusOf(first), o.statusOf(second)
 		if a == b || a != numberrequest.Assigned && b != numberrequest.Assigned {
 			o.Errorf("one number: %s and %s", a, b)
@@ -315,8 +315,8 @@ func TestNumberThatArrivesIsAssignedAtOnce(t *testing.T) {
 		if b == numberrequest.Assigned {
 			waiting = first
 		}
-		o.stock(2)
-		o.settle()
+		o.inventory(2)
+		o.finish()
 		o.is(waiting, numberrequest.Approved) // no workflow was notified
 		time.Sleep(6 * time.Minute)
 		if r := o.sweep(); r.Offered != 1 || r.Started != 0 || r.Failures != 0 {
@@ -339,7 +339,7 @@ func (o *office) statusOf(r numberrequest.Request) numberrequest.Status {
 // TestReleasedNumberGoesToWhoWaits checks that a released number goes to a waiting request.
 func TestReleasedNumberGoesToWhoWaits(t *testing.T) {
 	inOffice(t, func(o *office) {
-		n := o.stock(1)
+		n := o.inventory(1)
 		r := o.submit("ada")
 		o.decide(r, numberrequest.Decision{Approve: true})
 		o.is(r, numberrequest.Assigned)
@@ -361,7 +361,7 @@ func TestReleasedNumberGoesToWhoWaits(t *testing.T) {
 // not available to the others, so that their workflows do not try again and again.
 func TestNumberForAnotherWakesNobodyInVain(t *testing.T) {
 	inOffice(t, func(o *office) {
-		n := o.stock(1)
+		n := o.inventory(1)
 		named, _, err := o.db.CreateRequest(o.Context(), numberrequest.Request{ID: "req_" + ulid.Make().String(), UserID: "bea", PhoneNumber: n.E164, CreatedAt: time.Now().UTC()})
 		if err != nil {
 			o.Fatal(err)
@@ -394,13 +394,13 @@ func TestEachTaskMayDie(t *testing.T) {
 					waits := o.submit("ada")
 					late := o.submit("bea")
 					time.Sleep(2 * time.Hour)
-					o.settle()
+					o.finish()
 					o.decide(waits, numberrequest.Decision{Approve: true})
 					o.decide(late, numberrequest.Decision{Reason: "no"})
 					time.Sleep(2 * time.Hour)
-					o.settle()
-					o.offer(o.stock(1))
-					o.stock(2)
+					o.finish()
+					o.offer(o.inventory(1))
+					o.inventory(2)
 					for range 3 {
 						time.Sleep(2 * time.Hour)
 						o.sweep()
@@ -430,7 +430,7 @@ func TestEachTaskMayDie(t *testing.T) {
 // lost notification of a decision.
 func TestSweepMendsWhatWasLost(t *testing.T) {
 	inOffice(t, func(o *office) {
-		o.stock(1)
+		o.inventory(1)
 		r, _, err := o.db.CreateRequest(o.Context(), numberrequest.Request{ID: "req_" + ulid.Make().String(), UserID: "ada", Country: "NG", Type: "mobile", CreatedAt: time.Now().UTC()})
 		if err != nil {
 			o.Fatal(err)
@@ -474,7 +474,7 @@ func TestTwoSweepsAtOnce(t *testing.T) {
 			wg.Go(func() { o.sweepOnly() })
 		}
 		wg.Wait()
-		o.settle()
+		o.finish()
 		open, err := o.db.OpenRequests(o.Context())
 		if err != nil || len(open) != 5 {
 			o.Fatal(len(open), err)

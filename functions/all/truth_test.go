@@ -290,7 +290,7 @@ func (x *exchange) check(t *testing.T, c call.Call) {
 func run(t *testing.T, x *exchange, dead string, phase time.Duration) call.Call {
 	t.Helper()
 	p := newCallPlatform(t, x, dead)
-	db, flows, s, sweep := p.db, p.flows, p.settle, p.sweep
+	db, flows, s, sweep := p.db, p.flows, p.ender, p.sweep
 	c := call.Call{ID: theCall, UserID: "ada", Direction: call.Outbound, PhoneNumber: "+14155550100", FromNumber: "+2348012345678",
 		RoomName: theCall, TrunkID: "ST_1", AgentName: "a", Country: "US", RingingTimeout: 30, MaxDuration: 300,
 		Status: call.Initiated, CreatedAt: time.Now().UTC()}
@@ -308,7 +308,7 @@ func run(t *testing.T, x *exchange, dead string, phase time.Duration) call.Call 
 		time.AfterFunc(x.hangUpRequested, func() {
 			ctx := as(context.Background(), "hangupcall")
 			if c, open, err := db.RequestHangup(ctx, "ada", c.ID, time.Now()); err == nil && open {
-				_, _ = s.Stop(ctx, c, s.Hangup) // if it fails, the sweep stops the call
+				_, _ = s.TakeDown(ctx, c, s.HungUp) // if it fails, the sweep stops the call
 			}
 		})
 	}
@@ -325,30 +325,30 @@ func run(t *testing.T, x *exchange, dead string, phase time.Duration) call.Call 
 		sweeps.Wait()
 		time.Sleep(time.Minute - time.Duration(time.Now().Second())*time.Second + phase)
 	}
-	story, err := db.CallStory(t.Context(), "ada", c.ID, false)
+	details, err := db.CallDetails(t.Context(), "ada", c.ID, false)
 	if err != nil {
 		t.Fatal(err)
 	}
 	seen := map[string]int{}
-	for _, e := range story.Events {
+	for _, e := range details.Events {
 		seen[e.Name]++
 	}
-	if !story.Call.Status.Ended() || seen["ended"] != 1 || seen["answered"] > 1 {
-		t.Errorf("%s %s, timeline %v", story.Call.Status, story.Call.Cause, story.Events)
+	if !details.Call.Status.Ended() || seen["ended"] != 1 || seen["answered"] > 1 {
+		t.Errorf("%s %s, timeline %v", details.Call.Status, details.Call.Cause, details.Events)
 	}
-	if d := cmp.Diff(story.Call.AnsweredAt.IsZero(), story.Call.Status != call.Completed); d != "" {
-		t.Errorf("%s, answered %v", story.Call.Status, story.Call.AnsweredAt)
+	if d := cmp.Diff(details.Call.AnsweredAt.IsZero(), details.Call.Status != call.Completed); d != "" {
+		t.Errorf("%s, answered %v", details.Call.Status, details.Call.AnsweredAt)
 	}
-	return story.Call
+	return details.Call
 }
 
 // callPlatform is the part of the platform that handles calls: the workflow with its functions, the
-// Settler of a hang-up and the sweep.
+// Ender of a hang-up and the sweep.
 type callPlatform struct {
-	db     *storetest.Database
-	flows  *workflow.Client
-	settle *teardown.Settler
-	sweep  *sweepcalls.Task
+	db    *storetest.Database
+	flows *workflow.Client
+	ender *teardown.Ender
+	sweep *sweepcalls.Task
 }
 
 // sipRooms is LiveKit.
@@ -370,17 +370,17 @@ func newCallPlatform(t *testing.T, x sipRooms, dead string) *callPlatform {
 		return lambda.NewHandler(tasks[folder]).Invoke(as(ctx, folder), payload)
 	})
 	log := slog.New(slog.DiscardHandler)
-	s := &teardown.Settler{Calls: db, Rooms: x, Now: time.Now}
+	s := &teardown.Ender{Calls: db, Rooms: x, Now: time.Now}
 	maps.Copy(tasks, all.Tasks(all.Deps{Resolver: carriertest.Zone{}, DB: db.DB, Flow: flows, Now: time.Now, Log: log}))
-	tasks["preparecall"] = (&preparecall.Task{Calls: db, Rooms: x, Settle: s, Now: time.Now}).Run
-	tasks["dialcall"] = (&dialcall.Task{Calls: db, Phone: x, Carriers: &carrier.Checker{Resolver: carriertest.Zone{}}, Settle: s, Now: time.Now, Log: log}).Run
-	tasks["awaitcall"] = (&awaitcall.Task{Calls: db, Settle: s, Flow: flows, Now: time.Now, Log: log}).Run
-	tasks["settlecall"] = (&settlecall.Task{Settle: s, Now: time.Now}).Run
+	tasks["preparecall"] = (&preparecall.Task{Calls: db, Rooms: x, Teardown: s, Now: time.Now}).Run
+	tasks["dialcall"] = (&dialcall.Task{Calls: db, Phone: x, Carriers: &carrier.Checker{Resolver: carriertest.Zone{}}, Teardown: s, Now: time.Now, Log: log}).Run
+	tasks["awaitcall"] = (&awaitcall.Task{Calls: db, Teardown: s, Flow: flows, Now: time.Now, Log: log}).Run
+	tasks["settlecall"] = (&settlecall.Task{Teardown: s, Now: time.Now}).Run
 	openSources(t, db, roles, func(ctx context.Context, folder string, payload []byte) ([]byte, error) {
 		return lambda.NewHandler(tasks[folder]).Invoke(as(ctx, folder), payload)
 	}, "resumecall")
-	sweep := &sweepcalls.Task{Calls: db, Rooms: x, Flow: flows, Settle: s, Now: time.Now, Log: log}
-	return &callPlatform{db: db, flows: flows, settle: s, sweep: sweep}
+	sweep := &sweepcalls.Task{Calls: db, Rooms: x, Flow: flows, Teardown: s, Now: time.Now, Log: log}
+	return &callPlatform{db: db, flows: flows, ender: s, sweep: sweep}
 }
 
 // openCallFlow returns a client of the call's workflow, which runs the given functions.

@@ -217,7 +217,7 @@ func openLifetime(t *testing.T, x *exchange, d *doom) *lifetime {
 	close(ready)
 	l.must(l.db.AllowCountries(t.Context(), "ada", "US"))
 	l.must(l.db.AddEndpoint(t.Context(), webhook.Endpoint{ID: "whe_01KAMPJ5V0SAMPMEWHE0000001", UserID: "ada", URL: "https://hooks.acme.co/",
-		Events: []string{event.CallEnded}, Secret: secret.New(hookSecret), CreatedAt: time.Now()}))
+		Events: []string{event.CallEnded}, Secret: secret.New(webhookSecret), CreatedAt: time.Now()}))
 	l.flows.Start()
 	return l
 }
@@ -236,15 +236,15 @@ func (l *lifetime) run(function string) (*life, all.Deps, phones) {
 // invoke runs a task. A task that dies has no answer.
 func (l *lifetime) invoke(ctx context.Context, folder string, payload []byte) ([]byte, error) {
 	run, d, x := l.run(folder)
-	s := &teardown.Settler{Calls: d.DB, Rooms: x, Now: time.Now}
+	s := &teardown.Ender{Calls: d.DB, Rooms: x, Now: time.Now}
 	d.Summary = summary.Open(awsConfig(http.DefaultTransport), summary.Config{})
 	tasks := map[string]any{}
 	maps.Copy(tasks, all.Tasks(d))
-	tasks["preparecall"] = (&preparecall.Task{Calls: d.DB, Rooms: x, Settle: s, Now: time.Now}).Run
-	tasks["dialcall"] = (&dialcall.Task{Calls: d.DB, Phone: x, Carriers: &carrier.Checker{Resolver: carriertest.Zone{}}, Settle: s, Now: time.Now, Log: d.Log}).Run
-	tasks["awaitcall"] = (&awaitcall.Task{Calls: d.DB, Settle: s, Flow: d.Flow, Now: time.Now, Log: d.Log}).Run
-	tasks["settlecall"] = (&settlecall.Task{Settle: s, Now: time.Now}).Run
-	tasks["sweepcalls"] = (&sweepcalls.Task{Calls: d.DB, Rooms: x, Flow: d.Flow, Settle: s, Now: time.Now, Log: d.Log}).Run
+	tasks["preparecall"] = (&preparecall.Task{Calls: d.DB, Rooms: x, Teardown: s, Now: time.Now}).Run
+	tasks["dialcall"] = (&dialcall.Task{Calls: d.DB, Phone: x, Carriers: &carrier.Checker{Resolver: carriertest.Zone{}}, Teardown: s, Now: time.Now, Log: d.Log}).Run
+	tasks["awaitcall"] = (&awaitcall.Task{Calls: d.DB, Teardown: s, Flow: d.Flow, Now: time.Now, Log: d.Log}).Run
+	tasks["settlecall"] = (&settlecall.Task{Teardown: s, Now: time.Now}).Run
+	tasks["sweepcalls"] = (&sweepcalls.Task{Calls: d.DB, Rooms: x, Flow: d.Flow, Teardown: s, Now: time.Now, Log: d.Log}).Run
 	tasks["deliverwebhook"] = (&deliverwebhook.Task{Webhooks: d.DB, Queue: d.Queue, Client: &http.Client{Transport: l.receiver(run)}, Now: time.Now, Log: d.Log}).Run
 	out, err := lambda.NewHandler(tasks[folder]).Invoke(as(ctx, folder), payload)
 	if run.end() {
@@ -256,11 +256,11 @@ func (l *lifetime) invoke(ctx context.Context, folder string, payload []byte) ([
 // ask sends a request to an HTTP function once. The caller does not try again.
 func (l *lifetime) ask(function, path, body string) {
 	run, d, x := l.run(function)
-	s := &teardown.Settler{Calls: d.DB, Rooms: x, Now: time.Now}
+	s := &teardown.Ender{Calls: d.DB, Rooms: x, Now: time.Now}
 	endpoint := map[string]api.Endpoint{
-		"hangupcall":     &hangupcall.Endpoint{Calls: d.DB, Settle: s, Now: time.Now},
-		"transfercall":   &transfercall.Endpoint{Calls: d.DB, Phone: x, Settle: s, Now: time.Now, Log: d.Log},
-		"livekitwebhook": &livekitwebhook.Endpoint{LiveKit: x, Settle: s, Now: time.Now},
+		"hangupcall":     &hangupcall.Endpoint{Calls: d.DB, Teardown: s, Now: time.Now},
+		"transfercall":   &transfercall.Endpoint{Calls: d.DB, Phone: x, Teardown: s, Now: time.Now, Log: d.Log},
+		"livekitwebhook": &livekitwebhook.Endpoint{LiveKit: x, Teardown: s, Now: time.Now},
 	}[function]
 	edge := &api.Edge{Keys: d.DB, Answers: d.DB, Tokens: anyJWT{}, Now: time.Now, Log: d.Log, CursorKey: secret.New("the cursor key of tests")}
 	r := httptest.NewRequestWithContext(as(l.Context(), function), http.MethodPost, path, strings.NewReader(body))

@@ -51,14 +51,14 @@ type post struct {
 	mortal  map[string]all.Deps // of the next run of a function, which dies
 }
 
-const hookSecret = "whsec_Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5"
+const webhookSecret = "whsec_Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5"
 
 // inBubble runs a test with a post and an endpoint of ada's. The endpoint answers the n-th message
 // with the status answer(n).
 func inBubble(t *testing.T, answer func(n int) int, test func(p *post)) {
 	t.Helper()
 	r := webhooktest.NewReceiver(t)
-	r.Trust(t, hookSecret)
+	r.Trust(t, webhookSecret)
 	r.Answer(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(answer(len(r.Messages()))) })
 	synctest.Test(t, func(t *testing.T) { test(openPost(t, r)) })
 }
@@ -93,7 +93,7 @@ func openPost(t *testing.T, r *webhooktest.Receiver) *post {
 func (p *post) subscribe(n int, user, url string, events ...string) webhook.Endpoint {
 	p.Helper()
 	e := webhook.Endpoint{ID: fmt.Sprintf("whe_01KAMPJ5V0SAMPMEWHE000000%d", n), UserID: user, URL: url, Events: events,
-		Secret: secret.New(hookSecret), CreatedAt: time.Now()}
+		Secret: secret.New(webhookSecret), CreatedAt: time.Now()}
 	p.must(p.db.AddEndpoint(p.Context(), e))
 	return e
 }
@@ -351,7 +351,7 @@ func (p *post) killAfter(function string, n int) {
 // number when it is assigned.
 func TestOwnerIsTold(t *testing.T) {
 	inOffice(t, func(o *office) {
-		e := webhook.Endpoint{ID: "whe_01KAMPJ5V0SAMPMEWHE0000000", UserID: "ada", URL: "https://127.0.0.1/", Secret: secret.New(hookSecret), CreatedAt: time.Now(),
+		e := webhook.Endpoint{ID: "whe_01KAMPJ5V0SAMPMEWHE0000000", UserID: "ada", URL: "https://127.0.0.1/", Secret: secret.New(webhookSecret), CreatedAt: time.Now(),
 			Events: []string{event.RequestDecided, event.RequestAssigned}}
 		if err := o.db.AddEndpoint(o.Context(), e); err != nil {
 			o.Fatal(err)
@@ -361,7 +361,7 @@ func TestOwnerIsTold(t *testing.T) {
 		time.Sleep(time.Minute)
 		o.is(r, numberrequest.Approved)
 		o.told(e, event.RequestDecided)
-		o.offer(o.stock(1))
+		o.offer(o.inventory(1))
 		o.is(r, numberrequest.Assigned)
 		o.told(e, event.RequestDecided, event.RequestAssigned)
 	})
@@ -370,7 +370,7 @@ func TestOwnerIsTold(t *testing.T) {
 // told compares the deliveries to an endpoint of ada's with the wanted ones.
 func (o *office) told(e webhook.Endpoint, want ...string) {
 	o.Helper()
-	o.settle()
+	o.finish()
 	list, _, err := o.db.DeliveriesOf(o.Context(), "ada", e.ID, "", 100, "")
 	if err != nil {
 		o.Fatal(err)

@@ -23,11 +23,11 @@ type Flow interface {
 
 // Task waits for the ends of calls.
 type Task struct {
-	Calls  Calls
-	Settle *teardown.Settler
-	Flow   Flow
-	Now    func() time.Time
-	Log    *slog.Logger
+	Calls    Calls
+	Teardown *teardown.Ender
+	Flow     Flow
+	Now      func() time.Time
+	Log      *slog.Logger
 }
 
 // Input names the call and carries the workflow's token.
@@ -47,7 +47,7 @@ func (t *Task) Run(ctx context.Context, in Input) error {
 	if !open {
 		return t.Flow.CallEnded(ctx, in.TaskToken)
 	}
-	c, err = t.Settle.Look(ctx, c, t.Now())
+	c, err = t.Teardown.Check(ctx, c, t.Now())
 	if err != nil && !c.Status.Ended() {
 		t.Log.WarnContext(ctx, "look at an answered call", "call_id", c.ID, "err", err)
 		return nil

@@ -1,5 +1,5 @@
 // Package awaitrequest is the task of an approval workflow that stores the task token. The workflow
-// is notified of a decision or of stock with that token.
+// is notified of a decision or of an available number with that token.
 package awaitrequest
 
 import (
@@ -13,13 +13,13 @@ import (
 // is false when there is nothing to wait for.
 type Requests interface {
 	AwaitRequest(ctx context.Context, id, token, what string) (r numberrequest.Request, waiting bool, err error)
-	HasStock(ctx context.Context, r numberrequest.Request) (bool, error)
+	HasAvailable(ctx context.Context, r numberrequest.Request) (bool, error)
 }
 
 // Flow notifies the workflow that waits with a token.
 type Flow interface {
 	RequestDecided(ctx context.Context, token string) error
-	StockArrived(ctx context.Context, token string) error
+	NumberAvailable(ctx context.Context, token string) error
 }
 
 // Task waits for what requests need.
@@ -28,7 +28,7 @@ type Task struct {
 	Flow     Flow
 }
 
-// Input names the request, says what it waits for ("decision" or "stock") and
+// Input names the request, says what it waits for ("decision" or "number") and
 // carries the task token.
 type Input struct {
 	RequestID string `json:"request_id"`
@@ -42,15 +42,15 @@ func (t *Task) Run(ctx context.Context, in Input) error {
 	tell := t.Flow.RequestDecided
 	switch in.What {
 	case numberrequest.AwaitsDecision:
-	case numberrequest.AwaitsStock:
-		tell = t.Flow.StockArrived
+	case numberrequest.AwaitsNumber:
+		tell = t.Flow.NumberAvailable
 	default:
 		return fmt.Errorf("a request does not wait for %q", in.What)
 	}
 	r, waiting, err := t.Requests.AwaitRequest(ctx, in.RequestID, in.TaskToken, in.What)
 	there := !waiting
-	if err == nil && waiting && in.What == numberrequest.AwaitsStock {
-		there, err = t.Requests.HasStock(ctx, r)
+	if err == nil && waiting && in.What == numberrequest.AwaitsNumber {
+		there, err = t.Requests.HasAvailable(ctx, r)
 	}
 	if err != nil || !there {
 		return err

@@ -26,30 +26,30 @@ func (f *told) RequestDecided(_ context.Context, token string) error {
 	return nil
 }
 
-func (f *told) StockArrived(_ context.Context, token string) error {
-	*f = append(*f, "stock "+token)
+func (f *told) NumberAvailable(_ context.Context, token string) error {
+	*f = append(*f, "available "+token)
 	return nil
 }
 
 func TestRun(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
-		name    string
-		what    string
-		decided *numberrequest.Decision
-		stock   string // the country of an available number
-		lost    int    // replies of the database that are lost
-		kept    string // the stored token
-		told    told
+		name      string
+		what      string
+		decided   *numberrequest.Decision
+		inventory string // the country of an available number
+		lost      int    // replies of the database that are lost
+		kept      string // the stored token
+		told      told
 	}{
 		{name: "nobody has decided", what: "decision", kept: "token"},
 		{name: "nobody has decided, the database's answer is lost", what: "decision", lost: 1, kept: "token"},
 		{name: "approved already", what: "decision", decided: &numberrequest.Decision{Approve: true, By: "root"}, told: told{"decided token"}},
 		{name: "rejected already", what: "decision", decided: &numberrequest.Decision{By: "root"}, told: told{"decided token"}},
-		{name: "nothing in stock", what: "stock", decided: &numberrequest.Decision{Approve: true, By: "root"}, kept: "token"},
-		{name: "another kind in stock", what: "stock", decided: &numberrequest.Decision{Approve: true, By: "root"}, stock: "GH", kept: "token"},
-		{name: "in stock already", what: "stock", decided: &numberrequest.Decision{Approve: true, By: "root"}, stock: "NG", kept: "token", told: told{"stock token"}},
-		{name: "nothing to wait for", what: "stock", decided: &numberrequest.Decision{By: "root"}, stock: "NG", told: told{"stock token"}},
+		{name: "none is available", what: "number", decided: &numberrequest.Decision{Approve: true, By: "root"}, kept: "token"},
+		{name: "another kind is available", what: "number", decided: &numberrequest.Decision{Approve: true, By: "root"}, inventory: "GH", kept: "token"},
+		{name: "one is available already", what: "number", decided: &numberrequest.Decision{Approve: true, By: "root"}, inventory: "NG", kept: "token", told: told{"available token"}},
+		{name: "nothing to wait for", what: "number", decided: &numberrequest.Decision{By: "root"}, inventory: "NG", told: told{"available token"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -62,8 +62,8 @@ func TestRun(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if tt.stock != "" {
-				n := number.Number{ID: number.ID("+23412345678"), E164: "+23412345678", Country: tt.stock, Type: "local", UpdatedAt: t0}
+			if tt.inventory != "" {
+				n := number.Number{ID: number.ID("+23412345678"), E164: "+23412345678", Country: tt.inventory, Type: "local", UpdatedAt: t0}
 				if err := db.AddNumber(t.Context(), n, "root"); err != nil {
 					t.Fatal(err)
 				}

@@ -17,7 +17,7 @@ import (
 // Calls reads a user's call with its timeline and its summary, and with its transcript if withTurns
 // is set. Another user's call is fault.NotFound.
 type Calls interface {
-	CallStory(ctx context.Context, userID, id string, withTurns bool) (call.Story, error)
+	CallDetails(ctx context.Context, userID, id string, withTurns bool) (call.Details, error)
 }
 
 // Endpoint shows calls.
@@ -95,7 +95,7 @@ func (e *Endpoint) show(ctx context.Context, in *Input) (*Output, error) {
 		return nil, err
 	}
 
-	s, err := e.Calls.CallStory(ctx, api.CallerOf(ctx).UserID, in.CallID, in.IncludeTranscript)
+	s, err := e.Calls.CallDetails(ctx, api.CallerOf(ctx).UserID, in.CallID, in.IncludeTranscript)
 	if err != nil {
 		return nil, err
 	}

@@ -155,7 +155,7 @@ func (e *Endpoint) numbersOf(ctx context.Context, n number.Number, t *Trunk) ([]
 // settlePassword decides whether the trunk has a password. A password that is left out is kept only
 // if LiveKit holds it for the same address. Otherwise a changed address would send proof of the
 // password to another host.
-func settlePassword(before number.Number, after *number.Number, b Body, have livekit.Wiring) error {
+func keepPassword(before number.Number, after *number.Number, b Body, have livekit.SIPConfiguration) error {
 	if b.Trunk == nil {
 		return stillThere(before, have)
 	}
@@ -175,7 +175,7 @@ func settlePassword(before number.Number, after *number.Number, b Body, have liv
 }
 
 // stillThere refuses to attach a rule to trunks that no longer exist in LiveKit.
-func stillThere(n number.Number, have livekit.Wiring) error {
+func stillThere(n number.Number, have livekit.SIPConfiguration) error {
 	if n.Trunk.Has("outbound") && have.OutboundID() == "" || n.Trunk.Has("inbound") && have.InboundID() == "" {
 		return fault.New(fault.Conflict, "CONFLICT", "the number's trunk has gone from LiveKit: send sip_trunk as well, with its password")
 	}
@@ -183,8 +183,8 @@ func stillThere(n number.Number, have livekit.Wiring) error {
 }
 
 // wanted is the desired state of the number in LiveKit.
-func wanted(n number.Number, b Body) livekit.Wanted {
-	var w livekit.Wanted
+func wanted(n number.Number, b Body) livekit.Desired {
+	var w livekit.Desired
 	if n.Rule != nil {
 		w.Rule = &livekit.DispatchRule{Name: n.Rule.Name, RoomPrefix: number.RoomPrefix(n.UserID, n.Rule.RoomPrefix), AgentName: n.Rule.AgentName,
 			MaxDuration: time.Duration(n.Rule.InboundSeconds()) * time.Second}

@@ -45,9 +45,9 @@ type Carriers interface {
 
 // LiveKit reads and changes what LiveKit holds for a number.
 type LiveKit interface {
-	Wiring(ctx context.Context, n number.Number) (livekit.Wiring, error)
-	Apply(ctx context.Context, have livekit.Wiring, want livekit.Wanted) (livekit.Wiring, error)
-	Restore(ctx context.Context, before livekit.Wiring) (livekit.Wiring, error)
+	SIPConfiguration(ctx context.Context, n number.Number) (livekit.SIPConfiguration, error)
+	Apply(ctx context.Context, have livekit.SIPConfiguration, want livekit.Desired) (livekit.SIPConfiguration, error)
+	Restore(ctx context.Context, before livekit.SIPConfiguration) (livekit.SIPConfiguration, error)
 }
 
 // Endpoint connects a number to a SIP carrier and an agent. It applies all of a request or nothing,
@@ -190,9 +190,9 @@ func (e *Endpoint) wire(ctx context.Context, n number.Number, b Body, owner stri
 	if err != nil {
 		return n, e.release(ctx, n, owner, err)
 	}
-	have, err := e.LiveKit.Wiring(work, n)
+	have, err := e.LiveKit.SIPConfiguration(work, n)
 	if err == nil {
-		err = settlePassword(n, &after, b, have)
+		err = keepPassword(n, &after, b, have)
 	}
 	if err != nil {
 		return n, e.release(ctx, n, owner, err)
@@ -217,7 +217,7 @@ func (e *Endpoint) release(ctx context.Context, n number.Number, owner string, c
 
 // undo restores what LiveKit held before and records the restored ids. If LiveKit cannot be
 // restored, undo marks the number as faulty, and configuring it again repairs it.
-func (e *Endpoint) undo(ctx context.Context, n number.Number, before livekit.Wiring, owner string, cause error) error {
+func (e *Endpoint) undo(ctx context.Context, n number.Number, before livekit.SIPConfiguration, owner string, cause error) error {
 	undoing, cancel := invocation.Leave(ctx, saveTime)
 	defer cancel()
 	back, cancel := invocation.Finish(undoing, undoTime)
@@ -234,7 +234,7 @@ func (e *Endpoint) undo(ctx context.Context, n number.Number, before livekit.Wir
 }
 
 // setIDs records LiveKit's ids.
-func setIDs(n *number.Number, w livekit.Wiring) {
+func setIDs(n *number.Number, w livekit.SIPConfiguration) {
 	if n.Trunk != nil {
 		trunk := *n.Trunk
 		trunk.OutboundID, trunk.InboundID = w.OutboundID(), w.InboundID()

@@ -423,7 +423,7 @@ func TestCompensationFails(t *testing.T) {
 			if status, raw := b.configure(mine, body); status != 503 {
 				t.Fatalf("%d %s", status, raw)
 			}
-			if got := b.stored().Configuration(); got != number.Faulty {
+			if got := b.stored().Configuration(); got != number.Broken {
 				t.Errorf("status %s", got)
 			}
 			for i := range 20 {
@@ -455,9 +455,9 @@ func TestKilled(t *testing.T) {
 			for i := at; i < 10; i++ {
 				b.livekit.FailAt(i, livekittest.ResetBefore)
 			}
-			have, err := client.Wiring(ctx, n)
+			have, err := client.SIPConfiguration(ctx, n)
 			if err == nil {
-				_, err = client.Apply(ctx, have, lk.Wanted{
+				_, err = client.Apply(ctx, have, lk.Desired{
 					Trunks: &lk.Trunks{Outbound: &lk.OutboundTrunk{Name: "Twilio", Address: "a.carrier.net", Numbers: []string{mine}},
 						Inbound: &lk.InboundTrunk{Name: "Twilio", AllowedAddresses: []string{"54.172.60.0/30"}}},
 					Rule: &lk.DispatchRule{Name: "Line", RoomPrefix: "x-", AgentName: "agent"}})
@@ -472,7 +472,7 @@ func TestKilled(t *testing.T) {
 				t.Errorf("while leased: %d %s", status, raw)
 			}
 			b.now.Add(61)
-			if got := b.stored().Configuration(); got != number.Faulty {
+			if got := b.stored().Configuration(); got != number.Broken {
 				t.Errorf("status %s", got)
 			}
 			b.repaired(both())

@@ -27,7 +27,7 @@ import (
 type slow struct {
 	lease, spend, read, apply, restore, save time.Duration
 
-	Released, Faulty, Counted bool
+	Released, Broken, Counted bool
 	Late                      []string // operations that were cut off although time is reserved for them
 }
 
@@ -62,7 +62,7 @@ func (s *slow) LeaseNumber(ctx context.Context, userID, id, _ string, _ time.Dur
 }
 
 func (s *slow) SaveConfiguration(ctx context.Context, n number.Number, _ string) error {
-	s.Released, s.Faulty = true, n.Fault
+	s.Released, s.Broken = true, n.Fault
 	return s.kept(ctx, "save", s.save)
 }
 
@@ -81,19 +81,19 @@ func (s *slow) GiveBackConfiguration(ctx context.Context, _ string, _ time.Time)
 	return s.kept(ctx, "give back", time.Second)
 }
 
-func (s *slow) Wiring(ctx context.Context, _ number.Number) (lk.Wiring, error) {
-	return lk.Wiring{}, take(ctx, s.read)
+func (s *slow) SIPConfiguration(ctx context.Context, _ number.Number) (lk.SIPConfiguration, error) {
+	return lk.SIPConfiguration{}, take(ctx, s.read)
 }
 
-func (s *slow) Apply(ctx context.Context, _ lk.Wiring, _ lk.Wanted) (lk.Wiring, error) {
-	return lk.Wiring{}, take(ctx, s.apply)
+func (s *slow) Apply(ctx context.Context, _ lk.SIPConfiguration, _ lk.Desired) (lk.SIPConfiguration, error) {
+	return lk.SIPConfiguration{}, take(ctx, s.apply)
 }
 
-func (s *slow) Restore(ctx context.Context, _ lk.Wiring) (lk.Wiring, error) {
+func (s *slow) Restore(ctx context.Context, _ lk.SIPConfiguration) (lk.SIPConfiguration, error) {
 	if s.restore == 0 { // a restore that hangs marks the number
-		return lk.Wiring{}, take(ctx, 0)
+		return lk.SIPConfiguration{}, take(ctx, 0)
 	}
-	return lk.Wiring{}, s.kept(ctx, "restore", s.restore)
+	return lk.SIPConfiguration{}, s.kept(ctx, "restore", s.restore)
 }
 
 // anyKey accepts every key as one of the user's.
@@ -124,8 +124,8 @@ func TestTimeIsKept(t *testing.T) {
 		"reading LiveKit hangs":                 {slow{lease: 3 * s, spend: 3 * s, read: 0, apply: quick, restore: quick, save: 2 * s}, slow{Released: true}},
 		"changing LiveKit hangs":                {slow{lease: quick, spend: quick, read: quick, apply: 0, restore: 5 * s, save: 2 * s}, slow{Released: true}},
 		"changing LiveKit hangs after a slow":   {slow{lease: 6 * s, spend: 3 * s, read: 3 * s, apply: 0, restore: 5 * s, save: 2 * s}, slow{Released: true}},
-		"LiveKit hangs altogether":              {slow{lease: quick, spend: quick, read: quick, apply: 0, restore: 0, save: 2 * s}, slow{Released: true, Faulty: true}},
-		"LiveKit hangs altogether after a slow": {slow{lease: 6 * s, spend: 3 * s, read: 3 * s, apply: 0, restore: 0, save: 2 * s}, slow{Released: true, Faulty: true}},
+		"LiveKit hangs altogether":              {slow{lease: quick, spend: quick, read: quick, apply: 0, restore: 0, save: 2 * s}, slow{Released: true, Broken: true}},
+		"LiveKit hangs altogether after a slow": {slow{lease: 6 * s, spend: 3 * s, read: 3 * s, apply: 0, restore: 0, save: 2 * s}, slow{Released: true, Broken: true}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -146,7 +146,7 @@ func TestTimeIsKept(t *testing.T) {
 				if lambda.Err() != nil || w.Code != http.StatusOK && w.Code != http.StatusServiceUnavailable {
 					t.Errorf("%d %s, %v", w.Code, w.Body, lambda.Err())
 				}
-				if d := cmp.Diff(tt.want, slow{Released: got.Released, Faulty: got.Faulty, Counted: got.Counted, Late: got.Late}, cmp.AllowUnexported(slow{})); d != "" {
+				if d := cmp.Diff(tt.want, slow{Released: got.Released, Broken: got.Broken, Counted: got.Counted, Late: got.Late}, cmp.AllowUnexported(slow{})); d != "" {
 					t.Error(d)
 				}
 			})

@@ -47,7 +47,7 @@ type Task struct {
 	Calls    Calls
 	Phone    Phone
 	Carriers Carriers
-	Settle   *teardown.Settler
+	Teardown *teardown.Ender
 	Now      func() time.Time
 	Log      *slog.Logger
 
@@ -83,7 +83,7 @@ func (t *Task) Run(ctx context.Context, in Input) (Output, error) {
 	case err != nil:
 		return Output{}, err
 	case !mine && (c.Status.Ended() || !c.HangupRequested.IsZero()):
-		_, err := t.Settle.Stop(ctx, c, t.Settle.Hangup)
+		_, err := t.Teardown.TakeDown(ctx, c, t.Teardown.HungUp)
 		return Output{"ended"}, err
 	case !mine:
 		return Output{"unclear"}, nil
@@ -107,7 +107,7 @@ func (t *Task) outcome(ctx context.Context, c call.Call, dialed error, rang bool
 	case dialed == nil:
 		c, err := t.Calls.Advance(ctx, c.ID, call.InProgress, t.answeredAt(ctx, c))
 		if err == nil && (c.Status.Ended() || !c.HangupRequested.IsZero()) {
-			_, err = t.Settle.Stop(ctx, c, t.Settle.Hangup)
+			_, err = t.Teardown.TakeDown(ctx, c, t.Teardown.HungUp)
 			return Output{"ended"}, err
 		}
 		return Output{"answered"}, err
@@ -115,7 +115,7 @@ func (t *Task) outcome(ctx context.Context, c call.Call, dialed error, rang bool
 		t.Log.WarnContext(ctx, "dial outcome unclear", "call_id", c.ID, "err", dialed)
 		return Output{"unclear"}, nil
 	}
-	c, err := t.Settle.End(ctx, c, func(c call.Call) call.End { return t.endOf(c, failure, rang) })
+	c, err := t.Teardown.End(ctx, c, func(c call.Call) call.End { return t.endOf(c, failure, rang) })
 	if err != nil {
 		return Output{}, err
 	}
@@ -202,7 +202,7 @@ func (t *Task) look(ctx context.Context, c call.Call, rang *atomic.Bool) error {
 // call that was hung up.
 const joinPause = 100 * time.Millisecond
 
-// takeDown deletes the room once the phone is in it (see teardown.TakeDown). It gives up when the
+// takeDown deletes the room once the phone is in it (see teardown.DeleteRoom). It gives up when the
 // dial is over, and Run then handles the outcome of the dial.
 func (t *Task) takeDown(ctx context.Context, name string, room call.Room) error {
 	for room.Callee == nil {

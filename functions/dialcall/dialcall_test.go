@@ -122,7 +122,7 @@ func newBench(t *testing.T, p *phone, ringing int, change ...func(*call.Call)) b
 		t.Fatal(err)
 	}
 	b := bench{t, db, &dialcall.Task{Calls: db, Phone: p, Carriers: &carrier.Checker{Resolver: carriertest.Zone{}}, Now: time.Now, Log: slog.New(slog.DiscardHandler),
-		Settle: &teardown.Settler{Calls: db, Rooms: p, Now: time.Now}}}
+		Teardown: &teardown.Ender{Calls: db, Rooms: p, Now: time.Now}}}
 	b.must(db.Place(t.Context(), c))
 	return b
 }
@@ -154,7 +154,7 @@ func (b bench) wish() call.Call {
 
 func (b bench) hangUp() {
 	b.Helper()
-	_, err := b.task.Settle.Stop(b.Context(), b.wish(), b.task.Settle.Hangup)
+	_, err := b.task.Teardown.TakeDown(b.Context(), b.wish(), b.task.Teardown.HungUp)
 	b.must(err)
 }
 
@@ -169,9 +169,9 @@ func (b bench) ends(status call.Status, cause call.Cause, sip int) {
 
 func (b bench) timeline() (names []string) {
 	b.Helper()
-	story, err := b.db.CallStory(b.Context(), "ada", id, false)
+	details, err := b.db.CallDetails(b.Context(), "ada", id, false)
 	b.must(err)
-	for _, e := range story.Events {
+	for _, e := range details.Events {
 		names = append(names, e.Name)
 	}
 	return names

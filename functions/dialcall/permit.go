@@ -26,7 +26,7 @@ func (t *Task) refused(ctx context.Context, id string) (bool, error) {
 		return false, err
 	}
 	t.Log.WarnContext(ctx, "call not dialed", "call_id", c.ID, "error", err)
-	c, err = t.Settle.End(ctx, c, func(c call.Call) call.End {
+	c, err = t.Teardown.End(ctx, c, func(c call.Call) call.End {
 		if c.Status != call.Initiated { // another invocation has dialed it
 			return call.End{}
 		}

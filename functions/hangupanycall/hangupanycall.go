@@ -22,9 +22,9 @@ type Calls interface {
 
 // Endpoint lets administrators hang up any user's call in any state.
 type Endpoint struct {
-	Calls  Calls
-	Settle *teardown.Settler
-	Now    func() time.Time
+	Calls    Calls
+	Teardown *teardown.Ender
+	Now      func() time.Time
 }
 
 // Input names the call.
@@ -63,7 +63,7 @@ func (e *Endpoint) hangUp(ctx context.Context, in *Input) (*Output, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c, err = e.Settle.CarryOut(ctx, c); err != nil {
+	if c, err = e.Teardown.HangUp(ctx, c); err != nil {
 		return nil, err
 	}
 

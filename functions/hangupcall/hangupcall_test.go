@@ -66,7 +66,7 @@ func newBench(t *testing.T, owner string, status call.Status) *bench {
 	lkc := livekit.Open(livekit.Config{URL: b.livekit.URL, APIKey: livekittest.APIKey, APISecret: secret.New(livekittest.APISecret)})
 	edge := &api.Edge{Keys: b.db, Now: clock, Log: slog.New(slog.DiscardHandler)}
 	b.endpoint = &hangupcall.Endpoint{Calls: b.db, Now: clock,
-		Settle: &teardown.Settler{Calls: b.db, Rooms: lkc, Now: clock}}
+		Teardown: &teardown.Ender{Calls: b.db, Rooms: lkc, Now: clock}}
 	b.handler = edge.Handler(b.endpoint)
 	b.db.Trips()
 	return b

@@ -132,7 +132,7 @@ func TestFull(t *testing.T) {
 	b.Must(err)
 	_, err = b.Decide(t.Context(), id, numberrequest.Decision{Approve: true, By: "carol"}, now)
 	b.Must(err)
-	_, _, err = b.AwaitRequest(t.Context(), id, "token", numberrequest.AwaitsStock)
+	_, _, err = b.AwaitRequest(t.Context(), id, "token", numberrequest.AwaitsNumber)
 	b.Must(err)
 	var rows []string
 	for i := range 500 {

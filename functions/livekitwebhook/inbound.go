@@ -39,14 +39,14 @@ func (e *Endpoint) applyInbound(ctx context.Context, event livekit.Event) error 
 			return err
 		}
 	}
-	_, err = e.Settle.Missed(ctx, c, event.Leave, e.when(event))
+	_, err = e.Teardown.CallerGaveUp(ctx, c, event.Leave, e.when(event))
 	return err
 }
 
 // callOf returns the call of an inbound room. If this event of the phone is the first that arrives,
 // callOf creates the call. The zero Call means that the room has no call of this platform.
 func (e *Endpoint) callOf(ctx context.Context, event livekit.Event) (call.Call, error) {
-	c, err := e.Settle.Calls.Call(ctx, call.InboundID(event.RoomID, event.RoomCreatedAt))
+	c, err := e.Teardown.Calls.Call(ctx, call.InboundID(event.RoomID, event.RoomCreatedAt))
 	if fault.Is(err, fault.NotFound) && event.Phone {
 		c, _, err = e.Inbound.Adopt(ctx, arrival(event))
 	}

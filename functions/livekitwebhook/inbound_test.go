@@ -65,9 +65,9 @@ func newInboundBench(t *testing.T) (*bench, *starts) {
 		Trunk: &number.Trunk{InboundID: "ST_in"}, Rule: &number.Rule{RoomPrefix: "support-", AgentName: "support-agent", ID: "SDR_1"}}))
 	client := livekit.Open(livekit.Config{URL: b.livekit.URL, APIKey: livekittest.APIKey, APISecret: secret.New(livekittest.APISecret)})
 	clock := func() time.Time { return b.now }
-	b.settle = &teardown.Settler{Calls: b.db, Rooms: client, Now: clock}
+	b.ender = &teardown.Ender{Calls: b.db, Rooms: client, Now: clock}
 	edge := &api.Edge{Now: clock, Log: slog.New(slog.NewJSONHandler(&b.log, nil))}
-	b.handler = edge.Handler(&livekitwebhook.Endpoint{LiveKit: client, Settle: b.settle, Now: clock,
+	b.handler = edge.Handler(&livekitwebhook.Endpoint{LiveKit: client, Teardown: b.ender, Now: clock,
 		Inbound: &inbound.Adopter{Numbers: b.db, Calls: b.db, Rooms: client, Flow: s}})
 	b.db.Trips()
 	return b, s

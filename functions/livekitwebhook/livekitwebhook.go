@@ -32,10 +32,10 @@ type Inbound interface {
 
 // Endpoint receives LiveKit's events.
 type Endpoint struct {
-	LiveKit Verifier
-	Inbound Inbound
-	Settle  *teardown.Settler
-	Now     func() time.Time
+	LiveKit  Verifier
+	Inbound  Inbound
+	Teardown *teardown.Ender
+	Now      func() time.Time
 }
 
 // Input is the signed event.
@@ -85,11 +85,11 @@ func (e *Endpoint) apply(ctx context.Context, event livekit.Event) error {
 	if err := api.ID("call_", event.Room, "call"); err != nil {
 		return err // not a room of this platform: there is no call to read
 	}
-	c, err := e.Settle.Calls.Call(ctx, event.Room)
+	c, err := e.Teardown.Calls.Call(ctx, event.Room)
 	api.LogCall(ctx, c.ID)
 	if phoneCame {
 		if err == nil && c.Status.Ended() {
-			err = e.Settle.Rooms.DeleteRoom(ctx, c.RoomName)
+			err = e.Teardown.Rooms.DeleteRoom(ctx, c.RoomName)
 		}
 		return err
 	}
@@ -122,7 +122,7 @@ const outOfOrder = 2 * time.Second
 func (e *Endpoint) left(ctx context.Context, c call.Call, event livekit.Event) error {
 	switch {
 	case event.Agent:
-		_, err := e.Settle.Deserted(ctx, c)
+		_, err := e.Teardown.AgentLeft(ctx, c)
 		return err
 	case event.Name == "room_finished":
 		now, err := e.later(ctx, c, outOfOrder)
@@ -141,7 +141,7 @@ func (e *Endpoint) left(ctx context.Context, c call.Call, event livekit.Event) e
 			return err
 		}
 	}
-	_, err := e.Settle.Gone(ctx, c, event.Leave, e.when(event))
+	_, err := e.Teardown.PhoneLeft(ctx, c, event.Leave, e.when(event))
 	return err
 }
 
@@ -149,7 +149,7 @@ func (e *Endpoint) left(ctx context.Context, c call.Call, event livekit.Event) e
 func (e *Endpoint) later(ctx context.Context, c call.Call, pause time.Duration) (call.Call, error) {
 	select {
 	case <-time.After(pause):
-		return e.Settle.Calls.Call(ctx, c.ID)
+		return e.Teardown.Calls.Call(ctx, c.ID)
 	case <-ctx.Done():
 		return c, ctx.Err()
 	}

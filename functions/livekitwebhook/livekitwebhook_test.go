@@ -55,7 +55,7 @@ type bench struct {
 	db      *storetest.Database
 	livekit *livekittest.Server
 	now     time.Time
-	settle  *teardown.Settler
+	ender   *teardown.Ender
 	log     bytes.Buffer
 	handler http.Handler
 }
@@ -74,9 +74,9 @@ func newBench(t *testing.T, status call.Status) *bench {
 	b.livekit.Join(id, &lk.ParticipantInfo{Identity: "agent", Kind: lk.ParticipantInfo_AGENT})
 	client := livekit.Open(livekit.Config{URL: b.livekit.URL, APIKey: livekittest.APIKey, APISecret: secret.New(livekittest.APISecret)})
 	clock := func() time.Time { return b.now }
-	b.settle = &teardown.Settler{Calls: b.db, Rooms: client, Now: clock}
+	b.ender = &teardown.Ender{Calls: b.db, Rooms: client, Now: clock}
 	edge := &api.Edge{Now: clock, Log: slog.New(slog.NewJSONHandler(&b.log, nil))}
-	b.handler = edge.Handler(&livekitwebhook.Endpoint{LiveKit: client, Settle: b.settle, Now: clock})
+	b.handler = edge.Handler(&livekitwebhook.Endpoint{LiveKit: client, Teardown: b.ender, Now: clock})
 	b.db.Trips()
 	return b
 }
@@ -97,15 +97,15 @@ func (b *bench) joinPhone(status string) {
 // call returns the call and the number of times that its timeline says that it ended.
 func (b *bench) call() (call.Call, int) {
 	b.Helper()
-	story, err := b.db.CallStory(b.Context(), "ada", id, false)
+	details, err := b.db.CallDetails(b.Context(), "ada", id, false)
 	b.must(err)
 	ends := 0
-	for _, e := range story.Events {
+	for _, e := range details.Events {
 		if e.Name == "ended" {
 			ends++
 		}
 	}
-	return story.Call, ends
+	return details.Call, ends
 }
 
 // sampleEvent returns the sample event of API Gateway and its decoded body.
@@ -377,7 +377,7 @@ func TestOurTrouble(t *testing.T) {
 		begin, finish func(*bench)
 	}{
 		{"the database is down",
-			func(b *bench) { b.settle.Calls = brokenCalls{b.db} }, func(b *bench) { b.settle.Calls = b.db }},
+			func(b *bench) { b.ender.Calls = brokenCalls{b.db} }, func(b *bench) { b.ender.Calls = b.db }},
 		{"LiveKit is down",
 			func(b *bench) { b.livekit.Fail("ListParticipants", livekittest.ErrorBefore) },
 			func(b *bench) { b.livekit.Fail("ListParticipants", livekittest.None) }},

@@ -25,7 +25,7 @@ import (
 type bubble struct {
 	*testing.T
 	db      *storetest.Database
-	settle  *teardown.Settler
+	ender   *teardown.Ender
 	handler http.Handler
 
 	mu      sync.Mutex
@@ -49,9 +49,9 @@ func inBubble(t *testing.T, status call.Status, room call.Room, f func(*bubble))
 			c.AnsweredAt = time.Now()
 		}
 		b.must(b.db.Place(t.Context(), c))
-		b.settle = &teardown.Settler{Calls: b.db, Rooms: b, Now: time.Now}
+		b.ender = &teardown.Ender{Calls: b.db, Rooms: b, Now: time.Now}
 		edge := &api.Edge{Now: time.Now, Log: slog.New(slog.DiscardHandler)}
-		b.handler = edge.Handler(&livekitwebhook.Endpoint{LiveKit: b, Settle: b.settle, Now: time.Now})
+		b.handler = edge.Handler(&livekitwebhook.Endpoint{LiveKit: b, Teardown: b.ender, Now: time.Now})
 		f(b)
 	})
 }
@@ -116,7 +116,7 @@ func (b *bubble) hangUp() {
 	c, open, err := b.db.RequestHangup(b.Context(), "ada", id, time.Now())
 	b.must(err)
 	if open {
-		_, err = b.settle.Stop(b.Context(), c, b.settle.Hangup)
+		_, err = b.ender.TakeDown(b.Context(), c, b.ender.HungUp)
 		b.must(err)
 	}
 }

@@ -28,7 +28,7 @@ const answerMargin = 5 * time.Second
 // was a call. A failed request to LiveKit is not an error: the caller may be talking, and the next
 // read may succeed.
 func (t *Task) inbound(ctx context.Context, c call.Call) (Output, error) {
-	c, err := t.Settle.Calls.Advance(ctx, c.ID, call.Ringing, c.CreatedAt)
+	c, err := t.Teardown.Calls.Advance(ctx, c.ID, call.Ringing, c.CreatedAt)
 	if err != nil || c.Status.Ended() {
 		return Output{Outcome: "ended"}, err
 	}
@@ -54,7 +54,7 @@ func (t *Task) inbound(ctx context.Context, c call.Call) (Output, error) {
 			tell()
 			return t.answered(ctx, c, c.Answered(room.Callee, t.Now()))
 		case !room.Up() && (seen || t.Now().Sub(c.CreatedAt) > arriving):
-			_, err := t.Settle.Left(ctx, c, t.rangUntil(c, seen), t.Now())
+			_, err := t.Teardown.PhoneGone(ctx, c, t.rangUntil(c, seen), t.Now())
 			return Output{Outcome: "ended"}, err
 		}
 	}
@@ -62,9 +62,9 @@ func (t *Task) inbound(ctx context.Context, c call.Call) (Output, error) {
 }
 
 func (t *Task) answered(ctx context.Context, c call.Call, at time.Time) (Output, error) {
-	c, err := t.Settle.Calls.Advance(ctx, c.ID, call.InProgress, at)
+	c, err := t.Teardown.Calls.Advance(ctx, c.ID, call.InProgress, at)
 	if err == nil && (c.Status.Ended() || !c.HangupRequested.IsZero()) {
-		_, err = t.Settle.Stop(ctx, c, t.Settle.Hangup)
+		_, err = t.Teardown.TakeDown(ctx, c, t.Teardown.HungUp)
 		return Output{Outcome: "ended"}, err
 	}
 	return Output{Outcome: "answered", TalkSeconds: c.MaxDuration}, err

@@ -85,7 +85,7 @@ func ring(t *testing.T, r *ringer, ago time.Duration) (*storetest.Database, *pre
 	if _, err := db.CreateInbound(t.Context(), c, 0); err != nil {
 		t.Fatal(err)
 	}
-	return db, &preparecall.Task{Calls: db, Rooms: r, Now: time.Now, Agents: agents, Settle: &teardown.Settler{Calls: db, Rooms: r, Now: time.Now}}
+	return db, &preparecall.Task{Calls: db, Rooms: r, Now: time.Now, Agents: agents, Teardown: &teardown.Ender{Calls: db, Rooms: r, Now: time.Now}}
 }
 
 func TestInbound(t *testing.T) {
@@ -134,7 +134,7 @@ func TestInbound(t *testing.T) {
 					if err != nil || !open {
 						t.Fatal(open, err)
 					}
-					_, _ = task.Settle.Stop(t.Context(), c, task.Settle.Hangup) // fails while LiveKit is down
+					_, _ = task.Teardown.TakeDown(t.Context(), c, task.Teardown.HungUp) // fails while LiveKit is down
 				}
 				got, err := task.Run(t.Context(), preparecall.Input{CallID: id})
 				if d := cmp.Diff(tt.want, got); err != nil || d != "" {
@@ -170,11 +170,11 @@ func TestInboundAgain(t *testing.T) {
 		if d := cmp.Diff([]string{want, want}, r.told); d != "" {
 			t.Errorf("metadata (-want +got):\n%s", d)
 		}
-		story, err := db.CallStory(t.Context(), "ada", id, false)
-		for i := range story.Events {
-			story.Events[i].At = story.Events[i].At.Truncate(4 * time.Second) // the store retries after random pauses
+		details, err := db.CallDetails(t.Context(), "ada", id, false)
+		for i := range details.Events {
+			details.Events[i].At = details.Events[i].At.Truncate(4 * time.Second) // the store retries after random pauses
 		}
-		if d := cmp.Diff([]call.Event{{At: r.start.UTC(), Name: "ringing"}, {At: r.start.UTC(), Name: "answered"}}, story.Events); err != nil || d != "" {
+		if d := cmp.Diff([]call.Event{{At: r.start.UTC(), Name: "ringing"}, {At: r.start.UTC(), Name: "answered"}}, details.Events); err != nil || d != "" {
 			t.Errorf("timeline %v (-want +got):\n%s", err, d)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)

@@ -27,11 +27,11 @@ type Calls interface {
 
 // Task prepares calls.
 type Task struct {
-	Calls  Calls
-	Rooms  Rooms
-	Settle *teardown.Settler
-	Agents Agents
-	Now    func() time.Time
+	Calls    Calls
+	Rooms    Rooms
+	Teardown *teardown.Ender
+	Agents   Agents
+	Now      func() time.Time
 }
 
 // Input is the workflow's input.
@@ -48,11 +48,11 @@ type Output struct {
 	TalkSeconds int    `json:"talk_seconds"`
 }
 
-// agentPatience is how long an agent may take to join. firstLook is when the room is first read:
+// agentTimeout is how long an agent may take to join. firstLook is when the room is first read:
 // LiveKit hands a job to a worker in about 0.2 s.
 const (
-	agentPatience = 10 * time.Second
-	firstLook     = 150 * time.Millisecond
+	agentTimeout = 10 * time.Second
+	firstLook    = 150 * time.Millisecond
 )
 
 // nextLook is the pause before the next read of a room that was created waited ago. The pause is
@@ -91,7 +91,7 @@ func (t *Task) Run(ctx context.Context, in Input) (Output, error) {
 		return Output{}, err
 	}
 	if !there {
-		_, err := t.Settle.Stop(ctx, c, func(c call.Call) call.End {
+		_, err := t.Teardown.TakeDown(ctx, c, func(c call.Call) call.End {
 			end := c.EndOfDial(call.Attempt{}, t.Now())
 			if end.Status == call.Failed {
 				end.Cause = call.AgentUnavailable
@@ -103,10 +103,10 @@ func (t *Task) Run(ctx context.Context, in Input) (Output, error) {
 	return Output{Outcome: "ready", DialSeconds: c.RingingTimeout + int(call.KeyingTime(c.DTMF).Seconds()) + 30, TalkSeconds: c.MaxDuration}, nil
 }
 
-// awaitAgent reads the room with growing pauses until an agent is in it or agentPatience is over.
+// awaitAgent reads the room with growing pauses until an agent is in it or agentTimeout is over.
 func (t *Task) awaitAgent(ctx context.Context, room string) (bool, error) {
 	began := t.Now()
-	deadline := began.Add(agentPatience)
+	deadline := began.Add(agentTimeout)
 	for now := began; now.Before(deadline); now = t.Now() {
 		select {
 		case <-time.After(min(nextLook(now.Sub(began)), deadline.Sub(now))):

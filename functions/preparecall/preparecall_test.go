@@ -70,7 +70,7 @@ func setUp(t *testing.T, r *rooms) (*storetest.Database, *preparecall.Task) {
 	if err := db.Place(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
-	return db, &preparecall.Task{Calls: db, Rooms: r, Now: time.Now, Agents: agents, Settle: &teardown.Settler{Calls: db, Rooms: r, Now: time.Now}}
+	return db, &preparecall.Task{Calls: db, Rooms: r, Now: time.Now, Agents: agents, Teardown: &teardown.Ender{Calls: db, Rooms: r, Now: time.Now}}
 }
 
 // hangUp ends the call as a hang-up does.
@@ -197,9 +197,9 @@ func TestRepeatIsHarmless(t *testing.T) {
 		if d := cmp.Diff([]livekit.Room{want, want}, r.made); d != "" {
 			t.Errorf("rooms (-want +got):\n%s", d)
 		}
-		story, err := db.CallStory(t.Context(), "ada", id, false)
-		if err != nil || len(story.Events) != 0 || story.Call.Status != call.Initiated { // the dial writes the first line
-			t.Errorf("%s, timeline %v, %v", story.Call.Status, story.Events, err)
+		details, err := db.CallDetails(t.Context(), "ada", id, false)
+		if err != nil || len(details.Events) != 0 || details.Call.Status != call.Initiated { // the dial writes the first line
+			t.Errorf("%s, timeline %v, %v", details.Call.Status, details.Events, err)
 		}
 	})
 }

@@ -37,16 +37,16 @@ func setup(t *testing.T) *bench {
 	t.Helper()
 	b := &bench{Bench: apitest.Open(t, func() time.Time { return now }), livekit: livekittest.New(t)}
 	client := livekit.Open(livekit.Config{URL: b.livekit.URL, APIKey: livekittest.APIKey, APISecret: secret.New(livekittest.APISecret)})
-	b.Serve(&releasenumber.Endpoint{Numbers: b.DB, Unwire: &numberconfig.Unwirer{Numbers: b.DB, LiveKit: client, Now: b.Now},
+	b.Serve(&releasenumber.Endpoint{Numbers: b.DB, RemoveConfiguration: &numberconfig.Remover{Numbers: b.DB, LiveKit: client, Now: b.Now},
 		Requests: b.DB, Flow: b.Flow, Log: slog.New(slog.DiscardHandler)})
 	n := number.Number{ID: number.ID(lagos), E164: lagos, Country: "NG", Type: "mobile", Capabilities: []string{"inbound"}, Provider: "Twilio",
 		UserID: "ada", AssignedAt: now, UpdatedAt: now,
 		Trunk: &number.Trunk{Name: "T", Address: "a.carrier.net", Numbers: []string{lagos}, Transport: "auto",
 			Directions: []string{"outbound", "inbound"}, AllowedAddresses: []string{"54.172.60.0/30"}},
 		Rule: &number.Rule{Name: "R", RoomPrefix: "x-", AgentName: "agent"}}
-	have, err := client.Wiring(t.Context(), n)
+	have, err := client.SIPConfiguration(t.Context(), n)
 	b.Must(err)
-	done, err := client.Apply(t.Context(), have, livekit.Wanted{
+	done, err := client.Apply(t.Context(), have, livekit.Desired{
 		Trunks: &livekit.Trunks{Outbound: &livekit.OutboundTrunk{Name: "T", Address: "a.carrier.net", Numbers: []string{lagos}},
 			Inbound: &livekit.InboundTrunk{Name: "T", AllowedAddresses: []string{"54.172.60.0/30"}}},
 		Rule: &livekit.DispatchRule{Name: "R", RoomPrefix: "x-", AgentName: "agent"}})
@@ -124,7 +124,7 @@ func TestWakesWhoWaits(t *testing.T) {
 		b.Must(err)
 		_, err = b.Decide(t.Context(), id, numberrequest.Decision{Approve: true, By: "carol"}, now)
 		b.Must(err)
-		_, _, err = b.AwaitRequest(t.Context(), id, "bob waits", numberrequest.AwaitsStock)
+		_, _, err = b.AwaitRequest(t.Context(), id, "bob waits", numberrequest.AwaitsNumber)
 		b.Must(err)
 		b.Workflows.Down(down)
 		a := b.release(lagos)

@@ -44,17 +44,17 @@ func setup(t *testing.T) *bench {
 	ctx := t.Context()
 	client := livekit.Open(livekit.Config{URL: b.livekit.URL, APIKey: livekittest.APIKey, APISecret: secret.New(livekittest.APISecret)})
 	edge := &api.Edge{Keys: b.DB, Now: time.Now, Log: slog.New(slog.DiscardHandler)}
-	b.handler = edge.Handler(&removeconfiguration.Endpoint{Unwire: &numberconfig.Unwirer{Numbers: b.DB, LiveKit: client, Now: time.Now}})
+	b.handler = edge.Handler(&removeconfiguration.Endpoint{RemoveConfiguration: &numberconfig.Remover{Numbers: b.DB, LiveKit: client, Now: time.Now}})
 	n := number.Number{ID: number.ID(mine), E164: mine, Country: "NG", Type: "mobile", Capabilities: []string{"inbound", "outbound"},
 		UserID: user, AssignedAt: time.Now(), UpdatedAt: time.Now(),
 		Trunk: &number.Trunk{Name: "Twilio", Address: "a.carrier.net", Numbers: []string{mine}, Transport: "auto",
 			Directions: []string{"outbound", "inbound"}, AllowedAddresses: []string{"54.172.60.0/30"}},
 		Rule: &number.Rule{Name: "Line", RoomPrefix: "x-", AgentName: "agent"}}
-	have, err := client.Wiring(ctx, n)
+	have, err := client.SIPConfiguration(ctx, n)
 	if err != nil {
 		t.Fatal(err)
 	}
-	done, err := client.Apply(ctx, have, livekit.Wanted{
+	done, err := client.Apply(ctx, have, livekit.Desired{
 		Trunks: &livekit.Trunks{Outbound: &livekit.OutboundTrunk{Name: "Twilio", Address: "a.carrier.net", Numbers: []string{mine}},
 			Inbound: &livekit.InboundTrunk{Name: "Twilio", AllowedAddresses: []string{"54.172.60.0/30"}}},
 		Rule: &livekit.DispatchRule{Name: "Line", RoomPrefix: "x-", AgentName: "agent"}})

@@ -15,8 +15,8 @@ import (
 
 // Task settles calls: it ends them, or finds that they go on.
 type Task struct {
-	Settle *teardown.Settler
-	Now    func() time.Time
+	Teardown *teardown.Ender
+	Now      func() time.Time
 }
 
 // Input names the call and the reason to settle it: "unclear" (it was dialed, but the outcome is
@@ -43,35 +43,35 @@ const (
 // resolve reads the room of an unclear call every second. It gives up after patience, so that its
 // last requests fit in the workflow's 30 s.
 const (
-	pause    = time.Second
-	patience = 15 * time.Second
+	pause        = time.Second
+	leaveTimeout = 15 * time.Second
 )
 
 // Run may be repeated: an ended call keeps its end.
 func (t *Task) Run(ctx context.Context, in Input) (Output, error) {
-	c, err := t.Settle.Calls.Call(ctx, in.CallID)
+	c, err := t.Teardown.Calls.Call(ctx, in.CallID)
 	if err != nil {
 		return Output{}, err
 	}
 	switch {
 	case c.Status.Ended():
-		_, err = t.Settle.End(ctx, c, nil)
+		_, err = t.Teardown.End(ctx, c, nil)
 	case !slices.Contains([]string{"unclear", "capacity", "failed", "expired"}, in.Reason):
 		err = fmt.Errorf("unknown reason %q", in.Reason)
 	case in.Reason != "expired" && c.DialedAt.IsZero():
-		if c, err = t.Settle.End(ctx, c, t.neverDialed(in.Reason)); err == nil {
-			_ = t.Settle.TakeDown(ctx, c) // if LiveKit is down, the room closes by itself because no phone was dialed from it
+		if c, err = t.Teardown.End(ctx, c, t.neverDialed(in.Reason)); err == nil {
+			_ = t.Teardown.DeleteRoom(ctx, c) // if LiveKit is down, the room closes by itself because no phone was dialed from it
 		}
 	case in.Reason != "failed" && in.Reason != "expired" && c.HangupRequested.IsZero():
 		return t.resolve(ctx, c)
 	default:
-		_, err = t.Settle.Stop(ctx, c, t.Settle.Hangup)
+		_, err = t.Teardown.TakeDown(ctx, c, t.Teardown.HungUp)
 	}
 	return Output{"ended"}, err
 }
 
 // neverDialed decides the end of a call that was not dialed, for the given reason.
-func (t *Task) neverDialed(reason string) teardown.Judge {
+func (t *Task) neverDialed(reason string) teardown.Disposition {
 	return func(c call.Call) call.End {
 		end := c.EndOfDial(call.Attempt{}, t.Now())
 		switch {
@@ -90,20 +90,20 @@ func (t *Task) neverDialed(reason string) teardown.Judge {
 // gone: a missing room proves nothing.
 func (t *Task) resolve(ctx context.Context, c call.Call) (Output, error) {
 	if c.Status == call.InProgress {
-		c, err := t.Settle.Look(ctx, c, t.Now())
+		c, err := t.Teardown.Check(ctx, c, t.Now())
 		if err == nil && c.Status.Ended() {
 			return Output{"ended"}, nil
 		}
 		return Output{"answered"}, err
 	}
-	for until := t.Now().Add(patience); ; {
+	for until := t.Now().Add(leaveTimeout); ; {
 		out, err := t.look(ctx, c)
 		if err != nil || out.Outcome != "unclear" || !t.Now().Before(until) {
 			return out, err
 		}
 		select {
 		case <-time.After(pause):
-			c, err = t.Settle.Calls.Call(ctx, c.ID)
+			c, err = t.Teardown.Calls.Call(ctx, c.ID)
 		case <-ctx.Done():
 			err = ctx.Err()
 		}
@@ -116,10 +116,10 @@ func (t *Task) resolve(ctx context.Context, c call.Call) (Output, error) {
 // look reads the room once, unless the call has ended or is to be hung up.
 func (t *Task) look(ctx context.Context, c call.Call) (Output, error) {
 	if c.Status.Ended() || !c.HangupRequested.IsZero() {
-		_, err := t.Settle.Stop(ctx, c, t.Settle.Hangup)
+		_, err := t.Teardown.TakeDown(ctx, c, t.Teardown.HungUp)
 		return Output{"ended"}, err
 	}
-	room, err := t.Settle.Rooms.ReadRoom(ctx, c.RoomName)
+	room, err := t.Teardown.Rooms.ReadRoom(ctx, c.RoomName)
 	if err != nil {
 		return Output{}, fmt.Errorf("read the room of an unclear call: %w", err)
 	}
@@ -127,13 +127,13 @@ func (t *Task) look(ctx context.Context, c call.Call) (Output, error) {
 	hungUp := room.Callee != nil && !room.Up()
 	switch {
 	case room.Answered():
-		_, err = t.Settle.Calls.Advance(ctx, c.ID, call.InProgress, c.Answered(room.Callee, t.Now()))
+		_, err = t.Teardown.Calls.Advance(ctx, c.ID, call.InProgress, c.Answered(room.Callee, t.Now()))
 		return Output{"answered"}, err
 	case hungUp, !t.Now().Before(longest):
-		_, err = t.Settle.Stop(ctx, c, t.Settle.Hangup)
+		_, err = t.Teardown.TakeDown(ctx, c, t.Teardown.HungUp)
 		return Output{"ended"}, err
 	case room.Ringing() && c.Status != call.Ringing:
-		_, err = t.Settle.Calls.Advance(ctx, c.ID, call.Ringing, t.Now())
+		_, err = t.Teardown.Calls.Advance(ctx, c.ID, call.Ringing, t.Now())
 	}
 	return Output{"unclear"}, err
 }

@@ -197,7 +197,7 @@ func TestRun(t *testing.T) {
 				}
 				tt.before(t, db)
 				time.Sleep(tt.after)
-				task := &settlecall.Task{Now: time.Now, Settle: &teardown.Settler{Calls: db, Rooms: tt.rooms, Now: time.Now}}
+				task := &settlecall.Task{Now: time.Now, Teardown: &teardown.Ender{Calls: db, Rooms: tt.rooms, Now: time.Now}}
 				out, err := task.Run(t.Context(), settlecall.Input{CallID: id, Reason: tt.reason})
 				if (err != nil) != (tt.outcome == "") || err == nil && out.Outcome != tt.outcome {
 					t.Errorf("%q, %v; want %q", out.Outcome, err, tt.outcome)
@@ -233,14 +233,14 @@ func TestHungUpMeanwhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		db, lk := storetest.Open(t, nil), &rooms{}
 		dialed(t, db)
-		s := &teardown.Settler{Calls: db, Rooms: lk, Now: time.Now}
+		s := &teardown.Ender{Calls: db, Rooms: lk, Now: time.Now}
 		time.AfterFunc(2500*time.Millisecond, func() {
 			if c, _, err := db.RequestHangup(context.Background(), "ada", id, time.Now()); err == nil {
-				_, _ = s.Stop(context.Background(), c, s.Hangup)
+				_, _ = s.TakeDown(context.Background(), c, s.HungUp)
 			}
 		})
 		began := time.Now()
-		out, err := (&settlecall.Task{Now: time.Now, Settle: s}).Run(t.Context(), settlecall.Input{CallID: id, Reason: "unclear"})
+		out, err := (&settlecall.Task{Now: time.Now, Teardown: s}).Run(t.Context(), settlecall.Input{CallID: id, Reason: "unclear"})
 		c, readErr := db.Call(t.Context(), id)
 		if err != nil || readErr != nil || out.Outcome != "ended" || c.Status != call.Canceled || time.Since(began) > 3*time.Second {
 			t.Errorf("%s after %v, %s %s, %v, %v", out.Outcome, time.Since(began), c.Status, c.Cause, err, readErr)
@@ -250,7 +250,7 @@ func TestHungUpMeanwhile(t *testing.T) {
 
 func TestUnknownCall(t *testing.T) {
 	t.Parallel()
-	task := &settlecall.Task{Settle: &teardown.Settler{Calls: storetest.Open(t, nil)}, Now: time.Now}
+	task := &settlecall.Task{Teardown: &teardown.Ender{Calls: storetest.Open(t, nil)}, Now: time.Now}
 	if _, err := task.Run(t.Context(), settlecall.Input{CallID: id, Reason: "expired"}); !fault.Is(err, fault.NotFound) {
 		t.Error(err)
 	}

@@ -14,10 +14,10 @@ import (
 	"github.com/krosai/telephony/shared/call/summary"
 )
 
-// Stories reads calls and stores summaries. The first summary of a call is final, and SaveSummary
+// Details reads calls and stores summaries. The first summary of a call is final, and SaveSummary
 // returns it.
-type Stories interface {
-	WholeStory(ctx context.Context, id string) (call.Story, error)
+type Details interface {
+	FullDetails(ctx context.Context, id string) (call.Details, error)
 	SaveSummary(ctx context.Context, c call.Call, s call.Summary) (call.Summary, error)
 }
 
@@ -28,7 +28,7 @@ type Summarizer interface {
 
 // Task summarizes calls.
 type Task struct {
-	Stories    Stories
+	Details    Details
 	Summarizer Summarizer
 	Now        func() time.Time
 	Log        *slog.Logger
@@ -66,7 +66,7 @@ type (
 
 // Run may be repeated: the first summary stands.
 func (t *Task) Run(ctx context.Context, in Input) (Output, error) {
-	s, err := t.Stories.WholeStory(ctx, in.CallID)
+	s, err := t.Details.FullDetails(ctx, in.CallID)
 	switch {
 	case err != nil:
 		return Output{}, err
@@ -100,7 +100,7 @@ func (t *Task) Run(ctx context.Context, in Input) (Output, error) {
 }
 
 // turnsMayCome reports whether the agent may still send turns.
-func (t *Task) turnsMayCome(s call.Story) bool {
+func (t *Task) turnsMayCome(s call.Details) bool {
 	now := t.Now()
 	if now.Sub(s.Call.EndedAt) >= longestLag {
 		return false
@@ -119,7 +119,7 @@ func (t *Task) turnsMayCome(s call.Story) bool {
 
 func (t *Task) save(ctx context.Context, c call.Call, s call.Summary) (Output, error) {
 	s.CreatedAt = t.Now()
-	s, err := t.Stories.SaveSummary(ctx, c, s)
+	s, err := t.Details.SaveSummary(ctx, c, s)
 	if err != nil {
 		return Output{}, fmt.Errorf("save a summary: %w", err)
 	}

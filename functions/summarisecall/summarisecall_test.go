@@ -68,7 +68,7 @@ func newBench(t *testing.T, answered bool) *bench {
 	b.must(err)
 	_, err = b.db.EndCall(t.Context(), c, end)
 	b.must(err)
-	b.task = &summarisecall.Task{Stories: b.db, Summarizer: &b.model, Now: func() time.Time { return b.now }, Log: slog.New(slog.NewJSONHandler(&b.log, nil))}
+	b.task = &summarisecall.Task{Details: b.db, Summarizer: &b.model, Now: func() time.Time { return b.now }, Log: slog.New(slog.NewJSONHandler(&b.log, nil))}
 	return b
 }
 
@@ -97,7 +97,7 @@ func (b *bench) at(after time.Duration, failed string) string {
 // saved returns the stored summary. Its Status is "" if no summary is stored.
 func (b *bench) saved() call.Summary {
 	b.Helper()
-	s, err := b.db.WholeStory(b.Context(), id)
+	s, err := b.db.FullDetails(b.Context(), id)
 	b.must(err)
 	return s.Summary
 }

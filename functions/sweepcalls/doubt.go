@@ -61,7 +61,7 @@ func (r *run) look(ctx context.Context, c call.Call) error {
 		return r.trust(ctx, c)
 	}
 	r.add(&r.seen, 1)
-	return r.ended(r.settle.Found(ctx, c, is, left, at))
+	return r.ended(r.ender.CheckRoom(ctx, c, is, left, at))
 }
 
 // lost records a call whose room is missing.
@@ -74,12 +74,12 @@ func (r *run) lost(c call.Call) {
 // miss ends a call whose room is missing for the second time. The call ended when the first run
 // missed its room.
 func (r *run) miss(ctx context.Context, c call.Call) error {
-	if since := r.listed.Sub(c.DoubtedAt); since < 0 || since > staleDoubt {
-		return r.Calls.DoubtCall(ctx, c.ID, r.listed)
+	if since := r.listed.Sub(c.MissedAt); since < 0 || since > staleDoubt {
+		return r.Calls.MissCall(ctx, c.ID, r.listed)
 	} else if since < secondSight {
 		return nil
 	}
-	return r.ended(r.settle.Left(ctx, c, call.Leave{}, c.DoubtedAt))
+	return r.ended(r.ender.PhoneGone(ctx, c, call.Leave{}, c.MissedAt))
 }
 
 // ended counts the call if it has ended.

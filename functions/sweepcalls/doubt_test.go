@@ -86,7 +86,7 @@ func TestMissingTwice(t *testing.T) {
 					w.rooms = there
 					if at > 0 && at == tt.again {
 						w.rooms = append(w.rooms, livekit.RoomInfo{Name: nth(1), Participants: 1, Publishers: 2})
-					} else if c, err := db.Call(t.Context(), nth(1)); err == nil && (c.DoubtedAt.IsZero() || at >= 360) && !c.Status.Ended() && at < 420 {
+					} else if c, err := db.Call(t.Context(), nth(1)); err == nil && (c.MissedAt.IsZero() || at >= 360) && !c.Status.Ended() && at < 420 {
 						first = now.Add(time.Duration(at) * time.Second)
 					}
 					if r, err := w.at(t, db, at); err != nil || r.Withheld != 0 {
@@ -211,7 +211,7 @@ func TestLiveKitHangs(t *testing.T) {
 			}
 			h := hanging{world: w, lists: lists}
 			task := w.task(db)
-			task.Rooms, task.Settle.Rooms = h, h
+			task.Rooms, task.Teardown.Rooms = h, h
 			ctx, cancel := context.WithTimeout(t.Context(), 55*time.Second)
 			defer cancel()
 			began := time.Now()
@@ -250,7 +250,7 @@ func TestTooMuchForOneRun(t *testing.T) {
 			create(t, db, call.Call{ID: nth(i), Status: call.InProgress, CreatedAt: ago(45), DialedAt: ago(44), AnsweredAt: ago(40)})
 		}
 		task := w.task(db)
-		task.Rooms, task.Settle.Rooms = slow{w}, slow{w}
+		task.Rooms, task.Teardown.Rooms = slow{w}, slow{w}
 		left := all
 		for run := range 3 {
 			w.clock = now.Add(time.Duration(run) * time.Minute)

@@ -23,7 +23,7 @@ type Calls interface {
 	teardown.Calls
 	ActiveCalls(ctx context.Context, before time.Time) ([]string, error)
 	ReadCalls(ctx context.Context, ids []string) ([]call.Call, error)
-	DoubtCall(ctx context.Context, id string, at time.Time) error
+	MissCall(ctx context.Context, id string, at time.Time) error
 }
 
 // Rooms lists, reads and deletes LiveKit's rooms.
@@ -39,13 +39,13 @@ type Flow interface {
 
 // Task sweeps calls.
 type Task struct {
-	Calls   Calls
-	Rooms   Rooms
-	Flow    Flow
-	Inbound Inbound
-	Settle  *teardown.Settler
-	Now     func() time.Time
-	Log     *slog.Logger
+	Calls    Calls
+	Rooms    Rooms
+	Flow     Flow
+	Inbound  Inbound
+	Teardown *teardown.Ender
+	Now      func() time.Time
+	Log      *slog.Logger
 }
 
 // Report counts what one run did.
@@ -76,11 +76,11 @@ const (
 	batch      = 100             // calls that are read in one request
 )
 
-// run is one run of the sweep. Its Settler uses the run's guarded LiveKit.
+// run is one run of the sweep. Its Ender uses the run's guarded LiveKit.
 type run struct {
 	*Task
 	livekit *guarded
-	settle  *teardown.Settler
+	ender   *teardown.Ender
 	listed  time.Time
 	rooms   map[string]livekit.RoomInfo // by name
 
@@ -98,9 +98,9 @@ type run struct {
 func (t *Task) Run(ctx context.Context) (Report, error) {
 	work, stop := early(ctx, reporting)
 	defer stop()
-	settler := *t.Settle
-	r := &run{Task: t, livekit: &guarded{rooms: t.Rooms}, settle: &settler}
-	settler.Rooms = r.livekit
+	ender := *t.Teardown
+	r := &run{Task: t, livekit: &guarded{rooms: t.Rooms}, ender: &ender}
+	ender.Rooms = r.livekit
 	err := r.sweep(work)
 	if errors.Is(err, context.DeadlineExceeded) && work.Err() != nil && ctx.Err() == nil {
 		err = nil // the report counts what is left

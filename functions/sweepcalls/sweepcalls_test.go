@@ -107,7 +107,7 @@ func (w *world) StartCall(ctx context.Context, id string) error {
 
 func (w *world) task(db *storetest.Database) *sweepcalls.Task {
 	return &sweepcalls.Task{Calls: db, Rooms: w, Flow: w, Now: w.now, Log: slog.New(slog.DiscardHandler),
-		Settle: &teardown.Settler{Calls: db, Rooms: w, Now: w.now}}
+		Teardown: &teardown.Ender{Calls: db, Rooms: w, Now: w.now}}
 }
 
 func create(t *testing.T, db *storetest.Database, c call.Call) {
@@ -280,7 +280,7 @@ func TestHealthyCallsCostOneRequest(t *testing.T) {
 	client := livekit.Open(livekit.Config{URL: lk.URL, APIKey: livekittest.APIKey, APISecret: secret.New(livekittest.APISecret)})
 	clock := func() time.Time { return now }
 	task := &sweepcalls.Task{Calls: db, Rooms: client, Flow: &world{}, Now: clock, Log: slog.New(slog.DiscardHandler),
-		Settle: &teardown.Settler{Calls: db, Rooms: client, Now: clock}}
+		Teardown: &teardown.Ender{Calls: db, Rooms: client, Now: clock}}
 	got, err := task.Run(t.Context())
 	if d := cmp.Diff(sweepcalls.Report{Active: 100}, got); d != "" || err != nil {
 		t.Errorf("%v (-want +got):\n%s", err, d)
@@ -314,8 +314,8 @@ func TestTwoAtOnce(t *testing.T) {
 		sweeps.Wait()
 		for i := range 20 {
 			id := fmt.Sprintf("call_01KAMPJ5V0SAMPMECA000000%02d", i)
-			story, err := db.CallStory(t.Context(), "user of "+id, id, false)
-			c, events := story.Call, story.Events
+			details, err := db.CallDetails(t.Context(), "user of "+id, id, false)
+			c, events := details.Call, details.Events
 			if err != nil || c.Status.Ended() != (i%2 == 1) || c.Status.Ended() != slices.Contains(w.deleted, id) || len(events) > 1 {
 				t.Errorf("%s: %s %s, events %v, %v", id, c.Status, c.Cause, events, err)
 			}

@@ -17,7 +17,7 @@ func (r *run) overdue(c call.Call) bool {
 // visit does what the record of a call asks for by itself. It records an answered call as doubtful
 // if the list of rooms does not confirm it.
 func (r *run) visit(ctx context.Context, c call.Call) error {
-	c, err := r.settled(ctx, c)
+	c, err := r.byRecord(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -38,31 +38,31 @@ func (r *run) visit(ctx context.Context, c call.Call) error {
 // trust counts an answered call whose room was seen, and clears its doubt.
 func (r *run) trust(ctx context.Context, c call.Call) error {
 	r.add(&r.seen, 1)
-	if c.DoubtedAt.IsZero() {
+	if c.MissedAt.IsZero() {
 		return nil
 	}
-	return r.Calls.DoubtCall(ctx, c.ID, time.Time{})
+	return r.Calls.MissCall(ctx, c.ID, time.Time{})
 }
 
-// settled does what the record of a call asks for by itself, and returns the call afterwards.
-func (r *run) settled(ctx context.Context, c call.Call) (call.Call, error) {
+// byRecord does what the record of a call asks for by itself, and returns the call afterwards.
+func (r *run) byRecord(ctx context.Context, c call.Call) (call.Call, error) {
 	now := r.Now()
 	ringing := time.Duration(c.RingingTimeout) * time.Second
 	switch {
 	case r.overdue(c):
-		c, err := r.settle.End(ctx, c, r.settle.Hangup)
+		c, err := r.ender.End(ctx, c, r.ender.HungUp)
 		if err == nil {
-			if err := r.settle.TakeDown(ctx, c); err != nil {
+			if err := r.ender.DeleteRoom(ctx, c); err != nil {
 				r.Log.WarnContext(ctx, "overdue call's room", "call_id", c.ID, "error", err)
 			}
 		}
 		return c, err
 	case !c.HangupRequested.IsZero() && now.After(c.HangupRequested.Add(grace)):
-		return r.settle.Stop(ctx, c, r.settle.Hangup)
+		return r.ender.TakeDown(ctx, c, r.ender.HungUp)
 	case c.Status == call.Initiated && now.After(c.CreatedAt.Add(startGrace)):
 		return c, r.start(ctx, c)
 	case c.Status == call.InProgress && now.After(c.AnsweredAt.Add(time.Duration(c.MaxDuration)*time.Second+grace)):
-		return r.settle.Stop(ctx, c, r.settle.Hangup)
+		return r.ender.TakeDown(ctx, c, r.ender.HungUp)
 	case !c.DialedAt.IsZero() && c.AnsweredAt.IsZero() && now.After(c.DialedAt.Add(ringing+time.Minute)):
 		return r.stuck(ctx, c)
 	}
@@ -93,5 +93,5 @@ func (r *run) stuck(ctx context.Context, c call.Call) (call.Call, error) {
 		r.lost(c)
 		return c, nil
 	}
-	return r.settle.Stop(ctx, c, r.settle.Hangup)
+	return r.ender.TakeDown(ctx, c, r.ender.HungUp)
 }

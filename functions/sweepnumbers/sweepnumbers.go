@@ -17,7 +17,7 @@ import (
 // Requests lists the requests with work left, and reports whether a number is available for one.
 type Requests interface {
 	OpenRequests(ctx context.Context) ([]numberrequest.Request, error)
-	HasStock(ctx context.Context, r numberrequest.Request) (bool, error)
+	HasAvailable(ctx context.Context, r numberrequest.Request) (bool, error)
 }
 
 // Numbers lists and ends the leases that were not given back.
@@ -30,7 +30,7 @@ type Numbers interface {
 type Flow interface {
 	StartApproval(ctx context.Context, requestID string) error
 	RequestDecided(ctx context.Context, token string) error
-	StockArrived(ctx context.Context, token string) error
+	NumberAvailable(ctx context.Context, token string) error
 }
 
 // Task sweeps number requests and leases.
@@ -86,11 +86,11 @@ func (t *Task) visit(ctx context.Context, q numberrequest.Request, r *Report) er
 	case q.Status.Decided() && q.Awaits == numberrequest.AwaitsDecision:
 		return count(&r.Told, t.Flow.RequestDecided(ctx, q.TaskToken))
 	case q.Status == numberrequest.Approved:
-		found, err := t.Requests.HasStock(ctx, q)
+		found, err := t.Requests.HasAvailable(ctx, q)
 		if err != nil || !found {
 			return err
 		}
-		return count(&r.Offered, t.Flow.StockArrived(ctx, q.TaskToken))
+		return count(&r.Offered, t.Flow.NumberAvailable(ctx, q.TaskToken))
 	}
 	return nil
 }

@@ -35,7 +35,9 @@ func (f *flows) StartApproval(_ context.Context, id string) error { return f.ask
 func (f *flows) RequestDecided(_ context.Context, token string) error {
 	return f.ask("decided " + token)
 }
-func (f *flows) StockArrived(_ context.Context, token string) error { return f.ask("stock " + token) }
+func (f *flows) NumberAvailable(_ context.Context, token string) error {
+	return f.ask("available " + token)
+}
 
 // fill adds a request of every kind to the database, and leases.
 func fill(t *testing.T, db *storetest.Database) {
@@ -69,7 +71,7 @@ func fill(t *testing.T, db *storetest.Database) {
 	for name, country := range map[string]string{"served": "NG", "unserved": "GH"} {
 		r := submit(name, country)
 		decide(r, true)
-		await(r, numberrequest.AwaitsStock)
+		await(r, numberrequest.AwaitsNumber)
 	}
 	_, _, err := db.CreateRequest(t.Context(), numberrequest.Request{ID: "req_young", UserID: "young", Country: "NG", CreatedAt: t0.Add(5 * time.Minute)})
 	must(err)
@@ -110,7 +112,7 @@ func TestRun(t *testing.T) {
 				t.Errorf("report (-want +got):\n%s", d)
 			}
 			slices.Sort(f.asked)
-			if d := cmp.Diff([]string{"decided req_approved", "decided req_rejected", "start req_forgotten", "stock req_served"}, f.asked); d != "" {
+			if d := cmp.Diff([]string{"available req_served", "decided req_approved", "decided req_rejected", "start req_forgotten"}, f.asked); d != "" {
 				t.Errorf("asked (-want +got):\n%s", d)
 			}
 			n, err := db.Number(t.Context(), "ada", number.ID("+23412345679"))
@@ -127,8 +129,10 @@ type broken struct{}
 var errDown = errors.New("down")
 
 func (broken) OpenRequests(context.Context) ([]numberrequest.Request, error) { return nil, errDown }
-func (broken) HasStock(context.Context, numberrequest.Request) (bool, error) { return false, errDown }
-func (broken) EndLease(context.Context, store.Lease) (bool, error)           { return false, errDown }
+func (broken) HasAvailable(context.Context, numberrequest.Request) (bool, error) {
+	return false, errDown
+}
+func (broken) EndLease(context.Context, store.Lease) (bool, error) { return false, errDown }
 func (broken) AbandonedLeases(context.Context, time.Time) ([]store.Lease, error) {
 	return []store.Lease{{NumberID: "pn_1"}}, nil
 }

@@ -56,7 +56,7 @@ func TestTransfersAreLimited(t *testing.T) {
 			b := newBench(t)
 			carrier := &declining{}
 			b.endpoint.Phone = carrier
-			b.endpoint.Settle.Rooms = carrier
+			b.endpoint.Teardown.Rooms = carrier
 			p := tt.policy
 			p.AllowedCountries, p.CallsEnabled, p.MaxConcurrentCalls, p.CallsPerDestination = []string{"NG"}, true, 100, 5
 			p.MinutesPerDay = 1000

@@ -166,13 +166,13 @@ func anOrder(t *testing.T, db *storetest.Database, seed uint64, outcome error, h
 	t.Helper()
 	id := fmt.Sprintf("call_01KAMPJ5V0SAMPMECA%08d", seed)
 	s := &stage{outcome: outcome, asked: make(chan struct{}), left: make(chan struct{})}
-	settler := func(a actor) *teardown.Settler {
-		return &teardown.Settler{Calls: calls{db, a}, Rooms: rooms{s, a}, Now: time.Now}
+	ender := func(a actor) *teardown.Ender {
+		return &teardown.Ender{Calls: calls{db, a}, Rooms: rooms{s, a}, Now: time.Now}
 	}
 	look := func(a actor, left call.Leave) {
-		c, err := settler(a).Calls.Call(t.Context(), id)
+		c, err := ender(a).Calls.Call(t.Context(), id)
 		if err == nil && !c.Status.Ended() {
-			_, err = settler(a).Gone(t.Context(), c, left, time.Now())
+			_, err = ender(a).PhoneLeft(t.Context(), c, left, time.Now())
 		}
 		if err != nil {
 			t.Error(err)
@@ -186,7 +186,7 @@ func anOrder(t *testing.T, db *storetest.Database, seed uint64, outcome error, h
 		go do(a)
 	}
 	act(func(a actor) {
-		e := &transfercall.Endpoint{Calls: calls{db, a}, Phone: rooms{s, a}, Settle: settler(a), Now: time.Now, Log: slog.New(slog.DiscardHandler)}
+		e := &transfercall.Endpoint{Calls: calls{db, a}, Phone: rooms{s, a}, Teardown: ender(a), Now: time.Now, Log: slog.New(slog.DiscardHandler)}
 		ask(t, db, e, id)
 	})
 	act(func(a actor) { // the carrier
@@ -209,7 +209,7 @@ func anOrder(t *testing.T, db *storetest.Database, seed uint64, outcome error, h
 		act(func(a actor) {
 			c, open, err := calls{db, a}.RequestHangup(t.Context(), "ada", id, time.Now())
 			if err == nil && open {
-				_, err = settler(a).Stop(t.Context(), c, settler(a).Hangup)
+				_, err = ender(a).TakeDown(t.Context(), c, ender(a).HungUp)
 			}
 			if err != nil {
 				t.Error(err)

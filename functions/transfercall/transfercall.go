@@ -43,11 +43,11 @@ type Phone interface {
 
 // Endpoint transfers calls.
 type Endpoint struct {
-	Calls  Calls
-	Phone  Phone
-	Settle *teardown.Settler
-	Now    func() time.Time
-	Log    *slog.Logger
+	Calls    Calls
+	Phone    Phone
+	Teardown *teardown.Ender
+	Now      func() time.Time
+	Log      *slog.Logger
 }
 
 // Input names the call and the number to connect it to.
@@ -129,7 +129,7 @@ func (e *Endpoint) transfer(ctx context.Context, in *Input) (*Output, error) {
 	if outcome.Status == call.TransferUnknown {
 		obs.Count(ctx, "TransfersUnknown", 1)
 	}
-	c = e.settle(ctx, c)
+	c = e.endIfGone(ctx, c)
 
 	return answer(c, refusal)
 }
@@ -222,20 +222,20 @@ func failed(t call.Transfer, err error) (outcome call.Transfer, refusal error) {
 	return t, refusal
 }
 
-// settle ends the call if its phone left during the transfer, when no end could be decided. After a
-// failed transfer an empty room does not say who hung up. LiveKit's event does, and its handler
-// waits for the outcome, so settle leaves that end to it. The sweep ends the call if settle fails,
-// or if the event is lost.
-func (e *Endpoint) settle(ctx context.Context, c call.Call) call.Call {
+// endIfGone ends the call if its phone left during the transfer, when no end could be decided.
+// After a failed transfer an empty room does not say who hung up. LiveKit's event does, and its
+// handler waits for the outcome, so endIfGone leaves that end to it. The sweep ends the call if
+// endIfGone fails, or if the event is lost.
+func (e *Endpoint) endIfGone(ctx context.Context, c call.Call) call.Call {
 	if c.Status.Ended() {
 		return c
 	}
 	room, err := e.Phone.ReadRoom(ctx, c.RoomName)
 	if err == nil && (room != call.Room{} || c.Transfer.Status != call.TransferFailed) {
-		c, err = e.Settle.Found(ctx, c, room, call.Leave{}, e.Now())
+		c, err = e.Teardown.CheckRoom(ctx, c, room, call.Leave{}, e.Now())
 	}
 	if err != nil {
-		e.Log.WarnContext(ctx, "settle a transferred call", "call_id", c.ID, "err", err)
+		e.Log.WarnContext(ctx, "end a transferred call", "call_id", c.ID, "err", err)
 	}
 	return c
 }

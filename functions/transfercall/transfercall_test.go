@@ -69,7 +69,7 @@ func newBench(t *testing.T) *bench {
 func (b *bench) serve(livekitURL string) {
 	lkc := livekit.Open(livekit.Config{URL: livekitURL, APIKey: livekittest.APIKey, APISecret: secret.New(livekittest.APISecret)})
 	b.endpoint = &transfercall.Endpoint{Calls: b.DB, Phone: lkc, Now: b.Now, Log: slog.New(slog.DiscardHandler),
-		Settle: &teardown.Settler{Calls: b.DB, Rooms: lkc, Now: b.Now}}
+		Teardown: &teardown.Ender{Calls: b.DB, Rooms: lkc, Now: b.Now}}
 	edge := &api.Edge{Keys: b.DB, Answers: b.DB, Now: b.Now, Log: slog.New(slog.DiscardHandler), CursorKey: secret.New("the cursor key of tests")}
 	server := httptest.NewServer(edge.Handler(b.endpoint))
 	b.Cleanup(server.Close)
@@ -585,7 +585,7 @@ func nothing(*bench) {}
 func hangUp(b *bench) {
 	c, _, err := b.RequestHangup(b.Context(), "ada", id, now)
 	b.Must(err)
-	_, err = b.endpoint.Settle.Stop(b.Context(), c, b.endpoint.Settle.Hangup)
+	_, err = b.endpoint.Teardown.TakeDown(b.Context(), c, b.endpoint.Teardown.HungUp)
 	b.Must(err)
 }
 
@@ -714,7 +714,7 @@ func TestAnswerComesInTime(t *testing.T) {
 				admit(t, db)
 				talk(t, db, id)
 				e := &transfercall.Endpoint{Calls: db, Phone: &tt.phone, Now: time.Now, Log: slog.New(slog.DiscardHandler),
-					Settle: &teardown.Settler{Calls: db, Rooms: &tt.phone, Now: time.Now}}
+					Teardown: &teardown.Ender{Calls: db, Rooms: &tt.phone, Now: time.Now}}
 				start := time.Now()
 				w := ask(t, db, e, id)
 				if took := time.Since(start); took != tt.took || !strings.Contains(w.Body.String(), tt.outcome) {

@@ -233,18 +233,18 @@ func TestInboundTranscript(t *testing.T) {
 	if d.Status != "completed" || phone.RTPReceived() < 10 {
 		t.Errorf("%s %s, the caller heard %d packets", d.Status, d.Cause, phone.RTPReceived())
 	}
-	var story call.Story
+	var details call.Details
 	for range looks() {
 		var err error
-		if story, err = shared.DB.CallStory(t.Context(), l.owner, d.CallID, true); err != nil {
+		if details, err = shared.DB.CallDetails(t.Context(), l.owner, d.CallID, true); err != nil {
 			t.Fatal(err)
 		}
-		if len(story.Turns) >= 2 {
+		if len(details.Turns) >= 2 {
 			break
 		}
 	}
-	if len(story.Turns) < 2 || story.Turns[0].Role != "agent" || story.Turns[1].Role != "callee" {
-		t.Errorf("transcript %v", story.Turns)
+	if len(details.Turns) < 2 || details.Turns[0].Role != "agent" || details.Turns[1].Role != "callee" {
+		t.Errorf("transcript %v", details.Turns)
 	}
 }
 

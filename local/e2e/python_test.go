@@ -117,15 +117,15 @@ func inboundTo(t *testing.T, agent string) (user, details, carrier.CallInfo) {
 // agent learns of it a moment before the platform does.
 func (u user) transcript(d details, least int) []string {
 	u.t.Helper()
-	type story struct {
+	type details struct {
 		Transcript []struct {
 			Role, Content string
 			At            time.Time
 		}
 	}
-	var s story
+	var s details
 	for range looks() {
-		if s = must[story](u, "GET", "/outbound-calls/"+d.CallID+"/details?include_transcript=true", nil); len(s.Transcript) >= least {
+		if s = must[details](u, "GET", "/outbound-calls/"+d.CallID+"/details?include_transcript=true", nil); len(s.Transcript) >= least {
 			break
 		}
 	}

@@ -87,7 +87,7 @@ func (a *admission) CreateCall(ctx context.Context, c call.Call, may store.Permi
 		return c, false, may.Hour(), store.AtCapacity(wait)
 	}
 	made, replayed, hour, err = a.DB.CreateCall(ctx, c, may, once)
-	a.settle(err == nil && !replayed)
+	a.finish(err == nil && !replayed)
 	return made, replayed, hour, err
 }
 
@@ -120,8 +120,8 @@ func (a *admission) take() (wait time.Duration, err error) {
 
 func (a *admission) full() bool { return a.known+a.since+a.pending >= a.most }
 
-// settle ends a reservation. An accepted call keeps its place. Otherwise the place is free again.
-func (a *admission) settle(accepted bool) {
+// finish ends a reservation. An accepted call keeps its place. Otherwise the place is free again.
+func (a *admission) finish(accepted bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.pending--; accepted {

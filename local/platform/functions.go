@@ -99,7 +99,7 @@ func (p *Platform) endpoints(d all.Deps) map[string]api.Endpoint {
 func tasks(d all.Deps) map[string]any {
 	tasks := all.Tasks(d)
 	tasks["preparecall"] = (&preparecall.Task{Calls: d.DB, Rooms: rooms{d.LiveKit, make(chan struct{}, roomsPerCore*runtime.GOMAXPROCS(0))},
-		Settle: &teardown.Settler{Calls: d.DB, Rooms: d.LiveKit, Now: d.Now}, Agents: d.Agents, Now: d.Now}).Run
+		Teardown: &teardown.Ender{Calls: d.DB, Rooms: d.LiveKit, Now: d.Now}, Agents: d.Agents, Now: d.Now}).Run
 	return tasks
 }
 

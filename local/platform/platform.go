@@ -170,7 +170,7 @@ func (p *Platform) start(ctx context.Context) error {
 	if err := p.seed(ctx, inprocess.Client(served)); err != nil {
 		return err
 	}
-	p.serve(api, p.meddle(served)) // requests wait at the open port until now
+	p.serve(api, p.wrapWebhooks(served)) // requests wait at the open port until now
 	p.schedule(background, tmpl.Schedules())
 	p.keepTokensFresh(background)
 	return p.remember()
@@ -245,8 +245,8 @@ func (p *Platform) startLiveKit(ctx context.Context) error {
 // webhookPath is the path that receives LiveKit's webhooks.
 const webhookPath = "/webhooks/livekit"
 
-// meddle routes LiveKit's webhooks through Config.LiveKitWebhooks, if set.
-func (p *Platform) meddle(api http.Handler) http.Handler {
+// wrapWebhooks routes LiveKit's webhooks through Config.LiveKitWebhooks, if set.
+func (p *Platform) wrapWebhooks(api http.Handler) http.Handler {
 	if p.Config.LiveKitWebhooks == nil {
 		return api
 	}

@@ -116,7 +116,7 @@ func (rq *request) carryOut(r *http.Request, o account.Once, serve func()) {
 	defer func() { // also if serve panics
 		ctx, cancel := invocation.Finish(r.Context(), keepTime)
 		defer cancel()
-		if err := rq.settle(ctx, o, finished); err != nil {
+		if err := rq.finish(ctx, o, finished); err != nil {
 			rq.edge.Log.LogAttrs(ctx, slog.LevelError, "answer not kept", slog.String("request_id", rq.id), slog.String("cause", err.Error()))
 		}
 	}()
@@ -156,9 +156,9 @@ func visible(key string) bool {
 	return 1 <= len(key) && len(key) <= 255
 }
 
-// settle stores a successful answer. After any other answer, the client may correct the request and
+// finish stores a successful answer. After any other answer, the client may correct the request and
 // send it again with its key.
-func (rq *request) settle(ctx context.Context, o account.Once, finished bool) error {
+func (rq *request) finish(ctx context.Context, o account.Once, finished bool) error {
 	a := rq.answer
 	if a.status == 0 {
 		a.status = http.StatusOK

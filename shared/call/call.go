@@ -85,7 +85,7 @@ type Call struct {
 	AgentName   string
 	Country     string // of PhoneNumber, ISO 3166-1 alpha-2
 
-	// The row "details" holds these fields. The record holds only HasMetadata.
+	// The row "prompt" holds these fields. The record holds only HasMetadata.
 	SystemPrompt   string
 	WelcomeMessage string
 	Voice          *Voice
@@ -106,7 +106,7 @@ type Call struct {
 	AnsweredAt      time.Time
 	EndedAt         time.Time
 	HangupRequested time.Time // when a hangup was requested through the API
-	DoubtedAt       time.Time // when the sweep first missed its room; zero if seen since
+	MissedAt        time.Time // when the sweep first missed its room; zero if seen since
 	Timeline        []Event   // in the order of writing
 
 	Transfer  Transfer // the last one requested

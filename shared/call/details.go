@@ -2,8 +2,8 @@ package call
 
 import "time"
 
-// Story is a call with its details: timeline, transcript and summary.
-type Story struct {
+// Details is a call with its details: timeline, transcript and summary.
+type Details struct {
 	Call    Call
 	Events  []Event // the timeline
 	Turns   []Turn  // the transcript, in spoken order
@@ -39,11 +39,11 @@ const (
 )
 
 // TranscriptPatience is how long turns are accepted after the end of a call.
-const TranscriptPatience = 5 * time.Minute
+const TranscriptGrace = 5 * time.Minute
 
 // TakesTurns reports whether the call has not ended, or ended at most TranscriptPatience ago.
 func (c Call) TakesTurns(now time.Time) bool {
-	return !c.Status.Ended() || now.Sub(c.EndedAt) <= TranscriptPatience
+	return !c.Status.Ended() || now.Sub(c.EndedAt) <= TranscriptGrace
 }
 
 // SummaryStatus is the state of a call's summary.
@@ -67,11 +67,11 @@ type Summary struct {
 }
 
 // summaryPatience is longer than the workflow keeps trying to get a summary.
-const summaryPatience = 15 * time.Minute
+const summaryTimeout = 15 * time.Minute
 
 // SummaryNow is the summary at a moment. While no summary is written, it derives the expected
 // status from the call.
-func (s Story) SummaryNow(now time.Time) Summary {
+func (s Details) SummaryNow(now time.Time) Summary {
 	switch {
 	case s.Summary.Status != "":
 		return s.Summary
@@ -79,7 +79,7 @@ func (s Story) SummaryNow(now time.Time) Summary {
 		return Summary{Status: SummaryPending}
 	case s.Call.AnsweredAt.IsZero():
 		return Summary{Status: SummaryNone}
-	case now.Sub(s.Call.EndedAt) > summaryPatience:
+	case now.Sub(s.Call.EndedAt) > summaryTimeout:
 		return Summary{Status: SummaryFailed, Reason: "unavailable"}
 	}
 	return Summary{Status: SummaryPending}

@@ -25,7 +25,7 @@ func TestSummaryNow(t *testing.T) {
 		{"just over", Call{Status: Completed, AnsweredAt: t0, EndedAt: t0}, Summary{}, time.Minute, Summary{Status: SummaryPending}},
 		{"long over", Call{Status: Completed, AnsweredAt: t0, EndedAt: t0}, Summary{}, time.Hour, Summary{Status: SummaryFailed, Reason: "unavailable"}},
 	} {
-		if d := cmp.Diff(tt.want, Story{Call: tt.call, Summary: tt.row}.SummaryNow(t0.Add(tt.after))); d != "" {
+		if d := cmp.Diff(tt.want, Details{Call: tt.call, Summary: tt.row}.SummaryNow(t0.Add(tt.after))); d != "" {
 			t.Errorf("%s (-want +got):\n%s", tt.name, d)
 		}
 	}

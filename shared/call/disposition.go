@@ -60,9 +60,9 @@ type Leave struct {
 	Status string
 }
 
-// slack is the tolerance by which a call may end before the agreed maximum and still count as ended
-// by it. LiveKit and this platform measure from different moments.
-const slack = time.Second
+// tolerance is the tolerance by which a call may end before the agreed maximum and still count as
+// ended by it. LiveKit and this platform measure from different moments.
+const tolerance = time.Second
 
 // silence is the least time without sound after which LiveKit hangs up by itself: 15 s, and 30 s
 // from the answer on.
@@ -79,7 +79,7 @@ func (c Call) EndOfTalk(l Leave, now time.Time) End {
 		end.Cause = Transferred
 	case !c.HangupRequested.IsZero():
 		end.Cause = APIHangup
-	case !now.Before(longest.Add(-slack)):
+	case !now.Before(longest.Add(-tolerance)):
 		end.Cause = MaxDuration
 	case c.mayBeTransferred(l, now): // end.Cause stays Unknown
 	case l.Reason == "SIP_TRUNK_FAILURE": // since LiveKit SIP 1.11, with any last status

@@ -14,8 +14,8 @@ import (
 // trunk. It removes duplicates first, because a duplicate inbound trunk would make LiveKit refuse
 // the change. Then it saves the trunks and the rule. Then it removes unwanted objects, the rule
 // before the trunks.
-func (c *Client) reconcile(ctx context.Context, have, want Wiring) (Wiring, error) {
-	done := Wiring{number: have.number}
+func (c *Client) reconcile(ctx context.Context, have, want SIPConfiguration) (SIPConfiguration, error) {
+	done := SIPConfiguration{number: have.number}
 	if err := c.removeDuplicates(ctx, have); err != nil {
 		return done, err
 	}
@@ -40,7 +40,7 @@ func (c *Client) reconcile(ctx context.Context, have, want Wiring) (Wiring, erro
 		}
 		done.rules = []*livekit.SIPDispatchRuleInfo{r}
 	}
-	return done, c.removeUnwanted(ctx, have, done)
+	return done, c.removeOthers(ctx, have, done)
 }
 
 func first[T any](list []*T) *T {
@@ -50,7 +50,7 @@ func first[T any](list []*T) *T {
 	return list[0]
 }
 
-func (c *Client) removeDuplicates(ctx context.Context, have Wiring) error {
+func (c *Client) removeDuplicates(ctx context.Context, have SIPConfiguration) error {
 	for _, r := range have.rules[min(1, len(have.rules)):] {
 		if err := c.deleteRule(ctx, r.SipDispatchRuleId); err != nil {
 			return err
@@ -69,7 +69,7 @@ func (c *Client) removeDuplicates(ctx context.Context, have Wiring) error {
 	return nil
 }
 
-func (c *Client) removeUnwanted(ctx context.Context, have, done Wiring) error {
+func (c *Client) removeOthers(ctx context.Context, have, done SIPConfiguration) error {
 	if id := have.RuleID(); id != "" && id != done.RuleID() {
 		if err := c.deleteRule(ctx, id); err != nil {
 			return err

@@ -102,7 +102,7 @@ func (c *Client) UpdateRoomMetadata(ctx context.Context, room, metadata string) 
 
 // DeleteRoom ends the room and every leg in it: a ringing phone is canceled, an answered phone
 // gets a BYE. A missing room is success. A phone that enters the room at the same moment may stay:
-// see settle.TakeDown.
+// see teardown.Ender.DeleteRoom.
 //
 // If another participant enters at that moment, as the agent may, LiveKit (1.13) loses its own
 // request or the room. DeleteRoom sends a lost request again. It creates a lost room again before

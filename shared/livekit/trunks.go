@@ -18,9 +18,9 @@ import (
 	"github.com/krosai/telephony/shared/secret"
 )
 
-// Wanted is the desired state of LiveKit for a number: its trunks (nil leaves them unchanged) and
+// Desired is the desired state of LiveKit for a number: its trunks (nil leaves them unchanged) and
 // its rule (nil for no rule). A rule needs the inbound trunk and does not exist without it.
-type Wanted struct {
+type Desired struct {
 	Trunks *Trunks
 	Rule   *DispatchRule
 }
@@ -84,17 +84,17 @@ type DispatchRule struct {
 const inboundRinging = 30 * time.Second
 
 // inboundMaximum is how long an inbound call may last. It is set on every inbound trunk.
-func (want Wanted) inboundMaximum() time.Duration {
+func (want Desired) inboundMaximum() time.Duration {
 	if want.Rule == nil || want.Rule.MaxDuration == 0 {
 		return number.LongestInbound * time.Second
 	}
 	return want.Rule.MaxDuration
 }
 
-// Wiring is LiveKit's SIP configuration for one number: the trunks and rules whose metadata carries
-// the number's id, including those that an interrupted request left behind. It holds passwords and
-// therefore prints ids only.
-type Wiring struct {
+// SIPConfiguration is LiveKit's SIP configuration for one number: the trunks and rules whose
+// metadata carries the number's id, including those that an interrupted request left behind. It
+// holds passwords and therefore prints ids only.
+type SIPConfiguration struct {
 	number   number.Number
 	outbound []*livekit.SIPOutboundTrunkInfo
 	inbound  []*livekit.SIPInboundTrunkInfo
@@ -102,7 +102,7 @@ type Wiring struct {
 }
 
 // OutboundID is the id of the number's outbound trunk, "" without one.
-func (w Wiring) OutboundID() string {
+func (w SIPConfiguration) OutboundID() string {
 	if len(w.outbound) == 0 {
 		return ""
 	}
@@ -110,7 +110,7 @@ func (w Wiring) OutboundID() string {
 }
 
 // InboundID is the id of the number's inbound trunk, "" without one.
-func (w Wiring) InboundID() string {
+func (w SIPConfiguration) InboundID() string {
 	if len(w.inbound) == 0 {
 		return ""
 	}
@@ -118,7 +118,7 @@ func (w Wiring) InboundID() string {
 }
 
 // RuleID is the id of the number's dispatch rule, "" without one.
-func (w Wiring) RuleID() string {
+func (w SIPConfiguration) RuleID() string {
 	if len(w.rules) == 0 {
 		return ""
 	}
@@ -126,7 +126,7 @@ func (w Wiring) RuleID() string {
 }
 
 // OutboundAddress is the carrier's address on the outbound trunk, "" without one.
-func (w Wiring) OutboundAddress() string {
+func (w SIPConfiguration) OutboundAddress() string {
 	if len(w.outbound) == 0 {
 		return ""
 	}
@@ -134,9 +134,9 @@ func (w Wiring) OutboundAddress() string {
 }
 
 // HasPassword reports whether LiveKit holds a password for the number.
-func (w Wiring) HasPassword() bool { return w.password() != "" }
+func (w SIPConfiguration) HasPassword() bool { return w.password() != "" }
 
-func (w Wiring) password() string {
+func (w SIPConfiguration) password() string {
 	for _, t := range w.outbound {
 		if t.AuthPassword != "" {
 			return t.AuthPassword
@@ -150,18 +150,18 @@ func (w Wiring) password() string {
 	return ""
 }
 
-func (w Wiring) String() string {
+func (w SIPConfiguration) String() string {
 	return fmt.Sprintf("outbound %q inbound %q rule %q", w.OutboundID(), w.InboundID(), w.RuleID())
 }
 
 // GoString keeps %#v from showing passwords.
-func (w Wiring) GoString() string { return w.String() }
+func (w SIPConfiguration) GoString() string { return w.String() }
 
 // LogValue keeps logs from showing passwords.
-func (w Wiring) LogValue() slog.Value { return slog.StringValue(w.String()) }
+func (w SIPConfiguration) LogValue() slog.Value { return slog.StringValue(w.String()) }
 
 // MarshalJSON keeps encoders from showing passwords.
-func (w Wiring) MarshalJSON() ([]byte, error) { return json.Marshal(w.String()) }
+func (w SIPConfiguration) MarshalJSON() ([]byte, error) { return json.Marshal(w.String()) }
 
 // tag is the metadata that marks an object as belonging to a number.
 type tag struct {
@@ -179,10 +179,10 @@ func tagged(metadata string, n number.Number) bool {
 	return json.Unmarshal([]byte(metadata), &t) == nil && t.NumberID == n.ID
 }
 
-// Wiring reads LiveKit's SIP configuration for a number, in two to four requests. If there are
-// several objects of a kind, the one whose id the number knows comes first.
-func (c *Client) Wiring(ctx context.Context, n number.Number) (Wiring, error) {
-	w := Wiring{number: n}
+// SIPConfiguration reads LiveKit's SIP configuration for a number, in two to four requests. If
+// there are several objects of a kind, the one whose id the number knows comes first.
+func (c *Client) SIPConfiguration(ctx context.Context, n number.Number) (SIPConfiguration, error) {
+	w := SIPConfiguration{number: n}
 	var known number.Trunk
 	if n.Trunk != nil {
 		known = *n.Trunk
@@ -252,12 +252,13 @@ func keepFirst[T any](list []T, item T, first bool) []T {
 	return append(list, item)
 }
 
-// Apply makes LiveKit hold exactly the desired state of the number. have is the state that Wiring
-// read. Apply deletes duplicates, changes existing objects in place (calls in progress are not
-// affected), creates missing objects and deletes unwanted ones. It sends nothing for parts that are
-// already right. After an error some changes may have been made. Restore reverts them. The caller
-// must hold the number's lease, because two changes of one number must not run at the same time.
-func (c *Client) Apply(ctx context.Context, have Wiring, want Wanted) (Wiring, error) {
+// Apply makes LiveKit hold exactly the desired state of the number. have is the state that
+// SIPConfiguration read. Apply deletes duplicates, changes existing objects in place (calls in
+// progress are not affected), creates missing objects and deletes unwanted ones. It sends nothing
+// for parts that are already right. After an error some changes may have been made. Restore reverts
+// them. The caller must hold the number's lease, because two changes of one number must not run at
+// the same time.
+func (c *Client) Apply(ctx context.Context, have SIPConfiguration, want Desired) (SIPConfiguration, error) {
 	if t := want.Trunks; t != nil && t.Inbound != nil && !t.Inbound.asks() {
 		return have, fault.InvalidField("sip_trunk.allowed_addresses", "malformed", "an inbound trunk must ask for an address or a password")
 	}
@@ -270,8 +271,8 @@ func (c *Client) Apply(ctx context.Context, have Wiring, want Wanted) (Wiring, e
 
 // Restore returns LiveKit to the state that it held for the number before. Objects that had been
 // deleted come back under new ids.
-func (c *Client) Restore(ctx context.Context, before Wiring) (Wiring, error) {
-	have, err := c.Wiring(ctx, before.number)
+func (c *Client) Restore(ctx context.Context, before SIPConfiguration) (SIPConfiguration, error) {
+	have, err := c.SIPConfiguration(ctx, before.number)
 	if err != nil {
 		return before, err
 	}
@@ -280,9 +281,9 @@ func (c *Client) Restore(ctx context.Context, before Wiring) (Wiring, error) {
 
 // target converts the desired state into LiveKit's objects. Trunks that stay unchanged keep their
 // ids, all other objects have none.
-func (w Wiring) target(want Wanted) Wiring {
+func (w SIPConfiguration) target(want Desired) SIPConfiguration {
 	n := w.number
-	t := Wiring{number: n}
+	t := SIPConfiguration{number: n}
 	password := func(a Auth) string {
 		if a.Username == "" {
 			return ""

@@ -17,19 +17,19 @@ import (
 
 var aNumber = number.Number{ID: number.ID("+2348012345678"), E164: "+2348012345678", UserID: "usr_a"}
 
-func aWish() Wanted {
+func aWish() Desired {
 	auth := Auth{Username: "kros", Password: secret.New("canary")}
-	return Wanted{Trunks: &Trunks{
+	return Desired{Trunks: &Trunks{
 		Outbound: &OutboundTrunk{Name: "T", Address: "a.carrier.net", Transport: "udp", Numbers: []string{aNumber.E164}, Auth: auth},
 		Inbound:  &InboundTrunk{Name: "T", Auth: auth}},
 		Rule: &DispatchRule{Name: "R", RoomPrefix: "x-", AgentName: "agent"}}
 }
 
-// A Wiring holds LiveKit's passwords and never shows them.
+// A SIPConfiguration holds LiveKit's passwords and never shows them.
 func TestWiringShowsNoPassword(t *testing.T) {
 	t.Parallel()
 	client := Open(config(livekittest.New(t).URL))
-	have, err := client.Apply(t.Context(), Wiring{number: aNumber}, aWish())
+	have, err := client.Apply(t.Context(), SIPConfiguration{number: aNumber}, aWish())
 	if err != nil || !have.HasPassword() {
 		t.Fatal(have, err)
 	}
@@ -69,7 +69,7 @@ func TestInboundTrunkAsks(t *testing.T) {
 			t.Parallel()
 			server := livekittest.New(t)
 			tt.trunk.Name = "T"
-			_, err := Open(config(server.URL)).Apply(t.Context(), Wiring{number: aNumber}, Wanted{Trunks: &Trunks{Inbound: &tt.trunk}})
+			_, err := Open(config(server.URL)).Apply(t.Context(), SIPConfiguration{number: aNumber}, Desired{Trunks: &Trunks{Inbound: &tt.trunk}})
 			if _, made, _ := server.Count(); (err == nil) != tt.made || (made == 1) != tt.made {
 				t.Errorf("%v, %d trunks", err, made)
 			}
@@ -88,18 +88,18 @@ func TestApplyAdopts(t *testing.T) {
 	for range 3 { // duplicates, as retried creates make them
 		w := aWish()
 		w.Trunks.Inbound, w.Rule = nil, nil
-		if _, err := client.Apply(ctx, Wiring{number: aNumber}, w); err != nil {
+		if _, err := client.Apply(ctx, SIPConfiguration{number: aNumber}, w); err != nil {
 			t.Fatal(err)
 		}
 	}
 	theirs := aWish()
 	theirs.Trunks.Inbound = nil
-	if _, err := client.Apply(ctx, Wiring{number: other}, theirs); err != nil {
+	if _, err := client.Apply(ctx, SIPConfiguration{number: other}, theirs); err != nil {
 		t.Fatal(err)
 	}
 	n := aNumber
 	n.Trunk = &number.Trunk{OutboundID: "ST_000002"}
-	have, err := client.Wiring(ctx, n)
+	have, err := client.SIPConfiguration(ctx, n)
 	if err != nil || have.OutboundID() != "ST_000002" || len(have.outbound) != 3 {
 		t.Fatal(have, err)
 	}
@@ -116,7 +116,7 @@ func TestApplyAdopts(t *testing.T) {
 		t.Fatal(err)
 	}
 	n.Rule = &number.Rule{ID: done.RuleID()}
-	have, err = client.Wiring(ctx, n)
+	have, err = client.SIPConfiguration(ctx, n)
 	if err != nil || have.RuleID() != done.RuleID() || have.InboundID() != "" {
 		t.Fatal(have, err)
 	}
@@ -142,7 +142,7 @@ func TestUpdateKeepsForeignFields(t *testing.T) {
 	t.Parallel()
 	server := livekittest.New(t)
 	client, ctx := Open(config(server.URL)), t.Context()
-	have, err := client.Apply(ctx, Wiring{number: aNumber}, aWish())
+	have, err := client.Apply(ctx, SIPConfiguration{number: aNumber}, aWish())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -166,7 +166,7 @@ func TestRuleOfAnOlderVersion(t *testing.T) {
 	t.Parallel()
 	server := livekittest.New(t)
 	client, ctx := Open(config(server.URL)), t.Context()
-	have, err := client.Apply(ctx, Wiring{number: aNumber}, aWish())
+	have, err := client.Apply(ctx, SIPConfiguration{number: aNumber}, aWish())
 	if err != nil {
 		t.Fatal(err)
 	}

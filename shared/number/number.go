@@ -109,7 +109,7 @@ const (
 	Unconfigured Status = "unconfigured"
 	Partial      Status = "partial"
 	Configured   Status = "configured"
-	Faulty       Status = "error"
+	Broken       Status = "error"
 )
 
 // Configuration says how complete the configuration is. Configured means that the number has a
@@ -117,7 +117,7 @@ const (
 func (n Number) Configuration() Status {
 	switch {
 	case n.Fault:
-		return Faulty
+		return Broken
 	case n.Trunk == nil && n.Rule == nil:
 		return Unconfigured
 	case n.Trunk == nil || n.Rule == nil:

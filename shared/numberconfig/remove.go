@@ -24,12 +24,12 @@ type Numbers interface {
 
 // LiveKit reads and changes LiveKit's SIP configuration of a number.
 type LiveKit interface {
-	Wiring(ctx context.Context, n number.Number) (livekit.Wiring, error)
-	Apply(ctx context.Context, have livekit.Wiring, want livekit.Wanted) (livekit.Wiring, error)
+	SIPConfiguration(ctx context.Context, n number.Number) (livekit.SIPConfiguration, error)
+	Apply(ctx context.Context, have livekit.SIPConfiguration, want livekit.Desired) (livekit.SIPConfiguration, error)
 }
 
-// Unwirer removes configurations. Calls in progress continue.
-type Unwirer struct {
+// Remover removes configurations. Calls in progress continue.
+type Remover struct {
 	Numbers Numbers
 	LiveKit LiveKit
 	Now     func() time.Time
@@ -58,7 +58,7 @@ const Longest = workTime + saveTime
 // missing part is no error, and objects that an interrupted request left behind are deleted too. If
 // LiveKit fails half way, the number is marked as broken, and another removal goes on from there.
 // The errors are those of Numbers and LiveKit.
-func (u *Unwirer) Remove(ctx context.Context, userID, id, what string) (after number.Number, removed []string, err error) {
+func (u *Remover) Remove(ctx context.Context, userID, id, what string) (after number.Number, removed []string, err error) {
 	owner := rand.Text()
 	n, err := u.Numbers.LeaseNumber(ctx, userID, id, owner, leaseTime)
 	if err != nil {
@@ -68,7 +68,7 @@ func (u *Unwirer) Remove(ctx context.Context, userID, id, what string) (after nu
 	defer cancel()
 	work, cancel = context.WithTimeout(work, workTime)
 	defer cancel()
-	have, err := u.LiveKit.Wiring(work, n)
+	have, err := u.LiveKit.SIPConfiguration(work, n)
 	if err != nil {
 		save, cancel := invocation.Finish(ctx, saveTime)
 		defer cancel()
@@ -88,7 +88,7 @@ func (u *Unwirer) Remove(ctx context.Context, userID, id, what string) (after nu
 
 // plan returns the number after the removal, the desired state of LiveKit, and the parts that
 // are removed.
-func plan(n number.Number, have livekit.Wiring, what string) (after number.Number, want livekit.Wanted, removed []string) {
+func plan(n number.Number, have livekit.SIPConfiguration, what string) (after number.Number, want livekit.Desired, removed []string) {
 	after, removed = n, []string{}
 	if what != Trunk {
 		if n.Rule != nil || have.RuleID() != "" {

@@ -1,5 +1,5 @@
-// Package request describes a user's request for a phone number: its states, the time limit of its
-// review, and the numbers that fit it. It knows neither the database nor the workflow that
+// Package numberrequest describes a user's request for a phone number: its states, the time limit
+// of its review, and the numbers that fit it. It knows neither the database nor the workflow that
 // processes a request.
 package numberrequest
 
@@ -42,10 +42,10 @@ const (
 )
 
 // The values of Request.Awaits: the workflow of the request waits for an administrator's decision,
-// or for a number in stock.
+// or for an available number.
 const (
 	AwaitsDecision = "decision"
-	AwaitsStock    = "stock"
+	AwaitsNumber   = "number"
 )
 
 // Request is a request for a phone number. A zero time means "has not happened".

@@ -1,4 +1,3 @@
-// Package stock offers numbers that have become available to the requests that wait for a number.
 package numberrequest
 
 import (
@@ -15,7 +14,7 @@ type Requests interface {
 
 // Flow wakes the workflow that waits with a token.
 type Flow interface {
-	StockArrived(ctx context.Context, token string) error
+	NumberAvailable(ctx context.Context, token string) error
 }
 
 // Offer wakes the requests that wait for a number like one of these, so that they try to have one
@@ -24,7 +23,7 @@ type Flow interface {
 func Offer(ctx context.Context, requests Requests, flow Flow, numbers ...number.Number) error {
 	waiting, err := requests.WaitingFor(ctx, numbers...)
 	for _, r := range waiting {
-		err = errors.Join(err, flow.StockArrived(ctx, r.TaskToken))
+		err = errors.Join(err, flow.NumberAvailable(ctx, r.TaskToken))
 	}
 	return err
 }

@@ -25,14 +25,14 @@ func (db *DB) ActiveCalls(ctx context.Context, before time.Time) ([]string, erro
 		pages := dynamodb.NewQueryPaginator(db.client, &dynamodb.QueryInput{TableName: &db.table.Calls,
 			IndexName:                 aws.String("active"),
 			KeyConditionExpression:    aws.String("active_shard = :shard AND created_at < :before"),
-			ExpressionAttributeValues: item{":shard": text(fmt.Sprint(s)), ":before": stamp(before)}})
+			ExpressionAttributeValues: row{":shard": str(fmt.Sprint(s)), ":before": timestamp(before)}})
 		for pages.HasMorePages() {
 			page, err := pages.NextPage(ctx)
 			if err != nil {
-				return nil, broken("list active calls", err)
+				return nil, unavailable("list active calls", err)
 			}
-			for _, row := range page.Items {
-				if id, ok := row["call_id"].(*types.AttributeValueMemberS); ok {
+			for _, raw := range page.Items {
+				if id, ok := raw["call_id"].(*types.AttributeValueMemberS); ok {
 					ids = append(ids, id.Value)
 				}
 			}
@@ -76,18 +76,18 @@ func (db *DB) Going(ctx context.Context, limit int, after string) (calls []call.
 // calls of the same millisecond, so going returns all of them or none.
 func (db *DB) going(ctx context.Context, shard string, limit int, after string) (positions []string, err error) {
 	in := &dynamodb.QueryInput{TableName: &db.table.Calls, IndexName: aws.String("active"), ScanIndexForward: aws.Bool(false),
-		Limit: aws.Int32(int32(limit) + 2), KeyConditionExpression: aws.String("active_shard = :shard"), ExpressionAttributeValues: item{":shard": text(shard)}}
+		Limit: aws.Int32(int32(limit) + 2), KeyConditionExpression: aws.String("active_shard = :shard"), ExpressionAttributeValues: row{":shard": str(shard)}}
 	if at, _, ok := strings.Cut(after, " "); ok {
 		in.KeyConditionExpression = aws.String("active_shard = :shard AND created_at <= :at")
-		in.ExpressionAttributeValues[":at"] = text(at)
+		in.ExpressionAttributeValues[":at"] = str(at)
 	}
 	for pages := dynamodb.NewQueryPaginator(db.client, in); pages.HasMorePages(); {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
-			return nil, broken("list active calls", err)
+			return nil, unavailable("list active calls", err)
 		}
-		for _, row := range page.Items {
-			position := positionOf(row)
+		for _, raw := range page.Items {
+			position := positionOf(raw)
 			if len(positions) > limit && position[:len(clock)] != positions[len(positions)-1][:len(clock)] {
 				return positions, nil
 			}
@@ -105,7 +105,7 @@ func (db *DB) ReadCalls(ctx context.Context, ids []string) ([]call.Call, error) 
 	found := make(map[string]call.Call, len(ids))
 	for batch := range slices.Chunk(ids, batchSize) {
 		if err := db.readBatch(ctx, batch, found); err != nil {
-			return nil, broken("read calls", err)
+			return nil, unavailable("read calls", err)
 		}
 	}
 	calls := make([]call.Call, 0, len(found))
@@ -127,7 +127,7 @@ const (
 )
 
 func (db *DB) readBatch(ctx context.Context, ids []string, found map[string]call.Call) error {
-	keys := make([]item, len(ids))
+	keys := make([]row, len(ids))
 	for i, id := range ids {
 		keys[i] = recordOf(id)
 	}
@@ -144,8 +144,8 @@ func (db *DB) readBatch(ctx context.Context, ids []string, found map[string]call
 		if err != nil {
 			return err
 		}
-		for _, row := range out.Responses[db.table.Calls] {
-			c, err := callFrom(row)
+		for _, raw := range out.Responses[db.table.Calls] {
+			c, err := callFrom(raw)
 			if err != nil {
 				return err
 			}
@@ -158,17 +158,17 @@ func (db *DB) readBatch(ctx context.Context, ids []string, found map[string]call
 	return fmt.Errorf("%d keys left unprocessed", len(asked[db.table.Calls].Keys))
 }
 
-// DoubtCall records when the room of a call was first found missing. The zero time removes the
+// MissCall records when the room of a call was first found missing. The zero time removes the
 // record, because the room has been seen since. A call that has ended does not change.
-func (db *DB) DoubtCall(ctx context.Context, id string, at time.Time) error {
+func (db *DB) MissCall(ctx context.Context, id string, at time.Time) error {
 	in := &dynamodb.UpdateItemInput{TableName: &db.table.Calls, Key: recordOf(id),
 		UpdateExpression: aws.String("REMOVE doubted_at"), ConditionExpression: aws.String(notEnded)}
 	if !at.IsZero() {
-		in.UpdateExpression, in.ExpressionAttributeValues = aws.String("SET doubted_at = :at"), item{":at": stamp(at)}
+		in.UpdateExpression, in.ExpressionAttributeValues = aws.String("SET doubted_at = :at"), row{":at": timestamp(at)}
 	}
 	_, err := db.client.UpdateItem(ctx, in)
-	if _, ended := refused(err); ended {
+	if _, ended := conditionFailed(err); ended {
 		return nil
 	}
-	return broken("doubt call", err)
+	return unavailable("doubt call", err)
 }

@@ -37,10 +37,10 @@ func TestReadCalls(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				db := storetest.Open(t, nil)
-				row := storetest.Row{"sk": &types.AttributeValueMemberS{Value: "call"}, "status": &types.AttributeValueMemberS{Value: "ringing"},
+				raw := storetest.Row{"sk": &types.AttributeValueMemberS{Value: "call"}, "status": &types.AttributeValueMemberS{Value: "ringing"},
 					"filling": &types.AttributeValueMemberS{Value: strings.Repeat("x", tt.size)}}
-				db.Fill(t, "calls", tt.calls, row, func(i int, row storetest.Row) {
-					row["call_id"] = &types.AttributeValueMemberS{Value: fmt.Sprint("call_", i)}
+				db.Fill(t, "calls", tt.calls, raw, func(i int, raw storetest.Row) {
+					raw["call_id"] = &types.AttributeValueMemberS{Value: fmt.Sprint("call_", i)}
 				})
 				ids := make([]string, tt.asked)
 				for i := range ids {
@@ -67,12 +67,12 @@ func TestDoubtCall(t *testing.T) {
 	c := newCall("1")
 	create(t, db, c)
 	for _, at := range []time.Time{t0, {}, t0.Add(time.Minute)} {
-		if err := db.DoubtCall(t.Context(), c.ID, at); err != nil {
+		if err := db.MissCall(t.Context(), c.ID, at); err != nil {
 			t.Fatal(err)
 		}
 		now, err := db.Call(t.Context(), c.ID)
-		if err != nil || !now.DoubtedAt.Equal(at) {
-			t.Errorf("doubted at %v, want %v; %v", now.DoubtedAt, at, err)
+		if err != nil || !now.MissedAt.Equal(at) {
+			t.Errorf("doubted at %v, want %v; %v", now.MissedAt, at, err)
 		}
 		c = now
 	}
@@ -80,12 +80,12 @@ func TestDoubtCall(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, id := range []string{c.ID, "call_2"} {
-		if err := db.DoubtCall(t.Context(), id, t0.Add(time.Hour)); err != nil {
+		if err := db.MissCall(t.Context(), id, t0.Add(time.Hour)); err != nil {
 			t.Error(err)
 		}
 	}
-	if now, err := db.Call(t.Context(), c.ID); err != nil || !now.DoubtedAt.Equal(t0.Add(time.Minute)) {
-		t.Errorf("%v, %v", now.DoubtedAt, err)
+	if now, err := db.Call(t.Context(), c.ID); err != nil || !now.MissedAt.Equal(t0.Add(time.Minute)) {
+		t.Errorf("%v, %v", now.MissedAt, err)
 	}
 }
 
@@ -94,14 +94,14 @@ func TestDoubtCall(t *testing.T) {
 func TestGoing(t *testing.T) {
 	t.Parallel()
 	db := storetest.Open(t, nil)
-	text := func(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
-	row := storetest.Row{"sk": text("call"), "status": text("ringing"), "user_id": text("ada")}
+	str := func(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
+	raw := storetest.Row{"sk": str("call"), "status": str("ringing"), "user_id": str("ada")}
 	const calls = 230
 	var want []string
-	db.Fill(t, "calls", calls, row, func(i int, row storetest.Row) {
+	db.Fill(t, "calls", calls, raw, func(i int, raw storetest.Row) {
 		id := fmt.Sprintf("call_%03d", i)
 		at := t0.Add(time.Duration(i/60) * time.Millisecond).Format("2006-01-02T15:04:05.000Z")
-		row["call_id"], row["created_at"], row["active_shard"] = text(id), text(at), text(fmt.Sprint(i%3))
+		raw["call_id"], raw["created_at"], raw["active_shard"] = str(id), str(at), str(fmt.Sprint(i%3))
 		want = append(want, at+" "+id)
 	})
 	slices.Sort(want)

@@ -46,7 +46,7 @@ const hourForm = "2006-01-02T15"
 
 func hourOf(t time.Time) string { return t.UTC().Format(hourForm) }
 
-func encodeKey(k account.Key) (item, error) {
+func encodeKey(k account.Key) (row, error) {
 	hours := map[string]int{}
 	if k.HourUsed > 0 {
 		hours[hourOf(k.HourResets.Add(-time.Hour))] = k.HourUsed
@@ -70,15 +70,15 @@ func (r keyRow) key(now time.Time) account.Key {
 // MaxKeys. The key draws its first requests at once, so that its first request is answered as fast
 // as the next.
 func (db *DB) PutKey(ctx context.Context, k account.Key) error {
-	row, err := encodeKey(k)
+	raw, err := encodeKey(k)
 	if err != nil {
 		return err
 	}
-	_, err = db.client.PutItem(ctx, &dynamodb.PutItemInput{TableName: &db.table.Keys, Item: row})
+	_, err = db.client.PutItem(ctx, &dynamodb.PutItemInput{TableName: &db.table.Keys, Item: raw})
 	if err != nil {
-		return broken("put key", err)
+		return unavailable("put key", err)
 	}
-	r, err := decode[keyRow](row)
+	r, err := decode[keyRow](raw)
 	if err == nil {
 		_, _, err = db.draw(ctx, r, 0, db.now())
 	}
@@ -106,11 +106,11 @@ func (db *DB) RotateKey(ctx context.Context, old, fresh account.Key) (account.Ke
 	if !old.Live(db.now()) {
 		room, end = room+1, end+" REMOVE #hash"
 	}
-	retire := &types.Update{TableName: &db.table.Keys, Key: item{"key_id": text(old.ID)}, UpdateExpression: &end,
+	retire := &types.Update{TableName: &db.table.Keys, Key: row{"key_id": str(old.ID)}, UpdateExpression: &end,
 		ConditionExpression: aws.String("user_id = :user AND attribute_exists(#hash) AND attribute_not_exists(revoked_at)" +
 			" AND (attribute_not_exists(expires_at) OR expires_at > :now)"),
 		ExpressionAttributeNames:  map[string]string{"#hash": "hash"},
-		ExpressionAttributeValues: item{":user": text(old.UserID), ":end": stamp(old.RevokedAt), ":now": stamp(db.now())}}
+		ExpressionAttributeValues: row{":user": str(old.UserID), ":end": timestamp(old.RevokedAt), ":now": timestamp(db.now())}}
 	return db.writeKey(ctx, fresh, room, retire)
 }
 
@@ -125,7 +125,7 @@ const (
 // writeKey stores a new key, if its user has fewer than room keys, and its event. retire, if not
 // nil, is part of the same transaction. If its condition fails, the error is fault.Conflict.
 func (db *DB) writeKey(ctx context.Context, k account.Key, room int, retire *types.Update) (account.Key, error) {
-	row, err := encodeKey(k)
+	raw, err := encodeKey(k)
 	if err != nil {
 		return k, err
 	}
@@ -134,7 +134,7 @@ func (db *DB) writeKey(ctx context.Context, k account.Key, room int, retire *typ
 	if err != nil {
 		return k, err
 	}
-	put := types.TransactWriteItem{Put: &types.Put{TableName: &db.table.Keys, Item: row,
+	put := types.TransactWriteItem{Put: &types.Put{TableName: &db.table.Keys, Item: raw,
 		ConditionExpression:                 aws.String("attribute_not_exists(key_id)"),
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}}
 	writes := []types.TransactWriteItem{put, db.enroll(k, room, now), told, db.known(k.UserID)}
@@ -143,10 +143,10 @@ func (db *DB) writeKey(ctx context.Context, k account.Key, room int, retire *typ
 	}
 	for {
 		err := db.transact(ctx, writes...)
-		rows, no := refusedIn(err)
+		rows, failed := conditionsFailed(err)
 		switch {
-		case !no:
-			return k, broken("write key", err)
+		case !failed:
+			return k, unavailable("write key", err)
 		case rows[keyAt] != nil:
 			return db.reissue(ctx, k, rows[keyAt])
 		case retire != nil && rows[retireAt] != nil:
@@ -170,19 +170,19 @@ func (db *DB) enroll(k account.Key, room int, now time.Time) types.TransactWrite
 		ConditionExpression: aws.String("(attribute_not_exists(live) OR size(live) < :room)" +
 			" AND (attribute_not_exists(made) OR size(made) < keys_per_hour" +
 			" OR (attribute_not_exists(keys_per_hour) AND size(made) < :most))"),
-		ExpressionAttributeValues: item{":id": &types.AttributeValueMemberSS{Value: []string{k.ID}}, ":room": integer(int64(room)),
+		ExpressionAttributeValues: row{":id": &types.AttributeValueMemberSS{Value: []string{k.ID}}, ":room": integer(int64(room)),
 			":made": &types.AttributeValueMemberSS{Value: []string{hourOf(now) + " " + k.ID}}, ":most": integer(account.KeysPerHour)},
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}}
 }
 
 // makeRoom removes the dead keys and the past hours from a user's row that is full. It fails if
 // that makes no room.
-func (db *DB) makeRoom(ctx context.Context, userID string, room int, row item, now time.Time) error {
+func (db *DB) makeRoom(ctx context.Context, userID string, room int, raw row, now time.Time) error {
 	r, err := decode[struct {
 		Live  []string `dynamodbav:"live"`
 		Made  []string `dynamodbav:"made"`
 		Quota int      `dynamodbav:"keys_per_hour"`
-	}](row)
+	}](raw)
 	if err != nil {
 		return err
 	}
@@ -198,7 +198,7 @@ func (db *DB) makeRoom(ctx context.Context, userID string, room int, row item, n
 	if len(r.Live) < room {
 		return nil
 	}
-	dead, err := db.dead(ctx, r.Live)
+	dead, err := db.notLive(ctx, r.Live)
 	switch {
 	case err != nil:
 		return err
@@ -211,15 +211,15 @@ func (db *DB) makeRoom(ctx context.Context, userID string, room int, row item, n
 func (db *DB) forget(ctx context.Context, userID, update string, gone []string) error {
 	_, err := db.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{TableName: &db.table.Keys, Key: liveKeys(userID),
 		UpdateExpression:          &update,
-		ExpressionAttributeValues: item{":gone": &types.AttributeValueMemberSS{Value: gone}}})
-	return broken("forget keys", err)
+		ExpressionAttributeValues: row{":gone": &types.AttributeValueMemberSS{Value: gone}}})
+	return unavailable("forget keys", err)
 }
 
 // reissue gives the text of k to the key in row, which an earlier attempt at the same request made.
 // If a later attempt has already done so, the error is fault.Conflict IDEMPOTENCY_IN_PROGRESS. If
 // the key has been revoked or rotated since, it is fault.Conflict.
-func (db *DB) reissue(ctx context.Context, k account.Key, row item) (account.Key, error) {
-	r, err := decode[keyRow](row)
+func (db *DB) reissue(ctx context.Context, k account.Key, raw row) (account.Key, error) {
+	r, err := decode[keyRow](raw)
 	if err != nil {
 		return k, err
 	}
@@ -227,36 +227,36 @@ func (db *DB) reissue(ctx context.Context, k account.Key, row item) (account.Key
 	if !there.RevokedAt.IsZero() {
 		return k, fault.New(fault.Conflict, "CONFLICT", "the API key that this request made has been revoked or rotated")
 	}
-	_, err = db.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{TableName: &db.table.Keys, Key: item{"key_id": text(k.ID)},
+	_, err = db.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{TableName: &db.table.Keys, Key: row{"key_id": str(k.ID)},
 		UpdateExpression: aws.String("SET #hash = :sum, last_four = :four, issued_at = :issued"),
 		ConditionExpression: aws.String("user_id = :user AND attribute_exists(#hash) AND attribute_not_exists(revoked_at)" +
 			" AND (attribute_not_exists(issued_at) OR issued_at < :issued OR #hash = :sum)"),
 		ExpressionAttributeNames: map[string]string{"#hash": "hash"},
-		ExpressionAttributeValues: item{":user": text(k.UserID), ":sum": &types.AttributeValueMemberB{Value: k.Hash},
-			":four": text(k.LastFour), ":issued": stamp(k.IssuedAt)}})
-	if _, no := refused(err); no {
+		ExpressionAttributeValues: row{":user": str(k.UserID), ":sum": &types.AttributeValueMemberB{Value: k.Hash},
+			":four": str(k.LastFour), ":issued": timestamp(k.IssuedAt)}})
+	if _, failed := conditionFailed(err); failed {
 		return k, inProgress()
 	}
 	there.Hash, there.LastFour, there.IssuedAt = k.Hash, k.LastFour, k.IssuedAt
-	return there, broken("issue key again", err)
+	return there, unavailable("issue key again", err)
 }
 
-func liveKeys(userID string) item { return item{"key_id": text("user#" + userID)} }
+func liveKeys(userID string) row { return row{"key_id": str("user#" + userID)} }
 
-// dead returns the ids of the keys that are revoked or expired. Such a key never becomes live
+// notLive returns the ids of the keys that are revoked or expired. Such a key never becomes live
 // again, so removing it from a set twice or late does no harm.
-func (db *DB) dead(ctx context.Context, ids []string) (dead []string, err error) {
-	var wanted []item
+func (db *DB) notLive(ctx context.Context, ids []string) (dead []string, err error) {
+	var wanted []row
 	for _, id := range ids {
-		wanted = append(wanted, item{"key_id": text(id)})
+		wanted = append(wanted, row{"key_id": str(id)})
 	}
 	out, err := db.client.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{RequestItems: map[string]types.KeysAndAttributes{
 		db.table.Keys: {Keys: wanted, ConsistentRead: aws.Bool(true)}}})
 	if err != nil {
-		return nil, broken("read live keys", err)
+		return nil, unavailable("read live keys", err)
 	}
-	for _, row := range out.Responses[db.table.Keys] {
-		r, err := decode[keyRow](row)
+	for _, raw := range out.Responses[db.table.Keys] {
+		r, err := decode[keyRow](raw)
 		if err != nil {
 			return nil, err
 		}
@@ -279,10 +279,10 @@ func (db *DB) Key(ctx context.Context, userID, id string) (account.Key, error) {
 
 // keyByID reads an API key. It does not check the key's owner. An unknown id is fault.NotFound.
 func (db *DB) keyByID(ctx context.Context, id string) (account.Key, error) {
-	out, err := db.client.GetItem(ctx, &dynamodb.GetItemInput{TableName: &db.table.Keys, Key: item{"key_id": text(id)},
+	out, err := db.client.GetItem(ctx, &dynamodb.GetItemInput{TableName: &db.table.Keys, Key: row{"key_id": str(id)},
 		ConsistentRead: aws.Bool(true)})
 	if err != nil {
-		return account.Key{}, broken("read key", err)
+		return account.Key{}, unavailable("read key", err)
 	}
 	r, err := decode[keyRow](out.Item)
 	if err == nil && r.UserID == "" {
@@ -297,18 +297,18 @@ func (db *DB) keyByID(ctx context.Context, id string) (account.Key, error) {
 func (db *DB) KeysOf(ctx context.Context, userID string, limit int, after string) (keys []account.Key, next string, err error) {
 	in := &dynamodb.QueryInput{TableName: &db.table.Keys, IndexName: aws.String("by_user"), Limit: aws.Int32(int32(limit) + 1),
 		ScanIndexForward: aws.Bool(false), KeyConditionExpression: aws.String("user_id = :user"),
-		ExpressionAttributeValues: item{":user": text(userID)}}
+		ExpressionAttributeValues: row{":user": str(userID)}}
 	if after != "" {
 		in.KeyConditionExpression = aws.String("user_id = :user AND key_id < :after")
-		in.ExpressionAttributeValues[":after"] = text(after)
+		in.ExpressionAttributeValues[":after"] = str(after)
 	}
 	out, err := db.client.Query(ctx, in)
 	if err != nil {
-		return nil, "", broken("list keys", err)
+		return nil, "", unavailable("list keys", err)
 	}
 	more := len(out.Items) > limit || out.LastEvaluatedKey != nil
-	for _, row := range out.Items[:min(limit, len(out.Items))] {
-		r, err := decode[keyRow](row)
+	for _, raw := range out.Items[:min(limit, len(out.Items))] {
+		r, err := decode[keyRow](raw)
 		if err != nil {
 			return nil, "", err
 		}
@@ -359,14 +359,14 @@ func (db *DB) revoke(ctx context.Context, k account.Key, now time.Time, more ...
 	if err != nil {
 		return err
 	}
-	end := types.TransactWriteItem{Update: &types.Update{TableName: &db.table.Keys, Key: item{"key_id": text(k.ID)},
+	end := types.TransactWriteItem{Update: &types.Update{TableName: &db.table.Keys, Key: row{"key_id": str(k.ID)},
 		UpdateExpression:          aws.String("SET revoked_at = :now REMOVE #hash"),
 		ConditionExpression:       aws.String("user_id = :user AND (attribute_not_exists(revoked_at) OR revoked_at > :now)"),
 		ExpressionAttributeNames:  map[string]string{"#hash": "hash"},
-		ExpressionAttributeValues: item{":user": text(k.UserID), ":now": stamp(now)}}}
+		ExpressionAttributeValues: row{":user": str(k.UserID), ":now": timestamp(now)}}}
 	err = db.transact(ctx, append(more, end, told)...)
-	if _, no := refusedIn(err); no {
+	if _, failed := conditionsFailed(err); failed {
 		return nil
 	}
-	return broken("revoke key", err)
+	return unavailable("revoke key", err)
 }

@@ -37,11 +37,11 @@ func aKey(t testing.TB, user string, change func(*account.Key)) (account.Key, [3
 	if change != nil {
 		change(&k)
 	}
-	k, text, err := account.Issue(k, rand.Reader)
+	k, str, err := account.Issue(k, rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, sum, _ := account.ParseKey(text)
+	_, sum, _ := account.ParseKey(str)
 	return k, sum
 }
 
@@ -260,13 +260,13 @@ func TestRandomKeysAreRefused(t *testing.T) {
 				if i%2 == 0 {
 					id = "key_" + ulid.MustNew(uint64(i), rand.Reader).String()
 				}
-				text, err := account.NewKey(id, rand.Reader)
+				str, err := account.NewKey(id, rand.Reader)
 				if err != nil {
 					t.Error(err)
 				}
-				_, sum, ok := account.ParseKey(text)
+				_, sum, ok := account.ParseKey(str)
 				if got, err := db.UseKey(t.Context(), id, sum); !ok || !fault.Is(err, fault.Unauthenticated) || got.ID != "" {
-					t.Errorf("%s: %+v, %v", text, got, err)
+					t.Errorf("%s: %+v, %v", str, got, err)
 				}
 			}
 		})

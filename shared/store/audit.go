@@ -33,8 +33,8 @@ type auditRow struct {
 // note is the write of an audit line about subject.
 func (db *DB) note(subject string, e numberrequest.Entry) (types.TransactWriteItem, error) {
 	at := fmt.Sprintf("%s#%010d#%s", e.At.UTC().Format(clock), db.notes.Add(1), rand.Text()[:10])
-	row, err := encode(auditRow{Subject: subject, Day: at[:len(dayForm)], At: at, Actor: e.Actor, Action: e.Action, From: e.From, To: e.To, Note: e.Note})
-	return types.TransactWriteItem{Put: &types.Put{TableName: &db.table.Audit, Item: row}}, err
+	raw, err := encode(auditRow{Subject: subject, Day: at[:len(dayForm)], At: at, Actor: e.Actor, Action: e.Action, From: e.From, To: e.To, Note: e.Note})
+	return types.TransactWriteItem{Put: &types.Put{TableName: &db.table.Audit, Item: raw}}, err
 }
 
 // Audit lists the audit lines of a subject, oldest first. It returns at most limit entries (1 or
@@ -42,17 +42,17 @@ func (db *DB) note(subject string, e numberrequest.Entry) (types.TransactWriteIt
 // subject has no entries.
 func (db *DB) Audit(ctx context.Context, subject string, limit int, after string) (entries []numberrequest.Entry, next string, err error) {
 	in := &dynamodb.QueryInput{TableName: &db.table.Audit, Limit: aws.Int32(int32(limit) + 1), ConsistentRead: aws.Bool(true),
-		KeyConditionExpression: aws.String("subject = :subject"), ExpressionAttributeValues: item{":subject": text(subject)}}
+		KeyConditionExpression: aws.String("subject = :subject"), ExpressionAttributeValues: row{":subject": str(subject)}}
 	if after != "" {
-		in.ExclusiveStartKey = item{"subject": text(subject), "at": text(after)}
+		in.ExclusiveStartKey = row{"subject": str(subject), "at": str(after)}
 	}
 	out, err := db.client.Query(ctx, in)
 	if err != nil {
-		return nil, "", broken("read audit", err)
+		return nil, "", unavailable("read audit", err)
 	}
 	more := len(out.Items) > limit || out.LastEvaluatedKey != nil
-	for _, row := range out.Items[:min(limit, len(out.Items))] {
-		line, at, err := lineFrom(row)
+	for _, raw := range out.Items[:min(limit, len(out.Items))] {
+		line, at, err := lineFrom(raw)
 		if err != nil {
 			return nil, "", err
 		}
@@ -65,8 +65,8 @@ func (db *DB) Audit(ctx context.Context, subject string, limit int, after string
 }
 
 // lineFrom decodes a row. at is its key.
-func lineFrom(row item) (line numberrequest.Line, at string, err error) {
-	r, err := decode[auditRow](row)
+func lineFrom(raw row) (line numberrequest.Line, at string, err error) {
+	r, err := decode[auditRow](raw)
 	if err != nil {
 		return line, "", err
 	}
@@ -116,16 +116,16 @@ func (db *DB) WholeAudit(ctx context.Context, limit int, after string) (lines []
 func (db *DB) auditDay(ctx context.Context, day, after string, limit int) (lines []numberrequest.Line, next string, err error) {
 	in := &dynamodb.QueryInput{TableName: &db.table.Audit, IndexName: aws.String("by_day"), Limit: aws.Int32(int32(limit) + 1),
 		ScanIndexForward: aws.Bool(false), KeyConditionExpression: aws.String("#day = :day"),
-		ExpressionAttributeNames: map[string]string{"#day": "day"}, ExpressionAttributeValues: item{":day": text(day)}}
+		ExpressionAttributeNames: map[string]string{"#day": "day"}, ExpressionAttributeValues: row{":day": str(day)}}
 	if at, subject, ok := strings.Cut(after, " "); ok {
-		in.ExclusiveStartKey = item{"day": text(day), "at": text(at), "subject": text(subject)}
+		in.ExclusiveStartKey = row{"day": str(day), "at": str(at), "subject": str(subject)}
 	}
 	out, err := db.client.Query(ctx, in)
 	if err != nil {
-		return nil, "", broken("read audit", err)
+		return nil, "", unavailable("read audit", err)
 	}
-	for _, row := range out.Items[:min(limit, len(out.Items))] {
-		line, at, err := lineFrom(row)
+	for _, raw := range out.Items[:min(limit, len(out.Items))] {
+		line, at, err := lineFrom(raw)
 		if err != nil {
 			return nil, "", err
 		}

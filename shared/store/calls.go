@@ -25,15 +25,15 @@ import (
 //
 //	call      the record. Each state of the call rewrites it, and the indexes copy it. It stays
 //	          below 1 KB, which is one write unit.
-//	details   the parameters of the call that nothing changes: the prompt, the welcome message,
+//	prompt    the parameters of the call that nothing changes: the prompt, the welcome message,
 //	          the voice and the metadata
 //	token     the task token of the workflow that waits for the end
-//	summary, t#…, turns: see stories.go
+//	summary, t#…, turns: see details.go
 const (
-	recordKey  = "call"
-	detailsKey = "details"
-	tokenKey   = "token"
-	shards     = 8 // partitions of each sharded index
+	recordKey = "call"
+	promptKey = "prompt"
+	tokenKey  = "token"
+	shards    = 8 // partitions of each sharded index
 )
 
 type callRow struct {
@@ -64,7 +64,7 @@ type callRow struct {
 	FinalStatus    string   `dynamodbav:"final_status,omitempty"` // see history.go
 	FinalAnswer    Time     `dynamodbav:"final_answered_at"`
 	HangupAt       Time     `dynamodbav:"hangup_at"`
-	DoubtedAt      Time     `dynamodbav:"doubted_at"`
+	MissedAt       Time     `dynamodbav:"doubted_at"`
 	Timeline       []string `dynamodbav:"timeline,omitempty"` // time, event and detail, separated by spaces
 
 	Transfers      int    `dynamodbav:"transfers,omitempty"` // attempts so far
@@ -75,7 +75,7 @@ type callRow struct {
 	TransferAt     Time   `dynamodbav:"transfer_at"`
 }
 
-type detailsRow struct {
+type promptRow struct {
 	ID             string            `dynamodbav:"call_id"`
 	SK             string            `dynamodbav:"sk"`
 	SystemPrompt   string            `dynamodbav:"system_prompt,omitempty"`
@@ -97,7 +97,7 @@ func rowOf(c call.Call) callRow {
 		TrunkID: c.TrunkID, AgentName: c.AgentName, Country: c.Country, HasMetadata: c.HasMetadata, DTMF: c.DTMF,
 		RingingTimeout: c.RingingTimeout, MaxDuration: c.MaxDuration, Status: string(c.Status), Cause: string(c.Cause),
 		SIPStatus: c.SIPStatus, CreatedAt: Time{c.CreatedAt}, DialedAt: Time{c.DialedAt}, AnsweredAt: Time{c.AnsweredAt},
-		EndedAt: Time{c.EndedAt}, HangupAt: Time{c.HangupRequested}, DoubtedAt: Time{c.DoubtedAt}, Transfers: c.Transfers,
+		EndedAt: Time{c.EndedAt}, HangupAt: Time{c.HangupRequested}, MissedAt: Time{c.MissedAt}, Transfers: c.Transfers,
 		TransferID: c.Transfer.ID, TransferTo: c.Transfer.To, TransferStatus: string(c.Transfer.Status),
 		TransferSIP: c.Transfer.SIPStatus, TransferAt: Time{c.Transfer.At}}
 	for _, e := range c.Timeline {
@@ -116,7 +116,7 @@ func (r callRow) call() call.Call {
 		FromNumber: r.FromNumber, NumberID: r.NumberID, RoomName: r.RoomName, TrunkID: r.TrunkID, AgentName: r.AgentName,
 		Country: r.Country, HasMetadata: r.HasMetadata, DTMF: r.DTMF, RingingTimeout: r.RingingTimeout, MaxDuration: r.MaxDuration,
 		Status: call.Status(r.Status), Cause: call.Cause(r.Cause), SIPStatus: r.SIPStatus, CreatedAt: r.CreatedAt.Time,
-		DialedAt: r.DialedAt.Time, AnsweredAt: r.AnsweredAt.Time, EndedAt: r.EndedAt.Time, HangupRequested: r.HangupAt.Time, DoubtedAt: r.DoubtedAt.Time,
+		DialedAt: r.DialedAt.Time, AnsweredAt: r.AnsweredAt.Time, EndedAt: r.EndedAt.Time, HangupRequested: r.HangupAt.Time, MissedAt: r.MissedAt.Time,
 		Transfers: r.Transfers, Transfer: call.Transfer{ID: r.TransferID, To: r.TransferTo,
 			Status: call.TransferStatus(r.TransferStatus), SIPStatus: r.TransferSIP, At: r.TransferAt.Time}}
 	for _, line := range r.Timeline {
@@ -125,8 +125,8 @@ func (r callRow) call() call.Call {
 	return c
 }
 
-func callFrom(row item) (call.Call, error) {
-	r, err := decode[callRow](row)
+func callFrom(raw row) (call.Call, error) {
+	r, err := decode[callRow](raw)
 	return r.call(), err
 }
 
@@ -146,23 +146,23 @@ func eventOf(line string) call.Event {
 const addLine = "timeline = list_append(if_not_exists(timeline, :empty), :line)"
 
 // withLine adds to values the values that addLine needs.
-func withLine(values item, e call.Event) item {
+func withLine(values row, e call.Event) row {
 	values[":empty"] = &types.AttributeValueMemberL{}
-	values[":line"] = &types.AttributeValueMemberL{Value: []types.AttributeValue{text(lineOf(e))}}
+	values[":line"] = &types.AttributeValueMemberL{Value: []types.AttributeValue{str(lineOf(e))}}
 	return values
 }
 
-// addDetails fills in the fields that the row "details" holds. A nil row means a call
+// addPrompt fills in the fields that the row "prompt" holds. A nil row means a call
 // without details.
-func addDetails(c *call.Call, row item) error {
-	d, err := decode[detailsRow](row)
+func addPrompt(c *call.Call, raw row) error {
+	d, err := decode[promptRow](raw)
 	c.SystemPrompt, c.WelcomeMessage, c.Voice, c.Metadata = d.SystemPrompt, d.WelcomeMessage, d.Voice, d.Metadata
 	return err
 }
 
-func rowKey(callID, sk string) item { return item{"call_id": text(callID), "sk": text(sk)} }
+func rowKey(callID, sk string) row { return row{"call_id": str(callID), "sk": str(sk)} }
 
-func recordOf(id string) item { return rowKey(id, recordKey) }
+func recordOf(id string) row { return rowKey(id, recordKey) }
 
 // Call reads a call's record for the platform's own use. It does not check the call's owner. An
 // unknown id is fault.NotFound.
@@ -171,7 +171,7 @@ func (db *DB) Call(ctx context.Context, id string) (call.Call, error) {
 		ConsistentRead: aws.Bool(true)})
 	switch {
 	case err != nil:
-		return call.Call{}, broken("read call", err)
+		return call.Call{}, unavailable("read call", err)
 	case out.Item == nil:
 		return call.Call{}, fault.Missing("call")
 	}
@@ -182,29 +182,29 @@ func (db *DB) Call(ctx context.Context, id string) (call.Call, error) {
 // metadata.
 func (db *DB) CallWithDetails(ctx context.Context, id string) (call.Call, error) {
 	out, err := db.client.Query(ctx, &dynamodb.QueryInput{TableName: &db.table.Calls, ConsistentRead: aws.Bool(true),
-		KeyConditionExpression:    aws.String("call_id = :id AND sk <= :details"),
-		ExpressionAttributeValues: item{":id": text(id), ":details": text(detailsKey)}})
+		KeyConditionExpression:    aws.String("call_id = :id AND sk <= :prompt"),
+		ExpressionAttributeValues: row{":id": str(id), ":prompt": str(promptKey)}})
 	switch {
 	case err != nil:
-		return call.Call{}, broken("read call", err)
+		return call.Call{}, unavailable("read call", err)
 	case len(out.Items) == 0:
 		return call.Call{}, fault.Missing("call")
 	}
 	c, err := callFrom(out.Items[0])
 	if err == nil && len(out.Items) > 1 {
-		err = addDetails(&c, out.Items[1])
+		err = addPrompt(&c, out.Items[1])
 	}
 	return c, err
 }
 
-// putDetails is the write of the row "details". ok is false if the call has no details to write.
+// putDetails is the write of the row "prompt". ok is false if the call has no details to write.
 func (db *DB) putDetails(c call.Call) (w types.TransactWriteItem, ok bool, err error) {
-	d := detailsRow{c.ID, detailsKey, c.SystemPrompt, c.WelcomeMessage, c.Voice, c.Metadata}
+	d := promptRow{c.ID, promptKey, c.SystemPrompt, c.WelcomeMessage, c.Voice, c.Metadata}
 	if d.SystemPrompt == "" && d.WelcomeMessage == "" && d.Voice == nil && len(d.Metadata) == 0 {
 		return w, false, nil
 	}
-	row, err := encode(d)
-	return types.TransactWriteItem{Put: &types.Put{TableName: &db.table.Calls, Item: row}}, true, err
+	raw, err := encode(d)
+	return types.TransactWriteItem{Put: &types.Put{TableName: &db.table.Calls, Item: raw}}, true, err
 }
 
 // CreateCall records a new call, its idempotency key and its share of the user's limits in one
@@ -228,12 +228,12 @@ func (db *DB) CreateCall(ctx context.Context, c call.Call, may Permit, once Once
 			hour.Used++
 			return c, false, hour, nil
 		case rows == nil:
-			return c, false, hour, broken("create call", err)
+			return c, false, hour, unavailable("create call", err)
 		case once.Key != "" && rows[onceAt] != nil:
 			c, replayed, err = db.replay(ctx, rows[onceAt], once)
 			return c, replayed, hour, err
 		case rows[usageAt] == nil:
-			return c, false, hour, broken("create call", err)
+			return c, false, hour, unavailable("create call", err)
 		}
 		if may.usage, err = usageOf(rows[usageAt], may.at); err != nil {
 			return c, false, hour, err
@@ -242,7 +242,7 @@ func (db *DB) CreateCall(ctx context.Context, c call.Call, may Permit, once Once
 			return c, false, limit, err
 		}
 	}
-	return c, false, hour, broken("create call", errors.New("the user's policy keeps changing"))
+	return c, false, hour, unavailable("create call", errors.New("the user's policy keeps changing"))
 }
 
 // permitReads is how many times CreateCall and BeginTransfer try while the user's row
@@ -257,8 +257,8 @@ const (
 
 // createCall sends CreateCall's transaction. rows are those of refusedIn if a condition failed, and
 // nil otherwise.
-func (db *DB) createCall(ctx context.Context, c call.Call, may Permit, once Once) (rows []item, err error) {
-	row, err := encode(rowOf(c))
+func (db *DB) createCall(ctx context.Context, c call.Call, may Permit, once Once) (rows []row, err error) {
+	raw, err := encode(rowOf(c))
 	if err != nil {
 		return nil, err
 	}
@@ -270,14 +270,14 @@ func (db *DB) createCall(ctx context.Context, c call.Call, may Permit, once Once
 	if once.Key != "" {
 		writes = append(writes, db.rememberOnce(c, once))
 	}
-	writes = append(writes, db.started(c), types.TransactWriteItem{Put: &types.Put{TableName: &db.table.Calls, Item: row,
+	writes = append(writes, db.started(c), types.TransactWriteItem{Put: &types.Put{TableName: &db.table.Calls, Item: raw,
 		ConditionExpression: aws.String("attribute_not_exists(call_id)")}})
 	if some {
 		writes = append(writes, details)
 	}
 	err = db.transact(ctx, writes...)
-	rows, no := refusedIn(err)
-	if !no {
+	rows, failed := conditionsFailed(err)
+	if !failed {
 		return nil, err
 	}
 	return rows, err
@@ -291,7 +291,7 @@ func (db *DB) Advance(ctx context.Context, id string, to call.Status, at time.Ti
 	if to == call.InProgress {
 		return db.answer(ctx, id, at)
 	}
-	values := withLine(item{":to": text(string(to))}, call.Event{At: at, Name: string(to)})
+	values := withLine(row{":to": str(string(to))}, call.Event{At: at, Name: string(to)})
 	out, err := db.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{TableName: &db.table.Calls, Key: recordOf(id),
 		UpdateExpression:                    aws.String("SET #status = :to, " + addLine),
 		ConditionExpression:                 aws.String(earlier(to, values)),
@@ -315,7 +315,7 @@ func (db *DB) answer(ctx context.Context, id string, at time.Time) (call.Call, e
 	if err != nil {
 		return c, err
 	}
-	values := withLine(item{":to": text(string(call.InProgress)), ":at": stamp(at)}, line)
+	values := withLine(row{":to": str(string(call.InProgress)), ":at": timestamp(at)}, line)
 	err = db.transact(ctx,
 		types.TransactWriteItem{Update: &types.Update{TableName: &db.table.Calls, Key: recordOf(id),
 			UpdateExpression:                    aws.String("SET #status = :to, answered_at = :at, " + addLine),
@@ -323,19 +323,19 @@ func (db *DB) answer(ctx context.Context, id string, at time.Time) (call.Call, e
 			ExpressionAttributeNames:            map[string]string{"#status": "status"},
 			ExpressionAttributeValues:           values,
 			ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}}, told)
-	if rows, ok := refusedIn(err); ok && rows[0] != nil {
+	if rows, ok := conditionsFailed(err); ok && rows[0] != nil {
 		return callFrom(rows[0])
 	}
-	return c, broken("advance call", err)
+	return c, unavailable("advance call", err)
 }
 
 // earlier is the condition that a call has not reached a state yet.
-func earlier(to call.Status, values item) string {
-	values[":a"], values[":b"] = text(string(call.Initiated)), text(string(call.Dialing))
+func earlier(to call.Status, values row) string {
+	values[":a"], values[":b"] = str(string(call.Initiated)), str(string(call.Dialing))
 	if to == call.Ringing {
 		return "#status IN (:a, :b)"
 	}
-	values[":c"] = text(string(call.Ringing))
+	values[":c"] = str(string(call.Ringing))
 	return "#status IN (:a, :b, :c)"
 }
 
@@ -346,7 +346,7 @@ const notEnded = "attribute_exists(active_shard)"
 // false if the call has ended, if its hangup was requested, or if another owner has claimed the
 // dial. In the last case the call may have been dialed already and must not be dialed again.
 func (db *DB) ClaimDial(ctx context.Context, id, owner string, at time.Time) (c call.Call, mine bool, err error) {
-	values := withLine(item{":at": stamp(at), ":owner": text(owner), ":dialing": text(string(call.Dialing)), ":initiated": text(string(call.Initiated))},
+	values := withLine(row{":at": timestamp(at), ":owner": str(owner), ":dialing": str(string(call.Dialing)), ":initiated": str(string(call.Initiated))},
 		call.Event{At: at, Name: string(call.Dialing)})
 	out, err := db.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{TableName: &db.table.Calls, Key: recordOf(id),
 		UpdateExpression:                    aws.String("SET #status = :dialing, dialed_at = :at, dialed_by = :owner, " + addLine),
@@ -355,8 +355,8 @@ func (db *DB) ClaimDial(ctx context.Context, id, owner string, at time.Time) (c 
 		ExpressionAttributeValues:           values,
 		ReturnValues:                        types.ReturnValueAllNew,
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld})
-	if row, no := refused(err); no && row != nil {
-		there, err := decode[callRow](row)
+	if raw, failed := conditionFailed(err); failed && raw != nil {
+		there, err := decode[callRow](raw)
 		c = there.call() // a claim by the same owner is this one, and its answer was lost
 		return c, there.DialedBy == owner && !c.Status.Ended() && c.HangupRequested.IsZero(), err
 	}
@@ -375,12 +375,12 @@ type endTokenRow struct {
 // (EndToken). The token has a row of its own because AWS's task tokens are long and the record is
 // rewritten often.
 func (db *DB) AwaitEnd(ctx context.Context, id, token string) (c call.Call, open bool, err error) {
-	row, err := encode(endTokenRow{id, tokenKey, token})
+	raw, err := encode(endTokenRow{id, tokenKey, token})
 	if err != nil {
 		return c, false, err
 	}
-	if _, err = db.client.PutItem(ctx, &dynamodb.PutItemInput{TableName: &db.table.Calls, Item: row}); err != nil {
-		return c, false, broken("await end", err)
+	if _, err = db.client.PutItem(ctx, &dynamodb.PutItemInput{TableName: &db.table.Calls, Item: raw}); err != nil {
+		return c, false, unavailable("await end", err)
 	}
 	c, err = db.Call(ctx, id)
 	return c, err == nil && !c.Status.Ended(), err
@@ -390,7 +390,7 @@ func (db *DB) AwaitEnd(ctx context.Context, id, token string) (c call.Call, open
 func (db *DB) EndToken(ctx context.Context, id string) (string, error) {
 	out, err := db.client.GetItem(ctx, &dynamodb.GetItemInput{TableName: &db.table.Calls, Key: rowKey(id, tokenKey), ConsistentRead: aws.Bool(true)})
 	if err != nil {
-		return "", broken("read task token", err)
+		return "", unavailable("read task token", err)
 	}
 	r, err := decode[endTokenRow](out.Item)
 	return r.Token, err
@@ -402,7 +402,7 @@ func (db *DB) RequestHangup(ctx context.Context, userID, id string, at time.Time
 	out, err := db.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{TableName: &db.table.Calls, Key: recordOf(id),
 		UpdateExpression:                    aws.String("SET hangup_at = if_not_exists(hangup_at, :at)"),
 		ConditionExpression:                 aws.String(notEnded + " AND user_id = :user"),
-		ExpressionAttributeValues:           item{":at": stamp(at), ":user": text(userID)},
+		ExpressionAttributeValues:           row{":at": timestamp(at), ":user": str(userID)},
 		ReturnValues:                        types.ReturnValueAllNew,
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld})
 	c, open, err = db.updated(out, err, "request hangup")
@@ -426,30 +426,30 @@ func (db *DB) RequestAnyHangup(ctx context.Context, id, by string, at time.Time)
 	err = db.transact(ctx, types.TransactWriteItem{Update: &types.Update{TableName: &db.table.Calls, Key: recordOf(id),
 		UpdateExpression:                    aws.String("SET hangup_at = if_not_exists(hangup_at, :at)"),
 		ConditionExpression:                 aws.String(notEnded),
-		ExpressionAttributeValues:           item{":at": stamp(at)},
+		ExpressionAttributeValues:           row{":at": timestamp(at)},
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}}, entry)
-	if rows, ended := refusedIn(err); ended {
+	if rows, ended := conditionsFailed(err); ended {
 		c, err = callFrom(rows[0])
 		return c, false, err
 	}
 	if c.HangupRequested.IsZero() {
 		c.HangupRequested = at.UTC().Truncate(time.Millisecond)
 	}
-	return c, err == nil, broken("request hangup", err)
+	return c, err == nil, unavailable("request hangup", err)
 }
 
 // updated reads the result of a conditional update of a call. It returns the new row and true, or
 // the existing row and false if the condition failed.
 func (db *DB) updated(out *dynamodb.UpdateItemOutput, err error, op string) (call.Call, bool, error) {
-	if row, no := refused(err); no {
-		if row == nil {
+	if raw, failed := conditionFailed(err); failed {
+		if raw == nil {
 			return call.Call{}, false, fault.Missing("call")
 		}
-		c, err := callFrom(row)
+		c, err := callFrom(raw)
 		return c, false, err
 	}
 	if err != nil {
-		return call.Call{}, false, broken(op, err)
+		return call.Call{}, false, unavailable(op, err)
 	}
 	c, err := callFrom(out.Attributes)
 	return c, err == nil, err
@@ -471,7 +471,7 @@ func (db *DB) RefuseCall(ctx context.Context, c call.Call, end call.End, once On
 	if once.Key != "" {
 		undo = append(undo, types.TransactWriteItem{Delete: &types.Delete{TableName: &db.table.Limits,
 			Key: onceKey(once), ConditionExpression: aws.String("attribute_not_exists(pk) OR call_id = :call"),
-			ExpressionAttributeValues: item{":call": text(c.ID)}}})
+			ExpressionAttributeValues: row{":call": str(c.ID)}}})
 	}
 	return db.endCall(ctx, c, end, true, undo...)
 }
@@ -487,8 +487,8 @@ func (db *DB) endCall(ctx context.Context, c call.Call, end call.End, refund boo
 	if err != nil {
 		return c, err
 	}
-	values := withLine(item{":to": text(string(end.Status)), ":cause": text(string(end.Cause)),
-		":sip": integer(int64(end.SIPStatus)), ":at": stamp(end.At), ":seen": text(string(c.Status))}, line)
+	values := withLine(row{":to": str(string(end.Status)), ":cause": str(string(end.Cause)),
+		":sip": integer(int64(end.SIPStatus)), ":at": timestamp(end.At), ":seen": str(string(c.Status))}, line)
 	writes := append([]types.TransactWriteItem{
 		{Update: &types.Update{TableName: &db.table.Calls, Key: recordOf(c.ID),
 			UpdateExpression:                    aws.String("SET #status = :to, cause = :cause, sip_status = :sip, ended_at = :at, final_status = :to" + finalAnswer(c, values) + ", " + addLine + " REMOVE active_shard"),
@@ -504,7 +504,7 @@ func (db *DB) endCall(ctx context.Context, c call.Call, end call.End, refund boo
 		writes = append(writes, db.leave(ended))
 	}
 	err = db.transact(ctx, writes...)
-	if rows, ok := refusedIn(err); ok && rows[0] != nil {
+	if rows, ok := conditionsFailed(err); ok && rows[0] != nil {
 		if len(rows[0]) == 0 {
 			return c, fault.Missing("call")
 		}
@@ -515,18 +515,18 @@ func (db *DB) endCall(ctx context.Context, c call.Call, end call.End, refund boo
 		return now, err
 	}
 	if err != nil {
-		return c, broken("end call", err)
+		return c, unavailable("end call", err)
 	}
 	return ended, nil
 }
 
 // finalAnswer is the part of an update expression that copies the time of the answer, if any, to
 // final_answered_at, which the index by_user shows.
-func finalAnswer(c call.Call, values item) string {
+func finalAnswer(c call.Call, values row) string {
 	if c.AnsweredAt.IsZero() {
 		return ""
 	}
-	values[":answer"] = stamp(c.AnsweredAt)
+	values[":answer"] = timestamp(c.AnsweredAt)
 	return ", final_answered_at = :answer"
 }
 

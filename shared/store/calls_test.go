@@ -75,11 +75,11 @@ func TestCallLifeIsRecordedOnce(t *testing.T) {
 	if err != nil || second.Cause != call.CalleeHangup {
 		t.Errorf("second end: %v, %v; the first must stand", second.Cause, err)
 	}
-	story, err := db.CallStory(ctx, "ada", want.ID, false)
+	details, err := db.CallDetails(ctx, "ada", want.ID, false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, events := story.Call, story.Events
+	got, events := details.Call, details.Events
 	want.Status, want.Cause, want.SIPStatus = call.Completed, call.CalleeHangup, 200
 	want.DialedAt, want.AnsweredAt, want.EndedAt, want.HasMetadata = t0.Add(time.Second), t0.Add(4*time.Second), end.At, true
 	wantEvents := []call.Event{{At: t0.Add(1 * time.Second), Name: "dialing"}, {At: t0.Add(2 * time.Second), Name: "ringing"},
@@ -100,8 +100,8 @@ func TestAnotherUsersCallDoesNotExist(t *testing.T) {
 	t.Parallel()
 	db, ctx := open(t), t.Context()
 	create(t, db, newCall("1"))
-	_, absent := db.CallStory(ctx, "ada", "call_2", true)
-	_, foreign := db.CallStory(ctx, "eve", "call_1", true)
+	_, absent := db.CallDetails(ctx, "ada", "call_2", true)
+	_, foreign := db.CallDetails(ctx, "eve", "call_1", true)
 	if d := cmp.Diff(absent.Error(), foreign.Error()); d != "" || !fault.Is(foreign, fault.NotFound) {
 		t.Errorf("foreign call told apart: %s", d)
 	}
@@ -278,7 +278,7 @@ func TestRoundTrips(t *testing.T) {
 		t.Errorf("create: %d round trips, want 1", n)
 	}
 	for withTurns, want := range map[bool]int{false: 1, true: 2} { // the transcript is a second query
-		if _, err := db.CallStory(ctx, "ada", "call_1", withTurns); err != nil {
+		if _, err := db.CallDetails(ctx, "ada", "call_1", withTurns); err != nil {
 			t.Fatal(err)
 		}
 		if n := db.Trips(); n != want {

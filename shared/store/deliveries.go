@@ -42,7 +42,7 @@ type deliveryRow struct {
 	ExpiresAt  int64  `dynamodbav:"expires_at"` // the attribute that DynamoDB expires rows by, Unix seconds
 }
 
-func deliveryOf(userID, endpointID, id string) item {
+func deliveryOf(userID, endpointID, id string) row {
 	return webhookKey(userID, deliveryKey+endpointID+"#"+id)
 }
 
@@ -54,8 +54,8 @@ func (r deliveryRow) delivery() (webhook.Delivery, error) {
 		Event: webhook.Event{ID: r.EventID, UserID: r.UserID, Type: r.Type, At: r.HappenedAt.Time, Body: body}}, err
 }
 
-func deliveryFrom(row item) (webhook.Delivery, error) {
-	r, err := decode[deliveryRow](row)
+func deliveryFrom(raw row) (webhook.Delivery, error) {
+	r, err := decode[deliveryRow](raw)
 	if err != nil {
 		return webhook.Delivery{}, err
 	}
@@ -64,7 +64,7 @@ func deliveryFrom(row item) (webhook.Delivery, error) {
 
 func (r deliveryRow) expired(now time.Time) bool { return r.ExpiresAt <= now.Unix() }
 
-func rowOfDelivery(d webhook.Delivery) (item, error) {
+func rowOfDelivery(d webhook.Delivery) (row, error) {
 	body, err := squeeze(d.Event.Body)
 	if err != nil {
 		return nil, err
@@ -135,7 +135,7 @@ func (db *DB) DeliveryFor(ctx context.Context, m webhook.Message) (webhook.Deliv
 	if err != nil {
 		return d, e, err
 	}
-	details, err := decode[detailsRow](rows[detailsKey])
+	details, err := decode[promptRow](rows[promptKey])
 	d.Event = sent(happened.event(), details.Metadata)
 	return d, e, err
 }
@@ -146,22 +146,22 @@ func sent(e event.Event, metadata map[string]string) webhook.Event {
 }
 
 // rowsFor reads the rows that DeliveryFor needs, by sort key.
-func (db *DB) rowsFor(ctx context.Context, m webhook.Message) (map[string]item, error) {
-	hooks := []item{endpointOf(m.UserID, m.EndpointID), deliveryOf(m.UserID, m.EndpointID, m.DeliveryID)}
+func (db *DB) rowsFor(ctx context.Context, m webhook.Message) (map[string]row, error) {
+	webhooks := []row{endpointOf(m.UserID, m.EndpointID), deliveryOf(m.UserID, m.EndpointID, m.DeliveryID)}
 	if m.ReplayOf != "" {
-		hooks = append(hooks, deliveryOf(m.UserID, m.EndpointID, m.ReplayOf))
+		webhooks = append(webhooks, deliveryOf(m.UserID, m.EndpointID, m.ReplayOf))
 	}
-	ask := map[string]types.KeysAndAttributes{db.table.Webhooks: {Keys: hooks, ConsistentRead: aws.Bool(true)}}
+	ask := map[string]types.KeysAndAttributes{db.table.Webhooks: {Keys: webhooks, ConsistentRead: aws.Bool(true)}}
 	if m.Event != "" {
-		ask[db.table.Events] = types.KeysAndAttributes{Keys: []item{{"user_id": text(m.UserID), "sk": text(m.Event)}}, ConsistentRead: aws.Bool(true)}
+		ask[db.table.Events] = types.KeysAndAttributes{Keys: []row{{"user_id": str(m.UserID), "sk": str(m.Event)}}, ConsistentRead: aws.Bool(true)}
 	}
 	if m.CallID != "" {
-		ask[db.table.Calls] = types.KeysAndAttributes{Keys: []item{rowKey(m.CallID, detailsKey)}, ConsistentRead: aws.Bool(true)}
+		ask[db.table.Calls] = types.KeysAndAttributes{Keys: []row{rowKey(m.CallID, promptKey)}, ConsistentRead: aws.Bool(true)}
 	}
-	rows := map[string]item{}
-	return rows, db.batchGet(ctx, ask, func(row item) error {
-		if sk, ok := row["sk"].(*types.AttributeValueMemberS); ok {
-			rows[sk.Value] = row
+	rows := map[string]row{}
+	return rows, db.batchGet(ctx, ask, func(raw row) error {
+		if sk, ok := raw["sk"].(*types.AttributeValueMemberS); ok {
+			rows[sk.Value] = raw
 		}
 		return nil
 	})
@@ -170,17 +170,17 @@ func (db *DB) rowsFor(ctx context.Context, m webhook.Message) (map[string]item, 
 // AddDelivery stores a new delivery and returns it. If a delivery with this id is already stored,
 // it is returned and nothing changes.
 func (db *DB) AddDelivery(ctx context.Context, d webhook.Delivery) (webhook.Delivery, error) {
-	row, err := rowOfDelivery(d)
+	raw, err := rowOfDelivery(d)
 	if err != nil {
 		return d, err
 	}
-	_, err = db.client.PutItem(ctx, &dynamodb.PutItemInput{TableName: &db.table.Webhooks, Item: row,
+	_, err = db.client.PutItem(ctx, &dynamodb.PutItemInput{TableName: &db.table.Webhooks, Item: raw,
 		ConditionExpression:                 aws.String("attribute_not_exists(sk)"),
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld})
-	if there, no := refused(err); no {
+	if there, failed := conditionFailed(err); failed {
 		return deliveryFrom(there)
 	}
-	return d, broken("add delivery", err)
+	return d, unavailable("add delivery", err)
 }
 
 // ClaimAttempt gives the caller the exclusive right to make the next attempt at a stored delivery,
@@ -191,19 +191,19 @@ func (db *DB) ClaimAttempt(ctx context.Context, d webhook.Delivery, until time.T
 		UpdateExpression:         aws.String("SET attempts = :next, next_at = :until"),
 		ConditionExpression:      aws.String("#status = :pending AND attempts = :was"),
 		ExpressionAttributeNames: map[string]string{"#status": "status"},
-		ExpressionAttributeValues: item{":pending": text(string(webhook.Pending)), ":was": integer(int64(d.Attempts)),
-			":next": integer(int64(d.Attempts) + 1), ":until": stamp(until)}})
-	if _, no := refused(err); no {
+		ExpressionAttributeValues: row{":pending": str(string(webhook.Pending)), ":was": integer(int64(d.Attempts)),
+			":next": integer(int64(d.Attempts) + 1), ":until": timestamp(until)}})
+	if _, failed := conditionFailed(err); failed {
 		return false, nil
 	}
-	return err == nil, broken("claim attempt", err)
+	return err == nil, unavailable("claim attempt", err)
 }
 
 // SaveDelivery writes a delivery after an attempt, or as given up. was is the number of attempts in
 // its row, and 0 if there is no row. If the row has changed in the meantime, the error is
 // fault.Conflict and nothing changes.
 func (db *DB) SaveDelivery(ctx context.Context, d webhook.Delivery, was int) error {
-	row, err := rowOfDelivery(d)
+	raw, err := rowOfDelivery(d)
 	if err != nil {
 		return err
 	}
@@ -211,18 +211,18 @@ func (db *DB) SaveDelivery(ctx context.Context, d webhook.Delivery, was int) err
 	if was == 0 {
 		condition = "attribute_not_exists(sk) OR " + condition
 	}
-	_, err = db.client.PutItem(ctx, &dynamodb.PutItemInput{TableName: &db.table.Webhooks, Item: row, ConditionExpression: &condition,
+	_, err = db.client.PutItem(ctx, &dynamodb.PutItemInput{TableName: &db.table.Webhooks, Item: raw, ConditionExpression: &condition,
 		ExpressionAttributeNames:            map[string]string{"#status": "status"},
-		ExpressionAttributeValues:           item{":pending": text(string(webhook.Pending)), ":was": integer(int64(was))},
+		ExpressionAttributeValues:           row{":pending": str(string(webhook.Pending)), ":was": integer(int64(was))},
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld})
-	if there, no := refused(err); no {
+	if there, failed := conditionFailed(err); failed {
 		stored, err := deliveryFrom(there)
 		if err == nil && (stored.Status != d.Status || stored.Attempts != d.Attempts || stored.LastAt.UnixMilli() != d.LastAt.UnixMilli()) {
 			err = fault.New(fault.Conflict, "CONFLICT", "the delivery was attempted by another instance at the same time")
 		}
 		return err // nil if the row is from this write, whose answer was lost
 	}
-	return broken("save delivery", err)
+	return unavailable("save delivery", err)
 }
 
 // Delivery reads a delivery and its endpoint, with its secret, in one consistent read. A delivery
@@ -233,7 +233,7 @@ func (db *DB) Delivery(ctx context.Context, userID, endpointID, id string) (webh
 		{Get: &types.Get{TableName: &db.table.Webhooks, Key: deliveryOf(userID, endpointID, id)}},
 		{Get: &types.Get{TableName: &db.table.Webhooks, Key: endpointOf(userID, endpointID)}}}})
 	if err != nil {
-		return webhook.Delivery{}, webhook.Endpoint{}, broken("read delivery", err)
+		return webhook.Delivery{}, webhook.Endpoint{}, unavailable("read delivery", err)
 	}
 	r, err := decode[deliveryRow](out.Responses[0].Item)
 	if err != nil || r.expired(db.now()) { // a missing row decodes as expired
@@ -255,20 +255,20 @@ func (db *DB) Delivery(ctx context.Context, userID, endpointID, id string) (webh
 func (db *DB) DeliveriesOf(ctx context.Context, userID, endpointID string, status webhook.Status, limit int, after string) (deliveries []webhook.Delivery, next string, err error) {
 	in := &dynamodb.QueryInput{TableName: &db.table.Webhooks, ScanIndexForward: aws.Bool(false), ConsistentRead: aws.Bool(true),
 		KeyConditionExpression:    aws.String("user_id = :user AND begins_with(sk, :kind)"),
-		ExpressionAttributeValues: item{":user": text(userID), ":kind": text(deliveryKey + endpointID + "#")}}
+		ExpressionAttributeValues: row{":user": str(userID), ":kind": str(deliveryKey + endpointID + "#")}}
 	if status == "" {
 		in.Limit = aws.Int32(int32(limit) + 1)
 	} else { // a limit would also count the rows that the filter drops
 		in.FilterExpression = aws.String("#status = :status")
 		in.ExpressionAttributeNames = map[string]string{"#status": "status"}
-		in.ExpressionAttributeValues[":status"] = text(string(status))
+		in.ExpressionAttributeValues[":status"] = str(string(status))
 	}
 	if after != "" {
 		in.ExclusiveStartKey = deliveryOf(userID, endpointID, after)
 	}
 	out, err := db.client.Query(ctx, in)
 	if err != nil {
-		return nil, "", broken("list deliveries", err)
+		return nil, "", unavailable("list deliveries", err)
 	}
 	deliveries, next, err = db.pageOf(out, limit)
 	if err == nil && next == "" && len(deliveries) == 0 && after == "" {
@@ -285,8 +285,8 @@ const mostBodies = 2 << 20
 // next page begins.
 func (db *DB) pageOf(out *dynamodb.QueryOutput, limit int) (deliveries []webhook.Delivery, next string, err error) {
 	bodies := 0
-	for _, row := range out.Items {
-		r, err := decode[deliveryRow](row)
+	for _, raw := range out.Items {
+		r, err := decode[deliveryRow](raw)
 		if err != nil {
 			return nil, "", err
 		}
@@ -323,7 +323,7 @@ var (
 // both limits in their new state. If one of them is reached, the error is fault.Limited and
 // nothing is counted.
 func (db *DB) SpendDelivery(ctx context.Context, userID, id string, at time.Time) ([]account.Limit, error) {
-	keys := []item{deliveryRequests.key(userID, at), repetitions.key(id, at)}
+	keys := []row{deliveryRequests.key(userID, at), repetitions.key(id, at)}
 	found, err := db.readTogether(ctx, keys, "")
 	if err != nil {
 		return nil, err
@@ -336,9 +336,9 @@ func (db *DB) SpendDelivery(ctx context.Context, userID, id string, at time.Time
 		}
 	}
 	err = db.transact(ctx, db.spend(userID, deliveryRequests, at), db.spend(id, repetitions, at))
-	if rows, no := refusedIn(err); no {
-		for i, row := range rows {
-			if row != nil {
+	if rows, failed := conditionsFailed(err); failed {
+		for i, raw := range rows {
+			if raw != nil {
 				limits[i].Used = limits[i].Quota
 				return limits, kinds[i].spent(at)
 			}
@@ -347,5 +347,5 @@ func (db *DB) SpendDelivery(ctx context.Context, userID, id string, at time.Time
 	for i := range limits {
 		limits[i].Used++
 	}
-	return limits, broken("spend delivery", err)
+	return limits, unavailable("spend delivery", err)
 }

@@ -38,7 +38,7 @@ type load struct {
 	At          Time   `dynamodbav:"at"`
 }
 
-func loadKey() item { return item{"pk": text("load")} }
+func loadKey() row { return row{"pk": str("load")} }
 
 const (
 	loadFresh  = 30 * time.Second // an older load is ignored
@@ -48,17 +48,17 @@ const (
 
 // RecordWait records how long a dial waited for its place. It does not replace a newer record.
 func (db *DB) RecordWait(ctx context.Context, wait time.Duration, at time.Time) error {
-	row, err := encode(load{"load", int(wait / time.Second), Time{at}})
+	raw, err := encode(load{"load", int(wait / time.Second), Time{at}})
 	if err != nil {
 		return err
 	}
-	_, err = db.client.PutItem(ctx, &dynamodb.PutItemInput{TableName: &db.table.Limits, Item: row,
+	_, err = db.client.PutItem(ctx, &dynamodb.PutItemInput{TableName: &db.table.Limits, Item: raw,
 		ConditionExpression: aws.String("attribute_not_exists(#at) OR #at < :at"), ExpressionAttributeNames: map[string]string{"#at": "at"},
-		ExpressionAttributeValues: item{":at": stamp(at)}})
-	if _, no := refused(err); no {
+		ExpressionAttributeValues: row{":at": timestamp(at)}})
+	if _, failed := conditionFailed(err); failed {
 		return nil // a later dial has recorded its wait
 	}
-	return broken("record wait", err)
+	return unavailable("record wait", err)
 }
 
 // Room checks whether one more call of the user would be dialed in time. The error is

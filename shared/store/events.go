@@ -45,9 +45,9 @@ func EventKey(e event.Event) string { return e.Recorded.UTC().Format(clock) + "#
 // applied at most once.
 func (db *DB) event(e event.Event) (types.TransactWriteItem, error) {
 	e.Recorded = db.now()
-	row, err := encode(eventRow{UserID: e.UserID, SK: EventKey(e), ID: e.ID, Type: e.Type, At: Time{e.At}, CallID: e.CallID,
+	raw, err := encode(eventRow{UserID: e.UserID, SK: EventKey(e), ID: e.ID, Type: e.Type, At: Time{e.At}, CallID: e.CallID,
 		Data: string(e.Data), HasMetadata: e.HasMetadata, ExpiresAt: e.Recorded.Add(event.Kept).Unix()})
-	return types.TransactWriteItem{Put: &types.Put{TableName: &db.table.Events, Item: row}}, err
+	return types.TransactWriteItem{Put: &types.Put{TableName: &db.table.Events, Item: raw}}, err
 }
 
 // Log selects which of a user's events to list: those recorded from From on and before To, where
@@ -62,26 +62,26 @@ type Log struct {
 // end. With a call a page may be short or even empty although next is set. MetadataOf reads the
 // metadata of the events' calls.
 func (db *DB) EventsOf(ctx context.Context, userID string, l Log, limit int, after string) (events []event.Event, next string, err error) {
-	to := text("~") // sorts after every time
+	to := str("~") // sorts after every time
 	if !l.To.IsZero() {
-		to = stamp(l.To)
+		to = timestamp(l.To)
 	}
 	in := &dynamodb.QueryInput{TableName: &db.table.Events, Limit: aws.Int32(int32(limit)), ConsistentRead: aws.Bool(true),
 		KeyConditionExpression:    aws.String("user_id = :user AND sk BETWEEN :from AND :to"),
-		ExpressionAttributeValues: item{":user": text(userID), ":from": stamp(l.From), ":to": to}}
+		ExpressionAttributeValues: row{":user": str(userID), ":from": timestamp(l.From), ":to": to}}
 	if l.CallID != "" { // a limit would also count the rows that the filter drops
 		in.Limit, in.FilterExpression = nil, aws.String("call_id = :call")
-		in.ExpressionAttributeValues[":call"] = text(l.CallID)
+		in.ExpressionAttributeValues[":call"] = str(l.CallID)
 	}
 	if after != "" {
-		in.ExclusiveStartKey = item{"user_id": text(userID), "sk": text(after)}
+		in.ExclusiveStartKey = row{"user_id": str(userID), "sk": str(after)}
 	}
 	out, err := db.client.Query(ctx, in)
 	if err != nil {
-		return nil, "", broken("list events", err)
+		return nil, "", unavailable("list events", err)
 	}
-	for _, row := range out.Items {
-		r, err := decode[eventRow](row)
+	for _, raw := range out.Items {
+		r, err := decode[eventRow](raw)
 		if err != nil {
 			return nil, "", err
 		}
@@ -133,10 +133,10 @@ func (db *DB) Wait(ctx context.Context, userID string, until time.Time) (place i
 			UpdateExpression:         aws.String("SET #place = :until, expires_at = :end"),
 			ConditionExpression:      aws.String("attribute_not_exists(#place) OR #place <= :now"),
 			ExpressionAttributeNames: map[string]string{"#place": placeName(place)},
-			ExpressionAttributeValues: item{":until": stamp(until), ":now": stamp(db.now()),
+			ExpressionAttributeValues: row{":until": timestamp(until), ":now": timestamp(db.now()),
 				":end": integer(until.Add(time.Hour).Unix())}})
-		if _, taken := refused(err); !taken {
-			return place, broken("wait for events", err)
+		if _, taken := conditionFailed(err); !taken {
+			return place, unavailable("wait for events", err)
 		}
 	}
 	return 0, &fault.Error{Kind: fault.Limited, Code: "TOO_MANY_WAITERS", RetryAfter: 5 * time.Second,
@@ -149,13 +149,13 @@ func (db *DB) StopWaiting(ctx context.Context, userID string, place int, until t
 	_, err := db.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{TableName: &db.table.Limits, Key: waitersKey(userID),
 		UpdateExpression: aws.String("REMOVE #place"), ConditionExpression: aws.String("#place = :until"),
 		ExpressionAttributeNames:  map[string]string{"#place": placeName(place)},
-		ExpressionAttributeValues: item{":until": stamp(until)}})
-	if _, other := refused(err); other {
+		ExpressionAttributeValues: row{":until": timestamp(until)}})
+	if _, other := conditionFailed(err); other {
 		return nil
 	}
-	return broken("stop waiting", err)
+	return unavailable("stop waiting", err)
 }
 
-func waitersKey(userID string) item { return item{"pk": text("waiters#" + userID)} }
+func waitersKey(userID string) row { return row{"pk": str("waiters#" + userID)} }
 
 func placeName(place int) string { return fmt.Sprintf("place_%d", place) }

@@ -44,20 +44,20 @@ func (db *DB) CallsOf(ctx context.Context, userID string, h History, limit int, 
 	from, to := h.bounds()
 	in := &dynamodb.QueryInput{TableName: &db.table.Calls, IndexName: aws.String("by_user"), ScanIndexForward: aws.Bool(false),
 		KeyConditionExpression:    aws.String("user_id = :user AND created_at BETWEEN :from AND :to"),
-		ExpressionAttributeValues: item{":user": text(userID), ":from": from, ":to": to}}
+		ExpressionAttributeValues: row{":user": str(userID), ":from": from, ":to": to}}
 	if in.FilterExpression = h.filter(in); in.FilterExpression == nil {
 		in.Limit = aws.Int32(int32(limit) + 1)
 	}
 	if at, id, ok := strings.Cut(after, " "); ok {
 		in.ExclusiveStartKey = recordOf(id)
-		in.ExclusiveStartKey["user_id"], in.ExclusiveStartKey["created_at"] = text(userID), text(at)
+		in.ExclusiveStartKey["user_id"], in.ExclusiveStartKey["created_at"] = str(userID), str(at)
 	}
 	out, err := db.client.Query(ctx, in)
 	if err != nil {
-		return nil, "", broken("list calls", err)
+		return nil, "", unavailable("list calls", err)
 	}
-	for _, row := range out.Items[:min(limit, len(out.Items))] {
-		r, err := decode[callRow](row)
+	for _, raw := range out.Items[:min(limit, len(out.Items))] {
+		r, err := decode[callRow](raw)
 		if err != nil {
 			return nil, "", err
 		}
@@ -97,24 +97,24 @@ func (h History) has(c call.Call) bool {
 // complete fills in at most 100 calls: the metadata of the calls that have some, and the records of
 // the calls that have no final status.
 func (db *DB) complete(ctx context.Context, calls []call.Call) error {
-	var keys []item
+	var keys []row
 	for _, c := range calls {
 		if c.HasMetadata {
-			keys = append(keys, rowKey(c.ID, detailsKey))
+			keys = append(keys, rowKey(c.ID, promptKey))
 		}
 		if c.Status == "" {
 			keys = append(keys, recordOf(c.ID))
 		}
 	}
-	details, records := map[string]detailsRow{}, map[string]call.Call{}
+	details, records := map[string]promptRow{}, map[string]call.Call{}
 	for some := range slices.Chunk(keys, mostKeys) {
-		err := db.batchGet(ctx, map[string]types.KeysAndAttributes{db.table.Calls: {Keys: some}}, func(row item) error {
-			if sk, _ := row["sk"].(*types.AttributeValueMemberS); sk.Value == detailsKey {
-				d, err := decode[detailsRow](row)
+		err := db.batchGet(ctx, map[string]types.KeysAndAttributes{db.table.Calls: {Keys: some}}, func(raw row) error {
+			if sk, _ := raw["sk"].(*types.AttributeValueMemberS); sk.Value == promptKey {
+				d, err := decode[promptRow](raw)
 				details[d.ID] = d
 				return err
 			}
-			c, err := callFrom(row)
+			c, err := callFrom(raw)
 			records[c.ID] = c
 			return err
 		})
@@ -135,14 +135,14 @@ func (db *DB) complete(ctx context.Context, calls []call.Call) error {
 const mostKeys = 100
 
 // batchGet reads at most mostKeys rows and calls read for each of them.
-func (db *DB) batchGet(ctx context.Context, ask map[string]types.KeysAndAttributes, read func(item) error) error {
+func (db *DB) batchGet(ctx context.Context, ask map[string]types.KeysAndAttributes, read func(row) error) error {
 	out, err := db.client.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{RequestItems: ask})
 	if err != nil {
-		return broken("read rows", err)
+		return unavailable("read rows", err)
 	}
 	for _, rows := range out.Responses {
-		for _, row := range rows {
-			if err := read(row); err != nil {
+		for _, raw := range rows {
+			if err := read(raw); err != nil {
 				return err
 			}
 		}
@@ -152,11 +152,11 @@ func (db *DB) batchGet(ctx context.Context, ask map[string]types.KeysAndAttribut
 
 // bounds are the first and the last time of creation that belong to h.
 func (h History) bounds() (from, to types.AttributeValue) {
-	to = text("9999")
+	to = str("9999")
 	if !h.To.IsZero() {
-		to = stamp(h.To.Add(-time.Millisecond))
+		to = timestamp(h.To.Add(-time.Millisecond))
 	}
-	return stamp(h.From), to
+	return timestamp(h.From), to
 }
 
 // filter is the filter expression of everything that h selects besides the time. It adds the values
@@ -165,7 +165,7 @@ func (h History) filter(in *dynamodb.QueryInput) *string {
 	var terms []string
 	for _, wanted := range [][2]string{{"direction", string(h.Direction)}, {"number_id", h.NumberID}} {
 		if name, value := wanted[0], wanted[1]; value != "" {
-			in.ExpressionAttributeValues[":"+name] = text(value)
+			in.ExpressionAttributeValues[":"+name] = str(value)
 			terms = append(terms, name+" = :"+name)
 		}
 	}
@@ -175,7 +175,7 @@ func (h History) filter(in *dynamodb.QueryInput) *string {
 	}
 	switch {
 	case h.Status.Ended():
-		in.ExpressionAttributeValues[":status"] = text(string(h.Status))
+		in.ExpressionAttributeValues[":status"] = str(string(h.Status))
 		terms = append(terms, "final_status = :status")
 	case h.Status != "", h.Active:
 		terms = append(terms, "attribute_not_exists(final_status)")
@@ -187,9 +187,9 @@ func (h History) filter(in *dynamodb.QueryInput) *string {
 }
 
 // positionOf is the position of a call's row in a list: its time of creation and its id.
-func positionOf(row item) string {
-	at, _ := row["created_at"].(*types.AttributeValueMemberS)
-	id, _ := row["call_id"].(*types.AttributeValueMemberS)
+func positionOf(raw row) string {
+	at, _ := raw["created_at"].(*types.AttributeValueMemberS)
+	id, _ := raw["call_id"].(*types.AttributeValueMemberS)
 	if at == nil || id == nil {
 		return ""
 	}

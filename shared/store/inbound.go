@@ -33,15 +33,15 @@ func (db *DB) CreateInbound(ctx context.Context, c call.Call, most int) (call.Ca
 	if !own.AllowsAgent(c.AgentName) {
 		return db.refuseInbound(ctx, c, call.NotAllowed)
 	}
-	row, err := encode(rowOf(c))
+	raw, err := encode(rowOf(c))
 	if err != nil {
 		return c, err
 	}
-	err = db.transact(ctx, db.newRecord(row), db.started(c), db.join(c, own, most))
-	rows, no := refusedIn(err)
+	err = db.transact(ctx, db.newRecord(raw), db.started(c), db.join(c, own, most))
+	rows, failed := conditionsFailed(err)
 	switch {
-	case !no:
-		return c, broken("create inbound call", err)
+	case !failed:
+		return c, unavailable("create inbound call", err)
 	case rows[0] != nil:
 		return callFrom(rows[0])
 	}
@@ -52,7 +52,7 @@ func (db *DB) CreateInbound(ctx context.Context, c call.Call, most int) (call.Ca
 func (db *DB) refuseInbound(ctx context.Context, c call.Call, cause call.Cause) (call.Call, error) {
 	c.Status, c.Cause, c.EndedAt = call.Failed, cause, db.now().UTC().Truncate(time.Millisecond)
 	c.Timeline = append(c.Timeline, call.Event{At: c.EndedAt, Name: "ended", Detail: string(cause)})
-	row, err := encode(rowOf(c))
+	raw, err := encode(rowOf(c))
 	if err != nil {
 		return c, err
 	}
@@ -62,16 +62,16 @@ func (db *DB) refuseInbound(ctx context.Context, c call.Call, cause call.Cause) 
 	}
 	both := db.count(c)
 	both.UpdateExpression = aws.String(*both.UpdateExpression + ", started :one")
-	err = db.transact(ctx, db.newRecord(row), types.TransactWriteItem{Update: both}, told)
-	if rows, no := refusedIn(err); no {
+	err = db.transact(ctx, db.newRecord(raw), types.TransactWriteItem{Update: both}, told)
+	if rows, failed := conditionsFailed(err); failed {
 		return callFrom(rows[0])
 	}
-	return c, broken("create inbound call", err)
+	return c, unavailable("create inbound call", err)
 }
 
 // newRecord is the write of a call's record, if the call is not recorded yet.
-func (db *DB) newRecord(row item) types.TransactWriteItem {
-	return types.TransactWriteItem{Put: &types.Put{TableName: &db.table.Calls, Item: row,
+func (db *DB) newRecord(raw row) types.TransactWriteItem {
+	return types.TransactWriteItem{Put: &types.Put{TableName: &db.table.Calls, Item: raw,
 		ConditionExpression:                 aws.String("attribute_not_exists(call_id)"),
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}}
 }
@@ -87,7 +87,7 @@ func (db *DB) join(c call.Call, own account.Policy, most int) types.TransactWrit
 		ConditionExpression: aws.String("(attribute_not_exists(#in) OR #in < :all)" +
 			" AND (attribute_not_exists(#here) OR #here < :most)"),
 		ExpressionAttributeNames:  map[string]string{"#in": inboundAttribute, "#here": inboundTo(c.NumberID)},
-		ExpressionAttributeValues: item{":one": integer(1), ":all": integer(int64(own.MaxConcurrentInbound)), ":most": integer(int64(most))}}}
+		ExpressionAttributeValues: row{":one": integer(1), ":all": integer(int64(own.MaxConcurrentInbound)), ":most": integer(int64(most))}}}
 }
 
 // leave is the write that takes back what join counted.
@@ -95,5 +95,5 @@ func (db *DB) leave(c call.Call) types.TransactWriteItem {
 	return types.TransactWriteItem{Update: &types.Update{TableName: &db.table.Limits, Key: policyKey(c.UserID),
 		UpdateExpression:          aws.String("ADD #in :less, #here :less"),
 		ExpressionAttributeNames:  map[string]string{"#in": inboundAttribute, "#here": inboundTo(c.NumberID)},
-		ExpressionAttributeValues: item{":less": integer(-1)}}}
+		ExpressionAttributeValues: row{":less": integer(-1)}}}
 }

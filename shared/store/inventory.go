@@ -22,16 +22,16 @@ import (
 // The states of a number in the inventory.
 const (
 	Available = "available"
-	Owned     = "assigned"
+	Assigned  = "assigned"
 	Retired   = "retired" // until an administrator restores it
 )
 
-// stockOf and kindOf are the keys of a number in the index inventory: its state with its shard, and
-// its country, type and number.
-func stockOf(n number.Number) string {
+// available and kindOf are the keys of a number in the index inventory: its state with its shard,
+// and its country, type and number.
+func available(n number.Number) string {
 	switch {
 	case n.UserID != "":
-		return Owned + "#" + shard(n.ID)
+		return Assigned + "#" + shard(n.ID)
 	case n.Retired:
 		return Retired + "#" + shard(n.ID)
 	}
@@ -40,7 +40,7 @@ func stockOf(n number.Number) string {
 
 func kindOf(n number.Number) string { return n.Country + "#" + n.Type + "#" + n.E164 }
 
-func numberKey(id string) item { return item{"number_id": text(id)} }
+func numberKey(id string) row { return row{"number_id": str(id)} }
 
 // AddNumber adds a number to the inventory. by is the administrator. A number that is already there
 // is fault.Conflict. If that number is retired, the code is NUMBER_RETIRED.
@@ -62,7 +62,7 @@ func inInventory() error {
 // addNumber is AddNumber without the errors for a number that is already there. It returns that
 // number instead, or nil if there was none.
 func (db *DB) addNumber(ctx context.Context, n number.Number, by string) (there *number.Number, err error) {
-	row, err := encode(numberRowOf(n))
+	raw, err := encode(numberRowOf(n))
 	if err != nil {
 		return nil, err
 	}
@@ -70,12 +70,12 @@ func (db *DB) addNumber(ctx context.Context, n number.Number, by string) (there 
 	if err != nil {
 		return nil, err
 	}
-	err = db.transact(ctx, types.TransactWriteItem{Put: &types.Put{TableName: &db.table.Numbers, Item: row,
+	err = db.transact(ctx, types.TransactWriteItem{Put: &types.Put{TableName: &db.table.Numbers, Item: raw,
 		ConditionExpression:                 aws.String("attribute_not_exists(number_id)"),
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}}, entry)
-	rows, no := refusedIn(err)
-	if !no {
-		return nil, broken("add number", err)
+	rows, failed := conditionsFailed(err)
+	if !failed {
+		return nil, unavailable("add number", err)
 	}
 	found, err := db.numberFrom(rows[0])
 	return &found, err
@@ -91,7 +91,7 @@ func (db *DB) RestoreNumber(ctx context.Context, n number.Number, by string) err
 	case !there.Retired:
 		return inInventory()
 	}
-	row, err := encode(numberRowOf(n))
+	raw, err := encode(numberRowOf(n))
 	if err != nil {
 		return err
 	}
@@ -99,12 +99,12 @@ func (db *DB) RestoreNumber(ctx context.Context, n number.Number, by string) err
 	if err != nil {
 		return err
 	}
-	err = db.transact(ctx, types.TransactWriteItem{Put: &types.Put{TableName: &db.table.Numbers, Item: row,
+	err = db.transact(ctx, types.TransactWriteItem{Put: &types.Put{TableName: &db.table.Numbers, Item: raw,
 		ConditionExpression: aws.String("attribute_exists(retired)")}}, entry)
-	if _, no := refusedIn(err); no {
+	if _, failed := conditionsFailed(err); failed {
 		return inInventory()
 	}
-	return broken("restore number", err)
+	return unavailable("restore number", err)
 }
 
 // RetireNumber takes an available number out of the inventory until RestoreNumber brings it back.
@@ -117,14 +117,14 @@ func (db *DB) RetireNumber(ctx context.Context, id, by string) error {
 		return err
 	}
 	err = db.transact(ctx, types.TransactWriteItem{Update: &types.Update{TableName: &db.table.Numbers, Key: numberKey(id),
-		UpdateExpression:    aws.String("SET retired = :yes, stock = :stock, updated_at = :at"),
-		ConditionExpression: aws.String(free),
-		ExpressionAttributeValues: item{":yes": &types.AttributeValueMemberBOOL{Value: true}, ":at": stamp(now),
-			":stock": text(stockOf(number.Number{ID: id, Retired: true}))},
+		UpdateExpression:    aws.String("SET retired = :yes, inventory = :inventory, updated_at = :at"),
+		ConditionExpression: aws.String(isAvailable),
+		ExpressionAttributeValues: row{":yes": &types.AttributeValueMemberBOOL{Value: true}, ":at": timestamp(now),
+			":inventory": str(available(number.Number{ID: id, Retired: true}))},
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}}, db.unclaimed(id), entry)
-	rows, no := refusedIn(err)
-	if !no {
-		return broken("retire number", err)
+	rows, failed := conditionsFailed(err)
+	if !failed {
+		return unavailable("retire number", err)
 	}
 	if there, err := db.numberFrom(rows[0]); err != nil || there.Retired {
 		return err
@@ -142,7 +142,7 @@ func (db *DB) GiveNumber(ctx context.Context, id, userID, by string) (number.Num
 	}
 	now := db.now()
 	n.UserID, n.AssignedAt, n.UpdatedAt = userID, now, now
-	entry, err := db.note(id, numberrequest.Entry{At: now, Actor: by, Action: "assigned", From: Available, To: Owned, Note: "to " + userID})
+	entry, err := db.note(id, numberrequest.Entry{At: now, Actor: by, Action: "assigned", From: Available, To: Assigned, Note: "to " + userID})
 	if err != nil {
 		return n, err
 	}
@@ -151,18 +151,18 @@ func (db *DB) GiveNumber(ctx context.Context, id, userID, by string) (number.Num
 		return n, err
 	}
 	err = db.transact(ctx, types.TransactWriteItem{Update: &types.Update{TableName: &db.table.Numbers, Key: numberKey(id),
-		UpdateExpression:                    aws.String("SET user_id = :user, assigned_at = :at, updated_at = :at, stock = :stock"),
-		ConditionExpression:                 aws.String(free),
-		ExpressionAttributeValues:           item{":user": text(userID), ":at": stamp(now), ":stock": text(stockOf(n))},
+		UpdateExpression:                    aws.String("SET user_id = :user, assigned_at = :at, updated_at = :at, inventory = :inventory"),
+		ConditionExpression:                 aws.String(isAvailable),
+		ExpressionAttributeValues:           row{":user": str(userID), ":at": timestamp(now), ":inventory": str(available(n))},
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}}, db.unclaimed(id), entry, told, db.known(userID))
-	if rows, no := refusedIn(err); no {
+	if rows, failed := conditionsFailed(err); failed {
 		return n, notFree(rows)
 	}
-	return n, broken("give number", err)
+	return n, unavailable("give number", err)
 }
 
-// free is the condition that a number exists and is available.
-const free = "attribute_exists(number_id) AND attribute_not_exists(user_id) AND attribute_not_exists(retired) AND attribute_not_exists(lease_until)"
+// isAvailable is the condition that a number exists and is available.
+const isAvailable = "attribute_exists(number_id) AND attribute_not_exists(user_id) AND attribute_not_exists(retired) AND attribute_not_exists(lease_until)"
 
 // unclaimed is the check that no request holds the claim on a number.
 func (db *DB) unclaimed(id string) types.TransactWriteItem {
@@ -172,7 +172,7 @@ func (db *DB) unclaimed(id string) types.TransactWriteItem {
 
 // notFree explains why free or unclaimed failed. rows[0] is the row of the number if free failed,
 // and nil if unclaimed failed.
-func notFree(rows []item) error {
+func notFree(rows []row) error {
 	there := rows[0]
 	switch {
 	case there != nil && len(there) == 0:
@@ -192,7 +192,7 @@ func (db *DB) NumberByID(ctx context.Context, id string) (number.Number, error) 
 	out, err := db.client.GetItem(ctx, &dynamodb.GetItemInput{TableName: &db.table.Numbers, Key: numberKey(id), ConsistentRead: aws.Bool(true)})
 	switch {
 	case err != nil:
-		return number.Number{}, broken("read number", err)
+		return number.Number{}, unavailable("read number", err)
 	case out.Item == nil:
 		return number.Number{}, fault.Missing("phone number")
 	}
@@ -215,13 +215,13 @@ func (db *DB) Inventory(ctx context.Context, status string, limit int, after str
 		if i > from {
 			seen = ""
 		}
-		found, err := db.stock(ctx, partition, "", seen, limit+1-len(numbers))
+		found, err := db.inventory(ctx, partition, "", seen, limit+1-len(numbers))
 		if err != nil {
 			return nil, "", err
 		}
 		if numbers = append(numbers, found...); len(numbers) > limit {
 			last := numbers[limit-1]
-			return numbers[:limit], stockOf(last) + "#" + kindOf(last), nil
+			return numbers[:limit], available(last) + "#" + kindOf(last), nil
 		}
 	}
 	return numbers, "", nil
@@ -230,7 +230,7 @@ func (db *DB) Inventory(ctx context.Context, status string, limit int, after str
 // partitionsOf lists the partitions of the index inventory for a state, or for all states if it
 // is empty.
 func partitionsOf(status string) (partitions []string) {
-	for _, state := range []string{Available, Owned, Retired} {
+	for _, state := range []string{Available, Assigned, Retired} {
 		for s := range shards {
 			if status == "" || status == state {
 				partitions = append(partitions, fmt.Sprint(state, "#", s))
@@ -240,26 +240,26 @@ func partitionsOf(status string) (partitions []string) {
 	return partitions
 }
 
-// stock reads one shard of the inventory: at most limit numbers whose kind begins with prefix and
-// sorts after the kind after.
-func (db *DB) stock(ctx context.Context, shard, prefix, after string, limit int) ([]number.Number, error) {
+// inventory reads one shard of the inventory: at most limit numbers whose kind begins with prefix
+// and sorts after the kind after.
+func (db *DB) inventory(ctx context.Context, shard, prefix, after string, limit int) ([]number.Number, error) {
 	in := &dynamodb.QueryInput{TableName: &db.table.Numbers, IndexName: aws.String("inventory"), Limit: aws.Int32(int32(limit)),
-		KeyConditionExpression: aws.String("stock = :shard"), ExpressionAttributeValues: item{":shard": text(shard)}}
+		KeyConditionExpression: aws.String("inventory = :shard"), ExpressionAttributeValues: row{":shard": str(shard)}}
 	if prefix != "" {
-		in.KeyConditionExpression = aws.String("stock = :shard AND begins_with(kind, :kind)")
-		in.ExpressionAttributeValues[":kind"] = text(prefix)
+		in.KeyConditionExpression = aws.String("inventory = :shard AND begins_with(kind, :kind)")
+		in.ExpressionAttributeValues[":kind"] = str(prefix)
 	}
 	if after != "" {
 		e164 := after[strings.LastIndexByte(after, '#')+1:]
-		in.ExclusiveStartKey = item{"stock": text(shard), "kind": text(after), "number_id": text(number.ID(e164))}
+		in.ExclusiveStartKey = row{"inventory": str(shard), "kind": str(after), "number_id": str(number.ID(e164))}
 	}
 	out, err := db.client.Query(ctx, in)
 	if err != nil {
-		return nil, broken("read inventory", err)
+		return nil, unavailable("read inventory", err)
 	}
 	var numbers []number.Number
-	for _, row := range out.Items {
-		n, err := db.numberFrom(row)
+	for _, raw := range out.Items {
+		n, err := db.numberFrom(raw)
 		if err != nil {
 			return nil, err
 		}
@@ -268,9 +268,10 @@ func (db *DB) stock(ctx context.Context, shard, prefix, after string, limit int)
 	return numbers, nil
 }
 
-// free yields the available numbers that may suit a request. Each request begins at another shard,
-// so that requests do not all compete for the same number. The index is eventually consistent.
-func (db *DB) free(ctx context.Context, r numberrequest.Request) iter.Seq2[number.Number, error] {
+// availableFor yields the available numbers that may suit a request. Each request begins at another
+// shard, so that requests do not all compete for the same number. The index is eventually
+// consistent.
+func (db *DB) availableFor(ctx context.Context, r numberrequest.Request) iter.Seq2[number.Number, error] {
 	return func(yield func(number.Number, error) bool) {
 		if only := r.Only(); only != "" {
 			if n, err := db.NumberByID(ctx, only); err != nil && !fault.Is(err, fault.NotFound) || err == nil && n.UserID == "" && !n.Retired {
@@ -284,18 +285,18 @@ func (db *DB) free(ctx context.Context, r numberrequest.Request) iter.Seq2[numbe
 		}
 		first, _ := strconv.Atoi(shard(r.ID))
 		for s := range shards {
-			if !db.freeIn(ctx, Available+"#"+fmt.Sprint((first+s)%shards), prefix, r, yield) {
+			if !db.availableIn(ctx, Available+"#"+fmt.Sprint((first+s)%shards), prefix, r, yield) {
 				return
 			}
 		}
 	}
 }
 
-// freeIn is free for one shard. It reports whether to go on with the next.
-func (db *DB) freeIn(ctx context.Context, partition, prefix string, r numberrequest.Request, yield func(number.Number, error) bool) bool {
+// availableIn is availableFor for one shard. It reports whether to go on with the next.
+func (db *DB) availableIn(ctx context.Context, partition, prefix string, r numberrequest.Request, yield func(number.Number, error) bool) bool {
 	const batch = 25
 	for after, more := "", true; more; {
-		numbers, err := db.stock(ctx, partition, prefix, after, batch)
+		numbers, err := db.inventory(ctx, partition, prefix, after, batch)
 		if err != nil {
 			yield(number.Number{}, err)
 			return false
@@ -310,9 +311,9 @@ func (db *DB) freeIn(ctx context.Context, partition, prefix string, r numberrequ
 	return true
 }
 
-// HasStock reports whether there is a number that AssignNumber would assign.
-func (db *DB) HasStock(ctx context.Context, r numberrequest.Request) (bool, error) {
-	for n, err := range db.free(ctx, r) {
+// HasAvailable reports whether there is a number that AssignNumber would assign.
+func (db *DB) HasAvailable(ctx context.Context, r numberrequest.Request) (bool, error) {
+	for n, err := range db.availableFor(ctx, r) {
 		if err != nil {
 			return false, err
 		}
@@ -320,7 +321,7 @@ func (db *DB) HasStock(ctx context.Context, r numberrequest.Request) (bool, erro
 			{Get: &types.Get{TableName: &db.table.Numbers, Key: numberKey(n.ID)}},
 			{Get: &types.Get{TableName: &db.table.Requests, Key: numberClaim(n.ID)}}}})
 		if err != nil {
-			return false, broken("read stock", err)
+			return false, unavailable("read inventory", err)
 		}
 		there, claimed := out.Responses[0].Item, out.Responses[1].Item
 		gone := there["user_id"] != nil || there["retired"] != nil
@@ -344,7 +345,7 @@ func (db *DB) AssignNumber(ctx context.Context, id string) (r numberrequest.Requ
 	case r.Status != numberrequest.Approved:
 		return r, false, fault.New(fault.Conflict, "CONFLICT", "the request is %s", r.Status)
 	}
-	for n, err := range db.free(ctx, r) {
+	for n, err := range db.availableFor(ctx, r) {
 		if err != nil {
 			return r, false, err
 		}
@@ -361,15 +362,15 @@ func (db *DB) AssignNumber(ctx context.Context, id string) (r numberrequest.Requ
 // retired in the meantime.
 func (db *DB) take(ctx context.Context, r numberrequest.Request, n number.Number) (_ numberrequest.Request, lost bool, err error) {
 	now := db.now()
-	got, owned := r, n
+	got, assigned := r, n
 	got.Status, got.NumberID, got.UpdatedAt = numberrequest.Assigned, n.ID, now
-	owned.UserID = r.UserID
+	assigned.UserID = r.UserID
 	forRequest, err := db.note(r.ID, numberrequest.Entry{At: now, Actor: numberrequest.Platform, Action: "assigned",
 		From: string(numberrequest.Approved), To: string(numberrequest.Assigned), Note: n.ID})
 	if err != nil {
 		return r, false, err
 	}
-	forNumber, err := db.note(n.ID, numberrequest.Entry{At: now, Actor: numberrequest.Platform, Action: "assigned", From: Available, To: Owned, Note: r.ID})
+	forNumber, err := db.note(n.ID, numberrequest.Entry{At: now, Actor: numberrequest.Platform, Action: "assigned", From: Available, To: Assigned, Note: r.ID})
 	if err != nil {
 		return r, false, err
 	}
@@ -379,28 +380,28 @@ func (db *DB) take(ctx context.Context, r numberrequest.Request, n number.Number
 	}
 	err = db.transact(ctx,
 		types.TransactWriteItem{Update: &types.Update{TableName: &db.table.Numbers, Key: numberKey(n.ID),
-			UpdateExpression:          aws.String("SET user_id = :user, assigned_at = :at, updated_at = :at, stock = :stock"),
+			UpdateExpression:          aws.String("SET user_id = :user, assigned_at = :at, updated_at = :at, inventory = :inventory"),
 			ConditionExpression:       aws.String("attribute_exists(number_id) AND attribute_not_exists(user_id) AND attribute_not_exists(retired)"),
-			ExpressionAttributeValues: item{":user": text(r.UserID), ":at": stamp(now), ":stock": text(stockOf(owned))}}},
+			ExpressionAttributeValues: row{":user": str(r.UserID), ":at": timestamp(now), ":inventory": str(available(assigned))}}},
 		types.TransactWriteItem{Update: &types.Update{TableName: &db.table.Requests, Key: requestKey(r.ID),
 			UpdateExpression:         aws.String("SET #status = :assigned, status_shard = :shard, number_id = :number, updated_at = :at"),
 			ConditionExpression:      aws.String("#status = :approved"),
 			ExpressionAttributeNames: map[string]string{"#status": "status"},
-			ExpressionAttributeValues: item{":approved": text(string(numberrequest.Approved)), ":assigned": text(string(numberrequest.Assigned)),
-				":shard": text(statusShard(numberrequest.Assigned, shard(r.ID))), ":number": text(n.ID), ":at": stamp(now)},
+			ExpressionAttributeValues: row{":approved": str(string(numberrequest.Approved)), ":assigned": str(string(numberrequest.Assigned)),
+				":shard": str(statusShard(numberrequest.Assigned, shard(r.ID))), ":number": str(n.ID), ":at": timestamp(now)},
 			ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}},
 		db.unclaim(numberClaim(n.ID), r.ID), db.unclaim(kindClaim(r), r.ID), forRequest, forNumber, told)
-	rows, no := refusedIn(err)
+	rows, failed := conditionsFailed(err)
 	switch {
 	case err == nil:
 		return got, false, nil
-	case no && rows[1] != nil:
+	case failed && rows[1] != nil:
 		r, err = requestFrom(rows[1])
 		return r, false, err
-	case no:
+	case failed:
 		return r, true, nil
 	}
-	return r, false, broken("assign number", err)
+	return r, false, unavailable("assign number", err)
 }
 
 // Unassign takes a number from owner and makes it available again. by is the administrator. A
@@ -416,7 +417,7 @@ func (db *DB) Unassign(ctx context.Context, id, owner, by string) (number.Number
 	}
 	now := db.now()
 	n.UserID, n.AssignedAt, n.UpdatedAt = "", time.Time{}, now
-	entry, err := db.note(id, numberrequest.Entry{At: now, Actor: by, Action: "released", From: Owned, To: Available, Note: "from " + owner})
+	entry, err := db.note(id, numberrequest.Entry{At: now, Actor: by, Action: "released", From: Assigned, To: Available, Note: "from " + owner})
 	if err != nil {
 		return n, err
 	}
@@ -426,20 +427,20 @@ func (db *DB) Unassign(ctx context.Context, id, owner, by string) (number.Number
 	}
 	err = db.transact(ctx,
 		types.TransactWriteItem{Update: &types.Update{TableName: &db.table.Numbers, Key: numberKey(id),
-			UpdateExpression: aws.String("SET stock = :stock, updated_at = :at REMOVE user_id, assigned_at, saved_by"),
+			UpdateExpression: aws.String("SET inventory = :inventory, updated_at = :at REMOVE user_id, assigned_at, saved_by"),
 			ConditionExpression: aws.String("user_id = :owner AND attribute_not_exists(lease_until) AND fault = :no AND " +
 				"(attribute_not_exists(trunk) OR attribute_type(trunk, :null)) AND (attribute_not_exists(#rule) OR attribute_type(#rule, :null))"),
 			ExpressionAttributeNames: map[string]string{"#rule": "rule"},
-			ExpressionAttributeValues: item{":owner": text(owner), ":stock": text(stockOf(n)), ":at": stamp(now), ":null": text("NULL"),
+			ExpressionAttributeValues: row{":owner": str(owner), ":inventory": str(available(n)), ":at": timestamp(now), ":null": str("NULL"),
 				":no": &types.AttributeValueMemberBOOL{Value: false}},
 			ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}}, entry, told)
-	if rows, no := refusedIn(err); no {
+	if rows, failed := conditionsFailed(err); failed {
 		if holder, _ := rows[0]["user_id"].(*types.AttributeValueMemberS); holder == nil || holder.Value != owner {
 			return n, notOwned(rows[0]["user_id"] != nil)
 		}
 		return n, fault.New(fault.Conflict, "CONFLICT", "the phone number is configured, or being configured: remove its configuration first")
 	}
-	return n, broken("release number", err)
+	return n, unavailable("release number", err)
 }
 
 func notOwned(assigned bool) error {
@@ -462,14 +463,14 @@ func (db *DB) AbandonedLeases(ctx context.Context, before time.Time) ([]Lease, e
 	for s := range shards {
 		pages := dynamodb.NewQueryPaginator(db.client, &dynamodb.QueryInput{TableName: &db.table.Numbers, IndexName: aws.String("leased"),
 			KeyConditionExpression:    aws.String("lease_shard = :shard AND lease_until < :before"),
-			ExpressionAttributeValues: item{":shard": text(fmt.Sprint(s)), ":before": stamp(before)}})
+			ExpressionAttributeValues: row{":shard": str(fmt.Sprint(s)), ":before": timestamp(before)}})
 		for pages.HasMorePages() {
 			page, err := pages.NextPage(ctx)
 			if err != nil {
-				return nil, broken("list leases", err)
+				return nil, unavailable("list leases", err)
 			}
-			for _, row := range page.Items {
-				r, err := decode[numberRow](row)
+			for _, raw := range page.Items {
+				r, err := decode[numberRow](raw)
 				if err != nil {
 					return nil, err
 				}
@@ -486,9 +487,9 @@ func (db *DB) EndLease(ctx context.Context, l Lease) (ended bool, err error) {
 	_, err = db.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{TableName: &db.table.Numbers, Key: numberKey(l.NumberID),
 		UpdateExpression:          aws.String("SET fault = :yes REMOVE lease_owner, lease_until, lease_shard"),
 		ConditionExpression:       aws.String("lease_until = :until"),
-		ExpressionAttributeValues: item{":yes": &types.AttributeValueMemberBOOL{Value: true}, ":until": stamp(l.Until)}})
-	if _, no := refused(err); no {
+		ExpressionAttributeValues: row{":yes": &types.AttributeValueMemberBOOL{Value: true}, ":until": timestamp(l.Until)}})
+	if _, failed := conditionFailed(err); failed {
 		return false, nil
 	}
-	return err == nil, broken("end lease", err)
+	return err == nil, unavailable("end lease", err)
 }

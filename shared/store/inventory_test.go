@@ -33,7 +33,7 @@ func (d desk) assign(r numberrequest.Request) bool {
 }
 
 // owned lists the numbers of a user.
-func (d desk) owned(user string) []string {
+func (d desk) assigned(user string) []string {
 	d.t.Helper()
 	numbers, _, err := d.NumbersOf(d.t.Context(), user, 100, "")
 	if err != nil {
@@ -61,11 +61,11 @@ func TestAssignNumber(t *testing.T) {
 	anyType := asked("ada")
 	anyType.Type = ""
 	for _, tt := range []struct {
-		name    string
-		request numberrequest.Request
-		chosen  string
-		stock   []number.Number
-		want    string
+		name      string
+		request   numberrequest.Request
+		chosen    string
+		inventory []number.Number
+		want      string
 	}{
 		{"the one that fits", asked("ada"), "", []number.Number{lagos, deaf, mobile, ghana}, mobile.E164},
 		{"none that can call", asked("ada"), "", []number.Number{lagos, deaf, ghana}, ""},
@@ -83,9 +83,9 @@ func TestAssignNumber(t *testing.T) {
 			d := openDesk(t)
 			r := tt.request
 			r.ID, r.UserID, r.CreatedAt = asked("ada").ID, "ada", t0
-			d.add(tt.stock...)
+			d.add(tt.inventory...)
 			r = d.approve(d.submit(r), tt.chosen)
-			found, err := d.HasStock(t.Context(), r)
+			found, err := d.HasAvailable(t.Context(), r)
 			if err != nil || found != (tt.want != "") {
 				t.Errorf("in stock: %t, %v", found, err)
 			}
@@ -94,7 +94,7 @@ func TestAssignNumber(t *testing.T) {
 					t.Errorf("assigned: %t", ok)
 				}
 			}
-			got := d.owned("ada")
+			got := d.assigned("ada")
 			if tt.want == "" && len(got) != 0 || tt.want != "" && !cmp.Equal(got, []string{tt.want}) {
 				t.Errorf("ada owns %v, want %q", got, tt.want)
 			}
@@ -112,7 +112,7 @@ func TestAssignNumberInOtherStates(t *testing.T) {
 			t.Errorf("%s: %t, %v", id, ok, err)
 		}
 	}
-	if got := d.owned("ada"); got != nil {
+	if got := d.assigned("ada"); got != nil {
 		t.Error(got)
 	}
 }
@@ -127,7 +127,7 @@ func TestANumberAskedForIsLeftAlone(t *testing.T) {
 	named.PhoneNumber = spare(1).E164
 	named = d.submit(named)
 	r := d.granted(asked("ada"))
-	if found, err := d.HasStock(t.Context(), r); found || err != nil {
+	if found, err := d.HasAvailable(t.Context(), r); found || err != nil {
 		t.Errorf("in stock: %t, %v", found, err)
 	}
 	if d.assign(r) {
@@ -136,7 +136,7 @@ func TestANumberAskedForIsLeftAlone(t *testing.T) {
 	if _, err := d.Decide(t.Context(), named.ID, numberrequest.Decision{By: "root", Reason: "no"}, t0); err != nil {
 		t.Fatal(err)
 	}
-	if found, err := d.HasStock(t.Context(), r); !found || err != nil || !d.assign(r) {
+	if found, err := d.HasAvailable(t.Context(), r); !found || err != nil || !d.assign(r) {
 		t.Errorf("in stock: %t, %v", found, err)
 	}
 }
@@ -151,8 +151,8 @@ func TestManyInStock(t *testing.T) {
 	d.add(number.Number{ID: number.ID("+2348031234567"), E164: "+2348031234567", Country: "NG", Type: "mobile", UpdatedAt: t0})
 	r := asked("ada")
 	r.AreaCode, r.Capabilities = "803", nil
-	if !d.assign(d.granted(r)) || !cmp.Equal(d.owned("ada"), []string{"+2348031234567"}) {
-		t.Errorf("ada owns %v", d.owned("ada"))
+	if !d.assign(d.granted(r)) || !cmp.Equal(d.assigned("ada"), []string{"+2348031234567"}) {
+		t.Errorf("ada owns %v", d.assigned("ada"))
 	}
 }
 
@@ -189,7 +189,7 @@ func TestOneNumberForManyRequests(t *testing.T) {
 			return got[i]
 		})
 		winner := slices.Index(got, true)
-		if won != 1 || !cmp.Equal(d.owned(waiting[winner].UserID), []string{spare(1).E164}) {
+		if won != 1 || !cmp.Equal(d.assigned(waiting[winner].UserID), []string{spare(1).E164}) {
 			t.Fatalf("round %d: %d winners", round, won)
 		}
 		if _, err := d.Unassign(t.Context(), spare(1).ID, waiting[winner].UserID, "root"); err != nil {
@@ -217,7 +217,7 @@ func TestManyNumbersForManyRequests(t *testing.T) {
 	}
 	seen := map[string]bool{}
 	for i := range 30 {
-		for _, e164 := range d.owned(fmt.Sprint("user ", i)) {
+		for _, e164 := range d.assigned(fmt.Sprint("user ", i)) {
 			seen[e164] = true
 		}
 	}
@@ -384,12 +384,12 @@ func TestAddNumber(t *testing.T) {
 func TestInventory(t *testing.T) {
 	t.Parallel()
 	d := openDesk(t)
-	want := map[string]map[string]bool{store.Available: {}, store.Owned: {}}
+	want := map[string]map[string]bool{store.Available: {}, store.Assigned: {}}
 	for i := range 23 {
 		n := spare(i)
 		status := store.Available
 		if i%3 == 0 {
-			n.UserID, n.AssignedAt, status = "ada", t0, store.Owned
+			n.UserID, n.AssignedAt, status = "ada", t0, store.Assigned
 		}
 		d.add(n)
 		want[status][n.E164] = true

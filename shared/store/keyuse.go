@@ -46,16 +46,16 @@ var keysAnHour = limitKind{"api_keys", "API keys", account.KeysPerHour}
 func (db *DB) UseKey(ctx context.Context, id string, sum [32]byte) (account.Key, error) {
 	for { // each further round means that another request has drawn
 		now := db.now()
-		row, err := db.countUse(ctx, id, sum, now)
+		raw, err := db.countUse(ctx, id, sum, now)
 		if err == nil {
-			r, err := decode[keyRow](row)
+			r, err := decode[keyRow](raw)
 			return r.key(now), err
 		}
-		row, no := refused(err)
-		if !no {
-			return account.Key{}, broken("use key", err)
+		raw, failed := conditionFailed(err)
+		if !failed {
+			return account.Key{}, unavailable("use key", err)
 		}
-		r, err := decode[keyRow](row)
+		r, err := decode[keyRow](raw)
 		if err != nil {
 			return account.Key{}, err
 		}
@@ -69,14 +69,14 @@ func (db *DB) UseKey(ctx context.Context, id string, sum [32]byte) (account.Key,
 }
 
 // countUse counts a request for which the key has already drawn.
-func (db *DB) countUse(ctx context.Context, id string, sum [32]byte, now time.Time) (item, error) {
-	out, err := db.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{TableName: &db.table.Keys, Key: item{"key_id": text(id)},
+func (db *DB) countUse(ctx context.Context, id string, sum [32]byte, now time.Time) (row, error) {
+	out, err := db.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{TableName: &db.table.Keys, Key: row{"key_id": str(id)},
 		UpdateExpression: aws.String("SET last_used_at = :used_at, hours.#hour = hours.#hour + :one"),
 		ConditionExpression: aws.String(keyGood + " AND hours.#hour < paid.#hour" +
 			" AND (hours.#hour < hour_limit OR (attribute_not_exists(hour_limit) AND hours.#hour < :limit))"),
 		ExpressionAttributeNames: map[string]string{"#hash": "hash", "#hour": hourOf(now)},
-		ExpressionAttributeValues: item{":now": stamp(now), ":sum": &types.AttributeValueMemberB{Value: sum[:]},
-			":used_at": stamp(now.Truncate(lastUsed)), ":one": integer(1), ":limit": integer(account.KeyHourLimit)},
+		ExpressionAttributeValues: row{":now": timestamp(now), ":sum": &types.AttributeValueMemberB{Value: sum[:]},
+			":used_at": timestamp(now.Truncate(lastUsed)), ":one": integer(1), ":limit": integer(account.KeyHourLimit)},
 		ReturnValues:                        types.ReturnValueAllNew,
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld})
 	if err != nil {
@@ -128,13 +128,13 @@ func (db *DB) draw(ctx context.Context, r keyRow, n int, now time.Time) (k accou
 			}
 		}
 		err := db.transact(ctx, db.drawForKey(r, n, block, now), db.drawFromUser(r.UserID, seen, block, now))
-		rows, no := refusedIn(err)
+		rows, failed := conditionsFailed(err)
 		switch {
 		case err == nil:
 			k.HourUsed, k.LastUsedAt = k.HourUsed+n, now.UTC().Truncate(lastUsed)
 			return k, true, nil
-		case !no:
-			return account.Key{}, false, broken("draw requests", err)
+		case !failed:
+			return account.Key{}, false, unavailable("draw requests", err)
 		case rows[0] != nil:
 			return k, false, nil
 		}
@@ -153,10 +153,10 @@ func (db *DB) draw(ctx context.Context, r keyRow, n int, now time.Time) (k accou
 func (db *DB) drawForKey(r keyRow, n, block int, now time.Time) types.TransactWriteItem {
 	hour := hourOf(now)
 	used, there := r.Hours[hour]
-	u := &types.Update{TableName: &db.table.Keys, Key: item{"key_id": text(r.ID)},
+	u := &types.Update{TableName: &db.table.Keys, Key: row{"key_id": str(r.ID)},
 		ConditionExpression:      aws.String(keyGood + " AND attribute_not_exists(hours.#hour)"),
 		ExpressionAttributeNames: map[string]string{"#hash": "hash", "#hour": hour},
-		ExpressionAttributeValues: item{":now": stamp(now), ":sum": &types.AttributeValueMemberB{Value: r.Hash},
+		ExpressionAttributeValues: row{":now": timestamp(now), ":sum": &types.AttributeValueMemberB{Value: r.Hash},
 			":next": integer(int64(used + n)), ":paid": integer(int64(used + block))},
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}
 	if there {
@@ -166,7 +166,7 @@ func (db *DB) drawForKey(r keyRow, n, block int, now time.Time) types.TransactWr
 	update := "SET hours.#hour = :next, paid.#hour = :paid"
 	if n > 0 {
 		update += ", last_used_at = :used_at"
-		u.ExpressionAttributeValues[":used_at"] = stamp(now.Truncate(lastUsed))
+		u.ExpressionAttributeValues[":used_at"] = timestamp(now.Truncate(lastUsed))
 	}
 	var gone []string
 	for i, old := range slices.Sorted(maps.Keys(r.Hours)) {
@@ -190,7 +190,7 @@ func (db *DB) drawFromUser(userID string, seen *userHour, block int, now time.Ti
 	u := &types.Update{TableName: &db.table.Keys, Key: liveKeys(userID),
 		UpdateExpression:          aws.String("SET drawn = drawn + :block"),
 		ConditionExpression:       aws.String("attribute_not_exists(requests_per_hour) AND drawn_hour = :hour AND drawn <= :room"),
-		ExpressionAttributeValues: item{":hour": text(hourOf(now)), ":block": integer(int64(block))},
+		ExpressionAttributeValues: row{":hour": str(hourOf(now)), ":block": integer(int64(block))},
 
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}
 	values := u.ExpressionAttributeValues
@@ -206,12 +206,12 @@ func (db *DB) drawFromUser(userID string, seen *userHour, block int, now time.Ti
 	default:
 		u.UpdateExpression = aws.String("SET drawn_hour = :hour, drawn = :block")
 		u.ConditionExpression = aws.String("drawn_hour = :before")
-		values[":before"] = text(seen.Hour)
+		values[":before"] = str(seen.Hour)
 	}
 	return types.TransactWriteItem{Update: u}
 }
 
-func tokenUse(userID string) item { return item{"key_id": text("jwt#" + userID)} }
+func tokenUse(userID string) row { return row{"key_id": str("jwt#" + userID)} }
 
 // tokenRow counts the requests with a user's JWTs in one hour.
 type tokenRow struct {
@@ -228,37 +228,37 @@ func (db *DB) UseToken(ctx context.Context, userID string) (account.Limit, error
 	for {
 		now := db.now()
 		limit := account.Limit{Name: "requests", Quota: account.TokenHourLimit, Resets: ends(now)}
-		row, err := db.countToken(ctx, userID, "SET used = used + :one",
+		raw, err := db.countToken(ctx, userID, "SET used = used + :one",
 			"used_hour = :hour AND (used < requests_per_hour OR (attribute_not_exists(requests_per_hour) AND used < :limit))",
-			item{":hour": text(hourOf(now)), ":one": integer(1), ":limit": integer(account.TokenHourLimit)})
-		there, no := refused(err)
-		if no {
-			row = there
+			row{":hour": str(hourOf(now)), ":one": integer(1), ":limit": integer(account.TokenHourLimit)})
+		there, failed := conditionFailed(err)
+		if failed {
+			raw = there
 		} else if err != nil {
-			return account.Limit{}, broken("use token", err)
+			return account.Limit{}, unavailable("use token", err)
 		}
-		r, err := decode[tokenRow](row)
+		r, err := decode[tokenRow](raw)
 		limit.Used, limit.Quota = r.Used, cmp.Or(r.Quota, limit.Quota)
 		switch {
 		case err != nil:
 			return account.Limit{}, err
-		case !no:
+		case !failed:
 			return limit, nil
 		case r.Hour == hourOf(now):
 			return limit, &fault.Error{Kind: fault.Limited, Code: "RATE_LIMIT_EXCEEDED", RetryAfter: ends(now).Sub(now),
 				Detail: fmt.Sprintf("a user can make %d requests an hour with a token", limit.Quota)}
 		}
 		_, err = db.countToken(ctx, userID, "SET used_hour = :hour, used = :one", "attribute_not_exists(used_hour) OR used_hour = :before",
-			item{":hour": text(hourOf(now)), ":one": integer(1), ":before": text(r.Hour)})
-		if _, no := refused(err); no {
+			row{":hour": str(hourOf(now)), ":one": integer(1), ":before": str(r.Hour)})
+		if _, failed := conditionFailed(err); failed {
 			continue // another request has begun the hour
 		}
 		limit.Used = 1
-		return limit, broken("use token", err)
+		return limit, unavailable("use token", err)
 	}
 }
 
-func (db *DB) countToken(ctx context.Context, userID, update, condition string, values item) (item, error) {
+func (db *DB) countToken(ctx context.Context, userID, update, condition string, values row) (row, error) {
 	out, err := db.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{TableName: &db.table.Keys, Key: tokenUse(userID),
 		UpdateExpression: &update, ConditionExpression: &condition, ExpressionAttributeValues: values,
 		ReturnValues:                        types.ReturnValueAllNew,
@@ -273,12 +273,12 @@ func (db *DB) countToken(ctx context.Context, userID, update, condition string, 
 // all API keys together, the same number of requests with JWTs, and the API keys that the user
 // can make.
 func (db *DB) PutKeyQuotas(ctx context.Context, userID string, requests, keys int) error {
-	for _, key := range []item{liveKeys(userID), tokenUse(userID)} {
+	for _, key := range []row{liveKeys(userID), tokenUse(userID)} {
 		_, err := db.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{TableName: &db.table.Keys, Key: key,
 			UpdateExpression:          aws.String("SET requests_per_hour = :requests, keys_per_hour = :keys"),
-			ExpressionAttributeValues: item{":requests": integer(int64(requests)), ":keys": integer(int64(keys))}})
+			ExpressionAttributeValues: row{":requests": integer(int64(requests)), ":keys": integer(int64(keys))}})
 		if err != nil {
-			return broken("put key quotas", err)
+			return unavailable("put key quotas", err)
 		}
 	}
 	return nil

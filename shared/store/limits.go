@@ -29,8 +29,8 @@ var (
 	configurations = limitKind{"configurations", "configurations", account.ConfigurationsPerHour}
 )
 
-func (k limitKind) key(userID string, now time.Time) item {
-	return item{"pk": text("hour#" + k.name + "#" + hourOf(now) + "#" + userID)}
+func (k limitKind) key(userID string, now time.Time) row {
+	return row{"pk": str("hour#" + k.name + "#" + hourOf(now) + "#" + userID)}
 }
 
 // ends is the end of the clock hour that contains now.
@@ -42,7 +42,7 @@ func (db *DB) spend(userID string, kind limitKind, now time.Time) types.Transact
 	return types.TransactWriteItem{Update: &types.Update{TableName: &db.table.Limits, Key: kind.key(userID, now),
 		UpdateExpression:    aws.String("SET expires_at = :end ADD used :one"),
 		ConditionExpression: aws.String("attribute_not_exists(used) OR used < :quota"),
-		ExpressionAttributeValues: item{":one": integer(1), ":quota": integer(int64(kind.quota)),
+		ExpressionAttributeValues: row{":one": integer(1), ":quota": integer(int64(kind.quota)),
 			":end": integer(ends(now).Add(time.Hour).Unix())},
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}}
 }
@@ -52,14 +52,14 @@ func (db *DB) spend(userID string, kind limitKind, now time.Time) types.Transact
 func (db *DB) giveBack(userID string, kind limitKind, now time.Time) types.TransactWriteItem {
 	return types.TransactWriteItem{Update: &types.Update{TableName: &db.table.Limits, Key: kind.key(userID, now),
 		UpdateExpression:          aws.String("SET expires_at = :end ADD used :back"),
-		ExpressionAttributeValues: item{":back": integer(-1), ":end": integer(ends(now).Add(time.Hour).Unix())}}}
+		ExpressionAttributeValues: row{":back": integer(-1), ":end": integer(ends(now).Add(time.Hour).Unix())}}}
 }
 
 // limitOf reads a row that spend wrote. A nil row means that nothing was counted.
-func (db *DB) limitOf(row item, kind limitKind, now time.Time) (account.Limit, error) {
+func (db *DB) limitOf(raw row, kind limitKind, now time.Time) (account.Limit, error) {
 	r, err := decode[struct {
 		Used int `dynamodbav:"used"`
-	}](row)
+	}](raw)
 	return account.Limit{Name: kind.name, Quota: kind.quota, Used: r.Used, Resets: ends(now)}, err
 }
 
@@ -67,7 +67,7 @@ func (db *DB) limitOf(row item, kind limitKind, now time.Time) (account.Limit, e
 func (db *DB) limit(ctx context.Context, userID string, kind limitKind, now time.Time) (account.Limit, error) {
 	out, err := db.client.GetItem(ctx, &dynamodb.GetItemInput{TableName: &db.table.Limits, Key: kind.key(userID, now), ConsistentRead: aws.Bool(true)})
 	if err != nil {
-		return account.Limit{}, broken("read limit", err)
+		return account.Limit{}, unavailable("read limit", err)
 	}
 	return db.limitOf(out.Item, kind, now)
 }
@@ -85,7 +85,7 @@ func (k limitKind) upTo(quota int) limitKind {
 // the user may not use the agent, the error is fault.Forbidden AGENT_NOT_ALLOWED. An empty agent is
 // not checked. If the configuration then fails, call GiveBackConfiguration.
 func (db *DB) SpendConfiguration(ctx context.Context, userID, agent string, at time.Time) (account.Limit, error) {
-	keys := []item{policyKey(userID), configurations.key(userID, at)}
+	keys := []row{policyKey(userID), configurations.key(userID, at)}
 	found, err := db.readTogether(ctx, keys, "")
 	if err != nil {
 		return account.Limit{}, err
@@ -103,18 +103,18 @@ func (db *DB) SpendConfiguration(ctx context.Context, userID, agent string, at t
 		return hour, agentNotAllowed(agent)
 	}
 	err = db.transact(ctx, db.spend(userID, kind, at))
-	if _, no := refusedIn(err); no {
+	if _, failed := conditionsFailed(err); failed {
 		hour.Used = hour.Quota
 		return hour, kind.spent(at)
 	}
 	hour.Used++
-	return hour, broken("spend configuration", err)
+	return hour, unavailable("spend configuration", err)
 }
 
 // GiveBackConfiguration takes back what SpendConfiguration counted with the same at. It uses a
 // transaction, which is applied only once even if its answer is lost.
 func (db *DB) GiveBackConfiguration(ctx context.Context, userID string, at time.Time) error {
-	return broken("give configuration back", db.transact(ctx, db.giveBack(userID, configurations, at)))
+	return unavailable("give configuration back", db.transact(ctx, db.giveBack(userID, configurations, at)))
 }
 
 // spent is the error for a request after the hour is used up.

@@ -26,7 +26,7 @@ type numberRow struct {
 	Type         string    `dynamodbav:"number_type"`
 	Capabilities []string  `dynamodbav:"capabilities"`
 	Provider     string    `dynamodbav:"provider,omitempty"`
-	Stock        string    `dynamodbav:"stock"`
+	Inventory    string    `dynamodbav:"inventory"`
 	Kind         string    `dynamodbav:"kind"`
 	UserID       string    `dynamodbav:"user_id,omitempty"` // a key of by_user, so omitted when empty
 	AssignedAt   Time      `dynamodbav:"assigned_at"`
@@ -66,13 +66,13 @@ type ruleRow struct {
 
 func numberRowOf(n number.Number) numberRow {
 	return numberRow{ID: n.ID, E164: n.E164, Country: n.Country, Type: n.Type, Capabilities: n.Capabilities, Provider: n.Provider,
-		Stock: stockOf(n), Kind: kindOf(n), UserID: n.UserID, AssignedAt: Time{n.AssignedAt}, Retired: n.Retired, Trunk: (*trunkRow)(n.Trunk),
+		Inventory: available(n), Kind: kindOf(n), UserID: n.UserID, AssignedAt: Time{n.AssignedAt}, Retired: n.Retired, Trunk: (*trunkRow)(n.Trunk),
 		Rule: (*ruleRow)(n.Rule), Fault: n.Fault, UpdatedAt: Time{n.UpdatedAt}}
 }
 
 // numberFrom decodes a row. An expired lease counts as a broken configuration.
-func (db *DB) numberFrom(row item) (number.Number, error) {
-	r, err := decode[numberRow](row)
+func (db *DB) numberFrom(raw row) (number.Number, error) {
+	r, err := decode[numberRow](raw)
 	abandoned := !r.LeaseUntil.IsZero() && !r.LeaseUntil.After(db.now())
 	return number.Number{ID: r.ID, E164: r.E164, Country: r.Country, Type: r.Type, Capabilities: r.Capabilities, Provider: r.Provider,
 		UserID: r.UserID, AssignedAt: r.AssignedAt.Time, Retired: r.Retired, Trunk: (*number.Trunk)(r.Trunk), Rule: (*number.Rule)(r.Rule),
@@ -82,10 +82,10 @@ func (db *DB) numberFrom(row item) (number.Number, error) {
 // Number reads a number of a user. A number that does not exist or belongs to another user
 // is fault.NotFound.
 func (db *DB) Number(ctx context.Context, userID, id string) (number.Number, error) {
-	out, err := db.client.GetItem(ctx, &dynamodb.GetItemInput{TableName: &db.table.Numbers, Key: item{"number_id": text(id)},
+	out, err := db.client.GetItem(ctx, &dynamodb.GetItemInput{TableName: &db.table.Numbers, Key: row{"number_id": str(id)},
 		ConsistentRead: aws.Bool(true)})
 	if err != nil {
-		return number.Number{}, broken("read number", err)
+		return number.Number{}, unavailable("read number", err)
 	}
 	n, err := db.numberFrom(out.Item)
 	if err == nil && (n.UserID == "" || n.UserID != userID) {
@@ -99,17 +99,17 @@ func (db *DB) Number(ctx context.Context, userID, id string) (number.Number, err
 // moment ago may be missing.
 func (db *DB) NumbersOf(ctx context.Context, userID string, limit int, after string) (numbers []number.Number, next string, err error) {
 	in := &dynamodb.QueryInput{TableName: &db.table.Numbers, IndexName: aws.String("by_user"), Limit: aws.Int32(int32(limit) + 1),
-		KeyConditionExpression: aws.String("user_id = :user"), ExpressionAttributeValues: item{":user": text(userID)}}
+		KeyConditionExpression: aws.String("user_id = :user"), ExpressionAttributeValues: row{":user": str(userID)}}
 	if after != "" {
-		in.ExclusiveStartKey = item{"user_id": text(userID), "number_id": text(after)}
+		in.ExclusiveStartKey = row{"user_id": str(userID), "number_id": str(after)}
 	}
 	out, err := db.client.Query(ctx, in)
 	if err != nil {
-		return nil, "", broken("list numbers", err)
+		return nil, "", unavailable("list numbers", err)
 	}
 	more := len(out.Items) > limit || out.LastEvaluatedKey != nil
-	for _, row := range out.Items[:min(limit, len(out.Items))] {
-		n, err := db.numberFrom(row)
+	for _, raw := range out.Items[:min(limit, len(out.Items))] {
+		n, err := db.numberFrom(raw)
 		if err != nil {
 			return nil, "", err
 		}
@@ -124,21 +124,21 @@ func (db *DB) NumbersOf(ctx context.Context, userID string, limit int, after str
 // PutNumber adds a number to the inventory, with its owner if it has one. A number that is already
 // there is fault.Conflict, but adding it again for the same owner succeeds and changes nothing.
 func (db *DB) PutNumber(ctx context.Context, n number.Number) error {
-	row, err := encode(numberRowOf(n))
+	raw, err := encode(numberRowOf(n))
 	if err != nil {
 		return err
 	}
-	_, err = db.client.PutItem(ctx, &dynamodb.PutItemInput{TableName: &db.table.Numbers, Item: row,
+	_, err = db.client.PutItem(ctx, &dynamodb.PutItemInput{TableName: &db.table.Numbers, Item: raw,
 		ConditionExpression:                 aws.String("attribute_not_exists(number_id)"),
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld})
-	if there, no := refused(err); no {
+	if there, failed := conditionFailed(err); failed {
 		old, err := db.numberFrom(there)
 		if err == nil && old.UserID != n.UserID {
 			err = fault.New(fault.Conflict, "CONFLICT", "the phone number is in the inventory already")
 		}
 		return err
 	}
-	return broken("put number", err)
+	return unavailable("put number", err)
 }
 
 // LeaseNumber takes the lease of a user's number for ttl, so that one request at a time configures
@@ -147,14 +147,14 @@ func (db *DB) PutNumber(ctx context.Context, n number.Number) error {
 // Repeating the call with the same token is harmless.
 func (db *DB) LeaseNumber(ctx context.Context, userID, id, owner string, ttl time.Duration) (number.Number, error) {
 	now := db.now()
-	out, err := db.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{TableName: &db.table.Numbers, Key: item{"number_id": text(id)},
+	out, err := db.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{TableName: &db.table.Numbers, Key: row{"number_id": str(id)},
 		UpdateExpression:                    aws.String("SET lease_owner = :owner, lease_until = :until, lease_shard = :shard"),
 		ConditionExpression:                 aws.String("user_id = :user AND (attribute_not_exists(lease_until) OR lease_until <= :now OR lease_owner = :owner)"),
-		ExpressionAttributeValues:           item{":owner": text(owner), ":until": stamp(now.Add(ttl)), ":now": stamp(now), ":user": text(userID), ":shard": text(shard(id))},
+		ExpressionAttributeValues:           row{":owner": str(owner), ":until": timestamp(now.Add(ttl)), ":now": timestamp(now), ":user": str(userID), ":shard": str(shard(id))},
 		ReturnValues:                        types.ReturnValueAllOld, // the old row shows an abandoned lease as a fault
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld})
-	if row, no := refused(err); no {
-		n, err := db.numberFrom(row)
+	if raw, failed := conditionFailed(err); failed {
+		n, err := db.numberFrom(raw)
 		switch {
 		case err != nil:
 			return number.Number{}, err
@@ -165,7 +165,7 @@ func (db *DB) LeaseNumber(ctx context.Context, userID, id, owner string, ttl tim
 			Detail: "the phone number is being configured by another request", RetryAfter: 5 * time.Second}
 	}
 	if err != nil {
-		return number.Number{}, broken("lease number", err)
+		return number.Number{}, unavailable("lease number", err)
 	}
 	return db.numberFrom(out.Attributes)
 }
@@ -173,7 +173,7 @@ func (db *DB) LeaseNumber(ctx context.Context, userID, id, owner string, ttl tim
 // SaveConfiguration writes the number's trunk, rule and fault and gives the lease back, if owner
 // still holds it. Otherwise it writes nothing and the error is fault.Conflict.
 func (db *DB) SaveConfiguration(ctx context.Context, n number.Number, owner string) error {
-	row, err := encodeConfiguration(n)
+	raw, err := encodeConfiguration(n)
 	if err != nil {
 		return err
 	}
@@ -181,35 +181,36 @@ func (db *DB) SaveConfiguration(ctx context.Context, n number.Number, owner stri
 	if err != nil {
 		return err
 	}
-	row[":owner"], row[":at"], row[":user"] = text(owner), stamp(n.UpdatedAt), text(n.UserID)
-	err = db.transact(ctx, types.TransactWriteItem{Update: &types.Update{TableName: &db.table.Numbers, Key: item{"number_id": text(n.ID)},
+	raw[":owner"], raw[":at"], raw[":user"] = str(owner), timestamp(n.UpdatedAt), str(n.UserID)
+	err = db.transact(ctx, types.TransactWriteItem{Update: &types.Update{TableName: &db.table.Numbers, Key: row{"number_id": str(n.ID)},
 		UpdateExpression:                    aws.String("SET trunk = :trunk, #rule = :rule, fault = :fault, updated_at = :at, saved_by = :owner REMOVE lease_owner, lease_until, lease_shard"),
 		ConditionExpression:                 aws.String("lease_owner = :owner AND user_id = :user"),
 		ExpressionAttributeNames:            map[string]string{"#rule": "rule"},
-		ExpressionAttributeValues:           row,
+		ExpressionAttributeValues:           raw,
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}}, told)
-	return settled(err, owner, "save configuration")
+	return leaseResult(err, owner, "save configuration")
 }
 
 // ReleaseNumber gives the lease back and changes nothing else but the fault. If owner no longer
 // holds the lease, it does nothing and returns no error.
 func (db *DB) ReleaseNumber(ctx context.Context, n number.Number, owner string) error {
-	_, err := db.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{TableName: &db.table.Numbers, Key: item{"number_id": text(n.ID)},
+	_, err := db.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{TableName: &db.table.Numbers, Key: row{"number_id": str(n.ID)},
 		UpdateExpression:          aws.String("SET fault = :fault REMOVE lease_owner, lease_until, lease_shard"),
 		ConditionExpression:       aws.String("lease_owner = :owner"),
-		ExpressionAttributeValues: item{":owner": text(owner), ":fault": &types.AttributeValueMemberBOOL{Value: n.Fault}}})
-	if _, no := refused(err); no {
+		ExpressionAttributeValues: row{":owner": str(owner), ":fault": &types.AttributeValueMemberBOOL{Value: n.Fault}}})
+	if _, failed := conditionFailed(err); failed {
 		return nil
 	}
-	return broken("release number", err)
+	return unavailable("release number", err)
 }
 
-// settled returns the result of a write that gives the lease back. If the condition failed although
-// owner saved the configuration, the SDK repeated the write after its first answer was lost.
-func settled(err error, owner, op string) error {
-	rows, no := refusedIn(err)
-	if !no {
-		return broken(op, err)
+// leaseResult returns the result of a write that gives the lease back. If the condition failed
+// although owner saved the configuration, the SDK repeated the write after its first answer was
+// lost.
+func leaseResult(err error, owner, op string) error {
+	rows, failed := conditionsFailed(err)
+	if !failed {
+		return unavailable(op, err)
 	}
 	r, err := decode[numberRow](rows[0])
 	if err == nil && r.SavedBy != owner {
@@ -220,12 +221,12 @@ func settled(err error, owner, op string) error {
 
 // encodeConfiguration makes the values of the attributes that a configuration changes. A trunk or
 // rule that does not exist is written as NULL.
-func encodeConfiguration(n number.Number) (item, error) {
-	row, err := encode(numberRowOf(n))
+func encodeConfiguration(n number.Number) (row, error) {
+	raw, err := encode(numberRowOf(n))
 	if err != nil {
 		return nil, err
 	}
-	values := item{":fault": row["fault"], ":trunk": row["trunk"], ":rule": row["rule"]}
+	values := row{":fault": raw["fault"], ":trunk": raw["trunk"], ":rule": raw["rule"]}
 	for name, v := range values {
 		if v == nil {
 			values[name] = &types.AttributeValueMemberNULL{Value: true}

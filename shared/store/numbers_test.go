@@ -147,7 +147,7 @@ func TestLease(t *testing.T) {
 	}
 	later := morning.Add(time.Minute)
 	now.Store(&later)
-	if got, err := db.Number(ctx, "usr_a", n.ID); err != nil || got.Configuration() != number.Faulty {
+	if got, err := db.Number(ctx, "usr_a", n.ID); err != nil || got.Configuration() != number.Broken {
 		t.Errorf("abandoned: %v %v", got.Configuration(), err)
 	}
 	got, err := lease("four")

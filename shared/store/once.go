@@ -44,23 +44,23 @@ type onceRow struct {
 }
 
 // onceKey is a hash, because a user id may hold any text.
-func onceKey(o Once) item {
+func onceKey(o Once) row {
 	sum := sha256.Sum256([]byte(o.UserID + "\x00" + o.Credential + "\x00" + o.Route + "\x00" + o.Key))
-	return item{"pk": text("once#" + hex.EncodeToString(sum[:]))}
+	return row{"pk": str("once#" + hex.EncodeToString(sum[:]))}
 }
 
 func (db *DB) rememberOnce(c call.Call, once Once) types.TransactWriteItem {
-	row := onceKey(once)
-	row["body_hash"], row["call_id"] = text(once.Hash), text(c.ID)
-	row["expires_at"] = integer(c.CreatedAt.Add(keep).Unix())
-	return types.TransactWriteItem{Put: &types.Put{TableName: &db.table.Limits, Item: row,
+	raw := onceKey(once)
+	raw["body_hash"], raw["call_id"] = str(once.Hash), str(c.ID)
+	raw["expires_at"] = integer(c.CreatedAt.Add(keep).Unix())
+	return types.TransactWriteItem{Put: &types.Put{TableName: &db.table.Limits, Item: raw,
 		ConditionExpression:                 aws.String("attribute_not_exists(pk) OR expires_at <= :now"),
-		ExpressionAttributeValues:           item{":now": integer(c.CreatedAt.Unix())},
+		ExpressionAttributeValues:           row{":now": integer(c.CreatedAt.Unix())},
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}}
 }
 
-func (db *DB) replay(ctx context.Context, row item, once Once) (call.Call, bool, error) {
-	r, err := decode[onceRow](row)
+func (db *DB) replay(ctx context.Context, raw row, once Once) (call.Call, bool, error) {
+	r, err := decode[onceRow](raw)
 	if err != nil {
 		return call.Call{}, false, err
 	}
@@ -80,7 +80,7 @@ func (db *DB) Replay(ctx context.Context, once Once) (call.Call, bool, error) {
 	out, err := db.client.GetItem(ctx, &dynamodb.GetItemInput{TableName: &db.table.Limits, Key: onceKey(once),
 		ConsistentRead: aws.Bool(true)})
 	if err != nil {
-		return call.Call{}, false, broken("read idempotency key", err)
+		return call.Call{}, false, unavailable("read idempotency key", err)
 	}
 	r, err := decode[onceRow](out.Item)
 	if err != nil || out.Item == nil || r.Expires <= db.now().Unix() {
@@ -102,12 +102,12 @@ func (db *DB) BeginOnce(ctx context.Context, o Once) (answer []byte, seed accoun
 			" seed = :owner, seeded_at = :at, expires_at = :end REMOVE answer"),
 		ConditionExpression:      aws.String("attribute_not_exists(pk) OR expires_at <= :now"),
 		ExpressionAttributeNames: map[string]string{"#owner": "owner"},
-		ExpressionAttributeValues: item{":now": integer(now.Unix()), ":at": stamp(seed.At), ":hash": text(o.Hash),
-			":owner": text(o.Owner), ":till": stamp(now.Add(runs)), ":end": integer(now.Add(keep).Unix())},
+		ExpressionAttributeValues: row{":now": integer(now.Unix()), ":at": timestamp(seed.At), ":hash": str(o.Hash),
+			":owner": str(o.Owner), ":till": timestamp(now.Add(runs)), ":end": integer(now.Add(keep).Unix())},
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld})
-	there, no := refused(err)
-	if !no {
-		return nil, seed, broken("begin once", err)
+	there, failed := conditionFailed(err)
+	if !failed {
+		return nil, seed, unavailable("begin once", err)
 	}
 	r, err := decode[onceRow](there)
 	if err != nil {
@@ -141,12 +141,12 @@ func (db *DB) takeOver(ctx context.Context, o Once, before string, now time.Time
 		ConditionExpression: aws.String("attribute_not_exists(answer) AND (#owner = :owner OR #owner = :before AND" +
 			" (attribute_not_exists(body_hash) OR runs_till <= :stamp))"),
 		ExpressionAttributeNames: map[string]string{"#owner": "owner"},
-		ExpressionAttributeValues: item{":stamp": stamp(now), ":before": text(before), ":hash": text(o.Hash),
-			":owner": text(o.Owner), ":till": stamp(now.Add(runs)), ":end": integer(now.Add(keep).Unix())}})
-	if _, no := refused(err); no {
+		ExpressionAttributeValues: row{":stamp": timestamp(now), ":before": str(before), ":hash": str(o.Hash),
+			":owner": str(o.Owner), ":till": timestamp(now.Add(runs)), ":end": integer(now.Add(keep).Unix())}})
+	if _, failed := conditionFailed(err); failed {
 		return inProgress()
 	}
-	return broken("begin once", err)
+	return unavailable("begin once", err)
 }
 
 // FinishOnce keeps the answer to a request that BeginOnce admitted, for 24 hours from the request's
@@ -157,11 +157,11 @@ func (db *DB) FinishOnce(ctx context.Context, o account.Once, answer []byte) err
 		UpdateExpression:          aws.String("SET answer = :answer REMOVE runs_till"),
 		ConditionExpression:       aws.String("#owner = :owner"),
 		ExpressionAttributeNames:  map[string]string{"#owner": "owner"},
-		ExpressionAttributeValues: item{":answer": &types.AttributeValueMemberB{Value: answer}, ":owner": text(o.Owner)}})
-	if _, no := refused(err); no {
+		ExpressionAttributeValues: row{":answer": &types.AttributeValueMemberB{Value: answer}, ":owner": str(o.Owner)}})
+	if _, failed := conditionFailed(err); failed {
 		return nil
 	}
-	return broken("finish once", err)
+	return unavailable("finish once", err)
 }
 
 // ForgetOnce allows another attempt at a request that BeginOnce admitted, with the same or another
@@ -173,11 +173,11 @@ func (db *DB) ForgetOnce(ctx context.Context, o account.Once) error {
 		UpdateExpression:          aws.String("REMOVE body_hash, runs_till"),
 		ConditionExpression:       aws.String("#owner = :owner AND attribute_not_exists(answer)"),
 		ExpressionAttributeNames:  map[string]string{"#owner": "owner"},
-		ExpressionAttributeValues: item{":owner": text(o.Owner)}})
-	if _, no := refused(err); no {
+		ExpressionAttributeValues: row{":owner": str(o.Owner)}})
+	if _, failed := conditionFailed(err); failed {
 		return nil
 	}
-	return broken("forget once", err)
+	return unavailable("forget once", err)
 }
 
 func inProgress() error {

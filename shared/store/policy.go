@@ -39,9 +39,9 @@ type policyRow struct {
 	Revision       int64    `dynamodbav:"revision,omitempty"`
 }
 
-func policyKey(userID string) item { return item{"pk": text("user#" + userID)} }
+func policyKey(userID string) row { return row{"pk": str("user#" + userID)} }
 
-func callsSwitch() item { return item{"pk": text("calls")} }
+func callsSwitch() row { return row{"pk": str("calls")} }
 
 // policyNumbers maps the name of each attribute to the number of the policy that it holds.
 func policyNumbers(p *account.Policy) map[string]*int {
@@ -67,23 +67,23 @@ func (r policyRow) policy() account.Policy {
 
 // readTogether reads rows of the Limits table, and a number if numberID is not empty, in one
 // consistent read. It returns the rows by keyOf.
-func (db *DB) readTogether(ctx context.Context, limits []item, numberID string) (map[string]item, error) {
+func (db *DB) readTogether(ctx context.Context, limits []row, numberID string) (map[string]row, error) {
 	ask := map[string]types.KeysAndAttributes{db.table.Limits: {Keys: limits, ConsistentRead: aws.Bool(true)}}
 	if numberID != "" {
-		ask[db.table.Numbers] = types.KeysAndAttributes{Keys: []item{{"number_id": text(numberID)}}, ConsistentRead: aws.Bool(true)}
+		ask[db.table.Numbers] = types.KeysAndAttributes{Keys: []row{{"number_id": str(numberID)}}, ConsistentRead: aws.Bool(true)}
 	}
-	found := map[string]item{}
-	err := db.batchGet(ctx, ask, func(row item) error {
-		found[keyOf(row)] = row
+	found := map[string]row{}
+	err := db.batchGet(ctx, ask, func(raw row) error {
+		found[keyOf(raw)] = raw
 		return nil
 	})
 	return found, err
 }
 
 // keyOf is the key of a row of Limits or Numbers.
-func keyOf(row item) string {
+func keyOf(raw row) string {
 	for _, name := range []string{"pk", "number_id"} {
-		if v, ok := row[name].(*types.AttributeValueMemberS); ok {
+		if v, ok := raw[name].(*types.AttributeValueMemberS); ok {
 			return v.Value
 		}
 	}
@@ -97,10 +97,10 @@ func (db *DB) Policy(ctx context.Context, userID string) (p account.Policy, acti
 	return r.policy(), len(r.Active), err
 }
 
-func (db *DB) policyRow(ctx context.Context, key item) (policyRow, error) {
+func (db *DB) policyRow(ctx context.Context, key row) (policyRow, error) {
 	out, err := db.client.GetItem(ctx, &dynamodb.GetItemInput{TableName: &db.table.Limits, Key: key, ConsistentRead: aws.Bool(true)})
 	if err != nil {
-		return policyRow{}, broken("read policy", err)
+		return policyRow{}, unavailable("read policy", err)
 	}
 	return decode[policyRow](out.Item)
 }
@@ -112,13 +112,13 @@ func (db *DB) PutPolicy(ctx context.Context, userID string, p account.Policy) er
 	values[":one"] = integer(1)
 	_, err := db.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{TableName: &db.table.Limits, Key: policyKey(userID),
 		UpdateExpression: aws.String(set + policyRemove(p) + " ADD revision :one"), ExpressionAttributeValues: values})
-	return broken("put policy", err)
+	return unavailable("put policy", err)
 }
 
 // policyUpdate is the SET part of an update that writes a user's policy. It leaves out numbers that
 // are 0.
-func policyUpdate(userID string, p account.Policy) (set string, values item) {
-	sets, values := []string{enlist}, item{":user_shard": text(shard(userID))}
+func policyUpdate(userID string, p account.Policy) (set string, values row) {
+	sets, values := []string{enlist}, row{":user_shard": str(shard(userID))}
 	assign := func(name string, v types.AttributeValue) {
 		sets, values[":"+name] = append(sets, name+" = :"+name), v
 	}
@@ -200,7 +200,7 @@ func (db *DB) SetCalls(ctx context.Context, enabled bool, reason, by string) err
 	}
 	now := db.now()
 	set := "SET revision = :next, changed_at = :at, changed_by = :by"
-	values := item{":next": integer(old.Revision + 1), ":at": stamp(now), ":by": text(by)}
+	values := row{":next": integer(old.Revision + 1), ":at": timestamp(now), ":by": str(by)}
 	switch {
 	case enabled:
 		set += " REMOVE calls_disabled, disabled_reason"
@@ -208,7 +208,7 @@ func (db *DB) SetCalls(ctx context.Context, enabled bool, reason, by string) err
 		set += ", calls_disabled = :true REMOVE disabled_reason"
 	default:
 		set += ", calls_disabled = :true, disabled_reason = :reason"
-		values[":reason"] = text(reason)
+		values[":reason"] = str(reason)
 	}
 	if !enabled {
 		values[":true"] = &types.AttributeValueMemberBOOL{Value: true}
@@ -219,7 +219,7 @@ func (db *DB) SetCalls(ctx context.Context, enabled bool, reason, by string) err
 
 // setAudited applies an update to a row that is at a revision, and writes the audit line. The
 // update must raise the revision.
-func (db *DB) setAudited(ctx context.Context, key item, set string, values item, revision int64, subject string, entry numberrequest.Entry) error {
+func (db *DB) setAudited(ctx context.Context, key row, set string, values row, revision int64, subject string, entry numberrequest.Entry) error {
 	line, err := db.note(subject, entry)
 	if err != nil {
 		return err
@@ -230,24 +230,24 @@ func (db *DB) setAudited(ctx context.Context, key item, set string, values item,
 	}
 	err = db.transact(ctx, types.TransactWriteItem{Update: &types.Update{TableName: &db.table.Limits, Key: key,
 		UpdateExpression: &set, ConditionExpression: &condition, ExpressionAttributeValues: values}}, line)
-	if _, no := refusedIn(err); no {
+	if _, failed := conditionsFailed(err); failed {
 		return fault.New(fault.Conflict, "CONFLICT", "another request is changing this at the same moment")
 	}
-	return broken("set policy", err)
+	return unavailable("set policy", err)
 }
 
 // describe is the text of a policy in an audit line.
 func describe(p account.Policy) string {
-	text := fmt.Sprintf("calls %s, %d at a time, countries %s, agents %s", onOff(p.CallsEnabled), p.MaxConcurrentCalls,
+	str := fmt.Sprintf("calls %s, %d at a time, countries %s, agents %s", onOff(p.CallsEnabled), p.MaxConcurrentCalls,
 		cmp.Or(strings.Join(p.AllowedCountries, " "), "none"), cmp.Or(strings.Join(p.AllowedAgents, " "), "any"))
 	usual := account.DefaultPolicy()
 	numbers, defaults := policyNumbers(&p), policyNumbers(&usual)
 	for _, name := range slices.Sorted(maps.Keys(numbers)) {
 		if *numbers[name] != *defaults[name] && name != "max_concurrent" {
-			text += fmt.Sprintf(", %s %d", name, *numbers[name])
+			str += fmt.Sprintf(", %s %d", name, *numbers[name])
 		}
 	}
-	return text
+	return str
 }
 
 func onOff(on bool) string {

@@ -26,10 +26,10 @@ func ordinary() call.Call {
 
 // sizeOf is the size of a row as DynamoDB counts it.
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html
-func sizeOf(t *testing.T, row storetest.Row) int {
+func sizeOf(t *testing.T, raw storetest.Row) int {
 	t.Helper()
 	size := 0
-	for name, v := range row {
+	for name, v := range raw {
 		size += len(name) + sizeOfValue(t, v)
 	}
 	return size
@@ -87,8 +87,8 @@ func TestRecordIsOneWriteUnit(t *testing.T) {
 		if err := step.do(); err != nil {
 			t.Fatal(step.name, err)
 		}
-		row := db.Rows(t, "calls", id, "call")[0]
-		if size := sizeOf(t, row); size > 1024 {
+		raw := db.Rows(t, "calls", id, "call")[0]
+		if size := sizeOf(t, raw); size > 1024 {
 			t.Errorf("%s: the record has %d bytes", step.name, size)
 		}
 	}
@@ -117,7 +117,7 @@ func TestDetails(t *testing.T) {
 		if d := cmp.Diff(want, got); d != "" || err != nil {
 			t.Errorf("%s: %v (-want +got):\n%s", id, err, d)
 		}
-		if s, err := db.ShortStory(ctx, id); err != nil || !cmp.Equal(want, s.Call) {
+		if s, err := db.DetailsWithoutTurns(ctx, id); err != nil || !cmp.Equal(want, s.Call) {
 			t.Errorf("story of %s: %v %s", id, err, cmp.Diff(want, s.Call))
 		}
 	}

@@ -57,8 +57,8 @@ func requestRowOf(r numberrequest.Request) requestRow {
 		Reminders: r.Reminders, TaskToken: r.TaskToken, Awaits: r.Awaits}
 }
 
-func requestFrom(row item) (numberrequest.Request, error) {
-	r, err := decode[requestRow](row)
+func requestFrom(raw row) (numberrequest.Request, error) {
+	r, err := decode[requestRow](raw)
 	return numberrequest.Request{ID: r.ID, UserID: r.UserID, Country: r.Country, Type: r.Type, AreaCode: r.AreaCode, PhoneNumber: r.PhoneNumber,
 		Capabilities: r.Capabilities, Purpose: r.Purpose, Status: numberrequest.Status(r.Status), Reason: r.Reason, NumberID: r.NumberID,
 		WantedNumberID: r.WantedNumberID, DecidedBy: r.DecidedBy, DecidedAt: r.DecidedAt.Time, CreatedAt: r.CreatedAt.Time,
@@ -67,29 +67,29 @@ func requestFrom(row item) (numberrequest.Request, error) {
 
 func statusShard(s numberrequest.Status, shard string) string { return string(s) + "#" + shard }
 
-func requestKey(id string) item { return item{"request_id": text(id)} }
+func requestKey(id string) row { return row{"request_id": str(id)} }
 
 // numberClaim and kindClaim are the keys of claims. A user id may hold any text, so it comes last.
-func numberClaim(numberID string) item { return requestKey("claim#number#" + numberID) }
+func numberClaim(numberID string) row { return requestKey("claim#number#" + numberID) }
 
-func kindClaim(r numberrequest.Request) item {
+func kindClaim(r numberrequest.Request) row {
 	return requestKey("claim#kind#" + r.Country + "#" + r.Type + "#" + r.UserID)
 }
 
 // claim is the write that takes a claim for a request, which may already hold it.
-func (db *DB) claim(key item, requestID string) types.TransactWriteItem {
-	row := item{"request_id": key["request_id"], "held_by": text(requestID)}
-	return types.TransactWriteItem{Put: &types.Put{TableName: &db.table.Requests, Item: row,
+func (db *DB) claim(key row, requestID string) types.TransactWriteItem {
+	raw := row{"request_id": key["request_id"], "held_by": str(requestID)}
+	return types.TransactWriteItem{Put: &types.Put{TableName: &db.table.Requests, Item: raw,
 		ConditionExpression:       aws.String("attribute_not_exists(request_id) OR held_by = :id"),
-		ExpressionAttributeValues: item{":id": text(requestID)}}}
+		ExpressionAttributeValues: row{":id": str(requestID)}}}
 }
 
 // unclaim is the write that gives back a claim. Its condition fails if another request holds
 // the claim.
-func (db *DB) unclaim(key item, requestID string) types.TransactWriteItem {
+func (db *DB) unclaim(key row, requestID string) types.TransactWriteItem {
 	return types.TransactWriteItem{Delete: &types.Delete{TableName: &db.table.Requests, Key: key,
 		ConditionExpression:       aws.String("attribute_not_exists(request_id) OR held_by = :id"),
-		ExpressionAttributeValues: item{":id": text(requestID)}}}
+		ExpressionAttributeValues: row{":id": str(requestID)}}}
 }
 
 // unclaimAll returns the writes that give back all claims of a request.
@@ -119,7 +119,7 @@ func (db *DB) CreateRequest(ctx context.Context, r numberrequest.Request) (numbe
 
 func (db *DB) createRequest(ctx context.Context, r numberrequest.Request, kind limitKind) (numberrequest.Request, error) {
 	r.Status, r.UpdatedAt = numberrequest.Pending, r.CreatedAt
-	row, err := encode(requestRowOf(r))
+	raw, err := encode(requestRowOf(r))
 	if err != nil {
 		return r, err
 	}
@@ -128,28 +128,28 @@ func (db *DB) createRequest(ctx context.Context, r numberrequest.Request, kind l
 		return r, err
 	}
 	writes := []types.TransactWriteItem{
-		{Put: &types.Put{TableName: &db.table.Requests, Item: row, ConditionExpression: aws.String("attribute_not_exists(request_id)"),
+		{Put: &types.Put{TableName: &db.table.Requests, Item: raw, ConditionExpression: aws.String("attribute_not_exists(request_id)"),
 			ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}},
 		entry, db.claim(kindClaim(r), r.ID), db.spend(r.UserID, kind, r.CreatedAt),
 	}
 	if r.PhoneNumber != "" {
 		id := number.ID(r.PhoneNumber)
 		writes = append(writes, db.claim(numberClaim(id), r.ID), types.TransactWriteItem{ConditionCheck: &types.ConditionCheck{
-			TableName: &db.table.Numbers, Key: item{"number_id": text(id)}, ConditionExpression: aws.String("attribute_not_exists(user_id)")}})
+			TableName: &db.table.Numbers, Key: row{"number_id": str(id)}, ConditionExpression: aws.String("attribute_not_exists(user_id)")}})
 	}
 	err = db.transact(ctx, append(writes, db.known(r.UserID))...)
-	rows, no := refusedIn(err)
+	rows, failed := conditionsFailed(err)
 	switch {
 	case err == nil:
 		return r, nil
-	case !no:
-		return r, broken("create request", err)
+	case !failed:
+		return r, unavailable("create request", err)
 	case rows[0] != nil:
 		return requestFrom(rows[0])
 	case rows[2] != nil:
 		return r, fault.New(fault.Conflict, "PHONE_NUMBER_ALREADY_REQUESTED",
 			"you have an open request for a number of this country and type already")
-	case slices.ContainsFunc(rows[4:], func(row item) bool { return row != nil }):
+	case slices.ContainsFunc(rows[4:], func(raw row) bool { return raw != nil }):
 		return r, fault.New(fault.Conflict, "PHONE_NUMBER_ALREADY_REQUESTED",
 			"the phone number is requested or assigned already")
 	}
@@ -161,7 +161,7 @@ func (db *DB) createRequest(ctx context.Context, r numberrequest.Request, kind l
 func (db *DB) RequestByID(ctx context.Context, id string) (numberrequest.Request, error) {
 	out, err := db.client.GetItem(ctx, &dynamodb.GetItemInput{TableName: &db.table.Requests, Key: requestKey(id), ConsistentRead: aws.Bool(true)})
 	if err != nil {
-		return numberrequest.Request{}, broken("read request", err)
+		return numberrequest.Request{}, unavailable("read request", err)
 	}
 	r, err := requestFrom(out.Item)
 	if err == nil && r.Status == "" { // missing, or a claim
@@ -185,9 +185,9 @@ func (db *DB) Request(ctx context.Context, userID, id string) (numberrequest.Req
 // moment ago may be missing.
 func (db *DB) RequestsOf(ctx context.Context, userID string, limit int, after string) ([]numberrequest.Request, string, error) {
 	in := &dynamodb.QueryInput{IndexName: aws.String("by_user"), ScanIndexForward: aws.Bool(false), Limit: aws.Int32(int32(limit) + 1),
-		KeyConditionExpression: aws.String("user_id = :user"), ExpressionAttributeValues: item{":user": text(userID)}}
+		KeyConditionExpression: aws.String("user_id = :user"), ExpressionAttributeValues: row{":user": str(userID)}}
 	if after != "" {
-		in.ExclusiveStartKey = item{"user_id": text(userID), "request_id": text(after)}
+		in.ExclusiveStartKey = row{"user_id": str(userID), "request_id": str(after)}
 	}
 	found, err := db.queryRequests(ctx, in)
 	return page(found, limit, err)
@@ -197,11 +197,11 @@ func (db *DB) RequestsOf(ctx context.Context, userID string, limit int, after st
 // queries all shards of the index at once.
 func (db *DB) RequestsWith(ctx context.Context, status numberrequest.Status, limit int, after string) ([]numberrequest.Request, string, error) {
 	found, err := db.eachShard(func(s string) ([]numberrequest.Request, error) {
-		key := item{"status_shard": text(statusShard(status, s))}
+		key := row{"status_shard": str(statusShard(status, s))}
 		in := &dynamodb.QueryInput{IndexName: aws.String("by_status"), Limit: aws.Int32(int32(limit) + 1),
-			KeyConditionExpression: aws.String("status_shard = :shard"), ExpressionAttributeValues: item{":shard": key["status_shard"]}}
+			KeyConditionExpression: aws.String("status_shard = :shard"), ExpressionAttributeValues: row{":shard": key["status_shard"]}}
 		if after != "" {
-			key["request_id"] = text(after)
+			key["request_id"] = str(after)
 			in.ExclusiveStartKey = key
 		}
 		return db.queryRequests(ctx, in)
@@ -214,7 +214,7 @@ func (db *DB) RequestsWith(ctx context.Context, status numberrequest.Status, lim
 func (db *DB) OpenRequests(ctx context.Context) ([]numberrequest.Request, error) {
 	return db.eachShard(func(s string) ([]numberrequest.Request, error) {
 		return db.queryRequests(ctx, &dynamodb.QueryInput{IndexName: aws.String("open"),
-			KeyConditionExpression: aws.String("open_shard = :shard"), ExpressionAttributeValues: item{":shard": text(s)}})
+			KeyConditionExpression: aws.String("open_shard = :shard"), ExpressionAttributeValues: row{":shard": str(s)}})
 	})
 }
 
@@ -223,10 +223,10 @@ func (db *DB) OpenRequests(ctx context.Context) ([]numberrequest.Request, error)
 func (db *DB) WaitingFor(ctx context.Context, numbers ...number.Number) ([]numberrequest.Request, error) {
 	found, err := db.eachShard(func(s string) ([]numberrequest.Request, error) {
 		return db.queryRequests(ctx, &dynamodb.QueryInput{IndexName: aws.String("by_status"), KeyConditionExpression: aws.String("status_shard = :shard"),
-			ExpressionAttributeValues: item{":shard": text(statusShard(numberrequest.Approved, s))}})
+			ExpressionAttributeValues: row{":shard": str(statusShard(numberrequest.Approved, s))}})
 	})
 	found = slices.DeleteFunc(found, func(r numberrequest.Request) bool {
-		return r.Awaits != numberrequest.AwaitsStock || !slices.ContainsFunc(numbers, r.Fits)
+		return r.Awaits != numberrequest.AwaitsNumber || !slices.ContainsFunc(numbers, r.Fits)
 	})
 	return found[:min(max(10, len(numbers)), len(found))], err
 }
@@ -238,10 +238,10 @@ func (db *DB) queryRequests(ctx context.Context, in *dynamodb.QueryInput) ([]num
 	for {
 		out, err := db.client.Query(ctx, in)
 		if err != nil {
-			return nil, broken("list requests", err)
+			return nil, unavailable("list requests", err)
 		}
-		for _, row := range out.Items {
-			r, err := requestFrom(row)
+		for _, raw := range out.Items {
+			r, err := requestFrom(raw)
 			if err != nil {
 				return nil, err
 			}

@@ -360,9 +360,9 @@ func TestDecide(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			d := openDesk(t)
-			owned, other := spare(3), asked("cyd")
-			owned.UserID, other.PhoneNumber = "cyd", spare(4).E164
-			d.add(spare(1), owned, spare(4))
+			assigned, other := spare(3), asked("cyd")
+			assigned.UserID, other.PhoneNumber = "cyd", spare(4).E164
+			d.add(spare(1), assigned, spare(4))
 			d.submit(other)
 			r := d.submit(asked("ada"))
 			if tt.before != nil {
@@ -429,16 +429,16 @@ func TestAwaitRequest(t *testing.T) {
 			t.Errorf("await %s: %t, %q, %v", what, waiting, got.Awaits, err)
 		}
 	}
-	await(numberrequest.AwaitsStock, false)
+	await(numberrequest.AwaitsNumber, false)
 	await(numberrequest.AwaitsDecision, true)
 	d.approve(r, "")
 	await(numberrequest.AwaitsDecision, false)
-	await(numberrequest.AwaitsStock, true)
+	await(numberrequest.AwaitsNumber, true)
 	if _, _, err := d.AwaitRequest(t.Context(), "req_none", "token", numberrequest.AwaitsDecision); code(err) != "NOT_FOUND" {
 		t.Error(err)
 	}
 	waiting, err := d.WaitingFor(t.Context(), spare(1))
-	if err != nil || len(waiting) != 1 || waiting[0].TaskToken != "token stock" {
+	if err != nil || len(waiting) != 1 || waiting[0].TaskToken != "token number" {
 		t.Errorf("%+v, %v", waiting, err)
 	}
 	if waiting, err = d.WaitingFor(t.Context(), number.Number{Country: "GH"}); err != nil || len(waiting) != 0 {

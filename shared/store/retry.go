@@ -132,7 +132,7 @@ func wholeBatch(ctx context.Context, in middleware.InitializeInput, next middlew
 	if !ok {
 		return next.HandleInitialize(ctx, in)
 	}
-	rest, rows, pause := *batch, map[string][]item{}, backoff{}
+	rest, rows, pause := *batch, map[string][]row{}, backoff{}
 	for {
 		answer, metadata, err := next.HandleInitialize(ctx, middleware.InitializeInput{Parameters: &rest})
 		out, ok := answer.Result.(*dynamodb.BatchGetItemOutput)
@@ -178,39 +178,39 @@ func (db *DB) transact(ctx context.Context, writes ...types.TransactWriteItem) e
 	return err
 }
 
-// refused reports whether err says that a condition failed, and returns the row that was found. The
-// row is nil if it does not exist or if the request did not ask for it.
-func refused(err error) (item, bool) {
+// conditionFailed reports whether err says that a condition failed, and returns the row that was
+// found. The row is nil if it does not exist or if the request did not ask for it.
+func conditionFailed(err error) (row, bool) {
 	if e, ok := errors.AsType[*types.ConditionalCheckFailedException](err); ok {
 		return e.Item, true
 	}
 	return nil, false
 }
 
-// refusedIn reports whether conditions of a transaction failed. The slice has an entry for
+// conditionsFailed reports whether conditions of a transaction failed. The slice has an entry for
 // each write: the row that was found (empty if there was none) if its condition failed, and
 // nil otherwise.
-func refusedIn(err error) ([]item, bool) {
+func conditionsFailed(err error) ([]row, bool) {
 	e, ok := errors.AsType[*types.TransactionCanceledException](err)
 	if !ok {
 		return nil, false
 	}
-	rows, found := make([]item, len(e.CancellationReasons)), false
+	rows, found := make([]row, len(e.CancellationReasons)), false
 	for i, r := range e.CancellationReasons {
 		if aws.ToString(r.Code) != "ConditionalCheckFailed" {
 			continue
 		}
 		found, rows[i] = true, r.Item
 		if rows[i] == nil {
-			rows[i] = item{}
+			rows[i] = row{}
 		}
 	}
 	return rows, found
 }
 
-// broken wraps a failure of DynamoDB itself in a fault.Upstream, after which the client may try
-// again. A canceled context stays as it is.
-func broken(op string, err error) error {
+// unavailable wraps a failure of DynamoDB itself in a fault.Upstream, after which the client may
+// try again. A canceled context stays as it is.
+func unavailable(op string, err error) error {
 	if err == nil || errors.Is(err, context.Canceled) {
 		return err
 	}

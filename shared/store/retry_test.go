@@ -40,7 +40,7 @@ var operations = map[string]func(context.Context, *storetest.Database) (any, err
 		return []any{may.Home, may.Hour().Used}, err
 	},
 	"TransactGetItems": func(ctx context.Context, db *storetest.Database) (any, error) {
-		return db.HasStock(ctx, numberrequest.Request{ID: "req_1", Country: "NG", Type: "mobile", Capabilities: []string{"inbound"}})
+		return db.HasAvailable(ctx, numberrequest.Request{ID: "req_1", Country: "NG", Type: "mobile", Capabilities: []string{"inbound"}})
 	},
 	"TransactWriteItems": func(ctx context.Context, db *storetest.Database) (any, error) {
 		_, may, err := db.CallPermit(ctx, "ada", "pn_1")
@@ -178,12 +178,12 @@ func refuseAtRandom(t *testing.T, seed uint64) {
 		return storetest.RoundTrip(func(r *http.Request) (*http.Response, error) {
 			mu.Lock()
 			names := storetest.Refusals(storetest.Operation(r))
-			refused, name := random.IntN(5) == 0, names[random.IntN(len(names))]
-			if refused {
+			conditionFailed, name := random.IntN(5) == 0, names[random.IntN(len(names))]
+			if conditionFailed {
 				drawn[name]++
 			}
 			mu.Unlock()
-			if refused {
+			if conditionFailed {
 				return storetest.Refuse(name, r, next)
 			}
 			return next.RoundTrip(r)

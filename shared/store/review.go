@@ -63,8 +63,8 @@ func (db *DB) decide(ctx context.Context, r numberrequest.Request, d numberreque
 		return r, false, err
 	}
 	set := "SET #status = :to, status_shard = :shard, decided_by = :by, decided_at = :at, updated_at = :at"
-	values := item{":pending": text(string(numberrequest.Pending)), ":to": text(string(to)), ":shard": text(statusShard(to, shard(r.ID))),
-		":by": text(d.By), ":at": stamp(now)}
+	values := row{":pending": str(string(numberrequest.Pending)), ":to": str(string(to)), ":shard": str(statusShard(to, shard(r.ID))),
+		":by": str(d.By), ":at": timestamp(now)}
 	after := r
 	after.Status, after.DecidedAt, after.UpdatedAt, after.Reason = to, now, now, d.Reason
 	told, err := db.event(event.Decided(after))
@@ -74,23 +74,23 @@ func (db *DB) decide(ctx context.Context, r numberrequest.Request, d numberreque
 	writes := []types.TransactWriteItem{{}, entry, told}
 	switch {
 	case !d.Approve:
-		set, values[":reason"] = set+", reason = :reason", text(d.Reason)
+		set, values[":reason"] = set+", reason = :reason", str(d.Reason)
 		writes = append(writes, db.unclaimAll(r)...)
 	case d.NumberID != "":
-		set, values[":number"] = set+", wanted_number_id = :number", text(d.NumberID)
+		set, values[":number"] = set+", wanted_number_id = :number", str(d.NumberID)
 		writes = append(writes, db.reserve(r, d.NumberID)...)
 	}
 	writes[0].Update = &types.Update{TableName: &db.table.Requests, Key: requestKey(r.ID), UpdateExpression: &set,
 		ConditionExpression: aws.String("#status = :pending"), ExpressionAttributeNames: map[string]string{"#status": "status"},
 		ExpressionAttributeValues: values, ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}
 	err = db.transact(ctx, writes...)
-	rows, no := refusedIn(err)
+	rows, failed := conditionsFailed(err)
 	switch {
 	case err == nil: // read again: the workflow may have stored its token meanwhile
 		r, err = db.RequestByID(ctx, r.ID)
 		return r, true, err
-	case !no:
-		return r, false, broken("decide on request", err)
+	case !failed:
+		return r, false, unavailable("decide on request", err)
 	case rows[0] != nil:
 		r, err = requestFrom(rows[0])
 		return r, false, err
@@ -102,7 +102,7 @@ func (db *DB) decide(ctx context.Context, r numberrequest.Request, d numberreque
 // the number that it asked for.
 func (db *DB) reserve(r numberrequest.Request, numberID string) []types.TransactWriteItem {
 	kept := []types.TransactWriteItem{db.claim(numberClaim(numberID), r.ID), {ConditionCheck: &types.ConditionCheck{
-		TableName: &db.table.Numbers, Key: item{"number_id": text(numberID)},
+		TableName: &db.table.Numbers, Key: row{"number_id": str(numberID)},
 		ConditionExpression: aws.String("attribute_exists(number_id) AND attribute_not_exists(user_id) AND attribute_not_exists(retired)")}}}
 	if asked := r.Only(); asked != "" && asked != numberID {
 		kept = append(kept, db.unclaim(numberClaim(asked), r.ID))
@@ -115,25 +115,25 @@ func (db *DB) reserve(r numberrequest.Request, numberID string) []types.Transact
 // not stored.
 func (db *DB) AwaitRequest(ctx context.Context, id, token, what string) (r numberrequest.Request, waiting bool, err error) {
 	status := numberrequest.Pending
-	if what == numberrequest.AwaitsStock {
+	if what == numberrequest.AwaitsNumber {
 		status = numberrequest.Approved
 	}
 	out, err := db.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{TableName: &db.table.Requests, Key: requestKey(id),
 		UpdateExpression:                    aws.String("SET task_token = :token, awaits = :what"),
 		ConditionExpression:                 aws.String("#status = :status"),
 		ExpressionAttributeNames:            map[string]string{"#status": "status"},
-		ExpressionAttributeValues:           item{":token": text(token), ":what": text(what), ":status": text(string(status))},
+		ExpressionAttributeValues:           row{":token": str(token), ":what": str(what), ":status": str(string(status))},
 		ReturnValues:                        types.ReturnValueAllNew,
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld})
-	row, no := refused(err)
+	raw, failed := conditionFailed(err)
 	switch {
-	case no && row == nil:
+	case failed && raw == nil:
 		return r, false, fault.Missing("phone number request")
-	case no:
-		r, err = requestFrom(row)
+	case failed:
+		r, err = requestFrom(raw)
 		return r, false, err
 	case err != nil:
-		return r, false, broken("await request", err)
+		return r, false, unavailable("await request", err)
 	}
 	r, err = requestFrom(out.Attributes)
 	return r, err == nil, err
@@ -146,7 +146,7 @@ func (db *DB) RemindRequest(ctx context.Context, id string, n int, now time.Time
 		UpdateExpression:          aws.String("SET reminders = :n"),
 		ConditionExpression:       aws.String("#status = :pending AND (attribute_not_exists(reminders) OR reminders < :n)"),
 		ExpressionAttributeNames:  map[string]string{"#status": "status"},
-		ExpressionAttributeValues: item{":n": integer(int64(n)), ":pending": text(string(numberrequest.Pending))}})
+		ExpressionAttributeValues: row{":n": integer(int64(n)), ":pending": str(string(numberrequest.Pending))}})
 }
 
 // NotifyRequest records that the owner was notified of the end of a request, and closes the
@@ -156,8 +156,8 @@ func (db *DB) NotifyRequest(ctx context.Context, id string, now time.Time) (firs
 		UpdateExpression:         aws.String("SET notified_at = :at REMOVE open_shard, task_token, awaits"),
 		ConditionExpression:      aws.String("attribute_exists(open_shard) AND #status IN (:assigned, :rejected)"),
 		ExpressionAttributeNames: map[string]string{"#status": "status"},
-		ExpressionAttributeValues: item{":at": stamp(now), ":assigned": text(string(numberrequest.Assigned)),
-			":rejected": text(string(numberrequest.Rejected))}})
+		ExpressionAttributeValues: row{":at": timestamp(now), ":assigned": str(string(numberrequest.Assigned)),
+			":rejected": str(string(numberrequest.Rejected))}})
 }
 
 // record updates a request and writes its audit line. It does neither and returns false if the
@@ -169,8 +169,8 @@ func (db *DB) record(ctx context.Context, id string, e numberrequest.Entry, upda
 	}
 	update.TableName, update.Key = &db.table.Requests, requestKey(id)
 	err = db.transact(ctx, types.TransactWriteItem{Update: &update}, entry)
-	if _, no := refusedIn(err); no {
+	if _, failed := conditionsFailed(err); failed {
 		return false, nil
 	}
-	return err == nil, broken("record "+e.Action, err)
+	return err == nil, unavailable("record "+e.Action, err)
 }

@@ -37,14 +37,14 @@ const (
 // number. In ISO 3166 the code ZZ is user-assigned.
 const noCountry = "ZZ"
 
-func dayOf(c call.Call) item {
-	return item{"user_id": text(c.UserID), "day": text(c.CreatedAt.UTC().Format(dayForm))}
+func dayOf(c call.Call) row {
+	return row{"user_id": str(c.UserID), "day": str(c.CreatedAt.UTC().Format(dayForm))}
 }
 
 // started is the write that counts a new call.
 func (db *DB) started(c call.Call) types.TransactWriteItem {
 	return types.TransactWriteItem{Update: &types.Update{TableName: &db.table.Stats, Key: dayOf(c),
-		UpdateExpression: aws.String("ADD started :one"), ExpressionAttributeValues: item{":one": integer(1)}}}
+		UpdateExpression: aws.String("ADD started :one"), ExpressionAttributeValues: row{":one": integer(1)}}}
 }
 
 // count is the write that adds one ended call to its owner's day.
@@ -53,7 +53,7 @@ func (db *DB) count(c call.Call) *types.Update {
 	u := &types.Update{TableName: &db.table.Stats, Key: dayOf(c),
 		UpdateExpression:          aws.String("ADD #total :one, #status :one, #country :one"),
 		ExpressionAttributeNames:  map[string]string{"#total": "total", "#status": "status_" + string(c.Status), "#country": country},
-		ExpressionAttributeValues: item{":one": integer(1)}}
+		ExpressionAttributeValues: row{":one": integer(1)}}
 	if c.Status == call.Completed {
 		u.UpdateExpression = aws.String("ADD #total :one, #status :one, #country :one, #completed :one, #bucket :unit, #talk :talk")
 		u.ExpressionAttributeNames["#completed"] = country + "_completed"
@@ -74,15 +74,15 @@ func (db *DB) StatsOf(ctx context.Context, userID string, from, to time.Time) ([
 	pages := dynamodb.NewQueryPaginator(db.client, &dynamodb.QueryInput{TableName: &db.table.Stats,
 		KeyConditionExpression:   aws.String("user_id = :user AND #day BETWEEN :from AND :to"),
 		ExpressionAttributeNames: map[string]string{"#day": "day"},
-		ExpressionAttributeValues: item{":user": text(userID), ":from": text(from.UTC().Format(dayForm)),
-			":to": text(to.UTC().Format(dayForm))}, ConsistentRead: aws.Bool(true)})
+		ExpressionAttributeValues: row{":user": str(userID), ":from": str(from.UTC().Format(dayForm)),
+			":to": str(to.UTC().Format(dayForm))}, ConsistentRead: aws.Bool(true)})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
-			return nil, broken("read statistics", err)
+			return nil, unavailable("read statistics", err)
 		}
-		for _, row := range page.Items {
-			day, err := dayFrom(row)
+		for _, raw := range page.Items {
+			day, err := dayFrom(raw)
 			if err != nil {
 				return nil, err
 			}
@@ -92,9 +92,9 @@ func (db *DB) StatsOf(ctx context.Context, userID string, from, to time.Time) ([
 	return days, nil
 }
 
-func dayFrom(row item) (call.Day, error) {
+func dayFrom(raw row) (call.Day, error) {
 	d := call.Day{Ended: map[call.Status]int{}, Countries: map[string]call.Country{}}
-	for name, value := range row {
+	for name, value := range raw {
 		number, ok := value.(*types.AttributeValueMemberN)
 		if date, isText := value.(*types.AttributeValueMemberS); isText && name == "day" {
 			d.Date = date.Value

@@ -128,14 +128,14 @@ func TestAYearIsOneQuery(t *testing.T) {
 	many := func(digits int) types.AttributeValue {
 		return &types.AttributeValueMemberN{Value: strings.Repeat("9", digits)}
 	}
-	db.Fill(t, "stats", 366, db.Rows(t, "stats", "ada")[0], func(i int, row storetest.Row) {
-		row["day"] = &types.AttributeValueMemberS{Value: t0.AddDate(0, 0, i).Format(time.DateOnly)}
+	db.Fill(t, "stats", 366, db.Rows(t, "stats", "ada")[0], func(i int, raw storetest.Row) {
+		raw["day"] = &types.AttributeValueMemberS{Value: t0.AddDate(0, 0, i).Format(time.DateOnly)}
 		for n := range 19 {
-			row[fmt.Sprintf("hist_%d", n)] = many(36)
+			raw[fmt.Sprintf("hist_%d", n)] = many(36)
 		}
 		for n := range 50 {
 			country := fmt.Sprintf("country_%c%c", 'A'+n/26, 'A'+n%26)
-			row[country], row[country+"_completed"] = many(5), many(5)
+			raw[country], raw[country+"_completed"] = many(5), many(5)
 		}
 	})
 	db.Trips()

@@ -43,10 +43,10 @@ func Open(cfg aws.Config, tables Config, now func() time.Time) *DB {
 	return &DB{table: tables, now: now, client: dynamodb.NewFromConfig(cfg, retried)}
 }
 
-// item is a row as DynamoDB sees it.
-type item = map[string]types.AttributeValue
+// row is a row of a table as DynamoDB has it, an item. It also holds a request's values.
+type row = map[string]types.AttributeValue
 
-func text(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
+func str(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
 
 func integer(n int64) types.AttributeValue {
 	return &types.AttributeValueMemberN{Value: fmt.Sprint(n)}
@@ -56,7 +56,7 @@ func integer(n int64) types.AttributeValue {
 // text order is time order.
 const clock = "2006-01-02T15:04:05.000Z"
 
-func stamp(t time.Time) types.AttributeValue { return text(t.UTC().Format(clock)) }
+func timestamp(t time.Time) types.AttributeValue { return str(t.UTC().Format(clock)) }
 
 // Time is a time in its stored form. The zero time is not stored.
 type Time struct{ time.Time }
@@ -66,7 +66,7 @@ func (t Time) MarshalDynamoDBAttributeValue() (types.AttributeValue, error) {
 	if t.IsZero() {
 		return &types.AttributeValueMemberNULL{Value: true}, nil
 	}
-	return stamp(t.Time), nil
+	return timestamp(t.Time), nil
 }
 
 // UnmarshalDynamoDBAttributeValue reads what MarshalDynamoDBAttributeValue wrote.
@@ -82,22 +82,22 @@ func (t *Time) UnmarshalDynamoDBAttributeValue(v types.AttributeValue) error {
 
 // encode turns a record into a row. It omits attributes that are NULL, so that attribute_exists
 // tells whether something has happened.
-func encode(record any) (item, error) {
-	row, err := attributevalue.MarshalMap(record)
+func encode(record any) (row, error) {
+	raw, err := attributevalue.MarshalMap(record)
 	if err != nil {
 		return nil, fmt.Errorf("encode %T: %w", record, err)
 	}
-	maps.DeleteFunc(row, func(_ string, v types.AttributeValue) bool {
+	maps.DeleteFunc(raw, func(_ string, v types.AttributeValue) bool {
 		_, null := v.(*types.AttributeValueMemberNULL)
 		return null
 	})
-	return row, nil
+	return raw, nil
 }
 
 // decode turns a row into a record.
-func decode[T any](row item) (T, error) {
+func decode[T any](raw row) (T, error) {
 	var record T
-	if err := attributevalue.UnmarshalMap(row, &record); err != nil {
+	if err := attributevalue.UnmarshalMap(raw, &record); err != nil {
 		return record, fmt.Errorf("decode %T: %w", record, err)
 	}
 	return record, nil

@@ -24,10 +24,10 @@ type Record struct {
 
 // Event decodes the event that was written.
 func (r Record) Event() (event.Event, error) {
-	row, err := attributevalue.UnmarshalMapJSON(r.Change.NewImage)
+	raw, err := attributevalue.UnmarshalMapJSON(r.Change.NewImage)
 	if err != nil {
 		return event.Event{}, fmt.Errorf("record %s: %w", r.Change.SequenceNumber, err)
 	}
-	written, err := decode[eventRow](row)
+	written, err := decode[eventRow](raw)
 	return written.event(), err
 }

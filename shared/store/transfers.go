@@ -36,7 +36,7 @@ func (db *DB) BeginTransfer(ctx context.Context, c call.Call, may Permit, t call
 			c, err = db.Call(ctx, c.ID)
 			return c, hour, err
 		case rows == nil:
-			return c, hour, broken("begin transfer", err)
+			return c, hour, unavailable("begin transfer", err)
 		case rows[0] != nil:
 			c, err = db.refuseTransfer(rows[0], t)
 			return c, hour, err
@@ -51,24 +51,24 @@ func (db *DB) BeginTransfer(ctx context.Context, c call.Call, may Permit, t call
 			return c, limit, err
 		}
 	}
-	return c, may.Hour(), broken("begin transfer", errors.New("the user's policy keeps changing"))
+	return c, may.Hour(), unavailable("begin transfer", errors.New("the user's policy keeps changing"))
 }
 
 // beginTransfer sends BeginTransfer's transaction. rows are those of refusedIn if a condition
 // failed, and nil otherwise.
-func (db *DB) beginTransfer(ctx context.Context, callID string, t call.Transfer, spend types.TransactWriteItem) ([]item, error) {
+func (db *DB) beginTransfer(ctx context.Context, callID string, t call.Transfer, spend types.TransactWriteItem) ([]row, error) {
 	err := db.transact(ctx, types.TransactWriteItem{Update: &types.Update{TableName: &db.table.Calls, Key: recordOf(callID),
 		UpdateExpression: aws.String("SET transfer_id = :id, transfer_to = :to, transfer_status = :pending, transfer_at = :at REMOVE transfer_sip ADD transfers :one"),
 		ConditionExpression: aws.String("#status = :talking AND attribute_not_exists(hangup_at) AND (attribute_not_exists(transfer_status)" +
 			" OR transfer_status IN (:failed, :unknown) OR (transfer_status = :pending AND transfer_at <= :expired))" +
 			" AND (attribute_not_exists(transfers) OR transfers < :most)"),
 		ExpressionAttributeNames: map[string]string{"#status": "status"},
-		ExpressionAttributeValues: item{":id": text(t.ID), ":to": text(t.To), ":at": stamp(t.At), ":one": integer(1), ":most": integer(call.MaxTransfers),
-			":pending": text(string(call.TransferPending)), ":failed": text(string(call.TransferFailed)), ":unknown": text(string(call.TransferUnknown)),
-			":expired": stamp(t.At.Add(-call.TransferLimit)), ":talking": text(string(call.InProgress))},
+		ExpressionAttributeValues: row{":id": str(t.ID), ":to": str(t.To), ":at": timestamp(t.At), ":one": integer(1), ":most": integer(call.MaxTransfers),
+			":pending": str(string(call.TransferPending)), ":failed": str(string(call.TransferFailed)), ":unknown": str(string(call.TransferUnknown)),
+			":expired": timestamp(t.At.Add(-call.TransferLimit)), ":talking": str(string(call.InProgress))},
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}}, spend)
-	rows, no := refusedIn(err)
-	if !no {
+	rows, failed := conditionsFailed(err)
+	if !failed {
 		return nil, err
 	}
 	return rows, err
@@ -76,11 +76,11 @@ func (db *DB) beginTransfer(ctx context.Context, callID string, t call.Transfer,
 
 // refuseTransfer explains why the call in row could not be transferred. An empty row means that the
 // call does not exist. If the call already has the transfer t, there is no error.
-func (db *DB) refuseTransfer(row item, t call.Transfer) (call.Call, error) {
-	if len(row) == 0 {
+func (db *DB) refuseTransfer(raw row, t call.Transfer) (call.Call, error) {
+	if len(raw) == 0 {
 		return call.Call{}, fault.Missing("call")
 	}
-	c, err := callFrom(row)
+	c, err := callFrom(raw)
 	talking := c.Status == call.InProgress && c.HangupRequested.IsZero()
 	switch {
 	case err != nil:
@@ -132,21 +132,21 @@ func (db *DB) FinishTransfer(ctx context.Context, callID string, t call.Transfer
 		types.TransactWriteItem{Update: &types.Update{TableName: &db.table.Calls, Key: recordOf(callID),
 			UpdateExpression:    aws.String("SET transfer_status = :to, transfer_sip = :sip, transfer_at = :at, " + addLine),
 			ConditionExpression: &condition,
-			ExpressionAttributeValues: withLine(item{":id": text(t.ID), ":pending": text(string(call.TransferPending)),
-				":to": text(string(t.Status)), ":sip": integer(int64(t.SIPStatus)), ":at": stamp(t.At)}, line),
+			ExpressionAttributeValues: withLine(row{":id": str(t.ID), ":pending": str(string(call.TransferPending)),
+				":to": str(string(t.Status)), ":sip": integer(int64(t.SIPStatus)), ":at": timestamp(t.At)}, line),
 			ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}}, told)
-	if rows, no := refusedIn(err); no && rows[0] != nil { // the call has changed since it was read
+	if rows, failed := conditionsFailed(err); failed && rows[0] != nil { // the call has changed since it was read
 		return db.FinishTransfer(ctx, callID, t)
 	}
-	return c, broken("finish transfer", err)
+	return c, unavailable("finish transfer", err)
 }
 
 // seenTransfer is the condition that no transfer has begun or finished since c was read. Either of
 // them may change the cause of the call's end.
-func seenTransfer(c call.Call, values item) string {
+func seenTransfer(c call.Call, values row) string {
 	if c.Transfer.ID == "" {
 		return "attribute_not_exists(transfer_id)"
 	}
-	values[":transfer"], values[":outcome"] = text(c.Transfer.ID), text(string(c.Transfer.Status))
+	values[":transfer"], values[":outcome"] = str(c.Transfer.ID), str(string(c.Transfer.Status))
 	return "transfer_id = :transfer AND transfer_status = :outcome"
 }

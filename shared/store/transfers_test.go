@@ -76,7 +76,7 @@ func TestTransferIsRecorded(t *testing.T) {
 	if err != nil || full.Transfer != c.Transfer {
 		t.Error(err, full.Transfer)
 	}
-	got, err := db.CallStory(ctx, "ada", "call_1", false)
+	got, err := db.CallDetails(ctx, "ada", "call_1", false)
 	if d := cmp.Diff(full, got.Call); err != nil || d != "" {
 		t.Error(err, d)
 	}
@@ -194,8 +194,8 @@ func TestHangUpDuringTransfer(t *testing.T) {
 		c.Transfer.Status != call.TransferUnknown || c.Cause != call.MaxDuration {
 		t.Errorf("ended meanwhile: %+v, %s, %v", c.Transfer, c.Cause, err)
 	}
-	story, err := db.CallStory(ctx, "ada", "call_2", false)
-	events := story.Events
+	details, err := db.CallDetails(ctx, "ada", "call_2", false)
+	events := details.Events
 	if err != nil || events[len(events)-1] != (call.Event{At: t0.Add(2 * time.Second), Name: "transfer", Detail: "unknown"}) {
 		t.Errorf("timeline %v, %v", events, err)
 	}

@@ -59,11 +59,11 @@ type usage struct {
 // is limited to 4 KB.
 const mostStale = 50
 
-func usageOf(row item, now time.Time) (usage, error) {
-	r, err := decode[policyRow](row)
+func usageOf(raw row, now time.Time) (usage, error) {
+	r, err := decode[policyRow](raw)
 	u := usage{policy: r.policy(), revision: r.Revision, active: r.Active, counts: map[string]int{}}
 	hour, day := hourOf(now.Add(-time.Hour)), now.Add(-24*time.Hour).UTC().Format(dayForm)
-	for name, v := range row {
+	for name, v := range raw {
 		n, ok := v.(*types.AttributeValueMemberN)
 		if !ok {
 			continue
@@ -138,9 +138,9 @@ func (db *DB) CallPermit(ctx context.Context, userID, numberID string) (number.N
 
 // permit reads a user's row, the global switch, more rows of the Limits table and a number in one
 // request. It does not check the owner of the number.
-func (db *DB) permit(ctx context.Context, userID, numberID string, more ...item) (n number.Number, p Permit, everybody policyRow, err error) {
+func (db *DB) permit(ctx context.Context, userID, numberID string, more ...row) (n number.Number, p Permit, everybody policyRow, err error) {
 	now := db.now()
-	found, err := db.readTogether(ctx, append([]item{policyKey(userID), callsSwitch()}, more...), numberID)
+	found, err := db.readTogether(ctx, append([]row{policyKey(userID), callsSwitch()}, more...), numberID)
 	if err != nil {
 		return n, p, everybody, err
 	}
@@ -215,7 +215,7 @@ const (
 func (db *DB) accept(u usage, s spending) types.TransactWriteItem {
 	p := u.policy
 	names := map[string]string{"#hour": hourAttribute(s.at), "#to": destinationAttribute(s.at, s.to)}
-	values := item{":one": integer(1), ":calls": integer(int64(p.CallsPerHour)), ":same": integer(int64(p.CallsPerDestination))}
+	values := row{":one": integer(1), ":calls": integer(int64(p.CallsPerHour)), ":same": integer(int64(p.CallsPerDestination))}
 	add := "ADD #hour :one, #to :one"
 	conditions := []string{"(attribute_not_exists(#hour) OR #hour < :calls)", "(attribute_not_exists(#to) OR #to < :same)"}
 	if u.revision == 0 {
@@ -235,7 +235,7 @@ func (db *DB) accept(u usage, s spending) types.TransactWriteItem {
 			conditions = append(conditions, "attribute_exists(#day)")
 		}
 	}
-	values[":user_shard"] = text(shard(s.userID))
+	values[":user_shard"] = str(shard(s.userID))
 	update := "SET " + enlist + " " + add + forget(u.stale, names)
 	return types.TransactWriteItem{Update: &types.Update{TableName: &db.table.Limits, Key: policyKey(s.userID), UpdateExpression: &update,
 		ConditionExpression: aws.String(strings.Join(conditions, " AND ")), ExpressionAttributeNames: names, ExpressionAttributeValues: values,
@@ -267,7 +267,7 @@ func (db *DB) release(c call.Call, all bool) types.TransactWriteItem {
 	u := &types.Update{TableName: &db.table.Limits, Key: policyKey(c.UserID),
 		UpdateExpression:         aws.String("ADD #day :back DELETE active_calls :call"),
 		ExpressionAttributeNames: map[string]string{"#day": dayAttribute(c.CreatedAt)},
-		ExpressionAttributeValues: item{":back": integer(int64(min(0, c.Duration()-c.MaxDuration))),
+		ExpressionAttributeValues: row{":back": integer(int64(min(0, c.Duration()-c.MaxDuration))),
 			":call": &types.AttributeValueMemberSS{Value: []string{c.ID}}}}
 	if all {
 		u.UpdateExpression = aws.String("ADD #day :back, #hour :less, #to :less DELETE active_calls :call")

@@ -30,7 +30,7 @@ const userPrefix = "user#"
 // known is the write that adds a user to the list of Users and changes nothing else.
 func (db *DB) known(userID string) types.TransactWriteItem {
 	return types.TransactWriteItem{Update: &types.Update{TableName: &db.table.Limits, Key: policyKey(userID),
-		UpdateExpression: aws.String("SET " + enlist), ExpressionAttributeValues: item{":user_shard": text(shard(userID))}}}
+		UpdateExpression: aws.String("SET " + enlist), ExpressionAttributeValues: row{":user_shard": str(shard(userID))}}}
 }
 
 // Users lists the users who have done something or have a policy, shard by shard and sorted by id
@@ -42,7 +42,7 @@ func (db *DB) Users(ctx context.Context, limit int, after string) (users []accou
 	if err != nil || len(ids) == 0 {
 		return nil, next, err
 	}
-	rows := make([]item, len(ids))
+	rows := make([]row, len(ids))
 	for i, id := range ids {
 		rows[i] = policyKey(id)
 	}
@@ -70,17 +70,17 @@ func (db *DB) userIDs(ctx context.Context, limit int, after string) (ids []strin
 			continue
 		}
 		in := &dynamodb.QueryInput{TableName: &db.table.Limits, IndexName: aws.String("users"), Limit: aws.Int32(int32(limit + 1 - len(ids))),
-			KeyConditionExpression: aws.String("user_shard = :shard"), ExpressionAttributeValues: item{":shard": text(fmt.Sprint(s))}}
+			KeyConditionExpression: aws.String("user_shard = :shard"), ExpressionAttributeValues: row{":shard": str(fmt.Sprint(s))}}
 		if seen != "" && fmt.Sprint(s) == from {
 			in.ExclusiveStartKey = policyKey(seen)
-			in.ExclusiveStartKey["user_shard"] = text(from)
+			in.ExclusiveStartKey["user_shard"] = str(from)
 		}
 		out, err := db.client.Query(ctx, in)
 		if err != nil {
-			return nil, "", broken("list users", err)
+			return nil, "", unavailable("list users", err)
 		}
-		for _, row := range out.Items {
-			ids = append(ids, strings.TrimPrefix(keyOf(row), userPrefix))
+		for _, raw := range out.Items {
+			ids = append(ids, strings.TrimPrefix(keyOf(raw), userPrefix))
 		}
 		if len(ids) > limit {
 			last := ids[limit-1]
@@ -100,7 +100,7 @@ func (db *DB) countOwned(ctx context.Context, users []account.User, now time.Tim
 		place = make(chan struct{}, countsAtOnce)
 		errs  = make([]error, 3*len(users))
 	)
-	count := func(failed *error, n *int, table *string, userID, filter string, values item) {
+	count := func(failed *error, n *int, table *string, userID, filter string, values row) {
 		wg.Go(func() {
 			place <- struct{}{}
 			defer func() { <-place }()
@@ -109,11 +109,11 @@ func (db *DB) countOwned(ctx context.Context, users []account.User, now time.Tim
 	}
 	for i := range users {
 		u := &users[i]
-		count(&errs[3*i], &u.Numbers, &db.table.Numbers, u.ID, "", item{})
+		count(&errs[3*i], &u.Numbers, &db.table.Numbers, u.ID, "", row{})
 		count(&errs[3*i+1], &u.OpenRequests, &db.table.Requests, u.ID, "#status IN (:a, :b)",
-			item{":a": text(string(numberrequest.Pending)), ":b": text(string(numberrequest.Approved))})
+			row{":a": str(string(numberrequest.Pending)), ":b": str(string(numberrequest.Approved))})
 		count(&errs[3*i+2], &u.LiveKeys, &db.table.Keys, u.ID, "(attribute_not_exists(expires_at) OR expires_at > :now)"+
-			" AND (attribute_not_exists(revoked_at) OR revoked_at > :now)", item{":now": stamp(now)})
+			" AND (attribute_not_exists(revoked_at) OR revoked_at > :now)", row{":now": timestamp(now)})
 	}
 	wg.Wait()
 	return errors.Join(errs...)
@@ -121,8 +121,8 @@ func (db *DB) countOwned(ctx context.Context, users []account.User, now time.Tim
 
 // countOf counts a user's rows in the index by_user of a table. With a filter it counts only the
 // rows that match it.
-func (db *DB) countOf(ctx context.Context, table *string, userID, filter string, values item) (n int, err error) {
-	values[":user"] = text(userID)
+func (db *DB) countOf(ctx context.Context, table *string, userID, filter string, values row) (n int, err error) {
+	values[":user"] = str(userID)
 	in := &dynamodb.QueryInput{TableName: table, IndexName: aws.String("by_user"), Select: types.SelectCount,
 		KeyConditionExpression: aws.String("user_id = :user"), ExpressionAttributeValues: values}
 	if filter != "" {
@@ -134,7 +134,7 @@ func (db *DB) countOf(ctx context.Context, table *string, userID, filter string,
 	for pages := dynamodb.NewQueryPaginator(db.client, in); pages.HasMorePages(); {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
-			return 0, broken("count what a user has", err)
+			return 0, unavailable("count what a user has", err)
 		}
 		n += int(page.Count)
 	}

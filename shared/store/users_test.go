@@ -151,8 +151,8 @@ func TestRetire(t *testing.T) {
 		must(t, db.AddNumber(ctx, n, "root"))
 		return n
 	}
-	gone, owned, asked := add(1), add(2), add(3)
-	_, err := db.GiveNumber(ctx, owned.ID, "ada", "root")
+	gone, assigned, asked := add(1), add(2), add(3)
+	_, err := db.GiveNumber(ctx, assigned.ID, "ada", "root")
 	must(t, err)
 	_, _, err = db.CreateRequest(ctx, numberrequest.Request{ID: "req_1", UserID: "bob", PhoneNumber: asked.E164, CreatedAt: morning})
 	must(t, err)
@@ -163,14 +163,14 @@ func TestRetire(t *testing.T) {
 
 	_, giveGone := db.GiveNumber(ctx, gone.ID, "ada", "root")
 	_, giveAsked := db.GiveNumber(ctx, asked.ID, "ada", "root")
-	_, giveOwned := db.GiveNumber(ctx, owned.ID, "ada", "root")
+	_, giveOwned := db.GiveNumber(ctx, assigned.ID, "ada", "root")
 	_, giveNone := db.GiveNumber(ctx, "pn_none", "ada", "root")
 	_, choose := db.Decide(ctx, "req_1", numberrequest.Decision{Approve: true, By: "root", NumberID: gone.ID}, morning)
 	for name, tc := range map[string]struct {
 		err  error
 		want string
 	}{
-		"retire owned":     {db.RetireNumber(ctx, owned.ID, "root"), "CONFLICT"},
+		"retire owned":     {db.RetireNumber(ctx, assigned.ID, "root"), "CONFLICT"},
 		"retire asked for": {db.RetireNumber(ctx, asked.ID, "root"), "CONFLICT"},
 		"retire unknown":   {db.RetireNumber(ctx, "pn_none", "root"), "NOT_FOUND"},
 		"give retired":     {giveGone, "NUMBER_RETIRED"},
@@ -179,7 +179,7 @@ func TestRetire(t *testing.T) {
 		"give unknown":     {giveNone, "NOT_FOUND"},
 		"choose retired":   {choose, "CONFLICT"},
 		"add retired":      {db.AddNumber(ctx, gone, "root"), "NUMBER_RETIRED"},
-		"restore owned":    {db.RestoreNumber(ctx, owned, "root"), "CONFLICT"},
+		"restore owned":    {db.RestoreNumber(ctx, assigned, "root"), "CONFLICT"},
 	} {
 		if got := codeOf(tc.err); got != tc.want {
 			t.Errorf("%s: %v, want %s", name, tc.err, tc.want)
@@ -195,7 +195,7 @@ func TestRetire(t *testing.T) {
 		t.Error(err)
 	}
 
-	for status, want := range map[string][]string{"": {asked.ID, gone.ID, owned.ID}, "available": {asked.ID}, "assigned": {owned.ID}, "retired": {gone.ID}} {
+	for status, want := range map[string][]string{"": {asked.ID, gone.ID, assigned.ID}, "available": {asked.ID}, "assigned": {assigned.ID}, "retired": {gone.ID}} {
 		for _, limit := range []int{1, 2, 10} {
 			got := inventoryIDs(t, db, status, limit)
 			slices.Sort(want)

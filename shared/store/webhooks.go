@@ -41,9 +41,9 @@ const (
 	deliveryKey = "d#"
 )
 
-func webhookKey(userID, sk string) item { return item{"user_id": text(userID), "sk": text(sk)} }
+func webhookKey(userID, sk string) row { return row{"user_id": str(userID), "sk": str(sk)} }
 
-func endpointOf(userID, id string) item { return webhookKey(userID, endpointKey+id) }
+func endpointOf(userID, id string) row { return webhookKey(userID, endpointKey+id) }
 
 func (r endpointRow) endpoint() webhook.Endpoint {
 	return webhook.Endpoint{ID: strings.TrimPrefix(r.SK, endpointKey), UserID: r.UserID, URL: r.URL, Events: r.Events,
@@ -52,8 +52,8 @@ func (r endpointRow) endpoint() webhook.Endpoint {
 		FailingSince: r.FailingSince.Time, HeldUntil: r.HeldUntil.Time}
 }
 
-func endpointFrom(row item) (webhook.Endpoint, error) {
-	r, err := decode[endpointRow](row)
+func endpointFrom(raw row) (webhook.Endpoint, error) {
+	r, err := decode[endpointRow](raw)
 	return r.endpoint(), err
 }
 
@@ -62,7 +62,7 @@ func endpointFrom(row item) (webhook.Endpoint, error) {
 // stored it and its answer was lost. That endpoint then gets the secret of e, because the client
 // never got the other one.
 func (db *DB) AddEndpoint(ctx context.Context, e webhook.Endpoint) error {
-	row, err := encode(endpointRow{UserID: e.UserID, SK: endpointKey + e.ID, URL: e.URL, Events: e.Events, Secret: e.Secret.Reveal(),
+	raw, err := encode(endpointRow{UserID: e.UserID, SK: endpointKey + e.ID, URL: e.URL, Events: e.Events, Secret: e.Secret.Reveal(),
 		CreatedAt: Time{e.CreatedAt}})
 	if err != nil {
 		return err
@@ -71,17 +71,17 @@ func (db *DB) AddEndpoint(ctx context.Context, e webhook.Endpoint) error {
 		types.TransactWriteItem{Update: &types.Update{TableName: &db.table.Webhooks, Key: webhookKey(e.UserID, "endpoints"),
 			UpdateExpression:          aws.String("ADD ids :id"),
 			ConditionExpression:       aws.String("attribute_not_exists(ids) OR size(ids) < :most OR contains(ids, :one)"),
-			ExpressionAttributeValues: item{":id": &types.AttributeValueMemberSS{Value: []string{e.ID}}, ":one": text(e.ID), ":most": integer(webhook.MaxEndpoints)}}},
-		types.TransactWriteItem{Put: &types.Put{TableName: &db.table.Webhooks, Item: row,
-			ConditionExpression: aws.String("attribute_not_exists(sk) OR created_at < :created"), ExpressionAttributeValues: item{":created": stamp(e.CreatedAt)}}})
-	rows, no := refusedIn(err)
+			ExpressionAttributeValues: row{":id": &types.AttributeValueMemberSS{Value: []string{e.ID}}, ":one": str(e.ID), ":most": integer(webhook.MaxEndpoints)}}},
+		types.TransactWriteItem{Put: &types.Put{TableName: &db.table.Webhooks, Item: raw,
+			ConditionExpression: aws.String("attribute_not_exists(sk) OR created_at < :created"), ExpressionAttributeValues: row{":created": timestamp(e.CreatedAt)}}})
+	rows, failed := conditionsFailed(err)
 	switch {
-	case no && rows[1] != nil: // a later attempt at the same request has stored the endpoint
+	case failed && rows[1] != nil: // a later attempt at the same request has stored the endpoint
 		return inProgress()
-	case no:
+	case failed:
 		return fault.New(fault.Conflict, "CONFLICT", "an account can have %d webhook endpoints: delete one first", webhook.MaxEndpoints)
 	}
-	return broken("add webhook endpoint", err)
+	return unavailable("add webhook endpoint", err)
 }
 
 // DeleteEndpoint deletes a user's endpoint. The deliveries to it are kept. An endpoint that does
@@ -92,11 +92,11 @@ func (db *DB) DeleteEndpoint(ctx context.Context, userID, id string) error {
 			ConditionExpression: aws.String("attribute_exists(sk)")}},
 		types.TransactWriteItem{Update: &types.Update{TableName: &db.table.Webhooks, Key: webhookKey(userID, "endpoints"),
 			UpdateExpression:          aws.String("DELETE ids :id"),
-			ExpressionAttributeValues: item{":id": &types.AttributeValueMemberSS{Value: []string{id}}}}})
-	if _, no := refusedIn(err); no {
+			ExpressionAttributeValues: row{":id": &types.AttributeValueMemberSS{Value: []string{id}}}}})
+	if _, failed := conditionsFailed(err); failed {
 		return fault.Missing("webhook endpoint")
 	}
-	return broken("delete webhook endpoint", err)
+	return unavailable("delete webhook endpoint", err)
 }
 
 // EndpointsOf lists a user's endpoints without their secrets, newest first. It returns at most
@@ -108,16 +108,16 @@ func (db *DB) EndpointsOf(ctx context.Context, userID string, limit int, after s
 		KeyConditionExpression:    aws.String("user_id = :user AND begins_with(sk, :kind)"),
 		ProjectionExpression:      aws.String("user_id, sk, #url, events, created_at, paused, disabled_at, disabled_reason, failures, failing_since, held_until"),
 		ExpressionAttributeNames:  map[string]string{"#url": "url"},
-		ExpressionAttributeValues: item{":user": text(userID), ":kind": text(endpointKey)}}
+		ExpressionAttributeValues: row{":user": str(userID), ":kind": str(endpointKey)}}
 	if after != "" {
 		in.ExclusiveStartKey = endpointOf(userID, after)
 	}
 	out, err := db.client.Query(ctx, in)
 	if err != nil {
-		return nil, "", broken("list webhook endpoints", err)
+		return nil, "", unavailable("list webhook endpoints", err)
 	}
-	for _, row := range out.Items[:min(limit, len(out.Items))] {
-		e, err := endpointFrom(row)
+	for _, raw := range out.Items[:min(limit, len(out.Items))] {
+		e, err := endpointFrom(raw)
 		if err != nil {
 			return nil, "", err
 		}
@@ -135,7 +135,7 @@ func (db *DB) Endpoint(ctx context.Context, userID, id string) (webhook.Endpoint
 	out, err := db.client.GetItem(ctx, &dynamodb.GetItemInput{TableName: &db.table.Webhooks, Key: endpointOf(userID, id), ConsistentRead: aws.Bool(true)})
 	switch {
 	case err != nil:
-		return webhook.Endpoint{}, broken("read webhook endpoint", err)
+		return webhook.Endpoint{}, unavailable("read webhook endpoint", err)
 	case out.Item == nil:
 		return webhook.Endpoint{}, fault.Missing("webhook endpoint")
 	}
@@ -154,9 +154,9 @@ type EndpointChange struct {
 // user is fault.NotFound.
 func (db *DB) UpdateEndpoint(ctx context.Context, userID, id string, change EndpointChange) (webhook.Endpoint, error) {
 	var sets, removes []string
-	names, values := map[string]string{}, item{}
+	names, values := map[string]string{}, row{}
 	if change.URL != nil {
-		sets, names["#url"], values[":url"] = append(sets, "#url = :url"), "url", text(*change.URL)
+		sets, names["#url"], values[":url"] = append(sets, "#url = :url"), "url", str(*change.URL)
 	}
 	if change.Events != nil {
 		sets, values[":events"] = append(sets, "events = :events"), &types.AttributeValueMemberSS{Value: change.Events}
@@ -192,11 +192,11 @@ func (db *DB) UpdateEndpoint(ctx context.Context, userID, id string, change Endp
 // the error is fault.NotFound.
 func (db *DB) updatedEndpoint(ctx context.Context, op string, in *dynamodb.UpdateItemInput) (webhook.Endpoint, error) {
 	out, err := db.client.UpdateItem(ctx, in)
-	if _, no := refused(err); no {
+	if _, failed := conditionFailed(err); failed {
 		return webhook.Endpoint{}, fault.Missing("webhook endpoint")
 	}
 	if err != nil {
-		return webhook.Endpoint{}, broken(op, err)
+		return webhook.Endpoint{}, unavailable(op, err)
 	}
 	return endpointFrom(out.Attributes)
 }
@@ -208,17 +208,17 @@ func (db *DB) RotateSecret(ctx context.Context, userID, id string, next secret.S
 	out, err := db.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{TableName: &db.table.Webhooks, Key: endpointOf(userID, id),
 		UpdateExpression:                    aws.String("SET old_secret = secret, old_until = :until, secret = :next"),
 		ConditionExpression:                 aws.String("attribute_exists(sk) AND secret <> :next"),
-		ExpressionAttributeValues:           item{":next": text(next.Reveal()), ":until": stamp(until)},
+		ExpressionAttributeValues:           row{":next": str(next.Reveal()), ":until": timestamp(until)},
 		ReturnValues:                        types.ReturnValueAllNew,
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld})
-	if there, no := refused(err); no {
+	if there, failed := conditionFailed(err); failed {
 		if there == nil {
 			return webhook.Endpoint{}, fault.Missing("webhook endpoint")
 		}
 		return endpointFrom(there) // the secret is from this rotation, whose answer was lost
 	}
 	if err != nil {
-		return webhook.Endpoint{}, broken("rotate webhook secret", err)
+		return webhook.Endpoint{}, unavailable("rotate webhook secret", err)
 	}
 	return endpointFrom(out.Attributes)
 }
@@ -227,10 +227,10 @@ func (db *DB) RotateSecret(ctx context.Context, userID, id string, next secret.S
 // in a row. It returns the endpoint in its new state, without an id if it was deleted. A failure
 // whose answer is lost may count twice.
 func (db *DB) RecordFailure(ctx context.Context, e webhook.Endpoint, at time.Time) (webhook.Endpoint, error) {
-	update, values := "SET failing_since = if_not_exists(failing_since, :at)", item{":at": stamp(at), ":one": integer(1)}
+	update, values := "SET failing_since = if_not_exists(failing_since, :at)", row{":at": timestamp(at), ":one": integer(1)}
 	if hold := webhook.Hold(e.Failures + 1); hold > 0 {
 		update += ", held_until = :until"
-		values[":until"] = stamp(at.Add(hold))
+		values[":until"] = timestamp(at.Add(hold))
 	}
 	update += " ADD failures :one"
 	e, err := db.updatedEndpoint(ctx, "record failure", &dynamodb.UpdateItemInput{TableName: &db.table.Webhooks, Key: endpointOf(e.UserID, e.ID),
@@ -245,27 +245,27 @@ func (db *DB) RecordFailure(ctx context.Context, e webhook.Endpoint, at time.Tim
 // ClaimProbe gives the caller the exclusive right to try a held endpoint until a moment. mine is
 // false if another delivery has the right, or if the endpoint was deleted.
 func (db *DB) ClaimProbe(ctx context.Context, e webhook.Endpoint, until time.Time) (mine bool, err error) {
-	condition, values := "attribute_exists(sk) AND attribute_not_exists(held_until)", item{":until": stamp(until)}
+	condition, values := "attribute_exists(sk) AND attribute_not_exists(held_until)", row{":until": timestamp(until)}
 	if !e.HeldUntil.IsZero() {
 		condition = "held_until = :was"
-		values[":was"] = stamp(e.HeldUntil)
+		values[":was"] = timestamp(e.HeldUntil)
 	}
 	_, err = db.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{TableName: &db.table.Webhooks, Key: endpointOf(e.UserID, e.ID),
 		UpdateExpression: aws.String("SET held_until = :until"), ConditionExpression: &condition, ExpressionAttributeValues: values})
-	if _, no := refused(err); no {
+	if _, failed := conditionFailed(err); failed {
 		return false, nil
 	}
-	return err == nil, broken("claim probe", err)
+	return err == nil, unavailable("claim probe", err)
 }
 
 // ClearFailures records that an attempt at an endpoint has succeeded.
 func (db *DB) ClearFailures(ctx context.Context, e webhook.Endpoint) error {
 	_, err := db.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{TableName: &db.table.Webhooks, Key: endpointOf(e.UserID, e.ID),
 		UpdateExpression: aws.String("REMOVE failures, failing_since, held_until"), ConditionExpression: aws.String("attribute_exists(sk)")})
-	if _, no := refused(err); no {
+	if _, failed := conditionFailed(err); failed {
 		return nil
 	}
-	return broken("clear failures", err)
+	return unavailable("clear failures", err)
 }
 
 // DisableEndpoint disables a failing endpoint and writes the event for its owner. An endpoint that
@@ -279,9 +279,9 @@ func (db *DB) DisableEndpoint(ctx context.Context, e webhook.Endpoint, at time.T
 		types.TransactWriteItem{Update: &types.Update{TableName: &db.table.Webhooks, Key: endpointOf(e.UserID, e.ID),
 			UpdateExpression:          aws.String("SET disabled_at = :at, disabled_reason = :why"),
 			ConditionExpression:       aws.String("attribute_exists(failures) AND attribute_not_exists(disabled_at)"),
-			ExpressionAttributeValues: item{":at": stamp(at), ":why": text(webhook.Failures)}}}, told)
-	if _, no := refusedIn(err); no {
+			ExpressionAttributeValues: row{":at": timestamp(at), ":why": str(webhook.Failures)}}}, told)
+	if _, failed := conditionsFailed(err); failed {
 		return nil
 	}
-	return broken("disable webhook endpoint", err)
+	return unavailable("disable webhook endpoint", err)
 }

@@ -20,17 +20,17 @@ import (
 	"github.com/krosai/telephony/shared/webhook"
 )
 
-var hookMorning = time.Date(2026, 11, 22, 9, 30, 0, 123e6, time.UTC)
+var webhookMorning = time.Date(2026, 11, 22, 9, 30, 0, 123e6, time.UTC)
 
 func endpoint(n int, user string) webhook.Endpoint {
 	return webhook.Endpoint{ID: fmt.Sprintf("whe_01KAMPJ5V0SAMPMEWHE00000%02d", n), UserID: user, URL: "https://hooks.acme.co/a?b=c",
-		Events: []string{event.CallAnswered, event.CallEnded}, Secret: secret.New("whsec_c2VjcmV0"), CreatedAt: hookMorning}
+		Events: []string{event.CallAnswered, event.CallEnded}, Secret: secret.New("whsec_c2VjcmV0"), CreatedAt: webhookMorning}
 }
 
 func delivery(n int, user, endpointID string) webhook.Delivery {
 	return webhook.Delivery{ID: fmt.Sprintf("dlv_01KAMPJ5V0SAMPMEDEV0000%03d", n), EndpointID: endpointID, Status: webhook.Pending,
-		CreatedAt: hookMorning, NextAt: hookMorning,
-		Event: webhook.Event{ID: "evt_01KAMPJ5V0SAMPMEEVT0000000", UserID: user, Type: event.CallEnded, At: hookMorning.Add(-time.Second), Body: []byte(`{"a":1}`)}}
+		CreatedAt: webhookMorning, NextAt: webhookMorning,
+		Event: webhook.Event{ID: "evt_01KAMPJ5V0SAMPMEEVT0000000", UserID: user, Type: event.CallEnded, At: webhookMorning.Add(-time.Second), Body: []byte(`{"a":1}`)}}
 }
 
 // secrets compares secrets, whose fields cmp cannot see.
@@ -108,7 +108,7 @@ func TestEndpointsAtOnce(t *testing.T) {
 
 func TestDelivery(t *testing.T) {
 	t.Parallel()
-	db := storetest.Open(t, func() time.Time { return hookMorning })
+	db := storetest.Open(t, func() time.Time { return webhookMorning })
 	e := endpoint(1, "ada")
 	ok(t, db.AddEndpoint(t.Context(), e))
 	want := delivery(1, "ada", e.ID)
@@ -132,7 +132,7 @@ func TestDelivery(t *testing.T) {
 		}
 	}
 
-	next := hookMorning.Add(10 * time.Second)
+	next := webhookMorning.Add(10 * time.Second)
 	see := func(when string, want webhook.Delivery) {
 		t.Helper()
 		d, _, err := db.Delivery(t.Context(), "ada", e.ID, want.ID)
@@ -140,7 +140,7 @@ func TestDelivery(t *testing.T) {
 			t.Errorf("%s: %v %s", when, err, diff)
 		}
 	}
-	tried := want.With(webhook.Attempt{At: hookMorning, Status: webhook.Pending, Code: 500, Error: "status", Answer: "oh", NextAt: next})
+	tried := want.With(webhook.Attempt{At: webhookMorning, Status: webhook.Pending, Code: 500, Error: "status", Answer: "oh", NextAt: next})
 	db.LoseReplies(1)
 	for range 2 { // an attempt counts once, although it is saved twice
 		ok(t, db.SaveDelivery(t.Context(), tried, 0))
@@ -180,7 +180,7 @@ func TestDelivery(t *testing.T) {
 // in one request.
 func TestDeliveryFor(t *testing.T) {
 	t.Parallel()
-	db := storetest.Open(t, func() time.Time { return hookMorning })
+	db := storetest.Open(t, func() time.Time { return webhookMorning })
 	e := endpoint(1, "ada")
 	ok(t, db.AddEndpoint(t.Context(), e))
 	c := newCall("with-metadata")
@@ -190,7 +190,7 @@ func TestDeliveryFor(t *testing.T) {
 	ok(t, err)
 	c, _, _, err = db.CreateCall(t.Context(), c, may, store.Once{})
 	ok(t, err)
-	_, err = db.EndCall(t.Context(), c, call.End{Status: call.Busy, Cause: call.CalleeBusy, At: hookMorning})
+	_, err = db.EndCall(t.Context(), c, call.End{Status: call.Busy, Cause: call.CalleeBusy, At: webhookMorning})
 	ok(t, err)
 	events, _, err := db.EventsOf(t.Context(), "ada", store.Log{}, 10, "")
 	ok(t, err)
@@ -208,8 +208,8 @@ func TestDeliveryFor(t *testing.T) {
 	}{
 		"an event":              {message(webhook.Message{Event: store.EventKey(happened), CallID: c.ID}), `"metadata":{"order":"42"}`},
 		"a replay":              {message(webhook.Message{ReplayOf: old.ID}), `{"a":1}`},
-		"a test":                {message(webhook.Message{TestAt: hookMorning}), `"type":"webhook.test"`},
-		"one that is on record": {webhook.Message{UserID: "ada", EndpointID: e.ID, DeliveryID: old.ID, TestAt: hookMorning}, `{"a":1}`},
+		"a test":                {message(webhook.Message{TestAt: webhookMorning}), `"type":"webhook.test"`},
+		"one that is on record": {webhook.Message{UserID: "ada", EndpointID: e.ID, DeliveryID: old.ID, TestAt: webhookMorning}, `{"a":1}`},
 	} {
 		db.Trips()
 		d, found, err := db.DeliveryFor(t.Context(), tt.m)
@@ -231,7 +231,7 @@ func TestDeliveryFor(t *testing.T) {
 // the endpoint.
 func TestUpdateEndpoint(t *testing.T) {
 	t.Parallel()
-	url, yes, no := "https://hooks.acme.co/new", true, false
+	url, yes, failed := "https://hooks.acme.co/new", true, false
 	for name, tt := range map[string]struct {
 		change  store.EndpointChange
 		want    func(*webhook.Endpoint)
@@ -240,17 +240,17 @@ func TestUpdateEndpoint(t *testing.T) {
 		"url":    {store.EndpointChange{URL: &url}, func(e *webhook.Endpoint) { e.URL = url }, true},
 		"events": {store.EndpointChange{Events: []string{event.CallEnded}}, func(e *webhook.Endpoint) { e.Events = []string{event.CallEnded} }, false},
 		"pause":  {store.EndpointChange{Paused: &yes}, func(e *webhook.Endpoint) { e.Paused = true }, false},
-		"resume": {store.EndpointChange{Paused: &no}, func(*webhook.Endpoint) {}, true},
+		"resume": {store.EndpointChange{Paused: &failed}, func(*webhook.Endpoint) {}, true},
 		"all":    {store.EndpointChange{URL: &url, Events: []string{event.CallEnded}, Paused: &yes}, func(e *webhook.Endpoint) { e.URL, e.Events, e.Paused = url, []string{event.CallEnded}, true }, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			db := storetest.Open(t, func() time.Time { return hookMorning })
+			db := storetest.Open(t, func() time.Time { return webhookMorning })
 			e := endpoint(1, "ada")
 			ok(t, db.AddEndpoint(t.Context(), e))
-			failing, err := db.RecordFailure(t.Context(), e, hookMorning)
+			failing, err := db.RecordFailure(t.Context(), e, webhookMorning)
 			ok(t, err)
-			ok(t, db.DisableEndpoint(t.Context(), failing, hookMorning))
+			ok(t, db.DisableEndpoint(t.Context(), failing, webhookMorning))
 			want, err := db.Endpoint(t.Context(), "ada", e.ID)
 			ok(t, err)
 			if want.Status() != webhook.Disabled || want.DisabledReason != webhook.Failures || want.Failures != 1 {
@@ -282,7 +282,7 @@ func TestRotateSecret(t *testing.T) {
 	db := storetest.Open(t, nil)
 	e := endpoint(1, "ada")
 	ok(t, db.AddEndpoint(t.Context(), e))
-	next, until := secret.New("whsec_bmV3"), hookMorning.Add(time.Hour)
+	next, until := secret.New("whsec_bmV3"), webhookMorning.Add(time.Hour)
 	db.LoseReplies(1)
 	got, err := db.RotateSecret(t.Context(), "ada", e.ID, next, until)
 	want := e
@@ -308,19 +308,19 @@ func TestFailuresOfEndpoint(t *testing.T) {
 	e := endpoint(1, "ada")
 	ok(t, db.AddEndpoint(t.Context(), e))
 	for n := 1; n <= 6; n++ {
-		at := hookMorning.Add(time.Duration(n) * time.Second)
+		at := webhookMorning.Add(time.Duration(n) * time.Second)
 		var err error
 		e, err = db.RecordFailure(t.Context(), e, at)
 		held := time.Time{}
 		if hold := webhook.Hold(n); hold > 0 {
 			held = at.Add(hold)
 		}
-		if err != nil || e.Failures != n || !e.FailingSince.Equal(hookMorning.Add(time.Second)) || !e.HeldUntil.Equal(held) {
+		if err != nil || e.Failures != n || !e.FailingSince.Equal(webhookMorning.Add(time.Second)) || !e.HeldUntil.Equal(held) {
 			t.Errorf("after %d: %+v, %v", n, e, err)
 		}
 	}
 	for i, want := range []bool{true, false} {
-		if mine, err := db.ClaimProbe(t.Context(), e, hookMorning.Add(time.Hour)); mine != want || err != nil {
+		if mine, err := db.ClaimProbe(t.Context(), e, webhookMorning.Add(time.Hour)); mine != want || err != nil {
 			t.Errorf("claim %d: %v, %v", i, mine, err)
 		}
 	}
@@ -329,12 +329,12 @@ func TestFailuresOfEndpoint(t *testing.T) {
 	if diff := cmp.Diff(endpoint(1, "ada"), clear, secrets); err != nil || diff != "" {
 		t.Errorf("%v %s", err, diff)
 	}
-	ok(t, db.DisableEndpoint(t.Context(), e, hookMorning)) // no effect: the endpoint works again
+	ok(t, db.DisableEndpoint(t.Context(), e, webhookMorning)) // no effect: the endpoint works again
 	if clear, err = db.Endpoint(t.Context(), "ada", e.ID); err != nil || clear.Status() != webhook.Active {
 		t.Errorf("%+v %v", clear, err)
 	}
 	ok(t, db.DeleteEndpoint(t.Context(), "ada", e.ID))
-	if e, err = db.RecordFailure(t.Context(), e, hookMorning); err != nil || e.ID != "" {
+	if e, err = db.RecordFailure(t.Context(), e, webhookMorning); err != nil || e.ID != "" {
 		t.Errorf("of one that was deleted: %+v %v", e, err)
 	}
 }
@@ -342,34 +342,34 @@ func TestFailuresOfEndpoint(t *testing.T) {
 // TestSpendDelivery: the hour allows ten of one delivery or endpoint, and a hundred in total.
 func TestSpendDelivery(t *testing.T) {
 	t.Parallel()
-	db := storetest.Open(t, func() time.Time { return hookMorning })
+	db := storetest.Open(t, func() time.Time { return webhookMorning })
 	var limits []account.Limit
 	for n := range 100 {
 		if n == 10 {
-			if limits, err := db.SpendDelivery(t.Context(), "ada", "dlv_0", hookMorning); !fault.Is(err, fault.Limited) || limits[1].Left() != 0 || limits[0].Left() != 90 {
+			if limits, err := db.SpendDelivery(t.Context(), "ada", "dlv_0", webhookMorning); !fault.Is(err, fault.Limited) || limits[1].Left() != 0 || limits[0].Left() != 90 {
 				t.Errorf("an eleventh: %+v %v", limits, err)
 			}
 		}
 		var err error
-		limits, err = db.SpendDelivery(t.Context(), "ada", fmt.Sprint("dlv_", n/10), hookMorning)
+		limits, err = db.SpendDelivery(t.Context(), "ada", fmt.Sprint("dlv_", n/10), webhookMorning)
 		ok(t, err)
 		if limits[0].Used != n+1 || limits[1].Used != n%10+1 {
 			t.Errorf("%d: %+v", n, limits)
 		}
 	}
-	if limits, err := db.SpendDelivery(t.Context(), "ada", "dlv_x", hookMorning); !fault.Is(err, fault.Limited) || limits[0].Left() != 0 {
+	if limits, err := db.SpendDelivery(t.Context(), "ada", "dlv_x", webhookMorning); !fault.Is(err, fault.Limited) || limits[0].Left() != 0 {
 		t.Errorf("the 101st: %+v %v", limits, err)
 	}
-	_, err := db.SpendDelivery(t.Context(), "bob", "dlv_x", hookMorning)
+	_, err := db.SpendDelivery(t.Context(), "bob", "dlv_x", webhookMorning)
 	ok(t, err)
-	_, err = db.SpendDelivery(t.Context(), "ada", "dlv_x", hookMorning.Add(time.Hour))
+	_, err = db.SpendDelivery(t.Context(), "ada", "dlv_x", webhookMorning.Add(time.Hour))
 	ok(t, err)
 }
 
 func TestDeliveries(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
-	now := hookMorning
+	now := webhookMorning
 	db := storetest.Open(t, func() time.Time { mu.Lock(); defer mu.Unlock(); return now })
 	mine, others, quiet := endpoint(1, "ada"), endpoint(2, "bob"), endpoint(3, "ada")
 	for _, e := range []webhook.Endpoint{mine, others, quiet} {
@@ -442,7 +442,7 @@ func TestDeliveries(t *testing.T) {
 		t.Errorf("%d deliveries to an endpoint that was deleted", len(got))
 	}
 	mu.Lock()
-	now = hookMorning.Add(webhook.Kept)
+	now = webhookMorning.Add(webhook.Kept)
 	mu.Unlock()
 	if page, _, err := db.DeliveriesOf(t.Context(), "ada", mine.ID, "", 25, ""); err != nil || len(page) > 0 {
 		t.Errorf("after %s: %d deliveries, %v", webhook.Kept, len(page), err)
@@ -456,7 +456,7 @@ func TestDeliveries(t *testing.T) {
 // make a page larger than an answer may be.
 func TestLargeDeliveries(t *testing.T) {
 	t.Parallel()
-	db := storetest.Open(t, func() time.Time { return hookMorning })
+	db := storetest.Open(t, func() time.Time { return webhookMorning })
 	e := endpoint(1, "ada")
 	ok(t, db.AddEndpoint(t.Context(), e))
 	for i := range 45 {

@@ -67,7 +67,7 @@ type event struct {
 // actor plays events. It stands for a running function, with a clock of its own and a LiveKit that
 // shows random rooms.
 type actor struct {
-	teardown.Settler
+	teardown.Ender
 	random *rand.Rand
 	now    time.Time
 }
@@ -150,7 +150,7 @@ func (h *history) happens(c call.Call) (events []event) {
 		{"hang up", func(a *actor) error {
 			c, _, err := h.db.RequestHangup(ctx, h.user, id, a.now)
 			if err == nil && a.random.IntN(2) == 0 {
-				_, err = a.Stop(ctx, c, a.Hangup)
+				_, err = a.TakeDown(ctx, c, a.HungUp)
 			}
 			return err
 		}},
@@ -159,8 +159,8 @@ func (h *history) happens(c call.Call) (events []event) {
 			_, err := a.End(ctx, c, func(c call.Call) call.End { return c.EndOfDial(attempt, a.now) })
 			return err
 		})},
-		{"gone", now(func(a *actor, c call.Call) error { _, err := a.Gone(ctx, c, a.leave(), a.now); return err })},
-		{"left", now(func(a *actor, c call.Call) error { _, err := a.Left(ctx, c, a.leave(), a.now); return err })},
+		{"gone", now(func(a *actor, c call.Call) error { _, err := a.PhoneLeft(ctx, c, a.leave(), a.now); return err })},
+		{"left", now(func(a *actor, c call.Call) error { _, err := a.PhoneGone(ctx, c, a.leave(), a.now); return err })},
 		{"seen", now(func(_ *actor, c call.Call) error { mu.Lock(); defer mu.Unlock(); early = c; return nil })},
 		{"ended as seen", func(a *actor) error {
 			mu.Lock()
@@ -229,7 +229,7 @@ func (h *history) play() {
 		if err != nil {
 			h.Fatal(err)
 		}
-		if _, err := sweep.Stop(h.Context(), c, sweep.Hangup); err != nil {
+		if _, err := sweep.TakeDown(h.Context(), c, sweep.HungUp); err != nil {
 			h.Fatal(err)
 		}
 	}
@@ -273,7 +273,7 @@ func (h *history) recountSeconds() {
 
 func (h *history) actor() *actor {
 	a := &actor{random: rand.New(rand.NewPCG(h.random.Uint64(), 1)), now: noon.Add(24 * time.Hour)}
-	a.Settler = teardown.Settler{Calls: h.db, Rooms: a, Now: func() time.Time { return a.now }}
+	a.Ender = teardown.Ender{Calls: h.db, Rooms: a, Now: func() time.Time { return a.now }}
 	return a
 }
 

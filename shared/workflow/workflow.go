@@ -85,10 +85,10 @@ func (c *Client) RequestDecided(ctx context.Context, token string) error {
 	return c.tell(ctx, "the approval workflow", token, `{"outcome":"decided"}`)
 }
 
-// StockArrived notifies the workflow that waits with this token that a number may be available for
-// its request. It handles tokens as CallEnded does.
-func (c *Client) StockArrived(ctx context.Context, token string) error {
-	return c.tell(ctx, "the approval workflow", token, `{"outcome":"stock"}`)
+// NumberAvailable notifies the workflow that waits with this token that a number may be available
+// for its request. It handles tokens as CallEnded does.
+func (c *Client) NumberAvailable(ctx context.Context, token string) error {
+	return c.tell(ctx, "the approval workflow", token, `{"outcome":"available"}`)
 }
 
 func (c *Client) tell(ctx context.Context, what, token, news string) error {

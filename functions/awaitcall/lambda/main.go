@@ -23,7 +23,7 @@ type config struct {
 func main() {
 	cfg, aws := env.Must[config](), env.AWS()
 	db, lk := store.Open(aws, cfg.Tables, time.Now), livekit.Open(cfg.LiveKit)
-	end := &teardown.Settler{Calls: db, Rooms: lk, Now: time.Now}
-	task := &awaitcall.Task{Calls: db, Settle: end, Flow: workflow.Open(aws, workflow.Config{}), Now: time.Now, Log: obs.Logger(os.Stdout, os.Getenv("LOG_LEVEL"))}
+	end := &teardown.Ender{Calls: db, Rooms: lk, Now: time.Now}
+	task := &awaitcall.Task{Calls: db, Teardown: end, Flow: workflow.Open(aws, workflow.Config{}), Now: time.Now, Log: obs.Logger(os.Stdout, os.Getenv("LOG_LEVEL"))}
 	invocation.Start(task.Run)
 }

@@ -25,8 +25,8 @@ type config struct {
 func main() {
 	cfg, aws := env.Must[config](), env.AWS()
 	db, lk := store.Open(aws, cfg.Tables, time.Now), livekit.Open(cfg.LiveKit)
-	end := &teardown.Settler{Calls: db, Rooms: lk, Now: time.Now}
-	task := &dialcall.Task{Calls: db, Phone: lk, Settle: end, Now: time.Now,
+	end := &teardown.Ender{Calls: db, Rooms: lk, Now: time.Now}
+	task := &dialcall.Task{Calls: db, Phone: lk, Teardown: end, Now: time.Now,
 		Carriers: &carrier.Checker{Config: cfg.Carrier, Resolver: net.DefaultResolver},
 		Log:      obs.Logger(os.Stdout, os.Getenv("LOG_LEVEL"))}
 	invocation.Start(task.Run)

@@ -20,6 +20,6 @@ type config struct {
 func main() {
 	cfg, aws := env.Must[config](), env.AWS()
 	db, lk := store.Open(aws, cfg.Tables, time.Now), livekit.Open(cfg.LiveKit)
-	end := &teardown.Settler{Calls: db, Rooms: lk, Now: time.Now}
-	lambdahttp.Start(db, &hangupanycall.Endpoint{Calls: db, Settle: end, Now: time.Now})
+	end := &teardown.Ender{Calls: db, Rooms: lk, Now: time.Now}
+	lambdahttp.Start(db, &hangupanycall.Endpoint{Calls: db, Teardown: end, Now: time.Now})
 }

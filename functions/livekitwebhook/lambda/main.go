@@ -25,6 +25,6 @@ func main() {
 	db, lk := store.Open(aws, cfg.Tables, time.Now), livekit.Open(cfg.LiveKit)
 	flows := workflow.Open(aws, cfg.Flows)
 	lambdahttp.Start(nil, &livekitwebhook.Endpoint{LiveKit: lk, Now: time.Now,
-		Inbound: &inbound.Adopter{Numbers: db, Calls: db, Rooms: lk, Flow: flows},
-		Settle:  &teardown.Settler{Calls: db, Rooms: lk, Now: time.Now}})
+		Inbound:  &inbound.Adopter{Numbers: db, Calls: db, Rooms: lk, Flow: flows},
+		Teardown: &teardown.Ender{Calls: db, Rooms: lk, Now: time.Now}})
 }

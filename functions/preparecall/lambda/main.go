@@ -21,7 +21,7 @@ type config struct {
 func main() {
 	cfg, aws := env.Must[config](), env.AWS()
 	db, lk := store.Open(aws, cfg.Tables, time.Now), livekit.Open(cfg.LiveKit)
-	end := &teardown.Settler{Calls: db, Rooms: lk, Now: time.Now}
-	task := &preparecall.Task{Calls: db, Rooms: lk, Settle: end, Agents: cfg.Agents, Now: time.Now}
+	end := &teardown.Ender{Calls: db, Rooms: lk, Now: time.Now}
+	task := &preparecall.Task{Calls: db, Rooms: lk, Teardown: end, Agents: cfg.Agents, Now: time.Now}
 	invocation.Start(task.Run)
 }

@@ -20,7 +20,7 @@ type config struct {
 func main() {
 	cfg, aws := env.Must[config](), env.AWS()
 	db, lk := store.Open(aws, cfg.Tables, time.Now), livekit.Open(cfg.LiveKit)
-	end := &teardown.Settler{Calls: db, Rooms: lk, Now: time.Now}
-	task := &settlecall.Task{Settle: end, Now: time.Now}
+	end := &teardown.Ender{Calls: db, Rooms: lk, Now: time.Now}
+	task := &settlecall.Task{Teardown: end, Now: time.Now}
 	invocation.Start(task.Run)
 }

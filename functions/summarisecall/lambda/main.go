@@ -20,7 +20,7 @@ type config struct {
 
 func main() {
 	cfg, aws := env.Must[config](), env.AWS()
-	task := &summarisecall.Task{Stories: store.Open(aws, cfg.Tables, time.Now), Summarizer: summary.Open(aws, cfg.Summary), Now: time.Now,
+	task := &summarisecall.Task{Details: store.Open(aws, cfg.Tables, time.Now), Summarizer: summary.Open(aws, cfg.Summary), Now: time.Now,
 		Log: obs.Logger(os.Stdout, os.Getenv("LOG_LEVEL"))}
 	invocation.Start(task.Run)
 }

@@ -22,7 +22,7 @@ type config struct {
 func main() {
 	cfg, aws := env.Must[config](), env.AWS()
 	db, lk := store.Open(aws, cfg.Tables, time.Now), livekit.Open(cfg.LiveKit)
-	end := &teardown.Settler{Calls: db, Rooms: lk, Now: time.Now}
-	lambdahttp.Start(db, &transfercall.Endpoint{Calls: db, Phone: lk, Settle: end, Now: time.Now,
+	end := &teardown.Ender{Calls: db, Rooms: lk, Now: time.Now}
+	lambdahttp.Start(db, &transfercall.Endpoint{Calls: db, Phone: lk, Teardown: end, Now: time.Now,
 		Log: obs.Logger(os.Stdout, os.Getenv("LOG_LEVEL"))})
 }

@@ -14,14 +14,14 @@ import (
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 )
 
-const hookSecret = "whsec_Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5"
+const webhookSecret = "whsec_Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5"
 
 func TestListen(t *testing.T) {
 	t.Parallel()
 	ctx, stop := context.WithCancel(t.Context())
 	in, out := io.Pipe()
 	ended := make(chan error, 1)
-	go func() { ended <- listen(ctx, []string{"-secret", hookSecret, "--port", "0"}, out) }()
+	go func() { ended <- listen(ctx, []string{"-secret", webhookSecret, "--port", "0"}, out) }()
 	lines := bufio.NewScanner(in)
 	next := func() string {
 		t.Helper()
@@ -34,7 +34,7 @@ func TestListen(t *testing.T) {
 	if !ok {
 		t.Fatalf("it says %q", lines.Text())
 	}
-	signer, err := standardwebhooks.NewWebhook(hookSecret)
+	signer, err := standardwebhooks.NewWebhook(webhookSecret)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +87,7 @@ func TestListen(t *testing.T) {
 
 func TestListenRefuses(t *testing.T) {
 	t.Parallel()
-	for _, args := range []string{"", "-secret !", "-port 0", "-secret " + hookSecret + " more", "-secret " + hookSecret + " -port 99999", "-nope"} {
+	for _, args := range []string{"", "-secret !", "-port 0", "-secret " + webhookSecret + " more", "-secret " + webhookSecret + " -port 99999", "-nope"} {
 		var out bytes.Buffer
 		if err := listen(t.Context(), strings.Fields(args), &out); err == nil || out.Len() > 0 {
 			t.Errorf("kros listen %s: %v, printed %q", args, err, &out)

@@ -38,12 +38,12 @@ type Summarizer struct {
 
 // patience is the timeout of a model. There is one attempt, because the workflow repeats an attempt
 // that may succeed later.
-const patience = 25 * time.Second
+const timeout = 25 * time.Second
 
 // Open makes a Summarizer. It does not touch the network.
 func Open(cfg aws.Config, c Config) *Summarizer {
 	s := &Summarizer{config: c}
-	s.http = &http.Client{Timeout: patience, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	s.http = &http.Client{Timeout: timeout, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	s.bedrock = bedrockruntime.NewFromConfig(cfg, func(o *bedrockruntime.Options) {
 		o.HTTPClient, o.Retryer = s.http, aws.NopRetryer{}
 	})

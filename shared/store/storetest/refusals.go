@@ -73,8 +73,8 @@ func cut(resp *http.Response, half bool) (*http.Response, error) {
 	if !half {
 		return nil, errLost
 	}
-	broken := io.MultiReader(bytes.NewReader(body[:len(body)/2]), endless{})
-	resp.Body = io.NopCloser(broken)
+	unavailable := io.MultiReader(bytes.NewReader(body[:len(body)/2]), endless{})
+	resp.Body = io.NopCloser(unavailable)
 	return resp, nil
 }
 

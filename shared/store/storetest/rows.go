@@ -50,10 +50,10 @@ func (d *Database) Rows(t testing.TB, table string, key ...string) []Row {
 func (d *Database) Forget(t testing.TB, table string, key ...string) {
 	t.Helper()
 	tbl := d.table(t, table)
-	for _, row := range d.Rows(t, table, key...) {
+	for _, raw := range d.Rows(t, table, key...) {
 		one := Row{}
 		for _, k := range tbl.KeySchema {
-			one[aws.ToString(k.AttributeName)] = row[aws.ToString(k.AttributeName)]
+			one[aws.ToString(k.AttributeName)] = raw[aws.ToString(k.AttributeName)]
 		}
 		if _, err := d.admin.DeleteItem(t.Context(), &dynamodbsdk.DeleteItemInput{TableName: tbl.TableName, Key: one}); err != nil {
 			t.Fatal(err)
@@ -63,14 +63,14 @@ func (d *Database) Forget(t testing.TB, table string, key ...string) {
 
 // Fill writes n copies of a row to a table, many at a time. change turns each copy into its
 // own row.
-func (d *Database) Fill(t testing.TB, table string, n int, row Row, change func(i int, row Row)) {
+func (d *Database) Fill(t testing.TB, table string, n int, raw Row, change func(i int, raw Row)) {
 	t.Helper()
 	name := aws.ToString(d.table(t, table).TableName)
 	const most = 25 // maximum of one BatchWriteItem
 	for from := 0; from < n; from += most {
 		var puts []types.WriteRequest
 		for i := from; i < min(n, from+most); i++ {
-			one := maps.Clone(row)
+			one := maps.Clone(raw)
 			change(i, one)
 			puts = append(puts, types.WriteRequest{PutRequest: &types.PutRequest{Item: one}})
 		}

@@ -23,7 +23,7 @@ func turn(id string, role call.Role, content string, seconds int) call.Turn {
 // turns reads the transcript of call_1.
 func turns(t *testing.T, db *storetest.Database) []call.Turn {
 	t.Helper()
-	s, err := db.CallStory(t.Context(), "ada", "call_1", true)
+	s, err := db.CallDetails(t.Context(), "ada", "call_1", true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,10 +63,10 @@ func TestTranscriptIsInItsOrder(t *testing.T) {
 	if d := cmp.Diff(want, turns(t, db)); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
 	}
-	if s, err := db.CallStory(ctx, "ada", "call_1", false); err != nil || s.Turns != nil {
+	if s, err := db.CallDetails(ctx, "ada", "call_1", false); err != nil || s.Turns != nil {
 		t.Errorf("turns that nobody asked for: %v, %v", s.Turns, err)
 	}
-	if s, err := db.WholeStory(ctx, "call_1"); err != nil || len(s.Turns) != 5 || s.Call.ID != "call_1" {
+	if s, err := db.FullDetails(ctx, "call_1"); err != nil || len(s.Turns) != 5 || s.Call.ID != "call_1" {
 		t.Errorf("whole story: %+v, %v", s, err)
 	}
 }
@@ -101,7 +101,7 @@ func TestTranscriptCloses(t *testing.T) {
 	db, ctx := open(t), t.Context()
 	create(t, db, newCall("1"))
 	ended(t, db)
-	late := t0.Add(call.TranscriptPatience)
+	late := t0.Add(call.TranscriptGrace)
 	if err := db.AddTurns(ctx, "call_1", []call.Turn{turn("1", call.RoleAgent, "in time", 1)}, late); err != nil {
 		t.Error(err)
 	}
@@ -158,7 +158,7 @@ func TestTranscriptIsBounded(t *testing.T) {
 			if got := turns(t, db); len(got) != tt.total || db.Trips() != 2 {
 				t.Errorf("%d turns, want %d in one round trip more", len(got), tt.total)
 			}
-			if s, err := db.CallStory(ctx, "ada", "call_1", false); err != nil || s.Summary.Status != call.SummaryReady || db.Trips() != 1 {
+			if s, err := db.CallDetails(ctx, "ada", "call_1", false); err != nil || s.Summary.Status != call.SummaryReady || db.Trips() != 1 {
 				t.Errorf("%+v, %v", s.Summary, err)
 			}
 		})
@@ -223,7 +223,7 @@ func TestFirstSummaryStands(t *testing.T) {
 			t.Errorf("%d (-want +got):\n%s", i, d)
 		}
 	}
-	s, err := db.CallStory(ctx, "ada", "call_1", false)
+	s, err := db.CallDetails(ctx, "ada", "call_1", false)
 	if d := cmp.Diff(first, s.Summary); err != nil || d != "" {
 		t.Errorf("%v (-want +got):\n%s", err, d)
 	}

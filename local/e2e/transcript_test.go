@@ -23,7 +23,7 @@ type told struct {
 	} `json:"summary"`
 }
 
-func (u user) story(id string) told {
+func (u user) withTranscript(id string) told {
 	u.t.Helper()
 	return must[told](u, "GET", "/outbound-calls/"+id+"/details?include_transcript=true&include_summary=true", nil)
 }
@@ -33,23 +33,23 @@ func (u user) summed(id string) told {
 	u.t.Helper()
 	var s told
 	for range looks() {
-		if s = u.story(id); s.Summary.Status != "pending" {
+		if s = u.withTranscript(id); s.Summary.Status != "pending" {
 			break
 		}
 	}
 	return s
 }
 
-// TestStory checks that the demo agent's scripted conversation is in the transcript, in order,
-// during the call, and in the summary afterwards.
-func TestStory(t *testing.T) {
+// TestTranscriptAndSummary checks that the demo agent's scripted conversation is in the transcript,
+// in order, during the call, and in the summary afterwards.
+func TestTranscriptAndSummary(t *testing.T) {
 	t.Parallel()
 	u := demo(t, shared)
 	id := u.place("+14155550100", request{"welcome_message": "Hello, this is Ada from Acme.", "max_duration_seconds": 600}).CallID
 	script := append([]agent.Line{{Role: "agent", Text: "Hello, this is Ada from Acme."}}, agent.DefaultScript()...)
 	var live told
 	for range looks() {
-		if live = u.story(id); len(live.Transcript) >= len(script) {
+		if live = u.withTranscript(id); len(live.Transcript) >= len(script) {
 			break
 		}
 	}
@@ -110,7 +110,7 @@ func TestTranscriptIsTheAgents(t *testing.T) {
 		}
 	}
 	u.until(id, details.over)
-	if s := u.story(id); len(s.Transcript) != 0 {
+	if s := u.withTranscript(id); len(s.Transcript) != 0 {
 		t.Errorf("%+v", s.Transcript)
 	}
 }

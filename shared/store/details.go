@@ -28,8 +28,8 @@ const (
 	turnsKey   = "turns"
 )
 
-// storyRow is a turn or a summary. Each uses only the fields that it needs.
-type storyRow struct {
+// turnRow is a turn or a summary. Each uses only the fields that it needs.
+type turnRow struct {
 	ID       string `dynamodbav:"call_id"`
 	SK       string `dynamodbav:"sk"`
 	At       Time   `dynamodbav:"at"`
@@ -43,40 +43,40 @@ type storyRow struct {
 	Reason   string `dynamodbav:"reason,omitempty"`
 }
 
-func (r *storyRow) summary() call.Summary {
+func (r *turnRow) summary() call.Summary {
 	return call.Summary{Status: call.SummaryStatus(r.Status), Text: r.Text, Model: r.Model, Reason: r.Reason, CreatedAt: r.At.Time}
 }
 
-// CallStory reads a user's call with its timeline and summary, and with its turns if withTurns is
+// CallDetails reads a user's call with its timeline and summary, and with its turns if withTurns is
 // set. A call that does not exist or belongs to another user is fault.NotFound. Its turns, which
 // may be many, are not read then.
-func (db *DB) CallStory(ctx context.Context, userID, id string, withTurns bool) (call.Story, error) {
-	s, err := db.ShortStory(ctx, id)
+func (db *DB) CallDetails(ctx context.Context, userID, id string, withTurns bool) (call.Details, error) {
+	s, err := db.DetailsWithoutTurns(ctx, id)
 	switch {
 	case err != nil:
 		return s, err
 	case s.Call.UserID != userID:
-		return call.Story{}, fault.Missing("call")
+		return call.Details{}, fault.Missing("call")
 	case withTurns:
 		s.Turns, err = db.turns(ctx, id)
 	}
 	return s, err
 }
 
-// WholeStory reads a call with its timeline, summary and turns for the platform's own use. It does
+// FullDetails reads a call with its timeline, summary and turns for the platform's own use. It does
 // not check the call's owner.
-func (db *DB) WholeStory(ctx context.Context, id string) (call.Story, error) {
-	s, err := db.ShortStory(ctx, id)
+func (db *DB) FullDetails(ctx context.Context, id string) (call.Details, error) {
+	s, err := db.DetailsWithoutTurns(ctx, id)
 	if err == nil {
 		s.Turns, err = db.turns(ctx, id)
 	}
 	return s, err
 }
 
-// ShortStory is WholeStory without the transcript.
-func (db *DB) ShortStory(ctx context.Context, id string) (call.Story, error) {
-	var s call.Story
-	err := db.eachRow(ctx, id, "sk < :turns", func(row item) error { return addToStory(&s, row) })
+// DetailsWithoutTurns is FullDetails without the transcript.
+func (db *DB) DetailsWithoutTurns(ctx context.Context, id string) (call.Details, error) {
+	var s call.Details
+	err := db.eachRow(ctx, id, "sk < :turns", func(raw row) error { return addRow(&s, raw) })
 	if err == nil && s.Call.ID == "" {
 		err = fault.Missing("call")
 	}
@@ -85,13 +85,13 @@ func (db *DB) ShortStory(ctx context.Context, id string) (call.Story, error) {
 
 // turns reads a call's transcript in the order in which it was spoken.
 func (db *DB) turns(ctx context.Context, id string) ([]call.Turn, error) {
-	var rows []storyRow
-	err := db.eachRow(ctx, id, "begins_with(sk, :turns)", func(row item) error {
-		r, err := decode[storyRow](row)
+	var rows []turnRow
+	err := db.eachRow(ctx, id, "begins_with(sk, :turns)", func(raw row) error {
+		r, err := decode[turnRow](raw)
 		rows = append(rows, r)
 		return err
 	})
-	slices.SortFunc(rows, func(a, b storyRow) int {
+	slices.SortFunc(rows, func(a, b turnRow) int {
 		return cmp.Or(a.At.Compare(b.At.Time), a.Received.Compare(b.Received.Time), cmp.Compare(a.Place, b.Place), cmp.Compare(a.SK, b.SK))
 	})
 	var turns []call.Turn
@@ -104,16 +104,16 @@ func (db *DB) turns(ctx context.Context, id string) ([]call.Turn, error) {
 
 // eachRow calls read for each row of a call's partition whose sort key meets the condition which.
 // The condition can use :turns, the prefix of the transcript's sort keys.
-func (db *DB) eachRow(ctx context.Context, id, which string, read func(item) error) error {
+func (db *DB) eachRow(ctx context.Context, id, which string, read func(row) error) error {
 	query := &dynamodb.QueryInput{TableName: &db.table.Calls, KeyConditionExpression: aws.String("call_id = :id AND " + which),
-		ExpressionAttributeValues: item{":id": text(id), ":turns": text(turnKey)}, ConsistentRead: aws.Bool(true)}
+		ExpressionAttributeValues: row{":id": str(id), ":turns": str(turnKey)}, ConsistentRead: aws.Bool(true)}
 	for {
 		page, err := db.client.Query(ctx, query)
 		if err != nil {
-			return broken("read call story", err)
+			return unavailable("read call story", err)
 		}
-		for _, row := range page.Items {
-			if err := read(row); err != nil {
+		for _, raw := range page.Items {
+			if err := read(raw); err != nil {
 				return err
 			}
 		}
@@ -125,17 +125,17 @@ func (db *DB) eachRow(ctx context.Context, id, which string, read func(item) err
 
 // addToStory adds a row of a call's partition to s. The record must come before the details,
 // because it replaces s.Call.
-func addToStory(s *call.Story, row item) (err error) {
-	sk, _ := row["sk"].(*types.AttributeValueMemberS)
+func addRow(s *call.Details, raw row) (err error) {
+	sk, _ := raw["sk"].(*types.AttributeValueMemberS)
 	switch sk.Value {
 	case recordKey:
-		s.Call, err = callFrom(row)
+		s.Call, err = callFrom(raw)
 		s.Events = call.InOrder(s.Call.Timeline, s.Call.AnsweredAt)
-	case detailsKey:
-		err = addDetails(&s.Call, row)
+	case promptKey:
+		err = addPrompt(&s.Call, raw)
 	case summaryKey:
-		var r storyRow
-		r, err = decode[storyRow](row)
+		var r turnRow
+		r, err = decode[turnRow](raw)
 		s.Summary = r.summary()
 	}
 	return err
@@ -158,27 +158,27 @@ func (db *DB) AddTurns(ctx context.Context, callID string, turns []call.Turn, no
 	if !c.TakesTurns(now) {
 		return fault.New(fault.Conflict, "CALL_NOT_ACTIVE", "the call has ended, and its transcript is closed")
 	}
-	var rows []storyRow
+	var rows []turnRow
 	for i, t := range turns {
 		sk := turnKey + t.ID
-		if !slices.ContainsFunc(rows, func(r storyRow) bool { return r.SK == sk }) {
-			rows = append(rows, storyRow{ID: callID, SK: sk, Role: string(t.Role), Content: t.Content, At: Time{t.At}, Received: Time{now}, Place: i})
+		if !slices.ContainsFunc(rows, func(r turnRow) bool { return r.SK == sk }) {
+			rows = append(rows, turnRow{ID: callID, SK: sk, Role: string(t.Role), Content: t.Content, At: Time{t.At}, Received: Time{now}, Place: i})
 		}
 	}
 	if len(rows) == 1 && !full {
-		return broken("add a turn", db.putTurn(ctx, rows[0]))
+		return unavailable("add a turn", db.putTurn(ctx, rows[0]))
 	}
 	for len(rows) > 0 {
 		known, err := db.putTurns(ctx, callID, rows)
 		switch {
 		case err != nil:
-			return broken("add turns", err)
+			return unavailable("add turns", err)
 		case known == nil:
 			return nil
 		case len(known) == 0:
 			return fault.New(fault.Conflict, "TRANSCRIPT_FULL", "a transcript holds at most %d turns and %d bytes", call.MaxTurns, call.MaxTurnBytes)
 		}
-		rows = slices.DeleteFunc(rows, func(r storyRow) bool { return known[r.SK] })
+		rows = slices.DeleteFunc(rows, func(r turnRow) bool { return known[r.SK] })
 	}
 	return nil
 }
@@ -189,12 +189,12 @@ func (db *DB) readForTurns(ctx context.Context, callID string) (c call.Call, ful
 		Turns int `dynamodbav:"turns"`
 		Bytes int `dynamodbav:"size_bytes"`
 	}
-	ask := types.KeysAndAttributes{ConsistentRead: aws.Bool(true), Keys: []item{recordOf(callID), rowKey(callID, turnsKey)}}
-	err = db.batchGet(ctx, map[string]types.KeysAndAttributes{db.table.Calls: ask}, func(row item) (err error) {
-		if sk, _ := row["sk"].(*types.AttributeValueMemberS); sk.Value == turnsKey {
-			return attributevalue.UnmarshalMap(row, &count)
+	ask := types.KeysAndAttributes{ConsistentRead: aws.Bool(true), Keys: []row{recordOf(callID), rowKey(callID, turnsKey)}}
+	err = db.batchGet(ctx, map[string]types.KeysAndAttributes{db.table.Calls: ask}, func(raw row) (err error) {
+		if sk, _ := raw["sk"].(*types.AttributeValueMemberS); sk.Value == turnsKey {
+			return attributevalue.UnmarshalMap(raw, &count)
 		}
-		c, err = callFrom(row)
+		c, err = callFrom(raw)
 		return err
 	})
 	if err == nil && c.ID == "" {
@@ -209,14 +209,14 @@ const countedFor = 8
 // putTurn writes a turn that arrives alone, if its id is not known. A hash of the id and of the
 // time of receipt decides whether the turn is counted. With the id alone the agent, which chooses
 // it, could decide.
-func (db *DB) putTurn(ctx context.Context, r storyRow) error {
-	row, err := encode(r)
+func (db *DB) putTurn(ctx context.Context, r turnRow) error {
+	raw, err := encode(r)
 	if err != nil {
 		return err
 	}
-	_, err = db.client.PutItem(ctx, &dynamodb.PutItemInput{TableName: &db.table.Calls, Item: row,
+	_, err = db.client.PutItem(ctx, &dynamodb.PutItemInput{TableName: &db.table.Calls, Item: raw,
 		ConditionExpression: aws.String("attribute_not_exists(sk)")})
-	if _, known := refused(err); known {
+	if _, known := conditionFailed(err); known {
 		return nil
 	}
 	h := fnv.New32a()
@@ -226,7 +226,7 @@ func (db *DB) putTurn(ctx context.Context, r storyRow) error {
 	}
 	_, err = db.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{TableName: &db.table.Calls, Key: rowKey(r.ID, turnsKey),
 		UpdateExpression: aws.String("ADD turns :turns, size_bytes :bytes"),
-		ExpressionAttributeValues: item{":turns": integer(countedFor),
+		ExpressionAttributeValues: row{":turns": integer(countedFor),
 			":bytes": integer(int64(countedFor * (len(r.Content) + len(r.SK) + call.TurnOverhead)))}})
 	return err
 }
@@ -234,30 +234,30 @@ func (db *DB) putTurn(ctx context.Context, r storyRow) error {
 // putTurns writes turns, if none of their ids is known and there is room for all of them. Otherwise
 // it writes nothing and returns the sort keys that are known. An empty map that is not nil means
 // that there is no room.
-func (db *DB) putTurns(ctx context.Context, callID string, rows []storyRow) (known map[string]bool, err error) {
+func (db *DB) putTurns(ctx context.Context, callID string, rows []turnRow) (known map[string]bool, err error) {
 	writes, size := make([]types.TransactWriteItem, 1, len(rows)+1), 0
 	for _, r := range rows {
-		row, err := encode(r)
+		raw, err := encode(r)
 		if err != nil {
 			return nil, err
 		}
 		size += len(r.Content) + len(r.SK) + call.TurnOverhead
-		writes = append(writes, types.TransactWriteItem{Put: &types.Put{TableName: &db.table.Calls, Item: row,
+		writes = append(writes, types.TransactWriteItem{Put: &types.Put{TableName: &db.table.Calls, Item: raw,
 			ConditionExpression: aws.String("attribute_not_exists(sk)")}})
 	}
-	writes[0].Update = &types.Update{TableName: &db.table.Calls, Key: item{"call_id": text(callID), "sk": text(turnsKey)},
+	writes[0].Update = &types.Update{TableName: &db.table.Calls, Key: row{"call_id": str(callID), "sk": str(turnsKey)},
 		UpdateExpression:    aws.String("ADD turns :turns, size_bytes :bytes"),
 		ConditionExpression: aws.String("attribute_not_exists(turns) OR (turns <= :others AND size_bytes <= :rest)"),
-		ExpressionAttributeValues: item{":turns": integer(int64(len(rows))), ":bytes": integer(int64(size)),
+		ExpressionAttributeValues: row{":turns": integer(int64(len(rows))), ":bytes": integer(int64(size)),
 			":others": integer(int64(call.MaxTurns - len(rows))), ":rest": integer(int64(call.MaxTurnBytes - size))}}
 	err = db.transact(ctx, writes...)
-	refused, no := refusedIn(err)
-	if !no {
+	found, failed := conditionsFailed(err)
+	if !failed {
 		return nil, err
 	}
 	known = map[string]bool{}
 	for i, r := range rows {
-		if refused[i+1] != nil {
+		if found[i+1] != nil {
 			known[r.SK] = true
 		}
 	}
@@ -267,12 +267,12 @@ func (db *DB) putTurns(ctx context.Context, callID string, rows []storyRow) (kno
 // SaveSummary writes the summary of a call, with its event if the summary is ready. The first
 // summary stands and is returned.
 func (db *DB) SaveSummary(ctx context.Context, c call.Call, s call.Summary) (call.Summary, error) {
-	row, err := encode(storyRow{ID: c.ID, SK: summaryKey, Status: string(s.Status), Text: s.Text, Model: s.Model, Reason: s.Reason,
+	raw, err := encode(turnRow{ID: c.ID, SK: summaryKey, Status: string(s.Status), Text: s.Text, Model: s.Model, Reason: s.Reason,
 		At: Time{s.CreatedAt}})
 	if err != nil {
 		return s, err
 	}
-	put := &types.Put{TableName: &db.table.Calls, Item: row, ConditionExpression: aws.String("attribute_not_exists(sk)"),
+	put := &types.Put{TableName: &db.table.Calls, Item: raw, ConditionExpression: aws.String("attribute_not_exists(sk)"),
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}
 	writes := []types.TransactWriteItem{{Put: put}}
 	if s.Status == call.SummaryReady {
@@ -283,9 +283,9 @@ func (db *DB) SaveSummary(ctx context.Context, c call.Call, s call.Summary) (cal
 		writes = append(writes, told)
 	}
 	err = db.transact(ctx, writes...)
-	if rows, no := refusedIn(err); no {
-		r, err := decode[storyRow](rows[0])
+	if rows, failed := conditionsFailed(err); failed {
+		r, err := decode[turnRow](rows[0])
 		return r.summary(), err
 	}
-	return s, broken("save summary", err)
+	return s, unavailable("save summary", err)
 }
