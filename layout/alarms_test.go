@@ -15,7 +15,7 @@ import (
 
 // mustWarn are the alarms that must exist.
 var mustWarn = []string{"ApiErrorsAlarm", "CallTasksFailAlarm", "RequestTasksFailAlarm", "ThrottledAlarm", "CallsFailedAlarm", "RequestsFailedAlarm",
-	"DeliveriesFailedAlarm", "DeliveriesLateAlarm", "EventsLateAlarm", "EndsLateAlarm", "EventTasksFailAlarm", "SweepSilentAlarm", "NumberSweepSilentAlarm", "SweepHeldBackAlarm", "OutcomeUnknownAlarm", "DialsAlarm", "TransfersUnknownAlarm"}
+	"DeliveriesFailedAlarm", "DeliveriesLateAlarm", "EventsLateAlarm", "EndsLateAlarm", "EventTasksFailAlarm", "SweepSilentAlarm", "NumberSweepSilentAlarm", "SweepHeldBackAlarm", "ApprovedTooLongAlarm", "OutcomeUnknownAlarm", "DialsAlarm", "TransfersUnknownAlarm"}
 
 // metric is a metric that an alarm watches.
 type metric struct {

@@ -257,12 +257,21 @@ func machineLogs(s stack) (complaints []string) {
 }
 
 // concurrency: Lambda repeats a failed event, but a sweep need not be repeated. The operator of the
-// stack can limit how many phones ring at once.
+// stack can limit how many phones ring at once, and how many instances a queue takes, such as that
+// of the webhook deliveries, whose receivers may hang.
 func concurrency(s stack) (complaints []string) {
 	for id, res := range s.of("AWS::Serverless::Function") {
 		invoke, _ := res.Properties["EventInvokeConfig"].(map[string]any)
 		if len(res.events("Schedule")) > 0 && fmt.Sprint(invoke["MaximumRetryAttempts"]) != "0" {
 			complaints = append(complaints, id+" is repeated although it runs again soon")
+		}
+		events, _ := res.Properties["Events"].(map[string]any)
+		for _, name := range res.events("SQS") {
+			event, _ := events[name].(map[string]any)
+			properties, _ := event["Properties"].(map[string]any)
+			if scaling, _ := properties["ScalingConfig"].(map[string]any); scaling["MaximumConcurrency"] == nil {
+				complaints = append(complaints, id+" may take every instance for its queue")
+			}
 		}
 	}
 	if s.Resources["DialCallFunction"].Properties["ReservedConcurrentExecutions"] == nil {

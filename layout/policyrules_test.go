@@ -83,6 +83,7 @@ func TestPolicyRules(t *testing.T) {
 		{"sweeps are not repeated, dials can be limited", "repeated", "{MaximumRetryAttempts: 0,", "{MaximumRetryAttempts: 2,", "is repeated"},
 		{"sweeps are not repeated, dials can be limited", "by default", "      EventInvokeConfig:", "      Other:", "is repeated"},
 		{"sweeps are not repeated, dials can be limited", "no limit", "      ReservedConcurrentExecutions:", "      Other:", "no limit"},
+		{"sweeps are not repeated, dials can be limited", "an unlimited queue", "{MaximumConcurrency: ", "{Other: ", "DeliverWebhookFunction may take"},
 
 		{"alarms notify", "nobody", "      AlarmActions: [!Ref AlarmTopic]\n", "", "tells nobody"},
 		{"alarms notify", "no topic", "      AlarmActions: [!Ref AlarmTopic]\n", "      AlarmActions: [!Ref NumbersTable]\n", "tells nobody"},

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -169,6 +171,48 @@ func TestAnothersCallIsNoCall(t *testing.T) {
 		if d := cmp.Diff(foreign, details(t, h, absent)); d != "" { // the sample event has a fixed request_id
 			t.Errorf("%s (-foreign +absent):\n%s", absent, d)
 		}
+	}
+}
+
+// TestStrangersRoom checks that the name of an inbound room, which holds the caller's own text, is
+// not shown if it has characters that a room's name cannot have.
+func TestStrangersRoom(t *testing.T) {
+	t.Parallel()
+	db, h := newHandler(t, account.CallsRead)
+	create(t, db, call.Call{ID: id, UserID: "ada", Direction: call.Inbound, RoomName: "h7yq2m0c-_'+alert(1)+'_x7Kd", Country: "US", Status: call.Initiated, CreatedAt: t0})
+	if r := details(t, h, id); r.StatusCode != http.StatusOK || !strings.Contains(r.Body, `"room_name":"anonymous"`) {
+		t.Errorf("%+v", r)
+	}
+}
+
+// TestAnothersTranscriptIsNotRead checks that the transcript of another user's call is not read before
+// the 404. The time of the answer would otherwise tell that the call exists.
+func TestAnothersTranscriptIsNotRead(t *testing.T) {
+	t.Parallel()
+	db, h := newHandler(t, account.CallsRead)
+	create(t, db, call.Call{ID: id, UserID: "eve", Country: "US", Status: call.Initiated, CreatedAt: t0})
+	for i := range 100 {
+		turn := call.Turn{ID: fmt.Sprint(i), Role: call.RoleAgent, Content: strings.Repeat("x", 7000), At: t0}
+		if err := db.AddTurns(t.Context(), id, []call.Turn{turn}, t0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	read := 0 // bytes
+	db.Between(func(next http.RoundTripper) http.RoundTripper {
+		return storetest.RoundTrip(func(r *http.Request) (*http.Response, error) {
+			resp, err := next.RoundTrip(r)
+			if err != nil {
+				return nil, err
+			}
+			body, err := io.ReadAll(resp.Body)
+			read += len(body)
+			resp.Body = io.NopCloser(bytes.NewReader(body))
+			return resp, err
+		})
+	})
+	r := detailsWith(t, h, id, "include_transcript=true&include_summary=true")
+	if r.StatusCode != http.StatusNotFound || read == 0 || read > 10<<10 {
+		t.Errorf("%d bytes were read for %+v", read, r)
 	}
 }
 

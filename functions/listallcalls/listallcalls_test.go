@@ -85,3 +85,16 @@ func TestRefused(t *testing.T) {
 		t.Errorf("%d %s", a.Status, a.Text)
 	}
 }
+
+// TestStrangersRoom checks that the name of an inbound room, which holds the caller's own text, is
+// not shown if it has characters that a room's name cannot have.
+func TestStrangersRoom(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.Must(b.Place(t.Context(), call.Call{ID: "call_9", UserID: "bob", Direction: call.Inbound, RoomName: "h7yq2m0c-_'+alert(1)+'_x7Kd",
+		Country: "US", Status: call.Initiated, CreatedAt: now.Add(9 * time.Second)}))
+	a := b.Ask(b.Admin("carol"), "GET", "/admin/calls?limit=1", "")
+	if name := a.Body["data"].([]any)[0].(map[string]any)["room_name"]; a.Status != 200 || name != "anonymous" {
+		t.Errorf("%d %s", a.Status, a.Text)
+	}
+}

@@ -218,3 +218,17 @@ func TestRefusals(t *testing.T) {
 		t.Errorf("bob sees %v", got)
 	}
 }
+
+// TestStrangersRoom checks that the name of an inbound room, which holds the caller's own text, is
+// not shown if it has characters that a room's name cannot have.
+func TestStrangersRoom(t *testing.T) {
+	t.Parallel()
+	b, key := setup(t)
+	c := newCall("ada", 32)
+	c.Direction, c.RoomName = call.Inbound, "h7yq2m0c-_'+alert(1)+'_x7Kd"
+	add(b, c)
+	a := b.Ask(key, "GET", "/outbound-calls?limit=1", "")
+	if name := a.Body["data"].([]any)[0].(map[string]any)["room_name"]; a.Status != 200 || name != "anonymous" {
+		t.Errorf("%d %s", a.Status, a.Text)
+	}
+}

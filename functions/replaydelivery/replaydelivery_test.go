@@ -1,6 +1,7 @@
 package replaydelivery_test
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
@@ -148,4 +149,41 @@ func TestInactive(t *testing.T) {
 	if a := b.Replay("replaydelivery", b.User("ada")); a.Status != 409 || a.Body["detail"] != "the webhook endpoint is paused" || len(b.Messages.Sent()) > 0 {
 		t.Errorf("%d %s", a.Status, a.Text)
 	}
+}
+
+// TestTheSameRequestMakesOneDelivery checks that a second attempt, after the first died before its
+// answer, finds the delivery that the first one recorded.
+func TestTheSameRequestMakesOneDelivery(t *testing.T) {
+	t.Parallel()
+	b := open(t, webhook.Dead)
+	at := morning
+	b.Now = func() time.Time { return at }
+	dying := &dies{b.DB, true}
+	b.Serve(&replaydelivery.Endpoint{Deliveries: dying, Queue: b.Queue, Now: b.Now})
+	token := b.User("ada")
+	if a := b.Replay("replaydelivery", token); a.Status != 500 {
+		t.Fatalf("%d %s", a.Status, a.Text)
+	}
+	dying.now, at = false, morning.Add(2*time.Minute)
+	a := b.Replay("replaydelivery", token)
+	if list := all(b); a.Status != 202 || len(list) != 2 || a.Body["delivery_id"] != list[0].ID {
+		t.Errorf("%d %s, %d deliveries", a.Status, a.Text, len(list))
+	}
+	if sent := b.Messages.Sent(); len(sent) != 2 || sent[0] != sent[1] {
+		t.Errorf("sent %v", sent)
+	}
+}
+
+// dies panics once the delivery is recorded, as if the function was killed.
+type dies struct {
+	replaydelivery.Deliveries
+	now bool
+}
+
+func (d *dies) AddDelivery(ctx context.Context, v webhook.Delivery) (webhook.Delivery, error) {
+	made, err := d.Deliveries.AddDelivery(ctx, v)
+	if d.now {
+		panic("killed")
+	}
+	return made, err
 }

@@ -1,6 +1,7 @@
 package requestnumber_test
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api/apitest"
 	"github.com/krosai/telephony/shared/number"
+	"github.com/krosai/telephony/shared/numberrequest"
 )
 
 var now = time.Date(2026, 11, 22, 9, 30, 0, 123456789, time.UTC)
@@ -199,4 +201,42 @@ func TestRoundTrips(t *testing.T) {
 	if trips := b.Trips(); trips != 4 { // the key, the policy, the transaction, the hour
 		t.Errorf("%d DynamoDB round trips", trips)
 	}
+}
+
+// TestTheSameRequestMakesOneRequest checks that a second attempt, after the first died before its
+// answer, finds the request that the first one recorded.
+func TestTheSameRequestMakesOneRequest(t *testing.T) {
+	t.Parallel()
+	at := now
+	b := apitest.Open(t, func() time.Time { return at })
+	dying := &dies{b.DB, true}
+	b.Serve(&requestnumber.Endpoint{Requests: dying, Flow: b.Flow, Now: b.Now, Log: slog.New(slog.DiscardHandler)})
+	token := b.User("ada")
+	post := func() apitest.Answer {
+		return b.Ask(token, "POST", path, `{"country":"NG","purpose":"p"}`, "Idempotency-Key", "k")
+	}
+	if a := post(); a.Status != 500 {
+		t.Fatalf("%d %s", a.Status, a.Text)
+	}
+	dying.now, at = false, now.Add(2*time.Minute)
+	a := post()
+	made, _, err := b.RequestsOf(t.Context(), "ada", 10, "")
+	b.Must(err)
+	if a.Status != 201 || len(made) != 1 || a.Body["request_id"] != made[0].ID || a.Body["created_at"] != "2026-11-22T09:30:00.123Z" {
+		t.Errorf("%d %s, %d requests", a.Status, a.Text, len(made))
+	}
+}
+
+// dies panics once the request is recorded, as if the function was killed.
+type dies struct {
+	requestnumber.Requests
+	now bool
+}
+
+func (d *dies) CreateRequest(ctx context.Context, r numberrequest.Request) (numberrequest.Request, account.Limit, error) {
+	made, limit, err := d.Requests.CreateRequest(ctx, r)
+	if d.now {
+		panic("killed")
+	}
+	return made, limit, err
 }

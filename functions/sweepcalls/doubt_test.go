@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -265,6 +266,52 @@ func TestTooMuchForOneRun(t *testing.T) {
 		}
 		if left > 20 {
 			t.Errorf("%d calls are left", left)
+		}
+	})
+}
+
+// failing is a LiveKit that takes 4 s for each answer, which is an error.
+type failing struct{ *world }
+
+func (f failing) ReadRoom(ctx context.Context, name string) (call.Room, error) {
+	if _, err := (slow{f.world}).ReadRoom(ctx, name); err != nil {
+		return call.Room{}, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.read = append(f.read, name)
+	return call.Room{}, errDown
+}
+
+// TestEachCallHasItsTurn gives a run more stuck calls than it has time for, minute after minute.
+// The overdue calls among them end in the first run, and each room is read within eight runs.
+func TestEachCallHasItsTurn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		db := storetest.Open(t, nil)
+		const all, every = 400, 40
+		w := &world{rooms: []livekit.RoomInfo{{Name: "somebody else's"}}}
+		for i := range all {
+			c := call.Call{ID: nth(i), Status: call.Ringing, CreatedAt: ago(95), DialedAt: ago(91)}
+			if i%every == every-1 {
+				c.CreatedAt, c.DialedAt = ago(800), ago(751)
+			}
+			create(t, db, c)
+		}
+		task := w.task(db)
+		task.Rooms = failing{w}
+		for run := range 8 {
+			w.clock = now.Add(time.Duration(run) * time.Minute)
+			ctx, cancel := context.WithTimeout(t.Context(), 55*time.Second)
+			r, err := task.Run(ctx)
+			cancel()
+			if err != nil || run == 0 && (r.Left < all/4 || ends(t, db, all) != all/every) {
+				t.Errorf("run %d: %+v, %v; %d have ended", run, r, err, ends(t, db, all))
+			}
+		}
+		slices.Sort(w.read)
+		if n := len(slices.Compact(w.read)); n != all-all/every {
+			t.Errorf("%d rooms were read, want %d", n, all-all/every)
 		}
 	})
 }

@@ -43,6 +43,7 @@ type world struct {
 	runs    time.Time // when every call's workflow started; zero if calls have no workflow
 	lists   int
 	looks   int
+	read    []string // rooms, by failing
 	deleted []string
 	started []string
 	clock   time.Time // now if zero
@@ -195,6 +196,8 @@ func TestCalls(t *testing.T) {
 		{name: "talk time spent, LiveKit down", call: talking(611), world: world{down: true}, want: failure},
 		{name: "overdue", call: talking(747), world: world{room: up}, want: ended, end: "completed max_duration", deleted: true},
 		{name: "overdue, LiveKit down", call: talking(747), world: world{down: true}, want: ended, end: "completed max_duration"},
+		{name: "not overdue, dialed after a wait of 170 s", call: call.Call{Status: call.InProgress, CreatedAt: ago(775), DialedAt: ago(605), AnsweredAt: ago(600)},
+			world: room(1, 2, up), want: nothing},
 		{name: "overdue and not wanted", call: unwanted(talking(747), 300), want: ended, end: "completed api_hangup", deleted: true},
 
 		{name: "ended", call: call.Call{Status: call.Failed, Cause: call.Unknown, CreatedAt: ago(751)}, end: "failed unknown"},

@@ -1,6 +1,6 @@
 // Package sweepnumbers runs every five minutes and repairs what was lost on the way of number
-// requests: workflows that never started, notifications that never reached a workflow, available
-// numbers that were not offered, and configurations that stopped half way.
+// requests: workflows that never started or died, notifications that never reached a workflow,
+// available numbers that were not offered, and configurations that stopped half way.
 package sweepnumbers
 
 import (
@@ -26,9 +26,10 @@ type Numbers interface {
 	EndLease(ctx context.Context, l store.Lease) (ended bool, err error)
 }
 
-// Flow starts workflows and notifies them. Its requests are harmless to repeat.
+// Flow starts workflows and notifies them. Its requests are harmless to repeat. RestartApproval
+// starts a workflow only if none of the request runs. It returns when the one that runs started.
 type Flow interface {
-	StartApproval(ctx context.Context, requestID string) error
+	RestartApproval(ctx context.Context, requestID string) (started time.Time, err error)
 	RequestDecided(ctx context.Context, token string) error
 	NumberAvailable(ctx context.Context, token string) error
 }
@@ -45,7 +46,7 @@ type Task struct {
 // Report counts what one run did.
 type Report struct {
 	Open     int `json:"open"`     // requests with work left
-	Started  int `json:"started"`  // workflows that had not begun
+	Started  int `json:"started"`  // workflows that had not begun, or had died
 	Told     int `json:"told"`     // workflows notified again of a decision
 	Offered  int `json:"offered"`  // requests that a number was found for
 	Leases   int `json:"leases"`   // half-done configurations, which now show as faults
@@ -59,7 +60,11 @@ const grace = time.Minute
 func (t *Task) Run(ctx context.Context) (Report, error) {
 	var r Report
 	open, openErr := t.Requests.OpenRequests(ctx)
+	var longest time.Duration // that a request has been approved
 	for _, q := range open {
+		if q.Status == numberrequest.Approved {
+			longest = max(longest, t.Now().Sub(q.UpdatedAt))
+		}
 		if err := t.visit(ctx, q, &r); err != nil {
 			r.Failures++
 			t.Log.ErrorContext(ctx, "sweep request", "request_id", q.ID, "err", err)
@@ -69,30 +74,45 @@ func (t *Task) Run(ctx context.Context) (Report, error) {
 	leasesErr := t.leases(ctx, &r)
 	t.Log.InfoContext(ctx, "sweep numbers", "open", r.Open, "started", r.Started, "told", r.Told, "offered", r.Offered,
 		"leases", r.Leases, "failures", r.Failures)
-	err := errors.Join(openErr, leasesErr)
+	err, hours := errors.Join(openErr, leasesErr), longest.Hours()
 	if err == nil {
 		obs.Count(ctx, "Sweeps", 1, "Of", "numbers")
+		obs.Count(ctx, "ApprovedHours", hours)
 	}
 	return r, err
 }
 
+// visit repairs one request. A token does not tell whether its workflow still lives, because Step
+// Functions takes the token of a workflow that has died without an error. So visit also restarts
+// the workflow of each request on which a workflow should already have acted.
 func (t *Task) visit(ctx context.Context, q numberrequest.Request, r *Report) error {
-	if t.Now().Before(q.UpdatedAt.Add(grace)) {
+	now := t.Now()
+	if now.Before(q.UpdatedAt.Add(grace)) {
 		return nil
 	}
+	var err error
 	switch {
 	case q.TaskToken == "":
-		return count(&r.Started, t.Flow.StartApproval(ctx, q.ID))
 	case q.Status.Decided() && q.Awaits == numberrequest.AwaitsDecision:
-		return count(&r.Told, t.Flow.RequestDecided(ctx, q.TaskToken))
+		err = count(&r.Told, t.Flow.RequestDecided(ctx, q.TaskToken))
 	case q.Status == numberrequest.Approved:
-		found, err := t.Requests.HasAvailable(ctx, q)
-		if err != nil || !found {
-			return err
+		found, failed := t.Requests.HasAvailable(ctx, q)
+		if failed != nil || !found {
+			return failed
 		}
-		return count(&r.Offered, t.Flow.NumberAvailable(ctx, q.TaskToken))
+		err = count(&r.Offered, t.Flow.NumberAvailable(ctx, q.TaskToken))
+	case q.Overdue(now.Add(-grace)), q.Due(now.Add(-grace)) > q.Reminders:
+	default:
+		return nil
 	}
-	return nil
+	if err != nil {
+		return err
+	}
+	started, err := t.Flow.RestartApproval(ctx, q.ID)
+	if err == nil && now.Sub(started) < grace {
+		r.Started++
+	}
+	return err
 }
 
 // leases turns expired leases into faults of their numbers. The owner of a number sees the fault

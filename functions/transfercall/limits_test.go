@@ -114,12 +114,16 @@ func TestCompletedTransferIsCounted(t *testing.T) {
 	if a := b.transfer(); a.outcome() != "OK completed" {
 		t.Fatal(a.text)
 	}
+	p := account.DefaultPolicy()
+	p.AllowedCountries, p.MaxConcurrentCalls = []string{"US"}, 100 // no other limit is reached
+	b.Must(b.PutPolicy(t.Context(), "ada", p))
 	for i := range 5 {
 		c := b.record()
 		c.ID, c.RoomName = fmt.Sprintf("call_01KAMPJ5V0SAMPMECC%08d", i), fmt.Sprint("room-", i)
 		c.PhoneNumber, c.MaxDuration, c.Status, c.CreatedAt = target, 60, call.Initiated, now
 		err := b.Place(t.Context(), c)
-		if limited := fault.Is(err, fault.Limited); limited != (i == 4) {
+		f, _ := errors.AsType[*fault.Error](err)
+		if limited := f != nil && f.Code == "RATE_LIMIT_EXCEEDED"; limited != (i == 4) {
 			t.Errorf("call %d to the number of the transfer: %v", i+1, err)
 		}
 	}

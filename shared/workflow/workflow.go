@@ -1,5 +1,5 @@
-// Package flow starts the platform's workflows and notifies those that wait. It is the only package
-// that calls Step Functions.
+// Package workflow starts the platform's workflows and notifies those that wait. It is the only
+// package that calls Step Functions.
 package workflow
 
 import (
@@ -50,6 +50,24 @@ func (c *Client) RestartCall(ctx context.Context, callID string) (started time.T
 func (c *Client) StartApproval(ctx context.Context, requestID string) error {
 	return c.start(ctx, "the approval workflow", c.machines.ApprovalMachine, requestID, map[string]string{"request_id": requestID})
 }
+
+// RestartApproval is StartApproval for a request whose workflow may have died. It changes nothing
+// while a workflow of the request runs. Otherwise it starts one that is named after the request and
+// a number, because Step Functions keeps the names of executions that ended. It returns when the
+// workflow that runs now started.
+func (c *Client) RestartApproval(ctx context.Context, requestID string) (started time.Time, err error) {
+	for n, name := 1, requestID; n <= maxRestarts && started.IsZero() && err == nil; n++ {
+		started, err = c.begin(ctx, "the approval workflow", c.machines.ApprovalMachine, name, map[string]string{"request_id": requestID})
+		name = fmt.Sprintf("%s-%d", requestID, n)
+	}
+	if started.IsZero() && err == nil {
+		err = fmt.Errorf("the workflow of %s died %d times", requestID, maxRestarts)
+	}
+	return started, err
+}
+
+// maxRestarts is how many workflows a request can have. Step Functions forgets names after 90 days.
+const maxRestarts = 20
 
 // start starts an execution that is named after its subject. Its input contains ids only: the
 // history is kept for 90 days and must hold no prompt and no secret.
