@@ -26,8 +26,8 @@ func TestBinariesLinkWhatTheyNeed(t *testing.T) {
 	for _, fn := range readTemplate(t).Functions() {
 		_, wanted[fn.Folder] = fn.Environment["LIVEKIT_URL"]
 	}
-	if wanted["createcall"] || wanted["calldetails"] {
-		t.Error("createcall and calldetails do not speak to LiveKit")
+	if wanted["createcall"] || wanted["getcall"] {
+		t.Error("createcall and getcall do not speak to LiveKit")
 	}
 	seen := 0
 	for _, p := range list(t, "..", "./functions/...") {
@@ -40,7 +40,7 @@ func TestBinariesLinkWhatTheyNeed(t *testing.T) {
 		if got := links(p, "github.com/livekit/"); got != wanted[name] {
 			t.Errorf("%s: links LiveKit: %v, the template gives it LIVEKIT_URL: %v", name, got, wanted[name])
 		}
-		if got := links(p, "github.com/aws/aws-sdk-go-v2/service/bedrockruntime"); got != (name == "summarisecall") {
+		if got := links(p, "github.com/aws/aws-sdk-go-v2/service/bedrockruntime"); got != (name == "summarizecall") {
 			t.Errorf("%s: links Bedrock: %v", name, got)
 		}
 		for _, dead := range []string{
@@ -64,13 +64,13 @@ func TestSizeOfARead(t *testing.T) {
 		t.Skip("builds a Lambda: not with -short")
 	}
 	dir := t.TempDir()
-	runMake(t, "build-CallDetailsFunction", "ARTIFACTS_DIR="+dir)
+	runMake(t, "build-GetCallFunction", "ARTIFACTS_DIR="+dir)
 	info, err := os.Stat(filepath.Join(dir, "bootstrap"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("calldetails: %d bytes", info.Size())
+	t.Logf("getcall: %d bytes", info.Size())
 	if info.Size() > sizeOfARead {
-		t.Errorf("calldetails has %d bytes, more than %d", info.Size(), sizeOfARead)
+		t.Errorf("getcall has %d bytes, more than %d", info.Size(), sizeOfARead)
 	}
 }

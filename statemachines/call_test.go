@@ -14,13 +14,13 @@ var calls = machine{
 	tasks: map[string]task{
 		"Prepare":       {"PrepareCallFunction", `{"call_id":"call_1"}`, ready},
 		"Dial":          {"DialCallFunction", `{"call_id":"call_1","waiting_since":"SINCE"}`, `{"outcome":"answered"}`},
-		"Resolve":       {"SettleCallFunction", `{"call_id":"call_1","reason":"unclear"}`, `{"outcome":"answered"}`},
-		"NoPlace":       {"SettleCallFunction", `{"call_id":"call_1","reason":"capacity"}`, `{"outcome":"ended"}`},
+		"Resolve":       {"FinishCallFunction", `{"call_id":"call_1","reason":"unclear"}`, `{"outcome":"answered"}`},
+		"NoPlace":       {"FinishCallFunction", `{"call_id":"call_1","reason":"capacity"}`, `{"outcome":"ended"}`},
 		"AwaitEnd":      {"AwaitCallFunction", `{"call_id":"call_1","task_token":"TOKEN"}`, `{}`},
-		"Settle":        {"SettleCallFunction", `{"call_id":"call_1","reason":"expired"}`, `{"outcome":"ended"}`},
-		"GiveUp":        {"SettleCallFunction", `{"call_id":"call_1","reason":"failed"}`, `{"outcome":"ended"}`},
-		"Summarise":     {"SummariseCallFunction", `{"call_id":"call_1"}`, `{"outcome":"ready"}`},
-		"SummaryFailed": {"SummariseCallFunction", `{"call_id":"call_1","failed":"Lambda.Unknown"}`, `{"outcome":"ready"}`},
+		"Finish":        {"FinishCallFunction", `{"call_id":"call_1","reason":"expired"}`, `{"outcome":"ended"}`},
+		"GiveUp":        {"FinishCallFunction", `{"call_id":"call_1","reason":"failed"}`, `{"outcome":"ended"}`},
+		"Summarize":     {"SummarizeCallFunction", `{"call_id":"call_1"}`, `{"outcome":"ready"}`},
+		"SummaryFailed": {"SummarizeCallFunction", `{"call_id":"call_1","failed":"Lambda.Unknown"}`, `{"outcome":"ready"}`},
 	},
 }
 
@@ -31,7 +31,7 @@ func callRows(t *testing.T) []row {
 	type script = map[string][]answer
 	const (
 		dialed     = "Prepare Prepared Dial Dialed "
-		told       = "Summarise Summarised Done"
+		told       = "Summarize Summarized Done"
 		talkedAnd  = " AwaitEnd:1m0s " + told
 		unanswered = told
 		summed     = dialed + "AwaitEnd:1m0s "
@@ -42,41 +42,41 @@ func callRows(t *testing.T) []row {
 	rows := []row{
 		// The course of calls.
 		{name: "answered", path: dialed + "AwaitEnd:1m0s " + told},
-		{name: "not answered", script: script{"Dial": {ended}, "Summarise": nothing}, path: dialed + unanswered},
-		{name: "no agent", script: script{"Prepare": {says(`{"outcome":"ended","dial_seconds":0,"talk_seconds":0}`)}, "Summarise": nothing}, path: "Prepare Prepared " + unanswered},
+		{name: "not answered", script: script{"Dial": {ended}, "Summarize": nothing}, path: dialed + unanswered},
+		{name: "no agent", script: script{"Prepare": {says(`{"outcome":"ended","dial_seconds":0,"talk_seconds":0}`)}, "Summarize": nothing}, path: "Prepare Prepared " + unanswered},
 		{name: "came in", script: script{"Prepare": {says(`{"outcome":"answered","dial_seconds":0,"talk_seconds":14400}`)}}, path: "Prepare Prepared AwaitEnd:1m0s " + told},
 		{name: "came in, and nobody says what became of it", script: script{"Prepare": {says(`{"outcome":"unclear","dial_seconds":0,"talk_seconds":14400}`)}},
 			path: "Prepare Prepared WaitToResolve:2s Resolve Dialed" + talkedAnd},
-		{name: "unclear", script: script{"Dial": {unclear}, "Resolve": {unclear, ended}, "Summarise": nothing},
+		{name: "unclear", script: script{"Dial": {unclear}, "Resolve": {unclear, ended}, "Summarize": nothing},
 			path: dialed + "WaitToResolve:2s Resolve Dialed WaitToResolve:2s Resolve Dialed " + unanswered},
-		{name: "talked for as long as was agreed", script: script{"AwaitEnd": {{silent: true}}}, path: expired + "Settle " + told},
-		{name: "told of by and by", script: script{"Summarise": {says(`{"outcome":"waiting"}`), says(`{"outcome":"waiting"}`)}},
-			path: summed + "Summarise Summarised WaitForTurns:5s Summarise Summarised WaitForTurns:5s Summarise Summarised Done"},
+		{name: "talked for as long as was agreed", script: script{"AwaitEnd": {{silent: true}}}, path: expired + "Finish " + told},
+		{name: "told of by and by", script: script{"Summarize": {says(`{"outcome":"waiting"}`), says(`{"outcome":"waiting"}`)}},
+			path: summed + "Summarize Summarized WaitForTurns:5s Summarize Summarized WaitForTurns:5s Summarize Summarized Done"},
 
 		// The course of a call if something is down, state by state.
-		{name: "everything but the dial fails once", script: script{"Prepare": {fails(broken)}, "AwaitEnd": {fails(broken)}, "Summarise": {fails(broken)}},
-			path: "Prepare +1s Prepare Prepared Dial Dialed AwaitEnd +1s AwaitEnd:1m0s Summarise +2s Summarise Summarised Done"},
-		{name: "Prepare fails", script: script{"Prepare": {{hangs: true}, fails(broken), fails(custom)}, "Resolve": {ended}, "Summarise": nothing},
+		{name: "everything but the dial fails once", script: script{"Prepare": {fails(broken)}, "AwaitEnd": {fails(broken)}, "Summarize": {fails(broken)}},
+			path: "Prepare +1s Prepare Prepared Dial Dialed AwaitEnd +1s AwaitEnd:1m0s Summarize +2s Summarize Summarized Done"},
+		{name: "Prepare fails", script: script{"Prepare": {{hangs: true}, fails(broken), fails(custom)}, "Resolve": {ended}, "Summarize": nothing},
 			path: "Prepare:1m0s +1s Prepare +2s Prepare Unprepared Resolve Dialed " + unanswered},
 		{name: "Prepare fails, and the call that came in goes on", script: script{"Prepare": times(3, fails(broken)), "AwaitEnd": {{silent: true}}},
-			path: d.again("Prepare", 1) + " Unprepared Resolve Dialed AwaitEnd:4h0m0s Settle " + told},
+			path: d.again("Prepare", 1) + " Unprepared Resolve Dialed AwaitEnd:4h0m0s Finish " + told},
 		{name: "Prepare is throttled, then fails once", script: script{"Prepare": {fails(throttled), fails(throttled), fails(custom)}},
 			path: "Prepare +1s Prepare +2s Prepare +1s Prepare Prepared Dial Dialed" + talkedAnd},
 		{name: "Prepare is throttled to the last but one attempt", script: script{"Prepare": times(18, fails(throttled))}, path: d.again("Prepare", 0) + " Prepared Dial Dialed" + talkedAnd},
-		{name: "Prepare is throttled too long", script: script{"Prepare": times(19, fails(throttled)), "Summarise": nothing},
+		{name: "Prepare is throttled too long", script: script{"Prepare": times(19, fails(throttled)), "Summarize": nothing},
 			path: d.again("Prepare", 0) + " Crowded NoPlace Dialed " + unanswered},
 		{name: "Prepare is throttled too long, and the call that came in goes on",
 			script: script{"Prepare": times(19, fails(throttled)), "NoPlace": {says(`{"outcome":"answered"}`)}, "AwaitEnd": {{silent: true}}},
-			path:   d.again("Prepare", 0) + " Crowded NoPlace Dialed AwaitEnd:4h0m0s Settle " + told},
+			path:   d.again("Prepare", 0) + " Crowded NoPlace Dialed AwaitEnd:4h0m0s Finish " + told},
 
 		{name: "Dial is throttled", script: script{"Dial": times(6, fails(throttled))},
 			path: "Prepare Prepared Dial +1s Dial +2s Dial +4s Dial +8s Dial +10s Dial +10s Dial Dialed" + talkedAnd},
 		{name: "Dial is throttled to the last but one attempt", script: script{"Dial": times(18, fails(throttled))}, path: "Prepare Prepared " + d.again("Dial", 0) + " Dialed" + talkedAnd},
-		{name: "Dial is throttled too long", script: script{"Dial": times(19, fails(throttled)), "Summarise": nothing},
+		{name: "Dial is throttled too long", script: script{"Dial": times(19, fails(throttled)), "Summarize": nothing},
 			path: "Prepare Prepared " + d.again("Dial", 0) + " NoPlace Dialed " + unanswered},
-		{name: "NoPlace fails twice", script: script{"Dial": times(19, fails(throttled)), "NoPlace": {{hangs: true}, fails(broken)}, "Summarise": nothing},
+		{name: "NoPlace fails twice", script: script{"Dial": times(19, fails(throttled)), "NoPlace": {{hangs: true}, fails(broken)}, "Summarize": nothing},
 			path: "Prepare Prepared " + d.again("Dial", 0) + " NoPlace:30s +2s NoPlace +4s NoPlace Dialed " + unanswered},
-		{name: "NoPlace fails", script: script{"Dial": times(19, fails(throttled)), "NoPlace": times(7, fails(broken)), "Summarise": nothing},
+		{name: "NoPlace fails", script: script{"Dial": times(19, fails(throttled)), "NoPlace": times(7, fails(broken)), "Summarize": nothing},
 			path: "Prepare Prepared " + d.again("Dial", 0) + " " + d.again("NoPlace", 0) + " GiveUp " + unanswered},
 		{name: "Dial is throttled, and then dials and dies", script: script{"Dial": {fails(throttled), fails(broken)}}, path: "Prepare Prepared Dial +1s Dial Resolve Dialed" + talkedAnd},
 		{name: "Dial is throttled, and then hangs", script: script{"Dial": {fails(throttled), {hangs: true}}}, path: "Prepare Prepared Dial +1s Dial:1m30s Resolve Dialed" + talkedAnd},
@@ -92,19 +92,19 @@ func callRows(t *testing.T) []row {
 
 		{name: "AwaitEnd fails", script: script{"AwaitEnd": times(7, fails(broken))},
 			path: dialed + "AwaitEnd +1s AwaitEnd +2s AwaitEnd +4s AwaitEnd +8s AwaitEnd +16s AwaitEnd +32s AwaitEnd WaitToResolve:2s Resolve Dialed" + talkedAnd},
-		{name: "AwaitEnd hangs", script: script{"AwaitEnd": {{hangs: true}}}, path: expired + "Settle " + told},
+		{name: "AwaitEnd hangs", script: script{"AwaitEnd": {{hangs: true}}}, path: expired + "Finish " + told},
 		{name: "the end is told as an error", script: script{"AwaitEnd": {denies(custom)}}, path: dialed + "AwaitEnd:1m0s +1s AwaitEnd:1m0s " + told},
-		{name: "Settle fails twice", script: script{"AwaitEnd": {{silent: true}}, "Settle": {{hangs: true}, fails(broken)}}, path: expired + "Settle:30s +1s Settle +2s Settle " + told},
-		{name: "Settle fails", script: script{"AwaitEnd": {{silent: true}}, "Settle": times(13, fails(broken))}, failed: true,
-			path: expired + "Settle +1s Settle +2s Settle +4s Settle +8s Settle +16s Settle +32s Settle +1m4s Settle +2m8s Settle +4m16s Settle +5m0s Settle +5m0s Settle +5m0s Settle"},
+		{name: "Finish fails twice", script: script{"AwaitEnd": {{silent: true}}, "Finish": {{hangs: true}, fails(broken)}}, path: expired + "Finish:30s +1s Finish +2s Finish " + told},
+		{name: "Finish fails", script: script{"AwaitEnd": {{silent: true}}, "Finish": times(13, fails(broken))}, failed: true,
+			path: expired + "Finish +1s Finish +2s Finish +4s Finish +8s Finish +16s Finish +32s Finish +1m4s Finish +2m8s Finish +4m16s Finish +5m0s Finish +5m0s Finish +5m0s Finish"},
 
-		{name: "Summarise fails", script: script{"Summarise": times(4, fails(broken))}, path: summed + "Summarise +2s Summarise +8s Summarise +32s Summarise SummaryFailed Done"},
-		{name: "Summarise hangs", script: script{"Summarise": times(4, answer{hangs: true})}, asked: map[string]string{"SummaryFailed": `{"call_id":"call_1","failed":"States.Timeout"}`},
-			path: summed + "Summarise:1m0s +2s Summarise:1m0s +8s Summarise:1m0s +32s Summarise:1m0s SummaryFailed Done"},
-		{name: "SummaryFailed fails twice", script: script{"Summarise": times(4, fails(broken)), "SummaryFailed": {{hangs: true}, fails(broken)}},
-			path: summed + d.again("Summarise", 0) + " SummaryFailed:1m0s +5s SummaryFailed +15s SummaryFailed Done"},
-		{name: "SummaryFailed fails", script: script{"Summarise": times(4, fails(broken)), "SummaryFailed": times(6, fails(broken))},
-			path: summed + d.again("Summarise", 0) + " SummaryFailed +5s SummaryFailed +15s SummaryFailed +45s SummaryFailed +2m15s SummaryFailed +5m0s SummaryFailed Done"},
+		{name: "Summarize fails", script: script{"Summarize": times(4, fails(broken))}, path: summed + "Summarize +2s Summarize +8s Summarize +32s Summarize SummaryFailed Done"},
+		{name: "Summarize hangs", script: script{"Summarize": times(4, answer{hangs: true})}, asked: map[string]string{"SummaryFailed": `{"call_id":"call_1","failed":"States.Timeout"}`},
+			path: summed + "Summarize:1m0s +2s Summarize:1m0s +8s Summarize:1m0s +32s Summarize:1m0s SummaryFailed Done"},
+		{name: "SummaryFailed fails twice", script: script{"Summarize": times(4, fails(broken)), "SummaryFailed": {{hangs: true}, fails(broken)}},
+			path: summed + d.again("Summarize", 0) + " SummaryFailed:1m0s +5s SummaryFailed +15s SummaryFailed Done"},
+		{name: "SummaryFailed fails", script: script{"Summarize": times(4, fails(broken)), "SummaryFailed": times(6, fails(broken))},
+			path: summed + d.again("Summarize", 0) + " SummaryFailed +5s SummaryFailed +15s SummaryFailed +45s SummaryFailed +2m15s SummaryFailed +5m0s SummaryFailed Done"},
 	}
 	// After any error the phone may already be ringing, so the room is read.
 	for _, err := range append([]string{custom, "States.TaskFailed", "States.Permissions", "TooManyRequestsException"}, transient...) {

@@ -425,7 +425,7 @@ func TestMissingRows(t *testing.T) { //nolint:tparallel // what the rows have se
 		t.Errorf("missing (-want +got):\n%s", diff)
 	}
 	call, _ := read(t, "call.asl.json")
-	for _, part := range []string{"Prepared chooses Dial", "Prepared chooses Summarise", "Dial.Retry[0] is exhausted", "AwaitEnd.Catch[1]", "Unprepared"} {
+	for _, part := range []string{"Prepared chooses Dial", "Prepared chooses Summarize", "Dial.Retry[0] is exhausted", "AwaitEnd.Catch[1]", "Unprepared"} {
 		if !slices.Contains(call.parts(t), part) {
 			t.Errorf("%s is no part of the call workflow", part)
 		}
@@ -461,7 +461,7 @@ func (m machine) survives(t *testing.T, rows []row) {
 				t.Parallel()
 				if state == "Dial" && err != throttled {
 					if slices.ContainsFunc(s.Retry, func(r retrier) bool { return covers(r.ErrorEquals, err) }) {
-						t.Error("it would be dialled again, and may have been dialled")
+						t.Error("it would be dialed again, and may have been dialed")
 					}
 					return
 				}

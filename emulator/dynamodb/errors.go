@@ -19,7 +19,7 @@ type Error struct {
 	reasons []reason // TransactionCanceledException
 }
 
-// reason says what one item of a cancelled transaction met.
+// reason says what one item of a canceled transaction met.
 type reason struct {
 	Code    string
 	Message string `json:",omitempty"`

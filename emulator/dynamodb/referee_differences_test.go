@@ -149,7 +149,7 @@ func (a answered) text(member string) string {
 func (a answered) message() string   { return a.text("Message") }
 func (a answered) errorType() string { return a.text("__type") }
 
-// reasons are the messages of a cancelled transaction, one for each item.
+// reasons are the messages of a canceled transaction, one for each item.
 func (a answered) reasons() []string {
 	var messages []string
 	reasons, _ := a.Pages[0]["CancellationReasons"].([]any)

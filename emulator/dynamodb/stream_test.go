@@ -99,7 +99,7 @@ func changes(t *testing.T, c *sdk.Client, table string) {
 	_, err := c.TransactWriteItems(t.Context(), &sdk.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{
 		put("4", 4), {Delete: &types.Delete{TableName: &table, Key: key("a", "1"), ConditionExpression: aws.String("attribute_not_exists(pk)")}}}})
 	if err == nil {
-		t.Error("the transaction was not cancelled")
+		t.Error("the transaction was not canceled")
 	}
 	must[*sdk.BatchWriteItemOutput](t)(c.BatchWriteItem(t.Context(), &sdk.BatchWriteItemInput{RequestItems: map[string][]types.WriteRequest{table: {
 		{DeleteRequest: &types.DeleteRequest{Key: key("a", "2")}}, {DeleteRequest: &types.DeleteRequest{Key: key("a", "none")}}}}}))

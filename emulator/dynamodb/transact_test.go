@@ -108,7 +108,7 @@ func TestCancellationReasons(t *testing.T) {
 		t.Errorf("message %q", canceled.ErrorMessage())
 	}
 	if n := must[*sdk.ScanOutput](t)(c.Scan(t.Context(), &sdk.ScanInput{TableName: name})).Count; n != 1 {
-		t.Errorf("%d items, want 1: the cancelled transaction wrote", n)
+		t.Errorf("%d items, want 1: the canceled transaction wrote", n)
 	}
 }
 

@@ -149,7 +149,7 @@ func functionName(name string) string {
 
 // await waits for the end of an attempt: the reply of its function, its token,
 // or one of its deadlines. The first to be stored counts. The function is
-// cancelled, unless its token was answered while it ran.
+// canceled, unless its token was answered while it ran.
 func (r *run) await(ctx context.Context, s *state, b *branch, t *task, replies <-chan reply, cancel func()) error {
 	for {
 		over, next := r.look(b, t)

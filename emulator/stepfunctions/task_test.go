@@ -143,22 +143,22 @@ func TestMapRetries(t *testing.T) {
 func TestMapFailureStopsTheOthers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var cancelled atomic.Int32
+		var canceled atomic.Int32
 		f := open(t, stepfunctions.Options{Invoke: func(ctx context.Context, _ string, payload []byte) ([]byte, error) {
 			if string(payload) == "1" {
 				time.Sleep(time.Second)
 				return nil, &stepfunctions.FunctionError{Type: "Bad"}
 			}
 			<-ctx.Done()
-			cancelled.Add(1)
+			canceled.Add(1)
 			return nil, ctx.Err()
 		}})
 		f.load(mapping(``, `"Type":"Task","Resource":"arn:aws:states:::lambda:invoke","Parameters":{"FunctionName":"f","Payload.$":"$"},"End":true`))
 		arn := f.start("x", `[0,1,2]`)
 		wantFailure(t, f.end(arn), "Bad")
 		synctest.Wait()
-		if n := cancelled.Load(); n != 2 {
-			t.Errorf("%d calls were cancelled, want 2", n)
+		if n := canceled.Load(); n != 2 {
+			t.Errorf("%d calls were canceled, want 2", n)
 		}
 		all := kinds(f.history(arn))
 		if d := cmp.Diff([]string{"TaskFailed", "MapIterationFailed", "MapIterationAborted", "MapIterationAborted", "MapStateFailed", "ExecutionFailed"}, all[len(all)-6:]); d != "" {

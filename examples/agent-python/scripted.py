@@ -27,7 +27,7 @@ class STT(stt.STT):
         super().__init__(capabilities=stt.STTCapabilities(streaming=True, interim_results=False))
 
     async def _recognize_impl(self, buffer, *, language=None, conn_options=None):
-        raise NotImplementedError("speech is recognised from a stream only")
+        raise NotImplementedError("speech is recognized from a stream only")
 
     def stream(self, *, language=None, conn_options=DEFAULT_API_CONNECT_OPTIONS):
         return Hearing(stt=self, conn_options=conn_options)

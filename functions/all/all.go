@@ -14,16 +14,17 @@ import (
 	"github.com/krosai/telephony/functions/assignnumber"
 	"github.com/krosai/telephony/functions/awaitcall"
 	"github.com/krosai/telephony/functions/awaitrequest"
-	"github.com/krosai/telephony/functions/calldetails"
-	"github.com/krosai/telephony/functions/callstats"
-	"github.com/krosai/telephony/functions/configurenumber"
 	"github.com/krosai/telephony/functions/createcall"
 	"github.com/krosai/telephony/functions/createkey"
 	"github.com/krosai/telephony/functions/createwebhook"
+	"github.com/krosai/telephony/functions/deleteconfiguration"
 	"github.com/krosai/telephony/functions/deletewebhook"
 	"github.com/krosai/telephony/functions/deliverwebhook"
 	"github.com/krosai/telephony/functions/dialcall"
 	"github.com/krosai/telephony/functions/expirerequest"
+	"github.com/krosai/telephony/functions/finishcall"
+	"github.com/krosai/telephony/functions/getcall"
+	"github.com/krosai/telephony/functions/getcallstats"
 	"github.com/krosai/telephony/functions/getconfiguration"
 	"github.com/krosai/telephony/functions/getpolicy"
 	"github.com/krosai/telephony/functions/getrequest"
@@ -51,7 +52,6 @@ import (
 	"github.com/krosai/telephony/functions/preparecall"
 	"github.com/krosai/telephony/functions/rejectrequest"
 	"github.com/krosai/telephony/functions/releasenumber"
-	"github.com/krosai/telephony/functions/removeconfiguration"
 	"github.com/krosai/telephony/functions/replaydelivery"
 	"github.com/krosai/telephony/functions/requestnumber"
 	"github.com/krosai/telephony/functions/resumecall"
@@ -63,9 +63,9 @@ import (
 	"github.com/krosai/telephony/functions/rotatewebhooksecret"
 	"github.com/krosai/telephony/functions/sendevents"
 	"github.com/krosai/telephony/functions/setcalls"
+	"github.com/krosai/telephony/functions/setconfiguration"
 	"github.com/krosai/telephony/functions/setpolicy"
-	"github.com/krosai/telephony/functions/settlecall"
-	"github.com/krosai/telephony/functions/summarisecall"
+	"github.com/krosai/telephony/functions/summarizecall"
 	"github.com/krosai/telephony/functions/sweepcalls"
 	"github.com/krosai/telephony/functions/sweepnumbers"
 	"github.com/krosai/telephony/functions/testwebhook"
@@ -125,13 +125,13 @@ func HTTP(d Deps) map[string]api.Endpoint {
 		"addnumber":           &addnumber.Endpoint{Numbers: d.DB, Requests: d.DB, Flow: d.Flow, Now: d.Now, Log: d.Log},
 		"addtranscript":       &addtranscript.Endpoint{Calls: d.DB, TokenKey: d.Agents.TokenKey, Now: d.Now},
 		"approverequest":      &approverequest.Endpoint{Requests: d.DB, Numbers: d.DB, Flow: d.Flow, Now: d.Now, Log: d.Log},
-		"calldetails":         &calldetails.Endpoint{Calls: d.DB, Now: d.Now},
-		"callstats":           &callstats.Endpoint{Stats: d.DB, Now: d.Now},
-		"configurenumber":     &configurenumber.Endpoint{Numbers: d.DB, Limits: d.DB, LiveKit: d.LiveKit, Carriers: d.carriers(), Now: d.Now, AllowLoopback: d.AllowLoopback},
 		"createcall":          &createcall.Endpoint{Calls: d.DB, Numbers: d.DB, Flow: d.Flow, Now: d.Now, Places: d.DialPlaces},
 		"createkey":           &createkey.Endpoint{Keys: d.DB, Now: d.Now, Random: rand.Reader},
 		"createwebhook":       &createwebhook.Endpoint{Endpoints: d.DB, Resolver: net.DefaultResolver, Now: d.Now, Random: rand.Reader, AllowLoopback: d.AllowLoopback},
+		"deleteconfiguration": &deleteconfiguration.Endpoint{Remover: d.remover()},
 		"deletewebhook":       &deletewebhook.Endpoint{Endpoints: d.DB},
+		"getcall":             &getcall.Endpoint{Calls: d.DB, Now: d.Now},
+		"getcallstats":        &getcallstats.Endpoint{Stats: d.DB, Now: d.Now},
 		"getconfiguration":    &getconfiguration.Endpoint{Numbers: d.DB},
 		"getpolicy":           &getpolicy.Endpoint{Policies: d.DB},
 		"getrequest":          &getrequest.Endpoint{Requests: d.DB},
@@ -156,8 +156,7 @@ func HTTP(d Deps) map[string]api.Endpoint {
 		"listwebhooks":        &listwebhooks.Endpoint{Endpoints: d.DB},
 		"livekitwebhook":      &livekitwebhook.Endpoint{LiveKit: d.LiveKit, Inbound: d.adopter(), Teardown: d.ender(), Now: d.Now},
 		"rejectrequest":       &rejectrequest.Endpoint{Requests: d.DB, Flow: d.Flow, Now: d.Now, Log: d.Log},
-		"releasenumber":       &releasenumber.Endpoint{Numbers: d.DB, RemoveConfiguration: d.remover(), Requests: d.DB, Flow: d.Flow, Log: d.Log},
-		"removeconfiguration": &removeconfiguration.Endpoint{RemoveConfiguration: d.remover()},
+		"releasenumber":       &releasenumber.Endpoint{Numbers: d.DB, Remover: d.remover(), Requests: d.DB, Flow: d.Flow, Log: d.Log},
 		"replaydelivery":      &replaydelivery.Endpoint{Deliveries: d.DB, Queue: d.Queue, Now: d.Now},
 		"requestnumber":       &requestnumber.Endpoint{Requests: d.DB, Flow: d.Flow, Now: d.Now, Log: d.Log},
 		"retirenumber":        &retirenumber.Endpoint{Numbers: d.DB},
@@ -167,6 +166,7 @@ func HTTP(d Deps) map[string]api.Endpoint {
 		"rotatekey":           &rotatekey.Endpoint{Keys: d.DB, Now: d.Now, Random: rand.Reader},
 		"rotatewebhooksecret": &rotatewebhooksecret.Endpoint{Endpoints: d.DB, Now: d.Now, Random: rand.Reader},
 		"setcalls":            &setcalls.Endpoint{Switch: d.DB},
+		"setconfiguration":    &setconfiguration.Endpoint{Numbers: d.DB, Limits: d.DB, LiveKit: d.LiveKit, Carriers: d.carriers(), Now: d.Now, AllowLoopback: d.AllowLoopback},
 		"setpolicy":           &setpolicy.Endpoint{Policies: d.DB},
 		"testwebhook":         &testwebhook.Endpoint{Endpoints: d.DB, Queue: d.Queue, Now: d.Now},
 		"transfercall":        &transfercall.Endpoint{Calls: d.DB, Phone: d.LiveKit, Teardown: d.ender(), Now: d.Now, Log: d.Log},
@@ -184,12 +184,12 @@ func Tasks(d Deps) map[string]any {
 		"deliverwebhook": (&deliverwebhook.Task{Webhooks: d.DB, Queue: d.Queue, Client: deliverwebhook.NewClient(nil, d.AllowLoopback), Now: d.Now, Log: d.Log}).Run,
 		"dialcall":       (&dialcall.Task{Calls: d.DB, Phone: d.LiveKit, Carriers: d.carriers(), Teardown: s, Now: d.Now, Log: d.Log}).Run,
 		"expirerequest":  (&expirerequest.Task{Requests: d.DB, Now: d.Now, Log: d.Log}).Run,
+		"finishcall":     (&finishcall.Task{Teardown: s, Now: d.Now}).Run,
 		"notifyrequest":  (&notifyrequest.Task{Requests: d.DB, Now: d.Now, Log: d.Log}).Run,
 		"preparecall":    (&preparecall.Task{Calls: d.DB, Rooms: d.LiveKit, Teardown: s, Agents: d.Agents, Now: d.Now}).Run,
 		"resumecall":     (&resumecall.Task{Calls: d.DB, Flow: d.Flow, Log: d.Log}).Run,
 		"sendevents":     (&sendevents.Task{Endpoints: d.DB, Queue: d.Queue, Log: d.Log}).Run,
-		"settlecall":     (&settlecall.Task{Teardown: s, Now: d.Now}).Run,
-		"summarisecall":  (&summarisecall.Task{Details: d.DB, Summarizer: d.Summary, Now: d.Now, Log: d.Log}).Run,
+		"summarizecall":  (&summarizecall.Task{Details: d.DB, Summarizer: d.Summary, Now: d.Now, Log: d.Log}).Run,
 		"sweepcalls":     (&sweepcalls.Task{Calls: d.DB, Rooms: d.LiveKit, Flow: d.Flow, Inbound: d.adopter(), Teardown: s, Now: d.Now, Log: d.Log}).Run,
 		"sweepnumbers":   (&sweepnumbers.Task{Requests: d.DB, Numbers: d.DB, Flow: d.Flow, Now: d.Now, Log: d.Log}).Run,
 	}

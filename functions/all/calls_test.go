@@ -207,14 +207,14 @@ func TestOneFaultAtEachRequest(t *testing.T) {
 				}
 				dials := w.dials.Load()
 				if dials > 1 {
-					t.Errorf("dialled %d times", dials)
+					t.Errorf("dialed %d times", dials)
 				}
 				got := string(c.Status) + " " + string(c.Cause)
 				if dials == 1 && got != "completed callee_hangup" {
 					t.Errorf("an answered call ended %s", got)
 				}
 				if dials == 0 && got != "failed unknown" && got != "failed network_error" {
-					t.Errorf("a call that was never dialled ended %s", got)
+					t.Errorf("a call that was never dialed ended %s", got)
 				}
 			})
 		}
@@ -229,7 +229,7 @@ func TestACrashedDialIsNotRepeated(t *testing.T) {
 	w.place()
 	w.until(w.up)
 	if n := w.dials.Load(); n != 1 {
-		t.Errorf("dialled %d times", n)
+		t.Errorf("dialed %d times", n)
 	}
 }
 

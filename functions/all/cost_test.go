@@ -340,7 +340,7 @@ func (c *counter) invoke(ctx context.Context, function string, event []byte) ([]
 	c.count.invocations[function]++
 	again := c.count.invocations[function] == 2
 	c.mu.Unlock()
-	if function == "summarisecall" && again { // it has waited for more turns, and none came
+	if function == "summarizecall" && again { // it has waited for more turns, and none came
 		c.until("the end is told", func() bool { return c.told(2) })
 		c.wait(5 * time.Second)
 	}
@@ -633,7 +633,7 @@ func ordinaryCall(t *testing.T) (tpl *template.Template, one, calls, numbers *co
 	one.add(calls, -1)
 	one.add(c.counted(func() { c.hangUp(id) }), 1)
 	one.add(c.counted(func() {
-		details := c.send("calldetails", http.MethodGet, "/outbound-calls/"+id+"/details", "Bearer "+countedCaller, "", "")
+		details := c.send("getcall", http.MethodGet, "/outbound-calls/"+id+"/details", "Bearer "+countedCaller, "", "")
 		if details["status"] != "completed" || details["duration_seconds"] != 60.0 {
 			t.Errorf("the call was not an ordinary one: %v", details)
 		}

@@ -19,8 +19,8 @@ import (
 
 	"github.com/krosai/telephony/emulator/template"
 	"github.com/krosai/telephony/functions/all"
-	"github.com/krosai/telephony/functions/configurenumber"
 	"github.com/krosai/telephony/functions/createcall"
+	"github.com/krosai/telephony/functions/setconfiguration"
 	"github.com/krosai/telephony/functions/transfercall"
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
@@ -43,14 +43,14 @@ import (
 // needs is the time that a function must have besides invocation.Margin. Every function that is not
 // listed must have the time of two attempts at a service that hangs.
 var needs = map[string]time.Duration{
-	"configurenumber":     configurenumber.Longest,
+	"setconfiguration":    setconfiguration.Longest,
 	"createcall":          createcall.Kept + env.Attempt,
 	"deliverwebhook":      10*time.Second + 2*env.Attempt,                                            // for the user's server
 	"dialcall":            90*time.Second + call.KeyingTime(strings.Repeat("w", 64)) + 2*env.Attempt, // rings for 80 s, LiveKit's 10 s
 	"health":              0,                                                                         // it asks no service
 	"releasenumber":       numberconfig.Longest,
-	"removeconfiguration": numberconfig.Longest,
-	"summarisecall":       25*time.Second + 2*env.Attempt, // for the model
+	"deleteconfiguration": numberconfig.Longest,
+	"summarizecall":       25*time.Second + 2*env.Attempt, // for the model
 	"transfercall":        transfercall.Longest,
 }
 

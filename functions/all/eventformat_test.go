@@ -108,7 +108,7 @@ func TestGatewayEventsAreWhole(t *testing.T) {
 	for _, route := range tpl.Routes() {
 		e := readEvent(t, apitest.Event(t, route.Function, map[string]string{"KROS_USER_JWT": "a.b.c", "KROS_ADMIN_JWT": "a.b.c"}))
 		if route.Key() == "GET /outbound-calls/{call_id}" {
-			continue // the sample of calldetails is for its other route
+			continue // the sample of getcall is for its other route
 		}
 		if diff := cmp.Diff(e.expected(t, route), e); diff != "" {
 			t.Errorf("%s (-as AWS sends it +event):\n%s", route.Function, diff)

@@ -22,7 +22,7 @@ import (
 
 	"github.com/krosai/telephony/emulator/stepfunctions"
 	"github.com/krosai/telephony/emulator/template"
-	"github.com/krosai/telephony/functions/summarisecall"
+	"github.com/krosai/telephony/functions/summarizecall"
 	"github.com/krosai/telephony/shared/call"
 	"github.com/krosai/telephony/shared/call/summary"
 	"github.com/krosai/telephony/shared/store/storetest"
@@ -39,7 +39,7 @@ type aftermath struct {
 	sfn     *sfn.Client
 	arn     string // of the execution
 	writer  writer
-	crashes map[string]int // "Summarise" or "SummaryFailed": how many of its runs die; -1 is all
+	crashes map[string]int // "Summarize" or "SummaryFailed": how many of its runs die; -1 is all
 	runs    map[string]int
 	mu      sync.Mutex
 }
@@ -124,21 +124,21 @@ func (a *aftermath) record(answered bool) {
 	a.must(err)
 }
 
-// invoke runs summarisecall. Every other function only answers that the call is over.
+// invoke runs summarizecall. Every other function only answers that the call is over.
 func (a *aftermath) invoke(ctx context.Context, folder string, payload []byte) ([]byte, error) {
-	if folder != "summarisecall" {
+	if folder != "summarizecall" {
 		return []byte(`{"outcome":"ended","dial_seconds":60,"talk_seconds":600}`), nil
 	}
-	var in summarisecall.Input
+	var in summarizecall.Input
 	a.must(json.Unmarshal(payload, &in))
-	state := "Summarise"
+	state := "Summarize"
 	if in.Failed != "" {
 		state = "SummaryFailed"
 	}
 	if a.dies(state) {
 		return nil, errors.New("the sandbox died")
 	}
-	task := &summarisecall.Task{Details: a.db, Summarizer: &a.writer, Now: time.Now, Log: slog.New(slog.DiscardHandler)}
+	task := &summarizecall.Task{Details: a.db, Summarizer: &a.writer, Now: time.Now, Log: slog.New(slog.DiscardHandler)}
 	out, err := lambda.NewHandler(task.Run).Invoke(as(ctx, folder), payload)
 	if err != nil { // Lambda names an error by its type, without the package
 		name := fmt.Sprintf("%T", err)
@@ -211,10 +211,10 @@ func TestFollowUp(t *testing.T) {
 			{name: "throttled for ever", turns: []float64{0}, writer: writer{errs: []error{throttled}}, want: failed("", "unavailable"), asked: 4, within: 2 * time.Minute},
 			{name: "refused", turns: []float64{0}, writer: writer{errs: []error{refused}}, want: failed("m", "refused"), asked: 1, within: 6 * time.Second},
 			{name: "the model hangs", turns: []float64{0}, writer: writer{hangs: true}, want: failed("", "timeout"), asked: 4, within: 5 * time.Minute},
-			{name: "the function dies once", turns: []float64{0}, crashes: map[string]int{"Summarise": 1}, want: ready, asked: 1, saw: 1, within: 10 * time.Second},
-			{name: "the function dies for ever", turns: []float64{0}, crashes: map[string]int{"Summarise": -1}, want: failed("", "unavailable"), within: 2 * time.Minute},
-			{name: "and when it is to say so, too", turns: []float64{0}, crashes: map[string]int{"Summarise": -1, "SummaryFailed": 4}, want: failed("", "unavailable"), within: 6 * time.Minute},
-			{name: "and does so for ever", turns: []float64{0}, crashes: map[string]int{"Summarise": -1, "SummaryFailed": -1}, within: 12 * time.Minute},
+			{name: "the function dies once", turns: []float64{0}, crashes: map[string]int{"Summarize": 1}, want: ready, asked: 1, saw: 1, within: 10 * time.Second},
+			{name: "the function dies for ever", turns: []float64{0}, crashes: map[string]int{"Summarize": -1}, want: failed("", "unavailable"), within: 2 * time.Minute},
+			{name: "and when it is to say so, too", turns: []float64{0}, crashes: map[string]int{"Summarize": -1, "SummaryFailed": 4}, want: failed("", "unavailable"), within: 6 * time.Minute},
+			{name: "and does so for ever", turns: []float64{0}, crashes: map[string]int{"Summarize": -1, "SummaryFailed": -1}, within: 12 * time.Minute},
 		} {
 			t.Run(tt.name, func(t *testing.T) {
 				t.Parallel()
@@ -238,7 +238,7 @@ func TestFollowUp(t *testing.T) {
 			})
 		}
 	})
-	for _, state := range []string{"Summarise", "Summarised", "WaitForTurns", "SummaryFailed", "Done"} {
+	for _, state := range []string{"Summarize", "Summarized", "WaitForTurns", "SummaryFailed", "Done"} {
 		if !visited[state] {
 			t.Errorf("no case comes to %s, only to %v", state, slices.Sorted(maps.Keys(visited)))
 		}

@@ -24,7 +24,7 @@ func TestNoEndIsUntold(t *testing.T) {
 		"hangupcall":     (*stage).talk,
 		"livekitwebhook": prepare["livekitwebhook"],
 		"sweepcalls":     func(s *stage) { s.talkSince(15 * time.Minute) },
-		"settlecall":     func(s *stage) { s.talkSince(11 * time.Minute) },
+		"finishcall":     func(s *stage) { s.talkSince(11 * time.Minute) },
 		"awaitcall":      func(s *stage) { s.talk(); s.livekit.Leave(sampleCall, call.CalleeIdentity) },
 		"transfercall":   (*stage).talk,
 	} {

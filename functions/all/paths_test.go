@@ -107,7 +107,7 @@ func TestRarePaths(t *testing.T) {
 			prepare: func(s *stage) { prepare["replaydelivery"](s); s.Messages.Down(true) }},
 		"a key too many":    {function: "createkey", prepare: (*stage).fillKeys, status: 409},
 		"a rotated key too": {function: "rotatekey", prepare: (*stage).fillKeys, status: 409},
-		"two caller ids": {function: "configurenumber", prepare: func(s *stage) { s.own(false); s.anotherNumber() }, status: 200,
+		"two caller ids": {function: "setconfiguration", prepare: func(s *stage) { s.own(false); s.anotherNumber() }, status: 200,
 			body: `{"sip_trunk":{"name":"t","address":"a.carrier.net","numbers":["` + sampleE164 + `","+2348012345679"],"directions":["outbound"]}}`},
 		"another number than the one asked for": {function: "approverequest", status: 200, prepare: func(s *stage) {
 			s.inventory()
@@ -133,7 +133,7 @@ func TestRarePaths(t *testing.T) {
 		"events of a call that are waited for": {function: "listcallevents", prepare: func(s *stage) { s.call(call.Initiated, time.Second) }, status: 200},
 		"an end":                               {function: "resumecall", told: true},
 		"a hang-up":                            {function: "hangupcall", ends: true, status: 200, prepare: func(s *stage) { s.talk(); s.await() }},
-		"a talk whose time is up":              {function: "settlecall", ends: true, prepare: func(s *stage) { s.talkSince(11 * time.Minute); s.await() }},
+		"a talk whose time is up":              {function: "finishcall", ends: true, prepare: func(s *stage) { s.talkSince(11 * time.Minute); s.await() }},
 		"a talk that nobody ends":              {function: "sweepcalls", ends: true, answer: `"ended":1`, prepare: func(s *stage) { s.talkSince(15 * time.Minute); s.await() }},
 		// Step Functions gives up an attempt that does not answer, and goes on. The attempt may
 		// still be at work when the workflow waits for the end.

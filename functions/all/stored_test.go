@@ -14,7 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/oklog/ulid/v2"
 
-	"github.com/krosai/telephony/functions/callstats"
+	"github.com/krosai/telephony/functions/getcallstats"
 	"github.com/krosai/telephony/functions/listcalls"
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api/apitest"
@@ -39,7 +39,7 @@ var today = time.Date(2026, 11, 22, 23, 0, 0, 0, time.UTC)
 func newPast(tb testing.TB, calls int) *past {
 	tb.Helper()
 	p := &past{Bench: apitest.Open(tb, func() time.Time { return today }), calls: calls}
-	p.Serve(&listcalls.Endpoint{Calls: p.DB}, &callstats.Endpoint{Stats: p.DB, Now: p.Now})
+	p.Serve(&listcalls.Endpoint{Calls: p.DB}, &getcallstats.Endpoint{Stats: p.DB, Now: p.Now})
 	record, day := p.one()
 	text := func(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
 	stamp := func(t time.Time) types.AttributeValue { return text(t.Format("2006-01-02T15:04:05.000Z")) }

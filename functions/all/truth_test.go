@@ -22,8 +22,8 @@ import (
 	"github.com/krosai/telephony/functions/all"
 	"github.com/krosai/telephony/functions/awaitcall"
 	"github.com/krosai/telephony/functions/dialcall"
+	"github.com/krosai/telephony/functions/finishcall"
 	"github.com/krosai/telephony/functions/preparecall"
-	"github.com/krosai/telephony/functions/settlecall"
 	"github.com/krosai/telephony/functions/sweepcalls"
 	"github.com/krosai/telephony/shared/call"
 	"github.com/krosai/telephony/shared/livekit"
@@ -169,7 +169,7 @@ func (x *exchange) Rooms(ctx context.Context) ([]livekit.RoomInfo, error) {
 func (x *exchange) Dial(ctx context.Context, d livekit.Dial) (string, error) {
 	x.mu.Lock()
 	if !x.dialed.IsZero() {
-		panic("dialled twice")
+		panic("dialed twice")
 	}
 	x.dialed, x.longest = time.Now(), d.MaxDuration
 	if x.sip == 0 && x.answers > d.RingingTimeout {
@@ -233,7 +233,7 @@ func TestTruthWithoutWebhooks(t *testing.T) {
 		{"agent deletes the room", who(func(c *callee) { c.agentDeletes = 20 * time.Second }), "completed unknown"},
 		{"the dial's reply is lost", who(func(c *callee) { c.replyLost, c.hangsUp = true, 40*time.Second }), "completed callee_hangup"},
 	} {
-		for _, dead := range []string{"", "preparecall", "dialcall", "awaitcall", "settlecall"} {
+		for _, dead := range []string{"", "preparecall", "dialcall", "awaitcall", "finishcall"} {
 			for _, phase := range []time.Duration{0, 25 * time.Second, 50 * time.Second} {
 				if dead != "" && (phase != 0 || tt.callee.sip > 486) {
 					continue // one moment and one refusal are enough
@@ -248,7 +248,7 @@ func TestTruthWithoutWebhooks(t *testing.T) {
 							t.Errorf("%s, want %s", got, tt.want)
 						}
 						if dead == "preparecall" && got != "failed network_error" || dead == "dialcall" && !x.dialed.IsZero() {
-							t.Errorf("%s, dialled %v", got, x.dialed)
+							t.Errorf("%s, dialed %v", got, x.dialed)
 						}
 						x.check(t, c)
 					})
@@ -375,7 +375,7 @@ func newCallPlatform(t *testing.T, x sipRooms, dead string) *callPlatform {
 	tasks["preparecall"] = (&preparecall.Task{Calls: db, Rooms: x, Teardown: s, Now: time.Now}).Run
 	tasks["dialcall"] = (&dialcall.Task{Calls: db, Phone: x, Carriers: &carrier.Checker{Resolver: carriertest.Zone{}}, Teardown: s, Now: time.Now, Log: log}).Run
 	tasks["awaitcall"] = (&awaitcall.Task{Calls: db, Teardown: s, Flow: flows, Now: time.Now, Log: log}).Run
-	tasks["settlecall"] = (&settlecall.Task{Teardown: s, Now: time.Now}).Run
+	tasks["finishcall"] = (&finishcall.Task{Teardown: s, Now: time.Now}).Run
 	openSources(t, db, roles, func(ctx context.Context, folder string, payload []byte) ([]byte, error) {
 		return lambda.NewHandler(tasks[folder]).Invoke(as(ctx, folder), payload)
 	}, "resumecall")

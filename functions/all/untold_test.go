@@ -23,10 +23,10 @@ import (
 	"github.com/krosai/telephony/functions/awaitcall"
 	"github.com/krosai/telephony/functions/deliverwebhook"
 	"github.com/krosai/telephony/functions/dialcall"
+	"github.com/krosai/telephony/functions/finishcall"
 	"github.com/krosai/telephony/functions/hangupcall"
 	"github.com/krosai/telephony/functions/livekitwebhook"
 	"github.com/krosai/telephony/functions/preparecall"
-	"github.com/krosai/telephony/functions/settlecall"
 	"github.com/krosai/telephony/functions/sweepcalls"
 	"github.com/krosai/telephony/functions/transfercall"
 	"github.com/krosai/telephony/shared/api"
@@ -243,7 +243,7 @@ func (l *lifetime) invoke(ctx context.Context, folder string, payload []byte) ([
 	tasks["preparecall"] = (&preparecall.Task{Calls: d.DB, Rooms: x, Teardown: s, Now: time.Now}).Run
 	tasks["dialcall"] = (&dialcall.Task{Calls: d.DB, Phone: x, Carriers: &carrier.Checker{Resolver: carriertest.Zone{}}, Teardown: s, Now: time.Now, Log: d.Log}).Run
 	tasks["awaitcall"] = (&awaitcall.Task{Calls: d.DB, Teardown: s, Flow: d.Flow, Now: time.Now, Log: d.Log}).Run
-	tasks["settlecall"] = (&settlecall.Task{Teardown: s, Now: time.Now}).Run
+	tasks["finishcall"] = (&finishcall.Task{Teardown: s, Now: time.Now}).Run
 	tasks["sweepcalls"] = (&sweepcalls.Task{Calls: d.DB, Rooms: x, Flow: d.Flow, Teardown: s, Now: time.Now, Log: d.Log}).Run
 	tasks["deliverwebhook"] = (&deliverwebhook.Task{Webhooks: d.DB, Queue: d.Queue, Client: &http.Client{Transport: l.receiver(run)}, Now: time.Now, Log: d.Log}).Run
 	out, err := lambda.NewHandler(tasks[folder]).Invoke(as(ctx, folder), payload)
@@ -378,7 +378,7 @@ func TestEndIsToldWhoeverDies(t *testing.T) {
 		}), 44, 3},
 		"livekitwebhook": {hangsUp, told, 39, 2},
 		"sweepcalls":     {hangsUp, nil, 39, 2},
-		"settlecall":     {talks, nil, 10, 2},
+		"finishcall":     {talks, nil, 10, 2},
 		"awaitcall":      {alone, nil, 0, 3},
 		"dialcall":       {busy, nil, 0, 3},
 		"sendevents":     {hangsUp, told, 39, 1},

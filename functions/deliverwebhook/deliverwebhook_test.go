@@ -378,7 +378,7 @@ func TestSpecialUse(t *testing.T) {
 			}
 			_, err = deliverwebhook.NewClient(nil, false).Transport.(*http.Transport).DialContext(t.Context(), "tcp", net.JoinHostPort(s, "443"))
 			if err == nil || !strings.Contains(err.Error(), "special use") {
-				t.Errorf("dialled: %v", err)
+				t.Errorf("dialed: %v", err)
 			}
 		})
 	}

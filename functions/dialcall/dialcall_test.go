@@ -392,13 +392,13 @@ func TestHangup(t *testing.T) {
 		{"before the phone is in the room", &phone{joins: 200 * time.Millisecond, answers: never}, 100 * time.Millisecond, bench.hangUp, 1, seconds(.3, .3), call.Canceled},
 		{"before a slow phone is in the room", &phone{joins: 6 * time.Second, rings: never, answers: never}, 2 * time.Second, bench.hangUp, 1, seconds(6, 6), call.Canceled},
 		{"before a phone of which LiveKit says nothing for long", &phone{joins: 12 * time.Second, answers: never}, 11 * time.Second, bench.hangUp, 1, seconds(11, 15, 15), call.Canceled},
-		{"while dialling", &phone{rings: never, answers: never}, 400 * time.Millisecond, bench.hangUp, 1, seconds(.4, .4), call.Canceled},
+		{"while dialing", &phone{rings: never, answers: never}, 400 * time.Millisecond, bench.hangUp, 1, seconds(.4, .4), call.Canceled},
 		{"while ringing", &phone{answers: never}, 10 * time.Second, bench.hangUp, 1, seconds(10, 10), call.Canceled},
-		{"while dialling, only written down", &phone{rings: never, answers: never}, 400 * time.Millisecond, func(b bench) { b.wish() }, 1, seconds(.7, .7), call.Canceled},
+		{"while dialing, only written down", &phone{rings: never, answers: never}, 400 * time.Millisecond, func(b bench) { b.wish() }, 1, seconds(.7, .7), call.Canceled},
 		{"as it is answered", &phone{joins: 10 * time.Second, answers: 10 * time.Second}, 9 * time.Second, bench.hangUp, 1, seconds(10), call.Canceled},
 		{"as it is answered, only written down", &phone{answers: 10 * time.Second}, 9 * time.Second, func(b bench) { b.wish() }, 1, seconds(10), call.Completed},
 		// The hangup dies after it deleted the room and before it ended the call.
-		{"while dialling, and died", &phone{rings: never, answers: never}, 100 * time.Millisecond, func(b bench) {
+		{"while dialing, and died", &phone{rings: never, answers: never}, 100 * time.Millisecond, func(b bench) {
 			b.must(b.task.Phone.DeleteRoom(b.Context(), b.wish().RoomName))
 		}, 1, seconds(.1, .1), call.Canceled},
 	} {

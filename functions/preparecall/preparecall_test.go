@@ -134,7 +134,7 @@ func TestAgent(t *testing.T) {
 				}
 				c, err := db.Call(t.Context(), id)
 				if err != nil || c.Status != tt.status || c.Cause != tt.cause || !c.DialedAt.IsZero() {
-					t.Errorf("%s %q, dialled %v, %v; want %s %q", c.Status, c.Cause, c.DialedAt, err, tt.status, tt.cause)
+					t.Errorf("%s %q, dialed %v, %v; want %s %q", c.Status, c.Cause, c.DialedAt, err, tt.status, tt.cause)
 				}
 			})
 		})

@@ -103,7 +103,7 @@ func TestInvalid(t *testing.T) {
 		`{"phone_number":"+2348012345680","country":"GH","purpose":"p"}`:      "country",
 		`{"phone_number":"+18765550123","country":"US","purpose":"p"}`:        "country",
 		`{"phone_number":"+18005550199","country":"NG","purpose":"p"}`:        "country",
-		`{"country":"NG","purpose":"p","colour":"red"}`:                       "colour",
+		`{"country":"NG","purpose":"p","color":"red"}`:                        "color",
 		`{"country":"NG","purpose":"p","status":"approved"}`:                  "status",
 	} {
 		if a := b.Ask(b.User("ada"), "POST", path, body); a.Status != 400 || a.Fields()[field] == "" {

@@ -130,7 +130,7 @@ func TestCalls(t *testing.T) {
 	talking := func(seconds int) call.Call {
 		return call.Call{Status: call.InProgress, CreatedAt: ago(seconds + 5), DialedAt: ago(seconds + 4), AnsweredAt: ago(seconds)}
 	}
-	dialled := func(s call.Status, seconds int) call.Call {
+	dialed := func(s call.Status, seconds int) call.Call {
 		return call.Call{Status: s, CreatedAt: ago(seconds + 5), DialedAt: ago(seconds)}
 	}
 	unwanted := func(c call.Call, seconds int) call.Call {
@@ -152,24 +152,24 @@ func TestCalls(t *testing.T) {
 		{name: "not started for 31 s", call: call.Call{Status: call.Initiated, CreatedAt: ago(31)}, want: report{Active: 1, Started: 1}},
 		{name: "not started, LiveKit down", call: call.Call{Status: call.Initiated, CreatedAt: ago(31)}, world: world{down: true}, want: report{Active: 1, Started: 1}},
 		{name: "cannot be started", call: call.Call{Status: call.Initiated, CreatedAt: ago(31)}, world: world{stuck: true}, want: failure},
-		{name: "waits for its turn to be dialled", call: call.Call{Status: call.Initiated, CreatedAt: ago(155)}, world: world{runs: ago(154)}, want: nothing},
+		{name: "waits for its turn to be dialed", call: call.Call{Status: call.Initiated, CreatedAt: ago(155)}, world: world{runs: ago(154)}, want: nothing},
 		{name: "not started for 3 min", call: call.Call{Status: call.Initiated, CreatedAt: ago(180)}, want: report{Active: 1, Started: 1}},
 		{name: "never started", call: call.Call{Status: call.Initiated, CreatedAt: ago(181)}, want: ended, end: "failed unknown", deleted: true},
 
-		{name: "prepared, not dialled", call: call.Call{Status: call.Dialing, CreatedAt: ago(180)}, want: nothing},
-		{name: "never dialled", call: call.Call{Status: call.Dialing, CreatedAt: ago(181)}, want: ended, end: "failed unknown", deleted: true},
-		{name: "dialled 90 s ago", call: dialled(call.Dialing, 90), want: nothing},
-		{name: "dialled 91 s ago, in a room without a phone", call: dialled(call.Dialing, 91), world: room(0, 1, call.Room{Agent: true}),
+		{name: "prepared, not dialed", call: call.Call{Status: call.Dialing, CreatedAt: ago(180)}, want: nothing},
+		{name: "never dialed", call: call.Call{Status: call.Dialing, CreatedAt: ago(181)}, want: ended, end: "failed unknown", deleted: true},
+		{name: "dialed 90 s ago", call: dialed(call.Dialing, 90), want: nothing},
+		{name: "dialed 91 s ago, in a room without a phone", call: dialed(call.Dialing, 91), world: room(0, 1, call.Room{Agent: true}),
 			want: resolved, end: "failed unknown", looks: 1, deleted: true},
-		{name: "dialled 91 s ago, no room", call: dialled(call.Dialing, 91), want: looked, looks: 1},
-		{name: "ringing for 91 s", call: dialled(call.Ringing, 91), world: room(1, 2, call.Room{Agent: true, Callee: &call.Phone{Status: "ringing"}}),
+		{name: "dialed 91 s ago, no room", call: dialed(call.Dialing, 91), want: looked, looks: 1},
+		{name: "ringing for 91 s", call: dialed(call.Ringing, 91), world: room(1, 2, call.Room{Agent: true, Callee: &call.Phone{Status: "ringing"}}),
 			want: resolved, end: "failed unknown", looks: 1, deleted: true},
-		{name: "dialled 91 s ago, LiveKit down", call: dialled(call.Dialing, 91), world: world{down: true}, want: report{Active: 1, Doubtful: 1, Failures: 1}, looks: 1},
+		{name: "dialed 91 s ago, LiveKit down", call: dialed(call.Dialing, 91), world: world{down: true}, want: report{Active: 1, Doubtful: 1, Failures: 1}, looks: 1},
 
 		{name: "answered late, a moment ago", call: call.Call{Status: call.InProgress, CreatedAt: ago(120), DialedAt: ago(110), AnsweredAt: ago(5)}, want: nothing},
 
-		{name: "not wanted for 10 s", call: unwanted(dialled(call.Ringing, 20), 10), want: nothing},
-		{name: "not wanted for 11 s", call: unwanted(dialled(call.Ringing, 20), 11), want: ended, end: "canceled api_hangup", deleted: true},
+		{name: "not wanted for 10 s", call: unwanted(dialed(call.Ringing, 20), 10), want: nothing},
+		{name: "not wanted for 11 s", call: unwanted(dialed(call.Ringing, 20), 11), want: ended, end: "canceled api_hangup", deleted: true},
 		{name: "not wanted for 11 s, talking", call: unwanted(talking(20), 11), world: world{room: up}, want: ended, end: "completed api_hangup", deleted: true},
 		{name: "not wanted, not started", call: unwanted(call.Call{Status: call.Initiated, CreatedAt: ago(40)}, 20), want: ended, end: "canceled api_hangup", deleted: true},
 		{name: "not wanted, LiveKit down", call: unwanted(talking(20), 11), world: world{down: true}, want: failure},

@@ -21,19 +21,19 @@ import (
 
 // inbound is a call from the carrier, until it is answered.
 type inbound struct {
-	b         *Bridge
-	at        time.Time // time of the INVITE
-	id        string
-	req       *sip.Request
-	tx        sip.ServerTransaction
-	cancelled chan struct{}
+	b        *Bridge
+	at       time.Time // time of the INVITE
+	id       string
+	req      *sip.Request
+	tx       sip.ServerTransaction
+	canceled chan struct{}
 }
 
 // onInvite serves an INVITE for a new call. It returns when the INVITE has its final answer,
 // because the transaction must live until then.
 func (b *Bridge) onInvite(req *sip.Request, tx sip.ServerTransaction) {
-	in := &inbound{b: b, at: time.Now(), id: lksip.NewCallID(), req: req, tx: tx, cancelled: make(chan struct{})}
-	if !tx.OnCancel(func(*sip.Request) { close(in.cancelled) }) {
+	in := &inbound{b: b, at: time.Now(), id: lksip.NewCallID(), req: req, tx: tx, canceled: make(chan struct{})}
+	if !tx.OnCancel(func(*sip.Request) { close(in.canceled) }) {
 		return
 	}
 	done := make(chan struct{})
@@ -164,7 +164,7 @@ func (in *inbound) dispatch(trunk string) (*rpc.EvaluateSIPDispatchRulesResponse
 // stayQuiet gives no final answer until the caller gives up, or for three minutes at most.
 func (in *inbound) stayQuiet() {
 	select {
-	case <-in.cancelled:
+	case <-in.canceled:
 	case <-in.tx.Done():
 	case <-time.After(defaultRinging):
 		in.respond(480, "Temporarily Unavailable")
@@ -242,7 +242,7 @@ func (in *inbound) ring(c *call, d *rpc.EvaluateSIPDispatchRulesResponse, again 
 		case <-c.room.heard:
 			in.answer(c, until)
 			return
-		case <-in.cancelled: // the transaction itself answers 487
+		case <-in.canceled: // the transaction itself answers 487
 			failed.hangup = true
 			c.end(failed)
 			return

@@ -47,7 +47,7 @@ type OutCall struct {
 	mu          sync.Mutex
 	invite      *sip.Request // the newest; an INVITE with credentials is the second
 	provisional []int
-	cancelled   bool
+	canceled    bool
 }
 
 // Call places a call to a SIP address (host:port) and returns after the INVITE is sent. The call
@@ -132,8 +132,8 @@ func (o *OutCall) Hangup(ctx context.Context) error {
 // the first provisional answer (RFC 3261 section 9.1).
 func (o *OutCall) Cancel(ctx context.Context) error {
 	o.mu.Lock()
-	again := o.cancelled
-	o.cancelled = true
+	again := o.canceled
+	o.canceled = true
 	o.mu.Unlock()
 	if !again {
 		if err := o.sendCancel(ctx); err != nil {
@@ -223,9 +223,9 @@ func (o *OutCall) run(tx sip.ClientTransaction, ringTimeout time.Duration) {
 	k.carrier.work.Go(func() { o.acknowledge(tx, ack) })
 	remote, err := rtp.ParseSDP(res.Body())
 	o.mu.Lock()
-	cancelled := o.cancelled
+	canceled := o.canceled
 	o.mu.Unlock()
-	if err != nil || cancelled {
+	if err != nil || canceled {
 		k.end("cancel", 487)
 		_ = k.sendBye(context.Background()) // the call is over either way
 		o.refused(nil, err)
@@ -310,7 +310,7 @@ func (o *OutCall) refused(res *sip.Response, err error) {
 	}
 	o.mu.Lock()
 	by := "status"
-	if o.cancelled {
+	if o.canceled {
 		by = "cancel"
 	}
 	o.mu.Unlock()

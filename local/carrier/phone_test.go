@@ -156,15 +156,15 @@ func (p *phone) listen(t *testing.T, server *sipgo.Server, transport string) (po
 	}
 }
 
-// dialled is an attempted call: the dialog, its media and the received answers.
-type dialled struct {
+// dialed is an attempted call: the dialog, its media and the received answers.
+type dialed struct {
 	*sipgo.DialogClientSession
 	media *rtp.Session
 	codes []int
 }
 
 // call sends an INVITE and waits for the final answer, acknowledging a 2xx.
-func (p *phone) call(ctx context.Context, t *testing.T, c *Carrier, number string, o sipgo.AnswerOptions) (*dialled, error) {
+func (p *phone) call(ctx context.Context, t *testing.T, c *Carrier, number string, o sipgo.AnswerOptions) (*dialed, error) {
 	t.Helper()
 	media, err := rtp.Listen("127.0.0.1")
 	if err != nil {
@@ -177,7 +177,7 @@ func (p *phone) call(ctx context.Context, t *testing.T, c *Carrier, number strin
 	if p.transport == "tcp" {
 		to.UriParams = sip.HeaderParams{"transport": "tcp"}
 	}
-	d := &dialled{media: media}
+	d := &dialed{media: media}
 	onResponse := o.OnResponse
 	o.OnResponse = func(res *sip.Response) error {
 		d.codes = append(d.codes, res.StatusCode)

@@ -346,7 +346,7 @@ func phone(t *testing.T, p *platform.Platform, callee string) (carrier.CallInfo,
 		}
 	}
 	if len(found) > 1 {
-		t.Errorf("%s was dialled %d times", callee, len(found))
+		t.Errorf("%s was dialed %d times", callee, len(found))
 	}
 	if len(found) == 0 {
 		return carrier.CallInfo{}, false

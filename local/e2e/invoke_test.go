@@ -34,8 +34,8 @@ func TestInvoke(t *testing.T) {
 		{"a public route", "health", "", "", []string{"health with ../../events/health.json\nstarted in ", " ms, ran ", "\n\n200 OK\n",
 			"\nContent-Type: application/json\n", "\n{\n  \"status\": \"ok\",\n  \"version\": \"local\"\n}\n\nIts log:\n", `"route":"GET /health"`}},
 		{"an administrator's route", "listaudit", "", "", []string{"\n200 OK\n", `"data": [`, `"user_id":"ada.admin"`}},
-		{"a task", "settlecall", ended, "", []string{"ms\n\n{\n  \"outcome\": \"ended\"\n}\n"}},
-		{"a task that fails", "settlecall", "", "the function failed", []string{"ms\n\nError: NOT_FOUND: no such call\n\nIts log:\n"}},
+		{"a task", "finishcall", ended, "", []string{"ms\n\n{\n  \"outcome\": \"ended\"\n}\n"}},
+		{"a task that fails", "finishcall", "", "the function failed", []string{"ms\n\nError: NOT_FOUND: no such call\n\nIts log:\n"}},
 		{"no such function", "makecoffee", "", `there is no function "makecoffee"`, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {

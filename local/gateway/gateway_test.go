@@ -30,7 +30,7 @@ var update = flag.Bool("update", false, "rewrite the golden events")
 var api = []template.Route{
 	{Method: "GET", Path: "/health", Function: "health", Public: true},
 	{Method: "POST", Path: "/outbound-calls/create", Function: "createcall"},
-	{Method: "GET", Path: "/outbound-calls/{call_id}/details", Function: "calldetails"},
+	{Method: "GET", Path: "/outbound-calls/{call_id}/details", Function: "getcall"},
 	{Method: "GET", Path: "/outbound-calls/phone-numbers", Function: "listnumbers"},
 	{Method: "GET", Path: "/outbound-calls/{call_id}", Function: "onecall"},
 	{Method: "POST", Path: "/webhooks/livekit", Function: "livekitwebhook", Public: true},

@@ -131,7 +131,7 @@ func (p *Platform) invoke(ctx context.Context, name string, payload []byte) ([]b
 	ctx, cancel := context.WithTimeout(ctx, f.timeout)
 	defer cancel()
 	out, err := f.handler().Invoke(iam.As(obs.WithOutput(ctx, io.Discard), f.folder), payload)
-	if err == nil && name == "configurenumber" {
+	if err == nil && name == "setconfiguration" {
 		p.callAgents(ctx)
 	}
 	return out, err

@@ -77,7 +77,7 @@ func (e *Edge) Handler(endpoints ...Endpoint) http.Handler {
 // OpenAPI is the document of all endpoints together, indented. The same declarations give the
 // same text.
 func (e *Edge) OpenAPI(endpoints ...Endpoint) ([]byte, error) {
-	doc := &Edge{Keys: undialled{}, Now: e.Now, Log: e.Log, Version: e.Version}
+	doc := &Edge{Keys: undialed{}, Now: e.Now, Log: e.Log, Version: e.Version}
 	names := &schemaNames{}
 	api := doc.register(&server{edge: doc, mux: http.NewServeMux()}, names, huma.NewMapRegistry(schemaPrefix, names.of),
 		[]huma.AddOpFunc{documentErrors, documentParameters}, endpoints)
@@ -115,8 +115,8 @@ func documentPatterns(s *huma.Schema) {
 	}
 }
 
-// undialled is the Keys of an Edge that never serves a request.
-type undialled struct{ Keys }
+// undialed is the Keys of an Edge that never serves a request.
+type undialed struct{ Keys }
 
 func (e *Edge) register(s *server, names *schemaNames, schemas huma.Registry, onAdd []huma.AddOpFunc, endpoints []Endpoint) huma.API {
 	configureHuma()

@@ -90,10 +90,10 @@ func TestDialErrors(t *testing.T) {
 		"SIP service full": {plain(twirp.Unavailable, "twirp error unknown: cpu exhausted"), DialError{Code: DialRefused, Certain: true}},
 		"SIP service down": {plain(twirp.Unavailable, "twirp error unknown: no response from servers"), DialError{Code: DialRefused, Certain: true}},
 
-		"80 s passed":       {plain(twirp.DeadlineExceeded, "twirp error unknown: request timed out"), DialError{Code: DialUnclear}},
-		"internal":          {plain(twirp.Internal, "internal"), DialError{Code: DialUnclear}},
-		"cancelled by whom": {plain(twirp.Canceled, "context canceled"), DialError{Code: DialUnclear}},
-		"unknown thing":     {plain(twirp.NotFound, "twirp error unknown: object cannot be found"), DialError{Code: DialUnclear}},
+		"80 s passed":      {plain(twirp.DeadlineExceeded, "twirp error unknown: request timed out"), DialError{Code: DialUnclear}},
+		"internal":         {plain(twirp.Internal, "internal"), DialError{Code: DialUnclear}},
+		"canceled by whom": {plain(twirp.Canceled, "context canceled"), DialError{Code: DialUnclear}},
+		"unknown thing":    {plain(twirp.NotFound, "twirp error unknown: object cannot be found"), DialError{Code: DialUnclear}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -130,7 +130,7 @@ func TestOneReadingAtATime(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := i.verifier.Verify(ctx, token); !fault.Is(err, fault.Upstream) || !errors.Is(err, context.Canceled) {
-		t.Errorf("cancelled: %v", err)
+		t.Errorf("canceled: %v", err)
 	}
 	close(release)
 	wg.Wait()

@@ -148,7 +148,7 @@ func TestConditionsAreFinal(t *testing.T) {
 	}
 	db.Between(func(next http.RoundTripper) http.RoundTripper {
 		return storetest.RoundTrip(func(r *http.Request) (*http.Response, error) {
-			return storetest.Refuse(`cancelled: ConditionalCheckFailed"},{"Code":"TransactionConflict`, r, next)
+			return storetest.Refuse(`canceled: ConditionalCheckFailed"},{"Code":"TransactionConflict`, r, next)
 		})
 	})
 	if _, _, _, err := db.CreateCall(t.Context(), newCall("2"), may, store.Once{}); err == nil || db.Trips() != 1 {

@@ -18,7 +18,7 @@ func TestInvokeLists(t *testing.T) {
 	}
 	for _, line := range []string{
 		"createcall           POST /outbound-calls/create\n",
-		"settlecall           the workflow kros-call\n",
+		"finishcall           the workflow kros-call\n",
 		"sweepcalls           every 1m0s\n",
 	} {
 		if !strings.Contains(out.String(), line) {

@@ -18,7 +18,7 @@ func Refusals(operation string) []string {
 	switch {
 	case strings.HasPrefix(operation, "Transact"):
 		for _, reason := range []string{"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"} {
-			names = append(names, "cancelled: "+reason)
+			names = append(names, "canceled: "+reason)
 		}
 		if operation == "TransactWriteItems" {
 			names = append(names, "TransactionInProgressException")
@@ -57,7 +57,7 @@ func Refuse(refusal string, r *http.Request, next http.RoundTripper) (*http.Resp
 	case "ServiceUnavailable":
 		return reply(r, http.StatusServiceUnavailable, "<html>Service Unavailable</html>"), nil
 	}
-	if reason, ok := strings.CutPrefix(refusal, "cancelled: "); ok {
+	if reason, ok := strings.CutPrefix(refusal, "canceled: "); ok {
 		return reply(r, http.StatusBadRequest, failure("TransactionCanceledException",
 			fmt.Sprintf(`,"CancellationReasons":[{"Code":"None"},{"Code":%q,"Message":"try again"}]`, reason))), nil
 	}

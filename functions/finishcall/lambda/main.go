@@ -1,0 +1,26 @@
+// Command lambda is the finishcall function.
+package main
+
+import (
+	"time"
+
+	"github.com/krosai/telephony/functions/finishcall"
+	"github.com/krosai/telephony/shared/env"
+	"github.com/krosai/telephony/shared/invocation"
+	"github.com/krosai/telephony/shared/livekit"
+	"github.com/krosai/telephony/shared/store"
+	"github.com/krosai/telephony/shared/teardown"
+)
+
+type config struct {
+	Tables  store.Config
+	LiveKit livekit.Config
+}
+
+func main() {
+	cfg, aws := env.Must[config](), env.AWS()
+	db, lk := store.Open(aws, cfg.Tables, time.Now), livekit.Open(cfg.LiveKit)
+	end := &teardown.Ender{Calls: db, Rooms: lk, Now: time.Now}
+	task := &finishcall.Task{Teardown: end, Now: time.Now}
+	invocation.Start(task.Run)
+}

@@ -1,0 +1,16 @@
+// Command lambda is the getcall function.
+package main
+
+import (
+	"time"
+
+	"github.com/krosai/telephony/functions/getcall"
+	"github.com/krosai/telephony/shared/env"
+	"github.com/krosai/telephony/shared/lambdahttp"
+	"github.com/krosai/telephony/shared/store"
+)
+
+func main() {
+	db := store.Open(env.AWS(), env.Must[store.Config](), time.Now)
+	lambdahttp.Start(db, &getcall.Endpoint{Calls: db, Now: time.Now})
+}
