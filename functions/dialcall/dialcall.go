@@ -149,11 +149,12 @@ func (t *Task) answeredAt(ctx context.Context, c call.Call) time.Time {
 
 // endOf is the end of a call whose dial is certain to have failed.
 func (t *Task) endOf(c call.Call, failure *livekit.DialError, rang bool) call.End {
-	end := c.EndOfDial(call.Attempt{SIPStatus: failure.SIPStatus, Rang: rang || c.Status == call.Ringing, Certain: true}, t.Now())
-	if end.Status == call.Failed && (failure.Code == livekit.DialNotSent || failure.Code == livekit.DialRefused) {
-		end.Cause = call.NetworkError // LiveKit failed, and no carrier was asked
-	}
-	return end
+	return c.DialRefused(call.Attempt{
+		SIPStatus: failure.SIPStatus,
+		Rang:      rang || c.Status == call.Ringing,
+		Certain:   true,
+		NotAsked:  failure.Code == livekit.DialNotSent || failure.Code == livekit.DialRefused,
+	}, t.Now())
 }
 
 // watch records the ringing. It also handles the race with a hangup that deleted the room before
