@@ -76,7 +76,8 @@ func (b *Bench) Serve(endpoints ...api.Endpoint) {
 	b.Helper()
 	tokens, err := oidc.Open(b.Issuer.Config(), b.Now)
 	b.Must(err)
-	edge := &api.Edge{Keys: b.DB, Answers: b.DB, Tokens: tokens, Now: b.Now, Log: slog.New(slog.DiscardHandler), CursorKey: secret.New("the cursor key of tests")}
+	log := slog.New(slog.NewTextHandler(b.Output(), &slog.HandlerOptions{Level: slog.LevelError})) // shown if the test fails
+	edge := &api.Edge{Keys: b.DB, Answers: b.DB, Tokens: tokens, Now: b.Now, Log: log, CursorKey: secret.New("the cursor key of tests")}
 	b.handler = edge.Handler(endpoints...)
 }
 
