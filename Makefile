@@ -2,7 +2,7 @@
 # It needs Go and GNU make. Nothing else has to be installed.
 
 .DEFAULT_GOAL := help
-.PHONY: help run inbound-call invoke test test-short test-sam test-asl test-aws bench bench-requests build sizes verify generate phonenumbers lint clean-local
+.PHONY: help new run inbound-call invoke test test-short test-sam test-asl test-aws bench bench-requests build sizes verify generate phonenumbers lint clean-local
 
 # One Lambda function per folder that has a lambda/main.go.
 FUNCTIONS := $(sort $(patsubst functions/%/lambda/main.go,%,$(wildcard functions/*/lambda/main.go)))
@@ -38,6 +38,9 @@ inbound-call: bin/kros ## Call a number of the platform that runs: make inbound-
 
 invoke: bin/kros ## Run one function on the platform that runs: make invoke FN=createcall EVENT=events/createcall.json
 	@exec bin/kros invoke $(if $(EVENT),-event '$(EVENT)') $(if $(FN),'$(FN)')
+
+new: ## Write a new endpoint: make new FN=listnotes ROUTE='GET /outbound-calls/{call_id}/notes'
+	@CGO_ENABLED=0 go run ./scripts/newendpoint -fn '$(FN)' -route '$(ROUTE)'
 
 # The packages whose tests put telephones into LiveKit rooms. They run without the race detector,
 # because it reports a race inside pion: pion's debug log reads a track while the connection writes
