@@ -2,7 +2,7 @@
 # It needs Go and GNU make. Nothing else has to be installed.
 
 .DEFAULT_GOAL := help
-.PHONY: help run inbound-call invoke test test-short test-sam test-asl test-aws bench bench-requests build sizes verify generate phonenumbers lint clean-local
+.PHONY: help new run inbound-call invoke test test-short test-sam test-asl test-aws bench bench-requests build sizes verify generate phonenumbers lint clean-local
 
 # One Lambda function per folder that has a lambda/main.go.
 FUNCTIONS := $(sort $(patsubst functions/%/lambda/main.go,%,$(wildcard functions/*/lambda/main.go)))
@@ -38,6 +38,9 @@ inbound-call: bin/kros ## Call a number of the platform that runs: make inbound-
 
 invoke: bin/kros ## Run one function on the platform that runs: make invoke FN=createcall EVENT=events/createcall.json
 	@exec bin/kros invoke $(if $(EVENT),-event '$(EVENT)') $(if $(FN),'$(FN)')
+
+new: ## Write a new endpoint: make new FN=listnotes ROUTE='GET /outbound-calls/{call_id}/notes'
+	@CGO_ENABLED=0 go run ./scripts/newendpoint -fn '$(FN)' -route '$(ROUTE)'
 
 # The packages whose tests put telephones into LiveKit rooms. They run without the race detector,
 # because it reports a race inside pion: pion's debug log reads a track while the connection writes
@@ -100,13 +103,18 @@ FORCE:
 build-%Function: FORCE
 	$(LAMBDA) -o "$(ARTIFACTS_DIR)/bootstrap" ./functions/$(shell echo $* | tr A-Z a-z)/lambda
 
-verify: ## Check formatting, vet, layout, and that generated files are up to date
+# The tests of functions/all that name what a new endpoint lacks: its row, sample, event and rights.
+ENDPOINTS := '^Test(OpenAPI|Events|Cost|WhoMayNot|ForeignIDs|EveryPost|EveryOperation|TableMatches|Patterns|Timeouts|GatewayEvents|RarePaths|OtherQueries|WithoutARight)'
+
+verify: ## Check formatting, vet, layout, generated files, and that no endpoint lacks a row, event or right
 	@echo "gofmt"; unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "run gofmt -w on:"; echo "$$unformatted"; exit 1; }
 	@echo "go vet"; CGO_ENABLED=0 go vet ./... && cd local && CGO_ENABLED=0 go vet ./...
-	@echo "openapi.json, events/golden, docs/cost.md"; CGO_ENABLED=0 go test -count=1 -run '^Test(OpenAPI|Events|Cost)$$' ./functions/all
-	@echo "shared/phonenumber/table.bin"; CGO_ENABLED=0 go test -count=1 -run '^TestTable$$' ./shared/phonenumber
-	@echo "docs/workflows.md"; CGO_ENABLED=0 go test -count=1 -run TestDrawings ./statemachines
-	@echo "layout"; CGO_ENABLED=0 go test -count=1 ./layout ./emulator/template
+	@status=0; check() { echo "$$1"; shift; CGO_ENABLED=0 go test -count=1 "$$@" || status=1; }; \
+		check "layout" ./layout ./emulator/template; \
+		check "every endpoint; openapi.json, events/golden, docs/cost.md" -run $(ENDPOINTS) ./functions/all; \
+		check "shared/phonenumber/table.bin" -run '^TestTable$$' ./shared/phonenumber; \
+		check "docs/workflows.md" -run TestDrawings ./statemachines; \
+		exit $$status
 
 generate: ## Rewrite openapi.json, events/golden, the counts of docs/cost.md, the drawings of docs/workflows.md and the table of phone numbers
 	@CGO_ENABLED=0 go test -count=1 -run '^Test(OpenAPI|Events|Cost)$$' ./functions/all -update

@@ -64,16 +64,17 @@ var prepare = map[string]func(*stage){
 	"assignnumber":        func(s *stage) { s.inventory(); s.request(); s.decide(true) },
 	"awaitcall":           (*stage).talk,
 	"awaitrequest":        (*stage).request,
-	"getcall":             func(s *stage) { s.hangUp(); s.sumUp() },
-	"getcallstats":        (*stage).hangUp,
-	"setconfiguration":    func(s *stage) { s.own(false) },
 	"createcall":          func(s *stage) { s.own(true) },
 	"createkey":           nil,
 	"createwebhook":       nil,
+	"deleteconfiguration": func(s *stage) { s.own(true) },
 	"deletewebhook":       func(s *stage) { s.subscribe("https://hooks.acme.co/") },
 	"deliverwebhook":      func(s *stage) { s.subscribe(s.receiver()) },
 	"dialcall":            func(s *stage) { s.own(true); s.call(call.Initiated, time.Second); s.livekit.Dial = s.pickUp },
 	"expirerequest":       (*stage).request,
+	"finishcall":          func(s *stage) { s.talkSince(11 * time.Minute) },
+	"getcall":             func(s *stage) { s.hangUp(); s.sumUp() },
+	"getcallstats":        (*stage).hangUp,
 	"getconfiguration":    func(s *stage) { s.own(true) },
 	"getpolicy":           nil,
 	"getrequest":          (*stage).request,
@@ -101,7 +102,6 @@ var prepare = map[string]func(*stage){
 	"preparecall":         func(s *stage) { s.call(call.Initiated, time.Second) },
 	"rejectrequest":       (*stage).request,
 	"releasenumber":       func(s *stage) { s.own(true) },
-	"deleteconfiguration": func(s *stage) { s.own(true) },
 	"replaydelivery":      func(s *stage) { s.subscribe("https://hooks.acme.co/"); s.deliver(webhook.Dead) },
 	"requestnumber":       nil,
 	"resumecall":          func(s *stage) { s.hangUp(); s.await() },
@@ -113,8 +113,8 @@ var prepare = map[string]func(*stage){
 	"rotatewebhooksecret": func(s *stage) { s.subscribe("https://hooks.acme.co/") },
 	"sendevents":          func(s *stage) { s.subscribe("https://hooks.acme.co/") },
 	"setcalls":            nil,
+	"setconfiguration":    func(s *stage) { s.own(false) },
 	"setpolicy":           nil,
-	"finishcall":          func(s *stage) { s.talkSince(11 * time.Minute) },
 	"summarizecall":       (*stage).hangUp,
 	"sweepcalls":          (*stage).talk,
 	"sweepnumbers":        (*stage).request,
@@ -350,7 +350,7 @@ func TestEvents(t *testing.T) {
 		t.Run(function, func(t *testing.T) {
 			t.Parallel()
 			if _, ok := prepare[function]; !ok {
-				t.Fatal("add it to prepare: what must there be for its sample event to succeed?")
+				t.Fatalf("add %s to prepare in functions/all/events_test.go: what must there be for its sample event to succeed?", function)
 			}
 			s := newStage(t, function)
 			got := fixed(t, s.send(s.event()))

@@ -79,7 +79,9 @@ func (b *Bench) Serve(endpoints ...api.Endpoint) {
 	b.Helper()
 	tokens, err := oidc.Open(b.Issuer.Config(), b.Now)
 	b.Must(err)
-	log := slog.New(slog.NewJSONHandler(&b.Logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	log := slog.New(slog.NewMultiHandler(
+		slog.NewJSONHandler(&b.Logged, &slog.HandlerOptions{Level: slog.LevelDebug}),
+		slog.NewTextHandler(b.Output(), &slog.HandlerOptions{Level: slog.LevelError}))) // shown if the test fails
 	edge := &api.Edge{Keys: b.DB, Answers: b.DB, Tokens: tokens, Now: b.Now, Log: log, CursorKey: secret.New("the cursor key of tests")}
 	b.handler = edge.Handler(endpoints...)
 }
