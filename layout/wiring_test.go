@@ -39,7 +39,7 @@ func TestWiringIsCompared(t *testing.T) {
 		"main of a task forgets": {"dialcall", "Carriers: &carrier.Checker{Config: cfg.Carrier, Resolver: net.DefaultResolver},", "", "functions/dialcall/lambda/main.go leaves out Carriers, which functions/all fills"},
 		"row of a task forgets":  {"all", "Carriers: d.carriers(), Teardown: s, ", "Teardown: s, ", "functions/all/all.go leaves out Carriers of dialcall"},
 		"a variable forgets":     {"hangupcall", "Rooms: lk, Now: time.Now}", "Rooms: lk}", "functions/hangupcall/lambda/main.go leaves out Teardown.Now, which functions/all fills"},
-		"a helper forgets":       {"all", "Numbers: d.DB, LiveKit: d.LiveKit, Now: d.Now}", "Numbers: d.DB, LiveKit: d.LiveKit}", "functions/all/all.go leaves out Remover.Now of releasenumber"},
+		"a helper forgets":       {"all", "Numbers: d.DB, LiveKit: d.LiveKit, Now: d.Now}", "Numbers: d.DB, LiveKit: d.LiveKit}", "functions/all/all.go leaves out Configurer.Now of releasenumber"},
 		"another type":           {"sendevents", "sendevents.Task{", "sendevents.Endpoint{", "functions/sendevents/lambda/main.go makes a sendevents.Endpoint, functions/all a sendevents.Task"},
 		"no type":                {"getcall", "getcall.Endpoint{", "getcall.Other{", "functions/getcall/lambda/main.go makes no getcall.Endpoint and no getcall.Task"},
 		"another's type":         {"all", "&getcall.Endpoint{", "&getcallstats.Endpoint{", "functions/all/all.go has another function's type in the row of getcall"},

@@ -115,8 +115,8 @@ func (d Deps) carriers() *carrier.Checker {
 	return &carrier.Checker{Config: config, Resolver: d.Resolver}
 }
 
-func (d Deps) remover() *numberconfig.Remover {
-	return &numberconfig.Remover{Numbers: d.DB, LiveKit: d.LiveKit, Now: d.Now}
+func (d Deps) configurer() *numberconfig.Configurer {
+	return &numberconfig.Configurer{Numbers: d.DB, LiveKit: d.LiveKit, Now: d.Now}
 }
 
 // HTTP returns every HTTP function by the name of its folder.
@@ -128,7 +128,7 @@ func HTTP(d Deps) map[string]api.Endpoint {
 		"createcall":          &createcall.Endpoint{Calls: d.DB, Numbers: d.DB, Flow: d.Flow, Now: d.Now, Places: d.DialPlaces},
 		"createkey":           &createkey.Endpoint{Keys: d.DB, Now: d.Now, Random: rand.Reader},
 		"createwebhook":       &createwebhook.Endpoint{Endpoints: d.DB, Resolver: net.DefaultResolver, Now: d.Now, Random: rand.Reader, AllowLoopback: d.AllowLoopback},
-		"deleteconfiguration": &deleteconfiguration.Endpoint{Remover: d.remover()},
+		"deleteconfiguration": &deleteconfiguration.Endpoint{Configurer: d.configurer()},
 		"deletewebhook":       &deletewebhook.Endpoint{Endpoints: d.DB},
 		"getcall":             &getcall.Endpoint{Calls: d.DB, Now: d.Now},
 		"getcallstats":        &getcallstats.Endpoint{Stats: d.DB, Now: d.Now},
@@ -156,7 +156,7 @@ func HTTP(d Deps) map[string]api.Endpoint {
 		"listwebhooks":        &listwebhooks.Endpoint{Endpoints: d.DB},
 		"livekitwebhook":      &livekitwebhook.Endpoint{LiveKit: d.LiveKit, Inbound: d.adopter(), Teardown: d.ender(), Now: d.Now},
 		"rejectrequest":       &rejectrequest.Endpoint{Requests: d.DB, Flow: d.Flow, Now: d.Now, Log: d.Log},
-		"releasenumber":       &releasenumber.Endpoint{Numbers: d.DB, Remover: d.remover(), Requests: d.DB, Flow: d.Flow, Log: d.Log},
+		"releasenumber":       &releasenumber.Endpoint{Numbers: d.DB, Configurer: d.configurer(), Requests: d.DB, Flow: d.Flow, Log: d.Log},
 		"replaydelivery":      &replaydelivery.Endpoint{Deliveries: d.DB, Queue: d.Queue, Now: d.Now},
 		"requestnumber":       &requestnumber.Endpoint{Requests: d.DB, Flow: d.Flow, Now: d.Now, Log: d.Log},
 		"retirenumber":        &retirenumber.Endpoint{Numbers: d.DB},
@@ -166,7 +166,7 @@ func HTTP(d Deps) map[string]api.Endpoint {
 		"rotatekey":           &rotatekey.Endpoint{Keys: d.DB, Now: d.Now, Random: rand.Reader},
 		"rotatewebhooksecret": &rotatewebhooksecret.Endpoint{Endpoints: d.DB, Now: d.Now, Random: rand.Reader},
 		"setcalls":            &setcalls.Endpoint{Switch: d.DB},
-		"setconfiguration":    &setconfiguration.Endpoint{Numbers: d.DB, Limits: d.DB, LiveKit: d.LiveKit, Carriers: d.carriers(), Now: d.Now, AllowLoopback: d.AllowLoopback},
+		"setconfiguration":    &setconfiguration.Endpoint{Numbers: d.DB, Limits: d.DB, Configurer: d.configurer(), Carriers: d.carriers(), Now: d.Now, AllowLoopback: d.AllowLoopback},
 		"setpolicy":           &setpolicy.Endpoint{Policies: d.DB},
 		"testwebhook":         &testwebhook.Endpoint{Endpoints: d.DB, Queue: d.Queue, Now: d.Now},
 		"transfercall":        &transfercall.Endpoint{Calls: d.DB, Phone: d.LiveKit, Teardown: d.ender(), Now: d.Now, Log: d.Log},

@@ -17,7 +17,7 @@ import (
 // Endpoint removes a number's configuration, wholly or in part. Calls in progress go on. The
 // request may be repeated: removing an absent part is no error, and a repeat also removes what an
 // interrupted request left behind.
-type Endpoint struct{ Remover *numberconfig.Remover }
+type Endpoint struct{ Configurer *numberconfig.Configurer }
 
 // Input says what to remove.
 type Input struct {
@@ -48,7 +48,7 @@ func (e *Endpoint) remove(ctx context.Context, in *Input) (*Output, error) {
 		return nil, err
 	}
 
-	after, removed, err := e.Remover.Remove(ctx, api.CallerOf(ctx).UserID, in.PhoneNumberID, in.ConfigType)
+	after, removed, err := e.Configurer.Remove(ctx, api.CallerOf(ctx).UserID, in.PhoneNumberID, in.ConfigType)
 	if err != nil {
 		return nil, err
 	}

@@ -30,7 +30,7 @@ func open(t *testing.T) *bench {
 	t.Helper()
 	b := &bench{Bench: apitest.Open(t, nil), livekit: livekittest.New(t)}
 	client := livekit.Open(livekit.Config{URL: b.livekit.URL, APIKey: livekittest.APIKey, APISecret: secret.New(livekittest.APISecret)})
-	b.Serve(&deleteconfiguration.Endpoint{Remover: &numberconfig.Remover{Numbers: b.DB, LiveKit: client, Now: b.Now}})
+	b.Serve(&deleteconfiguration.Endpoint{Configurer: &numberconfig.Configurer{Numbers: b.DB, LiveKit: client, Now: b.Now}})
 	n := number.Number{
 		ID:           number.ID(mine),
 		E164:         mine,

@@ -27,11 +27,11 @@ type Numbers interface {
 // Endpoint takes a number back into the inventory. It removes the number's configuration first, and
 // finally offers the number to waiting requests. After a failure the request may be repeated.
 type Endpoint struct {
-	Numbers  Numbers
-	Remover  *numberconfig.Remover
-	Requests numberrequest.Requests
-	Flow     numberrequest.Flow
-	Log      *slog.Logger
+	Numbers    Numbers
+	Configurer *numberconfig.Configurer
+	Requests   numberrequest.Requests
+	Flow       numberrequest.Flow
+	Log        *slog.Logger
 }
 
 // Input names the number.
@@ -60,7 +60,7 @@ func (e *Endpoint) release(ctx context.Context, in *Input) (*Output, error) {
 	}
 
 	if n.UserID != "" {
-		if _, _, err := e.Remover.Remove(ctx, n.UserID, n.ID, numberconfig.All); err != nil {
+		if _, _, err := e.Configurer.Remove(ctx, n.UserID, n.ID, numberconfig.All); err != nil {
 			return nil, err
 		}
 	}

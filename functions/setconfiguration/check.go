@@ -69,7 +69,7 @@ func checkAuth(t *Trunk) error {
 		return err
 	}
 	if t.AuthPassword.IsZero() {
-		return nil // settlePassword decides
+		return nil // keepPassword decides
 	}
 	return validate.Password("sip_trunk.auth_password", t.AuthPassword.Reveal())
 }
@@ -152,7 +152,7 @@ func (e *Endpoint) numbersOf(ctx context.Context, n number.Number, t *Trunk) ([]
 	return numbers, nil
 }
 
-// settlePassword decides whether the trunk has a password. A password that is left out is kept only
+// keepPassword decides whether the trunk has a password. A password that is left out is kept only
 // if LiveKit holds it for the same address. Otherwise a changed address would send proof of the
 // password to another host.
 func keepPassword(before number.Number, after *number.Number, b Body, have livekit.SIPConfiguration) error {
@@ -182,8 +182,8 @@ func stillThere(n number.Number, have livekit.SIPConfiguration) error {
 	return nil
 }
 
-// wanted is the desired state of the number in LiveKit.
-func wanted(n number.Number, b Body) livekit.Desired {
+// desired is the desired state of the number in LiveKit.
+func desired(n number.Number, b Body) livekit.Desired {
 	var w livekit.Desired
 	if n.Rule != nil {
 		w.Rule = &livekit.DispatchRule{Name: n.Rule.Name, RoomPrefix: number.RoomPrefix(n.UserID, n.Rule.RoomPrefix), AgentName: n.Rule.AgentName,

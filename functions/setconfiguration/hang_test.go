@@ -16,6 +16,7 @@ import (
 	"github.com/krosai/telephony/shared/invocation"
 	lk "github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/number"
+	"github.com/krosai/telephony/shared/numberconfig"
 )
 
 // slow implements LiveKit, the numbers and the limits with a delay for each operation, and records
@@ -121,7 +122,8 @@ func TestTimeIsKept(t *testing.T) {
 				got := tt.have
 				b := *outside
 				b.TB, b.Timeout = t, lambda-invocation.Margin
-				b.Serve(&setconfiguration.Endpoint{Numbers: &got, Limits: &got, LiveKit: &got, Now: time.Now})
+				b.Serve(&setconfiguration.Endpoint{Numbers: &got, Limits: &got, Now: time.Now,
+					Configurer: &numberconfig.Configurer{Numbers: &got, LiveKit: &got, Now: time.Now}})
 				start := time.Now()
 				a := b.Ask(key, "POST", "/outbound-calls/phone-numbers/"+number.ID(mine)+"/configure",
 					`{"dispatch_rule":{"rule_name":"Support line","agent_name":"support-agent"}}`)

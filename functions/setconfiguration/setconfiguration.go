@@ -3,7 +3,6 @@ package setconfiguration
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"net/http"
 	"time"
@@ -15,18 +14,14 @@ import (
 	"github.com/krosai/telephony/shared/invocation"
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/number"
+	"github.com/krosai/telephony/shared/numberconfig"
 	"github.com/krosai/telephony/shared/secret"
 	"github.com/krosai/telephony/shared/view"
 )
 
-// Numbers reads, leases, saves and releases a user's numbers. Another user's number is
-// fault.NotFound. LeaseNumber fails with fault.Conflict while another request has the lease.
-// SaveConfiguration gives the lease back, and fails with fault.Conflict when the lease was lost.
+// Numbers reads a user's numbers. Another user's number is fault.NotFound.
 type Numbers interface {
 	Number(ctx context.Context, userID, id string) (number.Number, error)
-	LeaseNumber(ctx context.Context, userID, id, owner string, ttl time.Duration) (number.Number, error)
-	SaveConfiguration(ctx context.Context, n number.Number, owner string) error
-	ReleaseNumber(ctx context.Context, n number.Number, owner string) error
 }
 
 // Limits counts configurations against a user's hour. SpendConfiguration fails with fault.Limited
@@ -43,19 +38,12 @@ type Carriers interface {
 	Check(ctx context.Context, field, address string) error
 }
 
-// LiveKit reads and changes what LiveKit holds for a number.
-type LiveKit interface {
-	SIPConfiguration(ctx context.Context, n number.Number) (livekit.SIPConfiguration, error)
-	Apply(ctx context.Context, have livekit.SIPConfiguration, want livekit.Desired) (livekit.SIPConfiguration, error)
-	Restore(ctx context.Context, before livekit.SIPConfiguration) (livekit.SIPConfiguration, error)
-}
-
 // Endpoint connects a number to a SIP carrier and an agent. It applies all of a request or nothing,
 // handles one request at a time per number, and may be repeated after any failure.
 type Endpoint struct {
 	Numbers       Numbers
 	Limits        Limits
-	LiveKit       LiveKit
+	Configurer    *numberconfig.Configurer
 	Carriers      Carriers
 	Now           func() time.Time
 	AllowLoopback bool // accept calls from this machine, for the laptop's carrier
@@ -99,19 +87,16 @@ type Rule struct {
 // Output is the resulting configuration.
 type Output struct{ Body view.Configuration }
 
-// The lease outlives the longest request. The work leaves time before the deadline for the steps
-// after it: undoing the changes, recording the result, and giving the hour's count back.
+// spareTime is kept for giving the lease back if the hour is used up, and giveTime for giving the
+// hour's count back after a failure.
 const (
-	leaseTime = time.Minute
-	workTime  = 12 * time.Second
-	undoTime  = 6 * time.Second
-	saveTime  = 3 * time.Second
+	spareTime = 3 * time.Second
 	giveTime  = 2 * time.Second
 )
 
-// Longest is how long a configuration that fails late takes at most, from the start of the work
-// to the last record.
-const Longest = workTime + undoTime + saveTime + giveTime
+// Longest is how long a configuration that fails late takes at most, from the start of the work to
+// the last record.
+const Longest = numberconfig.Longest + giveTime
 
 // Register adds the operation to the API.
 func (e *Endpoint) Register(a huma.API) {
@@ -128,22 +113,21 @@ func (e *Endpoint) configure(ctx context.Context, in *Input) (*Output, error) {
 	if err := e.check(ctx, in.Body); err != nil {
 		return nil, err
 	}
-	owner := rand.Text()
-	leasing, cancel := invocation.Leave(ctx, saveTime)
-	defer cancel()
-	n, err := e.Numbers.LeaseNumber(leasing, api.CallerOf(ctx).UserID, in.PhoneNumberID, owner, leaseTime)
+	lease, err := e.Configurer.Lease(ctx, api.CallerOf(ctx).UserID, in.PhoneNumberID)
 	if err != nil {
 		return nil, err
 	}
 
 	at := e.Now()
-	hour, err := e.spend(ctx, n, in.Body, owner, at)
+	hour, err := e.spend(ctx, lease, in.Body, at)
 	if err != nil {
 		return nil, err
 	}
-	after, err := e.wire(ctx, n, in.Body, owner)
+	working, cancel := invocation.Leave(ctx, giveTime)
+	defer cancel()
+	after, err := e.Configurer.Configure(working, lease, e.change(in.Body))
 	if err != nil {
-		return nil, e.giveBack(ctx, n, hour, at, err)
+		return nil, e.giveBack(ctx, lease.Number, hour, at, err)
 	}
 
 	return &Output{view.ConfigurationOf(after)}, nil
@@ -151,17 +135,17 @@ func (e *Endpoint) configure(ctx context.Context, in *Input) (*Output, error) {
 
 // spend counts the configuration before the first request to LiveKit, and checks that the user
 // may use the agent.
-func (e *Endpoint) spend(ctx context.Context, n number.Number, b Body, owner string, at time.Time) (account.Limit, error) {
+func (e *Endpoint) spend(ctx context.Context, l numberconfig.Lease, b Body, at time.Time) (account.Limit, error) {
 	agent := ""
 	if b.Rule != nil {
 		agent = b.Rule.AgentName
 	}
-	spending, cancel := invocation.Leave(ctx, saveTime)
+	spending, cancel := invocation.Leave(ctx, spareTime)
 	defer cancel()
-	hour, err := e.Limits.SpendConfiguration(spending, n.UserID, agent, at)
+	hour, err := e.Limits.SpendConfiguration(spending, l.Number.UserID, agent, at)
 	api.SetLimit(ctx, hour)
 	if err != nil {
-		return hour, e.release(ctx, n, owner, err)
+		return hour, e.Configurer.Release(ctx, l, err)
 	}
 	return hour, nil
 }
@@ -175,74 +159,15 @@ func (e *Endpoint) giveBack(ctx context.Context, n number.Number, hour account.L
 	return errors.Join(cause, e.Limits.GiveBackConfiguration(ctx, n.UserID, at))
 }
 
-// wire is the saga. It changes nothing before every check has passed. If a change in LiveKit fails,
-// undo restores what LiveKit held. If the function crashes or the record cannot be saved, the lease
-// expires and the number shows the status error. The next request finds what was left behind and
-// continues from there.
-func (e *Endpoint) wire(ctx context.Context, n number.Number, b Body, owner string) (number.Number, error) {
-	ctx, cancel := invocation.Leave(ctx, giveTime)
-	defer cancel()
-	work, cancel := invocation.Leave(ctx, undoTime+saveTime)
-	defer cancel()
-	work, cancel = context.WithTimeout(work, workTime)
-	defer cancel()
-	after, err := e.merge(work, n, b)
-	if err != nil {
-		return n, e.release(ctx, n, owner, err)
-	}
-	have, err := e.LiveKit.SIPConfiguration(work, n)
-	if err == nil {
-		err = keepPassword(n, &after, b, have)
-	}
-	if err != nil {
-		return n, e.release(ctx, n, owner, err)
-	}
-	done, err := e.LiveKit.Apply(work, have, wanted(after, b))
-	if err != nil {
-		return n, e.undo(ctx, n, have, owner, err)
-	}
-	setIDs(&after, done)
-	after.Fault, after.UpdatedAt = false, e.Now()
-	save, cancel := invocation.Finish(ctx, saveTime)
-	defer cancel()
-	return after, e.Numbers.SaveConfiguration(save, after, owner)
-}
-
-// release gives the lease back when nothing was changed, and returns cause.
-func (e *Endpoint) release(ctx context.Context, n number.Number, owner string, cause error) error {
-	ctx, cancel := invocation.Finish(ctx, saveTime)
-	defer cancel()
-	return errors.Join(cause, e.Numbers.ReleaseNumber(ctx, n, owner))
-}
-
-// undo restores what LiveKit held before and records the restored ids. If LiveKit cannot be
-// restored, undo marks the number as faulty, and configuring it again repairs it.
-func (e *Endpoint) undo(ctx context.Context, n number.Number, before livekit.SIPConfiguration, owner string, cause error) error {
-	undoing, cancel := invocation.Leave(ctx, saveTime)
-	defer cancel()
-	back, cancel := invocation.Finish(undoing, undoTime)
-	defer cancel()
-	restored, err := e.LiveKit.Restore(back, before)
-	if err != nil {
-		n.Fault = true
-	} else {
-		setIDs(&n, restored)
-	}
-	save, cancel := invocation.Finish(ctx, saveTime)
-	defer cancel()
-	return errors.Join(cause, err, e.Numbers.SaveConfiguration(save, n, owner))
-}
-
-// setIDs records LiveKit's ids.
-func setIDs(n *number.Number, w livekit.SIPConfiguration) {
-	if n.Trunk != nil {
-		trunk := *n.Trunk
-		trunk.OutboundID, trunk.InboundID = w.OutboundID(), w.InboundID()
-		n.Trunk = &trunk
-	}
-	if n.Rule != nil {
-		rule := *n.Rule
-		rule.ID = w.RuleID()
-		n.Rule = &rule
+// change is the change that a request asks for.
+func (e *Endpoint) change(b Body) numberconfig.Change {
+	return numberconfig.Change{
+		Merge: func(ctx context.Context, before number.Number) (number.Number, error) { return e.merge(ctx, before, b) },
+		Desired: func(before number.Number, after *number.Number, have livekit.SIPConfiguration) (livekit.Desired, error) {
+			if err := keepPassword(before, after, b, have); err != nil {
+				return livekit.Desired{}, err
+			}
+			return desired(*after, b), nil
+		},
 	}
 }

@@ -19,6 +19,7 @@ import (
 	lk "github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/livekit/livekittest"
 	"github.com/krosai/telephony/shared/number"
+	"github.com/krosai/telephony/shared/numberconfig"
 	"github.com/krosai/telephony/shared/secret"
 	"github.com/krosai/telephony/shared/validate/carrier"
 	"github.com/krosai/telephony/shared/validate/carrier/carriertest"
@@ -47,7 +48,7 @@ func setup(t *testing.T) *bench {
 	start := time.Now()
 	b.Bench = apitest.Open(t, func() time.Time { return start.Add(time.Duration(b.moved.Load()) * time.Second) })
 	client := lk.Open(lk.Config{URL: b.livekit.URL, APIKey: livekittest.APIKey, APISecret: secret.New(livekittest.APISecret)})
-	b.Serve(&setconfiguration.Endpoint{Numbers: b.DB, Limits: b.DB, LiveKit: client, Now: b.Now, Carriers: &carrier.Checker{Resolver: b.zone}})
+	b.Serve(&setconfiguration.Endpoint{Numbers: b.DB, Limits: b.DB, Configurer: &numberconfig.Configurer{Numbers: b.DB, LiveKit: client, Now: b.Now}, Now: b.Now, Carriers: &carrier.Checker{Resolver: b.zone}})
 	for e164, owner := range map[string]string{mine: user, mineToo: user, foreign: "usr_b"} {
 		b.Must(b.PutNumber(t.Context(), number.Number{ID: number.ID(e164), E164: e164, Country: "NG", Type: "mobile",
 			Capabilities: []string{"inbound", "outbound"}, UserID: owner, AssignedAt: start, UpdatedAt: start}))

@@ -1,39 +1,13 @@
-// Package unwire removes a number's SIP configuration, first in LiveKit and then in the record. It
-// is used when a user removes a configuration and when an administrator releases a number.
 package numberconfig
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
-	"time"
 
 	"github.com/krosai/telephony/shared/invocation"
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/number"
 )
-
-// Numbers leases, saves and releases a user's number. LeaseNumber fails with fault.NotFound for
-// another user's number, and with fault.Conflict while another request holds the lease.
-// SaveConfiguration gives the lease back.
-type Numbers interface {
-	LeaseNumber(ctx context.Context, userID, id, owner string, ttl time.Duration) (number.Number, error)
-	SaveConfiguration(ctx context.Context, n number.Number, owner string) error
-	ReleaseNumber(ctx context.Context, n number.Number, owner string) error
-}
-
-// LiveKit reads and changes LiveKit's SIP configuration of a number.
-type LiveKit interface {
-	SIPConfiguration(ctx context.Context, n number.Number) (livekit.SIPConfiguration, error)
-	Apply(ctx context.Context, have livekit.SIPConfiguration, want livekit.Desired) (livekit.SIPConfiguration, error)
-}
-
-// Remover removes configurations. Calls in progress continue.
-type Remover struct {
-	Numbers Numbers
-	LiveKit LiveKit
-	Now     func() time.Time
-}
 
 // The parts that Remove can remove.
 const (
@@ -42,61 +16,46 @@ const (
 	All   = "all"
 )
 
-// The lease outlives the longest request. The work ends saveTime before the deadline, so that its
-// result can still be recorded.
-const (
-	leaseTime = time.Minute
-	workTime  = 18 * time.Second
-	saveTime  = 5 * time.Second
-)
-
-// Longest is the longest time that a removal may take.
-const Longest = workTime + saveTime
-
 // Remove removes the Trunk, the Rule or All of a user's number. It returns the number as it is now,
 // and which of dispatch_rule, inbound_trunk and outbound_trunk existed. It may be repeated: a
 // missing part is no error, and objects that an interrupted request left behind are deleted too. If
 // LiveKit fails half way, the number is marked as broken, and another removal goes on from there.
 // The errors are those of Numbers and LiveKit.
-func (u *Remover) Remove(ctx context.Context, userID, id, what string) (after number.Number, removed []string, err error) {
-	owner := rand.Text()
-	n, err := u.Numbers.LeaseNumber(ctx, userID, id, owner, leaseTime)
+func (c *Configurer) Remove(ctx context.Context, userID, id, part string) (after number.Number, removed []string, err error) {
+	l, err := c.Lease(ctx, userID, id)
+	n := l.Number
 	if err != nil {
 		return n, nil, err
 	}
 	work, cancel := invocation.Leave(ctx, saveTime)
 	defer cancel()
-	work, cancel = context.WithTimeout(work, workTime)
+	work, cancel = context.WithTimeout(work, workTime+undoTime) // nothing is undone
 	defer cancel()
-	have, err := u.LiveKit.SIPConfiguration(work, n)
+	have, err := c.LiveKit.SIPConfiguration(work, n)
 	if err != nil {
-		save, cancel := invocation.Finish(ctx, saveTime)
-		defer cancel()
-		return n, nil, errors.Join(err, u.Numbers.ReleaseNumber(save, n, owner))
+		return n, nil, c.Release(ctx, l, err)
 	}
-	after, want, removed := plan(n, have, what)
-	_, err = u.LiveKit.Apply(work, have, want)
+	after, want, removed := plan(n, have, part)
+	_, err = c.LiveKit.Apply(work, have, want)
 	if err != nil {
 		after = n
 		after.Fault = true
 	}
-	after.UpdatedAt = u.Now()
-	save, cancel := invocation.Finish(ctx, saveTime)
-	defer cancel()
-	return after, removed, errors.Join(err, u.Numbers.SaveConfiguration(save, after, owner))
+	after.UpdatedAt = c.Now()
+	return after, removed, errors.Join(err, c.save(ctx, l, after))
 }
 
 // plan returns the number after the removal, the desired state of LiveKit, and the parts that
 // are removed.
-func plan(n number.Number, have livekit.SIPConfiguration, what string) (after number.Number, want livekit.Desired, removed []string) {
+func plan(n number.Number, have livekit.SIPConfiguration, part string) (after number.Number, want livekit.Desired, removed []string) {
 	after, removed = n, []string{}
-	if what != Trunk {
+	if part != Trunk {
 		if n.Rule != nil || have.RuleID() != "" {
 			removed = append(removed, "dispatch_rule")
 		}
 		after.Rule = nil
 	}
-	if what != Rule {
+	if part != Rule {
 		if have.InboundID() != "" || n.Trunk != nil && n.Trunk.InboundID != "" {
 			removed = append(removed, "inbound_trunk")
 		}
@@ -110,6 +69,6 @@ func plan(n number.Number, have livekit.SIPConfiguration, what string) (after nu
 			after.Rule = &rule
 		}
 	}
-	after.Fault = n.Fault && what != All // after All nothing is left that could be broken
+	after.Fault = n.Fault && part != All // after All nothing is left that could be broken
 	return after, want, removed
 }

@@ -20,5 +20,5 @@ type config struct {
 func main() {
 	cfg := env.Must[config]()
 	db, lk := store.Open(env.AWS(), cfg.Tables, time.Now), livekit.Open(cfg.LiveKit)
-	lambdahttp.Start(db, &deleteconfiguration.Endpoint{Remover: &numberconfig.Remover{Numbers: db, LiveKit: lk, Now: time.Now}})
+	lambdahttp.Start(db, &deleteconfiguration.Endpoint{Configurer: &numberconfig.Configurer{Numbers: db, LiveKit: lk, Now: time.Now}})
 }

@@ -26,5 +26,5 @@ func main() {
 	db, flows, lk := store.Open(aws, cfg.Tables, time.Now), workflow.Open(aws, cfg.Flows), livekit.Open(cfg.LiveKit)
 	log := obs.Logger(os.Stdout, os.Getenv("LOG_LEVEL"))
 	lambdahttp.Start(db, &releasenumber.Endpoint{Numbers: db, Requests: db, Flow: flows, Log: log,
-		Remover: &numberconfig.Remover{Numbers: db, LiveKit: lk, Now: time.Now}})
+		Configurer: &numberconfig.Configurer{Numbers: db, LiveKit: lk, Now: time.Now}})
 }

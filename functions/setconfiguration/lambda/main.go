@@ -9,6 +9,7 @@ import (
 	"github.com/krosai/telephony/shared/env"
 	"github.com/krosai/telephony/shared/lambdahttp"
 	"github.com/krosai/telephony/shared/livekit"
+	"github.com/krosai/telephony/shared/numberconfig"
 	"github.com/krosai/telephony/shared/store"
 	"github.com/krosai/telephony/shared/validate/carrier"
 )
@@ -22,7 +23,8 @@ type config struct {
 func main() {
 	cfg := env.Must[config]()
 	db, lk := store.Open(env.AWS(), cfg.Tables, time.Now), livekit.Open(cfg.LiveKit)
-	lambdahttp.Start(db, &setconfiguration.Endpoint{Numbers: db, Limits: db, LiveKit: lk, Now: time.Now,
+	lambdahttp.Start(db, &setconfiguration.Endpoint{Numbers: db, Limits: db, Now: time.Now,
+		Configurer:    &numberconfig.Configurer{Numbers: db, LiveKit: lk, Now: time.Now},
 		AllowLoopback: cfg.Carrier.AllowLoopback,
 		Carriers:      &carrier.Checker{Config: cfg.Carrier, Resolver: net.DefaultResolver}})
 }
