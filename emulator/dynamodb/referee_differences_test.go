@@ -118,28 +118,7 @@ func (x *exchange) answered() bool {
 	return x.theirs.Status == http.StatusOK && x.ours.Status == http.StatusOK
 }
 
-var numbers = regexp.MustCompile(`"N":"([^"]*)"`)
-
-// writesNumbersLong reports whether the request has a number such as +1 or 1.0.
-func (x *exchange) writesNumbersLong() bool {
-	return slices.ContainsFunc(numbers.FindAllStringSubmatch(line(x.Request), -1), func(n []string) bool { return plain(n[1]) != n[1] })
-}
-
 func (x *exchange) reads() bool { return x.Op == "Query" || x.Op == "Scan" }
-
-var (
-	arguments = regexp.MustCompile(`\([^()]*\)`)
-	between   = regexp.MustCompile(`(?i),|\b(SET|REMOVE|ADD|DELETE)\s`)
-)
-
-// actions counts the actions of an update expression.
-func (x *exchange) actions() int {
-	text, _ := x.Request["UpdateExpression"].(string)
-	for arguments.MatchString(text) {
-		text = arguments.ReplaceAllString(text, "")
-	}
-	return len(between.FindAllString(text, -1))
-}
 
 func (a answered) text(member string) string {
 	text, _ := a.Pages[0][member].(string)
@@ -148,17 +127,6 @@ func (a answered) text(member string) string {
 
 func (a answered) message() string   { return a.text("Message") }
 func (a answered) errorType() string { return a.text("__type") }
-
-// reasons are the messages of a canceled transaction, one for each item.
-func (a answered) reasons() []string {
-	var messages []string
-	reasons, _ := a.Pages[0]["CancellationReasons"].([]any)
-	for _, reason := range reasons {
-		message, _ := reason.(object)["Message"].(string)
-		messages = append(messages, message)
-	}
-	return messages
-}
 
 // without is the answer without a member.
 func (a answered) without(member string) answered {

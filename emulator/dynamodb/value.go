@@ -56,9 +56,6 @@ func parsed(canonical string) number {
 
 func numberValue(n number) value { return value{kind: kindN, text: n.String()} }
 
-// isKey reports whether the type of v is one that keys can have.
-func (v value) isKey() bool { return v.kind == kindS || v.kind == kindN || v.kind == kindB }
-
 func (v value) isSet() bool { return v.kind == kindSS || v.kind == kindNS || v.kind == kindBS }
 
 // equal is DynamoDB's =: same type, same value; sets and maps without order.

@@ -240,8 +240,10 @@ func (s *Service) Close() error {
 	s.mu.Unlock()
 	s.wg.Wait()
 	for _, r := range runs {
-		r.mu.Lock() // a request that is writing a transition ends first
-		r.mu.Unlock()
+		func() { // a request that is writing a transition ends first
+			r.mu.Lock()
+			defer r.mu.Unlock()
+		}()
 	}
 	return s.store.close()
 }

@@ -87,7 +87,7 @@ func (e *Endpoint) approve(ctx context.Context, in *Input) (*Output, error) {
 		return nil, err
 	}
 	if err := e.Flow.RequestDecided(ctx, r.TaskToken); err != nil {
-		e.Log.Warn("approval not told, the sweep will", "request_id", api.RequestID(ctx), "number_request", r.ID, "cause", err.Error())
+		e.Log.Warn("approval not told, the sweep will", "http_request_id", api.RequestID(ctx), "number_request_id", r.ID, "error", err.Error())
 	}
 
 	return &Output{view.NumberRequestOf(r)}, nil

@@ -37,7 +37,7 @@ func (t *Task) Run(ctx context.Context, in Input) (Output, error) {
 		return Output{}, err
 	}
 	if !assigned {
-		t.Log.WarnContext(ctx, "no number is free", "request_id", r.ID, "country", r.Country, "number_type", r.Type, "area_code", r.AreaCode)
+		t.Log.WarnContext(ctx, "no number is free", "number_request_id", r.ID, "country", r.Country, "number_type", r.Type, "area_code", r.AreaCode)
 	}
 	return Output{r.Status}, nil
 }

@@ -49,7 +49,7 @@ func (t *Task) Run(ctx context.Context, in Input) error {
 	}
 	c, err = t.Teardown.Check(ctx, c, t.Now())
 	if err != nil && !c.Status.Ended() {
-		t.Log.WarnContext(ctx, "look at an answered call", "call_id", c.ID, "err", err)
+		t.Log.WarnContext(ctx, "look at an answered call", "call_id", c.ID, "error", err)
 		return nil
 	}
 	return err

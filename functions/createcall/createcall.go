@@ -267,7 +267,7 @@ func (e *Endpoint) start(ctx context.Context, c call.Call, once store.Once) erro
 	}
 	ctx, cancel = invocation.Finish(ctx, refuseTime)
 	defer cancel()
-	end := call.End{Status: call.Failed, Cause: call.NetworkError, At: e.Now()}
+	end := c.NeverDialed(call.NetworkError, e.Now())
 	switch _, e2 := e.Calls.RefuseCall(ctx, c, end, once); {
 	case fault.Is(e2, fault.Conflict):
 		return nil

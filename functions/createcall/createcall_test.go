@@ -1,111 +1,57 @@
 package createcall_test
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"log/slog"
-	"net/http"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/google/go-cmp/cmp"
 	"github.com/oklog/ulid/v2"
 
 	"github.com/krosai/telephony/functions/createcall"
 	"github.com/krosai/telephony/shared/account"
-	"github.com/krosai/telephony/shared/api"
 	"github.com/krosai/telephony/shared/api/apitest"
 	"github.com/krosai/telephony/shared/call"
-	"github.com/krosai/telephony/shared/lambdahttp"
 	"github.com/krosai/telephony/shared/number"
-	"github.com/krosai/telephony/shared/store/storetest"
-	"github.com/krosai/telephony/shared/workflow"
 )
 
 var now = time.Date(2026, 11, 22, 9, 30, 0, 123456789, time.UTC)
 
-// workflows is Step Functions as an HTTP transport.
-type workflows struct {
-	started []string // target, name and input of each execution
-	down    bool
-	onStart func()
-	lost    bool // the reply is lost
-	hangs   bool // until the request is canceled
-}
+const path = "/outbound-calls/create"
 
-func (w *workflows) RoundTrip(r *http.Request) (*http.Response, error) {
-	var q struct{ Name, Input string }
-	if err := json.NewDecoder(r.Body).Decode(&q); err != nil {
-		return nil, err
-	}
-	if w.hangs {
-		<-r.Context().Done()
-		return nil, r.Context().Err()
-	}
-	status, answer := http.StatusOK, `{"executionArn":"arn:aws:states:us-east-1:000000000000:execution:call:`+q.Name+`","startDate":1}`
-	if w.down {
-		status, answer = http.StatusBadRequest, `{"__type":"AccessDeniedException"}`
-	} else {
-		w.started = append(w.started, r.Header.Get("X-Amz-Target")+" "+q.Name+" "+q.Input)
-		if w.onStart != nil {
-			w.onStart()
-		}
-	}
-	if w.lost {
-		return nil, errors.New("the reply was lost")
-	}
-	return &http.Response{StatusCode: status, Header: http.Header{"Content-Type": {"application/x-amz-json-1.0"}},
-		Body: io.NopCloser(strings.NewReader(answer)), Request: r}, nil
-}
-
-// bench is the function with ada's API key, which is that of the sample events, one configured
+// bench serves the function with ada's API key, which is that of the sample events, one configured
 // number of hers, and a policy that allows calls to the United States.
 type bench struct {
-	*testing.T
-	db        *storetest.Database
-	workflows *workflows
-	log       bytes.Buffer
-	handler   http.Handler
+	*apitest.Bench
+	key string
 }
 
-func newBench(t *testing.T) *bench {
+func open(t *testing.T) *bench {
 	t.Helper()
-	clock := func() time.Time { return now }
-	b := &bench{T: t, db: storetest.Open(t, clock), workflows: &workflows{}}
-	b.must(b.db.AllowCountries(t.Context(), "ada", "US"))
-	b.key("ada", "kros_live_01KAMPJ5V0SAMPMEKEY0000000_ThisIsTheSampleKeyOfEventsOnly1iVkyP")
+	b := &bench{Bench: apitest.Open(t, func() time.Time { return now })}
+	b.Serve(&createcall.Endpoint{Calls: b.DB, Numbers: b.DB, Flow: b.Flow, Now: b.Now})
+	b.Must(b.AllowCountries(t.Context(), "ada", "US"))
+	b.key = b.SampleKey("ada", account.CallsWrite)
 	b.number("ada", lagos)
-	flows := workflow.Open(aws.Config{Region: "us-east-1", HTTPClient: &http.Client{Transport: b.workflows},
-		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-			return aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}, nil
-		})}, workflow.Config{CallMachine: "arn:aws:states:us-east-1:000000000000:stateMachine:call"})
-	edge := &api.Edge{Keys: b.db, Now: clock, Log: slog.New(slog.NewJSONHandler(&b.log, nil))}
-	b.handler = edge.Handler(&createcall.Endpoint{Calls: b.db, Numbers: b.db, Flow: flows, Now: clock})
-	b.db.Trips()
+	b.Trips()
 	return b
 }
 
-func (b *bench) must(err error) {
+// post asks for a call of ada's.
+func (b *bench) post(body string, header ...string) apitest.Answer {
 	b.Helper()
-	if err != nil {
-		b.Fatal(err)
-	}
+	return b.Ask(b.key, "POST", path, body, header...)
 }
 
-func (b *bench) key(user, text string) {
+func (b *bench) active() []string {
 	b.Helper()
-	id, sum, ok := account.ParseKey(text)
-	if !ok {
-		b.Fatalf("not a key: %s", text)
-	}
-	b.must(b.db.PutKey(b.Context(), account.Key{ID: id, UserID: user, Hash: sum[:], Scopes: []string{account.CallsWrite}}))
+	ids, err := b.ActiveCalls(b.Context(), now.Add(time.Second))
+	b.Must(err)
+	return ids
 }
 
 const lagos, abuja, accra = "+2348012345678", "+2348012345679", "+233201234567"
@@ -119,7 +65,7 @@ func (b *bench) number(user, e164 string, change ...func(*number.Number)) string
 	for _, f := range change {
 		f(&n)
 	}
-	b.must(b.db.PutNumber(b.Context(), n))
+	b.Must(b.PutNumber(b.Context(), n))
 	return n.ID
 }
 
@@ -127,93 +73,72 @@ func noTrunk(n *number.Number) { n.Trunk = nil }
 func noRule(n *number.Number)  { n.Rule = nil }
 func inbound(n *number.Number) { n.Trunk.OutboundID = "" }
 
-type reply struct {
-	StatusCode int
-	Headers    map[string]string
-	Body       string
-}
-
-func (r reply) view(b *bench) (v struct {
-	CallID        string `json:"call_id"`
-	PhoneNumberID string `json:"phone_number_id"`
-}) {
-	b.Helper()
-	b.must(json.Unmarshal([]byte(r.Body), &v))
-	return v
-}
-
-// send posts body as the sample event does, with the given headers and without its Idempotency-Key.
-// For sample it sends the sample event unchanged.
-func (b *bench) send(body string, headers ...string) reply {
-	b.Helper()
-	text := apitest.Event(b, "createcall", nil)
-	var event map[string]any
-	b.must(json.Unmarshal(text, &event))
-	h := event["headers"].(map[string]any)
-	delete(h, "idempotency-key")
-	for i := 0; i < len(headers); i += 2 {
-		h[headers[i]] = headers[i+1]
-	}
-	if event["body"] = body; body == sample {
-		b.must(json.Unmarshal(text, &event))
-	}
-	payload, err := json.Marshal(event)
-	b.must(err)
-	ctx, cancel := context.WithTimeout(context.Background(), timeout)
-	defer cancel()
-	out, err := lambdahttp.Handler(b.handler).Invoke(ctx, payload)
-	b.must(err)
-	var r reply
-	b.must(json.Unmarshal(out, &r))
-	return r
-}
-
-// timeout is the function's timeout in the template.
-const timeout = 15 * time.Second
-
-// sample stands for the body of the sample event.
-const sample = "sample"
-
-func (b *bench) active() []string {
-	b.Helper()
-	ids, err := b.db.ActiveCalls(b.Context(), now.Add(time.Second))
-	b.must(err)
-	return ids
-}
+// good is the body of a request that is accepted.
+const good = `{"phone_number":"+14155550100"}`
 
 func TestSampleEvent(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
-	r := b.send(sample)
-	if n := b.db.Trips(); r.StatusCode != http.StatusCreated || n > 3 || len(b.workflows.started) != 1 {
-		t.Fatalf("%+v after %d round trips to the database and %d executions; at most 3 and 1 are due", r, n, len(b.workflows.started))
+	b := open(t)
+	var inputs []string
+	b.Workflows.OnStart = func(_ context.Context, input string) error {
+		inputs = append(inputs, input)
+		return nil
 	}
-	id := r.view(b).CallID
+	a := b.Replay("createcall", "")
+	if n := b.Trips(); a.Status != 201 || n > 3 {
+		t.Fatalf("%d %s after %d round trips to the database, at most 3 are due", a.Status, a.Text, n)
+	}
+	id, _ := a.Body["call_id"].(string)
 	made, err := ulid.ParseStrict(strings.TrimPrefix(id, "call_"))
 	if err != nil || made.Time() != ulid.Timestamp(now) {
 		t.Errorf("call_id %s, %v", id, err)
 	}
-	want := `{"call_id":"` + id + `","status":"initiated","direction":"outbound","phone_number":"+14155550100","from_number":"+2348012345678",` +
-		`"phone_number_id":"pn_3K31FNKK5S011QQF6GKTRG4CAC","room_name":"` + id + `","created_at":"2026-11-22T09:30:00.123Z"}` + "\n"
-	if d := cmp.Diff(want, r.Body); d != "" {
+	want := map[string]any{
+		"call_id":         id,
+		"status":          "initiated",
+		"direction":       "outbound",
+		"phone_number":    "+14155550100",
+		"from_number":     lagos,
+		"phone_number_id": "pn_3K31FNKK5S011QQF6GKTRG4CAC",
+		"room_name":       id,
+		"created_at":      "2026-11-22T09:30:00.123Z",
+	}
+	if d := cmp.Diff(want, a.Body); d != "" {
 		t.Errorf("answer (-want +got):\n%s", d)
 	}
-	if _, told := r.Headers["Idempotency-Replayed"]; told {
-		t.Errorf("the first answer has the headers %v", r.Headers)
+	if a.Header["Idempotency-Replayed"] != nil {
+		t.Errorf("the first answer has the headers %v", a.Header)
 	}
-	if d := cmp.Diff([]string{"AWSStepFunctions.StartExecution " + id + ` {"call_id":"` + id + `"}`}, b.workflows.started); d != "" {
-		t.Errorf("executions (-want +got):\n%s", d)
+	if d := cmp.Diff([]string{id, `{"call_id":"` + id + `"}`}, append(b.Workflows.Started(), inputs...)); d != "" {
+		t.Errorf("executions and their inputs (-want +got):\n%s", d)
 	}
-	if line := b.log.String(); !strings.Contains(line, `"status":201`) || !strings.Contains(line, `"call_id":"`+id+`"`) {
+	if line := b.Logged.String(); !strings.Contains(line, `"status":201`) || !strings.Contains(line, `"call_id":"`+id+`"`) {
 		t.Errorf("the log does not name the call: %s", line)
 	}
-	c, err := b.db.CallWithDetails(t.Context(), id)
-	b.must(err)
-	wantCall := call.Call{ID: id, UserID: "ada", Direction: call.Outbound, PhoneNumber: "+14155550100", FromNumber: lagos,
-		NumberID: "pn_3K31FNKK5S011QQF6GKTRG4CAC", RoomName: id, TrunkID: "ST_" + lagos, AgentName: "demo-agent", Country: "US",
-		SystemPrompt: "You confirm deliveries.", WelcomeMessage: "Hello, this is Ada from Acme.", Voice: &call.Voice{Language: "en-NG", Speed: 1},
-		Metadata: map[string]string{"order": "A-1001"}, HasMetadata: true, DTMF: "ww42#", RingingTimeout: 30, MaxDuration: 600, Status: call.Initiated,
-		CreatedAt: now.Truncate(time.Millisecond)}
+	c, err := b.CallWithDetails(t.Context(), id)
+	b.Must(err)
+	wantCall := call.Call{
+		ID:             id,
+		UserID:         "ada",
+		Direction:      call.Outbound,
+		PhoneNumber:    "+14155550100",
+		FromNumber:     lagos,
+		NumberID:       "pn_3K31FNKK5S011QQF6GKTRG4CAC",
+		RoomName:       id,
+		TrunkID:        "ST_" + lagos,
+		AgentName:      "demo-agent",
+		Country:        "US",
+		SystemPrompt:   "You confirm deliveries.",
+		WelcomeMessage: "Hello, this is Ada from Acme.",
+		Voice:          &call.Voice{Language: "en-NG", Speed: 1},
+		Metadata:       map[string]string{"order": "A-1001"},
+		HasMetadata:    true,
+		DTMF:           "ww42#",
+		RingingTimeout: 30,
+		MaxDuration:    600,
+		Status:         call.Initiated,
+		CreatedAt:      now.Truncate(time.Millisecond),
+	}
 	if d := cmp.Diff(wantCall, c); d != "" {
 		t.Errorf("record (-want +got):\n%s", d)
 	}
@@ -221,15 +146,15 @@ func TestSampleEvent(t *testing.T) {
 
 func TestDefaults(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
-	r := b.send(`{"phone_number":"+14155550100"}`)
+	b := open(t)
+	a := b.post(good)
 	// Without a phone_number_id there is one round trip more. Only the index of numbers tells which
 	// number to use, and an index cannot be read together with other rows.
-	if n := b.db.Trips(); r.StatusCode != http.StatusCreated || n > 4 {
-		t.Fatalf("%+v after %d round trips", r, n)
+	if n := b.Trips(); a.Status != 201 || n > 4 {
+		t.Fatalf("%d %s after %d round trips", a.Status, a.Text, n)
 	}
-	c, err := b.db.Call(t.Context(), r.view(b).CallID)
-	b.must(err)
+	c, err := b.Call(t.Context(), a.Body["call_id"].(string))
+	b.Must(err)
 	if c.AgentName != "number-agent" || c.RingingTimeout != 30 || c.MaxDuration != 1800 || c.FromNumber != lagos {
 		t.Errorf("agent %q, ringing %d s, talk %d s, from %s", c.AgentName, c.RingingTimeout, c.MaxDuration, c.FromNumber)
 	}
@@ -247,11 +172,11 @@ func TestNumbersThatExist(t *testing.T) {
 		"+18005550199":   "CA", // toll-free numbers belong to each country of +1
 		"+18885550199":   "AG",
 	} {
-		b := newBench(t)
-		b.must(b.db.PutPolicy(t.Context(), "ada", account.DefaultPolicy()))
+		b := open(t)
+		b.Must(b.PutPolicy(t.Context(), "ada", account.DefaultPolicy()))
 		id := b.number("ada", accra, func(n *number.Number) { n.Country = from })
-		if r := b.send(`{"phone_number":"` + called + `","phone_number_id":"` + id + `"}`); r.StatusCode != http.StatusCreated {
-			t.Errorf("%s from a number of %s: %d %s", called, from, r.StatusCode, r.Body)
+		if a := b.post(`{"phone_number":"` + called + `","phone_number_id":"` + id + `"}`); a.Status != 201 {
+			t.Errorf("%s from a number of %s: %d %s", called, from, a.Status, a.Text)
 		}
 	}
 }
@@ -260,24 +185,24 @@ func TestNumbersThatExist(t *testing.T) {
 // country of the user's own number does.
 func TestTollFreeByPolicy(t *testing.T) {
 	t.Parallel()
-	for country, want := range map[string]int{"CA": http.StatusCreated, "US": http.StatusCreated, "GB": http.StatusForbidden} {
-		b := newBench(t)
+	for country, want := range map[string]int{"CA": 201, "US": 201, "GB": 403} {
+		b := open(t)
 		policy := account.DefaultPolicy()
 		policy.AllowedCountries = []string{country}
-		b.must(b.db.PutPolicy(t.Context(), "ada", policy))
-		if r := b.send(`{"phone_number":"+18005550199"}`); r.StatusCode != want {
-			t.Errorf("with %s allowed: %d %s", country, r.StatusCode, r.Body)
+		b.Must(b.PutPolicy(t.Context(), "ada", policy))
+		if a := b.post(`{"phone_number":"+18005550199"}`); a.Status != want {
+			t.Errorf("with %s allowed: %d %s", country, a.Status, a.Text)
 		}
 	}
 }
 
 func TestLimitsAreInclusive(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
-	if r := b.send(`{"phone_number":"+14155550100","system_prompt":"` + strings.Repeat("é", 8192) + `","welcome_message":"` + strings.Repeat("a", 1024) +
+	b := open(t)
+	if a := b.post(`{"phone_number":"+14155550100","system_prompt":"` + strings.Repeat("é", 8192) + `","welcome_message":"` + strings.Repeat("a", 1024) +
 		`","metadata":` + entries(49, `,"`+strings.Repeat("k", 64)+`":"`+strings.Repeat("v", 512)+`"`) +
-		`,"dtmf":"` + strings.Repeat("0123456789ABCD*#", 3) + strings.Repeat("w", 16) + `","ringing_timeout_seconds":80,"max_duration_seconds":14400}`); r.StatusCode != http.StatusCreated {
-		t.Errorf("%+v", r)
+		`,"dtmf":"` + strings.Repeat("0123456789ABCD*#", 3) + strings.Repeat("w", 16) + `","ringing_timeout_seconds":80,"max_duration_seconds":14400}`); a.Status != 201 {
+		t.Errorf("%d %s", a.Status, a.Text)
 	}
 }
 
@@ -293,64 +218,52 @@ func entries(n int, more string) string {
 func TestRefusals(t *testing.T) {
 	t.Parallel()
 	to := func(members string) string { return `{"phone_number":"+14155550100",` + members + `}` }
-	for _, tt := range []struct {
-		name, body string
-		status     int
-		code       string
-		field      string
-		fieldCode  string
-	}{
-		{"nobody to call", `{}`, 400, "INVALID_REQUEST", "phone_number", "required"},
-		{"a national number", `{"phone_number":"08012345678"}`, 400, "INVALID_REQUEST", "phone_number", "pattern"},
-		{"spaces", `{"phone_number":"+1 415 555 0100"}`, 400, "INVALID_REQUEST", "phone_number", "pattern"},
-		{"a number that cannot be", `{"phone_number":"+14155550"}`, 400, "INVALID_REQUEST", "phone_number", "invalid_number"},
-		{"an emergency number", `{"phone_number":"+19115550100"}`, 403, "DESTINATION_NOT_ALLOWED", "", ""},
-		{"a premium number", `{"phone_number":"+19005550100"}`, 403, "DESTINATION_NOT_ALLOWED", "", ""},
-		{"a country not on the list", `{"phone_number":"+33142685300"}`, 403, "DESTINATION_NOT_ALLOWED", "", ""},
-		{"the same prefix, another country", `{"phone_number":"+18765550100"}`, 403, "DESTINATION_NOT_ALLOWED", "", ""},
-		{"a prompt too long", to(`"system_prompt":"` + strings.Repeat("a", 16385) + `"`), 400, "INVALID_REQUEST", "system_prompt", "too_long"},
-		{"a prompt too long in bytes", to(`"system_prompt":"` + strings.Repeat("é", 8193) + `"`), 400, "INVALID_REQUEST", "system_prompt", "too_long"},
-		{"a welcome too long", to(`"welcome_message":"` + strings.Repeat("a", 1025) + `"`), 400, "INVALID_REQUEST", "welcome_message", "too_long"},
-		{"too many entries", to(`"metadata":` + entries(51, "")), 400, "INVALID_REQUEST", "metadata", "too_long"},
-		{"an entry without a name", to(`"metadata":{"":"a"}`), 400, "INVALID_REQUEST", "metadata", "too_long"},
-		{"a name too long", to(`"metadata":{"` + strings.Repeat("a", 65) + `":""}`), 400, "INVALID_REQUEST", "metadata", "too_long"},
-		{"a value too long", to(`"metadata":{"a":"` + strings.Repeat("a", 513) + `"}`), 400, "INVALID_REQUEST", "metadata", "too_long"},
-		{"a value that is no text", to(`"metadata":{"a":1}`), 400, "INVALID_REQUEST", "metadata.a", "type"},
-		{"no agent's name", to(`"agent_name":"two words"`), 400, "INVALID_REQUEST", "agent_name", "malformed"},
-		{"a voice too fast", to(`"voice":{"speed":4.1}`), 400, "INVALID_REQUEST", "voice.speed", "maximum"},
-		{"a voice too slow", to(`"voice":{"speed":0.2}`), 400, "INVALID_REQUEST", "voice.speed", "minimum"},
-		{"a digit there is not", to(`"dtmf":"12E"`), 400, "INVALID_REQUEST", "dtmf", "pattern"},
-		{"a small digit", to(`"dtmf":"12a"`), 400, "INVALID_REQUEST", "dtmf", "pattern"},
-		{"no digits", to(`"dtmf":""`), 400, "INVALID_REQUEST", "dtmf", "pattern"},
-		{"digits on two lines", to(`"dtmf":"12\n"`), 400, "INVALID_REQUEST", "dtmf", "pattern"},
-		{"too many digits", to(`"dtmf":"` + strings.Repeat("1", 65) + `"`), 400, "INVALID_REQUEST", "dtmf", "pattern"},
-		{"an unknown voice option", to(`"voice":{"pitch":1}`), 400, "INVALID_REQUEST", "voice.pitch", "unknown"},
-		{"an unknown option", to(`"caller_id":"+1"`), 400, "INVALID_REQUEST", "caller_id", "unknown"},
-		{"rings too short", to(`"ringing_timeout_seconds":4`), 400, "INVALID_REQUEST", "ringing_timeout_seconds", "minimum"},
-		{"rings too long", to(`"ringing_timeout_seconds":81`), 400, "INVALID_REQUEST", "ringing_timeout_seconds", "maximum"},
-		{"talks too short", to(`"max_duration_seconds":9`), 400, "INVALID_REQUEST", "max_duration_seconds", "minimum"},
-		{"talks too long", to(`"max_duration_seconds":14401`), 400, "INVALID_REQUEST", "max_duration_seconds", "maximum"},
-		{"half a second", to(`"max_duration_seconds":10.5`), 400, "INVALID_REQUEST", "max_duration_seconds", "type"},
-		{"no such number", to(`"phone_number_id":"pn_00000000000000000000000000"`), 404, "NOT_FOUND", "", ""},
-		{"no number's id", to(`"phone_number_id":"` + strings.Repeat("x", 3000) + `"`), 404, "NOT_FOUND", "", ""},
-		{"not JSON", `{`, 400, "INVALID_REQUEST", "body", "malformed"},
+	for _, tt := range []struct{ name, body, want string }{
+		{"nobody to call", `{}`, "400 INVALID_REQUEST phone_number:required"},
+		{"a national number", `{"phone_number":"08012345678"}`, "400 INVALID_REQUEST phone_number:pattern"},
+		{"spaces", `{"phone_number":"+1 415 555 0100"}`, "400 INVALID_REQUEST phone_number:pattern"},
+		{"a number that cannot be", `{"phone_number":"+14155550"}`, "400 INVALID_REQUEST phone_number:invalid_number"},
+		{"an emergency number", `{"phone_number":"+19115550100"}`, "403 DESTINATION_NOT_ALLOWED"},
+		{"a premium number", `{"phone_number":"+19005550100"}`, "403 DESTINATION_NOT_ALLOWED"},
+		{"a country not on the list", `{"phone_number":"+33142685300"}`, "403 DESTINATION_NOT_ALLOWED"},
+		{"the same prefix, another country", `{"phone_number":"+18765550100"}`, "403 DESTINATION_NOT_ALLOWED"},
+		{"a prompt too long", to(`"system_prompt":"` + strings.Repeat("a", 16385) + `"`), "400 INVALID_REQUEST system_prompt:too_long"},
+		{"a prompt too long in bytes", to(`"system_prompt":"` + strings.Repeat("é", 8193) + `"`), "400 INVALID_REQUEST system_prompt:too_long"},
+		{"a welcome too long", to(`"welcome_message":"` + strings.Repeat("a", 1025) + `"`), "400 INVALID_REQUEST welcome_message:too_long"},
+		{"too many entries", to(`"metadata":` + entries(51, "")), "400 INVALID_REQUEST metadata:too_long"},
+		{"an entry without a name", to(`"metadata":{"":"a"}`), "400 INVALID_REQUEST metadata:too_long"},
+		{"a name too long", to(`"metadata":{"` + strings.Repeat("a", 65) + `":""}`), "400 INVALID_REQUEST metadata:too_long"},
+		{"a value too long", to(`"metadata":{"a":"` + strings.Repeat("a", 513) + `"}`), "400 INVALID_REQUEST metadata:too_long"},
+		{"a value that is no text", to(`"metadata":{"a":1}`), "400 INVALID_REQUEST metadata.a:type"},
+		{"no agent's name", to(`"agent_name":"two words"`), "400 INVALID_REQUEST agent_name:malformed"},
+		{"a voice too fast", to(`"voice":{"speed":4.1}`), "400 INVALID_REQUEST voice.speed:maximum"},
+		{"a voice too slow", to(`"voice":{"speed":0.2}`), "400 INVALID_REQUEST voice.speed:minimum"},
+		{"a digit there is not", to(`"dtmf":"12E"`), "400 INVALID_REQUEST dtmf:pattern"},
+		{"a small digit", to(`"dtmf":"12a"`), "400 INVALID_REQUEST dtmf:pattern"},
+		{"no digits", to(`"dtmf":""`), "400 INVALID_REQUEST dtmf:pattern"},
+		{"digits on two lines", to(`"dtmf":"12\n"`), "400 INVALID_REQUEST dtmf:pattern"},
+		{"too many digits", to(`"dtmf":"` + strings.Repeat("1", 65) + `"`), "400 INVALID_REQUEST dtmf:pattern"},
+		{"an unknown voice option", to(`"voice":{"pitch":1}`), "400 INVALID_REQUEST voice.pitch:unknown"},
+		{"an unknown option", to(`"caller_id":"+1"`), "400 INVALID_REQUEST caller_id:unknown"},
+		{"rings too short", to(`"ringing_timeout_seconds":4`), "400 INVALID_REQUEST ringing_timeout_seconds:minimum"},
+		{"rings too long", to(`"ringing_timeout_seconds":81`), "400 INVALID_REQUEST ringing_timeout_seconds:maximum"},
+		{"talks too short", to(`"max_duration_seconds":9`), "400 INVALID_REQUEST max_duration_seconds:minimum"},
+		{"talks too long", to(`"max_duration_seconds":14401`), "400 INVALID_REQUEST max_duration_seconds:maximum"},
+		{"half a second", to(`"max_duration_seconds":10.5`), "400 INVALID_REQUEST max_duration_seconds:type"},
+		{"no such number", to(`"phone_number_id":"pn_00000000000000000000000000"`), "404 NOT_FOUND"},
+		{"no number's id", to(`"phone_number_id":"` + strings.Repeat("x", 3000) + `"`), "404 NOT_FOUND"},
+		{"not JSON", `{`, "400 INVALID_REQUEST body:malformed"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			b := newBench(t)
-			for _, headers := range [][]string{nil, {"idempotency-key", "k"}} {
-				r := b.send(tt.body, headers...)
-				var p api.Problem
-				b.must(json.Unmarshal([]byte(r.Body), &p))
-				if r.StatusCode != tt.status || p.Code != tt.code {
-					t.Errorf("%d %s", r.StatusCode, r.Body)
-				}
-				if tt.field != "" && (len(p.Errors) != 1 || p.Errors[0].Field != tt.field || p.Errors[0].Code != tt.fieldCode) {
-					t.Errorf("errors %v, want %s %s", p.Errors, tt.field, tt.fieldCode)
+			b := open(t)
+			for _, header := range [][]string{nil, {"Idempotency-Key", "k"}} {
+				if a := b.post(tt.body, header...); a.Outcome() != tt.want {
+					t.Errorf("%s, want %s", a.Text, tt.want)
 				}
 			}
-			if ids := b.active(); len(ids) != 0 || len(b.workflows.started) != 0 {
-				t.Errorf("recorded %v, started %v", ids, b.workflows.started)
+			if ids := b.active(); len(ids) != 0 || len(b.Workflows.Started()) != 0 {
+				t.Errorf("recorded %v, started %v", ids, b.Workflows.Started())
 			}
 		})
 	}
@@ -359,10 +272,9 @@ func TestRefusals(t *testing.T) {
 func TestIdempotencyKeyMustBeVisible(t *testing.T) {
 	t.Parallel()
 	for _, key := range []string{"", ",", "once,twice", "with space", "naïve", strings.Repeat("k", 256)} { // a header that is given twice is joined with a comma
-		b := newBench(t)
-		if r := b.send(`{"phone_number":"+14155550100"}`, "idempotency-key", key); r.StatusCode != http.StatusBadRequest ||
-			!strings.Contains(r.Body, `"field":"Idempotency-Key"`) || len(b.active()) != 0 {
-			t.Errorf("%q: %+v", key, r)
+		b := open(t)
+		if a := b.post(good, "Idempotency-Key", key); a.Outcome() != "400 INVALID_REQUEST Idempotency-Key:pattern" || len(b.active()) != 0 {
+			t.Errorf("%q: %d %s", key, a.Status, a.Text)
 		}
 	}
 }
@@ -373,20 +285,19 @@ func TestNumberChoice(t *testing.T) {
 		name    string
 		numbers func(*bench)
 		members string
-		status  int
-		want    string // the number called from, or a part of the refusal
+		want    string // the number called from, or the refusal
 	}{
-		{"the only one", func(*bench) {}, "", 201, lagos},
-		{"the only one that can", func(b *bench) { b.number("ada", abuja, noTrunk); b.number("ada", accra, inbound) }, "", 201, lagos},
-		{"others' do not count", func(b *bench) { b.number("eve", abuja) }, "", 201, lagos},
-		{"several", func(b *bench) { b.number("ada", abuja) }, "", 400, `"field":"phone_number_id","code":"required"`},
-		{"one of several", func(b *bench) { b.number("ada", abuja) }, `,"phone_number_id":"` + number.ID(abuja) + `"`, 201, abuja},
-		{"another's", func(b *bench) { b.number("eve", abuja) }, `,"phone_number_id":"` + number.ID(abuja) + `"`, 404, `"code":"NOT_FOUND"`},
-		{"nobody's", func(b *bench) { b.number("", abuja) }, `,"phone_number_id":"` + number.ID(abuja) + `"`, 404, `"code":"NOT_FOUND"`},
-		{"one without trunk", func(b *bench) { b.number("ada", abuja, noTrunk) }, `,"phone_number_id":"` + number.ID(abuja) + `"`, 409, `"code":"NUMBER_NOT_CONFIGURED"`},
-		{"one for inbound calls", func(b *bench) { b.number("ada", abuja, inbound) }, `,"phone_number_id":"` + number.ID(abuja) + `"`, 409, `"code":"NUMBER_NOT_CONFIGURED"`},
-		{"one without an agent", func(b *bench) { b.number("ada", abuja, noRule) }, `,"phone_number_id":"` + number.ID(abuja) + `"`, 400, `"field":"agent_name","code":"required"`},
-		{"one without an agent, which is named", func(b *bench) { b.number("ada", abuja, noRule) }, `,"agent_name":"a","phone_number_id":"` + number.ID(abuja) + `"`, 201, abuja},
+		{"the only one", func(*bench) {}, "", lagos},
+		{"the only one that can", func(b *bench) { b.number("ada", abuja, noTrunk); b.number("ada", accra, inbound) }, "", lagos},
+		{"others' do not count", func(b *bench) { b.number("eve", abuja) }, "", lagos},
+		{"several", func(b *bench) { b.number("ada", abuja) }, "", "400 INVALID_REQUEST phone_number_id:required"},
+		{"one of several", func(b *bench) { b.number("ada", abuja) }, `,"phone_number_id":"` + number.ID(abuja) + `"`, abuja},
+		{"another's", func(b *bench) { b.number("eve", abuja) }, `,"phone_number_id":"` + number.ID(abuja) + `"`, "404 NOT_FOUND"},
+		{"nobody's", func(b *bench) { b.number("", abuja) }, `,"phone_number_id":"` + number.ID(abuja) + `"`, "404 NOT_FOUND"},
+		{"one without trunk", func(b *bench) { b.number("ada", abuja, noTrunk) }, `,"phone_number_id":"` + number.ID(abuja) + `"`, "409 NUMBER_NOT_CONFIGURED"},
+		{"one for inbound calls", func(b *bench) { b.number("ada", abuja, inbound) }, `,"phone_number_id":"` + number.ID(abuja) + `"`, "409 NUMBER_NOT_CONFIGURED"},
+		{"one without an agent", func(b *bench) { b.number("ada", abuja, noRule) }, `,"phone_number_id":"` + number.ID(abuja) + `"`, "400 INVALID_REQUEST agent_name:required"},
+		{"one without an agent, which is named", func(b *bench) { b.number("ada", abuja, noRule) }, `,"agent_name":"a","phone_number_id":"` + number.ID(abuja) + `"`, abuja},
 		{"the second of 202, beyond the first page", func(b *bench) {
 			for i := range 201 {
 				change := noTrunk
@@ -395,18 +306,22 @@ func TestNumberChoice(t *testing.T) {
 				}
 				b.number("ada", fmt.Sprintf("+2348099999%03d", i), func(n *number.Number) { n.ID = fmt.Sprintf("pn_~%03d", i) }, change)
 			}
-		}, "", 400, `"field":"phone_number_id","code":"required"`},
+		}, "", "400 INVALID_REQUEST phone_number_id:required"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			b := newBench(t)
+			b := open(t)
 			tt.numbers(b)
-			r := b.send(`{"phone_number":"+14155550100"` + tt.members + `}`)
-			if r.StatusCode != tt.status || !strings.Contains(r.Body, tt.want) {
-				t.Errorf("%+v, want %d with %s", r, tt.status, tt.want)
+			a := b.post(`{"phone_number":"+14155550100"` + tt.members + `}`)
+			got := a.Outcome()
+			if a.Status == 201 {
+				got, _ = a.Body["from_number"].(string)
 			}
-			if made := len(b.workflows.started) == 1; made != (tt.status == 201) {
-				t.Errorf("started %v", b.workflows.started)
+			if got != tt.want {
+				t.Errorf("%s, want %s: %s", got, tt.want, a.Text)
+			}
+			if made := len(b.Workflows.Started()) == 1; made != (a.Status == 201) {
+				t.Errorf("started %v", b.Workflows.Started())
 			}
 		})
 	}
@@ -414,11 +329,10 @@ func TestNumberChoice(t *testing.T) {
 
 func TestNoNumberAtAll(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
-	b.key("bob", bobs)
-	r := b.send(`{"phone_number":"+14155550100"}`, "authorization", "Bearer "+bobs)
-	if r.StatusCode != http.StatusConflict || !strings.Contains(r.Body, `"code":"NUMBER_NOT_CONFIGURED"`) {
-		t.Errorf("%+v", r)
+	b := open(t)
+	_, bobs := b.Key("bob", account.CallsWrite)
+	if a := b.Ask(bobs, "POST", path, good); a.Outcome() != "409 NUMBER_NOT_CONFIGURED" {
+		t.Errorf("%d %s", a.Status, a.Text)
 	}
 }
 
@@ -426,32 +340,31 @@ func TestNoNumberAtAll(t *testing.T) {
 // is not placed does not count.
 func TestHourIsTold(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	b := open(t)
 	step := func(name, body string, status int, left string) {
 		t.Helper()
-		r := b.send(body)
-		if r.StatusCode != status || r.Headers["X-Ratelimit-Limit"] != "100" || r.Headers["X-Ratelimit-Remaining"] != left ||
-			!strings.Contains(r.Headers["Ratelimit"], `"calls";r=`+left+`;t=1800`) {
-			t.Errorf("%s: %+v; want %d with %s left", name, r, status, left)
+		a := b.post(body)
+		if a.Status != status || a.Header.Get("X-Ratelimit-Limit") != "100" || a.Header.Get("X-Ratelimit-Remaining") != left ||
+			!strings.Contains(a.Header.Get("Ratelimit"), `"calls";r=`+left+`;t=1800`) {
+			t.Errorf("%s: %d %s %v; want %d with %s left", name, a.Status, a.Text, a.Header, status, left)
 		}
 	}
-	good := `{"phone_number":"+14155550100"}`
 	step("first", good, 201, "99")
 	step("second", good, 201, "98")
 	step("forbidden", `{"phone_number":"+33142685300"}`, 403, "98")
-	b.workflows.down = true
+	b.Workflows.Down(true)
 	step("not started", good, 503, "98")
-	b.workflows.down = false
+	b.Workflows.Down(false)
 	for i := range 3 {
 		step("until four are going", good, 201, fmt.Sprint(97-i))
 	}
-	if r := b.send(good); r.StatusCode != 429 || !strings.Contains(r.Headers["Ratelimit"], `"calls";r=95;t=1800`) {
-		t.Errorf("a sixth at a time: %+v", r)
+	if a := b.post(good); a.Status != 429 || !strings.Contains(a.Header.Get("Ratelimit"), `"calls";r=95;t=1800`) {
+		t.Errorf("a sixth at a time: %d %s %v", a.Status, a.Text, a.Header)
 	}
-	b.must(b.db.PutPolicy(t.Context(), "ada", account.Policy{AllowedCountries: []string{"US"}, CallsEnabled: true,
+	b.Must(b.PutPolicy(t.Context(), "ada", account.Policy{AllowedCountries: []string{"US"}, CallsEnabled: true,
 		MaxConcurrentCalls: 1000, MinutesPerDay: 10_000}))
 	other := func(i int) string { return fmt.Sprintf(`{"phone_number":"+1415555%04d"}`, i) }
-	for i := 0; b.send(other(i)).StatusCode == 201; i++ {
+	for i := 0; b.post(other(i)).Status == 201; i++ {
 	}
 	step("a hundred and first", other(9999), 429, "0")
 	if n := len(b.active()); n != 100 {
@@ -463,37 +376,50 @@ func TestHourIsTold(t *testing.T) {
 // come from the policy.
 func TestPolicyLimits(t *testing.T) {
 	t.Parallel()
-	const good, limited = `{"phone_number":"+14155550100","max_duration_seconds":600}`, `"code":"RATE_LIMIT_EXCEEDED"`
+	const (
+		long       = `{"phone_number":"+14155550100","max_duration_seconds":600}`
+		limited    = "429 RATE_LIMIT_EXCEEDED"
+		notAllowed = "403 AGENT_NOT_ALLOWED"
+	)
 	for name, tt := range map[string]struct {
 		policy account.Policy
 		body   string
 		placed int // calls before the refusal
-		status int
-		says   string
+		want   string
 		retry  string // in seconds, at half past nine
 	}{
-		"an agent that is not listed": {account.Policy{AllowedAgents: []string{"other"}}, good, 0, 403, `"code":"AGENT_NOT_ALLOWED"`, ""},
-		"a named agent that is not listed": {account.Policy{AllowedAgents: []string{"number-agent"}},
-			`{"phone_number":"+14155550100","agent_name":"x"}`, 0, 403, `"code":"AGENT_NOT_ALLOWED"`, ""},
-		"five to one number":    {account.Policy{AllowedAgents: []string{"number-agent"}, MaxConcurrentCalls: 10}, good, 5, 429, limited, "1800"},
-		"two to one number":     {account.Policy{CallsPerDestination: 2}, good, 2, 429, limited, "1800"},
-		"minutes of the day":    {account.Policy{MinutesPerDay: 29}, good, 2, 429, limited, "52200"},
-		"all the day's at once": {account.Policy{MinutesPerDay: 9}, good, 0, 429, limited, "52200"},
+		"an agent that is not listed": {
+			policy: account.Policy{AllowedAgents: []string{"other"}},
+			body:   long,
+			want:   notAllowed,
+		},
+		"a named agent that is not listed": {
+			policy: account.Policy{AllowedAgents: []string{"number-agent"}},
+			body:   `{"phone_number":"+14155550100","agent_name":"x"}`,
+			want:   notAllowed,
+		},
+		"five to one number": {
+			policy: account.Policy{AllowedAgents: []string{"number-agent"}, MaxConcurrentCalls: 10},
+			body:   long, placed: 5, want: limited, retry: "1800",
+		},
+		"two to one number":     {policy: account.Policy{CallsPerDestination: 2}, body: long, placed: 2, want: limited, retry: "1800"},
+		"minutes of the day":    {policy: account.Policy{MinutesPerDay: 29}, body: long, placed: 2, want: limited, retry: "52200"},
+		"all the day's at once": {policy: account.Policy{MinutesPerDay: 9}, body: long, want: limited, retry: "52200"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := newBench(t)
+			b := open(t)
 			tt.policy.CallsEnabled, tt.policy.AllowedCountries = true, []string{"US"}
-			b.must(b.db.PutPolicy(t.Context(), "ada", tt.policy))
+			b.Must(b.PutPolicy(t.Context(), "ada", tt.policy))
 			for i := range tt.placed {
-				if r := b.send(tt.body); r.StatusCode != http.StatusCreated {
-					t.Errorf("call %d: %+v", i, r)
+				if a := b.post(tt.body); a.Status != 201 {
+					t.Errorf("call %d: %d %s", i, a.Status, a.Text)
 				}
 			}
-			if r := b.send(tt.body); r.StatusCode != tt.status || !strings.Contains(r.Body, tt.says) || r.Headers["Retry-After"] != tt.retry {
-				t.Errorf("%+v; want %d with %s, again in %q", r, tt.status, tt.says, tt.retry)
+			if a := b.post(tt.body); a.Outcome() != tt.want || a.Header.Get("Retry-After") != tt.retry {
+				t.Errorf("%s %v; want %s, again in %q", a.Text, a.Header, tt.want, tt.retry)
 			}
-			if n := len(b.workflows.started); n != tt.placed || len(b.active()) != tt.placed {
+			if n := len(b.Workflows.Started()); n != tt.placed || len(b.active()) != tt.placed {
 				t.Errorf("%d workflows, %d calls; want %d", n, len(b.active()), tt.placed)
 			}
 		})
@@ -506,87 +432,79 @@ func TestSwitches(t *testing.T) {
 	t.Parallel()
 	off := account.Policy{AllowedCountries: []string{"US"}, MaxConcurrentCalls: 5}
 	for name, turn := range map[string]func(b *bench, on bool) error{
-		"everybody's": func(b *bench, on bool) error { return b.db.SetCalls(b.Context(), on, "", "carol") },
+		"everybody's": func(b *bench, on bool) error { return b.SetCalls(b.Context(), on, "", "carol") },
 		"the user's": func(b *bench, on bool) error {
 			p := off
 			p.CallsEnabled = on
-			_, err := b.db.SetPolicy(b.Context(), "ada", p, "carol")
+			_, err := b.SetPolicy(b.Context(), "ada", p, "carol")
 			return err
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := newBench(t)
-			first := b.send(sample)
-			b.must(turn(b, false))
-			for _, body := range []string{`{"phone_number":"+14155550100"}`, `{"phone_number":"+14155550100","phone_number_id":"` + number.ID(lagos) + `"}`} {
-				if r := b.send(body); r.StatusCode != http.StatusForbidden || !strings.Contains(r.Body, `"code":"CALLS_DISABLED"`) {
-					t.Errorf("%+v", r)
+			b := open(t)
+			first := b.Replay("createcall", "")
+			b.Must(turn(b, false))
+			for _, body := range []string{good, `{"phone_number":"+14155550100","phone_number_id":"` + number.ID(lagos) + `"}`} {
+				if a := b.post(body); a.Outcome() != "403 CALLS_DISABLED" {
+					t.Errorf("%d %s", a.Status, a.Text)
 				}
 			}
-			if again := b.send(sample); again.StatusCode != http.StatusCreated || again.Body != first.Body {
-				t.Errorf("the accepted one: %+v", again)
+			if again := b.Replay("createcall", ""); again.Status != 201 || again.Text != first.Text {
+				t.Errorf("the accepted one: %d %s", again.Status, again.Text)
 			}
-			b.must(turn(b, true))
-			if r := b.send(`{"phone_number":"+14155550100"}`); r.StatusCode != http.StatusCreated || r.Headers["X-Ratelimit-Remaining"] != "98" {
-				t.Errorf("on again: %+v", r)
+			b.Must(turn(b, true))
+			if a := b.post(good); a.Status != 201 || a.Header.Get("X-RateLimit-Remaining") != "98" {
+				t.Errorf("on again: %d %s %v", a.Status, a.Text, a.Header)
 			}
 		})
 	}
 }
 
-// bobs is another user's API key.
-const bobs = "kros_live_01KAMPJ5V0SAMPMEKEY0000001_ThisIsTheSampleKeyOfAnotherUse2UWVqw"
-
 func TestIdempotency(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
-	first := b.send(sample)
-	if first.StatusCode != http.StatusCreated {
-		t.Fatalf("%+v", first)
+	b := open(t)
+	first := b.Replay("createcall", "")
+	if first.Status != 201 {
+		t.Fatal(first.Text)
 	}
-	same := func(when string, r reply) {
+	same := func(when string, a apitest.Answer) {
 		t.Helper()
-		if r.StatusCode != http.StatusCreated || r.Headers["Idempotency-Replayed"] != "true" {
-			t.Errorf("%s: %+v", when, r)
-		}
-		if d := cmp.Diff(first.Body, r.Body); d != "" {
-			t.Errorf("%s (-first +again):\n%s", when, d)
+		if a.Status != 201 || a.Header.Get("Idempotency-Replayed") != "true" || a.Text != first.Text {
+			t.Errorf("%s: %d %s, at first %s", when, a.Status, a.Text, first.Text)
 		}
 	}
-	same("at once", b.send(sample))
+	same("at once", b.Replay("createcall", ""))
 
-	id := first.view(b).CallID
-	c, err := b.db.Advance(t.Context(), id, call.Ringing, now)
-	b.must(err)
-	same("while it rings", b.send(sample))
-	_, err = b.db.EndCall(t.Context(), c, call.End{Status: call.NoAnswer, Cause: call.Unanswered, At: now})
-	b.must(err)
-	same("after its end", b.send(sample))
+	id := first.Body["call_id"].(string)
+	c, err := b.Advance(t.Context(), id, call.Ringing, now)
+	b.Must(err)
+	same("while it rings", b.Replay("createcall", ""))
+	_, err = b.EndCall(t.Context(), c, call.End{Status: call.NoAnswer, Cause: call.Unanswered, At: now})
+	b.Must(err)
+	same("after its end", b.Replay("createcall", ""))
 
-	if r := b.send(`{"phone_number":"+14155550100"}`, "idempotency-key", "sample-create-1"); r.StatusCode != http.StatusUnprocessableEntity ||
-		!strings.Contains(r.Body, `"code":"IDEMPOTENCY_KEY_REUSED"`) {
-		t.Errorf("another body: %+v", r)
-	}
-	if r := b.send(`{"phone_number":"+14155550"}`, "idempotency-key", "sample-create-1"); r.StatusCode != http.StatusUnprocessableEntity {
-		t.Errorf("another body, a wrong one: %+v", r)
+	for _, body := range []string{good, `{"phone_number":"+14155550"}`} { // the second is not valid
+		if a := b.post(body, "Idempotency-Key", "sample-create-1"); a.Outcome() != "422 IDEMPOTENCY_KEY_REUSED" {
+			t.Errorf("another body: %d %s", a.Status, a.Text)
+		}
 	}
 
-	n, err := b.db.LeaseNumber(t.Context(), "ada", number.ID(lagos), "me", time.Minute)
-	b.must(err)
+	n, err := b.LeaseNumber(t.Context(), "ada", number.ID(lagos), "me", time.Minute)
+	b.Must(err)
 	n.Trunk = nil
-	b.must(b.db.SaveConfiguration(t.Context(), n, "me"))
-	b.must(b.db.AllowCountries(t.Context(), "ada", "GB"))
-	same("after the number lost its trunk", b.send(sample))
-	if r := b.send(`{"phone_number":"+14155550100"}`, "idempotency-key", "another"); r.StatusCode != http.StatusConflict {
-		t.Errorf("another key, no trunk: %+v", r)
+	b.Must(b.SaveConfiguration(t.Context(), n, "me"))
+	b.Must(b.AllowCountries(t.Context(), "ada", "GB"))
+	same("after the number lost its trunk", b.Replay("createcall", ""))
+	if a := b.post(good, "Idempotency-Key", "another"); a.Status != 409 {
+		t.Errorf("another key, no trunk: %d %s", a.Status, a.Text)
 	}
 	if len(b.active()) != 0 {
 		t.Errorf("calls %v were made beside %s", b.active(), id)
 	}
 	// The first request and its immediate repetition start the same execution.
-	if n := len(b.workflows.started); n != 2 || b.workflows.started[0] != b.workflows.started[1] {
-		t.Errorf("started %v", b.workflows.started)
+	if d := cmp.Diff([]string{id, id}, b.Workflows.Started()); d != "" {
+		t.Errorf("executions (-want +got):\n%s", d)
 	}
 }
 
@@ -594,11 +512,11 @@ func TestIdempotency(t *testing.T) {
 // are the same request.
 func TestDefaultsAreTheSameRequest(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
-	first := b.send(`{"phone_number":"+14155550100","metadata":{"a":"1","b":"2"}}`, "idempotency-key", "k")
-	again := b.send(`{ "metadata":{"b":"2","a":"1"}, "phone_number":"+14155550100","ringing_timeout_seconds":30,"max_duration_seconds":1800}`, "idempotency-key", "k")
-	if first.StatusCode != http.StatusCreated || first.Body != again.Body {
-		t.Errorf("%+v, then %+v", first, again)
+	b := open(t)
+	first := b.post(`{"phone_number":"+14155550100","metadata":{"a":"1","b":"2"}}`, "Idempotency-Key", "k")
+	again := b.post(`{ "metadata":{"b":"2","a":"1"}, "phone_number":"+14155550100","ringing_timeout_seconds":30,"max_duration_seconds":1800}`, "Idempotency-Key", "k")
+	if first.Status != 201 || first.Text != again.Text {
+		t.Errorf("%s, then %s", first.Text, again.Text)
 	}
 }
 
@@ -606,11 +524,11 @@ func TestDefaultsAreTheSameRequest(t *testing.T) {
 // was told that it was not placed, so no phone may ring later.
 func TestWorkflowsAreDown(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
-	b.workflows.down = true
-	r := b.send(`{"phone_number":"+14155550100"}`)
-	if r.StatusCode != http.StatusServiceUnavailable || r.Headers["Retry-After"] == "" || !strings.Contains(r.Body, `"code":"TELEPHONY_UNAVAILABLE"`) {
-		t.Errorf("%+v", r)
+	b := open(t)
+	b.Workflows.Down(true)
+	a := b.post(good)
+	if a.Outcome() != "503 TELEPHONY_UNAVAILABLE" || a.Header.Get("Retry-After") == "" {
+		t.Errorf("%s %v", a.Text, a.Header)
 	}
 	if ids := b.active(); len(ids) != 0 {
 		t.Errorf("the sweep would start %v", ids)
@@ -621,13 +539,17 @@ func TestWorkflowsAreDown(t *testing.T) {
 // Step Functions hangs.
 func TestWorkflowsHang(t *testing.T) {
 	t.Parallel()
+	b := open(t)
+	b.Timeout = 15 * time.Second // as in the template
+	b.Workflows.OnStart = func(ctx context.Context, _ string) error {
+		<-ctx.Done()
+		return ctx.Err()
+	}
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t)
-		b.workflows.hangs = true
 		began := time.Now() // by the bubble's clock
-		r := b.send(`{"phone_number":"+14155550100"}`)
-		if took := time.Since(began); r.StatusCode != http.StatusServiceUnavailable || took >= timeout {
-			t.Errorf("after %s: %+v", took, r)
+		a := b.Replay("createcall", "")
+		if took := time.Since(began); a.Status != 503 || took >= b.Timeout {
+			t.Errorf("after %s: %d %s", took, a.Status, a.Text)
 		}
 		if ids := b.active(); len(ids) != 0 {
 			t.Errorf("the sweep would start %v", ids)
@@ -637,40 +559,36 @@ func TestWorkflowsHang(t *testing.T) {
 
 func TestWorkflowStartedButItsAnswerWasLost(t *testing.T) {
 	t.Parallel()
-	for _, tt := range []struct {
-		name   string
+	for name, tt := range map[string]struct {
 		dialed bool // the workflow claimed the dial before the request timed out
 		status int
 	}{
-		{"and has dialed: the call is placed", true, http.StatusCreated},
-		{"and has not dialed: the call has ended", false, http.StatusServiceUnavailable},
+		"and has dialed: the call is placed":     {true, 201},
+		"and has not dialed: the call has ended": {false, 503},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			synctest.Test(t, func(t *testing.T) { // the SDK waits before it retries
-				b := newBench(t)
-				b.workflows.lost = true
+			b := open(t)
+			b.Workflows.OnStart = func(context.Context, string) error {
 				if tt.dialed {
-					b.workflows.onStart = func() {
-						for _, id := range b.active() {
-							_, mine, err := b.db.ClaimDial(t.Context(), id, "owner", now)
-							b.must(err)
-							if !mine {
-								t.Errorf("may not dial %s", id)
-							}
+					for _, id := range b.active() {
+						if _, mine, err := b.ClaimDial(b.Context(), id, "owner", now); err != nil || !mine {
+							t.Errorf("may dial %s: %t, %v", id, mine, err)
 						}
 					}
 				}
-				r := b.send(`{"phone_number":"+14155550100"}`)
-				if r.StatusCode != tt.status {
-					t.Errorf("%+v", r)
-				}
-				// The workflow claims the dial next, and may repeat its claim.
-				id := strings.Fields(b.workflows.started[0])[1]
-				if _, mine, err := b.db.ClaimDial(t.Context(), id, "owner", now); err != nil || mine != tt.dialed {
-					t.Errorf("may dial: %t, %v", mine, err)
+				return errors.New("the reply was lost")
+			}
+			synctest.Test(t, func(t *testing.T) { // the SDK waits before it retries
+				if a := b.post(good); a.Status != tt.status {
+					t.Errorf("%d %s", a.Status, a.Text)
 				}
 			})
+			// The workflow claims the dial next, and may repeat its claim.
+			id := b.Workflows.Started()[0]
+			if _, mine, err := b.ClaimDial(t.Context(), id, "owner", now); err != nil || mine != tt.dialed {
+				t.Errorf("may dial: %t, %v", mine, err)
+			}
 		})
 	}
 }

@@ -2,7 +2,6 @@ package createcall_test
 
 import (
 	"fmt"
-	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -15,23 +14,22 @@ import (
 // the number names it.
 func TestAgents(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
-	b.must(b.db.PutPolicy(t.Context(), "ada", account.Policy{AllowedCountries: []string{"US"}, AllowedAgents: []string{"ours", "ours-too"},
+	b := open(t)
+	b.Must(b.PutPolicy(t.Context(), "ada", account.Policy{AllowedCountries: []string{"US"}, AllowedAgents: []string{"ours", "ours-too"},
 		CallsEnabled: true}))
 	strangers := b.number("ada", abuja, func(n *number.Number) { n.Rule.AgentName = "ours-too" })
-	for body, want := range map[string]int{
-		`{"phone_number":"+14155550100","phone_number_id":"` + number.ID(lagos) + `","agent_name":"ours"}`:    http.StatusCreated,
-		`{"phone_number":"+14155550100","phone_number_id":"` + number.ID(lagos) + `"}`:                        http.StatusForbidden,
-		`{"phone_number":"+14155550100","phone_number_id":"` + number.ID(lagos) + `","agent_name":"theirs"}`:  http.StatusForbidden,
-		`{"phone_number":"+14155550100","phone_number_id":"` + strangers + `"}`:                               http.StatusCreated,
-		`{"phone_number":"+14155550100","phone_number_id":"` + strangers + `","agent_name":"ours-too-not"}`:   http.StatusForbidden,
-		`{"phone_number":"+14155550100","phone_number_id":"` + strangers + `","agent_name":"number-agent"}`:   http.StatusForbidden,
-		`{"phone_number":"+14155550100","phone_number_id":"` + number.ID(lagos) + `","agent_name":"OURS"}`:    http.StatusForbidden,
-		`{"phone_number":"+14155550100","phone_number_id":"` + number.ID(lagos) + `","agent_name":"ours-to"}`: http.StatusForbidden,
+	for body, want := range map[string]string{
+		`{"phone_number":"+14155550100","phone_number_id":"` + number.ID(lagos) + `","agent_name":"ours"}`:    "201",
+		`{"phone_number":"+14155550100","phone_number_id":"` + number.ID(lagos) + `"}`:                        "403 AGENT_NOT_ALLOWED",
+		`{"phone_number":"+14155550100","phone_number_id":"` + number.ID(lagos) + `","agent_name":"theirs"}`:  "403 AGENT_NOT_ALLOWED",
+		`{"phone_number":"+14155550100","phone_number_id":"` + strangers + `"}`:                               "201",
+		`{"phone_number":"+14155550100","phone_number_id":"` + strangers + `","agent_name":"ours-too-not"}`:   "403 AGENT_NOT_ALLOWED",
+		`{"phone_number":"+14155550100","phone_number_id":"` + strangers + `","agent_name":"number-agent"}`:   "403 AGENT_NOT_ALLOWED",
+		`{"phone_number":"+14155550100","phone_number_id":"` + number.ID(lagos) + `","agent_name":"OURS"}`:    "403 AGENT_NOT_ALLOWED",
+		`{"phone_number":"+14155550100","phone_number_id":"` + number.ID(lagos) + `","agent_name":"ours-to"}`: "403 AGENT_NOT_ALLOWED",
 	} {
-		r := b.send(body)
-		if r.StatusCode != want || want == http.StatusForbidden && !strings.Contains(r.Body, `"AGENT_NOT_ALLOWED"`) {
-			t.Errorf("%s: %d %s, want %d", body, r.StatusCode, r.Body, want)
+		if a := b.post(body); a.Outcome() != want {
+			t.Errorf("%s: %d %s, want %s", body, a.Status, a.Text, want)
 		}
 	}
 	if n := len(b.active()); n != 2 {
@@ -48,31 +46,28 @@ func TestAtCapacity(t *testing.T) {
 	for name, tt := range map[string]struct {
 		wait   time.Duration
 		active int // ada's active calls
-		status int
+		want   string
 	}{
-		"a moment's wait":                {4 * time.Second, 4, http.StatusCreated},
-		"some wait, less than her share": {10 * time.Second, 3, http.StatusCreated},
-		"some wait, her share":           {10 * time.Second, 4, http.StatusServiceUnavailable},
-		"a long wait":                    {time.Minute, 1, http.StatusServiceUnavailable},
+		"a moment's wait":                {4 * time.Second, 4, "201"},
+		"some wait, less than her share": {10 * time.Second, 3, "201"},
+		"some wait, her share":           {10 * time.Second, 4, "503 AT_CAPACITY"},
+		"a long wait":                    {time.Minute, 1, "503 AT_CAPACITY"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := newBench(t)
+			b := open(t)
 			for i := range tt.active {
-				if r := b.send(fmt.Sprintf(`{"phone_number":"+1415555020%d"}`, i), once, fmt.Sprint("key-", i)); r.StatusCode != http.StatusCreated {
-					t.Fatal(r.Body)
+				if a := b.post(fmt.Sprintf(`{"phone_number":"+1415555020%d"}`, i), once, fmt.Sprint("key-", i)); a.Status != 201 {
+					t.Fatal(a.Text)
 				}
 			}
-			b.must(b.db.RecordWait(t.Context(), tt.wait, now.Add(-10*time.Second)))
-			r := b.send(`{"phone_number":"+14155550199"}`, once, "another")
-			if r.StatusCode != tt.status {
-				t.Errorf("%d %s, want %d", r.StatusCode, r.Body, tt.status)
+			b.Must(b.RecordWait(t.Context(), tt.wait, now.Add(-10*time.Second)))
+			a := b.post(`{"phone_number":"+14155550199"}`, once, "another")
+			if a.Outcome() != tt.want || a.Status == 503 && a.Header.Get("Retry-After") != "20" {
+				t.Errorf("%d %s %v, want %s", a.Status, a.Text, a.Header, tt.want)
 			}
-			if refused := tt.status != http.StatusCreated; refused && (!strings.Contains(r.Body, `"AT_CAPACITY"`) || r.Headers["Retry-After"] != "20") {
-				t.Errorf("%v %s", r.Headers, r.Body)
-			}
-			if r := b.send(`{"phone_number":"+14155550200"}`, once, "key-0"); r.StatusCode != http.StatusCreated || r.Headers["Idempotency-Replayed"] != "true" {
-				t.Errorf("an accepted one again: %d %s", r.StatusCode, r.Body)
+			if a := b.post(`{"phone_number":"+14155550200"}`, once, "key-0"); a.Status != 201 || a.Header.Get("Idempotency-Replayed") != "true" {
+				t.Errorf("an accepted one again: %d %s", a.Status, a.Text)
 			}
 		})
 	}
@@ -81,18 +76,18 @@ func TestAtCapacity(t *testing.T) {
 // TestConcurrentLimitIsTold checks that the headers report the limit that was reached.
 func TestConcurrentLimitIsTold(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	b := open(t)
 	for i := range 5 {
-		b.send(fmt.Sprintf(`{"phone_number":"+1415555020%d"}`, i))
+		b.post(fmt.Sprintf(`{"phone_number":"+1415555020%d"}`, i))
 	}
-	r := b.send(`{"phone_number":"+14155550199"}`)
+	a := b.post(`{"phone_number":"+14155550199"}`)
 	for header, want := range map[string]string{"X-Ratelimit-Limit": "5", "X-Ratelimit-Remaining": "0", "Retry-After": "10",
 		"X-Ratelimit-Reset": fmt.Sprint(now.Add(10 * time.Second).Unix())} {
-		if r.Headers[header] != want {
-			t.Errorf("%s: %q, want %q", header, r.Headers[header], want)
+		if got := a.Header.Get(header); got != want {
+			t.Errorf("%s: %q, want %q", header, got, want)
 		}
 	}
-	if !strings.Contains(r.Headers["Ratelimit"], `"calls";r=95;t=1800, "concurrent_calls";r=0;t=10`) || !strings.HasSuffix(r.Headers["Ratelimit-Policy"], `"concurrent_calls";q=5`) {
-		t.Errorf("%v", r.Headers)
+	if !strings.Contains(a.Header.Get("Ratelimit"), `"calls";r=95;t=1800, "concurrent_calls";r=0;t=10`) || !strings.HasSuffix(a.Header.Get("Ratelimit-Policy"), `"concurrent_calls";q=5`) {
+		t.Errorf("%v", a.Header)
 	}
 }

@@ -4,10 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
-	"encoding/json"
-	"log/slog"
-	"net/http"
-	"os"
+	"io"
 	"reflect"
 	"strings"
 	"testing"
@@ -17,143 +14,95 @@ import (
 
 	"github.com/krosai/telephony/functions/createkey"
 	"github.com/krosai/telephony/shared/account"
-	"github.com/krosai/telephony/shared/api"
 	"github.com/krosai/telephony/shared/api/apitest"
-	"github.com/krosai/telephony/shared/lambdahttp"
-	"github.com/krosai/telephony/shared/secret"
-	"github.com/krosai/telephony/shared/store/storetest"
-	"github.com/krosai/telephony/shared/view"
-)
-
-const (
-	sampleKey = "kros_live_01KAMPJ5V0SAMPMEKEY0000000_ThisIsTheSampleKeyOfEventsOnly1iVkyP"
-	jwt       = "ada.has.signed"
 )
 
 var morning = time.Date(2026, 11, 22, 9, 30, 0, 123e6, time.UTC)
 
-// users is the issuer of tokens. It takes every token for ada's.
-type users struct{}
+const (
+	path = "/api-keys"
+	good = `{"name":"x","scopes":["calls:read"]}`
+)
 
-func (users) Verify(context.Context, string) (account.Caller, error) {
-	return account.Caller{UserID: "ada"}, nil
-}
-
-type bench struct {
-	*testing.T
-	db     *storetest.Database
-	lambda interface {
-		Invoke(context.Context, []byte) ([]byte, error)
-	}
-}
-
-// newBench is the function with a database in which ada owns the sample key.
-func newBench(t *testing.T, scopes ...string) *bench {
+func open(t *testing.T, random io.Reader) *apitest.Bench {
 	t.Helper()
-	now := func() time.Time { return morning }
-	b := &bench{T: t, db: storetest.Open(t, now)}
-	id, sum, _ := account.ParseKey(sampleKey)
-	if err := b.db.PutKey(t.Context(), account.Key{ID: id, UserID: "ada", Hash: sum[:], Scopes: scopes}); err != nil {
-		t.Fatal(err)
-	}
-	edge := &api.Edge{Keys: b.db, Tokens: users{}, Now: now, Log: slog.New(slog.DiscardHandler), CursorKey: secret.New("a cursor key for the tests of keys")}
-	b.lambda = lambdahttp.Handler(edge.Handler(&createkey.Endpoint{Keys: b.db, Now: now, Random: rand.Reader}))
+	b := apitest.Open(t, func() time.Time { return morning })
+	b.Serve(&createkey.Endpoint{Keys: b.DB, Now: b.Now, Random: random})
 	return b
-}
-
-type reply struct {
-	StatusCode int
-	Headers    map[string]string
-	Body       string
-}
-
-// create sends the sample event without its Idempotency-Key and with another body. An empty body
-// leaves the sample's own.
-func (b *bench) create(credential, body string) reply {
-	b.Helper()
-	text, err := os.ReadFile("../../events/createkey.json")
-	if err != nil {
-		b.Fatal(err)
-	}
-	var event map[string]any
-	if err := json.Unmarshal(text, &event); err != nil {
-		b.Fatal(err)
-	}
-	headers := event["headers"].(map[string]any)
-	delete(headers, "idempotency-key")
-	headers["authorization"] = "Bearer " + credential
-	if body != "" {
-		event["body"] = body
-	}
-	if text, err = json.Marshal(event); err != nil {
-		b.Fatal(err)
-	}
-	out, err := b.lambda.Invoke(b.Context(), text)
-	if err != nil {
-		b.Fatal(err)
-	}
-	var r reply
-	if err := json.Unmarshal(out, &r); err != nil {
-		b.Fatal(err)
-	}
-	return r
 }
 
 func TestCreate(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, account.KeysWrite, account.CallsRead, account.CallsWrite)
-	b.db.Trips()
-	r := b.create(sampleKey, "")
-	if trips := b.db.Trips(); trips != 2 {
-		t.Errorf("%d DynamoDB round trips", trips)
+	b := open(t, rand.Reader)
+	maker := b.SampleKey("ada", account.KeysWrite, account.CallsRead, account.CallsWrite)
+	a := b.Replay("createkey", "")
+	text, _ := a.Body["api_key"].(string)
+	id, sum, ok := account.ParseKey(text)
+	if !ok || a.Status != 201 {
+		t.Fatalf("%d %s", a.Status, a.Text)
 	}
-	var made view.NewKey
-	if err := json.Unmarshal([]byte(r.Body), &made); err != nil || r.StatusCode != http.StatusCreated {
-		t.Fatalf("%+v %v", r, err)
+	want := map[string]any{
+		"api_key":      text,
+		"key_id":       id,
+		"name":         "CI",
+		"last_four":    text[len(text)-4:],
+		"scopes":       []any{"calls:read", "calls:write"},
+		"created_at":   "2026-11-22T09:30:00.123Z",
+		"expires_at":   "2027-11-22T00:00:00.000Z",
+		"last_used_at": nil,
+		"revoked_at":   nil,
 	}
-	want := `{"api_key":"` + made.APIKey + `","key_id":"` + made.KeyID + `","name":"CI","last_four":"` + made.APIKey[len(made.APIKey)-4:] + `",` +
-		`"scopes":["calls:read","calls:write"],"created_at":"2026-11-22T09:30:00.123Z","expires_at":"2027-11-22T00:00:00.000Z",` +
-		`"last_used_at":null,"revoked_at":null}` + "\n"
-	if diff := cmp.Diff(want, r.Body); diff != "" {
+	if diff := cmp.Diff(want, a.Body); diff != "" {
 		t.Error(diff)
 	}
-	id, sum, ok := account.ParseKey(made.APIKey)
-	if !ok || id != made.KeyID {
-		t.Fatalf("%q is not the text of %q", made.APIKey, made.KeyID)
-	}
-	k, err := b.db.UseKey(t.Context(), id, sum)
+	k, err := b.UseKey(t.Context(), id, sum)
 	if err != nil || k.UserID != "ada" || !k.ExpiresAt.Equal(time.Date(2027, 11, 22, 0, 0, 0, 0, time.UTC)) || k.HourLimit != 1000 {
 		t.Errorf("%+v %v", k, err)
+	}
+	b.Trips()
+	if a := b.Ask(maker, "POST", path, good); a.Status != 201 {
+		t.Errorf("%d %s", a.Status, a.Text)
+	}
+	if trips := b.Trips(); trips != 2 {
+		t.Errorf("%d DynamoDB round trips", trips)
 	}
 }
 
 func TestWhoMayGrant(t *testing.T) {
 	t.Parallel()
 	everything := `{"name":"all","scopes":["` + strings.Join(account.Scopes(), `","`) + `"]}`
+	key := func(scopes ...string) func(*apitest.Bench) string {
+		return func(b *apitest.Bench) string {
+			_, text := b.Key("ada", scopes...)
+			return text
+		}
+	}
 	for name, tt := range map[string]struct {
-		scopes     []string
-		credential string
+		credential func(*apitest.Bench) string
 		body       string
 		want       int
 	}{
-		"a user":                      {nil, jwt, everything, 201},
-		"a key that holds everything": {account.Scopes(), sampleKey, everything, 201},
-		"a key that holds less":       {[]string{account.KeysWrite, account.CallsRead}, sampleKey, everything, 403},
-		"what it holds":               {[]string{account.KeysWrite, account.CallsRead}, sampleKey, `{"name":"x","scopes":["calls:read"]}`, 201},
-		"itself":                      {[]string{account.KeysWrite}, sampleKey, `{"name":"x","scopes":["keys:write"]}`, 201},
-		"write is not read":           {[]string{account.KeysWrite, account.CallsWrite}, sampleKey, `{"name":"x","scopes":["calls:read"]}`, 403},
-		"a key without keys:write":    {[]string{account.CallsRead}, sampleKey, `{"name":"x","scopes":["calls:read"]}`, 403},
-		"nobody":                      {nil, "kros_live_", everything, 401},
+		"a user":                      {func(b *apitest.Bench) string { return b.User("ada") }, everything, 201},
+		"a key that holds everything": {key(account.Scopes()...), everything, 201},
+		"a key that holds less":       {key(account.KeysWrite, account.CallsRead), everything, 403},
+		"what it holds":               {key(account.KeysWrite, account.CallsRead), good, 201},
+		"itself":                      {key(account.KeysWrite), `{"name":"x","scopes":["keys:write"]}`, 201},
+		"write is not read":           {key(account.KeysWrite, account.CallsWrite), good, 403},
+		"a key without keys:write":    {key(account.CallsRead), good, 403},
+		"nobody":                      {func(*apitest.Bench) string { return "kros_live_" }, everything, 401},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := newBench(t, tt.scopes...)
-			if r := b.create(tt.credential, tt.body); r.StatusCode != tt.want {
-				t.Errorf("%+v, want %d", r, tt.want)
+			b := open(t, rand.Reader)
+			credential := tt.credential(b)
+			before, _, err := b.KeysOf(t.Context(), "ada", 10, "")
+			b.Must(err)
+			if a := b.Ask(credential, "POST", path, tt.body); a.Status != tt.want {
+				t.Errorf("%d %s, want %d", a.Status, a.Text, tt.want)
 			}
-			keys, _, err := b.db.KeysOf(t.Context(), "ada", 10, "")
-			if made := len(keys) == 2; err != nil || made != (tt.want == 201) {
-				t.Errorf("%d keys, %v", len(keys), err)
+			after, _, err := b.KeysOf(t.Context(), "ada", 10, "")
+			if made := len(after) > len(before); err != nil || made != (tt.want == 201) {
+				t.Errorf("%d keys, then %d, %v", len(before), len(after), err)
 			}
 		})
 	}
@@ -161,58 +110,72 @@ func TestWhoMayGrant(t *testing.T) {
 
 func TestBadRequests(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, account.Scopes()...)
-	for name, tt := range map[string]struct{ body, field string }{
-		"no name":           {`{"scopes":["calls:read"]}`, "name"},
-		"empty name":        {`{"name":"","scopes":["calls:read"]}`, "name"},
-		"name of spaces":    {`{"name":"  ","scopes":["calls:read"]}`, "name"},
-		"long name":         {`{"name":"` + strings.Repeat("x", 65) + `","scopes":["calls:read"]}`, "name"},
-		"no scopes":         {`{"name":"x"}`, "scopes"},
-		"empty scopes":      {`{"name":"x","scopes":[]}`, "scopes"},
-		"unknown scope":     {`{"name":"x","scopes":["calls:delete"]}`, "scopes[0]"},
-		"admin":             {`{"name":"x","scopes":["admin"]}`, "scopes[0]"},
-		"a scope twice":     {`{"name":"x","scopes":["calls:read","calls:read"]}`, "scopes"},
-		"expires now":       {`{"name":"x","scopes":["calls:read"],"expires_at":"2026-11-22T09:30:00.123Z"}`, "expires_at"},
-		"expired":           {`{"name":"x","scopes":["calls:read"],"expires_at":"2020-01-01T00:00:00Z"}`, "expires_at"},
-		"more than 5 years": {`{"name":"x","scopes":["calls:read"],"expires_at":"2031-11-22T09:30:00.124Z"}`, "expires_at"},
-		"no time":           {`{"name":"x","scopes":["calls:read"],"expires_at":"soon"}`, "expires_at"},
-		"another's":         {`{"name":"x","scopes":["calls:read"],"user_id":"bob"}`, "user_id"},
-		"its own limit":     {`{"name":"x","scopes":["calls:read"],"hour_limit":5000}`, "hour_limit"},
+	b := open(t, rand.Reader)
+	_, key := b.Key("ada", account.Scopes()...)
+	for name, tt := range map[string]struct{ body, want string }{
+		"no name":           {`{"scopes":["calls:read"]}`, "name:required"},
+		"empty name":        {`{"name":"","scopes":["calls:read"]}`, "name:too_short"},
+		"name of spaces":    {`{"name":"  ","scopes":["calls:read"]}`, "name:malformed"},
+		"long name":         {`{"name":"` + strings.Repeat("x", 65) + `","scopes":["calls:read"]}`, "name:malformed"},
+		"no scopes":         {`{"name":"x"}`, "scopes:required"},
+		"empty scopes":      {`{"name":"x","scopes":[]}`, "scopes:too_few"},
+		"unknown scope":     {`{"name":"x","scopes":["calls:delete"]}`, "scopes[0]:enum"},
+		"admin":             {`{"name":"x","scopes":["admin"]}`, "scopes[0]:enum"},
+		"a scope twice":     {`{"name":"x","scopes":["calls:read","calls:read"]}`, "scopes:duplicate"},
+		"expires now":       {`{"name":"x","scopes":["calls:read"],"expires_at":"2026-11-22T09:30:00.123Z"}`, "expires_at:range"},
+		"expired":           {`{"name":"x","scopes":["calls:read"],"expires_at":"2020-01-01T00:00:00Z"}`, "expires_at:range"},
+		"more than 5 years": {`{"name":"x","scopes":["calls:read"],"expires_at":"2031-11-22T09:30:00.124Z"}`, "expires_at:range"},
+		"no time":           {`{"name":"x","scopes":["calls:read"],"expires_at":"soon"}`, "expires_at:format"},
+		"another's":         {`{"name":"x","scopes":["calls:read"],"user_id":"bob"}`, "user_id:unknown"},
+		"its own limit":     {`{"name":"x","scopes":["calls:read"],"hour_limit":5000}`, "hour_limit:unknown"},
 	} {
-		r := b.create(sampleKey, tt.body)
-		if r.StatusCode != http.StatusBadRequest || !strings.Contains(r.Body, `"field":"`+tt.field+`"`) {
-			t.Errorf("%s: %+v, want a 400 about %s", name, r, tt.field)
+		if a := b.Ask(key, "POST", path, tt.body); a.Outcome() != "400 INVALID_REQUEST "+tt.want {
+			t.Errorf("%s: %s, want %s", name, a.Text, tt.want)
 		}
 	}
-	if r := b.create(sampleKey, `{"name":"x","scopes":["calls:read"],"expires_at":"2031-11-22T09:30:00.123Z"}`); r.StatusCode != http.StatusCreated {
-		t.Errorf("5 years: %+v", r)
+	if a := b.Ask(key, "POST", path, `{"name":"x","scopes":["calls:read"],"expires_at":"2031-11-22T09:30:00.123Z"}`); a.Status != 201 {
+		t.Errorf("5 years: %d %s", a.Status, a.Text)
 	}
+}
+
+// fill creates n keys of ada's, and returns the answer to one request more.
+func fill(b *apitest.Bench, n int) apitest.Answer {
+	b.Helper()
+	for i := range n {
+		if a := b.Ask(b.User("ada"), "POST", path, good); a.Status != 201 {
+			b.Fatalf("key %d: %d %s", i, a.Status, a.Text)
+		}
+	}
+	return b.Ask(b.User("ada"), "POST", path, good)
 }
 
 func TestFiftyKeys(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
-	if err := b.db.PutKeyQuotas(t.Context(), "ada", account.RequestsPerHour, account.MaxKeys+1); err != nil {
-		t.Fatal(err)
+	b := open(t, rand.Reader)
+	b.Must(b.PutKeyQuotas(t.Context(), "ada", account.RequestsPerHour, account.MaxKeys+1))
+	if a := fill(b, account.MaxKeys); a.Outcome() != "409 CONFLICT" {
+		t.Errorf("%d %s", a.Status, a.Text)
 	}
-	for i := range account.MaxKeys {
-		if r := b.create(jwt, ""); r.StatusCode != http.StatusCreated {
-			t.Fatalf("key %d: %+v", i, r)
-		}
-	}
-	if r := b.create(jwt, ""); r.StatusCode != http.StatusConflict || !strings.Contains(r.Body, `"code":"CONFLICT"`) {
-		t.Errorf("%+v", r)
+}
+
+func TestTwentyKeysAnHour(t *testing.T) {
+	t.Parallel()
+	a := fill(open(t, rand.Reader), account.KeysPerHour)
+	if a.Outcome() != "429 RATE_LIMIT_EXCEEDED" || a.Header.Get("Retry-After") != "1800" ||
+		!strings.Contains(a.Header.Get("RateLimit"), `"api_keys";r=0;t=1800`) {
+		t.Errorf("%s %v", a.Text, a.Header)
 	}
 }
 
 // TestNoRandomness checks that no key is created when the source of randomness runs out.
 func TestNoRandomness(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
-	edge := &api.Edge{Keys: b.db, Tokens: users{}, Now: time.Now, Log: slog.New(slog.DiscardHandler), CursorKey: secret.New("a cursor key for the tests of keys")}
-	b.lambda = lambdahttp.Handler(edge.Handler(&createkey.Endpoint{Keys: b.db, Now: time.Now, Random: bytes.NewReader(make([]byte, 3))}))
-	if r := b.create(jwt, ""); r.StatusCode != http.StatusInternalServerError {
-		t.Errorf("%+v", r)
+	b := open(t, bytes.NewReader(make([]byte, 3)))
+	if a := b.Ask(b.User("ada"), "POST", path, good); a.Status != 500 {
+		t.Errorf("%d %s", a.Status, a.Text)
+	}
+	if keys, _, err := b.KeysOf(t.Context(), "ada", 10, ""); err != nil || len(keys) != 0 {
+		t.Errorf("%d keys, %v", len(keys), err)
 	}
 }
 
@@ -225,60 +188,40 @@ func TestScopesAreAllOfThem(t *testing.T) {
 	}
 }
 
-func TestTwentyKeysAnHour(t *testing.T) {
-	t.Parallel()
-	b := newBench(t)
-	for i := range account.KeysPerHour {
-		if r := b.create(jwt, ""); r.StatusCode != http.StatusCreated {
-			t.Fatalf("key %d: %+v", i, r)
-		}
-	}
-	r := b.create(jwt, "")
-	if r.StatusCode != http.StatusTooManyRequests || r.Headers["Retry-After"] != "1800" ||
-		!strings.Contains(r.Headers["Ratelimit"], `"api_keys";r=0;t=1800`) {
-		t.Errorf("%+v", r)
-	}
-}
-
 // TestNothingOutlivesItsMaker checks that a key made by another key expires no later than its
 // maker, and that a key in its grace period makes no keys.
 func TestNothingOutlivesItsMaker(t *testing.T) {
 	t.Parallel()
-	const end = "2026-12-22T09:30:00.123Z"
+	month, end := morning.AddDate(0, 1, 0), "2026-12-22T09:30:00.123Z"
 	for name, tt := range map[string]struct {
-		change func(*account.Key)
+		maker  account.Key
 		asked  string
 		status int
-		want   string
+		want   any
 	}{
-		"a maker without an end":         {nil, "", 201, "null"},
-		"an end of its own":              {nil, end, 201, `"` + end + `"`},
-		"the maker's end":                {func(k *account.Key) { k.ExpiresAt = morning.AddDate(0, 1, 0) }, "", 201, `"2026-12-22T09:30:00.123Z"`},
-		"an earlier one":                 {func(k *account.Key) { k.ExpiresAt = morning.AddDate(0, 2, 0) }, end, 201, `"` + end + `"`},
-		"the same":                       {func(k *account.Key) { k.ExpiresAt = morning.AddDate(0, 1, 0) }, end, 201, `"` + end + `"`},
-		"a later one":                    {func(k *account.Key) { k.ExpiresAt = morning.AddDate(0, 1, 0).Add(-time.Millisecond) }, end, 400, ""},
-		"a maker in its time of grace":   {func(k *account.Key) { k.RevokedAt = morning.Add(time.Hour) }, "", 403, ""},
-		"one in grace, with an end":      {func(k *account.Key) { k.RevokedAt = morning.Add(time.Hour) }, end, 403, ""},
-		"a maker whose grace has passed": {func(k *account.Key) { k.RevokedAt = morning }, "", 401, ""},
+		"a maker without an end":         {account.Key{}, "", 201, nil},
+		"an end of its own":              {account.Key{}, end, 201, end},
+		"the maker's end":                {account.Key{ExpiresAt: month}, "", 201, end},
+		"an earlier one":                 {account.Key{ExpiresAt: morning.AddDate(0, 2, 0)}, end, 201, end},
+		"the same":                       {account.Key{ExpiresAt: month}, end, 201, end},
+		"a later one":                    {account.Key{ExpiresAt: month.Add(-time.Millisecond)}, end, 400, nil},
+		"a maker in its time of grace":   {account.Key{RevokedAt: morning.Add(time.Hour)}, "", 403, nil},
+		"one in grace, with an end":      {account.Key{RevokedAt: morning.Add(time.Hour)}, end, 403, nil},
+		"a maker whose grace has passed": {account.Key{RevokedAt: morning}, "", 401, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := newBench(t)
-			id, sum, _ := account.ParseKey(sampleKey)
-			k := account.Key{ID: id, UserID: "ada", Hash: sum[:], Scopes: account.Scopes()}
-			if tt.change != nil {
-				tt.change(&k)
-			}
-			if err := b.db.PutKey(t.Context(), k); err != nil {
-				t.Fatal(err)
-			}
-			body := `{"name":"x","scopes":["calls:read"]}`
+			b := open(t, rand.Reader)
+			id, text := b.Key("ada")
+			_, sum, _ := account.ParseKey(text)
+			tt.maker.ID, tt.maker.UserID, tt.maker.Hash, tt.maker.Scopes = id, "ada", sum[:], account.Scopes()
+			b.Must(b.PutKey(t.Context(), tt.maker))
+			body := good
 			if tt.asked != "" {
 				body = `{"name":"x","scopes":["calls:read"],"expires_at":"` + tt.asked + `"}`
 			}
-			r := b.create(sampleKey, body)
-			if r.StatusCode != tt.status || tt.want != "" && !strings.Contains(r.Body, `"expires_at":`+tt.want) {
-				t.Errorf("%+v, want %d %s", r, tt.status, tt.want)
+			if a := b.Ask(text, "POST", path, body); a.Status != tt.status || a.Body["expires_at"] != tt.want {
+				t.Errorf("%d %s, want %d %v", a.Status, a.Text, tt.status, tt.want)
 			}
 		})
 	}
@@ -289,26 +232,25 @@ func TestNothingOutlivesItsMaker(t *testing.T) {
 func TestTheSameRequestMakesOneKey(t *testing.T) {
 	t.Parallel()
 	at := morning
-	now := func() time.Time { return at }
-	bench := apitest.Open(t, now)
-	dying := &dies{bench.DB, true}
-	bench.Serve(&createkey.Endpoint{Keys: dying, Now: now, Random: rand.Reader})
-	token := bench.User("ada")
+	b := apitest.Open(t, func() time.Time { return at })
+	dying := &dies{b.DB, true}
+	b.Serve(&createkey.Endpoint{Keys: dying, Now: b.Now, Random: rand.Reader})
+	token := b.User("ada")
 	post := func() apitest.Answer {
-		return bench.Ask(token, "POST", "/api-keys", `{"name":"x","scopes":["calls:read"]}`, "Idempotency-Key", "k")
+		return b.Ask(token, "POST", path, good, "Idempotency-Key", "k")
 	}
 	if a := post(); a.Status != 500 {
 		t.Fatalf("%d %s", a.Status, a.Text)
 	}
 	dying.now, at = false, morning.Add(2*time.Minute)
 	a := post()
-	keys, _, err := bench.KeysOf(t.Context(), "ada", 10, "")
-	bench.Must(err)
+	keys, _, err := b.KeysOf(t.Context(), "ada", 10, "")
+	b.Must(err)
 	if a.Status != 201 || len(keys) != 1 || a.Body["key_id"] != keys[0].ID || a.Body["created_at"] != "2026-11-22T09:30:00.123Z" {
 		t.Fatalf("%d %s, %d keys", a.Status, a.Text, len(keys))
 	}
 	id, sum, _ := account.ParseKey(a.Body["api_key"].(string))
-	if _, err := bench.UseKey(t.Context(), id, sum); err != nil {
+	if _, err := b.UseKey(t.Context(), id, sum); err != nil {
 		t.Error(err)
 	}
 	if replayed := post(); replayed.Text != a.Text || replayed.Header.Get("Idempotency-Replayed") != "true" {

@@ -4,11 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
-	"net/http/httptest"
 	"net/netip"
 	"strings"
 	"sync"
@@ -49,6 +46,8 @@ func public(t *testing.T) validate.Resolver {
 	})
 }
 
+const path = "/webhook-endpoints"
+
 func open(t *testing.T, resolver validate.Resolver, allowLoopback bool) *apitest.Bench {
 	t.Helper()
 	b := apitest.Open(t, func() time.Time { return morning })
@@ -65,8 +64,16 @@ func TestCreate(t *testing.T) {
 	a := b.Replay("createwebhook", "")
 	id, _ := a.Body["endpoint_id"].(string)
 	delete(a.Body, "endpoint_id")
-	want := map[string]any{"url": "https://hooks.acme.co/krosai", "events": []any{"call.answered", "call.ended", "call.summary_ready"}, "status": "active", "disabled_at": nil, "disabled_reason": nil, "failures_in_a_row": 0.0,
-		"created_at": "2026-11-22T09:30:00.123Z", "signing_secret": "whsec_a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s="}
+	want := map[string]any{
+		"url":               "https://hooks.acme.co/krosai",
+		"events":            []any{"call.answered", "call.ended", "call.summary_ready"},
+		"status":            "active",
+		"disabled_at":       nil,
+		"disabled_reason":   nil,
+		"failures_in_a_row": 0.0,
+		"created_at":        "2026-11-22T09:30:00.123Z",
+		"signing_secret":    "whsec_a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s=",
+	}
 	if diff := cmp.Diff(want, a.Body); a.Status != 201 || diff != "" || api.ID("whe_", id, "") != nil {
 		t.Errorf("%d %s %s", a.Status, a.Text, diff)
 	}
@@ -81,12 +88,7 @@ func TestCreate(t *testing.T) {
 	}
 
 	// The secret that is shown is the one that signs.
-	d := webhook.Delivery{ID: "dlv_01KAMPJ5V0SAMPMEDEV0000000", EndpointID: id, CreatedAt: morning, Event: webhook.Event{UserID: "ada", ID: "evt_1"}}
-	_, err = b.AddDelivery(t.Context(), d)
-	b.Must(err)
-	_, e, err := b.DB.Delivery(t.Context(), "ada", id, d.ID)
-	b.Must(err)
-	signer, err := standardwebhooks.NewWebhook(e.Secret.Reveal())
+	signer, err := standardwebhooks.NewWebhook(signs(b, id))
 	b.Must(err)
 	verifier, err := standardwebhooks.NewWebhook(want["signing_secret"].(string))
 	b.Must(err)
@@ -97,6 +99,17 @@ func TestCreate(t *testing.T) {
 	header.Set("webhook-timestamp", fmt.Sprint(time.Now().Unix()))
 	header.Set("webhook-signature", signature)
 	b.Must(verifier.Verify([]byte("body"), header))
+}
+
+// signs returns the secret that signs deliveries to an endpoint of ada's.
+func signs(b *apitest.Bench, endpointID string) string {
+	b.Helper()
+	d := webhook.Delivery{ID: "dlv_01KAMPJ5V0SAMPMEDEV0000000", EndpointID: endpointID, CreatedAt: b.Now(), Event: webhook.Event{UserID: "ada", ID: "evt_1"}}
+	_, err := b.AddDelivery(b.Context(), d)
+	b.Must(err)
+	_, e, err := b.DB.Delivery(b.Context(), "ada", endpointID, d.ID)
+	b.Must(err)
+	return e.Secret.Reveal()
 }
 
 func TestWhereItLeads(t *testing.T) {
@@ -139,7 +152,7 @@ func TestWhereItLeads(t *testing.T) {
 			})
 			for _, laptop := range []bool{false, true} {
 				b := open(t, resolver, laptop)
-				a := b.Ask(b.User("ada"), "POST", "/webhook-endpoints", wanted)
+				a := b.Ask(b.User("ada"), "POST", path, wanted)
 				if status := map[bool]int{true: 201, false: 400}[want == ""]; a.Status != status || a.Fields()["url"] != want {
 					t.Errorf("%d %s", a.Status, a.Text)
 				}
@@ -170,10 +183,10 @@ func TestDNSIsDown(t *testing.T) {
 	t.Parallel()
 	b := open(t, never{}, false)
 	ada := b.User("ada")
-	b.Ask(ada, "POST", "/webhook-endpoints", "{}") // the issuer's keys are fetched outside of the bubble
+	b.Ask(ada, "POST", path, "{}") // the issuer's keys are fetched outside of the bubble
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
-		if a := b.Ask(ada, "POST", "/webhook-endpoints", wanted); a.Status != 400 || a.Fields()["url"] != "unknown_host" {
+		if a := b.Ask(ada, "POST", path, wanted); a.Status != 400 || a.Fields()["url"] != "unknown_host" {
 			t.Errorf("%d %s", a.Status, a.Text)
 		}
 		if took := time.Since(start); took != 3*time.Second {
@@ -187,7 +200,7 @@ func TestLoopback(t *testing.T) {
 	const body = `{"url":"http://127.0.0.1:8099/","events":["call.ended"]}`
 	for laptop, status := range map[bool]int{false: 400, true: 201} {
 		b := open(t, never{}, laptop)
-		if a := b.Ask(b.User("ada"), "POST", "/webhook-endpoints", body); a.Status != status {
+		if a := b.Ask(b.User("ada"), "POST", path, body); a.Status != status {
 			t.Errorf("%v: %d %s", laptop, a.Status, a.Text)
 		}
 	}
@@ -207,21 +220,21 @@ func TestRefusals(t *testing.T) {
 		`{"url":"https://hooks.acme.co/","events":["call.started"]}`:               {"events[0]": "enum"},
 		`{"url":"https://hooks.acme.co/","events":["call.ended"],"secret":"mine"}`: {"secret": "unknown"},
 	} {
-		a := b.Ask(b.User("ada"), "POST", "/webhook-endpoints", body)
+		a := b.Ask(b.User("ada"), "POST", path, body)
 		if diff := cmp.Diff(want, a.Fields()); a.Status != 400 || diff != "" {
 			t.Errorf("%s: %d %s", body, a.Status, a.Text)
 		}
 	}
-	if a := b.Ask(b.User("ada"), "POST", "/webhook-endpoints", `{"url":"https://hooks.acme.co/","events":["call.ended","call.ended"]}`); a.Status != 400 {
+	if a := b.Ask(b.User("ada"), "POST", path, `{"url":"https://hooks.acme.co/","events":["call.ended","call.ended"]}`); a.Status != 400 {
 		t.Errorf("the same event twice: %d %s", a.Status, a.Text)
 	}
 	for i := range webhook.MaxEndpoints {
 		b.Must(b.AddEndpoint(t.Context(), webhook.Endpoint{ID: fmt.Sprintf("whe_%d", i), UserID: "ada", Events: []string{event.CallEnded}, Secret: secret.New("s")}))
 	}
-	if a := b.Ask(b.User("ada"), "POST", "/webhook-endpoints", wanted); a.Status != 409 || a.Code() != "CONFLICT" {
+	if a := b.Ask(b.User("ada"), "POST", path, wanted); a.Outcome() != "409 CONFLICT" {
 		t.Errorf("one too many: %d %s", a.Status, a.Text)
 	}
-	if a := b.Ask(b.User("bob"), "POST", "/webhook-endpoints", wanted); a.Status != 201 {
+	if a := b.Ask(b.User("bob"), "POST", path, wanted); a.Status != 201 {
 		t.Errorf("another user's first: %d %s", a.Status, a.Text)
 	}
 }
@@ -230,10 +243,7 @@ func TestRefusals(t *testing.T) {
 // row. It is not in a log or an error. The answer that an Idempotency-Key keeps is sealed.
 func TestSecret(t *testing.T) {
 	t.Parallel()
-	b := apitest.Open(t, func() time.Time { return morning })
-	var log bytes.Buffer
-	edge := &api.Edge{Keys: b.DB, Answers: b.DB, Now: b.Now, Log: slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})), CursorKey: secret.New("the cursor key of tests")}
-	h := edge.Handler(&createwebhook.Endpoint{Endpoints: b.DB, Resolver: public(t), Now: b.Now, Random: random('k')})
+	b := open(t, public(t), false)
 	_, key := b.Key("ada", account.WebhooksWrite)
 	rows := 0
 	const canary = "a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s="
@@ -246,25 +256,21 @@ func TestSecret(t *testing.T) {
 		}
 	})
 	for i := range 2 {
-		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/webhook-endpoints", strings.NewReader(wanted))
-		r.Header.Set("Authorization", "Bearer "+key)
-		r.Header.Set("Content-Type", "application/json")
-		r.Header.Set("Idempotency-Key", "once")
-		w := httptest.NewRecorder()
-		h.ServeHTTP(w, r)
-		if n := strings.Count(w.Body.String(), canary); n != 1 || w.Code != 201 {
-			t.Errorf("answer %d: %d %s", i, w.Code, w.Body)
+		a := b.Ask(key, "POST", path, wanted, "Idempotency-Key", "once")
+		if n := strings.Count(a.Text, canary); n != 1 || a.Status != 201 {
+			t.Errorf("answer %d: %d %s", i, a.Status, a.Text)
 		}
 	}
 	if rows != 1 {
 		t.Errorf("written %d times", rows)
 	}
-	if log.Len() == 0 || strings.Contains(log.String(), canary) || strings.Contains(log.String(), "hooks.acme.co") {
-		t.Errorf("the log: %s", &log)
+	if log := b.Logged.String(); log == "" || strings.Contains(log, canary) || strings.Contains(log, "hooks.acme.co") {
+		t.Errorf("the log: %s", log)
 	}
-	text, err := json.Marshal(webhook.Endpoint{Secret: secret.New(canary)})
+	e := webhook.Endpoint{Secret: secret.New(canary)}
+	text, err := json.Marshal(e)
 	b.Must(err)
-	for _, printed := range []string{string(text), fmt.Sprintf("%+v %#v %v", webhook.Endpoint{Secret: secret.New(canary)}, webhook.Endpoint{Secret: secret.New(canary)}, errors.New("x"))} {
+	for _, printed := range []string{string(text), fmt.Sprintf("%+v %#v", e, e)} {
 		if strings.Contains(printed, canary) {
 			t.Errorf("printed: %s", printed)
 		}
@@ -283,7 +289,7 @@ func TestTheSameRequestMakesOneEndpoint(t *testing.T) {
 	}
 	token := b.User("ada")
 	post := func() apitest.Answer {
-		return b.Ask(token, "POST", "/webhook-endpoints", wanted, "Idempotency-Key", "k")
+		return b.Ask(token, "POST", path, wanted, "Idempotency-Key", "k")
 	}
 	serve('a')
 	if a := post(); a.Status != 500 {
@@ -297,12 +303,7 @@ func TestTheSameRequestMakesOneEndpoint(t *testing.T) {
 	if a.Status != 201 || len(stored) != 1 || a.Body["endpoint_id"] != stored[0].ID {
 		t.Fatalf("%d %s, %d endpoints", a.Status, a.Text, len(stored))
 	}
-	d := webhook.Delivery{ID: "dlv_01KAMPJ5V0SAMPMEDEV0000000", EndpointID: stored[0].ID, CreatedAt: at, Event: webhook.Event{UserID: "ada", ID: "evt_1"}}
-	_, err = b.AddDelivery(t.Context(), d)
-	b.Must(err)
-	_, e, err := b.DB.Delivery(t.Context(), "ada", stored[0].ID, d.ID)
-	b.Must(err)
-	if e.Secret.Reveal() != a.Body["signing_secret"] {
+	if signs(b, stored[0].ID) != a.Body["signing_secret"] {
 		t.Error("the secret that is shown is not the one that signs")
 	}
 }

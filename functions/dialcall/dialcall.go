@@ -112,7 +112,7 @@ func (t *Task) outcome(ctx context.Context, c call.Call, dialed error, rang bool
 		}
 		return Output{"answered"}, err
 	case !refused || !failure.Certain:
-		t.Log.WarnContext(ctx, "dial outcome unclear", "call_id", c.ID, "err", dialed)
+		t.Log.WarnContext(ctx, "dial outcome unclear", "call_id", c.ID, "error", dialed)
 		return Output{"unclear"}, nil
 	}
 	c, err := t.Teardown.End(ctx, c, func(c call.Call) call.End { return t.endOf(c, failure, rang) })
@@ -120,7 +120,7 @@ func (t *Task) outcome(ctx context.Context, c call.Call, dialed error, rang bool
 		return Output{}, err
 	}
 	if err := t.Phone.DeleteRoom(ctx, c.RoomName); err != nil { // without this the agent leaves by itself, only later
-		t.Log.WarnContext(ctx, "room left to its time-out", "call_id", c.ID, "err", err)
+		t.Log.WarnContext(ctx, "room left to its time-out", "call_id", c.ID, "error", err)
 	}
 	return Output{"ended"}, nil
 }
@@ -149,11 +149,12 @@ func (t *Task) answeredAt(ctx context.Context, c call.Call) time.Time {
 
 // endOf is the end of a call whose dial is certain to have failed.
 func (t *Task) endOf(c call.Call, failure *livekit.DialError, rang bool) call.End {
-	end := c.EndOfDial(call.Attempt{SIPStatus: failure.SIPStatus, Rang: rang || c.Status == call.Ringing, Certain: true}, t.Now())
-	if end.Status == call.Failed && (failure.Code == livekit.DialNotSent || failure.Code == livekit.DialRefused) {
-		end.Cause = call.NetworkError // LiveKit failed, and no carrier was asked
-	}
-	return end
+	return c.DialRefused(call.Attempt{
+		SIPStatus: failure.SIPStatus,
+		Rang:      rang || c.Status == call.Ringing,
+		Certain:   true,
+		NotAsked:  failure.Code == livekit.DialNotSent || failure.Code == livekit.DialRefused,
+	}, t.Now())
 }
 
 // watch records the ringing. It also handles the race with a hangup that deleted the room before
@@ -171,7 +172,7 @@ func (t *Task) watch(ctx context.Context, c call.Call, rang *atomic.Bool) {
 		case <-time.After(at - time.Since(start)):
 		}
 		if err := t.look(ctx, c, rang); err != nil && ctx.Err() == nil {
-			t.Log.WarnContext(ctx, "look at a ringing call", "call_id", c.ID, "err", err)
+			t.Log.WarnContext(ctx, "look at a ringing call", "call_id", c.ID, "error", err)
 		}
 	}
 }

@@ -21,7 +21,7 @@ func (t *Task) refused(ctx context.Context, id string) (bool, error) {
 	if err == nil {
 		err = t.Carriers.Check(ctx, "sip_trunk.address", n.Trunk.Address)
 	}
-	end, known := endOfRefusal(err)
+	status, cause, known := refusal(err)
 	if err == nil || !known {
 		return false, err
 	}
@@ -30,8 +30,7 @@ func (t *Task) refused(ctx context.Context, id string) (bool, error) {
 		if c.Status != call.Initiated { // another invocation has dialed it
 			return call.End{}
 		}
-		end.At = t.Now()
-		return end
+		return call.End{Status: status, Cause: cause, At: t.Now()}
 	})
 	if err != nil || !c.Status.Ended() {
 		return false, err
@@ -42,21 +41,21 @@ func (t *Task) refused(ctx context.Context, id string) (bool, error) {
 	return true, nil
 }
 
-// endOfRefusal returns the end of a call that may not be dialed. known is false for an error that
-// does not refuse the call.
-func endOfRefusal(err error) (end call.End, known bool) {
+// refusal returns the status and the cause of the end of a call that may not be dialed. known is
+// false for an error that does not refuse the call.
+func refusal(err error) (status call.Status, cause call.Cause, known bool) {
 	e, known := errors.AsType[*fault.Error](err)
 	switch {
 	case !known:
-		return end, false
+		return "", "", false
 	case e.Code == "CALLS_DISABLED":
-		return call.End{Status: call.Canceled, Cause: call.CallsDisabled}, true
+		return call.Canceled, call.CallsDisabled, true
 	case e.Kind == fault.Forbidden, e.Kind == fault.Conflict:
-		return call.End{Status: call.Canceled, Cause: call.NotAllowed}, true
+		return call.Canceled, call.NotAllowed, true
 	case e.Kind == fault.Invalid:
-		return call.End{Status: call.Failed, Cause: call.TrunkUnreachable}, true
+		return call.Failed, call.TrunkUnreachable, true
 	}
-	return end, false
+	return "", "", false
 }
 
 // queued is the shortest wait for a place that is recorded.

@@ -57,7 +57,7 @@ func (t *Task) Run(ctx context.Context, in Input) (Output, error) {
 func (t *Task) remind(ctx context.Context, r numberrequest.Request, now time.Time) error {
 	first, err := t.Requests.RemindRequest(ctx, r.ID, r.Due(now), now)
 	if first {
-		t.Log.WarnContext(ctx, "number request waits for a decision", "request_id", r.ID, "created_at", r.CreatedAt,
+		t.Log.WarnContext(ctx, "number request waits for a decision", "number_request_id", r.ID, "created_at", r.CreatedAt,
 			"reminder", r.Due(now), "expires_at", r.CreatedAt.Add(numberrequest.ReviewTime))
 	}
 	return err

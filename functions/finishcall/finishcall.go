@@ -73,15 +73,10 @@ func (t *Task) Run(ctx context.Context, in Input) (Output, error) {
 // neverDialed decides the end of a call that was not dialed, for the given reason.
 func (t *Task) neverDialed(reason string) teardown.Disposition {
 	return func(c call.Call) call.End {
-		end := c.EndOfDial(call.Attempt{}, t.Now())
-		switch {
-		case end.Status != call.Failed:
-		case reason == "capacity":
-			end.Cause = call.Capacity
-		default:
-			end.Cause = call.NetworkError
+		if reason == "capacity" {
+			return c.NeverDialed(call.Capacity, t.Now())
 		}
-		return end
+		return c.NeverDialed(call.NetworkError, t.Now())
 	}
 }
 

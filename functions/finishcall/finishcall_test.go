@@ -52,7 +52,7 @@ func (r *rooms) DeleteRoom(context.Context, string) error {
 }
 
 func phone(status string) call.Room {
-	return call.Room{Agent: true, Callee: &call.Phone{Status: status}}
+	return call.Room{Agent: true, Callee: &call.Phone{Status: call.PhoneStatus(status)}}
 }
 
 // created records a call that is not dialed yet. It and the functions below make the states from

@@ -87,7 +87,7 @@ func (e *Endpoint) load(ctx context.Context, in *Input) (*Output, error) {
 		return nil, err
 	}
 	if err := numberrequest.Offer(ctx, e.Requests, e.Flow, added...); err != nil {
-		e.Log.Warn("numbers not offered, the sweep will", "request_id", api.RequestID(ctx), "cause", err.Error())
+		e.Log.Warn("numbers not offered, the sweep will", "http_request_id", api.RequestID(ctx), "error", err.Error())
 	}
 
 	return &Output{result}, nil

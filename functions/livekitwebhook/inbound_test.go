@@ -1,11 +1,8 @@
 package livekitwebhook_test
 
 import (
-	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"slices"
@@ -16,17 +13,10 @@ import (
 
 	lk "github.com/livekit/protocol/livekit"
 
-	"github.com/krosai/telephony/functions/livekitwebhook"
-	"github.com/krosai/telephony/shared/api"
 	"github.com/krosai/telephony/shared/call"
-	"github.com/krosai/telephony/shared/call/inbound"
 	"github.com/krosai/telephony/shared/fault"
-	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/livekit/livekittest"
 	"github.com/krosai/telephony/shared/number"
-	"github.com/krosai/telephony/shared/secret"
-	"github.com/krosai/telephony/shared/store/storetest"
-	"github.com/krosai/telephony/shared/teardown"
 )
 
 const (
@@ -41,37 +31,18 @@ var (
 	ownRoom   = number.RoomPrefix("ada", "support-") + "_+14155550100_x"
 )
 
-// starts records the names of the workflows that were started. Each name is started once.
-type starts struct {
-	mu    sync.Mutex
-	names []string
-	err   error
-}
-
-func (s *starts) StartCall(_ context.Context, id string) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.err == nil && !slices.Contains(s.names, id) {
-		s.names = append(s.names, id)
-	}
-	return s.err
-}
-
-// newInboundBench serves the function with one number of ada's that takes inbound calls.
-func newInboundBench(t *testing.T) (*bench, *starts) {
+// newInboundBench holds one number of ada's that takes inbound calls.
+func newInboundBench(t *testing.T) *bench {
 	t.Helper()
-	b, s := &bench{T: t, db: storetest.Open(t, nil), livekit: livekittest.New(t), now: cameAt.Add(5 * time.Second)}, &starts{}
-	b.must(b.db.PutNumber(t.Context(), number.Number{ID: number.ID(called), E164: called, Country: "NG", Type: "mobile", UserID: "ada",
+	b := newBench(t, cameAt.Add(5*time.Second))
+	b.Must(b.PutNumber(t.Context(), number.Number{ID: number.ID(called), E164: called, Country: "NG", Type: "mobile", UserID: "ada",
 		Trunk: &number.Trunk{InboundID: "ST_in"}, Rule: &number.Rule{RoomPrefix: "support-", AgentName: "support-agent", ID: "SDR_1"}}))
-	client := livekit.Open(livekit.Config{URL: b.livekit.URL, APIKey: livekittest.APIKey, APISecret: secret.New(livekittest.APISecret)})
-	clock := func() time.Time { return b.now }
-	b.ender = &teardown.Ender{Calls: b.db, Rooms: client, Now: clock}
-	edge := &api.Edge{Now: clock, Log: slog.New(slog.NewJSONHandler(&b.log, nil))}
-	b.handler = edge.Handler(&livekitwebhook.Endpoint{LiveKit: client, Teardown: b.ender, Now: clock,
-		Inbound: &inbound.Adopter{Numbers: b.db, Calls: b.db, Rooms: client, Flow: s}})
-	b.db.Trips()
-	return b, s
+	b.Trips()
+	return b
 }
+
+// started returns the names of the started workflows. Step Functions starts each name once.
+func (b *bench) started() []string { return slices.Compact(slices.Clone(b.Workflows.Started())) }
 
 // told returns an event about ada's inbound room, as LiveKit writes it.
 func told(name, participant, reason, status string) string {
@@ -94,7 +65,7 @@ func (b *bench) phoneInRoom(status string) {
 // record returns the inbound call, or the zero Call if it is not on record.
 func (b *bench) record() call.Call {
 	b.Helper()
-	c, err := b.db.Call(b.Context(), inboundID)
+	c, err := b.Call(b.Context(), inboundID)
 	if err != nil && !fault.Is(err, fault.NotFound) {
 		b.Fatal(err)
 	}
@@ -105,9 +76,9 @@ func (b *bench) record() call.Call {
 // the event has none.
 func TestLogNamesTheCall(t *testing.T) {
 	t.Parallel()
-	out := newBench(t, call.InProgress)
+	out := newOutboundBench(t, call.InProgress)
 	_, left := out.sampleEvent()
-	in, _ := newInboundBench(t)
+	in := newInboundBench(t)
 	came := told("participant_joined", "phone", "", "ringing")
 	for _, tt := range []struct {
 		b           *bench
@@ -119,13 +90,13 @@ func TestLogNamesTheCall(t *testing.T) {
 		{in, told("participant_left", "phone", "CLIENT_INITIATED", "hangup"), inboundID},
 		{in, strings.Replace(came, `"sip.trunkID":"ST_in"`, `"sip.trunkID":"ST_other"`, 1), ""},
 	} {
-		tt.b.log.Reset()
-		status, _ := tt.b.deliver(tt.event, tt.b.sign(tt.event), false)
+		tt.b.Logged.Reset()
+		tt.b.send(http.StatusOK, tt.event)
 		var line struct {
 			CallID string `json:"call_id"`
 		}
-		if err := json.Unmarshal(tt.b.log.Bytes(), &line); err != nil || status != 200 || line.CallID != tt.want {
-			t.Errorf("%d, %v, the log names %q, not %q: %.200s", status, err, line.CallID, tt.want, tt.event)
+		if err := json.Unmarshal(tt.b.Logged.Bytes(), &line); err != nil || line.CallID != tt.want {
+			t.Errorf("%v, the log names %q, not %q: %.200s", err, line.CallID, tt.want, tt.event)
 		}
 	}
 }
@@ -141,7 +112,7 @@ func TestInboundOnce(t *testing.T) {
 	for seed := range uint64(10) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			t.Parallel()
-			b, s := newInboundBench(t)
+			b := newInboundBench(t)
 			var race sync.WaitGroup
 			for _, i := range rand.New(rand.NewPCG(seed, 0)).Perm(len(events)) {
 				if seed%2 == 0 {
@@ -152,11 +123,11 @@ func TestInboundOnce(t *testing.T) {
 			}
 			race.Wait()
 			c := b.record()
-			if !slices.Equal(s.names, []string{inboundID}) || c.UserID != "ada" || c.Direction != call.Inbound || c.PhoneNumber != "+14155550100" ||
+			if !slices.Equal(b.started(), []string{inboundID}) || c.UserID != "ada" || c.Direction != call.Inbound || c.PhoneNumber != "+14155550100" ||
 				c.FromNumber != called || c.RoomName != ownRoom || !c.CreatedAt.Equal(cameAt) || !c.Status.Ended() {
-				t.Errorf("started %v, record %+v", s.names, c)
+				t.Errorf("started %v, record %+v", b.started(), c)
 			}
-			days, err := b.db.StatsOf(t.Context(), "ada", cameAt, cameAt)
+			days, err := b.StatsOf(t.Context(), "ada", cameAt, cameAt)
 			if err != nil || len(days) != 1 || days[0].Started != 1 || days[0].Total() != 1 {
 				t.Errorf("statistics %+v, %v", days, err)
 			}
@@ -167,6 +138,8 @@ func TestInboundOnce(t *testing.T) {
 // TestInboundEffect checks the effect of each event on an inbound call in each state.
 func TestInboundEffect(t *testing.T) {
 	t.Parallel()
+	came, finished := told("participant_joined", "phone", "", "ringing"), told("room_finished", "", "", "")
+	silent := told("participant_left", "phone", "CLIENT_INITIATED", "active")
 	gaveUp := told("participant_left", "phone", "CLIENT_INITIATED", "hangup")
 	for _, tt := range []struct {
 		name   string
@@ -176,37 +149,58 @@ func TestInboundEffect(t *testing.T) {
 		before call.Status
 		want   string // status and cause
 	}{
-		{"joined, unknown", told("participant_joined", "phone", "", "ringing"), "ringing", false, "", "initiated "},
-		{"joined, and gone since", told("participant_joined", "phone", "", "ringing"), "", false, "", "initiated "},
-		{"joined, again", told("participant_joined", "phone", "", "ringing"), "active", true, call.InProgress, "in_progress "},
-		{"agent joined", told("participant_joined", "agent", "", ""), "ringing", true, "", " "},
-		{"room started", told("room_started", "", "", ""), "ringing", false, "", " "},
-		{"left, unknown", gaveUp, "", false, "", "failed unknown"},
-		{"finished, unknown", told("room_finished", "", "", ""), "", false, "", " "},
-		{"agent left, unknown", told("participant_left", "agent", "ROOM_CLOSED", ""), "", false, "", " "},
-		{"caller gave up", gaveUp, "", true, call.Ringing, "no_answer callee_hangup"},
-		{"caller left, and nobody saw it ring", gaveUp, "", true, call.Initiated, "failed unknown"},
-		{"nobody answered", told("participant_left", "phone", "CLIENT_INITIATED", "ringing"), "", false, call.Ringing, "failed agent_unavailable"},
-		{"agent deleted the room", told("participant_left", "phone", "ROOM_DELETED", "ringing"), "", false, call.Ringing, "failed unknown"},
-		{"left, and is there", gaveUp, "ringing", false, call.Ringing, "ringing "},
-		{"agent left a ringing phone", told("participant_left", "agent", "CLIENT_INITIATED", ""), "ringing", false, call.Ringing, "ringing "},
-		{"finished while ringing", told("room_finished", "", "", ""), "", false, call.Ringing, "failed unknown"},
-		{"hung up", gaveUp, "", true, call.InProgress, "completed callee_hangup"},
-		{"agent ended it", told("participant_left", "phone", "ROOM_DELETED", "active"), "", false, call.InProgress, "completed agent_hangup"},
-		{"no sound", told("participant_left", "phone", "CLIENT_INITIATED", "active"), "", true, call.InProgress, "completed network_error"},
-		{"after its end", told("participant_left", "phone", "CLIENT_INITIATED", "active"), "", true, call.NoAnswer, "no_answer "},
+		{name: "joined, unknown", event: came, phone: "ringing", want: "initiated "},
+		{name: "joined, and gone since", event: came, want: "initiated "},
+		{name: "joined, again", event: came, phone: "active", agent: true, before: call.InProgress, want: "in_progress "},
+		{name: "agent joined", event: told("participant_joined", "agent", "", ""), phone: "ringing", agent: true, want: " "},
+		{name: "room started", event: told("room_started", "", "", ""), phone: "ringing", want: " "},
+		{name: "left, unknown", event: gaveUp, want: "failed unknown"},
+		{name: "finished, unknown", event: finished, want: " "},
+		{name: "agent left, unknown", event: told("participant_left", "agent", "ROOM_CLOSED", ""), want: " "},
+		{name: "caller gave up", event: gaveUp, agent: true, before: call.Ringing, want: "no_answer callee_hangup"},
+		{name: "caller left, and nobody saw it ring", event: gaveUp, agent: true, before: call.Initiated, want: "failed unknown"},
+		{
+			name:   "nobody answered",
+			event:  told("participant_left", "phone", "CLIENT_INITIATED", "ringing"),
+			before: call.Ringing,
+			want:   "failed agent_unavailable",
+		},
+		{
+			name:   "agent deleted the room",
+			event:  told("participant_left", "phone", "ROOM_DELETED", "ringing"),
+			before: call.Ringing,
+			want:   "failed unknown",
+		},
+		{name: "left, and is there", event: gaveUp, phone: "ringing", before: call.Ringing, want: "ringing "},
+		{
+			name:   "agent left a ringing phone",
+			event:  told("participant_left", "agent", "CLIENT_INITIATED", ""),
+			phone:  "ringing",
+			before: call.Ringing,
+			want:   "ringing ",
+		},
+		{name: "finished while ringing", event: finished, before: call.Ringing, want: "failed unknown"},
+		{name: "hung up", event: gaveUp, agent: true, before: call.InProgress, want: "completed callee_hangup"},
+		{
+			name:   "agent ended it",
+			event:  told("participant_left", "phone", "ROOM_DELETED", "active"),
+			before: call.InProgress,
+			want:   "completed agent_hangup",
+		},
+		{name: "no sound", event: silent, agent: true, before: call.InProgress, want: "completed network_error"},
+		{name: "after its end", event: silent, agent: true, before: call.NoAnswer, want: "no_answer "},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			b, _ := newInboundBench(t)
+			b := newInboundBench(t)
 			if tt.before != "" {
 				c := call.Call{ID: inboundID, UserID: "ada", Direction: call.Inbound, RoomName: ownRoom, RingingTimeout: 30, MaxDuration: 14400,
 					Status: tt.before, CreatedAt: cameAt, DialedAt: cameAt}
 				if tt.before == call.InProgress {
 					c.AnsweredAt = cameAt.Add(-30 * time.Second) // LiveKit hangs up after 30 s without sound
 				}
-				_, err := b.db.CreateInbound(t.Context(), c, 0)
-				b.must(err)
+				_, err := b.CreateInbound(t.Context(), c, 0)
+				b.Must(err)
 			}
 			if tt.phone != "" {
 				b.phoneInRoom(tt.phone)
@@ -241,11 +235,11 @@ func TestInboundOfOthers(t *testing.T) {
 		"no creation time": strings.NewReplacer(`"creationTime"`, `"x"`, `"creationTimeMs"`, `"y"`).Replace(joined),
 		"a room elsewhere": strings.Replace(joined, ownRoom, "support-_+14155550100_x", 1),
 	} {
-		b, s := newInboundBench(t)
+		b := newInboundBench(t)
 		b.send(http.StatusOK, body)
 		b.send(http.StatusOK, strings.Replace(body, "participant_joined", "participant_left", 1))
-		if ids, err := b.db.ActiveCalls(t.Context(), cameAt.Add(time.Hour)); err != nil || len(ids) != 0 || len(s.names) != 0 || len(b.livekit.Requests()) != 0 {
-			t.Errorf("%s: calls %v, %v, started %v, asked LiveKit %v", name, ids, err, s.names, b.livekit.Requests())
+		if ids, err := b.ActiveCalls(t.Context(), cameAt.Add(time.Hour)); err != nil || len(ids) != 0 || len(b.started()) != 0 || len(b.livekit.Requests()) != 0 {
+			t.Errorf("%s: calls %v, %v, started %v, asked LiveKit %v", name, ids, err, b.started(), b.livekit.Requests())
 		}
 	}
 }
@@ -254,14 +248,14 @@ func TestInboundOfOthers(t *testing.T) {
 // event again.
 func TestInboundTrouble(t *testing.T) {
 	t.Parallel()
-	b, s := newInboundBench(t)
+	b := newInboundBench(t)
 	joined := told("participant_joined", "phone", "", "ringing")
-	s.err = errors.New("the workflows are down")
+	b.Workflows.Down(true)
 	b.send(http.StatusServiceUnavailable, joined)
-	s.err = nil
+	b.Workflows.Down(false)
 	b.send(http.StatusOK, joined)
-	if !slices.Equal(s.names, []string{inboundID}) {
-		t.Errorf("started %v", s.names)
+	if !slices.Equal(b.started(), []string{inboundID}) {
+		t.Errorf("started %v", b.started())
 	}
 	b.livekit.Fail("ListParticipants", livekittest.ErrorBefore)
 	left := told("participant_left", "phone", "CLIENT_INITIATED", "hangup")

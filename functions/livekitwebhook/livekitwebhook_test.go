@@ -1,14 +1,12 @@
 package livekitwebhook_test
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"flag"
 	"fmt"
-	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"os"
@@ -22,14 +20,13 @@ import (
 	lk "github.com/livekit/protocol/livekit"
 
 	"github.com/krosai/telephony/functions/livekitwebhook"
-	"github.com/krosai/telephony/shared/api"
+	"github.com/krosai/telephony/shared/api/apitest"
 	"github.com/krosai/telephony/shared/call"
+	"github.com/krosai/telephony/shared/call/inbound"
 	"github.com/krosai/telephony/shared/fault"
-	"github.com/krosai/telephony/shared/lambdahttp"
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/livekit/livekittest"
 	"github.com/krosai/telephony/shared/secret"
-	"github.com/krosai/telephony/shared/store/storetest"
 	"github.com/krosai/telephony/shared/teardown"
 )
 
@@ -49,43 +46,41 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// bench serves the function with one call, whose room the phone has just left.
+// bench serves the function, with a LiveKit and a clock that tests set.
 type bench struct {
-	*testing.T
-	db      *storetest.Database
-	livekit *livekittest.Server
-	now     time.Time
-	ender   *teardown.Ender
-	log     bytes.Buffer
-	handler http.Handler
+	*apitest.Bench
+	livekit  *livekittest.Server
+	now      time.Time
+	endpoint *livekitwebhook.Endpoint
 }
 
-func newBench(t *testing.T, status call.Status) *bench {
+func newBench(t *testing.T, now time.Time) *bench {
 	t.Helper()
-	b := &bench{T: t, db: storetest.Open(t, nil), livekit: livekittest.New(t), now: sentAt.Add(1500 * time.Millisecond)}
+	b := &bench{livekit: livekittest.New(t), now: now}
+	b.Bench = apitest.Open(t, func() time.Time { return b.now })
+	client := livekit.Open(livekit.Config{URL: b.livekit.URL, APIKey: livekittest.APIKey, APISecret: secret.New(livekittest.APISecret)})
+	b.endpoint = &livekitwebhook.Endpoint{LiveKit: client, Now: b.Now,
+		Teardown: &teardown.Ender{Calls: b.DB, Rooms: client, Now: b.Now},
+		Inbound:  &inbound.Adopter{Numbers: b.DB, Calls: b.DB, Rooms: client, Flow: b.Flow}}
+	b.Serve(b.endpoint)
+	return b
+}
+
+// newOutboundBench holds one call of ada's, whose room the phone has just left.
+func newOutboundBench(t *testing.T, status call.Status) *bench {
+	t.Helper()
+	b := newBench(t, sentAt.Add(1500*time.Millisecond))
 	c := call.Call{ID: id, UserID: "ada", RoomName: id, Country: "US", RingingTimeout: 30, MaxDuration: 600, Status: status,
 		CreatedAt: answered.Add(-10 * time.Second), DialedAt: answered.Add(-9 * time.Second)}
 	if status == call.InProgress {
 		c.AnsweredAt = answered
 	}
-	b.must(b.db.Place(t.Context(), c))
-	_, _, err := b.db.AwaitEnd(t.Context(), id, "token")
-	b.must(err)
+	b.Must(b.Place(t.Context(), c))
+	_, _, err := b.AwaitEnd(t.Context(), id, "token")
+	b.Must(err)
 	b.livekit.Join(id, &lk.ParticipantInfo{Identity: "agent", Kind: lk.ParticipantInfo_AGENT})
-	client := livekit.Open(livekit.Config{URL: b.livekit.URL, APIKey: livekittest.APIKey, APISecret: secret.New(livekittest.APISecret)})
-	clock := func() time.Time { return b.now }
-	b.ender = &teardown.Ender{Calls: b.db, Rooms: client, Now: clock}
-	edge := &api.Edge{Now: clock, Log: slog.New(slog.NewJSONHandler(&b.log, nil))}
-	b.handler = edge.Handler(&livekitwebhook.Endpoint{LiveKit: client, Teardown: b.ender, Now: clock})
-	b.db.Trips()
+	b.Trips()
 	return b
-}
-
-func (b *bench) must(err error) {
-	b.Helper()
-	if err != nil {
-		b.Fatal(err)
-	}
 }
 
 // joinPhone puts the phone back into the room.
@@ -97,8 +92,8 @@ func (b *bench) joinPhone(status string) {
 // call returns the call and the number of times that its timeline says that it ended.
 func (b *bench) call() (call.Call, int) {
 	b.Helper()
-	details, err := b.db.CallDetails(b.Context(), "ada", id, false)
-	b.must(err)
+	details, err := b.CallDetails(b.Context(), "ada", id, false)
+	b.Must(err)
 	ends := 0
 	for _, e := range details.Events {
 		if e.Name == "ended" {
@@ -111,11 +106,9 @@ func (b *bench) call() (call.Call, int) {
 // sampleEvent returns the sample event of API Gateway and its decoded body.
 func (b *bench) sampleEvent() (event map[string]any, body string) {
 	b.Helper()
-	text, err := os.ReadFile("../../events/livekitwebhook.json")
-	b.must(err)
-	b.must(json.Unmarshal(text, &event))
+	b.Must(json.Unmarshal(apitest.Event(b, "livekitwebhook", nil), &event))
 	raw, err := base64.StdEncoding.DecodeString(event["body"].(string))
-	b.must(err)
+	b.Must(err)
 	return event, string(raw)
 }
 
@@ -125,35 +118,21 @@ func (b *bench) sign(body string) string {
 	sum := sha256.Sum256([]byte(body))
 	token, err := auth.NewAccessToken(livekittest.APIKey, livekittest.APISecret).SetValidFor(5 * time.Minute).
 		SetSha256(base64.StdEncoding.EncodeToString(sum[:])).ToJWT()
-	b.must(err)
+	b.Must(err)
 	return token
 }
 
-// deliver posts a body as LiveKit does and returns the status and the answer.
-func (b *bench) deliver(body, authorization string, asBase64 bool) (int, string) {
+// deliver posts a body as LiveKit does.
+func (b *bench) deliver(body, authorization string) apitest.Answer {
 	b.Helper()
-	event, _ := b.sampleEvent()
-	event["headers"].(map[string]any)["authorization"] = authorization
-	if event["body"], event["isBase64Encoded"] = body, asBase64; asBase64 {
-		event["body"] = base64.StdEncoding.EncodeToString([]byte(body))
-	}
-	payload, err := json.Marshal(event)
-	b.must(err)
-	out, err := lambdahttp.Handler(b.handler).Invoke(context.Background(), payload)
-	b.must(err)
-	var r struct {
-		StatusCode int
-		Body       string
-	}
-	b.must(json.Unmarshal(out, &r))
-	return r.StatusCode, r.Body
+	return b.Ask("", "POST", "/webhooks/livekit", body, "Content-Type", "application/webhook+json", "Authorization", authorization)
 }
 
 // send delivers a signed body and expects the status want.
 func (b *bench) send(want int, body string) {
 	b.Helper()
-	if status, answer := b.deliver(body, b.sign(body), true); status != want {
-		b.Errorf("status %d %s, want %d", status, answer, want)
+	if a := b.deliver(body, b.sign(body)); a.Status != want {
+		b.Errorf("status %d %s, want %d", a.Status, a.Text, want)
 	}
 }
 
@@ -174,11 +153,21 @@ func phone(status, reason string) string {
 func TestSampleEvent(t *testing.T) {
 	t.Parallel()
 	for _, asBase64 := range []bool{true, false} {
-		b := newBench(t, call.InProgress)
-		_, body := b.sampleEvent()
-		status, answer := b.deliver(body, b.sign(body), asBase64)
-		if status != http.StatusOK || answer != "" {
-			t.Errorf("base64 %t: status %d %q", asBase64, status, answer)
+		b := newOutboundBench(t, call.InProgress)
+		event, body := b.sampleEvent()
+		event["headers"].(map[string]any)["authorization"] = b.sign(body)
+		if event["isBase64Encoded"] = asBase64; !asBase64 {
+			event["body"] = body
+		}
+		payload, err := json.Marshal(event)
+		b.Must(err)
+		var answer struct {
+			StatusCode int
+			Body       string
+		}
+		b.Must(json.Unmarshal(b.Invoke(payload), &answer))
+		if answer.StatusCode != http.StatusOK || answer.Body != "" {
+			t.Errorf("base64 %t: %+v", asBase64, answer)
 		}
 		c, _ := b.call()
 		if c.Status != call.Completed || c.Cause != call.CalleeHangup || !c.EndedAt.Equal(b.now) {
@@ -214,7 +203,7 @@ func TestEffect(t *testing.T) {
 		for _, status := range []call.Status{call.Initiated, call.Dialing, call.Ringing, call.InProgress, call.Failed} {
 			t.Run(tt.name+"/"+string(status), func(t *testing.T) {
 				t.Parallel()
-				b := newBench(t, status)
+				b := newOutboundBench(t, status)
 				if tt.room != "" {
 					b.joinPhone(tt.room)
 				}
@@ -241,14 +230,14 @@ func TestPhoneComesLate(t *testing.T) {
 		status call.Status
 		there  bool
 	}{{call.Dialing, true}, {call.InProgress, true}, {call.Failed, false}, {call.Canceled, false}} {
-		b := newBench(t, tt.status)
+		b := newOutboundBench(t, tt.status)
 		b.joinPhone("dialing")
 		b.send(http.StatusOK, came)
 		if there := b.livekit.Room(id) != nil; there != tt.there {
 			t.Errorf("%s: the room is there: %t", tt.status, there)
 		}
 	}
-	b := newBench(t, call.Failed)
+	b := newOutboundBench(t, call.Failed)
 	b.livekit.Fail("DeleteRoom", livekittest.ErrorBefore)
 	b.send(http.StatusServiceUnavailable, came)
 }
@@ -261,7 +250,7 @@ func TestEndTime(t *testing.T) {
 		{0, 42 * time.Second}, {3 * time.Second, 45 * time.Second}, {3001 * time.Millisecond, 42 * time.Second},
 		{20 * time.Minute, 42 * time.Second}, {-time.Second, 41 * time.Second},
 	} {
-		b := newBench(t, call.InProgress)
+		b := newOutboundBench(t, call.InProgress)
 		b.now = sentAt.Add(tt.delay)
 		b.send(http.StatusOK, event("participant_left", phone("hangup", "CLIENT_INITIATED"), sentAt))
 		if c, _ := b.call(); c.EndedAt.Sub(c.AnsweredAt) != tt.duration || c.Cause != call.CalleeHangup {
@@ -280,7 +269,7 @@ func TestDoubledAndShuffled(t *testing.T) {
 	for seed := range uint64(10) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			t.Parallel()
-			b := newBench(t, call.InProgress)
+			b := newOutboundBench(t, call.InProgress)
 			var first call.Call
 			for _, i := range rand.New(rand.NewPCG(seed, 0)).Perm(len(events)) {
 				b.now = b.now.Add(time.Second)
@@ -299,7 +288,7 @@ func TestDoubledAndShuffled(t *testing.T) {
 
 func TestManyAtOnce(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, call.InProgress)
+	b := newOutboundBench(t, call.InProgress)
 	left := event("participant_left", phone("hangup", "CLIENT_INITIATED"), sentAt)
 	var race sync.WaitGroup
 	for range 10 {
@@ -313,7 +302,7 @@ func TestManyAtOnce(t *testing.T) {
 
 func TestForgery(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, call.InProgress)
+	b := newOutboundBench(t, call.InProgress)
 	event, body := b.sampleEvent()
 	good := b.sign(body)
 	for name, tt := range map[string]struct{ body, authorization string }{
@@ -323,11 +312,11 @@ func TestForgery(t *testing.T) {
 		"another body":          {strings.Replace(body, "CLIENT_INITIATED", "ROOM_DELETED", 1), good},
 		"the same, spelled new": {body + "\n", good},
 	} {
-		if status, answer := b.deliver(tt.body, tt.authorization, true); status != http.StatusUnauthorized {
-			t.Errorf("%s: %d %s", name, status, answer)
+		if a := b.deliver(tt.body, tt.authorization); a.Status != http.StatusUnauthorized {
+			t.Errorf("%s: %d %s", name, a.Status, a.Text)
 		}
 	}
-	if c, _ := b.call(); c.Status != call.InProgress || b.db.Trips() != 1 || len(b.livekit.Requests()) != 0 {
+	if c, _ := b.call(); c.Status != call.InProgress || b.Trips() != 1 || len(b.livekit.Requests()) != 0 {
 		t.Errorf("a forgery was acted on: %s, %v", c.Status, b.livekit.Requests())
 	}
 	b.send(http.StatusBadRequest, "{") // signed by LiveKit, but not an event
@@ -335,7 +324,7 @@ func TestForgery(t *testing.T) {
 
 func TestSize(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, call.InProgress)
+	b := newOutboundBench(t, call.InProgress)
 	left := event("participant_left", phone("hangup", "CLIENT_INITIATED"), sentAt)
 	fill := strings.Repeat(" ", 256<<10-len(left))
 	b.send(http.StatusRequestEntityTooLarge, left+fill+" ")
@@ -351,11 +340,11 @@ func TestSize(t *testing.T) {
 // TestUnknownRoom checks that events of rooms without a call of this platform are ignored.
 func TestUnknownRoom(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, call.InProgress)
+	b := newOutboundBench(t, call.InProgress)
 	for room, trips := range map[string]int{"call_01KAMPJ5V0SAMPMECA00000009": 1, "support-_+15550100_x": 0, "": 0, strings.Repeat("x", 3000): 0} {
 		body := strings.Replace(event("room_finished", "", sentAt), id, room, 1)
 		b.send(http.StatusOK, body)
-		if n := b.db.Trips(); n != trips || len(b.livekit.Requests()) != 0 {
+		if n := b.Trips(); n != trips || len(b.livekit.Requests()) != 0 {
 			t.Errorf("%.20q: %d round trips to the database, asked LiveKit %v", room, n, b.livekit.Requests())
 		}
 	}
@@ -377,14 +366,15 @@ func TestOurTrouble(t *testing.T) {
 		begin, finish func(*bench)
 	}{
 		{"the database is down",
-			func(b *bench) { b.ender.Calls = brokenCalls{b.db} }, func(b *bench) { b.ender.Calls = b.db }},
+			func(b *bench) { b.endpoint.Teardown.Calls = brokenCalls{b.DB} },
+			func(b *bench) { b.endpoint.Teardown.Calls = b.DB }},
 		{"LiveKit is down",
 			func(b *bench) { b.livekit.Fail("ListParticipants", livekittest.ErrorBefore) },
 			func(b *bench) { b.livekit.Fail("ListParticipants", livekittest.None) }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			b := newBench(t, call.InProgress)
+			b := newOutboundBench(t, call.InProgress)
 			left := event("participant_left", phone("hangup", "CLIENT_INITIATED"), sentAt)
 			tt.begin(b)
 			b.send(http.StatusServiceUnavailable, left)

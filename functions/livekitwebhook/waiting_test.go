@@ -3,9 +3,7 @@ package livekitwebhook_test
 import (
 	"context"
 	"encoding/json"
-	"log/slog"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -13,20 +11,17 @@ import (
 	"time"
 
 	"github.com/krosai/telephony/functions/livekitwebhook"
-	"github.com/krosai/telephony/shared/api"
+	"github.com/krosai/telephony/shared/api/apitest"
 	"github.com/krosai/telephony/shared/call"
 	"github.com/krosai/telephony/shared/livekit"
-	"github.com/krosai/telephony/shared/store/storetest"
 	"github.com/krosai/telephony/shared/teardown"
 )
 
 // bubble serves the function in a synctest bubble. It is also a LiveKit with one room and
 // unsigned events.
 type bubble struct {
-	*testing.T
-	db      *storetest.Database
-	ender   *teardown.Ender
-	handler http.Handler
+	apitest.Bench
+	ender *teardown.Ender
 
 	mu      sync.Mutex
 	room    call.Room
@@ -40,23 +35,27 @@ var (
 	alone     = call.Room{Callee: onTheLine}
 )
 
+// inBubble runs f on a bench that is opened outside the bubble, because the bubble's clock stands
+// still while the bench's issuer waits for connections.
 func inBubble(t *testing.T, status call.Status, room call.Room, f func(*bubble)) {
 	t.Parallel()
+	outside := apitest.Open(t, nil)
 	synctest.Test(t, func(t *testing.T) {
-		b := &bubble{T: t, db: storetest.Open(t, nil), room: room}
+		b := &bubble{Bench: *outside, room: room}
+		b.TB = t
 		c := call.Call{ID: id, UserID: "ada", RoomName: id, Country: "US", RingingTimeout: 30, MaxDuration: 600, Status: status, CreatedAt: time.Now(), DialedAt: time.Now()}
 		if status == call.InProgress {
 			c.AnsweredAt = time.Now()
 		}
-		b.must(b.db.Place(t.Context(), c))
-		b.ender = &teardown.Ender{Calls: b.db, Rooms: b, Now: time.Now}
-		edge := &api.Edge{Now: time.Now, Log: slog.New(slog.DiscardHandler)}
-		b.handler = edge.Handler(&livekitwebhook.Endpoint{LiveKit: b, Teardown: b.ender, Now: time.Now})
+		b.check(b.Place(t.Context(), c))
+		b.ender = &teardown.Ender{Calls: b.DB, Rooms: b, Now: time.Now}
+		b.Serve(&livekitwebhook.Endpoint{LiveKit: b, Teardown: b.ender, Now: time.Now})
 		f(b)
 	})
 }
 
-func (b *bubble) must(err error) {
+// check is Must for steps outside the goroutine of the test.
+func (b *bubble) check(err error) {
 	b.Helper()
 	if err != nil {
 		b.Error(err)
@@ -92,39 +91,36 @@ func (b *bubble) send(e livekit.Event) {
 	b.Helper()
 	e.Room, e.CreatedAt = id, time.Now()
 	body, err := json.Marshal(e)
-	b.must(err)
-	r := httptest.NewRequest("POST", "/webhooks/livekit", strings.NewReader(string(body)))
-	r.Header.Set("Content-Type", "application/webhook+json")
-	w := httptest.NewRecorder()
-	b.handler.ServeHTTP(w, r)
-	if w.Code != http.StatusOK {
-		b.Errorf("%s: %d %s", e.Name, w.Code, w.Body)
+	b.check(err)
+	a := b.Ask("", "POST", "/webhooks/livekit", string(body), "Content-Type", "application/webhook+json")
+	if a.Status != http.StatusOK {
+		b.Errorf("%s: %d %s", e.Name, a.Status, a.Text)
 	}
 }
 
 // is checks the status and the cause of the call.
 func (b *bubble) is(want string) {
 	b.Helper()
-	c, err := b.db.Call(b.Context(), id)
-	b.must(err)
+	c, err := b.Call(b.Context(), id)
+	b.check(err)
 	if got := string(c.Status) + " " + string(c.Cause); got != want {
 		b.Errorf("%s, want %s", got, want)
 	}
 }
 
 func (b *bubble) hangUp() {
-	c, open, err := b.db.RequestHangup(b.Context(), "ada", id, time.Now())
-	b.must(err)
+	c, open, err := b.RequestHangup(b.Context(), "ada", id, time.Now())
+	b.check(err)
 	if open {
 		_, err = b.ender.TakeDown(b.Context(), c, b.ender.HungUp)
-		b.must(err)
+		b.check(err)
 	}
 }
 
 func (b *bubble) transfer() {
-	c, err := b.db.Call(b.Context(), id)
-	b.must(err)
-	b.must(b.db.Transfer(b.Context(), c, call.Transfer{ID: "tr_1", To: "+14155550109", At: time.Now()}))
+	c, err := b.Call(b.Context(), id)
+	b.check(err)
+	b.check(b.Transfer(b.Context(), c, call.Transfer{ID: "tr_1", To: "+14155550109", At: time.Now()}))
 }
 
 // An agent that leaves ends the call only if it leaves the phone alone.
@@ -203,8 +199,8 @@ func TestLeftBeforeTheAnswerIsWritten(t *testing.T) {
 		want     string
 	}{
 		{"it is written", true, func(b *bubble) {
-			_, err := b.db.Advance(b.Context(), id, call.InProgress, time.Now())
-			b.must(err)
+			_, err := b.Advance(b.Context(), id, call.InProgress, time.Now())
+			b.check(err)
 		}, "completed callee_hangup"},
 		{"the call ends", true, (*bubble).hangUp, "canceled api_hangup"},
 		{"it never is", true, func(*bubble) {}, "ringing "},
@@ -247,8 +243,8 @@ func TestLeftDuringATransfer(t *testing.T) {
 				b.transfer()
 				time.AfterFunc(500*time.Millisecond, func() {
 					if tt.outcome != "" {
-						_, err := b.db.FinishTransfer(b.Context(), id, call.Transfer{ID: "tr_1", To: "+14155550109", Status: tt.outcome, At: time.Now()})
-						b.must(err)
+						_, err := b.FinishTransfer(b.Context(), id, call.Transfer{ID: "tr_1", To: "+14155550109", Status: tt.outcome, At: time.Now()})
+						b.check(err)
 					}
 				})
 				start := time.Now()

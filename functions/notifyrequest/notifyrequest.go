@@ -37,7 +37,7 @@ func (t *Task) Run(ctx context.Context, in Input) error {
 	}
 	first, err := t.Requests.NotifyRequest(ctx, r.ID, t.Now())
 	if first {
-		t.Log.InfoContext(ctx, "number request ended", "request_id", r.ID, "user_id", r.UserID, "status", string(r.Status),
+		t.Log.InfoContext(ctx, "number request ended", "number_request_id", r.ID, "user_id", r.UserID, "status", string(r.Status),
 			"phone_number_id", r.NumberID)
 	}
 	return err

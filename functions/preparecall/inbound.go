@@ -78,7 +78,7 @@ func (t *Task) rangUntil(c call.Call, seen bool) call.Leave {
 	case !seen:
 		return call.Leave{}
 	case t.Now().Sub(c.CreatedAt) >= time.Duration(c.RingingTimeout)*time.Second:
-		return call.Leave{Reason: "CLIENT_INITIATED", Status: "ringing"}
+		return call.Leave{Reason: call.ClientInitiated, Status: call.PhoneRinging}
 	}
-	return call.Leave{Reason: "CLIENT_INITIATED", Status: "hangup"}
+	return call.Leave{Reason: call.ClientInitiated, Status: call.PhoneHungUp}
 }

@@ -92,11 +92,7 @@ func (t *Task) Run(ctx context.Context, in Input) (Output, error) {
 	}
 	if !there {
 		_, err := t.Teardown.TakeDown(ctx, c, func(c call.Call) call.End {
-			end := c.EndOfDial(call.Attempt{}, t.Now())
-			if end.Status == call.Failed {
-				end.Cause = call.AgentUnavailable
-			}
-			return end
+			return c.NeverDialed(call.AgentUnavailable, t.Now())
 		})
 		return Output{Outcome: "ended"}, err
 	}

@@ -80,7 +80,7 @@ func hangUp(t *testing.T, db *storetest.Database) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := db.EndCall(t.Context(), c, c.EndOfDial(call.Attempt{}, time.Now())); err != nil {
+	if _, err := db.EndCall(t.Context(), c, c.DialRefused(call.Attempt{}, time.Now())); err != nil {
 		t.Fatal(err)
 	}
 }

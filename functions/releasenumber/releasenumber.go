@@ -68,7 +68,7 @@ func (e *Endpoint) release(ctx context.Context, in *Input) (*Output, error) {
 		return nil, err
 	}
 	if err := numberrequest.Offer(ctx, e.Requests, e.Flow, n); err != nil {
-		e.Log.Warn("number not offered, the sweep will", "request_id", api.RequestID(ctx), "number_id", n.ID, "cause", err.Error())
+		e.Log.Warn("number not offered, the sweep will", "http_request_id", api.RequestID(ctx), "phone_number_id", n.ID, "error", err.Error())
 	}
 
 	return &Output{view.InventoryNumberOf(n)}, nil

@@ -1,13 +1,9 @@
 package setconfiguration_test
 
 import (
-	"bytes"
-	"crypto/rand"
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -19,12 +15,11 @@ import (
 
 	"github.com/krosai/telephony/functions/setconfiguration"
 	"github.com/krosai/telephony/shared/account"
-	"github.com/krosai/telephony/shared/api"
+	"github.com/krosai/telephony/shared/api/apitest"
 	lk "github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/livekit/livekittest"
 	"github.com/krosai/telephony/shared/number"
 	"github.com/krosai/telephony/shared/secret"
-	"github.com/krosai/telephony/shared/store/storetest"
 	"github.com/krosai/telephony/shared/validate/carrier"
 	"github.com/krosai/telephony/shared/validate/carrier/carriertest"
 	"github.com/krosai/telephony/shared/view"
@@ -37,46 +32,27 @@ const (
 	user    = "usr_a"
 )
 
-// bench is the endpoint with a database, a LiveKit and a caller's key.
+// bench serves the endpoint, with a LiveKit, the zone of the carriers' names and a caller's key.
 type bench struct {
-	*storetest.Database
-	t       *testing.T
+	*apitest.Bench
 	livekit *livekittest.Server
-	now     atomic.Int64 // seconds that the clock was moved
-	clock   func() time.Time
-	handler http.Handler
-	key     string
-	log     *bytes.Buffer
 	zone    carriertest.Zone
+	moved   atomic.Int64 // seconds that the clock was moved
+	key     string
 }
 
 func setup(t *testing.T) *bench {
 	t.Helper()
-	b := &bench{t: t, livekit: livekittest.New(t), log: &bytes.Buffer{}, zone: carriertest.Zone{}}
+	b := &bench{livekit: livekittest.New(t), zone: carriertest.Zone{}}
 	start := time.Now()
-	now := func() time.Time { return start.Add(time.Duration(b.now.Load()) * time.Second) }
-	b.clock, b.Database = now, storetest.Open(t, now)
+	b.Bench = apitest.Open(t, func() time.Time { return start.Add(time.Duration(b.moved.Load()) * time.Second) })
 	client := lk.Open(lk.Config{URL: b.livekit.URL, APIKey: livekittest.APIKey, APISecret: secret.New(livekittest.APISecret)})
-	edge := &api.Edge{Keys: b.DB, Now: now, Log: slog.New(slog.NewJSONHandler(b.log, nil))}
-	b.handler = edge.Handler(&setconfiguration.Endpoint{Numbers: b.DB, Limits: b.DB, LiveKit: client, Now: now,
-		Carriers: &carrier.Checker{Resolver: b.zone}})
+	b.Serve(&setconfiguration.Endpoint{Numbers: b.DB, Limits: b.DB, LiveKit: client, Now: b.Now, Carriers: &carrier.Checker{Resolver: b.zone}})
 	for e164, owner := range map[string]string{mine: user, mineToo: user, foreign: "usr_b"} {
-		n := number.Number{ID: number.ID(e164), E164: e164, Country: "NG", Type: "mobile", Capabilities: []string{"inbound", "outbound"},
-			UserID: owner, AssignedAt: start, UpdatedAt: start}
-		if err := b.PutNumber(t.Context(), n); err != nil {
-			t.Fatal(err)
-		}
+		b.Must(b.PutNumber(t.Context(), number.Number{ID: number.ID(e164), E164: e164, Country: "NG", Type: "mobile",
+			Capabilities: []string{"inbound", "outbound"}, UserID: owner, AssignedAt: start, UpdatedAt: start}))
 	}
-	const id = "key_01JD8Z7N5R4T3V2W1X0YABCDEF"
-	text, err := account.NewKey(id, rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, sum, _ := account.ParseKey(text)
-	if err := b.PutKey(t.Context(), account.Key{ID: id, UserID: user, Hash: sum[:], Scopes: []string{account.NumbersWrite}, CreatedAt: start}); err != nil {
-		t.Fatal(err)
-	}
-	b.key = text
+	_, b.key = b.Key(user, account.NumbersWrite)
 	b.Trips()
 	return b
 }
@@ -104,47 +80,35 @@ func rule() object {
 
 func both() object { return object{"sip_trunk": trunk(), "dispatch_rule": rule()} }
 
-// configure sends a request and returns the status and the body.
-func (b *bench) configure(e164 string, body any) (int, []byte) {
-	b.t.Helper()
+func (b *bench) configure(e164 string, body any) apitest.Answer {
+	b.Helper()
 	raw, err := json.Marshal(body)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	r := httptest.NewRequestWithContext(b.t.Context(), http.MethodPost, "/outbound-calls/phone-numbers/"+number.ID(e164)+"/configure", bytes.NewReader(raw))
-	r.Header.Set("Authorization", "Bearer "+b.key)
-	r.Header.Set("Content-Type", "application/json")
-	w := httptest.NewRecorder()
-	b.handler.ServeHTTP(w, r)
-	return w.Code, w.Body.Bytes()
+	b.Must(err)
+	return b.Ask(b.key, "POST", "/outbound-calls/phone-numbers/"+number.ID(e164)+"/configure", string(raw))
 }
 
-func (b *bench) must(body any) view.Configuration {
-	b.t.Helper()
-	status, raw := b.configure(mine, body)
-	if status != http.StatusOK {
-		b.t.Fatalf("%d %s", status, raw)
+// accepted configures the number and returns the configuration that the answer shows.
+func (b *bench) accepted(body any) (v view.Configuration) {
+	b.Helper()
+	a := b.configure(mine, body)
+	if a.Status != http.StatusOK {
+		b.Fatalf("%d %s", a.Status, a.Text)
 	}
-	var v view.Configuration
-	if err := json.Unmarshal(raw, &v); err != nil {
-		b.t.Fatal(err)
-	}
+	b.Must(json.Unmarshal([]byte(a.Text), &v))
 	return v
 }
 
 func (b *bench) stored() number.Number {
-	b.t.Helper()
-	n, err := b.Number(b.t.Context(), user, number.ID(mine))
-	if err != nil {
-		b.t.Fatal(err)
-	}
+	b.Helper()
+	n, err := b.Number(b.Context(), user, number.ID(mine))
+	b.Must(err)
 	return n
 }
 
 func (b *bench) wantObjects(outbound, inbound, rules int) {
-	b.t.Helper()
+	b.Helper()
 	if o, i, r := b.livekit.Count(); o != outbound || i != inbound || r != rules {
-		b.t.Errorf("LiveKit holds %d outbound, %d inbound, %d rules; want %d, %d, %d", o, i, r, outbound, inbound, rules)
+		b.Errorf("LiveKit holds %d outbound, %d inbound, %d rules; want %d, %d, %d", o, i, r, outbound, inbound, rules)
 	}
 }
 
@@ -152,20 +116,20 @@ func (b *bench) wantObjects(outbound, inbound, rules int) {
 // trunk is open to the world, each takes calls only to the number, and each rule belongs to
 // one inbound trunk.
 func (b *bench) invariants() {
-	b.t.Helper()
+	b.Helper()
 	inbound := map[string]bool{}
 	for _, t := range b.livekit.Inbound() {
 		inbound[t.SipTrunkId] = true
 		if len(t.AllowedAddresses) == 0 && (t.AuthUsername == "" || t.AuthPassword == "") {
-			b.t.Errorf("inbound trunk %s is open to the world", t.SipTrunkId)
+			b.Errorf("inbound trunk %s is open to the world", t.SipTrunkId)
 		}
 		if len(t.Numbers) != 1 || t.Numbers[0] != mine {
-			b.t.Errorf("inbound trunk %s takes calls to %v", t.SipTrunkId, t.Numbers)
+			b.Errorf("inbound trunk %s takes calls to %v", t.SipTrunkId, t.Numbers)
 		}
 	}
 	for _, r := range b.livekit.Rules() {
 		if len(r.TrunkIds) != 1 || !inbound[r.TrunkIds[0]] {
-			b.t.Errorf("rule %s hangs on %v", r.SipDispatchRuleId, r.TrunkIds)
+			b.Errorf("rule %s hangs on %v", r.SipDispatchRuleId, r.TrunkIds)
 		}
 	}
 }
@@ -173,21 +137,40 @@ func (b *bench) invariants() {
 func TestConfigure(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	first := b.must(both())
+	first := b.configure(mine, both())
 	// One round trip each for the key, the lease, reading the hour, counting it, and the record.
 	if trips, requests := b.Trips(), b.livekit.Requests(); trips != 5 || len(requests) != 5 {
 		t.Errorf("first: %d DynamoDB round trips, LiveKit requests %v", trips, requests)
 	}
-	id := func(s string) *string { return &s }
-	want := view.Configuration{PhoneNumberID: number.ID(mine), PhoneNumber: mine, Status: number.Configured,
-		Trunk: &view.Trunk{Name: "Twilio Lagos", Address: "krosai.pstn.twilio.com", Numbers: []string{mine}, AuthUsername: "kros",
-			HasAuthPassword: true, DestinationCountry: "NG", Transport: "tls", Directions: []string{"outbound", "inbound"},
-			AllowedAddresses: []string{"54.172.60.0/30"}, OutboundTrunkID: id("ST_000001"), InboundTrunkID: id("ST_000002")},
-		DispatchRule: &view.DispatchRule{RuleName: "Support line", RoomPrefix: "support-", AgentName: "support-agent", DispatchRuleID: id("SDR_000003"), MaxDuration: 14400},
-		UpdatedAt:    first.UpdatedAt}
-	ignore := cmp.FilterPath(func(p cmp.Path) bool { return p.Last().String() == "._" }, cmp.Ignore())
-	if diff := cmp.Diff(want, first, ignore, cmp.Transformer("time", func(t api.Time) time.Time { return time.Time(t) })); diff != "" {
-		t.Error(diff)
+	want := object{
+		"phone_number_id":      number.ID(mine),
+		"phone_number":         mine,
+		"configuration_status": "configured",
+		"updated_at":           first.Body["updated_at"],
+		"sip_trunk": object{
+			"name":                "Twilio Lagos",
+			"address":             "krosai.pstn.twilio.com",
+			"numbers":             []any{mine},
+			"auth_username":       "kros",
+			"has_auth_password":   true,
+			"destination_country": "NG",
+			"transport":           "tls",
+			"directions":          []any{"outbound", "inbound"},
+			"allowed_addresses":   []any{"54.172.60.0/30"},
+			"outbound_trunk_id":   "ST_000001",
+			"inbound_trunk_id":    "ST_000002",
+		},
+		"dispatch_rule": object{
+			"rule_name":              "Support line",
+			"room_prefix":            "support-",
+			"agent_name":             "support-agent",
+			"dispatch_rule_id":       "SDR_000003",
+			"max_concurrent_inbound": nil,
+			"max_duration_seconds":   14400.0,
+		},
+	}
+	if diff := cmp.Diff(want, first.Body); first.Status != http.StatusOK || diff != "" {
+		t.Errorf("%d %s", first.Status, diff)
 	}
 	b.invariants()
 
@@ -205,10 +188,10 @@ func TestConfigure(t *testing.T) {
 
 	// The same request again only reads from LiveKit.
 	before := len(b.livekit.Requests())
-	second := b.must(both())
-	second.UpdatedAt = first.UpdatedAt
-	if diff := cmp.Diff(first, second, ignore, cmp.Transformer("time", func(t api.Time) time.Time { return time.Time(t) })); diff != "" {
-		t.Error(diff)
+	second := b.configure(mine, both())
+	want["updated_at"] = second.Body["updated_at"]
+	if diff := cmp.Diff(want, second.Body); second.Status != http.StatusOK || diff != "" {
+		t.Errorf("%d %s", second.Status, diff)
 	}
 	if asked := b.livekit.Requests()[before:]; len(asked) != 3 {
 		t.Errorf("second: %v", asked)
@@ -219,7 +202,7 @@ func TestConfigure(t *testing.T) {
 	before = len(b.livekit.Requests())
 	changed := rule()
 	changed["agent_name"] = "sales-agent"
-	b.must(object{"sip_trunk": trunk(object{"name": "Twilio", "auth_password": "canary-2"}), "dispatch_rule": changed})
+	b.accepted(object{"sip_trunk": trunk(object{"name": "Twilio", "auth_password": "canary-2"}), "dispatch_rule": changed})
 	if got := b.livekit.Requests()[before:]; len(got) != 6 {
 		t.Errorf("change: %v", got)
 	}
@@ -235,35 +218,35 @@ func TestConfigure(t *testing.T) {
 func TestPassword(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	if status, raw := b.configure(mine, object{"sip_trunk": trunk(object{"auth_password": nil})}); status != 400 || !strings.Contains(string(raw), "sip_trunk.auth_password") {
-		t.Errorf("no password at first: %d %s", status, raw)
+	if a := b.configure(mine, object{"sip_trunk": trunk(object{"auth_password": nil})}); a.Status != 400 || a.Fields()["sip_trunk.auth_password"] == "" {
+		t.Errorf("no password at first: %d %s", a.Status, a.Text)
 	}
-	b.must(both())
-	kept := b.must(object{"sip_trunk": trunk(object{"auth_password": nil, "name": "Renamed", "address": "KROSAI.pstn.twilio.com"})})
+	b.accepted(both())
+	kept := b.accepted(object{"sip_trunk": trunk(object{"auth_password": nil, "name": "Renamed", "address": "KROSAI.pstn.twilio.com"})})
 	if !kept.Trunk.HasAuthPassword || b.livekit.Outbound()[0].AuthPassword != "canary-1" {
 		t.Error("the password was not kept")
 	}
 	for _, address := range []string{"evil.carrier.net", "krosai.pstn.twilio.com:5062"} {
-		status, raw := b.configure(mine, object{"sip_trunk": trunk(object{"auth_password": nil, "address": address})})
-		if status != 400 || !strings.Contains(string(raw), "sip_trunk.auth_password") || b.livekit.Outbound()[0].Address != "krosai.pstn.twilio.com" {
-			t.Errorf("%s: %d %s", address, status, raw)
+		a := b.configure(mine, object{"sip_trunk": trunk(object{"auth_password": nil, "address": address})})
+		if a.Status != 400 || a.Fields()["sip_trunk.auth_password"] == "" || b.livekit.Outbound()[0].Address != "krosai.pstn.twilio.com" {
+			t.Errorf("%s: %d %s", address, a.Status, a.Text)
 		}
 	}
-	b.must(object{"sip_trunk": trunk(object{"address": "other.carrier.net", "auth_password": "canary-3"})})
+	b.accepted(object{"sip_trunk": trunk(object{"address": "other.carrier.net", "auth_password": "canary-3"})})
 	if o := b.livekit.Outbound()[0]; o.Address != "other.carrier.net" || o.AuthPassword != "canary-3" {
 		t.Errorf("%v", o)
 	}
 	// Without allowed addresses inbound calls authenticate, here with the password that was kept.
-	b.must(object{"sip_trunk": trunk(object{"address": "other.carrier.net", "auth_password": nil, "allowed_addresses": nil})})
+	b.accepted(object{"sip_trunk": trunk(object{"address": "other.carrier.net", "auth_password": nil, "allowed_addresses": nil})})
 	if in := b.livekit.Inbound()[0]; in.AuthUsername != "kros" || in.AuthPassword != "canary-3" || len(in.AllowedAddresses) != 0 {
 		t.Errorf("%v", in)
 	}
-	open := b.must(object{"sip_trunk": trunk(object{"address": "other.carrier.net", "auth_password": nil, "auth_username": nil})})
+	open := b.accepted(object{"sip_trunk": trunk(object{"address": "other.carrier.net", "auth_password": nil, "auth_username": nil})})
 	if o := b.livekit.Outbound()[0]; open.Trunk.HasAuthPassword || o.AuthPassword != "" || o.AuthUsername != "" {
 		t.Errorf("%v", o)
 	}
 	b.invariants()
-	for where, text := range map[string]string{"log": b.log.String(), "record": fmt.Sprintf("%+v", *b.stored().Trunk)} {
+	for where, text := range map[string]string{"log": b.Logged.String(), "record": fmt.Sprintf("%+v", *b.stored().Trunk)} {
 		if strings.Contains(text, "canary") {
 			t.Errorf("a password is in the %s", where)
 		}
@@ -274,27 +257,27 @@ func TestPassword(t *testing.T) {
 func TestParts(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	v := b.must(object{"dispatch_rule": rule()})
+	v := b.accepted(object{"dispatch_rule": rule()})
 	if v.Status != number.Partial || v.DispatchRule.DispatchRuleID != nil {
 		t.Errorf("rule alone: %+v", v)
 	}
 	b.wantObjects(0, 0, 0)
-	v = b.must(object{"sip_trunk": trunk(object{"directions": []string{"outbound"}})})
+	v = b.accepted(object{"sip_trunk": trunk(object{"directions": []string{"outbound"}})})
 	if v.Status != number.Configured || v.DispatchRule.DispatchRuleID != nil || v.Trunk.InboundTrunkID != nil {
 		t.Errorf("outbound only: %+v", v)
 	}
 	b.wantObjects(1, 0, 0)
-	v = b.must(object{"sip_trunk": trunk()})
+	v = b.accepted(object{"sip_trunk": trunk()})
 	if v.DispatchRule.DispatchRuleID == nil {
 		t.Errorf("the rule did not join: %+v", v)
 	}
 	b.wantObjects(1, 1, 1)
-	v = b.must(object{"sip_trunk": trunk(object{"directions": []string{"inbound"}, "address": nil})})
+	v = b.accepted(object{"sip_trunk": trunk(object{"directions": []string{"inbound"}, "address": nil})})
 	if v.Trunk.OutboundTrunkID != nil || v.DispatchRule.DispatchRuleID == nil || b.stored().CanCall() {
 		t.Errorf("inbound only: %+v", v)
 	}
 	b.wantObjects(0, 1, 1)
-	v = b.must(object{"sip_trunk": trunk(object{"directions": []string{"outbound"}, "numbers": []string{mineToo, mine, mine}})})
+	v = b.accepted(object{"sip_trunk": trunk(object{"directions": []string{"outbound"}, "numbers": []string{mineToo, mine, mine}})})
 	b.wantObjects(1, 0, 0)
 	if diff := cmp.Diff([]string{mine, mineToo}, v.Trunk.Numbers); diff != "" || v.DispatchRule.RuleName != "Support line" {
 		t.Error(diff, v.DispatchRule)
@@ -335,25 +318,22 @@ func TestRefused(t *testing.T) {
 		"prefix":                   {ruled("room_prefix", "../x"), "dispatch_rule.room_prefix"},
 	}
 	for name, tt := range tests {
-		status, raw := b.configure(mine, tt.body)
-		var p api.Problem
-		if err := json.Unmarshal(raw, &p); err != nil {
-			t.Fatal(err)
+		a := b.configure(mine, tt.body)
+		errs, _ := a.Body["errors"].([]any)
+		if a.Status != 400 || len(errs) != 1 || a.Fields()[tt.field] == "" {
+			t.Errorf("%s: %d %s", name, a.Status, a.Text)
 		}
-		if status != 400 || len(p.Errors) != 1 || p.Errors[0].Field != tt.field {
-			t.Errorf("%s: %d %s", name, status, raw)
-		}
-		if strings.Contains(string(raw), "canary") {
-			t.Errorf("%s: the password is in %s", name, raw)
+		if strings.Contains(a.Text, "canary") {
+			t.Errorf("%s: the password is in %s", name, a.Text)
 		}
 	}
 	for name, e164 := range map[string]string{"foreign": foreign, "unknown": "+14155550100"} {
-		if status, raw := b.configure(e164, both()); status != 404 {
-			t.Errorf("%s number: %d %s", name, status, raw)
+		if a := b.configure(e164, both()); a.Status != 404 {
+			t.Errorf("%s number: %d %s", name, a.Status, a.Text)
 		}
 	}
 	b.wantObjects(0, 0, 0)
-	b.must(both()) // no refusal kept the lease
+	b.accepted(both()) // no refusal kept the lease
 }
 
 // TestEveryStepFails checks every LiveKit request and every way in which it can fail: all changes
@@ -376,13 +356,13 @@ func TestEveryStepFails(t *testing.T) {
 					t.Parallel()
 					b := setup(t)
 					if sc.before != nil {
-						b.must(sc.before)
+						b.accepted(sc.before)
 					}
 					was, objects := b.stored(), b.snapshot()
 					b.livekit.FailAt(at, f)
-					status, raw := b.configure(mine, sc.body)
-					if status != 503 || !strings.Contains(string(raw), "TELEPHONY_UNAVAILABLE") {
-						t.Fatalf("%d %s", status, raw)
+					a := b.configure(mine, sc.body)
+					if a.Status != 503 || a.Code() != "TELEPHONY_UNAVAILABLE" {
+						t.Fatalf("%d %s", a.Status, a.Text)
 					}
 					// LiveKit recovered at once, so all changes were undone.
 					if diff := cmp.Diff(objects, b.snapshot()); diff != "" {
@@ -411,7 +391,7 @@ func TestCompensationFails(t *testing.T) {
 			b := setup(t)
 			body := object{"sip_trunk": trunk(object{"name": "New", "auth_password": "canary-2"}), "dispatch_rule": rule()}
 			if before != nil {
-				b.must(before)
+				b.accepted(before)
 			}
 			n := 3 // the lists succeed, and the first write happens but its reply is lost
 			if before == nil {
@@ -420,8 +400,8 @@ func TestCompensationFails(t *testing.T) {
 			for i := n; i < 20; i++ {
 				b.livekit.FailAt(i, livekittest.ResetAfter)
 			}
-			if status, raw := b.configure(mine, body); status != 503 {
-				t.Fatalf("%d %s", status, raw)
+			if a := b.configure(mine, body); a.Status != 503 {
+				t.Fatalf("%d %s", a.Status, a.Text)
 			}
 			if got := b.stored().Configuration(); got != number.Broken {
 				t.Errorf("status %s", got)
@@ -429,8 +409,8 @@ func TestCompensationFails(t *testing.T) {
 			for i := range 20 {
 				b.livekit.FailAt(i, livekittest.None)
 			}
-			if status, raw := b.configure(mine, object{"dispatch_rule": rule()}); before != nil && (status != 409 || !strings.Contains(string(raw), "half way")) {
-				t.Errorf("rule alone on a faulty number: %d %s", status, raw)
+			if a := b.configure(mine, object{"dispatch_rule": rule()}); before != nil && (a.Status != 409 || !strings.Contains(a.Text, "half way")) {
+				t.Errorf("rule alone on a faulty number: %d %s", a.Status, a.Text)
 			}
 			b.repaired(body)
 		})
@@ -448,9 +428,7 @@ func TestKilled(t *testing.T) {
 			client := lk.Open(lk.Config{URL: b.livekit.URL, APIKey: livekittest.APIKey, APISecret: secret.New(livekittest.APISecret)})
 			ctx := t.Context()
 			n, err := b.LeaseNumber(ctx, user, number.ID(mine), "dead", time.Minute)
-			if err != nil {
-				t.Fatal(err)
-			}
+			b.Must(err)
 			// The requests up to the kill succeed. After it there is no undo and no record.
 			for i := at; i < 10; i++ {
 				b.livekit.FailAt(i, livekittest.ResetBefore)
@@ -468,10 +446,10 @@ func TestKilled(t *testing.T) {
 			for i := range 10 {
 				b.livekit.FailAt(i, livekittest.None)
 			}
-			if status, raw := b.configure(mine, both()); status != 409 {
-				t.Errorf("while leased: %d %s", status, raw)
+			if a := b.configure(mine, both()); a.Status != 409 {
+				t.Errorf("while leased: %d %s", a.Status, a.Text)
 			}
-			b.now.Add(61)
+			b.moved.Add(61)
 			if got := b.stored().Configuration(); got != number.Broken {
 				t.Errorf("status %s", got)
 			}
@@ -485,7 +463,7 @@ func TestLostDatabaseReplies(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.LoseReplies(1)
-	b.must(both())
+	b.accepted(both())
 	b.wantObjects(1, 1, 1)
 	b.recordIsTrue()
 }
@@ -497,13 +475,13 @@ func TestManyAtOnce(t *testing.T) {
 	var all sync.WaitGroup
 	for range 50 {
 		all.Go(func() {
-			switch status, raw := b.configure(mine, both()); status {
+			switch a := b.configure(mine, both()); a.Status {
 			case 200:
 				won.Add(1)
 			case 409, 429:
 				lost.Add(1)
 			default:
-				t.Errorf("%d %s", status, raw)
+				t.Errorf("%d %s", a.Status, a.Text)
 			}
 		})
 	}
@@ -520,12 +498,12 @@ func TestManyAtOnce(t *testing.T) {
 func TestHour(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.now.Store(int64(time.Until(time.Now().Truncate(time.Hour).Add(time.Hour)).Seconds()) + 1) // so that the hour does not end during the test
+	b.moved.Store(int64(time.Until(time.Now().Truncate(time.Hour).Add(time.Hour)).Seconds()) + 1) // so that the hour does not end during the test
 	left := func(want string) {
 		t.Helper()
-		limit, err := b.SpendConfiguration(t.Context(), user, "", b.clock())
+		limit, err := b.SpendConfiguration(t.Context(), user, "", b.Now())
 		if err == nil {
-			err = b.GiveBackConfiguration(t.Context(), user, b.clock())
+			err = b.GiveBackConfiguration(t.Context(), user, b.Now())
 		}
 		if got := fmt.Sprint(limit.Left() + 1); err != nil || got != want {
 			t.Errorf("%s left, want %s; %v", got, want, err)
@@ -535,26 +513,26 @@ func TestHour(t *testing.T) {
 	b.configure(mine, object{"sip_trunk": trunk(object{"auth_password": nil})})
 	b.configure(foreign, both())
 	b.livekit.FailAt(0, livekittest.ResetBefore)
-	if status, _ := b.configure(mine, both()); status != 503 {
-		t.Errorf("while LiveKit is down: %d", status)
+	if a := b.configure(mine, both()); a.Status != 503 {
+		t.Errorf("while LiveKit is down: %d", a.Status)
 	}
 	left("10")
-	b.must(both())
+	b.accepted(both())
 	left("9")
 	b.livekit.FailAt(4, livekittest.ResetAfter)
-	if status, _ := b.configure(mine, object{"sip_trunk": trunk(object{"name": "New", "auth_password": "canary-2"})}); status != 503 {
-		t.Errorf("half way: %d", status)
+	if a := b.configure(mine, object{"sip_trunk": trunk(object{"name": "New", "auth_password": "canary-2"})}); a.Status != 503 {
+		t.Errorf("half way: %d", a.Status)
 	}
 	left("9")
 	for range 9 {
-		b.must(both())
+		b.accepted(both())
 	}
 	asked := len(b.livekit.Requests())
-	if status, raw := b.configure(mine, both()); status != 429 || !strings.Contains(string(raw), `"code":"RATE_LIMIT_EXCEEDED"`) || len(b.livekit.Requests()) != asked {
-		t.Errorf("the eleventh: %d %s", status, raw)
+	if a := b.configure(mine, both()); a.Status != 429 || a.Code() != "RATE_LIMIT_EXCEEDED" || len(b.livekit.Requests()) != asked {
+		t.Errorf("the eleventh: %d %s", a.Status, a.Text)
 	}
-	b.now.Add(3600)
-	b.must(both())
+	b.moved.Add(3600)
+	b.accepted(both())
 }
 
 // TestNumberTakenElsewhere checks that another project's trunk for the number is a conflict and
@@ -563,9 +541,9 @@ func TestNumberTakenElsewhere(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.livekit.AddInbound(&livekit.SIPInboundTrunkInfo{Name: "by hand", Numbers: []string{mine}, AllowedAddresses: []string{"1.2.3.4"}})
-	status, raw := b.configure(mine, both())
-	if status != 409 || !strings.Contains(string(raw), "takes calls to this number") {
-		t.Errorf("%d %s", status, raw)
+	a := b.configure(mine, both())
+	if a.Status != 409 || !strings.Contains(a.Text, "takes calls to this number") {
+		t.Errorf("%d %s", a.Status, a.Text)
 	}
 	b.wantObjects(0, 1, 0)
 	if got := b.stored().Configuration(); got != number.Unconfigured {
@@ -576,8 +554,8 @@ func TestNumberTakenElsewhere(t *testing.T) {
 // repaired configures the number. It checks that LiveKit holds one of each object that body asks
 // for and that the record agrees.
 func (b *bench) repaired(body any) {
-	b.t.Helper()
-	v := b.must(body)
+	b.Helper()
+	v := b.accepted(body)
 	o, i, r := 0, 0, 0
 	if v.Trunk.OutboundTrunkID != nil {
 		o = 1
@@ -592,13 +570,13 @@ func (b *bench) repaired(body any) {
 	b.invariants()
 	b.recordIsTrue()
 	if b.stored().Fault {
-		b.t.Error("still faulty")
+		b.Error("still faulty")
 	}
 }
 
 // recordIsTrue checks that the record names exactly the objects that LiveKit holds.
 func (b *bench) recordIsTrue() {
-	b.t.Helper()
+	b.Helper()
 	n := b.stored()
 	var want, have []string
 	if n.Trunk != nil {
@@ -618,7 +596,7 @@ func (b *bench) recordIsTrue() {
 	}
 	want = nonEmpty(want)
 	if diff := cmp.Diff(want, nonEmpty(have)); diff != "" {
-		b.t.Errorf("the record names -, LiveKit holds +: %s", diff)
+		b.Errorf("the record names -, LiveKit holds +: %s", diff)
 	}
 }
 

@@ -88,7 +88,7 @@ func (t *Task) Run(ctx context.Context, in Input) (Output, error) {
 	if err == nil {
 		return t.save(ctx, s.Call, call.Summary{Status: call.SummaryReady, Text: text, Model: model})
 	}
-	t.Log.WarnContext(ctx, "no summary", "call_id", s.Call.ID, "model", model, "err", err)
+	t.Log.WarnContext(ctx, "no summary", "call_id", s.Call.ID, "model", model, "error", err)
 	why, ok := errors.AsType[*summary.Error](err)
 	switch {
 	case ok && why.Final:

@@ -51,7 +51,7 @@ func (r *run) look(ctx context.Context, c call.Call) error {
 	left, at := call.Leave{}, r.Now()
 	room, there := r.rooms[c.RoomName]
 	if there && room.Participants == 0 {
-		left.Status, at = "hangup", r.listed
+		left.Status, at = call.PhoneHungUp, r.listed
 	}
 	switch {
 	case is == (call.Room{}) && left == (call.Leave{}):

@@ -274,7 +274,7 @@ func TestTooMuchForOneRun(t *testing.T) {
 type failing struct{ *world }
 
 func (f failing) ReadRoom(ctx context.Context, name string) (call.Room, error) {
-	if _, err := (slow{f.world}).ReadRoom(ctx, name); err != nil {
+	if _, err := slow(f).ReadRoom(ctx, name); err != nil {
 		return call.Room{}, err
 	}
 	f.mu.Lock()

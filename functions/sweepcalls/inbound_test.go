@@ -32,7 +32,7 @@ func came(seconds int) livekit.RoomInfo {
 }
 
 func phoneIn(status string) call.Room {
-	return call.Room{Agent: status == "active", Callee: &call.Phone{Identity: "sip_+14155550100", Status: status,
+	return call.Room{Agent: status == "active", Callee: &call.Phone{Identity: "sip_+14155550100", Status: call.PhoneStatus(status),
 		TrunkID: "ST_in", RuleID: "SDR_1", Caller: "+14155550100", Called: called}}
 }
 

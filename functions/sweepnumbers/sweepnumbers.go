@@ -67,7 +67,7 @@ func (t *Task) Run(ctx context.Context) (Report, error) {
 		}
 		if err := t.visit(ctx, q, &r); err != nil {
 			r.Failures++
-			t.Log.ErrorContext(ctx, "sweep request", "request_id", q.ID, "err", err)
+			t.Log.ErrorContext(ctx, "sweep request", "number_request_id", q.ID, "error", err)
 		}
 	}
 	r.Open = len(open)
@@ -123,7 +123,7 @@ func (t *Task) leases(ctx context.Context, r *Report) error {
 		ended, err := t.Numbers.EndLease(ctx, l)
 		if err != nil {
 			r.Failures++
-			t.Log.ErrorContext(ctx, "end lease", "phone_number_id", l.NumberID, "err", err)
+			t.Log.ErrorContext(ctx, "end lease", "phone_number_id", l.NumberID, "error", err)
 			continue
 		}
 		if ended {

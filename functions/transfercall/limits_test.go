@@ -69,9 +69,9 @@ func TestTransfersAreLimited(t *testing.T) {
 			got := map[string]int{}
 			for i := range 120 {
 				a := b.ask(ids[i%len(ids)], fmt.Sprintf(`{"phone_number":"+23480200%05d"}`, i%tt.numbers))
-				outcome := a.outcome()
-				if a.status == http.StatusTooManyRequests {
-					outcome += limitOf(a.header)
+				outcome := outcome(a)
+				if a.Status == http.StatusTooManyRequests {
+					outcome += limitOf(a.Header)
 				}
 				got[outcome]++
 			}
@@ -111,8 +111,8 @@ func limitOf(h http.Header) string {
 func TestCompletedTransferIsCounted(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	if a := b.transfer(); a.outcome() != "OK completed" {
-		t.Fatal(a.text)
+	if a := b.transfer(); outcome(a) != "OK completed" {
+		t.Fatal(a.Text)
 	}
 	p := account.DefaultPolicy()
 	p.AllowedCountries, p.MaxConcurrentCalls = []string{"US"}, 100 // no other limit is reached

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"net/http"
-	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -15,12 +13,11 @@ import (
 
 	"github.com/krosai/telephony/functions/transfercall"
 	"github.com/krosai/telephony/shared/account"
-	"github.com/krosai/telephony/shared/api"
+	"github.com/krosai/telephony/shared/api/apitest"
 	"github.com/krosai/telephony/shared/call"
 	"github.com/krosai/telephony/shared/fault"
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/number"
-	"github.com/krosai/telephony/shared/secret"
 	"github.com/krosai/telephony/shared/store"
 	"github.com/krosai/telephony/shared/store/storetest"
 	"github.com/krosai/telephony/shared/teardown"
@@ -152,33 +149,32 @@ func TestEveryOrder(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			db := storetest.Open(t, time.Now)
-			admit(t, db)
+			outside, key := openForBubbles(t)
 			for seed := range uint64(100) {
-				synctest.Test(t, func(t *testing.T) { anOrder(t, db, seed, tt.outcome, tt.hangUp, tt.want) })
+				synctest.Test(t, func(t *testing.T) { anOrder(inBubble(t, outside), key, seed, tt.outcome, tt.hangUp, tt.want) })
 			}
 		})
 	}
 }
 
 // anOrder plays one order of steps.
-func anOrder(t *testing.T, db *storetest.Database, seed uint64, outcome error, hangUp bool, want map[string]string) {
-	t.Helper()
+func anOrder(b *apitest.Bench, key string, seed uint64, outcome error, hangUp bool, want map[string]string) {
+	b.Helper()
 	id := fmt.Sprintf("call_01KAMPJ5V0SAMPMECA%08d", seed)
 	s := &stage{outcome: outcome, asked: make(chan struct{}), left: make(chan struct{})}
 	ender := func(a actor) *teardown.Ender {
-		return &teardown.Ender{Calls: calls{db, a}, Rooms: rooms{s, a}, Now: time.Now}
+		return &teardown.Ender{Calls: calls{b.Database, a}, Rooms: rooms{s, a}, Now: time.Now}
 	}
 	look := func(a actor, left call.Leave) {
-		c, err := ender(a).Calls.Call(t.Context(), id)
+		c, err := ender(a).Calls.Call(b.Context(), id)
 		if err == nil && !c.Status.Ended() {
-			_, err = ender(a).PhoneLeft(t.Context(), c, left, time.Now())
+			_, err = ender(a).PhoneLeft(b.Context(), c, left, time.Now())
 		}
 		if err != nil {
-			t.Error(err)
+			b.Error(err)
 		}
 	}
-	talk(t, db, id)
+	talk(b, id)
 	var actors []actor
 	act := func(do func(a actor)) {
 		a := make(actor)
@@ -186,8 +182,8 @@ func anOrder(t *testing.T, db *storetest.Database, seed uint64, outcome error, h
 		go do(a)
 	}
 	act(func(a actor) {
-		e := &transfercall.Endpoint{Calls: calls{db, a}, Phone: rooms{s, a}, Teardown: ender(a), Now: time.Now, Log: slog.New(slog.DiscardHandler)}
-		ask(t, db, e, id)
+		e := &transfercall.Endpoint{Calls: calls{b.Database, a}, Phone: rooms{s, a}, Teardown: ender(a), Now: time.Now, Log: slog.New(slog.DiscardHandler)}
+		askInBubble(b, key, id, e)
 	})
 	act(func(a actor) { // the carrier
 		select {
@@ -207,22 +203,20 @@ func anOrder(t *testing.T, db *storetest.Database, seed uint64, outcome error, h
 	}
 	if hangUp {
 		act(func(a actor) {
-			c, open, err := calls{db, a}.RequestHangup(t.Context(), "ada", id, time.Now())
+			c, open, err := calls{b.Database, a}.RequestHangup(b.Context(), "ada", id, time.Now())
 			if err == nil && open {
-				_, err = ender(a).TakeDown(t.Context(), c, ender(a).HungUp)
+				_, err = ender(a).TakeDown(b.Context(), c, ender(a).HungUp)
 			}
 			if err != nil {
-				t.Error(err)
+				b.Error(err)
 			}
 		})
 	}
 	play(seed, actors)
-	c, err := db.Call(t.Context(), id)
-	if err != nil {
-		t.Fatal(err)
-	}
+	c, err := b.Call(b.Context(), id)
+	b.Must(err)
 	if got := string(c.Status) + " " + string(c.Cause); !strings.Contains(want[string(c.Transfer.Status)], got) || !c.Status.Ended() {
-		t.Errorf("order %d: transfer %s, call %s; want %v", seed, c.Transfer.Status, got, want)
+		b.Errorf("order %d: transfer %s, call %s; want %v", seed, c.Transfer.Status, got, want)
 	}
 }
 
@@ -242,40 +236,35 @@ func play(seed uint64, actors []actor) {
 	}
 }
 
-// admit gives ada the sample key, a number to call from, and limits that are not reached in the
-// hour in which all synctest bubbles begin.
-func admit(t *testing.T, db *storetest.Database) {
+// openForBubbles opens a bench outside the bubbles that use it, because a bubble's clock stands
+// still while the bench's issuer waits for connections. ada has a key, a number to call from, and
+// limits that are not reached in the hour in which all bubbles begin.
+func openForBubbles(t *testing.T) (outside *apitest.Bench, key string) {
 	t.Helper()
-	keyID, sum, _ := account.ParseKey(sampleKey)
-	for _, err := range []error{
-		db.PutKey(t.Context(), account.Key{ID: keyID, UserID: "ada", Hash: sum[:], Scopes: account.Scopes()}),
-		db.PutNumber(t.Context(), number.Number{ID: number.ID("+14155550100"), E164: "+14155550100", Country: "US", UserID: "ada", AssignedAt: now}),
-		db.PutPolicy(t.Context(), "ada", account.Policy{CallsEnabled: true, CallsPerHour: 10_000, CallsPerDestination: 10_000}),
-	} {
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
+	b := apitest.Open(t, nil)
+	_, key = b.Key("ada", account.CallsWrite)
+	b.Must(b.PutNumber(t.Context(), number.Number{ID: number.ID("+14155550100"), E164: "+14155550100", Country: "US", UserID: "ada", AssignedAt: now}))
+	b.Must(b.PutPolicy(t.Context(), "ada", account.Policy{CallsEnabled: true, CallsPerHour: 10_000, CallsPerDestination: 10_000}))
+	return b, key
+}
+
+// inBubble is a bench as the test of a bubble uses it.
+func inBubble(t *testing.T, outside *apitest.Bench) *apitest.Bench {
+	b := *outside
+	b.TB = t
+	return &b
 }
 
 // talk records a call of ada's that is in progress.
-func talk(t *testing.T, db *storetest.Database, id string) {
-	t.Helper()
-	c := call.Call{ID: id, UserID: "ada", Direction: call.Outbound, RoomName: id, NumberID: number.ID("+14155550100"), Country: "US", MaxDuration: 600,
-		Status: call.InProgress, CreatedAt: time.Now(), AnsweredAt: time.Now()}
-	if err := db.Place(t.Context(), c); err != nil {
-		t.Fatal(err)
-	}
+func talk(b *apitest.Bench, id string) {
+	b.Helper()
+	b.Must(b.Place(b.Context(), call.Call{ID: id, UserID: "ada", Direction: call.Outbound, RoomName: id, NumberID: number.ID("+14155550100"),
+		Country: "US", MaxDuration: 600, Status: call.InProgress, CreatedAt: time.Now(), AnsweredAt: time.Now()}))
 }
 
-// ask requests the transfer of a call from an endpoint behind the edge.
-func ask(t *testing.T, db *storetest.Database, e *transfercall.Endpoint, id string) *httptest.ResponseRecorder {
-	t.Helper()
-	edge := &api.Edge{Keys: db, Answers: db, Now: time.Now, Log: slog.New(slog.DiscardHandler), CursorKey: secret.New("k")}
-	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/outbound-calls/"+id+"/transfer", strings.NewReader(`{"phone_number":"`+target+`"}`))
-	r.Header.Set("Content-Type", "application/json")
-	r.Header.Set("Authorization", "Bearer "+sampleKey)
-	w := httptest.NewRecorder()
-	edge.Handler(e).ServeHTTP(w, r)
-	return w
+// askInBubble requests the transfer of a call from an endpoint.
+func askInBubble(b *apitest.Bench, key, id string, e *transfercall.Endpoint) apitest.Answer {
+	b.Helper()
+	b.Serve(e)
+	return b.Ask(key, "POST", "/outbound-calls/"+id+"/transfer", `{"phone_number":"`+target+`"}`)
 }

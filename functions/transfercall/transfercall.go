@@ -174,7 +174,7 @@ func (e *Endpoint) ask(ctx context.Context, c call.Call, t call.Transfer) (outco
 	}
 	done, err := e.Phone.Transfer(ctx, c.RoomName, room.Callee.Identity, t.To, ringing)
 	if err != nil {
-		e.Log.WarnContext(ctx, "transfer", "call_id", c.ID, "transfer_id", t.ID, "err", err)
+		e.Log.WarnContext(ctx, "transfer", "call_id", c.ID, "transfer_id", t.ID, "error", err)
 		return failed(t, err)
 	}
 	t.Status, t.SIPStatus = call.TransferCompleted, done.SIPStatus
@@ -235,7 +235,7 @@ func (e *Endpoint) endIfGone(ctx context.Context, c call.Call) call.Call {
 		c, err = e.Teardown.CheckRoom(ctx, c, room, call.Leave{}, e.Now())
 	}
 	if err != nil {
-		e.Log.WarnContext(ctx, "end a transferred call", "call_id", c.ID, "err", err)
+		e.Log.WarnContext(ctx, "end a transferred call", "call_id", c.ID, "error", err)
 	}
 	return c
 }

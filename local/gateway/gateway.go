@@ -130,7 +130,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	answer, err := h.call(r.Context(), found.Function, event)
 	switch {
 	case errors.Is(err, errSlow):
-		h.Log.Error("function did not answer in time", "function", found.Function, "request_id", id)
+		h.Log.Error("function did not answer in time", "function", found.Function, "http_request_id", id)
 		refuse(w, http.StatusServiceUnavailable, "Service Unavailable")
 	case err != nil:
 		h.fail(w, id, found.Function, err)
@@ -142,7 +142,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (h *handler) fail(w http.ResponseWriter, id, function string, err error) {
-	h.Log.Error("function failed", "function", function, "request_id", id, "error", err)
+	h.Log.Error("function failed", "function", function, "http_request_id", id, "error", err)
 	refuse(w, http.StatusInternalServerError, "Internal Server Error")
 }
 

@@ -148,7 +148,7 @@ func (p *Platform) invokeTask(ctx context.Context, name string, payload []byte) 
 	if err == nil {
 		return out, nil
 	}
-	p.log.Error("task failed", slog.String("function", name), slog.Any("err", err))
+	p.log.Error("task failed", slog.String("function", name), slog.Any("error", err))
 	if e, ok := errors.AsType[messages.InvokeResponse_Error](err); ok {
 		return nil, &stepfunctions.FunctionError{Type: e.Type, Message: e.Message}
 	}
@@ -197,7 +197,7 @@ func (p *Platform) schedule(ctx context.Context, schedules []template.Schedule) 
 			for {
 				event, _ := json.Marshal(map[string]any{"source": "aws.events", "detail-type": "Scheduled Event", "time": time.Now().UTC()})
 				if _, err := p.invoke(ctx, s.Function, event); err != nil && ctx.Err() == nil {
-					p.log.Error("scheduled function", slog.String("function", s.Function), slog.Any("err", err))
+					p.log.Error("scheduled function", slog.String("function", s.Function), slog.Any("error", err))
 				}
 				select {
 				case <-tick.C:

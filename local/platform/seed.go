@@ -197,7 +197,7 @@ func (p *Platform) seedKey(ctx context.Context) error {
 func (p *Platform) callAgents(ctx context.Context) {
 	numbers, _, err := p.DB.NumbersOf(ctx, demoUser, 100, "")
 	if err != nil {
-		p.log.Error("agent names", "err", err)
+		p.log.Error("agent names", "error", err)
 		return
 	}
 	for _, n := range numbers {
@@ -205,7 +205,7 @@ func (p *Platform) callAgents(ctx context.Context) {
 			continue
 		}
 		if err := p.Agent.Register(n.Rule.AgentName); err != nil {
-			p.log.Error("register agent", "agent", n.Rule.AgentName, "err", err)
+			p.log.Error("register agent", "agent", n.Rule.AgentName, "error", err)
 		}
 	}
 }

@@ -69,7 +69,7 @@ func (p *Platform) keepTokensFresh(ctx context.Context) {
 			if now := time.Now(); due(issued, now) {
 				issued = now
 				if err := errors.Join(p.issueTokens(), p.remember()); err != nil {
-					p.log.Error("new tokens", "err", err)
+					p.log.Error("new tokens", "error", err)
 				}
 			}
 		}

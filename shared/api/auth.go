@@ -39,7 +39,7 @@ func (e *Edge) caller(r *http.Request) (account.Caller, error) {
 		caller, err = e.callerByToken(r.Context(), token)
 	}
 	if fault.Is(err, fault.Unauthenticated) || err == nil && caller.UserID == "" {
-		e.Log.Debug("credential refused", "cause", err)
+		e.Log.Debug("credential refused", "error", err)
 		return account.Caller{}, unauthenticated()
 	}
 	return caller, err

@@ -468,7 +468,7 @@ func TestRequestLog(t *testing.T) {
 			t.Errorf("content is logged: %s", scan.Text())
 		}
 		delete(line, "time")
-		delete(line, "request_id")
+		delete(line, "http_request_id")
 		lines = append(lines, line)
 	}
 	want := []map[string]any{

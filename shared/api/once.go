@@ -117,7 +117,7 @@ func (rq *request) carryOut(r *http.Request, o account.Once, serve func()) {
 		ctx, cancel := invocation.Finish(r.Context(), keepTime)
 		defer cancel()
 		if err := rq.finish(ctx, o, finished); err != nil {
-			rq.edge.Log.LogAttrs(ctx, slog.LevelError, "answer not kept", slog.String("request_id", rq.id), slog.String("cause", err.Error()))
+			rq.edge.Log.LogAttrs(ctx, slog.LevelError, "answer not kept", slog.String("http_request_id", rq.id), slog.String("error", err.Error()))
 		}
 	}()
 	serve()

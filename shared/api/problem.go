@@ -126,7 +126,7 @@ func (rq *request) stamp(p *Problem) {
 		h.Set("Retry-After", strconv.FormatInt(wait, 10))
 	}
 	if p.cause != nil {
-		rq.edge.Log.Error("request failed", "request_id", rq.id, "route", rq.route, "code", p.Code, "cause", p.cause.Error())
+		rq.edge.Log.Error("request failed", "http_request_id", rq.id, "route", rq.route, "code", p.Code, "error", p.cause.Error())
 	}
 }
 

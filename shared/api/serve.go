@@ -95,7 +95,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		slog.String("route", rq.route),
 		slog.Int("status", rq.answer.status),
 		slog.Int64("ms", s.edge.Now().Sub(start).Milliseconds()),
-		slog.String("request_id", rq.id),
+		slog.String("http_request_id", rq.id),
 		slog.String("user_id", rq.caller.UserID),
 		slog.String("key_id", rq.caller.KeyID)}
 	if rq.callID != "" {
@@ -123,8 +123,8 @@ func (s *server) route(rq *request, r *http.Request) {
 	defer func() {
 		if p := recover(); p != nil {
 			rq.answer.reset()
-			s.edge.Log.LogAttrs(r.Context(), slog.LevelError, "panic", slog.String("request_id", rq.id),
-				slog.String("cause", fmt.Sprint(p)), slog.String("stack", string(debug.Stack())))
+			s.edge.Log.LogAttrs(r.Context(), slog.LevelError, "panic", slog.String("http_request_id", rq.id),
+				slog.String("error", fmt.Sprint(p)), slog.String("stack", string(debug.Stack())))
 			rq.fail(internal())
 		}
 	}()

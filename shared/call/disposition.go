@@ -13,7 +13,7 @@ type Room struct {
 type Phone struct {
 	ID       string // LiveKit's participant sid
 	Identity string // CalleeIdentity, or for an inbound call LiveKit's choice
-	Status   string // LiveKit's sip.callStatus: dialing, ringing, automation, active, hangup
+	Status   PhoneStatus
 
 	// AnsweredAt is when the phone was answered, by LiveKit's clock, to the millisecond. It is zero
 	// if LiveKit does not report it. Call.Answered decides whether it counts.
@@ -26,9 +26,21 @@ type Phone struct {
 	Called  string
 }
 
+// PhoneStatus is LiveKit's sip.callStatus of a phone.
+type PhoneStatus string
+
+// The states of a phone. A phone in automation is answered, and LiveKit sends it digits.
+const (
+	PhoneDialing    PhoneStatus = "dialing"
+	PhoneRinging    PhoneStatus = "ringing"
+	PhoneAutomation PhoneStatus = "automation"
+	PhoneActive     PhoneStatus = "active"
+	PhoneHungUp     PhoneStatus = "hangup"
+)
+
 // Up reports whether the phone's leg still exists. A participant with the status hangup is gone,
 // although LiveKit may list it for another 20 seconds.
-func (r Room) Up() bool { return r.Callee != nil && r.Callee.Status != "hangup" }
+func (r Room) Up() bool { return r.Callee != nil && r.Callee.Status != PhoneHungUp }
 
 // Alone reports whether the phone is up and has no other party: neither an agent nor another
 // participant is in the room.
@@ -36,11 +48,11 @@ func (r Room) Alone() bool { return r.Up() && !r.Agent && !r.Others }
 
 // Answered reports whether the phone has been answered and is not gone.
 func (r Room) Answered() bool {
-	return r.Callee != nil && (r.Callee.Status == "active" || r.Callee.Status == "automation")
+	return r.Callee != nil && (r.Callee.Status == PhoneActive || r.Callee.Status == PhoneAutomation)
 }
 
 // Ringing reports whether the phone rings.
-func (r Room) Ringing() bool { return r.Callee != nil && r.Callee.Status == "ringing" }
+func (r Room) Ringing() bool { return r.Callee != nil && r.Callee.Status == PhoneRinging }
 
 // Answered is when the call was answered, for a phone that is seen answered at the moment seen.
 // LiveKit's own time counts if it is plausible: not before the call was dialed or came in, and not
@@ -56,9 +68,21 @@ func (c Call) Answered(p *Phone, seen time.Time) time.Time {
 // Leave is what LiveKit reported when the phone left the room: the participant's disconnect reason
 // and its last sip.callStatus. The zero value means that LiveKit reported nothing.
 type Leave struct {
-	Reason string
-	Status string
+	Reason LeaveReason
+	Status PhoneStatus
 }
+
+// LeaveReason is LiveKit's reason why a participant left its room (livekit.DisconnectReason).
+type LeaveReason string
+
+// The reasons that decide how a call ended.
+const (
+	ClientInitiated    LeaveReason = "CLIENT_INITIATED" // the phone's side, or LiveKit SIP for it
+	TrunkFailure       LeaveReason = "SIP_TRUNK_FAILURE"
+	RoomDeleted        LeaveReason = "ROOM_DELETED"
+	RoomClosed         LeaveReason = "ROOM_CLOSED"
+	ParticipantRemoved LeaveReason = "PARTICIPANT_REMOVED"
+)
 
 // tolerance is the tolerance by which a call may end before the agreed maximum and still count as
 // ended by it. LiveKit and this platform measure from different moments.
@@ -68,10 +92,39 @@ const tolerance = time.Second
 // from the answer on.
 const silence = 15 * time.Second
 
-// EndOfTalk decides how an answered call ended, once its phone is known to be gone. The platform's
-// own actions come first. LiveKit reports a callee's hangup, a reached maximum and, before LiveKit
-// SIP 1.11, a failing trunk alike.
-func (c Call) EndOfTalk(l Leave, now time.Time) End {
+// PhoneLeft decides how a call ended, once its phone is known to be gone.
+func (c Call) PhoneLeft(l Leave, now time.Time) End {
+	if c.AnsweredAt.IsZero() {
+		return c.leftRinging(l, now)
+	}
+	return c.leftTalking(l, now)
+}
+
+// AgentLeft decides how a call ended whose agent has left its phone alone. It ends as if the agent
+// had deleted the room.
+func (c Call) AgentLeft(now time.Time) End { return c.PhoneLeft(Leave{Reason: RoomDeleted}, now) }
+
+// HungUp decides how a call ended that was stopped because a user asked for it, or because it may
+// not go on.
+func (c Call) HungUp(now time.Time) End {
+	if c.AnsweredAt.IsZero() {
+		return c.DialRefused(Attempt{}, now)
+	}
+	return c.leftTalking(Leave{}, now)
+}
+
+// NeverDialed decides how a call ended that was not dialed, for a cause.
+func (c Call) NeverDialed(cause Cause, now time.Time) End {
+	if !c.HangupRequested.IsZero() {
+		return End{Status: Canceled, Cause: APIHangup, At: now}
+	}
+	return End{Status: Failed, Cause: cause, At: now}
+}
+
+// leftTalking decides how an answered call ended, once its phone is known to be gone. The
+// platform's own actions come first. LiveKit reports a callee's hangup, a reached maximum and,
+// before LiveKit SIP 1.11, a failing trunk alike.
+func (c Call) leftTalking(l Leave, now time.Time) End {
 	end := End{Status: Completed, Cause: Unknown, SIPStatus: 200, At: now}
 	longest := c.AnsweredAt.Add(time.Duration(c.MaxDuration) * time.Second)
 	switch {
@@ -82,15 +135,15 @@ func (c Call) EndOfTalk(l Leave, now time.Time) End {
 	case !now.Before(longest.Add(-tolerance)):
 		end.Cause = MaxDuration
 	case c.mayBeTransferred(l, now): // end.Cause stays Unknown
-	case l.Reason == "SIP_TRUNK_FAILURE": // since LiveKit SIP 1.11, with any last status
+	case l.Reason == TrunkFailure: // since LiveKit SIP 1.11, with any last status
 		end.Cause = NetworkError
-	case l.Status == "hangup":
+	case l.Status == PhoneHungUp:
 		end.Cause = CalleeHangup
-	case l.Reason == "ROOM_DELETED" || l.Reason == "PARTICIPANT_REMOVED" || l.Reason == "ROOM_CLOSED":
+	case l.Reason == RoomDeleted || l.Reason == ParticipantRemoved || l.Reason == RoomClosed:
 		end.Cause = AgentHangup
-	case l.Reason == "CLIENT_INITIATED" && l.Status == "active" && now.Sub(c.AnsweredAt) >= silence:
+	case l.Reason == ClientInitiated && l.Status == PhoneActive && now.Sub(c.AnsweredAt) >= silence:
 		end.Cause = NetworkError // LiveKit hung up itself after 30 s without sound
-	case l.Reason == "CLIENT_INITIATED":
+	case l.Reason == ClientInitiated:
 		end.Cause = CalleeHangup
 	case l.Reason != "":
 		end.Cause = NetworkError
@@ -105,16 +158,17 @@ func (c Call) EndOfTalk(l Leave, now time.Time) End {
 }
 
 // Attempt is the outcome of one dial: the SIP status that the carrier gave (0 if it gave none),
-// whether the phone was seen ringing, and whether LiveKit reported for certain that the attempt
-// is over.
+// whether the phone was seen ringing, whether LiveKit reported for certain that the attempt is
+// over, and whether LiveKit failed before it asked a carrier.
 type Attempt struct {
 	SIPStatus int
 	Rang      bool
 	Certain   bool
+	NotAsked  bool
 }
 
-// EndOfDial decides how a call that was never answered ended.
-func (c Call) EndOfDial(a Attempt, now time.Time) End {
+// DialRefused decides how a call that was dialed and never answered ended.
+func (c Call) DialRefused(a Attempt, now time.Time) End {
 	end := End{Status: Failed, Cause: Unknown, SIPStatus: a.SIPStatus, At: now}
 	if !c.HangupRequested.IsZero() {
 		end.Status, end.Cause, end.SIPStatus = Canceled, APIHangup, 0
@@ -141,6 +195,9 @@ func (c Call) EndOfDial(a Attempt, now time.Time) End {
 		end.Status, end.Cause = NoAnswer, Unanswered
 	case sip == 0 && a.Certain:
 		end.Cause = TrunkUnreachable // no response, not even ringing
+	}
+	if a.NotAsked && end.Status == Failed {
+		end.Cause = NetworkError
 	}
 	return end
 }

@@ -9,7 +9,7 @@ import (
 
 var t0 = time.Date(2026, 11, 22, 9, 30, 0, 0, time.UTC)
 
-func TestEndOfDial(t *testing.T) {
+func TestDialRefused(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		name   string
@@ -50,18 +50,18 @@ func TestEndOfDial(t *testing.T) {
 			if tt.a.SIPStatus == 608 {
 				want.Detail = "rejected_by_screening"
 			}
-			if d := cmp.Diff(want, Call{}.EndOfDial(tt.a, t0)); d != "" {
+			if d := cmp.Diff(want, Call{}.DialRefused(tt.a, t0)); d != "" {
 				t.Errorf("(-want +got):\n%s", d)
 			}
 			want = End{Status: Canceled, Cause: APIHangup, At: t0}
-			if d := cmp.Diff(want, Call{HangupRequested: t0}.EndOfDial(tt.a, t0)); d != "" {
+			if d := cmp.Diff(want, Call{HangupRequested: t0}.DialRefused(tt.a, t0)); d != "" {
 				t.Errorf("after a hang-up (-want +got):\n%s", d)
 			}
 		})
 	}
 }
 
-func TestEndOfTalk(t *testing.T) {
+func TestPhoneLeft(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		name  string
@@ -88,17 +88,17 @@ func TestEndOfTalk(t *testing.T) {
 			t.Parallel()
 			c := Call{AnsweredAt: t0, MaxDuration: 60}
 			want := End{Status: Completed, Cause: tt.cause, SIPStatus: 200, At: t0.Add(min(tt.after, time.Minute))}
-			if d := cmp.Diff(want, c.EndOfTalk(tt.leave, t0.Add(tt.after))); d != "" {
+			if d := cmp.Diff(want, c.PhoneLeft(tt.leave, t0.Add(tt.after))); d != "" {
 				t.Errorf("(-want +got):\n%s", d)
 			}
 			c.HangupRequested = t0
 			want.Cause = APIHangup
-			if d := cmp.Diff(want, c.EndOfTalk(tt.leave, t0.Add(tt.after))); d != "" {
+			if d := cmp.Diff(want, c.PhoneLeft(tt.leave, t0.Add(tt.after))); d != "" {
 				t.Errorf("after a hang-up (-want +got):\n%s", d)
 			}
 		})
 	}
-	if at := (Call{AnsweredAt: t0, MaxDuration: 60}).EndOfTalk(Leave{}, t0.Add(-time.Second)).At; at != t0 {
+	if at := (Call{AnsweredAt: t0, MaxDuration: 60}).PhoneLeft(Leave{}, t0.Add(-time.Second)).At; at != t0 {
 		t.Errorf("ended at %v, before it was answered", at)
 	}
 }

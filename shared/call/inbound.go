@@ -52,29 +52,20 @@ func ulidText(at time.Time, bits [10]byte) string {
 	return string(text[:])
 }
 
-// EndOfRinging decides how an inbound call that was never answered ended, once its phone is known
+// leftRinging decides how an inbound call that was never answered ended, once its phone is known
 // to be gone. LiveKit answers when the agent has published its voice. It gives up after
 // RingingTimeout, when the phone's status is still ringing. A caller who hangs up before that
 // leaves with the status hangup. A caller who hangs up after talking leaves the same trace, so for
 // a call never seen ringing the status proves nothing.
-func (c Call) EndOfRinging(l Leave, now time.Time) End {
+func (c Call) leftRinging(l Leave, now time.Time) End {
 	end := End{Status: Failed, Cause: Unknown, At: now}
 	switch {
 	case !c.HangupRequested.IsZero():
 		end.Status, end.Cause = Canceled, APIHangup
-	case c.Status == Ringing && l.Status == "hangup":
+	case c.Status == Ringing && l.Status == PhoneHungUp:
 		end.Status, end.Cause = NoAnswer, CalleeHangup
-	case l.Reason == "CLIENT_INITIATED" && l.Status == "ringing":
+	case l.Reason == ClientInitiated && l.Status == PhoneRinging:
 		end.Cause = AgentUnavailable
 	}
 	return end
-}
-
-// EndOfLeave decides how a call ended, once its phone is known to be gone, from its record at
-// that moment.
-func (c Call) EndOfLeave(l Leave, now time.Time) End {
-	if c.AnsweredAt.IsZero() {
-		return c.EndOfRinging(l, now)
-	}
-	return c.EndOfTalk(l, now)
 }

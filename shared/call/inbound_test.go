@@ -65,19 +65,19 @@ func TestEndOfLeave(t *testing.T) {
 		{"nothing was said", Leave{}, Failed, Unknown},
 	} {
 		c := Call{Direction: Inbound, Status: Ringing, CreatedAt: t0}
-		if d := cmp.Diff(End{Status: tt.status, Cause: tt.cause, At: t0}, c.EndOfLeave(tt.leave, t0)); d != "" {
+		if d := cmp.Diff(End{Status: tt.status, Cause: tt.cause, At: t0}, c.PhoneLeft(tt.leave, t0)); d != "" {
 			t.Errorf("%s (-want +got):\n%s", tt.name, d)
 		}
 		c.HangupRequested = t0
-		if d := cmp.Diff(End{Status: Canceled, Cause: APIHangup, At: t0}, c.EndOfLeave(tt.leave, t0)); d != "" {
+		if d := cmp.Diff(End{Status: Canceled, Cause: APIHangup, At: t0}, c.PhoneLeft(tt.leave, t0)); d != "" {
 			t.Errorf("%s, after a hang-up (-want +got):\n%s", tt.name, d)
 		}
 	}
-	if end := (Call{Direction: Inbound, Status: Initiated}).EndOfLeave(Leave{"CLIENT_INITIATED", "hangup"}, t0); end.Status != Failed || end.Cause != Unknown {
+	if end := (Call{Direction: Inbound, Status: Initiated}).PhoneLeft(Leave{"CLIENT_INITIATED", "hangup"}, t0); end.Status != Failed || end.Cause != Unknown {
 		t.Errorf("nobody saw it ring, and yet it ended %s %s", end.Status, end.Cause)
 	}
 	c := Call{Direction: Inbound, CreatedAt: t0, AnsweredAt: t0, MaxDuration: 60}
-	if d := cmp.Diff(End{Status: Completed, Cause: CalleeHangup, SIPStatus: 200, At: t0}, c.EndOfLeave(Leave{"CLIENT_INITIATED", "hangup"}, t0)); d != "" {
+	if d := cmp.Diff(End{Status: Completed, Cause: CalleeHangup, SIPStatus: 200, At: t0}, c.PhoneLeft(Leave{"CLIENT_INITIATED", "hangup"}, t0)); d != "" {
 		t.Errorf("answered (-want +got):\n%s", d)
 	}
 }

@@ -44,7 +44,7 @@ func TestEndOfTransferredCall(t *testing.T) {
 				c.HangupRequested = t0
 			}
 			want := End{Status: Completed, Cause: tt.cause, SIPStatus: 200, At: t0.Add(min(tt.after, 10*time.Minute))}
-			if d := cmp.Diff(want, c.EndOfTalk(tt.leave, t0.Add(tt.after))); d != "" {
+			if d := cmp.Diff(want, c.PhoneLeft(tt.leave, t0.Add(tt.after))); d != "" {
 				t.Errorf("(-want +got):\n%s", d)
 			}
 		})

@@ -80,7 +80,7 @@ func (c *Client) ReadRoom(ctx context.Context, name string) (call.Room, error) {
 // out both numbers.
 func phoneOf(p *livekit.ParticipantInfo) *call.Phone {
 	a := p.GetAttributes()
-	return &call.Phone{ID: p.GetSid(), Identity: p.GetIdentity(), Status: a[callStatus], AnsweredAt: unixMilli(a[answerTime]),
+	return &call.Phone{ID: p.GetSid(), Identity: p.GetIdentity(), Status: call.PhoneStatus(a[callStatus]), AnsweredAt: unixMilli(a[answerTime]),
 		TrunkID: a["sip.trunkID"], RuleID: a[ruleID], Caller: a["sip.phoneNumber"], Called: a["sip.trunkPhoneNumber"]}
 }
 

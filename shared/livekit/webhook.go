@@ -32,9 +32,9 @@ type Event struct {
 	// track_… events.
 	Identity      string
 	ParticipantID string
-	Phone         bool       // the participant is a SIP participant
-	Agent         bool       // the participant is an agent
-	Status        string     // sip.callStatus of a phone
+	Phone         bool // the participant is a SIP participant
+	Agent         bool // the participant is an agent
+	Status        call.PhoneStatus
 	Leave         call.Leave // on participant_left
 	Answered      bool       // on participant_left of an outbound call: the call had been answered
 
@@ -121,7 +121,7 @@ func eventOf(e *livekit.WebhookEvent) Event {
 	if out.Name == "participant_left" {
 		out.Leave.Status = out.Status
 		if p.DisconnectReason != livekit.DisconnectReason_UNKNOWN_REASON {
-			out.Leave.Reason = p.DisconnectReason.String()
+			out.Leave.Reason = call.LeaveReason(p.DisconnectReason.String())
 		}
 		out.Answered = a["sip.callTag"] != "" && a["sip.callIDFull"] != ""
 	}

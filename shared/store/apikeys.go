@@ -114,14 +114,6 @@ func (db *DB) RotateKey(ctx context.Context, old, fresh account.Key) (account.Ke
 	return db.writeKey(ctx, fresh, room, retire)
 }
 
-// The positions of some of writeKey's writes in its transaction. The write that retires a key
-// comes last.
-const (
-	keyAt    = 0
-	enrollAt = 1
-	retireAt = 4
-)
-
 // writeKey stores a new key, if its user has fewer than room keys, and its event. retire, if not
 // nil, is part of the same transaction. If its condition fails, the error is fault.Conflict.
 func (db *DB) writeKey(ctx context.Context, k account.Key, room int, retire *types.Update) (account.Key, error) {
@@ -137,9 +129,10 @@ func (db *DB) writeKey(ctx context.Context, k account.Key, room int, retire *typ
 	put := types.TransactWriteItem{Put: &types.Put{TableName: &db.table.Keys, Item: raw,
 		ConditionExpression:                 aws.String("attribute_not_exists(key_id)"),
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}}
-	writes := []types.TransactWriteItem{put, db.enroll(k, room, now), told, db.known(k.UserID)}
+	enroll, end := db.enroll(k, room, now), types.TransactWriteItem{Update: retire}
+	writes := []types.TransactWriteItem{put, enroll, told, db.known(k.UserID)}
 	if retire != nil {
-		writes = append(writes, types.TransactWriteItem{Update: retire})
+		writes = append(writes, end)
 	}
 	for {
 		err := db.transact(ctx, writes...)
@@ -147,12 +140,12 @@ func (db *DB) writeKey(ctx context.Context, k account.Key, room int, retire *typ
 		switch {
 		case !failed:
 			return k, unavailable("write key", err)
-		case rows[keyAt] != nil:
-			return db.reissue(ctx, k, rows[keyAt])
-		case retire != nil && rows[retireAt] != nil:
+		case rows.of(put) != nil:
+			return db.reissue(ctx, k, rows.of(put))
+		case rows.of(end) != nil:
 			return k, fault.New(fault.Conflict, "CONFLICT", "the API key has been revoked or rotated, or has expired")
 		}
-		if err := db.makeRoom(ctx, k.UserID, room, rows[enrollAt], now); err != nil {
+		if err := db.makeRoom(ctx, k.UserID, room, rows.of(enroll), now); err != nil {
 			return k, err
 		}
 	}

@@ -221,7 +221,8 @@ func (db *DB) CreateCall(ctx context.Context, c call.Call, may Permit, once Once
 		if err := may.Allow(c.PhoneNumber, c.Country, c.AgentName); err != nil {
 			return c, false, may.Hour(), err
 		}
-		rows, err := db.createCall(ctx, c, may, once)
+		usage, remember := db.accept(may.usage, spendingOf(c)), db.rememberOnce(c, once)
+		rows, err := db.createCall(ctx, c, once, usage, remember)
 		hour = may.Hour()
 		switch {
 		case err == nil:
@@ -229,13 +230,13 @@ func (db *DB) CreateCall(ctx context.Context, c call.Call, may Permit, once Once
 			return c, false, hour, nil
 		case rows == nil:
 			return c, false, hour, unavailable("create call", err)
-		case once.Key != "" && rows[onceAt] != nil:
-			c, replayed, err = db.replay(ctx, rows[onceAt], once)
+		case rows.of(remember) != nil:
+			c, replayed, err = db.replay(ctx, rows.of(remember), once)
 			return c, replayed, hour, err
-		case rows[usageAt] == nil:
+		case rows.of(usage) == nil:
 			return c, false, hour, unavailable("create call", err)
 		}
-		if may.usage, err = usageOf(rows[usageAt], may.at); err != nil {
+		if may.usage, err = usageOf(rows.of(usage), may.at); err != nil {
 			return c, false, hour, err
 		}
 		if limit, err := may.refusal(spendingOf(c)); err != nil {
@@ -249,15 +250,9 @@ func (db *DB) CreateCall(ctx context.Context, c call.Call, may Permit, once Once
 // keeps changing.
 const permitReads = 4
 
-// The positions of two of CreateCall's writes in its transaction.
-const (
-	usageAt = 0
-	onceAt  = 1
-)
-
-// createCall sends CreateCall's transaction. rows are those of refusedIn if a condition failed, and
-// nil otherwise.
-func (db *DB) createCall(ctx context.Context, c call.Call, may Permit, once Once) (rows []row, err error) {
+// createCall sends CreateCall's transaction. remember is part of it if the request has a key. rows
+// is nil if no condition failed.
+func (db *DB) createCall(ctx context.Context, c call.Call, once Once, usage, remember types.TransactWriteItem) (rows failures, err error) {
 	raw, err := encode(rowOf(c))
 	if err != nil {
 		return nil, err
@@ -266,9 +261,9 @@ func (db *DB) createCall(ctx context.Context, c call.Call, may Permit, once Once
 	if err != nil {
 		return nil, err
 	}
-	writes := []types.TransactWriteItem{db.accept(may.usage, spendingOf(c))}
+	writes := []types.TransactWriteItem{usage}
 	if once.Key != "" {
-		writes = append(writes, db.rememberOnce(c, once))
+		writes = append(writes, remember)
 	}
 	writes = append(writes, db.started(c), types.TransactWriteItem{Put: &types.Put{TableName: &db.table.Calls, Item: raw,
 		ConditionExpression: aws.String("attribute_not_exists(call_id)")}})
@@ -316,15 +311,15 @@ func (db *DB) answer(ctx context.Context, id string, at time.Time) (call.Call, e
 		return c, err
 	}
 	values := withLine(row{":to": str(string(call.InProgress)), ":at": timestamp(at)}, line)
-	err = db.transact(ctx,
-		types.TransactWriteItem{Update: &types.Update{TableName: &db.table.Calls, Key: recordOf(id),
-			UpdateExpression:                    aws.String("SET #status = :to, answered_at = :at, " + addLine),
-			ConditionExpression:                 aws.String(earlier(call.InProgress, values)),
-			ExpressionAttributeNames:            map[string]string{"#status": "status"},
-			ExpressionAttributeValues:           values,
-			ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}}, told)
-	if rows, ok := conditionsFailed(err); ok && rows[0] != nil {
-		return callFrom(rows[0])
+	record := types.TransactWriteItem{Update: &types.Update{TableName: &db.table.Calls, Key: recordOf(id),
+		UpdateExpression:                    aws.String("SET #status = :to, answered_at = :at, " + addLine),
+		ConditionExpression:                 aws.String(earlier(call.InProgress, values)),
+		ExpressionAttributeNames:            map[string]string{"#status": "status"},
+		ExpressionAttributeValues:           values,
+		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}}
+	err = db.transact(ctx, record, told)
+	if rows, _ := conditionsFailed(err); rows.of(record) != nil {
+		return callFrom(rows.of(record))
 	}
 	return c, unavailable("advance call", err)
 }
@@ -423,13 +418,14 @@ func (db *DB) RequestAnyHangup(ctx context.Context, id, by string, at time.Time)
 	if err != nil {
 		return c, false, err
 	}
-	err = db.transact(ctx, types.TransactWriteItem{Update: &types.Update{TableName: &db.table.Calls, Key: recordOf(id),
+	record := types.TransactWriteItem{Update: &types.Update{TableName: &db.table.Calls, Key: recordOf(id),
 		UpdateExpression:                    aws.String("SET hangup_at = if_not_exists(hangup_at, :at)"),
 		ConditionExpression:                 aws.String(notEnded),
 		ExpressionAttributeValues:           row{":at": timestamp(at)},
-		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}}, entry)
+		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}}
+	err = db.transact(ctx, record, entry)
 	if rows, ended := conditionsFailed(err); ended {
-		c, err = callFrom(rows[0])
+		c, err = callFrom(rows.of(record))
 		return c, false, err
 	}
 	if c.HangupRequested.IsZero() {
@@ -489,26 +485,25 @@ func (db *DB) endCall(ctx context.Context, c call.Call, end call.End, refund boo
 	}
 	values := withLine(row{":to": str(string(end.Status)), ":cause": str(string(end.Cause)),
 		":sip": integer(int64(end.SIPStatus)), ":at": timestamp(end.At), ":seen": str(string(c.Status))}, line)
-	writes := append([]types.TransactWriteItem{
-		{Update: &types.Update{TableName: &db.table.Calls, Key: recordOf(c.ID),
-			UpdateExpression:                    aws.String("SET #status = :to, cause = :cause, sip_status = :sip, ended_at = :at, final_status = :to" + finalAnswer(c, values) + ", " + addLine + " REMOVE active_shard"),
-			ConditionExpression:                 aws.String(notEnded + " AND #status = :seen AND " + seenHangup(c) + " AND " + seenTransfer(c, values)),
-			ExpressionAttributeNames:            map[string]string{"#status": "status"},
-			ExpressionAttributeValues:           values,
-			ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}},
-		told, {Update: db.count(ended)},
-	}, more...)
+	record := types.TransactWriteItem{Update: &types.Update{TableName: &db.table.Calls, Key: recordOf(c.ID),
+		UpdateExpression:                    aws.String("SET #status = :to, cause = :cause, sip_status = :sip, ended_at = :at, final_status = :to" + finalAnswer(c, values) + ", " + addLine + " REMOVE active_shard"),
+		ConditionExpression:                 aws.String(notEnded + " AND #status = :seen AND " + seenHangup(c) + " AND " + seenTransfer(c, values)),
+		ExpressionAttributeNames:            map[string]string{"#status": "status"},
+		ExpressionAttributeValues:           values,
+		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}}
+	writes := append([]types.TransactWriteItem{record, told, {Update: db.count(ended)}}, more...)
 	if c.Direction == call.Outbound {
 		writes = append(writes, db.release(ended, refund))
 	} else {
 		writes = append(writes, db.leave(ended))
 	}
 	err = db.transact(ctx, writes...)
-	if rows, ok := conditionsFailed(err); ok && rows[0] != nil {
-		if len(rows[0]) == 0 {
+	rows, _ := conditionsFailed(err)
+	if found := rows.of(record); found != nil {
+		if len(found) == 0 {
 			return c, fault.Missing("call")
 		}
-		now, err := callFrom(rows[0])
+		now, err := callFrom(found)
 		if err == nil && !now.Status.Ended() {
 			return now, fault.New(fault.Conflict, "CONFLICT", "the call moved on to %s", now.Status)
 		}

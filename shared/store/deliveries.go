@@ -335,10 +335,11 @@ func (db *DB) SpendDelivery(ctx context.Context, userID, id string, at time.Time
 			return nil, err
 		}
 	}
-	err = db.transact(ctx, db.spend(userID, deliveryRequests, at), db.spend(id, repetitions, at))
+	spends := []types.TransactWriteItem{db.spend(userID, deliveryRequests, at), db.spend(id, repetitions, at)}
+	err = db.transact(ctx, spends...)
 	if rows, failed := conditionsFailed(err); failed {
-		for i, raw := range rows {
-			if raw != nil {
+		for i, spend := range spends {
+			if rows.of(spend) != nil {
 				limits[i].Used = limits[i].Quota
 				return limits, kinds[i].spent(at)
 			}

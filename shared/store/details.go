@@ -235,7 +235,7 @@ func (db *DB) putTurn(ctx context.Context, r turnRow) error {
 // it writes nothing and returns the sort keys that are known. An empty map that is not nil means
 // that there is no room.
 func (db *DB) putTurns(ctx context.Context, callID string, rows []turnRow) (known map[string]bool, err error) {
-	writes, size := make([]types.TransactWriteItem, 1, len(rows)+1), 0
+	writes, size := make([]types.TransactWriteItem, 0, len(rows)+1), 0
 	for _, r := range rows {
 		raw, err := encode(r)
 		if err != nil {
@@ -245,19 +245,19 @@ func (db *DB) putTurns(ctx context.Context, callID string, rows []turnRow) (know
 		writes = append(writes, types.TransactWriteItem{Put: &types.Put{TableName: &db.table.Calls, Item: raw,
 			ConditionExpression: aws.String("attribute_not_exists(sk)")}})
 	}
-	writes[0].Update = &types.Update{TableName: &db.table.Calls, Key: row{"call_id": str(callID), "sk": str(turnsKey)},
+	count := types.TransactWriteItem{Update: &types.Update{TableName: &db.table.Calls, Key: row{"call_id": str(callID), "sk": str(turnsKey)},
 		UpdateExpression:    aws.String("ADD turns :turns, size_bytes :bytes"),
 		ConditionExpression: aws.String("attribute_not_exists(turns) OR (turns <= :others AND size_bytes <= :rest)"),
 		ExpressionAttributeValues: row{":turns": integer(int64(len(rows))), ":bytes": integer(int64(size)),
-			":others": integer(int64(call.MaxTurns - len(rows))), ":rest": integer(int64(call.MaxTurnBytes - size))}}
-	err = db.transact(ctx, writes...)
+			":others": integer(int64(call.MaxTurns - len(rows))), ":rest": integer(int64(call.MaxTurnBytes - size))}}}
+	err = db.transact(ctx, append(writes, count)...)
 	found, failed := conditionsFailed(err)
 	if !failed {
 		return nil, err
 	}
 	known = map[string]bool{}
 	for i, r := range rows {
-		if found[i+1] != nil {
+		if found.of(writes[i]) != nil {
 			known[r.SK] = true
 		}
 	}
@@ -272,9 +272,9 @@ func (db *DB) SaveSummary(ctx context.Context, c call.Call, s call.Summary) (cal
 	if err != nil {
 		return s, err
 	}
-	put := &types.Put{TableName: &db.table.Calls, Item: raw, ConditionExpression: aws.String("attribute_not_exists(sk)"),
-		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}
-	writes := []types.TransactWriteItem{{Put: put}}
+	put := types.TransactWriteItem{Put: &types.Put{TableName: &db.table.Calls, Item: raw, ConditionExpression: aws.String("attribute_not_exists(sk)"),
+		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}}
+	writes := []types.TransactWriteItem{put}
 	if s.Status == call.SummaryReady {
 		told, err := db.event(event.Summarized(c, s))
 		if err != nil {
@@ -284,7 +284,7 @@ func (db *DB) SaveSummary(ctx context.Context, c call.Call, s call.Summary) (cal
 	}
 	err = db.transact(ctx, writes...)
 	if rows, failed := conditionsFailed(err); failed {
-		r, err := decode[turnRow](rows[0])
+		r, err := decode[turnRow](rows.of(put))
 		return r.summary(), err
 	}
 	return s, unavailable("save summary", err)

@@ -37,13 +37,14 @@ func (db *DB) CreateInbound(ctx context.Context, c call.Call, most int) (call.Ca
 	if err != nil {
 		return c, err
 	}
-	err = db.transact(ctx, db.newRecord(raw), db.started(c), db.join(c, own, most))
+	record := db.newRecord(raw)
+	err = db.transact(ctx, record, db.started(c), db.join(c, own, most))
 	rows, failed := conditionsFailed(err)
 	switch {
 	case !failed:
 		return c, unavailable("create inbound call", err)
-	case rows[0] != nil:
-		return callFrom(rows[0])
+	case rows.of(record) != nil:
+		return callFrom(rows.of(record))
 	}
 	return db.refuseInbound(ctx, c, call.Capacity)
 }
@@ -62,9 +63,10 @@ func (db *DB) refuseInbound(ctx context.Context, c call.Call, cause call.Cause) 
 	}
 	both := db.count(c)
 	both.UpdateExpression = aws.String(*both.UpdateExpression + ", started :one")
-	err = db.transact(ctx, db.newRecord(raw), types.TransactWriteItem{Update: both}, told)
+	record := db.newRecord(raw)
+	err = db.transact(ctx, record, types.TransactWriteItem{Update: both}, told)
 	if rows, failed := conditionsFailed(err); failed {
-		return callFrom(rows[0])
+		return callFrom(rows.of(record))
 	}
 	return c, unavailable("create inbound call", err)
 }

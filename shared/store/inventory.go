@@ -70,14 +70,15 @@ func (db *DB) addNumber(ctx context.Context, n number.Number, by string) (there 
 	if err != nil {
 		return nil, err
 	}
-	err = db.transact(ctx, types.TransactWriteItem{Put: &types.Put{TableName: &db.table.Numbers, Item: raw,
+	put := types.TransactWriteItem{Put: &types.Put{TableName: &db.table.Numbers, Item: raw,
 		ConditionExpression:                 aws.String("attribute_not_exists(number_id)"),
-		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}}, entry)
+		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}}
+	err = db.transact(ctx, put, entry)
 	rows, failed := conditionsFailed(err)
 	if !failed {
 		return nil, unavailable("add number", err)
 	}
-	found, err := db.numberFrom(rows[0])
+	found, err := db.numberFrom(rows.of(put))
 	return &found, err
 }
 
@@ -116,20 +117,21 @@ func (db *DB) RetireNumber(ctx context.Context, id, by string) error {
 	if err != nil {
 		return err
 	}
-	err = db.transact(ctx, types.TransactWriteItem{Update: &types.Update{TableName: &db.table.Numbers, Key: numberKey(id),
+	retire := types.TransactWriteItem{Update: &types.Update{TableName: &db.table.Numbers, Key: numberKey(id),
 		UpdateExpression:    aws.String("SET retired = :yes, inventory = :inventory, updated_at = :at"),
 		ConditionExpression: aws.String(isAvailable),
 		ExpressionAttributeValues: row{":yes": &types.AttributeValueMemberBOOL{Value: true}, ":at": timestamp(now),
 			":inventory": str(available(number.Number{ID: id, Retired: true}))},
-		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}}, db.unclaimed(id), entry)
+		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}}
+	err = db.transact(ctx, retire, db.unclaimed(id), entry)
 	rows, failed := conditionsFailed(err)
 	if !failed {
 		return unavailable("retire number", err)
 	}
-	if there, err := db.numberFrom(rows[0]); err != nil || there.Retired {
+	if there, err := db.numberFrom(rows.of(retire)); err != nil || there.Retired {
 		return err
 	}
-	return notFree(rows)
+	return notAvailable(rows.of(retire))
 }
 
 // GiveNumber assigns an available number to a user without a request. by is the administrator. A
@@ -150,13 +152,14 @@ func (db *DB) GiveNumber(ctx context.Context, id, userID, by string) (number.Num
 	if err != nil {
 		return n, err
 	}
-	err = db.transact(ctx, types.TransactWriteItem{Update: &types.Update{TableName: &db.table.Numbers, Key: numberKey(id),
+	assign := types.TransactWriteItem{Update: &types.Update{TableName: &db.table.Numbers, Key: numberKey(id),
 		UpdateExpression:                    aws.String("SET user_id = :user, assigned_at = :at, updated_at = :at, inventory = :inventory"),
 		ConditionExpression:                 aws.String(isAvailable),
 		ExpressionAttributeValues:           row{":user": str(userID), ":at": timestamp(now), ":inventory": str(available(n))},
-		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}}, db.unclaimed(id), entry, told, db.known(userID))
+		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}}
+	err = db.transact(ctx, assign, db.unclaimed(id), entry, told, db.known(userID))
 	if rows, failed := conditionsFailed(err); failed {
-		return n, notFree(rows)
+		return n, notAvailable(rows.of(assign))
 	}
 	return n, unavailable("give number", err)
 }
@@ -170,10 +173,9 @@ func (db *DB) unclaimed(id string) types.TransactWriteItem {
 		ConditionExpression: aws.String("attribute_not_exists(request_id)")}}
 }
 
-// notFree explains why free or unclaimed failed. rows[0] is the row of the number if free failed,
-// and nil if unclaimed failed.
-func notFree(rows []row) error {
-	there := rows[0]
+// notAvailable explains why isAvailable or unclaimed failed. there is the row of the number if
+// isAvailable failed, and nil if unclaimed failed.
+func notAvailable(there row) error {
 	switch {
 	case there != nil && len(there) == 0:
 		return fault.Missing("phone number")
@@ -378,25 +380,24 @@ func (db *DB) take(ctx context.Context, r numberrequest.Request, n number.Number
 	if err != nil {
 		return r, false, err
 	}
-	err = db.transact(ctx,
-		types.TransactWriteItem{Update: &types.Update{TableName: &db.table.Numbers, Key: numberKey(n.ID),
-			UpdateExpression:          aws.String("SET user_id = :user, assigned_at = :at, updated_at = :at, inventory = :inventory"),
-			ConditionExpression:       aws.String("attribute_exists(number_id) AND attribute_not_exists(user_id) AND attribute_not_exists(retired)"),
-			ExpressionAttributeValues: row{":user": str(r.UserID), ":at": timestamp(now), ":inventory": str(available(assigned))}}},
-		types.TransactWriteItem{Update: &types.Update{TableName: &db.table.Requests, Key: requestKey(r.ID),
-			UpdateExpression:         aws.String("SET #status = :assigned, status_shard = :shard, number_id = :number, updated_at = :at"),
-			ConditionExpression:      aws.String("#status = :approved"),
-			ExpressionAttributeNames: map[string]string{"#status": "status"},
-			ExpressionAttributeValues: row{":approved": str(string(numberrequest.Approved)), ":assigned": str(string(numberrequest.Assigned)),
-				":shard": str(statusShard(numberrequest.Assigned, shard(r.ID))), ":number": str(n.ID), ":at": timestamp(now)},
-			ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}},
-		db.unclaim(numberClaim(n.ID), r.ID), db.unclaim(kindClaim(r), r.ID), forRequest, forNumber, told)
+	assign := types.TransactWriteItem{Update: &types.Update{TableName: &db.table.Numbers, Key: numberKey(n.ID),
+		UpdateExpression:          aws.String("SET user_id = :user, assigned_at = :at, updated_at = :at, inventory = :inventory"),
+		ConditionExpression:       aws.String("attribute_exists(number_id) AND attribute_not_exists(user_id) AND attribute_not_exists(retired)"),
+		ExpressionAttributeValues: row{":user": str(r.UserID), ":at": timestamp(now), ":inventory": str(available(assigned))}}}
+	record := types.TransactWriteItem{Update: &types.Update{TableName: &db.table.Requests, Key: requestKey(r.ID),
+		UpdateExpression:         aws.String("SET #status = :assigned, status_shard = :shard, number_id = :number, updated_at = :at"),
+		ConditionExpression:      aws.String("#status = :approved"),
+		ExpressionAttributeNames: map[string]string{"#status": "status"},
+		ExpressionAttributeValues: row{":approved": str(string(numberrequest.Approved)), ":assigned": str(string(numberrequest.Assigned)),
+			":shard": str(statusShard(numberrequest.Assigned, shard(r.ID))), ":number": str(n.ID), ":at": timestamp(now)},
+		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}}
+	err = db.transact(ctx, assign, record, db.unclaim(numberClaim(n.ID), r.ID), db.unclaim(kindClaim(r), r.ID), forRequest, forNumber, told)
 	rows, failed := conditionsFailed(err)
 	switch {
 	case err == nil:
 		return got, false, nil
-	case failed && rows[1] != nil:
-		r, err = requestFrom(rows[1])
+	case rows.of(record) != nil:
+		r, err = requestFrom(rows.of(record))
 		return r, false, err
 	case failed:
 		return r, true, nil
@@ -425,18 +426,20 @@ func (db *DB) Unassign(ctx context.Context, id, owner, by string) (number.Number
 	if err != nil {
 		return n, err
 	}
-	err = db.transact(ctx,
-		types.TransactWriteItem{Update: &types.Update{TableName: &db.table.Numbers, Key: numberKey(id),
+	release := types.TransactWriteItem{
+		Update: &types.Update{TableName: &db.table.Numbers, Key: numberKey(id),
 			UpdateExpression: aws.String("SET inventory = :inventory, updated_at = :at REMOVE user_id, assigned_at, saved_by"),
 			ConditionExpression: aws.String("user_id = :owner AND attribute_not_exists(lease_until) AND fault = :no AND " +
 				"(attribute_not_exists(trunk) OR attribute_type(trunk, :null)) AND (attribute_not_exists(#rule) OR attribute_type(#rule, :null))"),
 			ExpressionAttributeNames: map[string]string{"#rule": "rule"},
 			ExpressionAttributeValues: row{":owner": str(owner), ":inventory": str(available(n)), ":at": timestamp(now), ":null": str("NULL"),
 				":no": &types.AttributeValueMemberBOOL{Value: false}},
-			ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}}, entry, told)
+			ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}}
+	err = db.transact(ctx, release, entry, told)
 	if rows, failed := conditionsFailed(err); failed {
-		if holder, _ := rows[0]["user_id"].(*types.AttributeValueMemberS); holder == nil || holder.Value != owner {
-			return n, notOwned(rows[0]["user_id"] != nil)
+		there := rows.of(release)
+		if holder, _ := there["user_id"].(*types.AttributeValueMemberS); holder == nil || holder.Value != owner {
+			return n, notOwned(there["user_id"] != nil)
 		}
 		return n, fault.New(fault.Conflict, "CONFLICT", "the phone number is configured, or being configured: remove its configuration first")
 	}

@@ -127,7 +127,8 @@ func (db *DB) draw(ctx context.Context, r keyRow, n int, now time.Time) (k accou
 					Detail: fmt.Sprintf("the API keys of a user can make %d requests an hour together", quota)}
 			}
 		}
-		err := db.transact(ctx, db.drawForKey(r, n, block, now), db.drawFromUser(r.UserID, seen, block, now))
+		forKey, fromUser := db.drawForKey(r, n, block, now), db.drawFromUser(r.UserID, seen, block, now)
+		err := db.transact(ctx, forKey, fromUser)
 		rows, failed := conditionsFailed(err)
 		switch {
 		case err == nil:
@@ -135,10 +136,10 @@ func (db *DB) draw(ctx context.Context, r keyRow, n int, now time.Time) (k accou
 			return k, true, nil
 		case !failed:
 			return account.Key{}, false, unavailable("draw requests", err)
-		case rows[0] != nil:
+		case rows.of(forKey) != nil:
 			return k, false, nil
 		}
-		found, err := decode[userHour](rows[1])
+		found, err := decode[userHour](rows.of(fromUser))
 		if err != nil {
 			return k, false, err
 		}

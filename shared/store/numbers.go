@@ -182,13 +182,23 @@ func (db *DB) SaveConfiguration(ctx context.Context, n number.Number, owner stri
 		return err
 	}
 	raw[":owner"], raw[":at"], raw[":user"] = str(owner), timestamp(n.UpdatedAt), str(n.UserID)
-	err = db.transact(ctx, types.TransactWriteItem{Update: &types.Update{TableName: &db.table.Numbers, Key: row{"number_id": str(n.ID)},
+	save := types.TransactWriteItem{Update: &types.Update{TableName: &db.table.Numbers, Key: row{"number_id": str(n.ID)},
 		UpdateExpression:                    aws.String("SET trunk = :trunk, #rule = :rule, fault = :fault, updated_at = :at, saved_by = :owner REMOVE lease_owner, lease_until, lease_shard"),
 		ConditionExpression:                 aws.String("lease_owner = :owner AND user_id = :user"),
 		ExpressionAttributeNames:            map[string]string{"#rule": "rule"},
 		ExpressionAttributeValues:           raw,
-		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}}, told)
-	return leaseResult(err, owner, "save configuration")
+		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}}
+	err = db.transact(ctx, save, told)
+	rows, failed := conditionsFailed(err)
+	if !failed {
+		return unavailable("save configuration", err)
+	}
+	// If owner saved the configuration, its first answer was lost and the SDK repeated the write.
+	r, err := decode[numberRow](rows.of(save))
+	if err == nil && r.SavedBy != owner {
+		err = fault.New(fault.Conflict, "CONFLICT", "the phone number was configured by another request meanwhile")
+	}
+	return err
 }
 
 // ReleaseNumber gives the lease back and changes nothing else but the fault. If owner no longer
@@ -202,21 +212,6 @@ func (db *DB) ReleaseNumber(ctx context.Context, n number.Number, owner string) 
 		return nil
 	}
 	return unavailable("release number", err)
-}
-
-// leaseResult returns the result of a write that gives the lease back. If the condition failed
-// although owner saved the configuration, the SDK repeated the write after its first answer was
-// lost.
-func leaseResult(err error, owner, op string) error {
-	rows, failed := conditionsFailed(err)
-	if !failed {
-		return unavailable(op, err)
-	}
-	r, err := decode[numberRow](rows[0])
-	if err == nil && r.SavedBy != owner {
-		err = fault.New(fault.Conflict, "CONFLICT", "the phone number was configured by another request meanwhile")
-	}
-	return err
 }
 
 // encodeConfiguration makes the values of the attributes that a configuration changes. A trunk or

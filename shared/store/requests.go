@@ -127,11 +127,11 @@ func (db *DB) createRequest(ctx context.Context, r numberrequest.Request, kind l
 	if err != nil {
 		return r, err
 	}
-	writes := []types.TransactWriteItem{
-		{Put: &types.Put{TableName: &db.table.Requests, Item: raw, ConditionExpression: aws.String("attribute_not_exists(request_id)"),
-			ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}},
-		entry, db.claim(kindClaim(r), r.ID), db.spend(r.UserID, kind, r.CreatedAt),
-	}
+	record := types.TransactWriteItem{Put: &types.Put{TableName: &db.table.Requests, Item: raw,
+		ConditionExpression:                 aws.String("attribute_not_exists(request_id)"),
+		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}}
+	claim, spend := db.claim(kindClaim(r), r.ID), db.spend(r.UserID, kind, r.CreatedAt)
+	writes := []types.TransactWriteItem{record, entry, claim, spend}
 	if r.PhoneNumber != "" {
 		id := number.ID(r.PhoneNumber)
 		writes = append(writes, db.claim(numberClaim(id), r.ID), types.TransactWriteItem{ConditionCheck: &types.ConditionCheck{
@@ -144,16 +144,16 @@ func (db *DB) createRequest(ctx context.Context, r numberrequest.Request, kind l
 		return r, nil
 	case !failed:
 		return r, unavailable("create request", err)
-	case rows[0] != nil:
-		return requestFrom(rows[0])
-	case rows[2] != nil:
+	case rows.of(record) != nil:
+		return requestFrom(rows.of(record))
+	case rows.of(claim) != nil:
 		return r, fault.New(fault.Conflict, "PHONE_NUMBER_ALREADY_REQUESTED",
 			"you have an open request for a number of this country and type already")
-	case slices.ContainsFunc(rows[4:], func(raw row) bool { return raw != nil }):
-		return r, fault.New(fault.Conflict, "PHONE_NUMBER_ALREADY_REQUESTED",
-			"the phone number is requested or assigned already")
+	case rows.of(spend) != nil && len(rows) == 1:
+		return r, kind.spent(r.CreatedAt)
 	}
-	return r, kind.spent(r.CreatedAt)
+	return r, fault.New(fault.Conflict, "PHONE_NUMBER_ALREADY_REQUESTED",
+		"the phone number is requested or assigned already")
 }
 
 // RequestByID reads a request. It does not check the request's owner. An unknown id is

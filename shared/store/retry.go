@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -170,13 +171,26 @@ func (b *backoff) sleep(ctx context.Context) error {
 // time from before its first attempt, so event.Overlap must be longer.
 const longestTransaction = 10 * time.Second
 
-// transact sends a transaction. It is applied as a whole or not at all, and at most once.
+// transact sends a transaction. It is applied as a whole or not at all, and at most once. If
+// conditions failed, conditionsFailed finds them in the error.
 func (db *DB) transact(ctx context.Context, writes ...types.TransactWriteItem) error {
 	ctx, cancel := context.WithTimeout(ctx, longestTransaction)
 	defer cancel()
 	_, err := db.client.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: writes})
-	return err
+	if err != nil {
+		return &transactionError{err, writes}
+	}
+	return nil
 }
+
+// transactionError is DynamoDB's error for a transaction, with the writes of the transaction.
+type transactionError struct {
+	err    error
+	writes []types.TransactWriteItem
+}
+
+func (e *transactionError) Error() string { return e.err.Error() }
+func (e *transactionError) Unwrap() error { return e.err }
 
 // conditionFailed reports whether err says that a condition failed, and returns the row that was
 // found. The row is nil if it does not exist or if the request did not ask for it.
@@ -187,25 +201,40 @@ func conditionFailed(err error) (row, bool) {
 	return nil, false
 }
 
-// conditionsFailed reports whether conditions of a transaction failed. The slice has an entry for
-// each write: the row that was found (empty if there was none) if its condition failed, and
-// nil otherwise.
-func conditionsFailed(err error) ([]row, bool) {
-	e, ok := errors.AsType[*types.TransactionCanceledException](err)
-	if !ok {
+// failure is a write of a transaction whose condition failed, with the row that it found.
+type failure struct {
+	write types.TransactWriteItem
+	row   row
+}
+
+// failures are the writes of a transaction whose conditions failed.
+type failures []failure
+
+// of returns the row that a write found whose condition failed. The row is empty if there was none,
+// or if the write does not ask for it. For a write whose condition did not fail, of returns nil.
+func (f failures) of(write types.TransactWriteItem) row {
+	for _, x := range f {
+		if x.write == write { // the same write, because its members are pointers
+			return x.row
+		}
+	}
+	return nil
+}
+
+// conditionsFailed reports whether conditions of a transaction failed, and which.
+func conditionsFailed(err error) (failed failures, any bool) {
+	sent, ours := errors.AsType[*transactionError](err)
+	e, canceled := errors.AsType[*types.TransactionCanceledException](err)
+	if !ours || !canceled || len(e.CancellationReasons) != len(sent.writes) {
 		return nil, false
 	}
-	rows, found := make([]row, len(e.CancellationReasons)), false
 	for i, r := range e.CancellationReasons {
-		if aws.ToString(r.Code) != "ConditionalCheckFailed" {
-			continue
-		}
-		found, rows[i] = true, r.Item
-		if rows[i] == nil {
-			rows[i] = row{}
+		if aws.ToString(r.Code) == "ConditionalCheckFailed" {
+			failed = append(failed, failure{sent.writes[i], row{}})
+			maps.Copy(failed[len(failed)-1].row, r.Item)
 		}
 	}
-	return rows, found
+	return failed, failed != nil
 }
 
 // unavailable wraps a failure of DynamoDB itself in a fault.Upstream, after which the client may

@@ -71,7 +71,7 @@ func (db *DB) decide(ctx context.Context, r numberrequest.Request, d numberreque
 	if err != nil {
 		return r, false, err
 	}
-	writes := []types.TransactWriteItem{{}, entry, told}
+	writes := []types.TransactWriteItem{entry, told}
 	switch {
 	case !d.Approve:
 		set, values[":reason"] = set+", reason = :reason", str(d.Reason)
@@ -80,10 +80,10 @@ func (db *DB) decide(ctx context.Context, r numberrequest.Request, d numberreque
 		set, values[":number"] = set+", wanted_number_id = :number", str(d.NumberID)
 		writes = append(writes, db.reserve(r, d.NumberID)...)
 	}
-	writes[0].Update = &types.Update{TableName: &db.table.Requests, Key: requestKey(r.ID), UpdateExpression: &set,
+	record := types.TransactWriteItem{Update: &types.Update{TableName: &db.table.Requests, Key: requestKey(r.ID), UpdateExpression: &set,
 		ConditionExpression: aws.String("#status = :pending"), ExpressionAttributeNames: map[string]string{"#status": "status"},
-		ExpressionAttributeValues: values, ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}
-	err = db.transact(ctx, writes...)
+		ExpressionAttributeValues: values, ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}}
+	err = db.transact(ctx, append(writes, record)...)
 	rows, failed := conditionsFailed(err)
 	switch {
 	case err == nil: // read again: the workflow may have stored its token meanwhile
@@ -91,8 +91,8 @@ func (db *DB) decide(ctx context.Context, r numberrequest.Request, d numberreque
 		return r, true, err
 	case !failed:
 		return r, false, unavailable("decide on request", err)
-	case rows[0] != nil:
-		r, err = requestFrom(rows[0])
+	case rows.of(record) != nil:
+		r, err = requestFrom(rows.of(record))
 		return r, false, err
 	}
 	return r, false, fault.New(fault.Conflict, "CONFLICT", "the phone number chosen is not available")

@@ -28,20 +28,22 @@ import (
 func (db *DB) BeginTransfer(ctx context.Context, c call.Call, may Permit, t call.Transfer) (call.Call, account.Limit, error) {
 	s := spending{userID: c.UserID, to: t.To, at: t.At}
 	for range permitReads {
-		rows, err := db.beginTransfer(ctx, c.ID, t, db.accept(may.usage, s))
+		record, usage := db.transferring(c.ID, t), db.accept(may.usage, s)
+		err := db.transact(ctx, record, usage)
+		rows, failed := conditionsFailed(err)
 		hour := may.Hour()
 		switch {
 		case err == nil:
 			hour.Used++
 			c, err = db.Call(ctx, c.ID)
 			return c, hour, err
-		case rows == nil:
+		case !failed:
 			return c, hour, unavailable("begin transfer", err)
-		case rows[0] != nil:
-			c, err = db.refuseTransfer(rows[0], t)
+		case rows.of(record) != nil:
+			c, err = db.refuseTransfer(rows.of(record), t)
 			return c, hour, err
 		}
-		if may.usage, err = usageOf(rows[1], may.at); err != nil {
+		if may.usage, err = usageOf(rows.of(usage), may.at); err != nil {
 			return c, hour, err
 		}
 		if err := may.Allow(t.To, t.Country, ""); err != nil {
@@ -54,10 +56,9 @@ func (db *DB) BeginTransfer(ctx context.Context, c call.Call, may Permit, t call
 	return c, may.Hour(), unavailable("begin transfer", errors.New("the user's policy keeps changing"))
 }
 
-// beginTransfer sends BeginTransfer's transaction. rows are those of refusedIn if a condition
-// failed, and nil otherwise.
-func (db *DB) beginTransfer(ctx context.Context, callID string, t call.Transfer, spend types.TransactWriteItem) ([]row, error) {
-	err := db.transact(ctx, types.TransactWriteItem{Update: &types.Update{TableName: &db.table.Calls, Key: recordOf(callID),
+// transferring is the write that records a transfer of a call, if the call can be transferred now.
+func (db *DB) transferring(callID string, t call.Transfer) types.TransactWriteItem {
+	return types.TransactWriteItem{Update: &types.Update{TableName: &db.table.Calls, Key: recordOf(callID),
 		UpdateExpression: aws.String("SET transfer_id = :id, transfer_to = :to, transfer_status = :pending, transfer_at = :at REMOVE transfer_sip ADD transfers :one"),
 		ConditionExpression: aws.String("#status = :talking AND attribute_not_exists(hangup_at) AND (attribute_not_exists(transfer_status)" +
 			" OR transfer_status IN (:failed, :unknown) OR (transfer_status = :pending AND transfer_at <= :expired))" +
@@ -66,12 +67,7 @@ func (db *DB) beginTransfer(ctx context.Context, callID string, t call.Transfer,
 		ExpressionAttributeValues: row{":id": str(t.ID), ":to": str(t.To), ":at": timestamp(t.At), ":one": integer(1), ":most": integer(call.MaxTransfers),
 			":pending": str(string(call.TransferPending)), ":failed": str(string(call.TransferFailed)), ":unknown": str(string(call.TransferUnknown)),
 			":expired": timestamp(t.At.Add(-call.TransferLimit)), ":talking": str(string(call.InProgress))},
-		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}}, spend)
-	rows, failed := conditionsFailed(err)
-	if !failed {
-		return nil, err
-	}
-	return rows, err
+		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}}
 }
 
 // refuseTransfer explains why the call in row could not be transferred. An empty row means that the
@@ -128,14 +124,15 @@ func (db *DB) FinishTransfer(ctx context.Context, callID string, t call.Transfer
 	if t.Status == call.TransferCompleted {
 		condition += " AND " + notEnded + " AND attribute_not_exists(hangup_at)"
 	}
-	err = db.transact(ctx,
-		types.TransactWriteItem{Update: &types.Update{TableName: &db.table.Calls, Key: recordOf(callID),
+	record := types.TransactWriteItem{
+		Update: &types.Update{TableName: &db.table.Calls, Key: recordOf(callID),
 			UpdateExpression:    aws.String("SET transfer_status = :to, transfer_sip = :sip, transfer_at = :at, " + addLine),
 			ConditionExpression: &condition,
 			ExpressionAttributeValues: withLine(row{":id": str(t.ID), ":pending": str(string(call.TransferPending)),
 				":to": str(string(t.Status)), ":sip": integer(int64(t.SIPStatus)), ":at": timestamp(t.At)}, line),
-			ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}}, told)
-	if rows, failed := conditionsFailed(err); failed && rows[0] != nil { // the call has changed since it was read
+			ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld}}
+	err = db.transact(ctx, record, told)
+	if rows, _ := conditionsFailed(err); rows.of(record) != nil { // the call has changed since it was read
 		return db.FinishTransfer(ctx, callID, t)
 	}
 	return c, unavailable("finish transfer", err)

@@ -67,16 +67,16 @@ func (db *DB) AddEndpoint(ctx context.Context, e webhook.Endpoint) error {
 	if err != nil {
 		return err
 	}
-	err = db.transact(ctx,
-		types.TransactWriteItem{Update: &types.Update{TableName: &db.table.Webhooks, Key: webhookKey(e.UserID, "endpoints"),
-			UpdateExpression:          aws.String("ADD ids :id"),
-			ConditionExpression:       aws.String("attribute_not_exists(ids) OR size(ids) < :most OR contains(ids, :one)"),
-			ExpressionAttributeValues: row{":id": &types.AttributeValueMemberSS{Value: []string{e.ID}}, ":one": str(e.ID), ":most": integer(webhook.MaxEndpoints)}}},
-		types.TransactWriteItem{Put: &types.Put{TableName: &db.table.Webhooks, Item: raw,
-			ConditionExpression: aws.String("attribute_not_exists(sk) OR created_at < :created"), ExpressionAttributeValues: row{":created": timestamp(e.CreatedAt)}}})
+	count := types.TransactWriteItem{Update: &types.Update{TableName: &db.table.Webhooks, Key: webhookKey(e.UserID, "endpoints"),
+		UpdateExpression:          aws.String("ADD ids :id"),
+		ConditionExpression:       aws.String("attribute_not_exists(ids) OR size(ids) < :most OR contains(ids, :one)"),
+		ExpressionAttributeValues: row{":id": &types.AttributeValueMemberSS{Value: []string{e.ID}}, ":one": str(e.ID), ":most": integer(webhook.MaxEndpoints)}}}
+	put := types.TransactWriteItem{Put: &types.Put{TableName: &db.table.Webhooks, Item: raw,
+		ConditionExpression: aws.String("attribute_not_exists(sk) OR created_at < :created"), ExpressionAttributeValues: row{":created": timestamp(e.CreatedAt)}}}
+	err = db.transact(ctx, count, put)
 	rows, failed := conditionsFailed(err)
 	switch {
-	case failed && rows[1] != nil: // a later attempt at the same request has stored the endpoint
+	case rows.of(put) != nil: // a later attempt at the same request has stored the endpoint
 		return inProgress()
 	case failed:
 		return fault.New(fault.Conflict, "CONFLICT", "an account can have %d webhook endpoints: delete one first", webhook.MaxEndpoints)

@@ -73,7 +73,7 @@ type actor struct {
 }
 
 func (a *actor) ReadRoom(context.Context, string) (call.Room, error) {
-	phone := &call.Phone{ID: "PA_1", Status: []string{"dialing", "ringing", "active", "hangup"}[a.random.IntN(4)]}
+	phone := &call.Phone{ID: "PA_1", Status: []call.PhoneStatus{"dialing", "ringing", "active", "hangup"}[a.random.IntN(4)]}
 	return []call.Room{{}, {Agent: true}, {Callee: phone}, {Callee: phone, Agent: true}, {Others: true}}[a.random.IntN(5)], nil
 }
 
@@ -156,7 +156,7 @@ func (h *history) happens(c call.Call) (events []event) {
 		}},
 		{"refused", now(func(a *actor, c call.Call) error {
 			attempt := call.Attempt{SIPStatus: []int{0, 404, 480, 486, 503}[a.random.IntN(5)], Rang: a.random.IntN(2) == 0, Certain: true}
-			_, err := a.End(ctx, c, func(c call.Call) call.End { return c.EndOfDial(attempt, a.now) })
+			_, err := a.End(ctx, c, func(c call.Call) call.End { return c.DialRefused(attempt, a.now) })
 			return err
 		})},
 		{"gone", now(func(a *actor, c call.Call) error { _, err := a.PhoneLeft(ctx, c, a.leave(), a.now); return err })},

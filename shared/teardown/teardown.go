@@ -101,10 +101,7 @@ func (e *Ender) HangUp(ctx context.Context, c call.Call) (call.Call, error) {
 // HungUp is the end of a call that is stopped because a user asked for it, or because it may not go
 // on. It depends on whether the call had been answered.
 func (e *Ender) HungUp(c call.Call) call.End {
-	if c.AnsweredAt.IsZero() {
-		return c.EndOfDial(call.Attempt{}, e.Now())
-	}
-	return c.EndOfTalk(call.Leave{}, e.Now())
+	return c.HungUp(e.Now())
 }
 
 // PhoneLeft reads the room of an answered call. If the phone has left or is alone, PhoneLeft ends
@@ -167,7 +164,7 @@ func (e *Ender) CheckRoom(ctx context.Context, c call.Call, room call.Room, left
 	case room.Up():
 		return c, nil
 	case left == (call.Leave{}) && room != (call.Room{}):
-		left.Status = "hangup" // the room still exists, so the phone left it
+		left.Status = call.PhoneHungUp // the room still exists, so the phone left it
 	}
 	return e.PhoneGone(ctx, c, left, at)
 }
@@ -179,7 +176,7 @@ func (e *Ender) PhoneGone(ctx context.Context, c call.Call, left call.Leave, at 
 		if c.Transferring(e.Now()) {
 			return call.End{}
 		}
-		return c.EndOfLeave(left, at)
+		return c.PhoneLeft(left, at)
 	})
 	if err != nil || !c.Status.Ended() {
 		return c, err
@@ -223,4 +220,4 @@ func (e *Ender) AgentLeft(ctx context.Context, c call.Call) (call.Call, error) {
 // agentHungUp is LiveKit's report of a phone whose agent deletes the room. If an agent leaves its
 // phone alone, the call ends in the same way. The record is written before the room is deleted,
 // because a function that found the room gone first would not know the reason.
-func agentHungUp() call.Leave { return call.Leave{Reason: "ROOM_DELETED"} }
+func agentHungUp() call.Leave { return call.Leave{Reason: call.RoomDeleted} }

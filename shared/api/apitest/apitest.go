@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -49,7 +50,9 @@ type Bench struct {
 	Messages  *Messages
 	Queue     *queue.Client
 	Now       func() time.Time
-	Function  string // the function with whose rights requests run after Obey
+	Logged    bytes.Buffer  // by the edge, as JSON, at every level
+	Timeout   time.Duration // ends the context of a request as Lambda does; 0 means never
+	Function  string        // the function with whose rights requests run after Obey
 	handler   http.Handler
 }
 
@@ -76,7 +79,8 @@ func (b *Bench) Serve(endpoints ...api.Endpoint) {
 	b.Helper()
 	tokens, err := oidc.Open(b.Issuer.Config(), b.Now)
 	b.Must(err)
-	log := slog.New(slog.NewTextHandler(b.Output(), &slog.HandlerOptions{Level: slog.LevelError})) // shown if the test fails
+	log := slog.New(slog.NewMultiHandler(slog.NewJSONHandler(&b.Logged, &slog.HandlerOptions{Level: slog.LevelDebug}),
+		slog.NewTextHandler(b.Output(), &slog.HandlerOptions{Level: slog.LevelError}))) // shown if the test fails
 	edge := &api.Edge{Keys: b.DB, Answers: b.DB, Tokens: tokens, Now: b.Now, Log: log, CursorKey: secret.New("the cursor key of tests")}
 	b.handler = edge.Handler(endpoints...)
 }
@@ -99,10 +103,12 @@ func (b *Bench) Key(user string, scopes ...string) (id, text string) {
 	return id, text
 }
 
-// SampleKey creates the API key of the sample events for a user.
-func (b *Bench) SampleKey(user string, scopes ...string) {
+// SampleKey creates the API key of the sample events for a user, and returns its text.
+func (b *Bench) SampleKey(user string, scopes ...string) (text string) {
 	b.Helper()
-	b.keep(sample("KROS_API_KEY"), user, scopes)
+	text = sample("KROS_API_KEY")
+	b.keep(text, user, scopes)
+	return text
 }
 
 func (b *Bench) keep(text, user string, scopes []string) {
@@ -143,11 +149,28 @@ func (a Answer) Fields() map[string]string {
 	return fields
 }
 
+// Outcome is the status of an answer and, if it is a problem, its code and its fields with their
+// codes, such as "400 INVALID_REQUEST phone_number:pattern".
+func (a Answer) Outcome() string {
+	parts := []string{strconv.Itoa(a.Status)}
+	if a.Code() != "" {
+		parts = append(parts, a.Code())
+	}
+	for field, code := range a.Fields() {
+		parts = append(parts, field+":"+code)
+	}
+	slices.Sort(parts[min(2, len(parts)):])
+	return strings.Join(parts, " ")
+}
+
 // Ask sends a request. An empty credential or body is omitted. A body is JSON unless header says
-// otherwise. header holds the names and values of further headers in turn.
+// otherwise. header holds the names and values of further headers in turn. Every request has the
+// same id, so that equal problems have equal texts.
 func (b *Bench) Ask(credential, method, target, body string, header ...string) Answer {
 	b.Helper()
-	r := httptest.NewRequestWithContext(iam.As(b.Context(), b.Function), method, target, strings.NewReader(body))
+	ctx, cancel := b.requestContext()
+	defer cancel()
+	r := httptest.NewRequestWithContext(api.WithRequestID(ctx, "test"), method, target, strings.NewReader(body))
 	if body != "" && !slices.Contains(header, "Content-Type") {
 		r.Header.Set("Content-Type", "application/json")
 	}
@@ -160,6 +183,14 @@ func (b *Bench) Ask(credential, method, target, body string, header ...string) A
 	w := httptest.NewRecorder()
 	b.handler.ServeHTTP(w, r)
 	return b.answer(w.Code, w.Header(), w.Body.String())
+}
+
+func (b *Bench) requestContext() (context.Context, context.CancelFunc) {
+	ctx := iam.As(b.Context(), b.Function)
+	if b.Timeout == 0 {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, b.Timeout)
 }
 
 // sample is the value of a $KROS_… variable in sample events, or "" if the variable has no default.
@@ -199,7 +230,9 @@ func Event(t testing.TB, function string, values map[string]string) []byte {
 // for API Gateway.
 func (b *Bench) Invoke(event []byte) []byte {
 	b.Helper()
-	out, err := lambdahttp.Handler(b.handler).Invoke(iam.As(b.Context(), b.Function), event)
+	ctx, cancel := b.requestContext()
+	defer cancel()
+	out, err := lambdahttp.Handler(b.handler).Invoke(ctx, event)
 	b.Must(err)
 	return out
 }
@@ -235,6 +268,10 @@ func (b *Bench) answer(status int, header http.Header, text string) Answer {
 // Workflows stands in for Step Functions on the wire. It records the started executions and the
 // sent task tokens, and runs nothing.
 type Workflows struct {
+	// OnStart, if set, is called with the input of each execution once it is recorded. An error
+	// takes the place of the answer, which is lost.
+	OnStart func(ctx context.Context, input string) error
+
 	mu      sync.Mutex
 	started []string
 	sent    []string
@@ -264,23 +301,37 @@ func (w *Workflows) Sent() []string {
 
 // RoundTrip answers a request of the AWS SDK.
 func (w *Workflows) RoundTrip(r *http.Request) (*http.Response, error) {
-	var q struct{ Name, TaskToken string }
+	var q struct{ Name, Input, TaskToken string }
 	if err := json.NewDecoder(r.Body).Decode(&q); err != nil {
 		return nil, err
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
 	status, answer := http.StatusOK, `{"executionArn":"arn:aws:states:us-east-1:000000000000:execution:m:`+q.Name+`","startDate":1}`
-	switch {
-	case w.down:
+	if !w.record(r.Header.Get("X-Amz-Target"), q.Name, q.TaskToken) {
 		status, answer = http.StatusBadRequest, `{"__type":"AccessDeniedException"}`
-	case q.TaskToken != "":
-		w.sent = append(w.sent, q.TaskToken)
-	default:
-		w.started = append(w.started, q.Name)
+	} else if w.OnStart != nil && q.Name != "" {
+		if err := w.OnStart(r.Context(), q.Input); err != nil {
+			return nil, err
+		}
 	}
 	return &http.Response{StatusCode: status, Header: http.Header{"Content-Type": {"application/x-amz-json-1.0"}},
 		Body: io.NopCloser(strings.NewReader(answer)), Request: r}, nil
+}
+
+// record records a request, unless requests fail.
+func (w *Workflows) record(operation, name, token string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch {
+	case w.down:
+		return false
+	case operation == "AWSStepFunctions.SendTaskSuccess":
+		w.sent = append(w.sent, token)
+	case operation == "AWSStepFunctions.StartExecution":
+		w.started = append(w.started, name)
+	default:
+		return false
+	}
+	return true
 }
 
 // Messages stands in for SQS on the wire. It records the sent messages.
