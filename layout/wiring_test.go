@@ -178,7 +178,9 @@ func (s scope) literal(e ast.Expr) (*ast.CompositeLit, scope) {
 	case *ast.ParenExpr:
 		return s.literal(e.X)
 	case *ast.Ident:
-		return s.literal(s.locals[e.Name])
+		next := maps.Clone(s.locals) // without the name, because log := log defines it by itself
+		delete(next, e.Name)
+		return scope{next, s.methods}.literal(s.locals[e.Name])
 	case *ast.CallExpr:
 		called, _ := e.Fun.(*ast.SelectorExpr)
 		if called == nil || s.methods[called.Sel.Name] == nil || len(e.Args) > 0 {
