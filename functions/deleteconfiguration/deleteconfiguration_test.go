@@ -113,11 +113,11 @@ func TestRemove(t *testing.T) {
 			for round, removed := range [][]string{tt.removed, {}} {
 				b.Trips()
 				status, raw := b.remove(mine, what)
-				var v deleteconfiguration.View
+				var v deleteconfiguration.RemovedConfiguration
 				if err := json.Unmarshal(raw, &v); err != nil || status != 200 {
 					t.Fatalf("%d %s", status, raw)
 				}
-				if diff := cmp.Diff(deleteconfiguration.View{PhoneNumberID: number.ID(mine), Removed: removed, Status: tt.status}, v); diff != "" {
+				if diff := cmp.Diff(deleteconfiguration.RemovedConfiguration{PhoneNumberID: number.ID(mine), Removed: removed, Status: tt.status}, v); diff != "" {
 					t.Errorf("round %d: %s", round, diff)
 				}
 				if trips := b.Trips(); trips != 3 {

@@ -61,13 +61,13 @@ func (b *bench) number(e164, user string, change func(*number.Number)) {
 	}
 }
 
-func (b *bench) list(key, query string) (int, api.Page[listnumbers.View], string) {
+func (b *bench) list(key, query string) (int, api.Page[listnumbers.PhoneNumber], string) {
 	b.t.Helper()
 	r := httptest.NewRequestWithContext(b.t.Context(), http.MethodGet, "/outbound-calls/phone-numbers"+query, nil)
 	r.Header.Set("Authorization", "Bearer "+key)
 	w := httptest.NewRecorder()
 	b.handler.ServeHTTP(w, r)
-	var page api.Page[listnumbers.View]
+	var page api.Page[listnumbers.PhoneNumber]
 	if w.Code == http.StatusOK {
 		if err := json.Unmarshal(w.Body.Bytes(), &page); err != nil {
 			b.t.Fatal(err)

@@ -67,14 +67,14 @@ func (b *bench) put(k account.Key) (text string) {
 	return text
 }
 
-func (b *bench) rotate(key, id, body string) (int, rotatekey.View, string) {
+func (b *bench) rotate(key, id, body string) (int, rotatekey.RotatedKey, string) {
 	b.Helper()
 	r := httptest.NewRequestWithContext(b.Context(), http.MethodPost, "/api-keys/"+id+"/rotate", strings.NewReader(body))
 	r.Header.Set("Authorization", "Bearer "+key)
 	r.Header.Set("Content-Type", "application/json")
 	w := httptest.NewRecorder()
 	b.handler.ServeHTTP(w, r)
-	var v rotatekey.View
+	var v rotatekey.RotatedKey
 	if w.Code == http.StatusCreated {
 		if err := json.Unmarshal(w.Body.Bytes(), &v); err != nil {
 			b.Fatal(err)
