@@ -134,15 +134,34 @@ func documentPatterns(s *huma.Schema) {
 	}
 }
 
+// inlined is the schema of a type without references. oapi-codegen drops components that only
+// webhooks refer to.
+func inlined(registry huma.Registry, t reflect.Type) *huma.Schema {
+	schema := *registry.Schema(t, false, "")
+	schema.AdditionalProperties = open(schema.AdditionalProperties)
+	documentNull(&schema, t)
+	for _, member := range schema.Properties {
+		ref := member.Ref
+		if len(member.AnyOf) > 0 {
+			ref = member.AnyOf[0].Ref
+		}
+		if ref != "" {
+			description, nullable := member.Description, member.AnyOf != nil
+			*member = *inlined(registry, registry.TypeFromRef(ref))
+			member.Description, member.Nullable = description, nullable
+		}
+	}
+	return &schema
+}
+
 // documentWebhook adds an event and the schema of its body.
 func documentWebhook(doc *huma.OpenAPI, w Webhook) {
-	data := doc.Components.Schemas.Schema(w.Data, true, "")
-	name := camel(w.Event) + "Event"
-	doc.Components.Schemas.Map()[name] = &huma.Schema{Type: huma.TypeObject, Required: []string{"type", "timestamp", "data"},
+	var names schemaNames
+	body := &huma.Schema{Type: huma.TypeObject, Required: []string{"type", "timestamp", "data"},
 		Properties: map[string]*huma.Schema{
 			"type":      {Type: huma.TypeString, Enum: []any{w.Event}},
 			"timestamp": {Type: huma.TypeString, Format: "date-time", Description: "When it happened"},
-			"data":      data}}
+			"data":      inlined(huma.NewMapRegistry(schemaPrefix, names.of), w.Data)}}
 	if doc.Webhooks == nil {
 		doc.Webhooks = map[string]*huma.PathItem{}
 	}
@@ -158,7 +177,7 @@ func documentWebhook(doc *huma.OpenAPI, w Webhook) {
 			text("Webhook-Timestamp", "When this attempt was made, in Unix time"),
 			text("Webhook-Signature", "v1 and the signature, one for each valid secret")},
 		RequestBody: &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
-			"application/json": {Schema: &huma.Schema{Ref: schemaPrefix + name}}}},
+			"application/json": {Schema: body}}},
 		Responses: map[string]*huma.Response{
 			"200": {Description: "The event was received. Any other status of 2xx says the same"},
 			"410": {Description: "The event is not wanted. No further attempt is made"}}}}
