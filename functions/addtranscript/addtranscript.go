@@ -33,12 +33,12 @@ type Input struct {
 	CallID        string `path:"call_id" doc:"The call of the agent"`
 	Authorization string `header:"Authorization" doc:"Bearer and the call_token of the agent's metadata"` // read by admit
 	Body          struct {
-		Turns []Turn `json:"turns" minItems:"1" maxItems:"50"`
+		Turns []SpokenTurn `json:"turns" minItems:"1" maxItems:"50"`
 	}
 }
 
-// Turn is what one side said in one go.
-type Turn struct {
+// SpokenTurn is what one side said in one go.
+type SpokenTurn struct {
 	TurnID  string    `json:"turn_id" pattern:"^[!-~]{1,64}$" patternDescription:"1 to 64 visible ASCII characters" doc:"Unique within the call, visible ASCII. A turn whose id is known is ignored, so a request may be repeated"`
 	Role    call.Role `json:"role" enum:"agent,callee" doc:"callee is the person on the phone, in outbound and inbound calls"`
 	Content string    `json:"content" minLength:"1" maxLength:"8000" pattern:"^[^\\x00-\\x08\\x0B\\x0C\\x0E-\\x1F\\x7F]*$" patternDescription:"text without control characters" doc:"Text without control characters other than tab and line ends"`

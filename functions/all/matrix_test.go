@@ -273,10 +273,7 @@ func routes(t *testing.T) []route {
 				t.Errorf("%s: position without its cells: %s in the body of the sample", r.Key(), name)
 			}
 		}
-		one := route{Route: r, sample: s}
-		if len(op.Security) > 0 && len(op.Security[0]["bearer"]) > 0 {
-			one.scope = op.Security[0]["bearer"][0]
-		}
+		one := route{Route: r, sample: s, scope: op.Scope}
 		for _, match := range placeholder.FindAllStringSubmatch(r.Path+s.body, -1) {
 			if positions[match[1]].make == nil {
 				t.Fatalf("%s: position without its cells: add %s to positions", r.Key(), match[1])

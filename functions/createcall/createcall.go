@@ -83,11 +83,11 @@ type Body struct {
 // Output is the call as it was accepted.
 type Output struct {
 	Replayed string `header:"Idempotency-Replayed" doc:"true when this is the answer to an earlier request with the same key"`
-	Body     View
+	Body     AcceptedCall
 }
 
-// View is a call as it is accepted.
-type View struct {
+// AcceptedCall is a call as it is accepted.
+type AcceptedCall struct {
 	CallID        string         `json:"call_id"`
 	Status        call.Status    `json:"status" enum:"initiated"`
 	Direction     call.Direction `json:"direction" enum:"outbound"`
@@ -290,7 +290,7 @@ func (e *Endpoint) earlier(ctx context.Context, once store.Once, refusal error) 
 // answer shows the call as it was when it was accepted, so that a repeated request gets the
 // first answer again.
 func answer(c call.Call, replayed bool) *Output {
-	out := &Output{Body: View{CallID: c.ID, Status: call.Initiated, Direction: c.Direction, PhoneNumber: c.PhoneNumber,
+	out := &Output{Body: AcceptedCall{CallID: c.ID, Status: call.Initiated, Direction: c.Direction, PhoneNumber: c.PhoneNumber,
 		FromNumber: c.FromNumber, PhoneNumberID: c.NumberID, RoomName: c.RoomName, CreatedAt: api.Time(c.CreatedAt)}}
 	if replayed {
 		out.Replayed = "true"

@@ -26,12 +26,12 @@ type Input struct {
 }
 
 // Output is what was removed.
-type Output struct{ Body View }
+type Output struct{ Body RemovedConfiguration }
 
-// View says what was removed and what is left.
-type View struct {
+// RemovedConfiguration says what was removed and what is left.
+type RemovedConfiguration struct {
 	PhoneNumberID string        `json:"phone_number_id"`
-	Removed       []string      `json:"removed" doc:"The removed ones of dispatch_rule, inbound_trunk and outbound_trunk"`
+	Removed       []string      `json:"removed" enum:"dispatch_rule,inbound_trunk,outbound_trunk" doc:"The removed ones of dispatch_rule, inbound_trunk and outbound_trunk"`
 	Status        number.Status `json:"configuration_status" enum:"unconfigured,partial,configured,error"`
 }
 
@@ -53,5 +53,5 @@ func (e *Endpoint) remove(ctx context.Context, in *Input) (*Output, error) {
 		return nil, err
 	}
 
-	return &Output{View{PhoneNumberID: after.ID, Removed: removed, Status: after.Configuration()}}, nil
+	return &Output{RemovedConfiguration{PhoneNumberID: after.ID, Removed: removed, Status: after.Configuration()}}, nil
 }

@@ -34,10 +34,10 @@ type Input struct {
 }
 
 // Output is the call.
-type Output struct{ Body View }
+type Output struct{ Body CallDetails }
 
-// View is the call details. A time that is null has not happened.
-type View struct {
+// CallDetails is the call details. A time that is null has not happened.
+type CallDetails struct {
 	CallID         string            `json:"call_id"`
 	Status         call.Status       `json:"status" enum:"initiated,dialing,ringing,in_progress,completed,busy,no_answer,failed,canceled"`
 	Direction      call.Direction    `json:"direction" enum:"outbound,inbound"`
@@ -46,11 +46,11 @@ type View struct {
 	PhoneNumberID  string            `json:"phone_number_id"`
 	RoomName       string            `json:"room_name"`
 	AgentName      string            `json:"agent_name"`
-	HangupCause    *call.Cause       `json:"hangup_cause" doc:"Why the call ended; null until it has ended"`
+	HangupCause    *call.Cause       `json:"hangup_cause" enum:"callee_hangup,agent_hangup,api_hangup,max_duration,transferred,busy,declined,no_answer,invalid_number,trunk_auth,trunk_unreachable,agent_unavailable,network_error,capacity,calls_disabled,not_allowed,unknown" doc:"Why the call ended; null until it has ended"`
 	SIPStatusCode  *int              `json:"sip_status_code" doc:"The carrier's last SIP status for the dial; null if it gave none"`
 	SystemPrompt   string            `json:"system_prompt"`
 	WelcomeMessage string            `json:"welcome_message"`
-	Voice          *call.Voice       `json:"voice,omitempty"`
+	Voice          *CallVoice        `json:"voice,omitempty"`
 	Metadata       map[string]string `json:"metadata"`
 	DTMF           string            `json:"dtmf,omitempty" doc:"The digits that are sent when the phone is answered"`
 	RingingTimeout int               `json:"ringing_timeout_seconds" doc:"How long the phone may ring, in seconds. For an inbound call, how long it may wait for the agent"`
@@ -60,13 +60,20 @@ type View struct {
 	EndedAt        *api.Time         `json:"ended_at"`
 	Duration       int               `json:"duration_seconds" doc:"The talk time, in seconds"`
 	Transfer       *Transfer         `json:"transfer" doc:"The last attempt to connect the phone to another number; null without one"`
-	Timeline       []Event           `json:"timeline"`
+	Timeline       []TimelineEntry   `json:"timeline"`
 	Transcript     []Turn            `json:"transcript,omitzero" required:"false" doc:"The turns in the order in which they were spoken, if included"`
 	Summary        *Summary          `json:"summary,omitempty" doc:"The summary, if included"`
 }
 
-// Event is one entry of the timeline.
-type Event struct {
+// CallVoice is how the agent speaks.
+type CallVoice struct {
+	Language string  `json:"language,omitempty" doc:"BCP 47 language tag"`
+	VoiceID  string  `json:"voice_id,omitempty" doc:"The speech provider's voice"`
+	Speed    float64 `json:"speed,omitempty" doc:"1 is normal speed"`
+}
+
+// TimelineEntry is one entry of the timeline.
+type TimelineEntry struct {
 	At     api.Time `json:"at"`
 	Event  string   `json:"event" enum:"dialing,ringing,answered,transfer,ended"`
 	Detail string   `json:"detail,omitempty" doc:"For ended, the hangup cause. For transfer, its outcome"`
@@ -110,12 +117,12 @@ func (e *Endpoint) show(ctx context.Context, in *Input) (*Output, error) {
 	return &Output{v}, nil
 }
 
-func view(c call.Call, events []call.Event) View {
-	v := View{CallID: c.ID, Status: c.Status, Direction: c.Direction, PhoneNumber: c.PhoneNumber, FromNumber: c.FromNumber,
+func view(c call.Call, events []call.Event) CallDetails {
+	v := CallDetails{CallID: c.ID, Status: c.Status, Direction: c.Direction, PhoneNumber: c.PhoneNumber, FromNumber: c.FromNumber,
 		PhoneNumberID: c.NumberID, RoomName: c.ShownRoom(), AgentName: c.AgentName, SystemPrompt: c.SystemPrompt,
-		WelcomeMessage: c.WelcomeMessage, Voice: c.Voice, Metadata: c.Metadata, DTMF: c.DTMF,
+		WelcomeMessage: c.WelcomeMessage, Voice: (*CallVoice)(c.Voice), Metadata: c.Metadata, DTMF: c.DTMF,
 		RingingTimeout: c.RingingTimeout, MaxDuration: c.MaxDuration, CreatedAt: api.Time(c.CreatedAt),
-		AnsweredAt: api.OrNull(c.AnsweredAt), EndedAt: api.OrNull(c.EndedAt), Duration: c.Duration(), Timeline: []Event{}}
+		AnsweredAt: api.OrNull(c.AnsweredAt), EndedAt: api.OrNull(c.EndedAt), Duration: c.Duration(), Timeline: []TimelineEntry{}}
 	if v.Metadata == nil {
 		v.Metadata = map[string]string{}
 	}
@@ -132,7 +139,7 @@ func view(c call.Call, events []call.Event) View {
 		}
 	}
 	for _, e := range events {
-		v.Timeline = append(v.Timeline, Event{At: api.Time(e.At), Event: e.Name, Detail: e.Detail})
+		v.Timeline = append(v.Timeline, TimelineEntry{At: api.Time(e.At), Event: e.Name, Detail: e.Detail})
 	}
 	return v
 }

@@ -42,26 +42,26 @@ type Input struct {
 }
 
 // Output is the statistics.
-type Output struct{ Body View }
+type Output struct{ Body CallStats }
 
-// View sums up the calls that were created on these days. All its numbers except active_calls count
-// only calls that have ended.
-type View struct {
-	From            string      `json:"from" format:"date"`
-	To              string      `json:"to" format:"date"`
-	TotalCalls      int         `json:"total_calls" doc:"Calls that have ended"`
-	ByStatus        ByStatus    `json:"by_status"`
-	ActiveCalls     int         `json:"active_calls" doc:"Calls that have not ended"`
-	SuccessRate     float64     `json:"success_rate" doc:"The completed calls as a share of the ended calls, 0 to 1; 0 without one"`
-	TotalDuration   int         `json:"total_duration_seconds" doc:"The talk time of the completed calls, in seconds"`
-	AverageDuration int         `json:"average_duration_seconds" doc:"The mean talk time of a completed call, in seconds; 0 without one"`
-	Percentiles     Percentiles `json:"duration_percentiles"`
-	ByDay           []Day       `json:"by_day" doc:"The days in order, without those whose calls have not ended or that have no calls"`
-	ByCountry       []Country   `json:"by_country" doc:"The countries of the other parties, the one with the most calls first"`
+// CallStats sums up the calls that were created on these days. All its numbers except active_calls
+// count only calls that have ended.
+type CallStats struct {
+	From            string              `json:"from" format:"date"`
+	To              string              `json:"to" format:"date"`
+	TotalCalls      int                 `json:"total_calls" doc:"Calls that have ended"`
+	ByStatus        CallsByStatus       `json:"by_status"`
+	ActiveCalls     int                 `json:"active_calls" doc:"Calls that have not ended"`
+	SuccessRate     float64             `json:"success_rate" doc:"The completed calls as a share of the ended calls, 0 to 1; 0 without one"`
+	TotalDuration   int                 `json:"total_duration_seconds" doc:"The talk time of the completed calls, in seconds"`
+	AverageDuration int                 `json:"average_duration_seconds" doc:"The mean talk time of a completed call, in seconds; 0 without one"`
+	Percentiles     DurationPercentiles `json:"duration_percentiles"`
+	ByDay           []CallStatsDay      `json:"by_day" doc:"The days in order, without those whose calls have not ended or that have no calls"`
+	ByCountry       []CallStatsCountry  `json:"by_country" doc:"The countries of the other parties, the one with the most calls first"`
 }
 
-// ByStatus counts calls by their final status.
-type ByStatus struct {
+// CallsByStatus counts calls by their final status.
+type CallsByStatus struct {
 	Completed int `json:"completed"`
 	Busy      int `json:"busy"`
 	NoAnswer  int `json:"no_answer"`
@@ -69,23 +69,23 @@ type ByStatus struct {
 	Canceled  int `json:"canceled"`
 }
 
-// Percentiles are talk times in seconds.
-type Percentiles struct {
+// DurationPercentiles are talk times in seconds.
+type DurationPercentiles struct {
 	P50 int `json:"p50" doc:"The median talk time of the completed calls, in seconds. Exact below 28 s, within 4 % above"`
 	P90 int `json:"p90" doc:"The 90th percentile"`
 	P95 int `json:"p95" doc:"The 95th percentile"`
 }
 
-// Day sums up one day.
-type Day struct {
+// CallStatsDay sums up one day.
+type CallStatsDay struct {
 	Date       string `json:"date" format:"date"`
 	TotalCalls int    `json:"total_calls"`
 	Completed  int    `json:"completed"`
 	Duration   int    `json:"duration_seconds"`
 }
 
-// Country sums up one country.
-type Country struct {
+// CallStatsCountry sums up one country.
+type CallStatsCountry struct {
 	Country    string `json:"country" doc:"ISO 3166-1 alpha-2; ZZ if it is not known"`
 	TotalCalls int    `json:"total_calls"`
 	Completed  int    `json:"completed"`
@@ -150,9 +150,9 @@ func day(field, text string) (time.Time, error) {
 	return t, nil
 }
 
-func view(days []call.Day) View {
-	v := View{ByDay: []Day{}}
-	countries, durations := map[string]Country{}, call.Histogram{}
+func view(days []call.Day) CallStats {
+	v := CallStats{ByDay: []CallStatsDay{}}
+	countries, durations := map[string]CallStatsCountry{}, call.Histogram{}
 	for _, d := range days {
 		v.ActiveCalls += d.Active()
 		if d.Total() == 0 {
@@ -161,7 +161,7 @@ func view(days []call.Day) View {
 		v.add(d)
 		for name, c := range d.Countries {
 			sum := countries[name]
-			countries[name] = Country{name, sum.TotalCalls + c.Total, sum.Completed + c.Completed}
+			countries[name] = CallStatsCountry{name, sum.TotalCalls + c.Total, sum.Completed + c.Completed}
 		}
 		for bucket, n := range d.Durations {
 			durations[bucket] += n
@@ -169,19 +169,19 @@ func view(days []call.Day) View {
 	}
 	v.SuccessRate = math.Round(1e4*ratio(v.ByStatus.Completed, v.TotalCalls)) / 1e4
 	v.AverageDuration = int(math.Round(ratio(v.TotalDuration, v.ByStatus.Completed)))
-	v.Percentiles = Percentiles{durations.Percentile(50), durations.Percentile(90), durations.Percentile(95)}
-	v.ByCountry = make([]Country, 0, len(countries))
+	v.Percentiles = DurationPercentiles{durations.Percentile(50), durations.Percentile(90), durations.Percentile(95)}
+	v.ByCountry = make([]CallStatsCountry, 0, len(countries))
 	for _, c := range countries {
 		v.ByCountry = append(v.ByCountry, c)
 	}
-	slices.SortFunc(v.ByCountry, func(a, b Country) int {
+	slices.SortFunc(v.ByCountry, func(a, b CallStatsCountry) int {
 		return cmp.Or(b.TotalCalls-a.TotalCalls, cmp.Compare(a.Country, b.Country))
 	})
 	return v
 }
 
 // add adds a day without its countries and durations.
-func (v *View) add(d call.Day) {
+func (v *CallStats) add(d call.Day) {
 	v.TotalCalls += d.Total()
 	v.TotalDuration += d.TalkSeconds
 	v.ByStatus.Completed += d.Ended[call.Completed]
@@ -189,7 +189,7 @@ func (v *View) add(d call.Day) {
 	v.ByStatus.NoAnswer += d.Ended[call.NoAnswer]
 	v.ByStatus.Failed += d.Ended[call.Failed]
 	v.ByStatus.Canceled += d.Ended[call.Canceled]
-	v.ByDay = append(v.ByDay, Day{Date: d.Date, TotalCalls: d.Total(), Completed: d.Ended[call.Completed], Duration: d.TalkSeconds})
+	v.ByDay = append(v.ByDay, CallStatsDay{Date: d.Date, TotalCalls: d.Total(), Completed: d.Ended[call.Completed], Duration: d.TalkSeconds})
 }
 
 // ratio is part divided by whole, or 0 when whole is 0.

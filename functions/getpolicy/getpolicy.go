@@ -27,10 +27,10 @@ type Input struct {
 }
 
 // Output is the policy and the active calls that count against it.
-type Output struct{ Body View }
+type Output struct{ Body UserPolicy }
 
-// View is a user's policy with the number of their active calls.
-type View struct {
+// UserPolicy is a user's policy with the number of their active calls.
+type UserPolicy struct {
 	view.Policy
 	ActiveCalls int `json:"active_calls" doc:"Outbound calls that have not ended"`
 }
@@ -46,5 +46,5 @@ func (e *Endpoint) get(ctx context.Context, in *Input) (*Output, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Output{View{view.PolicyOf(in.UserID, p), active}}, nil
+	return &Output{UserPolicy{view.PolicyOf(in.UserID, p), active}}, nil
 }

@@ -20,10 +20,10 @@ type Switch interface {
 type Endpoint struct{ Switch Switch }
 
 // Output is the switch.
-type Output struct{ Body View }
+type Output struct{ Body CallsSwitch }
 
-// View is the switch and the administrator who changed it last.
-type View struct {
+// CallsSwitch is the switch and the administrator who changed it last.
+type CallsSwitch struct {
 	Enabled   bool      `json:"enabled" doc:"false: every new outbound call of every user is refused"`
 	Reason    *string   `json:"reason" doc:"Why the switch is off; null if no reason was given"`
 	ChangedAt *api.Time `json:"changed_at" doc:"null: it was never changed"`
@@ -41,5 +41,5 @@ func (e *Endpoint) get(ctx context.Context, _ *struct{}) (*Output, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Output{View{Enabled: s.Enabled, Reason: api.TextOrNull(s.Reason), ChangedAt: api.OrNull(s.ChangedAt), ChangedBy: api.TextOrNull(s.ChangedBy)}}, nil
+	return &Output{CallsSwitch{Enabled: s.Enabled, Reason: api.TextOrNull(s.Reason), ChangedAt: api.OrNull(s.ChangedAt), ChangedBy: api.TextOrNull(s.ChangedBy)}}, nil
 }

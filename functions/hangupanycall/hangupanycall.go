@@ -33,14 +33,14 @@ type Input struct {
 }
 
 // Output is how the call ended.
-type Output struct{ Body View }
+type Output struct{ Body EndedUserCall }
 
-// View is the end of a call.
-type View struct {
+// EndedUserCall is the end of a call.
+type EndedUserCall struct {
 	CallID      string      `json:"call_id"`
 	UserID      string      `json:"user_id" doc:"The user whose call it was"`
 	Status      call.Status `json:"status" enum:"completed,busy,no_answer,failed,canceled"`
-	HangupCause call.Cause  `json:"hangup_cause"`
+	HangupCause call.Cause  `json:"hangup_cause" enum:"callee_hangup,agent_hangup,api_hangup,max_duration,transferred,busy,declined,no_answer,invalid_number,trunk_auth,trunk_unreachable,agent_unavailable,network_error,capacity,calls_disabled,not_allowed,unknown"`
 	EndedAt     api.Time    `json:"ended_at"`
 }
 
@@ -67,5 +67,5 @@ func (e *Endpoint) hangUp(ctx context.Context, in *Input) (*Output, error) {
 		return nil, err
 	}
 
-	return &Output{View{CallID: c.ID, UserID: c.UserID, Status: c.Status, HangupCause: c.Cause, EndedAt: api.Time(c.EndedAt)}}, nil
+	return &Output{EndedUserCall{CallID: c.ID, UserID: c.UserID, Status: c.Status, HangupCause: c.Cause, EndedAt: api.Time(c.EndedAt)}}, nil
 }

@@ -33,13 +33,13 @@ type Input struct {
 }
 
 // Output is how the call ended.
-type Output struct{ Body View }
+type Output struct{ Body EndedCall }
 
-// View is the end of a call.
-type View struct {
+// EndedCall is the end of a call.
+type EndedCall struct {
 	CallID      string      `json:"call_id"`
 	Status      call.Status `json:"status" enum:"completed,busy,no_answer,failed,canceled"`
-	HangupCause call.Cause  `json:"hangup_cause"`
+	HangupCause call.Cause  `json:"hangup_cause" enum:"callee_hangup,agent_hangup,api_hangup,max_duration,transferred,busy,declined,no_answer,invalid_number,trunk_auth,trunk_unreachable,agent_unavailable,network_error,capacity,calls_disabled,not_allowed,unknown"`
 	EndedAt     api.Time    `json:"ended_at"`
 }
 
@@ -68,5 +68,5 @@ func (e *Endpoint) hangUp(ctx context.Context, in *Input) (*Output, error) {
 		return nil, err
 	}
 
-	return &Output{View{CallID: c.ID, Status: c.Status, HangupCause: c.Cause, EndedAt: api.Time(c.EndedAt)}}, nil
+	return &Output{EndedCall{CallID: c.ID, Status: c.Status, HangupCause: c.Cause, EndedAt: api.Time(c.EndedAt)}}, nil
 }

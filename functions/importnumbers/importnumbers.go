@@ -48,17 +48,17 @@ const (
 )
 
 // Output is the result of the import.
-type Output struct{ Body Result }
+type Output struct{ Body ImportResult }
 
-// Result counts the rows that were accepted and lists those that were not.
-type Result struct {
-	Added   int       `json:"added" doc:"The numbers that are new in the inventory"`
-	Known   int       `json:"known" doc:"The rows whose number was in the inventory already. They change nothing"`
-	Refused []Refusal `json:"refused"`
+// ImportResult counts the rows that were accepted and lists those that were not.
+type ImportResult struct {
+	Added   int             `json:"added" doc:"The numbers that are new in the inventory"`
+	Known   int             `json:"known" doc:"The rows whose number was in the inventory already. They change nothing"`
+	Refused []ImportRefusal `json:"refused"`
 }
 
-// Refusal is the reason why a row was not accepted.
-type Refusal struct {
+// ImportRefusal is the reason why a row was not accepted.
+type ImportRefusal struct {
 	Row         int    `json:"row" doc:"Its place in the table, from 1"`
 	PhoneNumber string `json:"phone_number" doc:"As given in the request"`
 	Code        string `json:"code"`
@@ -95,7 +95,7 @@ func (e *Endpoint) load(ctx context.Context, in *Input) (*Output, error) {
 
 // add adds the rows, several at a time, and also returns the new numbers. When the database fails,
 // some numbers may have been added. Repeating the import adds the rest.
-func (e *Endpoint) add(ctx context.Context, rows []row) (result Result, added []number.Number, err error) {
+func (e *Endpoint) add(ctx context.Context, rows []row) (result ImportResult, added []number.Number, err error) {
 	by, now := api.CallerOf(ctx).UserID, e.Now()
 	errs, seen := make([]error, len(rows)), map[string]bool{}
 	var wg sync.WaitGroup
@@ -120,7 +120,7 @@ func (e *Endpoint) add(ctx context.Context, rows []row) (result Result, added []
 		})
 	}
 	wg.Wait()
-	result.Refused = []Refusal{}
+	result.Refused = []ImportRefusal{}
 	for i, err := range errs {
 		f, ok := errors.AsType[*fault.Error](err)
 		switch {
@@ -138,10 +138,10 @@ func (e *Endpoint) add(ctx context.Context, rows []row) (result Result, added []
 	return result, added, nil
 }
 
-func refusal(place int, r row, f *fault.Error) Refusal {
+func refusal(place int, r row, f *fault.Error) ImportRefusal {
 	code, detail := f.Code, f.Detail
 	if len(f.Fields) > 0 {
 		code, detail = f.Fields[0].Code, f.Fields[0].Field+": "+f.Fields[0].Detail
 	}
-	return Refusal{Row: place, PhoneNumber: r.shown(), Code: code, Detail: detail}
+	return ImportRefusal{Row: place, PhoneNumber: r.shown(), Code: code, Detail: detail}
 }

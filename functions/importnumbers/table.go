@@ -20,13 +20,13 @@ import (
 	"github.com/krosai/telephony/shared/number"
 )
 
-// Table is the JSON of an import.
-type Table struct {
-	Numbers []Row `json:"numbers" minItems:"1" maxItems:"500"`
+// Body is the JSON of an import.
+type Body struct {
+	Numbers []ImportRow `json:"numbers" minItems:"1" maxItems:"500"`
 }
 
-// Row describes a number.
-type Row struct {
+// ImportRow describes a number.
+type ImportRow struct {
 	PhoneNumber  string   `json:"phone_number" doc:"E.164" example:"+2348012345678"`
 	Country      string   `json:"country" doc:"ISO 3166-1 alpha-2, the number's own" example:"NG"`
 	NumberType   string   `json:"number_type" enum:"local,mobile,toll_free"`
@@ -35,12 +35,12 @@ type Row struct {
 }
 
 func schema(a huma.API) *huma.Schema {
-	return a.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[Table](), true, "Table")
+	return a.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[Body](), true, "InputBody")
 }
 
 // row is a parsed row, or the reason why it could not be parsed.
 type row struct {
-	Row
+	ImportRow
 	err error
 }
 
@@ -90,7 +90,7 @@ func readJSON(body []byte) ([]row, error) {
 	}
 	rows := make([]row, len(table.Numbers))
 	for i, text := range table.Numbers {
-		if strictly(text, &rows[i].Row) != nil {
+		if strictly(text, &rows[i].ImportRow) != nil {
 			rows[i].err = fault.InvalidField("numbers", "malformed", "is not an object with the members of a number")
 		}
 	}

@@ -35,17 +35,17 @@ type Input struct {
 }
 
 // Output is the page.
-type Output struct{ Body Body }
+type Output struct{ Body UserCallPage }
 
-// Body is a page of calls and the switch of all users' outbound calls.
-type Body struct {
-	CallsEnabled bool    `json:"calls_enabled" doc:"The switch of everybody's outbound calls"`
-	Data         []View  `json:"data"`
-	NextCursor   *string `json:"next_cursor"`
+// UserCallPage is a page of calls and the switch of all users' outbound calls.
+type UserCallPage struct {
+	CallsEnabled bool       `json:"calls_enabled" doc:"The switch of everybody's outbound calls"`
+	Data         []UserCall `json:"data"`
+	NextCursor   *string    `json:"next_cursor"`
 }
 
-// View shows a call to administrators. A time that is null has not happened.
-type View struct {
+// UserCall shows a call to administrators. A time that is null has not happened.
+type UserCall struct {
 	CallID        string         `json:"call_id"`
 	UserID        string         `json:"user_id"`
 	Status        call.Status    `json:"status" enum:"initiated,dialing,ringing,in_progress,completed,busy,no_answer,failed,canceled"`
@@ -55,7 +55,7 @@ type View struct {
 	PhoneNumberID string         `json:"phone_number_id"`
 	RoomName      string         `json:"room_name"`
 	AgentName     string         `json:"agent_name"`
-	HangupCause   *call.Cause    `json:"hangup_cause" doc:"Why the call ended; null until it has ended"`
+	HangupCause   *call.Cause    `json:"hangup_cause" enum:"callee_hangup,agent_hangup,api_hangup,max_duration,transferred,busy,declined,no_answer,invalid_number,trunk_auth,trunk_unreachable,agent_unavailable,network_error,capacity,calls_disabled,not_allowed,unknown" doc:"Why the call ended; null until it has ended"`
 	SIPStatusCode *int           `json:"sip_status_code" doc:"The carrier's last SIP status for the dial; null if it gave none"`
 	CreatedAt     api.Time       `json:"created_at"`
 	AnsweredAt    *api.Time      `json:"answered_at"`
@@ -91,11 +91,11 @@ func (e *Endpoint) list(ctx context.Context, in *Input) (*Output, error) {
 		return nil, err
 	}
 
-	return &Output{Body{CallsEnabled: position.Enabled, Data: page.Data, NextCursor: page.NextCursor}}, nil
+	return &Output{UserCallPage{CallsEnabled: position.Enabled, Data: page.Data, NextCursor: page.NextCursor}}, nil
 }
 
-func view(c call.Call) View {
-	v := View{CallID: c.ID, UserID: c.UserID, Status: c.Status, Direction: c.Direction, PhoneNumber: c.PhoneNumber, FromNumber: c.FromNumber,
+func view(c call.Call) UserCall {
+	v := UserCall{CallID: c.ID, UserID: c.UserID, Status: c.Status, Direction: c.Direction, PhoneNumber: c.PhoneNumber, FromNumber: c.FromNumber,
 		PhoneNumberID: c.NumberID, RoomName: c.ShownRoom(), AgentName: c.AgentName, CreatedAt: api.Time(c.CreatedAt),
 		AnsweredAt: api.OrNull(c.AnsweredAt), EndedAt: api.OrNull(c.EndedAt), Duration: c.Duration()}
 	if c.Cause != "" {

@@ -30,10 +30,10 @@ type Input struct {
 }
 
 // Output is the page.
-type Output struct{ Body api.Page[View] }
+type Output struct{ Body api.Page[AuditEntry] }
 
-// View is one entry.
-type View struct {
+// AuditEntry is one entry.
+type AuditEntry struct {
 	Subject string   `json:"subject"`
 	At      api.Time `json:"at"`
 	Actor   string   `json:"actor" doc:"The user who acted, or platform"`
@@ -67,7 +67,7 @@ func (e *Endpoint) list(ctx context.Context, in *Input) (*Output, error) {
 	return &Output{page}, err
 }
 
-func view(l numberrequest.Line) View {
-	return View{Subject: l.Subject, At: api.Time(l.At), Actor: l.Actor, Action: l.Action,
+func view(l numberrequest.Line) AuditEntry {
+	return AuditEntry{Subject: l.Subject, At: api.Time(l.At), Actor: l.Actor, Action: l.Action,
 		From: api.TextOrNull(l.From), To: api.TextOrNull(l.To), Note: api.TextOrNull(l.Note)}
 }

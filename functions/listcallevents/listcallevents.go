@@ -45,10 +45,10 @@ type Input struct {
 }
 
 // Output is a part of the call's log.
-type Output struct{ Body Body }
+type Output struct{ Body CallEventPage }
 
-// Body is a part of the call's log.
-type Body struct {
+// CallEventPage is a part of the call's log.
+type CallEventPage struct {
 	Data      []view.Event `json:"data"`
 	NextAfter string       `json:"next_after" doc:"The after of the next request, also if there were no events"`
 }
@@ -82,7 +82,7 @@ func (e *Endpoint) list(ctx context.Context, in *Input) (*Output, error) {
 		return nil, err
 	}
 	next, err := api.SealAfter(ctx, at.String(), filterOf(in))
-	return &Output{Body{Data: view.EventsOf(found, metadata), NextAfter: next}}, err
+	return &Output{CallEventPage{Data: view.EventsOf(found, metadata), NextAfter: next}}, err
 }
 
 func filterOf(in *Input) string {

@@ -42,10 +42,10 @@ type Input struct {
 type Metadata map[string]string
 
 // Output is the page.
-type Output struct{ Body api.Page[View] }
+type Output struct{ Body api.Page[Call] }
 
-// View shows a call in the list. A time that is null has not happened.
-type View struct {
+// Call shows a call in the list. A time that is null has not happened.
+type Call struct {
 	CallID        string            `json:"call_id"`
 	Status        call.Status       `json:"status" enum:"initiated,dialing,ringing,in_progress,completed,busy,no_answer,failed,canceled"`
 	Direction     call.Direction    `json:"direction" enum:"outbound,inbound"`
@@ -54,7 +54,7 @@ type View struct {
 	PhoneNumberID string            `json:"phone_number_id"`
 	RoomName      string            `json:"room_name"`
 	AgentName     string            `json:"agent_name"`
-	HangupCause   *call.Cause       `json:"hangup_cause" doc:"Why the call ended; null until it has ended"`
+	HangupCause   *call.Cause       `json:"hangup_cause" enum:"callee_hangup,agent_hangup,api_hangup,max_duration,transferred,busy,declined,no_answer,invalid_number,trunk_auth,trunk_unreachable,agent_unavailable,network_error,capacity,calls_disabled,not_allowed,unknown" doc:"Why the call ended; null until it has ended"`
 	SIPStatusCode *int              `json:"sip_status_code" doc:"The carrier's last SIP status for the dial; null if it gave none"`
 	Metadata      map[string]string `json:"metadata"`
 	CreatedAt     api.Time          `json:"created_at"`
@@ -119,8 +119,8 @@ func moment(field, text string, days int) (time.Time, error) {
 	return t, nil
 }
 
-func view(c call.Call) View {
-	v := View{CallID: c.ID, Status: c.Status, Direction: c.Direction, PhoneNumber: c.PhoneNumber, FromNumber: c.FromNumber,
+func view(c call.Call) Call {
+	v := Call{CallID: c.ID, Status: c.Status, Direction: c.Direction, PhoneNumber: c.PhoneNumber, FromNumber: c.FromNumber,
 		PhoneNumberID: c.NumberID, RoomName: c.ShownRoom(), AgentName: c.AgentName, Metadata: c.Metadata, CreatedAt: api.Time(c.CreatedAt),
 		AnsweredAt: api.OrNull(c.AnsweredAt), EndedAt: api.OrNull(c.EndedAt), Duration: c.Duration()}
 	if v.Metadata == nil {

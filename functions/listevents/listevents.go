@@ -40,10 +40,10 @@ type Input struct {
 }
 
 // Output is a part of the log.
-type Output struct{ Body Body }
+type Output struct{ Body EventPage }
 
-// Body is a part of the log.
-type Body struct {
+// EventPage is a part of the log.
+type EventPage struct {
 	Data      []view.Event `json:"data"`
 	NextAfter string       `json:"next_after" doc:"The after of the next request, also if there were no events"`
 }
@@ -85,7 +85,7 @@ func (e *Endpoint) list(ctx context.Context, in *Input) (*Output, error) {
 		return nil, err
 	}
 	next, err := api.SealAfter(ctx, cursor.String(), filter)
-	return &Output{Body{Data: view.EventsOf(found, metadata), NextAfter: next}}, err
+	return &Output{EventPage{Data: view.EventsOf(found, metadata), NextAfter: next}}, err
 }
 
 func (e *Endpoint) cursor(ctx context.Context, after, filter string) (event.Cursor, error) {

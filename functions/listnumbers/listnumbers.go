@@ -27,15 +27,15 @@ type Input struct {
 }
 
 // Output is the page.
-type Output struct{ Body api.Page[View] }
+type Output struct{ Body api.Page[PhoneNumber] }
 
-// View is a phone number.
-type View struct {
+// PhoneNumber is a phone number.
+type PhoneNumber struct {
 	PhoneNumberID    string        `json:"phone_number_id"`
 	PhoneNumber      string        `json:"phone_number" doc:"E.164"`
 	Country          string        `json:"country" doc:"ISO 3166-1 alpha-2"`
 	NumberType       string        `json:"number_type" enum:"local,mobile,toll_free"`
-	Capabilities     []string      `json:"capabilities"`
+	Capabilities     []string      `json:"capabilities" enum:"inbound,outbound"`
 	Status           number.Status `json:"configuration_status" enum:"unconfigured,partial,configured,error"`
 	HasOutboundTrunk bool          `json:"has_outbound_trunk" doc:"Whether calls can be placed from the number"`
 	HasInboundTrunk  bool          `json:"has_inbound_trunk" doc:"Whether the number accepts calls"`
@@ -56,8 +56,8 @@ func (e *Endpoint) list(ctx context.Context, in *Input) (*Output, error) {
 	return &Output{page}, err
 }
 
-func view(n number.Number) View {
-	return View{PhoneNumberID: n.ID, PhoneNumber: n.E164, Country: n.Country, NumberType: n.Type, Capabilities: n.Capabilities,
+func view(n number.Number) PhoneNumber {
+	return PhoneNumber{PhoneNumberID: n.ID, PhoneNumber: n.E164, Country: n.Country, NumberType: n.Type, Capabilities: n.Capabilities,
 		Status: n.Configuration(), HasOutboundTrunk: n.CanCall(), HasInboundTrunk: n.Trunk != nil && n.Trunk.InboundID != "",
 		HasDispatchRule: n.Rule != nil, AssignedAt: api.OrNull(n.AssignedAt)}
 }

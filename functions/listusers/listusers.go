@@ -27,10 +27,10 @@ type Input struct {
 }
 
 // Output is the page.
-type Output struct{ Body api.Page[View] }
+type Output struct{ Body api.Page[User] }
 
-// View is a user with their counts at this moment.
-type View struct {
+// User is a user with their counts at this moment.
+type User struct {
 	UserID        string `json:"user_id" doc:"As in the sub claim of their JWTs"`
 	CallsEnabled  bool   `json:"calls_enabled" doc:"Whether their policy allows calls. GET /admin/calls/switch is the switch of everybody's calls"`
 	Numbers       int    `json:"phone_numbers" doc:"The numbers that they have"`
@@ -50,8 +50,8 @@ func (e *Endpoint) Register(a huma.API) {
 }
 
 func (e *Endpoint) list(ctx context.Context, in *Input) (*Output, error) {
-	view := func(u account.User) View {
-		return View{UserID: u.ID, CallsEnabled: u.CallsEnabled, Numbers: u.Numbers, OpenRequests: u.OpenRequests,
+	view := func(u account.User) User {
+		return User{UserID: u.ID, CallsEnabled: u.CallsEnabled, Numbers: u.Numbers, OpenRequests: u.OpenRequests,
 			ActiveCalls: u.ActiveCalls, ActiveInbound: u.ActiveInbound, CallsThisHour: u.CallsThisHour, LiveKeys: u.LiveKeys}
 	}
 	page, err := api.List(ctx, in.Cursor, "", in.Limit, view, func(after string, limit int) ([]account.User, string, error) {

@@ -50,7 +50,7 @@ const maxBody = 256 << 10
 // Register adds the operation to the API.
 func (e *Endpoint) Register(a huma.API) {
 	huma.Register(a, huma.Operation{OperationID: "livekit-webhook", Method: http.MethodPost, Path: "/webhooks/livekit",
-		DefaultStatus: http.StatusOK, MaxBodyBytes: maxBody, Summary: "Receive an event of LiveKit", Tags: []string{"Webhooks"},
+		DefaultStatus: http.StatusOK, MaxBodyBytes: maxBody, Summary: "Receive an event of LiveKit", Tags: []string{"LiveKit"},
 		Description: "LiveKit signs the event with the project's key. 401 means a forgery. Any failure of the platform is a 503, so that LiveKit sends the event again.",
 		Security:    api.Public(), Errors: []int{http.StatusUnauthorized, http.StatusServiceUnavailable}}, e.receive)
 }

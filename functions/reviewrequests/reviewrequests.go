@@ -30,10 +30,11 @@ type Input struct {
 }
 
 // Output is the page.
-type Output struct{ Body api.Page[View] }
+type Output struct{ Body api.Page[NumberRequestReview] }
 
-// View is a request with two facts that its owner does not see: the requester and the decider.
-type View struct {
+// NumberRequestReview is a request with two facts that its owner does not see: the requester and
+// the decider.
+type NumberRequestReview struct {
 	view.NumberRequest
 	UserID    string    `json:"user_id" doc:"The user who asks"`
 	DecidedBy *string   `json:"decided_by" doc:"The administrator who decided; null until then"`
@@ -54,6 +55,6 @@ func (e *Endpoint) list(ctx context.Context, in *Input) (*Output, error) {
 	return &Output{page}, err
 }
 
-func show(r numberrequest.Request) View {
-	return View{NumberRequest: view.NumberRequestOf(r), UserID: r.UserID, DecidedBy: api.TextOrNull(r.DecidedBy), DecidedAt: api.OrNull(r.DecidedAt)}
+func show(r numberrequest.Request) NumberRequestReview {
+	return NumberRequestReview{NumberRequest: view.NumberRequestOf(r), UserID: r.UserID, DecidedBy: api.TextOrNull(r.DecidedBy), DecidedAt: api.OrNull(r.DecidedAt)}
 }

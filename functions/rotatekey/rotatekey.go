@@ -44,10 +44,10 @@ type Body struct {
 }
 
 // Output is the new key with its text.
-type Output struct{ Body View }
+type Output struct{ Body RotatedKey }
 
-// View is the new key, and the old one with its end.
-type View struct {
+// RotatedKey is the new key, and the old one with its end.
+type RotatedKey struct {
 	view.NewKey
 	Replaces view.Key `json:"replaces" doc:"The old key. It works until revoked_at"`
 }
@@ -93,7 +93,7 @@ func (e *Endpoint) rotate(ctx context.Context, in *Input) (*Output, error) {
 		return nil, err
 	}
 
-	return &Output{View{view.NewKey{APIKey: text, Key: view.KeyOf(fresh)}, view.KeyOf(old)}}, nil
+	return &Output{RotatedKey{view.NewKey{APIKey: text, Key: view.KeyOf(fresh)}, view.KeyOf(old)}}, nil
 }
 
 func grace(b *Body) time.Duration {

@@ -36,7 +36,7 @@ func (e *Endpoint) check(ctx context.Context, b Body) error {
 	return nil
 }
 
-func checkRule(r *Rule) error {
+func checkRule(r *DispatchRuleSettings) error {
 	if err := validate.Name("dispatch_rule.rule_name", r.RuleName); err != nil {
 		return err
 	}
@@ -46,7 +46,7 @@ func checkRule(r *Rule) error {
 	return validate.AgentName("dispatch_rule.agent_name", r.AgentName)
 }
 
-func (e *Endpoint) checkTrunk(t *Trunk) error {
+func (e *Endpoint) checkTrunk(t *TrunkSettings) error {
 	if err := validate.Name("sip_trunk.name", t.Name); err != nil {
 		return err
 	}
@@ -58,7 +58,7 @@ func (e *Endpoint) checkTrunk(t *Trunk) error {
 	return checkAuth(t)
 }
 
-func checkAuth(t *Trunk) error {
+func checkAuth(t *TrunkSettings) error {
 	if t.AuthUsername == "" {
 		if !t.AuthPassword.IsZero() {
 			return fault.InvalidField("sip_trunk.auth_username", "required", "a password needs a user name")
@@ -102,7 +102,7 @@ func (e *Endpoint) merge(ctx context.Context, n number.Number, b Body) (number.N
 
 // directionsOf returns the directions that t asks for. It refuses a direction that the number is
 // not capable of, or that t lacks the settings for.
-func directionsOf(n number.Number, t *Trunk) ([]string, error) {
+func directionsOf(n number.Number, t *TrunkSettings) ([]string, error) {
 	var directions []string
 	for _, d := range []string{"outbound", "inbound"} {
 		asked := len(t.Directions) == 0 || slices.Contains(t.Directions, d)
@@ -127,7 +127,7 @@ func directionsOf(n number.Number, t *Trunk) ([]string, error) {
 }
 
 // numbersOf returns the caller ids that t asks for, if all of them are the user's.
-func (e *Endpoint) numbersOf(ctx context.Context, n number.Number, t *Trunk) ([]string, error) {
+func (e *Endpoint) numbersOf(ctx context.Context, n number.Number, t *TrunkSettings) ([]string, error) {
 	if len(t.Numbers) == 0 {
 		return []string{n.E164}, nil
 	}

@@ -57,12 +57,12 @@ type Input struct {
 
 // Body is the configuration. A part that is left out stays unchanged.
 type Body struct {
-	Trunk *Trunk `json:"sip_trunk,omitempty" doc:"The carrier. It replaces the previous trunk, except a password that is left out"`
-	Rule  *Rule  `json:"dispatch_rule,omitempty" doc:"How inbound calls are handled. Without a trunk for inbound calls the rule waits for one"`
+	Trunk *TrunkSettings        `json:"sip_trunk,omitempty" doc:"The carrier. It replaces the previous trunk, except a password that is left out"`
+	Rule  *DispatchRuleSettings `json:"dispatch_rule,omitempty" doc:"How inbound calls are handled. Without a trunk for inbound calls the rule waits for one"`
 }
 
-// Trunk is the SIP carrier side of the number.
-type Trunk struct {
+// TrunkSettings is the SIP carrier side of the number.
+type TrunkSettings struct {
 	Name               string        `json:"name" minLength:"1" maxLength:"64" doc:"A name for people to read"`
 	Address            string        `json:"address,omitempty" maxLength:"260" doc:"The carrier's public host name, with a port unless it is the usual one. Required for outbound calls" example:"krosai.pstn.twilio.com"`
 	Numbers            []string      `json:"numbers,omitempty" maxItems:"50" doc:"The caller ids that the trunk may show: your own numbers, this one among them. If left out, only this one"`
@@ -74,8 +74,8 @@ type Trunk struct {
 	AllowedAddresses   []string      `json:"allowed_addresses,omitempty" maxItems:"50" doc:"The public addresses or networks that inbound calls may come from. If left out, inbound calls authenticate with the user name and password"`
 }
 
-// Rule decides what happens to inbound calls: each gets a room and an agent.
-type Rule struct {
+// DispatchRuleSettings decides what happens to inbound calls: each gets a room and an agent.
+type DispatchRuleSettings struct {
 	RuleName   string `json:"rule_name" minLength:"1" maxLength:"64" doc:"A name for people to read"`
 	RoomPrefix string `json:"room_prefix,omitempty" default:"inbound-" doc:"The prefix of the rooms' names, after your own namespace"`
 	AgentName  string `json:"agent_name" doc:"The LiveKit agent that takes the calls. The account must be allowed to use it"`

@@ -62,16 +62,16 @@ type Body struct {
 }
 
 // Output is the outcome of the transfer.
-type Output struct{ Body View }
+type Output struct{ Body CallTransfer }
 
-// View is a call's transfer.
-type View struct {
-	CallID   string   `json:"call_id"`
-	Transfer Transfer `json:"transfer"`
+// CallTransfer is a call's transfer.
+type CallTransfer struct {
+	CallID   string          `json:"call_id"`
+	Transfer TransferOutcome `json:"transfer"`
 }
 
-// Transfer is one attempt to transfer a call.
-type Transfer struct {
+// TransferOutcome is one attempt to transfer a call.
+type TransferOutcome struct {
 	TransferID    string              `json:"transfer_id"`
 	PhoneNumber   string              `json:"phone_number"`
 	Status        call.TransferStatus `json:"status" enum:"completed,failed,unknown" doc:"completed: the phone talks to the new number. failed: it was refused and the call goes on, or the call ended first. unknown: neither is certain"`
@@ -247,7 +247,7 @@ func answer(c call.Call, refusal error) (*Output, error) {
 	case refusal != nil:
 		return nil, refusal
 	}
-	out := &Output{View{CallID: c.ID, Transfer: Transfer{TransferID: c.Transfer.ID, PhoneNumber: c.Transfer.To, Status: c.Transfer.Status}}}
+	out := &Output{CallTransfer{CallID: c.ID, Transfer: TransferOutcome{TransferID: c.Transfer.ID, PhoneNumber: c.Transfer.To, Status: c.Transfer.Status}}}
 	if c.Transfer.SIPStatus != 0 {
 		out.Body.Transfer.SIPStatusCode = &c.Transfer.SIPStatus
 	}

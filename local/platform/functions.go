@@ -105,7 +105,7 @@ func tasks(d all.Deps) map[string]any {
 
 // build makes each function of the template with the handler that Lambda would run.
 func (p *Platform) build(tmpl *template.Template, endpoints map[string]api.Endpoint, tasks map[string]any, d all.Deps) map[string]function {
-	edge := &api.Edge{Keys: d.DB, Answers: d.DB, Tokens: p.users, Now: d.Now, Log: p.log, Version: d.Version, CursorKey: secret.New(p.Access.LiveKitSecret)}
+	edge := &api.Edge{Keys: d.DB, Answers: d.DB, Tokens: p.users, Now: d.Now, Log: p.log, CursorKey: secret.New(p.Access.LiveKitSecret)}
 	built := map[string]function{}
 	for _, f := range tmpl.Functions() {
 		made := function{logicalID: f.LogicalID, folder: f.Folder, timeout: f.Timeout}

@@ -258,7 +258,7 @@ func newBench(tb testing.TB) *bench {
 	b.writer = b.keys.add(tb, writerKeyID, "ada", account.CallsRead, account.CallsWrite)
 	b.other = b.keys.add(tb, otherKeyID, "bob", account.CallsRead)
 	b.edge = &api.Edge{Keys: b.keys, Now: func() time.Time { return now }, Log: slog.New(slog.NewJSONHandler(b.log, nil)),
-		Version: "1", CursorKey: secret.New("a key for the cursors of this test")}
+		CursorKey: secret.New("a key for the cursors of this test")}
 	b.handler = b.edge.Handler(things{})
 	return b
 }

@@ -6,12 +6,9 @@ package api
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"reflect"
-	"strings"
 	"sync"
 	"time"
 
@@ -59,7 +56,6 @@ type Edge struct {
 	Answers   Answers
 	Now       func() time.Time
 	Log       *slog.Logger
-	Version   string // of the API, in openapi.json
 	CursorKey secret.Secret
 }
 
@@ -69,84 +65,41 @@ const schemaPrefix = "#/components/schemas/"
 // Keys. That is a wiring error, and a function must not start with it.
 func (e *Edge) Handler(endpoints ...Endpoint) http.Handler {
 	s := &server{edge: e, mux: http.NewServeMux()}
-	names := &schemaNames{}
-	e.register(s, names, inputSchemas{huma.NewMapRegistry(schemaPrefix, names.of)}, nil, endpoints)
-	return s
-}
-
-// OpenAPI is the document of all endpoints together, indented. The same declarations give the
-// same text.
-func (e *Edge) OpenAPI(endpoints ...Endpoint) ([]byte, error) {
-	doc := &Edge{Keys: undialed{}, Now: e.Now, Log: e.Log, Version: e.Version}
-	names := &schemaNames{}
-	api := doc.register(&server{edge: doc, mux: http.NewServeMux()}, names, huma.NewMapRegistry(schemaPrefix, names.of),
-		[]huma.AddOpFunc{documentErrors, documentParameters}, endpoints)
-	for _, schema := range api.OpenAPI().Components.Schemas.Map() {
-		documentPatterns(schema)
-	}
-	text, err := json.MarshalIndent(api.OpenAPI(), "", "  ")
-	if err != nil {
-		return nil, fmt.Errorf("encode openapi document: %w", err)
-	}
-	return append(text, '\n'), nil
-}
-
-func documentParameters(_ *huma.OpenAPI, op *huma.Operation) {
-	for _, p := range op.Parameters {
-		if exploded := true; p.Style == "deepObject" {
-			p.Explode = &exploded // OpenAPI has no other form of deepObject
-		}
-		documentPatterns(p.Schema)
-	}
-}
-
-// documentPatterns moves pattern descriptions to a member that OpenAPI allows.
-func documentPatterns(s *huma.Schema) {
-	if s == nil {
-		return
-	}
-	if s.PatternDescription != "" {
-		s.Extensions = map[string]any{"x-pattern-description": s.PatternDescription}
-		s.PatternDescription = ""
-	}
-	documentPatterns(s.Items)
-	for _, member := range s.Properties {
-		documentPatterns(member)
-	}
-}
-
-// undialed is the Keys of an Edge that never serves a request.
-type undialed struct{ Keys }
-
-func (e *Edge) register(s *server, names *schemaNames, schemas huma.Registry, onAdd []huma.AddOpFunc, endpoints []Endpoint) huma.API {
-	configureHuma()
-	config := huma.Config{
-		OpenAPI: &huma.OpenAPI{
-			OpenAPI: "3.1.0",
-			Info:    &huma.Info{Title: "KrosAI Telephony", Version: e.Version},
-			Components: &huma.Components{
-				Schemas:   schemas,
-				Responses: map[string]*huma.Response{},
-				SecuritySchemes: map[string]*huma.SecurityScheme{bearer: {
-					Type: "http", Scheme: "bearer", Description: "An API key (kros_live_…) or a user's JWT."}},
-			},
-			Security:       []map[string][]string{{bearer: {}}},
-			OnAddOperation: onAdd,
-		},
-		Formats:       map[string]huma.Format{"application/json": huma.DefaultJSONFormat, "json": huma.DefaultJSONFormat},
-		DefaultFormat: "application/json",
-		Transformers:  []huma.Transformer{stampProblem},
-	}
-	api := huma.NewAPI(config, s)
-	s.schemas = schemas
+	api := newAPI(s, inputSchemas{huma.NewMapRegistry(schemaPrefix, qualifiedName)})
 	for _, ep := range endpoints {
-		names.enter(ep)
 		ep.Register(api)
 		if f, ok := ep.(Fallback); ok {
 			s.others = f.Routes()
 		}
 	}
-	return api
+	return s
+}
+
+// newAPI is huma on top of the server s. onAdd sees each operation that is added.
+func newAPI(s *server, schemas huma.Registry, onAdd ...huma.AddOpFunc) huma.API {
+	configureHuma()
+	s.schemas = schemas
+	return huma.NewAPI(huma.Config{
+		OpenAPI: &huma.OpenAPI{
+			Info:           &huma.Info{},
+			Components:     &huma.Components{Schemas: schemas},
+			OnAddOperation: onAdd,
+		},
+		Formats:       map[string]huma.Format{"application/json": huma.DefaultJSONFormat, "json": huma.DefaultJSONFormat},
+		DefaultFormat: "application/json",
+		Transformers:  []huma.Transformer{stampProblem},
+	}, s)
+}
+
+// qualifiedName names a schema that requests are checked against. No caller sees the name.
+func qualifiedName(t reflect.Type, hint string) string {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if t.Name() == "" {
+		return hint
+	}
+	return t.PkgPath() + "." + t.Name()
 }
 
 // configureHuma sets the options that huma keeps in package variables: errors are this package's
@@ -199,45 +152,4 @@ func (s inputSchemas) Schema(t reflect.Type, allowRef bool, hint string) *huma.S
 		return &huma.Schema{}
 	}
 	return s.Registry.Schema(t, allowRef, hint)
-}
-
-// schemaNames names the schemas of the document after their Go types, prefixed with the package, so
-// that two endpoints may both have a View. The unnamed Body of an endpoint's Input and Output
-// becomes <Endpoint>Request and <Endpoint>Response, and its Page of a list <Endpoint>Page.
-type schemaNames struct{ endpoint string }
-
-func (n *schemaNames) enter(ep Endpoint) { n.endpoint = title(packageOf(reflect.TypeOf(ep))) }
-
-func (n *schemaNames) of(t reflect.Type, hint string) string {
-	for t.Kind() == reflect.Pointer {
-		t = t.Elem()
-	}
-	name := huma.DefaultSchemaNamer(t, hint)
-	pkg := title(packageOf(t))
-	if t.Name() == "" {
-		pkg = n.endpoint
-		name = strings.Replace(name, "InputBody", "Request", 1)
-		name = strings.Replace(name, "OutputBody", "Response", 1)
-	}
-	if pkg == "Api" && strings.HasPrefix(name, "Page") {
-		return n.endpoint + "Page"
-	}
-	if pkg == "" || pkg == "Api" || strings.HasPrefix(name, pkg) {
-		return name
-	}
-	return pkg + name
-}
-
-func packageOf(t reflect.Type) string {
-	for t.Kind() == reflect.Pointer {
-		t = t.Elem()
-	}
-	return t.PkgPath()[strings.LastIndexByte(t.PkgPath(), '/')+1:]
-}
-
-func title(s string) string {
-	if s == "" {
-		return ""
-	}
-	return strings.ToUpper(s[:1]) + s[1:]
 }

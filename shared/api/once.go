@@ -202,25 +202,3 @@ func (rq *request) replay(o account.Once, sealed []byte) error {
 func boundTo(o account.Once) []byte {
 	return []byte(o.UserID + "\x00" + o.Credential + "\x00" + o.Route + "\x00" + o.Key + "\x00" + o.Hash)
 }
-
-// documentOnce adds the Idempotency-Key and the header of replayed answers to the
-// operation's documentation.
-func documentOnce(op *huma.Operation) {
-	if !takesKey(op) {
-		return
-	}
-	least, most := 1, 255
-	op.Parameters = append(op.Parameters, &huma.Param{Name: idempotencyKey, In: "header",
-		Description: "Makes the request safe to repeat for 24 hours: the same key and body give the first answer again",
-		Schema:      &huma.Schema{Type: huma.TypeString, MinLength: &least, MaxLength: &most, Pattern: `^[\x21-\x2b\x2d-\x7e]+$`}})
-	for status, response := range op.Responses {
-		if status[0] != '2' {
-			continue
-		}
-		if response.Headers == nil {
-			response.Headers = map[string]*huma.Param{}
-		}
-		response.Headers["Idempotency-Replayed"] = &huma.Param{Schema: &huma.Schema{Type: huma.TypeString},
-			Description: "true when this is the answer to an earlier request with the same key"}
-	}
-}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -20,7 +19,7 @@ type Problem struct {
 	Title     string        `json:"title" example:"Bad Request" doc:"The name of the status"`
 	Status    int           `json:"status" example:"400" doc:"The HTTP status"`
 	Detail    string        `json:"detail" doc:"The error for people"`
-	Code      string        `json:"code" pattern:"^[A-Z][A-Z0-9_]*$" example:"INVALID_REQUEST" doc:"The error for programs. It is stable"`
+	Code      string        `json:"code" enum:"AGENT_NOT_ALLOWED,AT_CAPACITY,BODY_TOO_LARGE,CALLS_DISABLED,CALL_NOT_ACTIVE,CONCURRENT_LIMIT_EXCEEDED,CONFLICT,DESTINATION_NOT_ALLOWED,FORBIDDEN,IDEMPOTENCY_IN_PROGRESS,IDEMPOTENCY_KEY_REUSED,INTERNAL,INVALID_REQUEST,METHOD_NOT_ALLOWED,NOT_FOUND,NUMBER_NOT_CONFIGURED,NUMBER_RETIRED,PHONE_NUMBER_ALREADY_REQUESTED,RATE_LIMIT_EXCEEDED,TELEPHONY_UNAVAILABLE,TOO_MANY_WAITERS,TRANSCRIPT_FULL,TRANSFER_IN_PROGRESS,TRANSFER_LIMIT_REACHED,UNAUTHENTICATED,UNSUPPORTED_MEDIA_TYPE" example:"INVALID_REQUEST" doc:"The error for programs. It is stable"`
 	RequestID string        `json:"request_id" doc:"The same as X-Request-Id. Name it when you ask for help"`
 	Errors    []fault.Field `json:"errors,omitempty" doc:"With INVALID_REQUEST: each invalid field"`
 
@@ -290,68 +289,4 @@ func tooLarge() *Problem {
 
 func wrongType(detail string) *Problem {
 	return problem(http.StatusUnsupportedMediaType, "UNSUPPORTED_MEDIA_TYPE", detail)
-}
-
-// documentErrors adds the edge's error answers to an operation's documentation. The operation's
-// Errors list its other errors.
-func documentErrors(doc *huma.OpenAPI, op *huma.Operation) {
-	delete(op.Responses, "default")
-	documentOnce(op)
-	if !takes(op, "header", "Idempotency-Key") {
-		delete(op.Responses, "422") // huma documents it, the edge answers 400 instead
-	}
-	for status, response := range op.Responses {
-		if n, err := strconv.Atoi(status); err == nil && n >= http.StatusBadRequest && response.Ref == "" {
-			op.Responses[status] = sharedResponse(doc, n)
-		}
-	}
-	for _, status := range edgeStatuses(op) {
-		op.Responses[strconv.Itoa(status)] = sharedResponse(doc, status)
-	}
-}
-
-// edgeStatuses lists the error statuses that the edge itself may answer for an operation.
-func edgeStatuses(op *huma.Operation) []int {
-	statuses := []int{http.StatusBadRequest, http.StatusInternalServerError}
-	credential, scope := required(op)
-	if credential {
-		statuses = append(statuses, http.StatusUnauthorized, http.StatusTooManyRequests, http.StatusServiceUnavailable)
-	}
-	if scope != "" {
-		statuses = append(statuses, http.StatusForbidden)
-	}
-	if takes(op, "path", "") {
-		statuses = append(statuses, http.StatusNotFound)
-	}
-	if op.RequestBody != nil {
-		statuses = append(statuses, http.StatusRequestEntityTooLarge)
-		if op.RequestBody.Content["application/json"] != nil {
-			statuses = append(statuses, http.StatusUnsupportedMediaType)
-		}
-	}
-	if takes(op, "header", "Idempotency-Key") {
-		statuses = append(statuses, http.StatusConflict, http.StatusUnprocessableEntity)
-	}
-	return statuses
-}
-
-// takes reports whether an operation has a parameter of that kind and name. An empty name
-// matches any.
-func takes(op *huma.Operation, in, name string) bool {
-	return slices.ContainsFunc(op.Parameters, func(p *huma.Param) bool {
-		return p.In == in && (name == "" || p.Name == name)
-	})
-}
-
-// sharedResponse is a reference to the component that documents a status.
-func sharedResponse(doc *huma.OpenAPI, status int) *huma.Response {
-	name := strings.ReplaceAll(http.StatusText(status), " ", "")
-	if doc.Components.Responses[name] == nil {
-		doc.Components.Responses[name] = &huma.Response{
-			Description: http.StatusText(status),
-			Content: map[string]*huma.MediaType{"application/problem+json": {
-				Schema: &huma.Schema{Ref: schemaPrefix + "Problem"}}},
-		}
-	}
-	return &huma.Response{Ref: "#/components/responses/" + name}
 }

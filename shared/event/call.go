@@ -6,29 +6,30 @@ import (
 	"github.com/krosai/telephony/shared/call"
 )
 
-// callData is the data of an event about a call. It omits the prompt and the agent's words, which
+// CallData is the data of an event about a call. It omits the prompt and the agent's words, which
 // receivers of events have no need to know.
-type callData struct {
+type CallData struct {
 	CallID        string            `json:"call_id"`
-	Status        call.Status       `json:"status"`
-	Direction     call.Direction    `json:"direction"`
+	Status        call.Status       `json:"status" enum:"initiated,dialing,ringing,in_progress,completed,busy,no_answer,failed,canceled"`
+	Direction     call.Direction    `json:"direction" enum:"outbound,inbound"`
 	PhoneNumber   string            `json:"phone_number"`
 	FromNumber    string            `json:"from_number"`
 	PhoneNumberID string            `json:"phone_number_id"`
-	HangupCause   *call.Cause       `json:"hangup_cause"`
+	HangupCause   *call.Cause       `json:"hangup_cause" enum:"callee_hangup,agent_hangup,api_hangup,max_duration,transferred,busy,declined,no_answer,invalid_number,trunk_auth,trunk_unreachable,agent_unavailable,network_error,capacity,calls_disabled,not_allowed,unknown"`
 	SIPStatusCode *int              `json:"sip_status_code"`
 	Metadata      map[string]string `json:"metadata"`
-	CreatedAt     Time              `json:"created_at"`
-	AnsweredAt    *Time             `json:"answered_at"`
-	EndedAt       *Time             `json:"ended_at"`
+	CreatedAt     Time              `json:"created_at" format:"date-time"`
+	AnsweredAt    *Time             `json:"answered_at" format:"date-time"`
+	EndedAt       *Time             `json:"ended_at" format:"date-time"`
 	Duration      int               `json:"duration_seconds"`
-	Transfer      *transferData     `json:"transfer"`
+	Transfer      *TransferData     `json:"transfer"`
 }
 
-type transferData struct {
+// TransferData is the last transfer of a call.
+type TransferData struct {
 	TransferID    string              `json:"transfer_id"`
 	PhoneNumber   string              `json:"phone_number"`
-	Status        call.TransferStatus `json:"status"`
+	Status        call.TransferStatus `json:"status" enum:"pending,completed,failed,unknown"`
 	SIPStatusCode *int                `json:"sip_status_code"`
 }
 
@@ -38,12 +39,12 @@ func ofCall(c call.Call, kind, thing string, at time.Time, data any) Event {
 	return e
 }
 
-func callOf(c call.Call) callData {
-	d := callData{CallID: c.ID, Status: c.Status, Direction: c.Direction, PhoneNumber: c.PhoneNumber, FromNumber: c.FromNumber,
+func callOf(c call.Call) CallData {
+	d := CallData{CallID: c.ID, Status: c.Status, Direction: c.Direction, PhoneNumber: c.PhoneNumber, FromNumber: c.FromNumber,
 		PhoneNumberID: c.NumberID, HangupCause: orNull(c.Cause), SIPStatusCode: orNull(c.SIPStatus), Metadata: map[string]string{},
 		CreatedAt: Time(c.CreatedAt), AnsweredAt: timeOrNull(c.AnsweredAt), EndedAt: timeOrNull(c.EndedAt), Duration: c.Duration()}
 	if t := c.Transfer; t.ID != "" {
-		d.Transfer = &transferData{TransferID: t.ID, PhoneNumber: t.To, Status: t.Status, SIPStatusCode: orNull(t.SIPStatus)}
+		d.Transfer = &TransferData{TransferID: t.ID, PhoneNumber: t.To, Status: t.Status, SIPStatusCode: orNull(t.SIPStatus)}
 	}
 	return d
 }
@@ -64,22 +65,24 @@ func Transferred(c call.Call) Event {
 	return ofCall(c, CallTransferFinished, c.Transfer.ID, c.Transfer.At, callOf(c))
 }
 
-type summaryData struct {
+// SummaryData is the data of a summary that is ready.
+type SummaryData struct {
 	CallID   string            `json:"call_id"`
 	Metadata map[string]string `json:"metadata"`
-	Summary  summaryText       `json:"summary"`
+	Summary  SummaryText       `json:"summary"`
 }
 
-type summaryText struct {
+// SummaryText is a summary.
+type SummaryText struct {
 	Text      string `json:"text"`
 	Model     string `json:"model"`
-	CreatedAt Time   `json:"created_at"`
+	CreatedAt Time   `json:"created_at" format:"date-time"`
 }
 
 // Summarized is the event of a summary that is ready.
 func Summarized(c call.Call, s call.Summary) Event {
 	return ofCall(c, CallSummaryReady, c.ID, s.CreatedAt,
-		summaryData{CallID: c.ID, Metadata: map[string]string{}, Summary: summaryText{s.Text, s.Model, Time(s.CreatedAt)}})
+		SummaryData{CallID: c.ID, Metadata: map[string]string{}, Summary: SummaryText{s.Text, s.Model, Time(s.CreatedAt)}})
 }
 
 // CallTurn is the type of a turn spoken in a call. It appears only in the log of its call, if the
@@ -90,7 +93,7 @@ type turnData struct {
 	TurnID  string    `json:"turn_id"`
 	Role    call.Role `json:"role"`
 	Content string    `json:"content"`
-	At      Time      `json:"at"`
+	At      Time      `json:"at" format:"date-time"`
 }
 
 // Said is the event of a turn of a call.

@@ -103,9 +103,9 @@ func (e Event) DataWith(metadata map[string]string) json.RawMessage {
 	case e.Type == CallTurn || len(metadata) == 0:
 		return e.Data
 	case e.Type == CallSummaryReady:
-		return with[summaryData](e.Data, func(d *summaryData) { d.Metadata = metadata })
+		return with[SummaryData](e.Data, func(d *SummaryData) { d.Metadata = metadata })
 	case e.CallID != "":
-		return with[callData](e.Data, func(d *callData) { d.Metadata = metadata })
+		return with[CallData](e.Data, func(d *CallData) { d.Metadata = metadata })
 	}
 	return e.Data
 }

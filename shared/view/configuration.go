@@ -19,7 +19,6 @@ type Configuration struct {
 
 // Trunk is the SIP trunk of a number.
 type Trunk struct {
-	_                  struct{} `nullable:"true"`
 	Name               string   `json:"name"`
 	Address            string   `json:"address"`
 	Numbers            []string `json:"numbers"`
@@ -27,7 +26,7 @@ type Trunk struct {
 	HasAuthPassword    bool     `json:"has_auth_password" doc:"Whether a password is set. It is never shown"`
 	DestinationCountry string   `json:"destination_country"`
 	Transport          string   `json:"transport" enum:"auto,udp,tcp,tls"`
-	Directions         []string `json:"directions"`
+	Directions         []string `json:"directions" enum:"outbound,inbound"`
 	AllowedAddresses   []string `json:"allowed_addresses"`
 	OutboundTrunkID    *string  `json:"outbound_trunk_id" doc:"LiveKit's id; null without outbound calls"`
 	InboundTrunkID     *string  `json:"inbound_trunk_id" doc:"LiveKit's id; null without inbound calls"`
@@ -35,13 +34,12 @@ type Trunk struct {
 
 // DispatchRule is the dispatch rule for inbound calls.
 type DispatchRule struct {
-	_              struct{} `nullable:"true"`
-	RuleName       string   `json:"rule_name"`
-	RoomPrefix     string   `json:"room_prefix"`
-	AgentName      string   `json:"agent_name"`
-	DispatchRuleID *string  `json:"dispatch_rule_id" doc:"LiveKit's id; null until the trunk takes inbound calls"`
-	MaxConcurrent  *int     `json:"max_concurrent_inbound" doc:"How many inbound calls the number accepts at a time; null: as many as the account may have"`
-	MaxDuration    int      `json:"max_duration_seconds" doc:"The longest talk time of an inbound call, in seconds"`
+	RuleName       string  `json:"rule_name"`
+	RoomPrefix     string  `json:"room_prefix"`
+	AgentName      string  `json:"agent_name"`
+	DispatchRuleID *string `json:"dispatch_rule_id" doc:"LiveKit's id; null until the trunk takes inbound calls"`
+	MaxConcurrent  *int    `json:"max_concurrent_inbound" doc:"How many inbound calls the number accepts at a time; null: as many as the account may have"`
+	MaxDuration    int     `json:"max_duration_seconds" doc:"The longest talk time of an inbound call, in seconds"`
 }
 
 // ConfigurationOf returns the view of a number's configuration.

@@ -8,7 +8,7 @@ import (
 // Event is an event as webhook endpoints receive it.
 type Event struct {
 	EventID string         `json:"event_id" doc:"Also the webhook-id of its deliveries"`
-	Type    string         `json:"type"`
+	Type    string         `json:"type" enum:"call.answered,call.ended,call.summary_ready,call.transfer_finished,number_request.decided,number_request.assigned,number.assigned,number.configured,number.released,api_key.created,api_key.revoked,webhook_endpoint.disabled,call.turn"`
 	At      api.Time       `json:"at" doc:"When it happened"`
 	CallID  string         `json:"call_id,omitempty" doc:"The call that the event is about"`
 	Data    map[string]any `json:"data" doc:"The member data of the webhook's body"`

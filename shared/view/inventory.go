@@ -18,7 +18,7 @@ type InventoryNumber struct {
 	PhoneNumber   string        `json:"phone_number" doc:"E.164"`
 	Country       string        `json:"country" doc:"ISO 3166-1 alpha-2"`
 	NumberType    string        `json:"number_type" enum:"local,mobile,toll_free"`
-	Capabilities  []string      `json:"capabilities"`
+	Capabilities  []string      `json:"capabilities" enum:"inbound,outbound"`
 	Provider      string        `json:"provider" doc:"The provider of the number"`
 	Status        string        `json:"status" enum:"available,assigned,retired"`
 	UserID        *string       `json:"user_id" doc:"The owner; null without one"`

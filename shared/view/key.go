@@ -12,7 +12,7 @@ type Key struct {
 	KeyID      string    `json:"key_id"`
 	Name       string    `json:"name"`
 	LastFour   string    `json:"last_four" doc:"The last four characters of the key"`
-	Scopes     []string  `json:"scopes"`
+	Scopes     []string  `json:"scopes" enum:"numbers:read,numbers:write,calls:read,calls:write,webhooks:read,webhooks:write,keys:write"`
 	CreatedAt  api.Time  `json:"created_at"`
 	ExpiresAt  *api.Time `json:"expires_at" doc:"null: it never expires"`
 	LastUsedAt *api.Time `json:"last_used_at" doc:"The hour in which it was last used; null: not used yet"`

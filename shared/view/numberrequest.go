@@ -13,7 +13,7 @@ type NumberRequest struct {
 	NumberType    string               `json:"number_type" enum:"local,mobile,toll_free"`
 	AreaCode      *string              `json:"area_code" doc:"null if any will do"`
 	PhoneNumber   *string              `json:"phone_number" doc:"The requested number, E.164; null if any will do"`
-	Capabilities  []string             `json:"capabilities"`
+	Capabilities  []string             `json:"capabilities" enum:"inbound,outbound"`
 	Purpose       string               `json:"purpose"`
 	Reason        *string              `json:"reason" doc:"Why the request was rejected; null unless it was"`
 	PhoneNumberID *string              `json:"phone_number_id" doc:"The assigned number; null until then"`
