@@ -123,7 +123,7 @@ func (w *world) look(room string) {
 // place records a call and starts its workflow.
 func (w *world) place() {
 	w.t.Helper()
-	c := call.Call{ID: w.id, UserID: "ada", Direction: call.Outbound, PhoneNumber: "+14155550100", FromNumber: "+2348012345678",
+	c := call.Call{ID: w.id, UserID: "ada", Direction: call.Outbound, Remote: "+14155550100", Own: "+2348012345678",
 		RoomName: w.id, TrunkID: "ST_1", AgentName: "a", Country: "US", RingingTimeout: 5, MaxDuration: 60,
 		Status: call.Initiated, CreatedAt: time.Now().UTC().Truncate(time.Millisecond)}
 	c, err := w.db.Own(w.t.Context(), c)
@@ -319,7 +319,7 @@ func TestSweepEndsWhatIsOverdue(t *testing.T) {
 func TestSweepStartsForgottenCalls(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	c := call.Call{ID: w.id, UserID: "ada", RoomName: w.id, TrunkID: "ST_1", PhoneNumber: "+14155550100", FromNumber: "+2348012345678",
+	c := call.Call{ID: w.id, UserID: "ada", RoomName: w.id, TrunkID: "ST_1", Remote: "+14155550100", Own: "+2348012345678",
 		Country: "US", RingingTimeout: 5, MaxDuration: 60, Status: call.Initiated, CreatedAt: time.Now().Add(-time.Minute)}
 	c, err := w.db.Own(t.Context(), c)
 	if err == nil {

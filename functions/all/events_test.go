@@ -233,7 +233,7 @@ func (s *stage) own(configured bool) {
 // call places the sample's call some time before the event, with its agent in the room.
 func (s *stage) call(status call.Status, ago time.Duration) call.Call {
 	placed := sampleTime.Add(-ago)
-	c := call.Call{ID: sampleCall, UserID: sampleUser, Direction: call.Outbound, PhoneNumber: "+14155550100", FromNumber: sampleE164,
+	c := call.Call{ID: sampleCall, UserID: sampleUser, Direction: call.Outbound, Remote: "+14155550100", Own: sampleE164,
 		NumberID: number.ID(sampleE164), RoomName: sampleCall, TrunkID: "ST_out", AgentName: "support-agent", Country: "US",
 		SystemPrompt: "You confirm deliveries.", WelcomeMessage: "Hello, this is Ada from Acme.", Metadata: map[string]string{"order": "A-1001"}, HasMetadata: true,
 		RingingTimeout: 30, MaxDuration: 600, Status: status, CreatedAt: placed}

@@ -84,8 +84,8 @@ func newFlooded(t *testing.T) *flooded {
 func (f *flooded) talk(user string, i int) string {
 	f.Helper()
 	id := fmt.Sprintf("call_01KAMPJ5V0SAMPMEC%s%08d", map[string]string{"ada": "A", "bob": "B"}[user], i)
-	c := call.Call{ID: id, UserID: user, Direction: call.Outbound, PhoneNumber: fmt.Sprintf("+1415555%04d", i), RoomName: id,
-		FromNumber: "+2348030000001", Country: "US", MaxDuration: 60, Status: call.InProgress, CreatedAt: sampleTime, AnsweredAt: sampleTime}
+	c := call.Call{ID: id, UserID: user, Direction: call.Outbound, Remote: fmt.Sprintf("+1415555%04d", i), RoomName: id,
+		Own: "+2348030000001", Country: "US", MaxDuration: 60, Status: call.InProgress, CreatedAt: sampleTime, AnsweredAt: sampleTime}
 	if user == "ada" {
 		c.NumberID = f.home
 	}

@@ -167,8 +167,8 @@ func (m *matrix) call(user string) string {
 	m.Helper()
 	id := "call_" + ulid.Make().String()
 	m.made++
-	m.Must(m.Place(m.Context(), call.Call{ID: id, UserID: user, Direction: call.Outbound, PhoneNumber: fmt.Sprintf("+1415555%04d", m.made),
-		FromNumber: "+2348012345678", NumberID: m.number(user), RoomName: id, Country: "US", MaxDuration: 600, Status: call.InProgress,
+	m.Must(m.Place(m.Context(), call.Call{ID: id, UserID: user, Direction: call.Outbound, Remote: fmt.Sprintf("+1415555%04d", m.made),
+		Own: "+2348012345678", NumberID: m.number(user), RoomName: id, Country: "US", MaxDuration: 600, Status: call.InProgress,
 		CreatedAt: time.Now(), AnsweredAt: time.Now()}))
 	m.livekit.Join(id, &lk.ParticipantInfo{Identity: call.CalleeIdentity, Kind: lk.ParticipantInfo_SIP, Attributes: map[string]string{"sip.callStatus": "active"}})
 	return id

@@ -147,7 +147,7 @@ func newOutageTest(t *testing.T, out outage) *outageTest {
 	o.p = newCallPlatform(t, o.lk, "")
 	for i := range o.live + 10 {
 		id := "call_" + ulid.MustNew(ulid.Now(), ulid.Monotonic(repeated(i), 0)).String()
-		c := call.Call{ID: id, UserID: fmt.Sprint("user ", i), Direction: call.Outbound, PhoneNumber: "+14155550100", FromNumber: fmt.Sprintf("+23480123456%02d", i),
+		c := call.Call{ID: id, UserID: fmt.Sprint("user ", i), Direction: call.Outbound, Remote: "+14155550100", Own: fmt.Sprintf("+23480123456%02d", i),
 			RoomName: id, TrunkID: "ST_1", AgentName: "a", Country: "US", RingingTimeout: 30, MaxDuration: 4 * 60 * 60,
 			Status: call.Initiated, CreatedAt: time.Now().UTC()}
 		if i >= o.live {

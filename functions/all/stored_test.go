@@ -87,7 +87,7 @@ func newPast(tb testing.TB, calls int) *past {
 // and deletes both.
 func (p *past) one() (record, day storetest.Row) {
 	p.Helper()
-	c := call.Call{ID: "call_1", UserID: "ada", Direction: call.Outbound, PhoneNumber: "+14155550100", FromNumber: "+2348012345678", NumberID: "pn_3K31FNKK5S011QQF6GKTRG4CAC",
+	c := call.Call{ID: "call_1", UserID: "ada", Direction: call.Outbound, Remote: "+14155550100", Own: "+2348012345678", NumberID: "pn_3K31FNKK5S011QQF6GKTRG4CAC",
 		RoomName: "call_1", TrunkID: "ST_1", AgentName: "support-agent", Country: "US", SystemPrompt: strings.Repeat("You confirm deliveries. ", 20),
 		WelcomeMessage: "Hello, this is Ada from Acme.", Metadata: map[string]string{"order": "A-1001"}, RingingTimeout: 30, MaxDuration: 600,
 		Status: call.Initiated, CreatedAt: today}

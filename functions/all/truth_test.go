@@ -291,7 +291,7 @@ func run(t *testing.T, x *exchange, dead string, phase time.Duration) call.Call 
 	t.Helper()
 	p := newCallPlatform(t, x, dead)
 	db, flows, s, sweep := p.db, p.flows, p.ender, p.sweep
-	c := call.Call{ID: theCall, UserID: "ada", Direction: call.Outbound, PhoneNumber: "+14155550100", FromNumber: "+2348012345678",
+	c := call.Call{ID: theCall, UserID: "ada", Direction: call.Outbound, Remote: "+14155550100", Own: "+2348012345678",
 		RoomName: theCall, TrunkID: "ST_1", AgentName: "a", Country: "US", RingingTimeout: 30, MaxDuration: 300,
 		Status: call.Initiated, CreatedAt: time.Now().UTC()}
 	c, err := db.Own(t.Context(), c)

@@ -286,7 +286,7 @@ func (l *lifetime) webhook() {
 // pass places the call and lets ten minutes pass, with a sweep in each. happens holds what else
 // happens, by its moment.
 func (l *lifetime) pass(happens map[time.Duration]func(*lifetime)) {
-	c, err := l.db.Own(l.Context(), call.Call{ID: theCall, UserID: "ada", Direction: call.Outbound, PhoneNumber: "+14155550100", FromNumber: "+2348012345678",
+	c, err := l.db.Own(l.Context(), call.Call{ID: theCall, UserID: "ada", Direction: call.Outbound, Remote: "+14155550100", Own: "+2348012345678",
 		RoomName: theCall, TrunkID: "ST_1", AgentName: "a", Country: "US", RingingTimeout: 30, MaxDuration: 120, Status: call.Initiated, CreatedAt: time.Now().UTC()})
 	l.must(err)
 	l.must(l.db.Place(l.Context(), c))

@@ -143,7 +143,7 @@ func (p *post) end(user string) call.Call {
 	p.Helper()
 	p.calls++
 	now := time.Now().UTC().Truncate(time.Millisecond)
-	c := call.Call{ID: fmt.Sprintf("call_01KAMPJ5V0SAMPMECA%08d", p.calls), UserID: user, Country: "US", PhoneNumber: fmt.Sprintf("+1415555%04d", p.calls),
+	c := call.Call{ID: fmt.Sprintf("call_01KAMPJ5V0SAMPMECA%08d", p.calls), UserID: user, Country: "US", Remote: fmt.Sprintf("+1415555%04d", p.calls),
 		Direction: call.Outbound, Status: call.Ringing, MaxDuration: 10, CreatedAt: now, Metadata: map[string]string{"order": "A-1"}}
 	policy := account.DefaultPolicy()
 	policy.AllowedCountries, policy.CallsPerHour, policy.MaxConcurrentCalls = []string{"US"}, 1000, 100

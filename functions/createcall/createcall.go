@@ -153,7 +153,7 @@ func (e *Endpoint) plan(ctx context.Context, user string, b Body) (c call.Call, 
 		return c, may, err
 	}
 	id := "call_" + ulid.MustNewDefault(e.Now()).String()
-	return call.Call{ID: id, UserID: user, Direction: call.Outbound, PhoneNumber: b.PhoneNumber, FromNumber: n.E164,
+	return call.Call{ID: id, UserID: user, Direction: call.Outbound, Remote: b.PhoneNumber, Own: n.E164,
 		NumberID: n.ID, RoomName: id, TrunkID: n.Trunk.OutboundID, AgentName: agent, Country: country,
 		SystemPrompt: b.SystemPrompt, WelcomeMessage: b.WelcomeMessage, Voice: b.Voice, Metadata: b.Metadata, DTMF: b.DTMF,
 		RingingTimeout: b.RingingTimeout, MaxDuration: b.MaxDuration,
@@ -290,8 +290,8 @@ func (e *Endpoint) earlier(ctx context.Context, once store.Once, refusal error) 
 // answer shows the call as it was when it was accepted, so that a repeated request gets the
 // first answer again.
 func answer(c call.Call, replayed bool) *Output {
-	out := &Output{Body: AcceptedCall{CallID: c.ID, Status: call.Initiated, Direction: c.Direction, PhoneNumber: c.PhoneNumber,
-		FromNumber: c.FromNumber, PhoneNumberID: c.NumberID, RoomName: c.RoomName, CreatedAt: api.Time(c.CreatedAt)}}
+	out := &Output{Body: AcceptedCall{CallID: c.ID, Status: call.Initiated, Direction: c.Direction, PhoneNumber: c.Remote,
+		FromNumber: c.Own, PhoneNumberID: c.NumberID, RoomName: c.RoomName, CreatedAt: api.Time(c.CreatedAt)}}
 	if replayed {
 		out.Replayed = "true"
 	}

@@ -121,8 +121,8 @@ func TestSampleEvent(t *testing.T) {
 		ID:             id,
 		UserID:         "ada",
 		Direction:      call.Outbound,
-		PhoneNumber:    "+14155550100",
-		FromNumber:     lagos,
+		Remote:         "+14155550100",
+		Own:            lagos,
 		NumberID:       "pn_3K31FNKK5S011QQF6GKTRG4CAC",
 		RoomName:       id,
 		TrunkID:        "ST_" + lagos,
@@ -155,8 +155,8 @@ func TestDefaults(t *testing.T) {
 	}
 	c, err := b.Call(t.Context(), a.Body["call_id"].(string))
 	b.Must(err)
-	if c.AgentName != "number-agent" || c.RingingTimeout != 30 || c.MaxDuration != 1800 || c.FromNumber != lagos {
-		t.Errorf("agent %q, ringing %d s, talk %d s, from %s", c.AgentName, c.RingingTimeout, c.MaxDuration, c.FromNumber)
+	if c.AgentName != "number-agent" || c.RingingTimeout != 30 || c.MaxDuration != 1800 || c.Own != lagos {
+		t.Errorf("agent %q, ringing %d s, talk %d s, from %s", c.AgentName, c.RingingTimeout, c.MaxDuration, c.Own)
 	}
 }
 

@@ -94,7 +94,7 @@ func (t *Task) Run(ctx context.Context, in Input) (Output, error) {
 	var watching sync.WaitGroup
 	watching.Go(func() { t.watch(dialing, c, &rang) })
 	obs.Count(ctx, "Dials", 1)
-	_, err = t.Phone.Dial(dialing, livekit.Dial{Room: c.RoomName, TrunkID: c.TrunkID, To: c.PhoneNumber, From: c.FromNumber,
+	_, err = t.Phone.Dial(dialing, livekit.Dial{Room: c.RoomName, TrunkID: c.TrunkID, To: c.Remote, From: c.Own,
 		RingingTimeout: ringing, MaxDuration: ringing + time.Duration(c.MaxDuration)*time.Second, DTMF: c.DTMF}) // LiveKit counts the ringing as part of the duration
 	stop()
 	watching.Wait()

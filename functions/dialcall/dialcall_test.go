@@ -112,12 +112,12 @@ type bench struct {
 func newBench(t *testing.T, p *phone, ringing int, change ...func(*call.Call)) bench {
 	t.Helper()
 	db := storetest.Open(t, nil)
-	c := call.Call{ID: id, UserID: "ada", Direction: call.Outbound, PhoneNumber: "+14155550100", FromNumber: "+2348012345678",
+	c := call.Call{ID: id, UserID: "ada", Direction: call.Outbound, Remote: "+14155550100", Own: "+2348012345678",
 		NumberID: number.ID("+2348012345678"), RoomName: id, TrunkID: "ST_1", Country: "US", RingingTimeout: ringing, MaxDuration: 600, Status: call.Initiated, CreatedAt: time.Now()}
 	for _, f := range change {
 		f(&c)
 	}
-	own := number.Number{ID: c.NumberID, E164: c.FromNumber, Country: "US", UserID: c.UserID, Trunk: &number.Trunk{Address: "sbc.acme.net", OutboundID: c.TrunkID}}
+	own := number.Number{ID: c.NumberID, E164: c.Own, Country: "US", UserID: c.UserID, Trunk: &number.Trunk{Address: "sbc.acme.net", OutboundID: c.TrunkID}}
 	if err := db.PutNumber(t.Context(), own); err != nil {
 		t.Fatal(err)
 	}

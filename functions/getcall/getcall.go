@@ -118,7 +118,7 @@ func (e *Endpoint) show(ctx context.Context, in *Input) (*Output, error) {
 }
 
 func view(c call.Call, events []call.Event) CallDetails {
-	v := CallDetails{CallID: c.ID, Status: c.Status, Direction: c.Direction, PhoneNumber: c.PhoneNumber, FromNumber: c.FromNumber,
+	v := CallDetails{CallID: c.ID, Status: c.Status, Direction: c.Direction, PhoneNumber: c.Remote, FromNumber: c.Own,
 		PhoneNumberID: c.NumberID, RoomName: c.ShownRoom(), AgentName: c.AgentName, SystemPrompt: c.SystemPrompt,
 		WelcomeMessage: c.WelcomeMessage, Voice: (*CallVoice)(c.Voice), Metadata: c.Metadata, DTMF: c.DTMF,
 		RingingTimeout: c.RingingTimeout, MaxDuration: c.MaxDuration, CreatedAt: api.Time(c.CreatedAt),

@@ -59,8 +59,8 @@ func TestAnEndedCall(t *testing.T) {
 		ID:             id,
 		UserID:         "ada",
 		Direction:      call.Outbound,
-		PhoneNumber:    "+14155550101",
-		FromNumber:     "+2348012345678",
+		Remote:         "+14155550101",
+		Own:            "+2348012345678",
 		NumberID:       "pn_3K31FNKK5S011QQF6GKTRG4CAC",
 		RoomName:       id,
 		TrunkID:        "ST_secret",
@@ -130,7 +130,7 @@ func TestAnEndedCall(t *testing.T) {
 // TestShortPath checks that the path without /details gives the same answer.
 func TestShortPath(t *testing.T) {
 	t.Parallel()
-	b := open(t, call.Call{ID: id, UserID: "ada", Direction: call.Outbound, PhoneNumber: "+14155550101", RingingTimeout: 20,
+	b := open(t, call.Call{ID: id, UserID: "ada", Direction: call.Outbound, Remote: "+14155550101", RingingTimeout: 20,
 		MaxDuration: 60, Status: call.Initiated, CreatedAt: t0})
 	another := strings.Replace(id, "MECA", "MECB", 1)
 	for _, tt := range []struct {
@@ -153,8 +153,8 @@ func TestANewCall(t *testing.T) {
 		ID:             id,
 		UserID:         "ada",
 		Direction:      call.Outbound,
-		PhoneNumber:    "+14155550101",
-		FromNumber:     "+2348012345678",
+		Remote:         "+14155550101",
+		Own:            "+2348012345678",
 		NumberID:       "pn_1",
 		RoomName:       id,
 		AgentName:      "a",

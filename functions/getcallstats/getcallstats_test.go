@@ -30,7 +30,7 @@ func add(b *apitest.Bench, days int, country string, end call.Status, talk int) 
 	b.Helper()
 	at := now.AddDate(0, 0, -days)
 	c := call.Call{ID: fmt.Sprintf("call_%d_%s_%s_%d", days, country, end, talk), UserID: "ada", Direction: call.Outbound, Country: country,
-		PhoneNumber: "+14155550100", FromNumber: "+2348012345678", Status: call.Initiated, CreatedAt: at}
+		Remote: "+14155550100", Own: "+2348012345678", Status: call.Initiated, CreatedAt: at}
 	err := b.Place(b.Context(), c)
 	b.Must(err)
 	if end == "" {

@@ -28,7 +28,7 @@ func setup(t *testing.T) (*apitest.Bench, *livekittest.Server) {
 	lkc := livekit.Open(livekit.Config{URL: server.URL, APIKey: livekittest.APIKey, APISecret: secret.New(livekittest.APISecret)})
 	b.Serve(&hangupanycall.Endpoint{Calls: b.DB, Now: b.Now, Teardown: &teardown.Ender{Calls: b.DB, Rooms: lkc, Now: b.Now}})
 	b.Must(b.AllowCountries(t.Context(), "ada", "US"))
-	b.Must(b.Place(t.Context(), call.Call{ID: id, UserID: "ada", Direction: call.Outbound, PhoneNumber: "+14155550100", RoomName: id, Country: "US",
+	b.Must(b.Place(t.Context(), call.Call{ID: id, UserID: "ada", Direction: call.Outbound, Remote: "+14155550100", RoomName: id, Country: "US",
 		MaxDuration: 600, Status: call.InProgress, CreatedAt: now.Add(-time.Minute), AnsweredAt: now.Add(-42 * time.Second)}))
 	server.Join(id, &lk.ParticipantInfo{Identity: call.CalleeIdentity, Kind: lk.ParticipantInfo_SIP})
 	return b, server

@@ -95,7 +95,7 @@ func (e *Endpoint) list(ctx context.Context, in *Input) (*Output, error) {
 }
 
 func view(c call.Call) UserCall {
-	v := UserCall{CallID: c.ID, UserID: c.UserID, Status: c.Status, Direction: c.Direction, PhoneNumber: c.PhoneNumber, FromNumber: c.FromNumber,
+	v := UserCall{CallID: c.ID, UserID: c.UserID, Status: c.Status, Direction: c.Direction, PhoneNumber: c.Remote, FromNumber: c.Own,
 		PhoneNumberID: c.NumberID, RoomName: c.ShownRoom(), AgentName: c.AgentName, CreatedAt: api.Time(c.CreatedAt),
 		AnsweredAt: api.OrNull(c.AnsweredAt), EndedAt: api.OrNull(c.EndedAt), Duration: c.Duration()}
 	if c.Cause != "" {

@@ -20,7 +20,7 @@ func setup(t *testing.T) *apitest.Bench {
 	for i, user := range []string{"ada", "bob", "ada"} {
 		id := "call_" + string(rune('1'+i))
 		b.Must(b.AllowCountries(t.Context(), user, "US"))
-		c := call.Call{ID: id, UserID: user, Direction: call.Outbound, PhoneNumber: "+14155550100", RoomName: id, Country: "US", MaxDuration: 60,
+		c := call.Call{ID: id, UserID: user, Direction: call.Outbound, Remote: "+14155550100", RoomName: id, Country: "US", MaxDuration: 60,
 			Metadata: map[string]string{"order": "A-1001"}, Status: call.Initiated, CreatedAt: now.Add(time.Duration(i) * time.Second)}
 		b.Must(b.Place(t.Context(), c))
 		if i == 2 {

@@ -31,8 +31,8 @@ func open(t *testing.T) *bench {
 	b := &bench{}
 	b.Bench = apitest.Open(t, func() time.Time { return morning.Add(time.Duration(b.passed.Load())) })
 	b.Serve(&listcallevents.Endpoint{Calls: b.DB, Now: b.Now})
-	c, err := b.CreateInbound(t.Context(), call.Call{ID: id, UserID: "ada", Direction: call.Inbound, PhoneNumber: "+14155550100",
-		FromNumber: "+2348012345678", Country: "US", Status: call.Initiated, CreatedAt: morning, DialedAt: morning, MaxDuration: 600}, 0)
+	c, err := b.CreateInbound(t.Context(), call.Call{ID: id, UserID: "ada", Direction: call.Inbound, Remote: "+14155550100",
+		Own: "+2348012345678", Country: "US", Status: call.Initiated, CreatedAt: morning, DialedAt: morning, MaxDuration: 600}, 0)
 	b.Must(err)
 	b.call = c
 	return b

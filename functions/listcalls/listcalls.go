@@ -120,7 +120,7 @@ func moment(field, text string, days int) (time.Time, error) {
 }
 
 func view(c call.Call) Call {
-	v := Call{CallID: c.ID, Status: c.Status, Direction: c.Direction, PhoneNumber: c.PhoneNumber, FromNumber: c.FromNumber,
+	v := Call{CallID: c.ID, Status: c.Status, Direction: c.Direction, PhoneNumber: c.Remote, FromNumber: c.Own,
 		PhoneNumberID: c.NumberID, RoomName: c.ShownRoom(), AgentName: c.AgentName, Metadata: c.Metadata, CreatedAt: api.Time(c.CreatedAt),
 		AnsweredAt: api.OrNull(c.AnsweredAt), EndedAt: api.OrNull(c.EndedAt), Duration: c.Duration()}
 	if v.Metadata == nil {

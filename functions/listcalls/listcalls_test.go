@@ -48,7 +48,7 @@ func setup(t *testing.T) (b *apitest.Bench, key string) {
 
 func newCall(user string, i int) call.Call {
 	id := fmt.Sprintf("call_01KAMPJ5V0SAMPMECA000000%02d", i)
-	return call.Call{ID: id, UserID: user, Direction: call.Outbound, PhoneNumber: "+14155550100", FromNumber: lagos, NumberID: number.ID(lagos),
+	return call.Call{ID: id, UserID: user, Direction: call.Outbound, Remote: "+14155550100", Own: lagos, NumberID: number.ID(lagos),
 		RoomName: id, TrunkID: "ST_1", AgentName: "support-agent", Country: "US", SystemPrompt: "secret plan", Metadata: map[string]string{"order": "A-1001"},
 		RingingTimeout: 30, MaxDuration: 60, Status: call.Initiated, CreatedAt: now.Add(time.Duration(i-30) * 6 * time.Hour)}
 }

@@ -36,7 +36,7 @@ func open(t *testing.T) *bench {
 func (b *bench) end(user string, n int, metadata map[string]string) string {
 	b.Helper()
 	id := fmt.Sprintf("call_01KAMPJ5V0SAMPMECA000000%02d", n)
-	c := call.Call{ID: id, UserID: user, Direction: call.Outbound, PhoneNumber: fmt.Sprintf("+1415555%04d", n), FromNumber: "+2348012345678",
+	c := call.Call{ID: id, UserID: user, Direction: call.Outbound, Remote: fmt.Sprintf("+1415555%04d", n), Own: "+2348012345678",
 		Country: "US", Status: call.Initiated, CreatedAt: b.Now(), MaxDuration: 60, Metadata: metadata}
 	_, may, err := b.CallPermit(b.Context(), user, "")
 	b.Must(err)

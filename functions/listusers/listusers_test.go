@@ -26,7 +26,7 @@ func TestList(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.Must(b.AllowCountries(t.Context(), "ada", "US"))
-	b.Must(b.Place(t.Context(), call.Call{ID: "call_1", UserID: "ada", Direction: call.Outbound, PhoneNumber: "+14155550100", RoomName: "call_1",
+	b.Must(b.Place(t.Context(), call.Call{ID: "call_1", UserID: "ada", Direction: call.Outbound, Remote: "+14155550100", RoomName: "call_1",
 		Country: "US", MaxDuration: 60, Status: call.Initiated, CreatedAt: now}))
 	_, text := b.Key("ada", account.CallsRead)
 	a := b.Ask(b.Admin("carol"), "GET", "/admin/users", "")

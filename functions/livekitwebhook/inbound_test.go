@@ -123,8 +123,8 @@ func TestInboundOnce(t *testing.T) {
 			}
 			race.Wait()
 			c := b.record()
-			if !slices.Equal(b.started(), []string{inboundID}) || c.UserID != "ada" || c.Direction != call.Inbound || c.PhoneNumber != "+14155550100" ||
-				c.FromNumber != called || c.RoomName != ownRoom || !c.CreatedAt.Equal(cameAt) || !c.Status.Ended() {
+			if !slices.Equal(b.started(), []string{inboundID}) || c.UserID != "ada" || c.Direction != call.Inbound || c.Remote != "+14155550100" ||
+				c.Own != called || c.RoomName != ownRoom || !c.CreatedAt.Equal(cameAt) || !c.Status.Ended() {
 				t.Errorf("started %v, record %+v", b.started(), c)
 			}
 			days, err := b.StatsOf(t.Context(), "ada", cameAt, cameAt)

@@ -80,7 +80,7 @@ func ring(t *testing.T, r *ringer, ago time.Duration) (*storetest.Database, *pre
 	t.Helper()
 	db := storetest.Open(t, nil)
 	r.start = time.Now().Add(-ago).Truncate(time.Millisecond)
-	c := call.Call{ID: id, UserID: "ada", Direction: call.Inbound, PhoneNumber: "+14155550100", FromNumber: "+2348012345678", RoomName: inboundRoom,
+	c := call.Call{ID: id, UserID: "ada", Direction: call.Inbound, Remote: "+14155550100", Own: "+2348012345678", RoomName: inboundRoom,
 		AgentName: "support-agent", Country: "US", RingingTimeout: 30, MaxDuration: 14400, Status: call.Initiated, CreatedAt: r.start, DialedAt: r.start}
 	if _, err := db.CreateInbound(t.Context(), c, 0); err != nil {
 		t.Fatal(err)

@@ -35,7 +35,7 @@ func (a Agents) Metadata(c call.Call) (string, error) {
 		Metadata       map[string]string `json:"metadata,omitempty"`
 		TranscriptURL  string            `json:"transcript_url,omitempty"`
 		CallToken      string            `json:"call_token,omitempty"`
-	}{c.ID, c.Direction, c.PhoneNumber, c.FromNumber, c.SystemPrompt, c.WelcomeMessage, c.Voice, c.Metadata, url, token})
+	}{c.ID, c.Direction, c.Remote, c.Own, c.SystemPrompt, c.WelcomeMessage, c.Voice, c.Metadata, url, token})
 	if err != nil {
 		return "", fmt.Errorf("encode dispatch metadata: %w", err)
 	}

@@ -18,12 +18,12 @@ const toldOfTranscript = `"transcript_url":"https://api.example/outbound-calls/c
 
 func TestMetadata(t *testing.T) {
 	t.Parallel()
-	full := call.Call{ID: id, Direction: call.Outbound, PhoneNumber: "+14155550100", FromNumber: "+2348012345678",
+	full := call.Call{ID: id, Direction: call.Outbound, Remote: "+14155550100", Own: "+2348012345678",
 		SystemPrompt: "You confirm deliveries.", WelcomeMessage: "Hello, this is Ada.", Voice: &call.Voice{Language: "en-NG", VoiceID: "ada", Speed: 1.5},
 		Metadata: map[string]string{"order": "A-1001", "city": "Lagos"},
 		// The metadata leaves these out:
 		UserID: "ada", TrunkID: "ST_1", NumberID: "pn_1"}
-	least := call.Call{ID: id, Direction: call.Inbound, PhoneNumber: "+14155550100", FromNumber: "+2348012345678"}
+	least := call.Call{ID: id, Direction: call.Inbound, Remote: "+14155550100", Own: "+2348012345678"}
 	const bare = `{"call_id":"call_01KAMPJ5V0SAMPMECA00000000","direction":"inbound","phone_number":"+14155550100","from_number":"+2348012345678"`
 	for name, tt := range map[string]struct {
 		agents preparecall.Agents

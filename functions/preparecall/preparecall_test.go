@@ -64,7 +64,7 @@ func (r *rooms) DeleteRoom(context.Context, string) error {
 func setUp(t *testing.T, r *rooms) (*storetest.Database, *preparecall.Task) {
 	t.Helper()
 	db := storetest.Open(t, nil)
-	c := call.Call{ID: id, UserID: "ada", Direction: call.Outbound, PhoneNumber: "+14155550100", FromNumber: "+2348012345678",
+	c := call.Call{ID: id, UserID: "ada", Direction: call.Outbound, Remote: "+14155550100", Own: "+2348012345678",
 		RoomName: id, AgentName: "support-agent", Country: "US", SystemPrompt: "Be kind.", RingingTimeout: 40, MaxDuration: 600,
 		Status: call.Initiated, CreatedAt: time.Now()}
 	if err := db.Place(t.Context(), c); err != nil {

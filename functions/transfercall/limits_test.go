@@ -86,7 +86,7 @@ func TestTransfersAreLimited(t *testing.T) {
 func (b *bench) talk(id, to string) {
 	b.Helper()
 	c := b.record()
-	c.ID, c.RoomName, c.PhoneNumber, c.MaxDuration = id, id, to, 60
+	c.ID, c.RoomName, c.Remote, c.MaxDuration = id, id, to, 60
 	b.Must(b.Place(b.Context(), c))
 }
 
@@ -120,7 +120,7 @@ func TestCompletedTransferIsCounted(t *testing.T) {
 	for i := range 5 {
 		c := b.record()
 		c.ID, c.RoomName = fmt.Sprintf("call_01KAMPJ5V0SAMPMECC%08d", i), fmt.Sprint("room-", i)
-		c.PhoneNumber, c.MaxDuration, c.Status, c.CreatedAt = target, 60, call.Initiated, now
+		c.Remote, c.MaxDuration, c.Status, c.CreatedAt = target, 60, call.Initiated, now
 		err := b.Place(t.Context(), c)
 		f, _ := errors.AsType[*fault.Error](err)
 		if limited := f != nil && f.Code == "RATE_LIMIT_EXCEEDED"; limited != (i == 4) {

@@ -45,7 +45,7 @@ func testAdmission(t *testing.T, most, starts int) {
 			return call.Call{}, false, err
 		}
 		id := fmt.Sprintf("call_%026d", i)
-		c := call.Call{ID: id, UserID: "ada", Direction: call.Outbound, PhoneNumber: fmt.Sprintf("+1415555%04d", i), RoomName: id, Country: "US",
+		c := call.Call{ID: id, UserID: "ada", Direction: call.Outbound, Remote: fmt.Sprintf("+1415555%04d", i), RoomName: id, Country: "US",
 			RingingTimeout: 30, MaxDuration: 60, Status: call.Initiated, CreatedAt: clock()}
 		made, replayed, _, err := a.CreateCall(ctx, c, may, store.Once{Route: "create-call", Key: fmt.Sprint(i), Hash: "x"})
 		return made, replayed, err

@@ -74,16 +74,16 @@ const CalleeIdentity = "callee"
 // Call is one phone call. Durations are whole seconds. A zero time means that the event has
 // not happened.
 type Call struct {
-	ID          string
-	UserID      string
-	Direction   Direction
-	PhoneNumber string // the other party, E.164
-	FromNumber  string // the caller id shown, E.164
-	NumberID    string
-	RoomName    string
-	TrunkID     string // LiveKit's outbound trunk
-	AgentName   string
-	Country     string // of PhoneNumber, ISO 3166-1 alpha-2
+	ID        string
+	UserID    string
+	Direction Direction
+	Remote    string // the other party, E.164
+	Own       string // the number of the platform that calls or is called, E.164
+	NumberID  string
+	RoomName  string
+	TrunkID   string // LiveKit's outbound trunk
+	AgentName string
+	Country   string // of Remote, ISO 3166-1 alpha-2
 
 	// The row "prompt" holds these fields. The record holds only HasMetadata.
 	SystemPrompt   string

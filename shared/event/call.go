@@ -40,7 +40,7 @@ func ofCall(c call.Call, kind, thing string, at time.Time, data any) Event {
 }
 
 func callOf(c call.Call) CallData {
-	d := CallData{CallID: c.ID, Status: c.Status, Direction: c.Direction, PhoneNumber: c.PhoneNumber, FromNumber: c.FromNumber,
+	d := CallData{CallID: c.ID, Status: c.Status, Direction: c.Direction, PhoneNumber: c.Remote, FromNumber: c.Own,
 		PhoneNumberID: c.NumberID, HangupCause: orNull(c.Cause), SIPStatusCode: orNull(c.SIPStatus), Metadata: map[string]string{},
 		CreatedAt: Time(c.CreatedAt), AnsweredAt: timeOrNull(c.AnsweredAt), EndedAt: timeOrNull(c.EndedAt), Duration: c.Duration()}
 	if t := c.Transfer; t.ID != "" {

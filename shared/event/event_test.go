@@ -20,8 +20,8 @@ var t0 = time.Date(2026, 11, 22, 9, 30, 0, 123_456_789, time.UTC)
 
 // aCall is a call that a transfer has ended. Fields that no event may contain are "canary".
 func aCall() call.Call {
-	return call.Call{ID: "call_01KAMPJ5V0SAMPMECA00000000", UserID: "ada", Direction: call.Outbound, PhoneNumber: "+14155550100",
-		FromNumber: "+2348012345678", NumberID: "pn_AAAAAAAAAAAAAAAAAAAAAAAAAA", RoomName: "canary", TrunkID: "canary", AgentName: "canary",
+	return call.Call{ID: "call_01KAMPJ5V0SAMPMECA00000000", UserID: "ada", Direction: call.Outbound, Remote: "+14155550100",
+		Own: "+2348012345678", NumberID: "pn_AAAAAAAAAAAAAAAAAAAAAAAAAA", RoomName: "canary", TrunkID: "canary", AgentName: "canary",
 		SystemPrompt: "canary", WelcomeMessage: "canary", Voice: &call.Voice{Language: "canary"}, Metadata: map[string]string{"canary": "canary"},
 		HasMetadata: true, DTMF: "canary", Status: call.Completed, Cause: call.Transferred, SIPStatus: 200,
 		CreatedAt: t0, DialedAt: t0, AnsweredAt: t0.Add(2 * time.Second), EndedAt: t0.Add(44 * time.Second),

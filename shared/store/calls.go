@@ -93,7 +93,7 @@ func shard(id string) string {
 
 func rowOf(c call.Call) callRow {
 	r := callRow{ID: c.ID, SK: recordKey, UserID: c.UserID, Direction: string(c.Direction),
-		PhoneNumber: c.PhoneNumber, FromNumber: c.FromNumber, NumberID: c.NumberID, RoomName: c.RoomName,
+		PhoneNumber: c.Remote, FromNumber: c.Own, NumberID: c.NumberID, RoomName: c.RoomName,
 		TrunkID: c.TrunkID, AgentName: c.AgentName, Country: c.Country, HasMetadata: c.HasMetadata, DTMF: c.DTMF,
 		RingingTimeout: c.RingingTimeout, MaxDuration: c.MaxDuration, Status: string(c.Status), Cause: string(c.Cause),
 		SIPStatus: c.SIPStatus, CreatedAt: Time{c.CreatedAt}, DialedAt: Time{c.DialedAt}, AnsweredAt: Time{c.AnsweredAt},
@@ -112,8 +112,8 @@ func rowOf(c call.Call) callRow {
 }
 
 func (r callRow) call() call.Call {
-	c := call.Call{ID: r.ID, UserID: r.UserID, Direction: call.Direction(r.Direction), PhoneNumber: r.PhoneNumber,
-		FromNumber: r.FromNumber, NumberID: r.NumberID, RoomName: r.RoomName, TrunkID: r.TrunkID, AgentName: r.AgentName,
+	c := call.Call{ID: r.ID, UserID: r.UserID, Direction: call.Direction(r.Direction), Remote: r.PhoneNumber,
+		Own: r.FromNumber, NumberID: r.NumberID, RoomName: r.RoomName, TrunkID: r.TrunkID, AgentName: r.AgentName,
 		Country: r.Country, HasMetadata: r.HasMetadata, DTMF: r.DTMF, RingingTimeout: r.RingingTimeout, MaxDuration: r.MaxDuration,
 		Status: call.Status(r.Status), Cause: call.Cause(r.Cause), SIPStatus: r.SIPStatus, CreatedAt: r.CreatedAt.Time,
 		DialedAt: r.DialedAt.Time, AnsweredAt: r.AnsweredAt.Time, EndedAt: r.EndedAt.Time, HangupRequested: r.HangupAt.Time, MissedAt: r.MissedAt.Time,
@@ -218,7 +218,7 @@ func (db *DB) putDetails(c call.Call) (w types.TransactWriteItem, ok bool, err e
 func (db *DB) CreateCall(ctx context.Context, c call.Call, may Permit, once Once) (made call.Call, replayed bool, hour account.Limit, err error) {
 	c.HasMetadata = len(c.Metadata) > 0 // the event of a call that ends at once is made from c
 	for range permitReads {
-		if err := may.Allow(c.PhoneNumber, c.Country, c.AgentName); err != nil {
+		if err := may.Allow(c.Remote, c.Country, c.AgentName); err != nil {
 			return c, false, may.Hour(), err
 		}
 		usage, remember := db.accept(may.usage, spendingOf(c)), db.rememberOnce(c, once)

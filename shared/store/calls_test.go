@@ -17,8 +17,8 @@ import (
 var t0 = time.Date(2026, 11, 22, 9, 30, 0, 0, time.UTC)
 
 func newCall(id string) call.Call {
-	return call.Call{ID: "call_" + id, UserID: "ada", Direction: call.Outbound, PhoneNumber: "+14155550100",
-		FromNumber: "+2348012345678", NumberID: "pn_1", RoomName: "call_" + id, TrunkID: "ST_1", AgentName: "a", Country: "US",
+	return call.Call{ID: "call_" + id, UserID: "ada", Direction: call.Outbound, Remote: "+14155550100",
+		Own: "+2348012345678", NumberID: "pn_1", RoomName: "call_" + id, TrunkID: "ST_1", AgentName: "a", Country: "US",
 		SystemPrompt: "be kind", Metadata: map[string]string{"order": "A-1"}, Voice: &call.Voice{Language: "en-NG"}, DTMF: "12#",
 		RingingTimeout: 30, MaxDuration: 600, Status: call.Initiated, CreatedAt: t0}
 }

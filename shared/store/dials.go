@@ -26,7 +26,7 @@ func (db *DB) DialPermit(ctx context.Context, c call.Call) (number.Number, error
 	case n.UserID == "" || n.UserID != c.UserID || !n.CanCall() || n.Trunk.OutboundID != c.TrunkID:
 		return number.Number{}, fault.New(fault.Conflict, "NUMBER_NOT_CONFIGURED", "the number has no longer the SIP trunk that the call was accepted for")
 	}
-	return n, permit.Allow(c.PhoneNumber, c.Country, c.AgentName)
+	return n, permit.Allow(c.Remote, c.Country, c.AgentName)
 }
 
 // load is the row "load" of the Limits table. It holds how long the last dial that had to wait for

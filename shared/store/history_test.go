@@ -145,7 +145,7 @@ func TestHistoryShowsNoPrompts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := call.Call{ID: c.ID, UserID: c.UserID, Direction: c.Direction, PhoneNumber: c.PhoneNumber, FromNumber: c.FromNumber,
+	want := call.Call{ID: c.ID, UserID: c.UserID, Direction: c.Direction, Remote: c.Remote, Own: c.Own,
 		NumberID: c.NumberID, RoomName: c.RoomName, AgentName: c.AgentName, Country: c.Country, Metadata: c.Metadata, HasMetadata: true,
 		Status: call.Busy, Cause: call.Declined, SIPStatus: 603, CreatedAt: c.CreatedAt, EndedAt: t0.Add(time.Second)}
 	if d := cmp.Diff([]call.Call{want}, got); d != "" {

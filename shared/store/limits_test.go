@@ -22,7 +22,7 @@ import (
 // a minute.
 func callOf(user string, n int, at time.Time) call.Call {
 	c := newCall(fmt.Sprintf("%s-%d-%d", user, at.Unix(), n))
-	c.UserID, c.CreatedAt, c.PhoneNumber, c.MaxDuration = user, at, fmt.Sprintf("+1415555%04d", n), 60
+	c.UserID, c.CreatedAt, c.Remote, c.MaxDuration = user, at, fmt.Sprintf("+1415555%04d", n), 60
 	return c
 }
 
@@ -108,7 +108,7 @@ func TestLimitsAreExact(t *testing.T) {
 				got := race(tt.asked, func(i int) error {
 					c := callOf(user, i, t0)
 					if tt.toOne < plenty {
-						c.PhoneNumber = "+14155550100"
+						c.Remote = "+14155550100"
 					}
 					_, _, _, err := db.CreateCall(t.Context(), c, may, store.Once{})
 					return err
@@ -196,7 +196,7 @@ func TestRefusedUsesUpNothing(t *testing.T) {
 		{"spent for a number", func(t *testing.T, db *storetest.Database, _ store.Once) error {
 			setPolicy(t, db, "ada", func(p *account.Policy) { p.CallsPerDestination = 1 })
 			c := callOf("ada", 9, t0)
-			c.PhoneNumber = callOf("ada", 1, t0).PhoneNumber
+			c.Remote = callOf("ada", 1, t0).Remote
 			_, err := tryCall(t, db, c, "US", store.Once{})
 			return err
 		}, "RATE_LIMIT_EXCEEDED"},

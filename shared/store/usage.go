@@ -172,7 +172,7 @@ type spending struct {
 }
 
 func spendingOf(c call.Call) spending {
-	return spending{userID: c.UserID, to: c.PhoneNumber, at: c.CreatedAt, callID: c.ID, seconds: c.MaxDuration}
+	return spending{userID: c.UserID, to: c.Remote, at: c.CreatedAt, callID: c.ID, seconds: c.MaxDuration}
 }
 
 // refusal returns the limit of the user that does not allow s, given the usage u, and its error:
@@ -272,7 +272,7 @@ func (db *DB) release(c call.Call, all bool) types.TransactWriteItem {
 	if all {
 		u.UpdateExpression = aws.String("ADD #day :back, #hour :less, #to :less DELETE active_calls :call")
 		u.ExpressionAttributeNames["#hour"] = hourAttribute(c.CreatedAt)
-		u.ExpressionAttributeNames["#to"] = destinationAttribute(c.CreatedAt, c.PhoneNumber)
+		u.ExpressionAttributeNames["#to"] = destinationAttribute(c.CreatedAt, c.Remote)
 		u.ExpressionAttributeValues[":less"] = integer(-1)
 	}
 	return types.TransactWriteItem{Update: u}

@@ -62,7 +62,7 @@ func (d *clocked) call(t *testing.T, to string, seconds int) (call.Call, error) 
 	t.Helper()
 	d.n++
 	c := callOf("ada", d.n, d.now)
-	c.PhoneNumber, c.MaxDuration = to, seconds
+	c.Remote, c.MaxDuration = to, seconds
 	_, err := tryCall(t, d.Database, c, "US", store.Once{})
 	return c, err
 }
@@ -186,7 +186,7 @@ func TestPolicyChangesAfterThePermit(t *testing.T) {
 					_, hour, err = db.BeginTransfer(ctx, c, may, tr)
 				} else {
 					c = callOf("ada", 9, t0)
-					c.PhoneNumber = here
+					c.Remote = here
 					_, _, hour, err = db.CreateCall(ctx, c, may, store.Once{})
 				}
 				if codeOf(err) != want || err == nil && hour.Used != 2 {

@@ -91,7 +91,7 @@ func newHistory(t *testing.T, db *storetest.Database, seed int) *history {
 	t.Helper()
 	h := &history{T: t, db: db, user: fmt.Sprintf("user-%d", seed), random: rand.New(rand.NewPCG(2026, uint64(seed)))}
 	for i := range 1 + h.random.IntN(2) {
-		c := call.Call{ID: fmt.Sprintf("call_%d_%d", seed, i), UserID: h.user, Direction: call.Outbound, PhoneNumber: "+14155550100", FromNumber: "+2348012345678",
+		c := call.Call{ID: fmt.Sprintf("call_%d_%d", seed, i), UserID: h.user, Direction: call.Outbound, Remote: "+14155550100", Own: "+2348012345678",
 			Country: []string{"US", "NG", ""}[h.random.IntN(3)], RingingTimeout: 30, MaxDuration: 10 + h.random.IntN(600), Status: call.Initiated,
 			CreatedAt: noon.Add(time.Duration(h.random.IntN(48*3600)) * time.Second)}
 		if h.random.IntN(3) == 0 {

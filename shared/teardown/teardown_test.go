@@ -19,7 +19,7 @@ func TestAnEndCountsOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) { // a retry waits a while
 		db := storetest.Open(t, nil)
-		c := call.Call{ID: "call_1", UserID: "user", Direction: call.Outbound, PhoneNumber: "+14155550100", FromNumber: "+2348012345678",
+		c := call.Call{ID: "call_1", UserID: "user", Direction: call.Outbound, Remote: "+14155550100", Own: "+2348012345678",
 			Country: "US", RingingTimeout: 30, MaxDuration: 60, Status: call.Initiated, CreatedAt: noon}
 		place(t, db, c)
 		var metrics bytes.Buffer

@@ -88,11 +88,11 @@ func takes(n number.Number, in call.Arrival) bool {
 
 func record(n number.Number, in call.Arrival) call.Call {
 	c := call.Call{ID: call.InboundID(in.RoomID, in.CreatedAt), UserID: n.UserID, Direction: call.Inbound,
-		FromNumber: n.E164, NumberID: n.ID, RoomName: in.Room, TrunkID: in.TrunkID, AgentName: n.Rule.AgentName,
+		Own: n.E164, NumberID: n.ID, RoomName: in.Room, TrunkID: in.TrunkID, AgentName: n.Rule.AgentName,
 		RingingTimeout: ringing, MaxDuration: n.Rule.InboundSeconds(), Status: call.Initiated, CreatedAt: in.CreatedAt, DialedAt: in.CreatedAt}
-	c.PhoneNumber = anonymous
+	c.Remote = anonymous
 	if caller, ok := phonenumber.Caller(in.Caller, n.Country); ok {
-		c.PhoneNumber, c.Country = caller.E164, caller.Country
+		c.Remote, c.Country = caller.E164, caller.Country
 	}
 	return c
 }

@@ -74,7 +74,7 @@ func TestAdopt(t *testing.T) {
 	db, f, a := adopter(t)
 	in := arrival()
 	in.TrunkID, in.RuleID = "ST_ina", "SDR_ada"
-	want := call.Call{ID: call.InboundID("RM_1", t0), UserID: "ada", Direction: call.Inbound, PhoneNumber: "+14155550100", FromNumber: e164,
+	want := call.Call{ID: call.InboundID("RM_1", t0), UserID: "ada", Direction: call.Inbound, Remote: "+14155550100", Own: e164,
 		NumberID: number.ID(e164), RoomName: in.Room, TrunkID: "ST_ina", AgentName: "support-agent", Country: "US",
 		RingingTimeout: 30, MaxDuration: 14400, Status: call.Initiated, CreatedAt: t0, DialedAt: t0}
 	f.fails = 1
@@ -154,7 +154,7 @@ func TestCaller(t *testing.T) {
 		in := arrival()
 		in.TrunkID, in.RuleID, in.Caller, in.Called = "ST_ina", "SDR_ada", said, e164[1:]
 		c, ours, err := a.Adopt(t.Context(), in)
-		if got := [2]string{c.PhoneNumber, c.Country}; err != nil || !ours || got != want {
+		if got := [2]string{c.Remote, c.Country}; err != nil || !ours || got != want {
 			t.Errorf("%q: %v, %t, %v; want %v", said, got, ours, err, want)
 		}
 	}

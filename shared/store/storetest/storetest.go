@@ -139,9 +139,9 @@ func (d *Database) Place(ctx context.Context, c call.Call) error {
 // Own gives a call's user the number in the call's FromNumber, with the call's trunk. It returns
 // the call as one from that number.
 func (d *Database) Own(ctx context.Context, c call.Call) (call.Call, error) {
-	c.NumberID = number.ID(c.FromNumber)
-	return c, d.PutNumber(ctx, number.Number{ID: c.NumberID, E164: c.FromNumber, Country: c.Country, Type: "mobile", UserID: c.UserID,
-		Trunk: &number.Trunk{Name: "carrier", Address: "sbc.acme.net", Numbers: []string{c.FromNumber}, Transport: "auto",
+	c.NumberID = number.ID(c.Own)
+	return c, d.PutNumber(ctx, number.Number{ID: c.NumberID, E164: c.Own, Country: c.Country, Type: "mobile", UserID: c.UserID,
+		Trunk: &number.Trunk{Name: "carrier", Address: "sbc.acme.net", Numbers: []string{c.Own}, Transport: "auto",
 			Directions: []string{"outbound"}, OutboundID: c.TrunkID}})
 }
 
