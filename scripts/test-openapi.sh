@@ -124,6 +124,7 @@ if [ -z "${KROS_URL:-}" ] || [ -z "${KROS_TOKEN:-}" ]; then
 	echo 'schemathesis is skipped: KROS_URL and KROS_TOKEN name no platform'
 	exit 0
 fi
+cd "$work" # schemathesis keeps its cache in the current folder
 "$work/venv/bin/schemathesis" run "$document" --url "$KROS_URL" --header "Authorization: Bearer $KROS_TOKEN" \
 	--include-method GET --max-examples 5 --max-time 60 --seed 1 --phases examples,fuzzing \
 	--checks not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,response_schema_conformance
