@@ -17,9 +17,16 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/krosai/telephony/functions/all"
+	"github.com/krosai/telephony/functions/getcall"
+	"github.com/krosai/telephony/functions/hangupanycall"
+	"github.com/krosai/telephony/functions/hangupcall"
+	"github.com/krosai/telephony/functions/listallcalls"
+	"github.com/krosai/telephony/functions/listcalls"
+	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
 	"github.com/krosai/telephony/shared/event"
 	"github.com/krosai/telephony/shared/number"
+	"github.com/krosai/telephony/shared/view"
 )
 
 // document is the OpenAPI document of the API. Its examples are the sample events and their golden
@@ -185,5 +192,43 @@ func TestProblemNamesEveryCode(t *testing.T) {
 	field, _ := reflect.TypeFor[api.Problem]().FieldByName("Code")
 	if diff := cmp.Diff(slices.Compact(made), strings.Split(field.Tag.Get("enum"), ",")); diff != "" {
 		t.Errorf("-code +enum of Problem.code:\n%s", diff)
+	}
+}
+
+// causes finds the hangup causes where they are declared.
+var causes = regexp.MustCompile(`\bCause = "([a-z_]+)"`)
+
+// TestEnumsNameEverything compares enums of answers with the lists that they repeat.
+func TestEnumsNameEverything(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../shared/call/call.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var hangups []string
+	for _, match := range causes.FindAllStringSubmatch(string(text), -1) {
+		hangups = append(hangups, match[1])
+	}
+	for _, c := range []struct {
+		view  any
+		field string
+		want  []string
+	}{
+		{event.CallData{}, "HangupCause", hangups},
+		{getcall.CallDetails{}, "HangupCause", hangups},
+		{listcalls.Call{}, "HangupCause", hangups},
+		{listallcalls.UserCall{}, "HangupCause", hangups},
+		{hangupcall.EndedCall{}, "HangupCause", hangups},
+		{hangupanycall.EndedUserCall{}, "HangupCause", hangups},
+		{view.Key{}, "Scopes", account.Scopes()},
+		{event.KeyData{}, "Scopes", account.Scopes()},
+		{view.WebhookEndpoint{}, "Events", event.Types()},
+		{view.Event{}, "Type", append(event.Types(), event.CallTurn)},
+		{view.Delivery{}, "EventType", append(event.Types(), event.WebhookTest)},
+	} {
+		field, _ := reflect.TypeOf(c.view).FieldByName(c.field)
+		if diff := cmp.Diff(c.want, strings.Split(field.Tag.Get("enum"), ",")); diff != "" {
+			t.Errorf("-code +enum of %T.%s:\n%s", c.view, c.field, diff)
+		}
 	}
 }

@@ -1,0 +1,130 @@
+#!/usr/bin/env bash
+# make test-openapi: checks openapi.json with linters and generators that others wrote.
+#
+# spectral and redocly lint it with their standard rules: no error and no warning is allowed.
+# openapi-typescript with openapi-fetch, openapi-python-client, oapi-codegen and ogen make clients
+# from it with their default settings, and each client must compile. If KROS_URL and KROS_TOKEN are
+# set, schemathesis sends generated reads to the platform there and checks the answers.
+#
+# It needs Go, Python 3.11 or later with venv, and Node with npm. As root on Debian it installs
+# Python and Node if they are missing. What it installs and generates goes to .local/openapi.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+npm_packages=(@stoplight/spectral-cli@6.16.3 @redocly/cli@2.77.0 openapi-typescript@7.13.0 openapi-fetch@0.17.0 typescript@5.9.3)
+pip_packages=(openapi-python-client==0.29.1 schemathesis==4.32.5)
+oapi_codegen=v2.8.2 ogen=v1.24.0
+
+document=$PWD/openapi.json
+client=$PWD/scripts/test-openapi/client.ts
+work=$PWD/.local/openapi
+bin=$work/node_modules/.bin
+mkdir -p "$work"
+
+fail() {
+	echo "$*" >&2
+	exit 1
+}
+
+# install PACKAGE… installs Debian packages, or fails with what to install.
+install() {
+	[ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || fail "install $*, or run this as root on Debian"
+	echo "installing Debian's $*"
+	apt-get -qq update
+	DEBIAN_FRONTEND=noninteractive apt-get -qq install --yes --no-install-recommends "$@" >"$work/apt.log" 2>&1 ||
+		{ tail "$work/apt.log" >&2 && fail "$* could not be installed"; }
+}
+
+# quietly COMMAND… prints the command's output only if it fails.
+quietly() {
+	"$@" >"$work/output.log" 2>&1 || { cat "$work/output.log" >&2 && fail "failed: $*"; }
+}
+
+# --- Tools
+
+command -v npm >/dev/null || install nodejs npm
+python3 -c 'import ensurepip' 2>/dev/null || install python3 python3-venv
+versions="${npm_packages[*]} ${pip_packages[*]}"
+if [ "$(cat "$work/versions" 2>/dev/null)" != "$versions" ]; then
+	echo 'installing the tools in .local/openapi'
+	rm -rf "$work/venv" "$work/node_modules"
+	npm install --loglevel=error --no-audit --no-fund --ignore-scripts --prefix "$work" "${npm_packages[@]}"
+	python3 -m venv "$work/venv"
+	"$work/venv/bin/pip" install --quiet --disable-pip-version-check "${pip_packages[@]}"
+	echo "$versions" >"$work/versions"
+fi
+printf '%s\n' "${npm_packages[@]}" "${pip_packages[@]}" "oapi-codegen@$oapi_codegen" "ogen@$ogen"
+
+# --- Linters
+
+# spectral FILE lints with the standard rules, and fails on a warning, too.
+echo 'extends: ["spectral:oas"]' >"$work/spectral.yaml"
+spectral() { "$bin/spectral" lint --quiet --fail-severity=hint --ruleset "$work/spectral.yaml" "$1"; }
+
+redocly() { REDOCLY_TELEMETRY=off "$bin/redocly" lint --format=json --max-problems=1000 "$1" 2>/dev/null; }
+
+spectral "$document"
+redocly "$document" >"$work/redocly.json" || true
+grep -q '"totals"' "$work/redocly.json" || fail 'redocly says nothing'
+python3 -c 'import json, sys
+problems = json.load(open(sys.argv[1]))["problems"]
+for p in problems: print(p["ruleId"], p["message"], p["location"][0].get("pointer", ""))
+sys.exit(len(problems) > 0)' "$work/redocly.json"
+echo 'spectral and redocly have no complaint'
+
+# The check must be able to fail. The operations of this document have a tag without a declaration.
+sed 's/"name": "Calls"/"name": "Other"/' "$document" >"$work/broken.json"
+! spectral "$work/broken.json" >"$work/broken.log" || fail 'spectral finds nothing wrong with a broken document'
+grep -q operation-tag-defined "$work/broken.log" || { cat "$work/broken.log" >&2 && fail 'spectral failed, but not at what is broken'; }
+echo 'and spectral finds what is wrong with a broken one'
+
+# --- Clients
+
+quietly "$bin/openapi-typescript" "$document" --output "$work/api.d.ts"
+cp "$client" "$work/client.ts"
+(cd "$work" && quietly "$bin/tsc" --noEmit --strict --target es2022 --module nodenext --moduleResolution nodenext client.ts)
+echo 'TypeScript: openapi-typescript and openapi-fetch'
+
+# openapi-python-client knows no text/csv, the second content type of an import.
+printf 'content_type_overrides:\n  text/csv: application/octet-stream\n' >"$work/python.yaml"
+rm -rf "$work/python"
+PATH=$work/venv/bin:$PATH quietly "$work/venv/bin/openapi-python-client" generate --path "$document" --config "$work/python.yaml" \
+	--output-path "$work/python" --meta none --fail-on-warning
+quietly "$work/venv/bin/python" -m compileall -q "$work/python"
+echo 'Python: openapi-python-client'
+
+# module NAME DEPENDENCY makes an empty Go module with one dependency, and goes there.
+module() {
+	rm -rf "${work:?}/$1"
+	mkdir -p "$work/$1"
+	cd "$work/$1"
+	quietly go mod init "$1"
+	quietly go get "$2"
+}
+export GOWORK=off GOFLAGS=-mod=mod CGO_ENABLED=0
+(
+	module oapicodegen github.com/oapi-codegen/runtime@v1.9.0
+	go run "github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen@$oapi_codegen" -package oapicodegen "$document" >gen.go 2>err.log ||
+		{ cat err.log >&2 && fail 'oapi-codegen makes no client'; }
+	quietly go mod tidy
+	quietly go build ./...
+)
+echo 'Go: oapi-codegen'
+(
+	module ogen "github.com/ogen-go/ogen@$ogen"
+	quietly go run "github.com/ogen-go/ogen/cmd/ogen@$ogen" --target . --package ogen "$document"
+	quietly go mod tidy
+	quietly go build ./...
+)
+echo 'Go: ogen'
+
+# --- Answers
+
+if [ -z "${KROS_URL:-}" ] || [ -z "${KROS_TOKEN:-}" ]; then
+	echo 'schemathesis is skipped: KROS_URL and KROS_TOKEN name no platform'
+	exit 0
+fi
+cd "$work" # schemathesis keeps its cache in the current folder
+"$work/venv/bin/schemathesis" run "$document" --url "$KROS_URL" --header "Authorization: Bearer $KROS_TOKEN" \
+	--include-method GET --max-examples 5 --max-time 60 --seed 1 --phases examples,fuzzing \
+	--checks not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,response_schema_conformance
