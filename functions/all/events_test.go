@@ -211,7 +211,7 @@ func (s *stage) signed(event []byte) []byte {
 	return bytes.Replace(event, []byte(e.Headers["authorization"]), []byte(token), 1)
 }
 
-// stock adds the sample's number to the inventory.
+// inventory adds the sample's number to the inventory.
 func (s *stage) inventory() {
 	s.Must(s.AddNumber(s.Context(), number.Number{ID: number.ID(sampleE164), E164: sampleE164, Country: "NG", Type: "mobile",
 		Capabilities: []string{"inbound", "outbound"}, Provider: "Twilio", UpdatedAt: sampleTime.Add(-24 * time.Hour)}, "carol"))

@@ -48,7 +48,7 @@ func (s *stage) await() {
 	s.Must(err)
 }
 
-// awaitStock makes an approved request whose workflow waits for a number.
+// awaitNumber makes an approved request whose workflow waits for a number.
 func (s *stage) awaitNumber() {
 	s.request()
 	s.decide(true)

@@ -141,7 +141,7 @@ func (o *office) decide(r numberrequest.Request, d numberrequest.Decision) {
 	o.finish()
 }
 
-// stock adds the n-th number to the inventory and notifies no workflow.
+// inventory adds the n-th number to the inventory and notifies no workflow.
 func (o *office) inventory(n int) number.Number {
 	o.Helper()
 	e164 := fmt.Sprintf("+234801234%04d", n)

@@ -13,13 +13,13 @@ import (
 	"github.com/krosai/telephony/shared/teardown"
 )
 
-// Task settles calls: it ends them, or finds that they go on.
+// Task finishes calls: it ends them, or finds that they go on.
 type Task struct {
 	Teardown *teardown.Ender
 	Now      func() time.Time
 }
 
-// Input names the call and the reason to settle it: "unclear" (it was dialed, but the outcome is
+// Input names the call and the reason to finish it: "unclear" (it was dialed, but the outcome is
 // unknown), "expired" (its talk time is used up), "capacity" (its turn to be dialed did not come)
 // or "failed" (it could not be placed).
 type Input struct {
@@ -40,11 +40,11 @@ const (
 	settling = 3 * time.Second
 )
 
-// resolve reads the room of an unclear call every second. It gives up after patience, so that its
-// last requests fit in the workflow's 30 s.
+// resolve reads the room of an unclear call every second. It gives up after resolveTimeout, so that
+// its last requests fit in the workflow's 30 s.
 const (
 	pause        = time.Second
-	leaveTimeout = 15 * time.Second
+	resolveTimeout = 15 * time.Second
 )
 
 // Run may be repeated: an ended call keeps its end.
@@ -81,8 +81,8 @@ func (t *Task) neverDialed(reason string) teardown.Disposition {
 }
 
 // resolve reads the room of a call whose dial had an unclear outcome, until the outcome is known or
-// patience is over. A call on record as answered stays up until a read shows that its phone is
-// gone: a missing room proves nothing.
+// resolveTimeout is over. A call on record as answered stays up until a read shows that its phone
+// is gone: a missing room proves nothing.
 func (t *Task) resolve(ctx context.Context, c call.Call) (Output, error) {
 	if c.Status == call.InProgress {
 		c, err := t.Teardown.Check(ctx, c, t.Now())
@@ -91,7 +91,7 @@ func (t *Task) resolve(ctx context.Context, c call.Call) (Output, error) {
 		}
 		return Output{"answered"}, err
 	}
-	for until := t.Now().Add(leaveTimeout); ; {
+	for until := t.Now().Add(resolveTimeout); ; {
 		out, err := t.look(ctx, c)
 		if err != nil || out.Outcome != "unclear" || !t.Now().Before(until) {
 			return out, err

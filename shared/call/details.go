@@ -38,7 +38,7 @@ const (
 	TurnOverhead = 160
 )
 
-// TranscriptPatience is how long turns are accepted after the end of a call.
+// TranscriptGrace is how long turns are accepted after the end of a call.
 const TranscriptGrace = 5 * time.Minute
 
 // TakesTurns reports whether the call has not ended, or ended at most TranscriptPatience ago.
@@ -66,7 +66,7 @@ type Summary struct {
 	CreatedAt time.Time
 }
 
-// summaryPatience is longer than the workflow keeps trying to get a summary.
+// summaryTimeout is longer than the workflow keeps trying to get a summary.
 const summaryTimeout = 15 * time.Minute
 
 // SummaryNow is the summary at a moment. While no summary is written, it derives the expected

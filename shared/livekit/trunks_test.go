@@ -26,7 +26,7 @@ func aWish() Desired {
 }
 
 // A SIPConfiguration holds LiveKit's passwords and never shows them.
-func TestWiringShowsNoPassword(t *testing.T) {
+func TestSIPConfigurationShowsNoPassword(t *testing.T) {
 	t.Parallel()
 	client := Open(config(livekittest.New(t).URL))
 	have, err := client.Apply(t.Context(), SIPConfiguration{number: aNumber}, aWish())

@@ -123,7 +123,7 @@ func (db *DB) eachRow(ctx context.Context, id, which string, read func(row) erro
 	}
 }
 
-// addToStory adds a row of a call's partition to s. The record must come before the details,
+// addRow adds a row of a call's partition to s. The record must come before the details,
 // because it replaces s.Call.
 func addRow(s *call.Details, raw row) (err error) {
 	sk, _ := raw["sk"].(*types.AttributeValueMemberS)
@@ -143,7 +143,7 @@ func addRow(s *call.Details, raw row) (err error) {
 
 // AddTurns adds at most 99 turns to a call's transcript, all or none. The first turn with an id
 // stands, and later turns with that id are ignored. If the call ended more than
-// call.TranscriptPatience ago, the error is fault.Conflict (CALL_NOT_ACTIVE). If the transcript
+// call.TranscriptGrace ago, the error is fault.Conflict (CALL_NOT_ACTIVE). If the transcript
 // would become too long, it is fault.Conflict (TRANSCRIPT_FULL). An unknown call is fault.NotFound.
 //
 // The turns are counted in a row of their own. Most agents send one turn at a time, and counting

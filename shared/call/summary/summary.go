@@ -36,7 +36,7 @@ type Summarizer struct {
 	http    *http.Client
 }
 
-// patience is the timeout of a model. There is one attempt, because the workflow repeats an attempt
+// timeout is that of a model. There is one attempt, because the workflow repeats an attempt
 // that may succeed later.
 const timeout = 25 * time.Second
 
