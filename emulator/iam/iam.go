@@ -197,7 +197,7 @@ func (r role) queues() string {
 	return fmt.Sprintf("arn:%s:sqs:%s:%s:", r.part(1), r.part(3), r.part(4))
 }
 
-// part is one of those of the function's ARN: arn, partition, lambda, region,
+// part returns the nth part of the function's ARN, counted from 0: arn, partition, lambda, region,
 // account.
 func (r role) part(n int) string { return strings.SplitN(r.ARN, ":", 6)[n] }
 

@@ -58,7 +58,7 @@ type Record struct {
 // Run attempts the deliveries of a batch concurrently. The messages that it reports as failed come
 // again when the queue's visibility timeout is over. Neither the log nor the errors contain the
 // endpoint's answer or its address, because an address may contain a credential.
-func (t *Task) Run(ctx context.Context, in Input) (invocation.Answer, error) {
+func (t *Task) Run(ctx context.Context, in Input) (invocation.BatchAnswer, error) {
 	next := make([]*queue.Message, len(in.Records))
 	errs := make([]error, len(in.Records))
 	var all sync.WaitGroup

@@ -38,8 +38,8 @@ type Output struct {
 	Seconds int                  `json:"seconds"`
 }
 
-// Run may be repeated and may come late. Each reminder is given once, and of several that are
-// due only the last.
+// Run may be repeated and may come late. Each reminder is given at most once. If several are due,
+// only the last is given.
 func (t *Task) Run(ctx context.Context, in Input) (Output, error) {
 	r, err := t.Requests.RequestByID(ctx, in.RequestID)
 	now := t.Now()

@@ -43,7 +43,7 @@ const (
 // resolve reads the room of an unclear call every second. It gives up after resolveTimeout, so that
 // its last requests fit in the workflow's 30 s.
 const (
-	pause        = time.Second
+	pause          = time.Second
 	resolveTimeout = 15 * time.Second
 )
 

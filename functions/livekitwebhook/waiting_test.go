@@ -168,8 +168,8 @@ func TestAgentLeftATransfer(t *testing.T) {
 	})
 }
 
-// TestRoomFinishedFirst checks that the end of a room that is reported before the phone's leaving
-// waits for the phone's event, because only that event says who ended the call.
+// TestRoomFinishedFirst checks that after a room_finished the handler waits for the phone's
+// participant_left, because only that event says who ended the call.
 func TestRoomFinishedFirst(t *testing.T) {
 	inBubble(t, call.InProgress, call.Room{}, func(b *bubble) {
 		time.AfterFunc(time.Second, func() {

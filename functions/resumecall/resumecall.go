@@ -32,7 +32,7 @@ type Task struct {
 // Run notifies the workflows of a batch. It answers with the first record that fails: Lambda then
 // delivers that record and all that follow again. A workflow that does not wait yet sees the end
 // when it begins to wait (awaitcall).
-func (t *Task) Run(ctx context.Context, in store.Stream) (invocation.Answer, error) {
+func (t *Task) Run(ctx context.Context, in store.Stream) (invocation.BatchAnswer, error) {
 	for _, r := range in.Records {
 		e, err := r.Event()
 		if err != nil {

@@ -44,7 +44,7 @@ func TestRun(t *testing.T) {
 	for name, tt := range map[string]struct {
 		world  world
 		told   []string
-		answer invocation.Answer
+		answer invocation.BatchAnswer
 	}{
 		"all":                       {world{tokens: tokens}, []string{"one", "", "three"}, invocation.Failed()},
 		"the database is down":      {world{tokens: tokens, broken: "call_2"}, []string{"one"}, invocation.Failed("2")},

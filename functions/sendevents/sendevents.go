@@ -35,7 +35,7 @@ type Task struct {
 // Run sends the messages of a batch. It answers with the first record that fails: Lambda then
 // delivers that record and all that follow again. A message that is sent twice is delivered once.
 // Run skips a record that is not an event, because it would hold up all events behind it.
-func (t *Task) Run(ctx context.Context, in store.Stream) (invocation.Answer, error) {
+func (t *Task) Run(ctx context.Context, in store.Stream) (invocation.BatchAnswer, error) {
 	endpoints := map[string][]webhook.Endpoint{} // by user
 	var messages []queue.Message
 	failed := invocation.Failed()
@@ -57,7 +57,7 @@ func (t *Task) Run(ctx context.Context, in store.Stream) (invocation.Answer, err
 		endpoints[e.UserID] = found
 		more, err := messagesFor(e, found)
 		if err != nil {
-			return invocation.Answer{}, err
+			return invocation.BatchAnswer{}, err
 		}
 		messages = append(messages, more...)
 	}

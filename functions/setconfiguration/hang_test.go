@@ -63,7 +63,7 @@ func (s *slow) SaveConfiguration(ctx context.Context, n number.Number, _ string)
 	return s.kept(ctx, "save", s.save)
 }
 
-func (s *slow) ReleaseNumber(ctx context.Context, _ number.Number, _ string) error {
+func (s *slow) ReleaseLease(ctx context.Context, _ number.Number, _ string) error {
 	s.Released = true
 	return s.kept(ctx, "release", s.save)
 }

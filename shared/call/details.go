@@ -41,7 +41,7 @@ const (
 // TranscriptGrace is how long turns are accepted after the end of a call.
 const TranscriptGrace = 5 * time.Minute
 
-// TakesTurns reports whether the call has not ended, or ended at most TranscriptPatience ago.
+// TakesTurns reports whether the call has not ended, or ended at most TranscriptGrace ago.
 func (c Call) TakesTurns(now time.Time) bool {
 	return !c.Status.Ended() || now.Sub(c.EndedAt) <= TranscriptGrace
 }

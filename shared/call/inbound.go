@@ -51,21 +51,3 @@ func ulidText(at time.Time, bits [10]byte) string {
 	}
 	return string(text[:])
 }
-
-// leftRinging decides how an inbound call that was never answered ended, once its phone is known
-// to be gone. LiveKit answers when the agent has published its voice. It gives up after
-// RingingTimeout, when the phone's status is still ringing. A caller who hangs up before that
-// leaves with the status hangup. A caller who hangs up after talking leaves the same trace, so for
-// a call never seen ringing the status proves nothing.
-func (c Call) leftRinging(l Leave, now time.Time) End {
-	end := End{Status: Failed, Cause: Unknown, At: now}
-	switch {
-	case !c.HangupRequested.IsZero():
-		end.Status, end.Cause = Canceled, APIHangup
-	case c.Status == Ringing && l.Status == PhoneHungUp:
-		end.Status, end.Cause = NoAnswer, CalleeHangup
-	case l.Reason == ClientInitiated && l.Status == PhoneRinging:
-		end.Cause = AgentUnavailable
-	}
-	return end
-}

@@ -1,10 +1,10 @@
 package invocation
 
-// Answer is the response of a function that Lambda invokes with a batch from a stream or a queue
+// BatchAnswer is the response of a function that Lambda invokes with a batch from a stream or a queue
 // (ReportBatchItemFailures). It names the items of the batch that failed. For a queue, Lambda
 // delivers these messages again and deletes the others. For a stream, it delivers all records again
 // from the first of these on.
-type Answer struct {
+type BatchAnswer struct {
 	Failures []Item `json:"batchItemFailures"`
 }
 
@@ -14,8 +14,8 @@ type Item struct {
 }
 
 // Failed is the response that reports the items with these ids as failed.
-func Failed(ids ...string) Answer {
-	a := Answer{Failures: []Item{}}
+func Failed(ids ...string) BatchAnswer {
+	a := BatchAnswer{Failures: []Item{}}
 	for _, id := range ids {
 		a.Failures = append(a.Failures, Item{id})
 	}

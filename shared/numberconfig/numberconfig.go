@@ -21,7 +21,7 @@ import (
 type Numbers interface {
 	LeaseNumber(ctx context.Context, userID, id, owner string, ttl time.Duration) (number.Number, error)
 	SaveConfiguration(ctx context.Context, n number.Number, owner string) error
-	ReleaseNumber(ctx context.Context, n number.Number, owner string) error
+	ReleaseLease(ctx context.Context, n number.Number, owner string) error
 }
 
 // LiveKit reads and changes LiveKit's SIP configuration of a number.
@@ -71,7 +71,7 @@ func (c *Configurer) Lease(ctx context.Context, userID, id string) (Lease, error
 func (c *Configurer) Release(ctx context.Context, l Lease, cause error) error {
 	ctx, cancel := invocation.Finish(ctx, saveTime)
 	defer cancel()
-	return errors.Join(cause, c.Numbers.ReleaseNumber(ctx, l.Number, l.owner))
+	return errors.Join(cause, c.Numbers.ReleaseLease(ctx, l.Number, l.owner))
 }
 
 // save records the result of a change and gives the lease back.

@@ -434,7 +434,7 @@ func TestAbandonedLeases(t *testing.T) {
 	}
 	lease(0, -time.Minute)
 	lease(1, time.Minute)
-	if err := d.ReleaseNumber(t.Context(), lease(2, -time.Minute), fmt.Sprint("lease ", 2, -time.Minute)); err != nil {
+	if err := d.ReleaseLease(t.Context(), lease(2, -time.Minute), fmt.Sprint("lease ", 2, -time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	lease(3, -time.Minute)

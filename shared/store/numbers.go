@@ -201,9 +201,9 @@ func (db *DB) SaveConfiguration(ctx context.Context, n number.Number, owner stri
 	return err
 }
 
-// ReleaseNumber gives the lease back and changes nothing else but the fault. If owner no longer
+// ReleaseLease gives the lease back and changes nothing else but the fault. If owner no longer
 // holds the lease, it does nothing and returns no error.
-func (db *DB) ReleaseNumber(ctx context.Context, n number.Number, owner string) error {
+func (db *DB) ReleaseLease(ctx context.Context, n number.Number, owner string) error {
 	_, err := db.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{TableName: &db.table.Numbers, Key: row{"number_id": str(n.ID)},
 		UpdateExpression:          aws.String("SET fault = :fault REMOVE lease_owner, lease_until, lease_shard"),
 		ConditionExpression:       aws.String("lease_owner = :owner"),

@@ -127,7 +127,7 @@ func TestLease(t *testing.T) {
 	if err := db.SaveConfiguration(ctx, done, "two"); !fault.Is(err, fault.Conflict) {
 		t.Errorf("saved without the lease: %v", err)
 	}
-	if err := db.ReleaseNumber(ctx, n, "two"); err != nil {
+	if err := db.ReleaseLease(ctx, n, "two"); err != nil {
 		t.Errorf("released without the lease: %v", err)
 	}
 	db.LoseReplies(1)
@@ -157,7 +157,7 @@ func TestLease(t *testing.T) {
 	if err := db.SaveConfiguration(ctx, done, "three"); !fault.Is(err, fault.Conflict) {
 		t.Errorf("the old owner wakes up and saves: %v", err)
 	}
-	if err := db.ReleaseNumber(ctx, got, "four"); err != nil {
+	if err := db.ReleaseLease(ctx, got, "four"); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := db.Number(ctx, "usr_a", n.ID); err != nil || !got.Fault {
@@ -204,7 +204,7 @@ func TestLeaseHasOneWinner(t *testing.T) {
 		if won.Load() != 1 {
 			t.Fatalf("%d winners", won.Load())
 		}
-		if err := db.ReleaseNumber(ctx, n, winner.Load().(string)); err != nil {
+		if err := db.ReleaseLease(ctx, n, winner.Load().(string)); err != nil {
 			t.Fatal(err)
 		}
 	}
