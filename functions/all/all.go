@@ -35,6 +35,7 @@ import (
 	"github.com/krosai/telephony/functions/health"
 	"github.com/krosai/telephony/functions/importnumbers"
 	"github.com/krosai/telephony/functions/listallcalls"
+	"github.com/krosai/telephony/functions/listallrequests"
 	"github.com/krosai/telephony/functions/listaudit"
 	"github.com/krosai/telephony/functions/listcallevents"
 	"github.com/krosai/telephony/functions/listcalls"
@@ -56,15 +57,14 @@ import (
 	"github.com/krosai/telephony/functions/requestnumber"
 	"github.com/krosai/telephony/functions/resumecall"
 	"github.com/krosai/telephony/functions/retirenumber"
-	"github.com/krosai/telephony/functions/reviewrequests"
 	"github.com/krosai/telephony/functions/revokekey"
 	"github.com/krosai/telephony/functions/revokeuserkey"
 	"github.com/krosai/telephony/functions/rotatekey"
 	"github.com/krosai/telephony/functions/rotatewebhooksecret"
 	"github.com/krosai/telephony/functions/sendevents"
-	"github.com/krosai/telephony/functions/setcalls"
 	"github.com/krosai/telephony/functions/setconfiguration"
 	"github.com/krosai/telephony/functions/setpolicy"
+	"github.com/krosai/telephony/functions/setswitch"
 	"github.com/krosai/telephony/functions/summarizecall"
 	"github.com/krosai/telephony/functions/sweepcalls"
 	"github.com/krosai/telephony/functions/sweepnumbers"
@@ -142,6 +142,7 @@ func HTTP(d Deps) map[string]api.Endpoint {
 		"health":              &health.Endpoint{Version: d.Version},
 		"importnumbers":       &importnumbers.Endpoint{Numbers: d.DB, Requests: d.DB, Flow: d.Flow, Now: d.Now, Log: d.Log},
 		"listallcalls":        &listallcalls.Endpoint{Calls: d.DB},
+		"listallrequests":     &listallrequests.Endpoint{Requests: d.DB},
 		"listaudit":           &listaudit.Endpoint{Entries: d.DB},
 		"listcallevents":      &listcallevents.Endpoint{Calls: d.DB, Now: d.Now},
 		"listcalls":           &listcalls.Endpoint{Calls: d.DB},
@@ -160,14 +161,13 @@ func HTTP(d Deps) map[string]api.Endpoint {
 		"replaydelivery":      &replaydelivery.Endpoint{Deliveries: d.DB, Queue: d.Queue, Now: d.Now},
 		"requestnumber":       &requestnumber.Endpoint{Requests: d.DB, Flow: d.Flow, Now: d.Now, Log: d.Log},
 		"retirenumber":        &retirenumber.Endpoint{Numbers: d.DB},
-		"reviewrequests":      &reviewrequests.Endpoint{Requests: d.DB},
 		"revokekey":           &revokekey.Endpoint{Keys: d.DB},
 		"revokeuserkey":       &revokeuserkey.Endpoint{Keys: d.DB},
 		"rotatekey":           &rotatekey.Endpoint{Keys: d.DB, Now: d.Now, Random: rand.Reader},
 		"rotatewebhooksecret": &rotatewebhooksecret.Endpoint{Endpoints: d.DB, Now: d.Now, Random: rand.Reader},
-		"setcalls":            &setcalls.Endpoint{Switch: d.DB},
 		"setconfiguration":    &setconfiguration.Endpoint{Numbers: d.DB, Limits: d.DB, Configurer: d.configurer(), Carriers: d.carriers(), Now: d.Now, AllowLoopback: d.AllowLoopback},
 		"setpolicy":           &setpolicy.Endpoint{Policies: d.DB},
+		"setswitch":           &setswitch.Endpoint{Switch: d.DB},
 		"testwebhook":         &testwebhook.Endpoint{Endpoints: d.DB, Queue: d.Queue, Now: d.Now},
 		"transfercall":        &transfercall.Endpoint{Calls: d.DB, Phone: d.LiveKit, Teardown: d.ender(), Now: d.Now, Log: d.Log},
 		"updatewebhook":       &updatewebhook.Endpoint{Endpoints: d.DB, Resolver: net.DefaultResolver, AllowLoopback: d.AllowLoopback},

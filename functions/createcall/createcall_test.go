@@ -432,7 +432,7 @@ func TestSwitches(t *testing.T) {
 	t.Parallel()
 	off := account.Policy{AllowedCountries: []string{"US"}, MaxConcurrentCalls: 5}
 	for name, turn := range map[string]func(b *bench, on bool) error{
-		"everybody's": func(b *bench, on bool) error { return b.SetCalls(b.Context(), on, "", "carol") },
+		"everybody's": func(b *bench, on bool) error { return b.SetSwitch(b.Context(), on, "", "carol") },
 		"the user's": func(b *bench, on bool) error {
 			p := off
 			p.CallsEnabled = on

@@ -39,7 +39,7 @@ func TestNotDialed(t *testing.T) {
 		status call.Status
 		cause  call.Cause
 	}{
-		"calls are switched off": {func(b bench) error { return b.db.SetCalls(b.Context(), false, "", "root") }, call.Canceled, call.CallsDisabled},
+		"calls are switched off": {func(b bench) error { return b.db.SetSwitch(b.Context(), false, "", "root") }, call.Canceled, call.CallsDisabled},
 		"the user's calls are switched off": {policy(func(p *account.Policy) { p.CallsEnabled = false }),
 			call.Canceled, call.CallsDisabled},
 		"another agent is allowed": {policy(func(p *account.Policy) { p.AllowedAgents = []string{"another"} }), call.Canceled, call.NotAllowed},
@@ -89,7 +89,7 @@ func TestDialedBefore(t *testing.T) {
 		b := newBench(t, p, 30)
 		_, _, err := b.db.ClaimDial(t.Context(), id, "another", time.Now())
 		b.must(err)
-		b.must(b.db.SetCalls(t.Context(), false, "", "root"))
+		b.must(b.db.SetSwitch(t.Context(), false, "", "root"))
 		b.dial("unclear")
 		if c, err := b.db.Call(t.Context(), id); err != nil || c.Status != call.Dialing || len(p.deletes) != 0 {
 			t.Errorf("%s, %d rooms taken down, %v", c.Status, len(p.deletes), err)

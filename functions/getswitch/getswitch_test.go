@@ -8,7 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/krosai/telephony/functions/getswitch"
-	"github.com/krosai/telephony/functions/setcalls"
+	"github.com/krosai/telephony/functions/setswitch"
 	"github.com/krosai/telephony/shared/api/apitest"
 )
 
@@ -19,7 +19,7 @@ var now = time.Date(2026, 11, 22, 9, 31, 0, 0, time.UTC)
 func TestSwitch(t *testing.T) {
 	t.Parallel()
 	b := apitest.Open(t, func() time.Time { return now })
-	b.Serve(&getswitch.Endpoint{Switch: b.DB}, &setcalls.Endpoint{Switch: b.DB})
+	b.Serve(&getswitch.Endpoint{Switch: b.DB}, &setswitch.Endpoint{Switch: b.DB})
 	at := "2026-11-22T09:31:00.000Z"
 	for _, step := range []struct {
 		set  string

@@ -60,7 +60,7 @@ func TestLists(t *testing.T) {
 			}
 		}
 	}
-	b.Must(b.SetCalls(t.Context(), false, "", "carol"))
+	b.Must(b.SetSwitch(t.Context(), false, "", "carol"))
 	a := b.Ask(b.Admin("carol"), "GET", "/admin/calls?limit=1", "")
 	if d := cmp.Diff([]string{"call_2 bob initiated"}, listed(a)); d != "" || a.Body["calls_enabled"] != false {
 		t.Errorf("%s %s", a.Text, d)

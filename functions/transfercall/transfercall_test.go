@@ -290,7 +290,7 @@ func TestPolicy(t *testing.T) {
 			p.CallsEnabled = false
 			return b.PutPolicy(b.Context(), "ada", p)
 		}, "+2348012345679", "Forbidden CALLS_DISABLED"},
-		"everybody switched off": {func(b *bench) error { return b.SetCalls(b.Context(), false, "", "boss") }, target, "Forbidden CALLS_DISABLED"},
+		"everybody switched off": {func(b *bench) error { return b.SetSwitch(b.Context(), false, "", "boss") }, target, "Forbidden CALLS_DISABLED"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

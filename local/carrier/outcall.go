@@ -142,7 +142,7 @@ func (o *OutCall) Cancel(ctx context.Context) error {
 	}
 	select {
 	case <-o.decided:
-		return nil
+		return o.call.bye(ctx) // the answer may have come just before the CANCEL
 	case <-ctx.Done():
 		return ctx.Err()
 	}

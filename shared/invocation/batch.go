@@ -1,7 +1,7 @@
 package invocation
 
-// BatchAnswer is the response of a function that Lambda invokes with a batch from a stream or a queue
-// (ReportBatchItemFailures). It names the items of the batch that failed. For a queue, Lambda
+// BatchAnswer is the response of a function that Lambda invokes with a batch from a stream or a
+// queue (ReportBatchItemFailures). It names the items of the batch that failed. For a queue, Lambda
 // delivers these messages again and deletes the others. For a stream, it delivers all records again
 // from the first of these on.
 type BatchAnswer struct {

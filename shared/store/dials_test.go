@@ -26,7 +26,7 @@ func TestDialPermit(t *testing.T) {
 	}{
 		"nothing changed": {want: ""},
 		"calls switched off": {want: "CALLS_DISABLED",
-			change: func(db *storetest.Database) error { return db.SetCalls(t.Context(), false, "", "root") }},
+			change: func(db *storetest.Database) error { return db.SetSwitch(t.Context(), false, "", "root") }},
 		"the user's calls switched off": {want: "CALLS_DISABLED", change: func(db *storetest.Database) error {
 			p := us
 			p.CallsEnabled = false

@@ -190,10 +190,10 @@ func (db *DB) CallsSwitch(ctx context.Context) (account.CallsSwitch, error) {
 	return account.CallsSwitch{Enabled: !r.CallsDisabled, Reason: r.DisabledReason, ChangedAt: r.ChangedAt.Time, ChangedBy: r.ChangedBy}, err
 }
 
-// SetCalls switches all users' outbound calls on or off. It writes an audit line with the subject
+// SetSwitch switches all users' outbound calls on or off. It writes an audit line with the subject
 // "calls", the actor by and the reason, if any. When calls are switched on, the reason is kept only
-// in the audit. Every call that is created after SetCalls has returned obeys the switch.
-func (db *DB) SetCalls(ctx context.Context, enabled bool, reason, by string) error {
+// in the audit. Every call that is created after SetSwitch has returned obeys the switch.
+func (db *DB) SetSwitch(ctx context.Context, enabled bool, reason, by string) error {
 	old, err := db.policyRow(ctx, callsSwitch())
 	if err != nil {
 		return err

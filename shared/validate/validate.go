@@ -1,7 +1,7 @@
-// Package validate holds the rules for values that users choose: SIP addresses, webhook URLs, names,
-// prefixes and credentials. The rules are pure, except that ResolveWebhook looks names up. Each
-// error is a fault.Invalid about the field that the caller passes. The rules for telephone numbers
-// are in package destination, because its tables weigh megabytes.
+// Package validate holds the rules for values that users choose: SIP addresses, webhook URLs,
+// names, prefixes and credentials. The rules are pure, except that ResolveWebhook looks names up.
+// Each error is a fault.Invalid about the field that the caller passes. The rules for telephone
+// numbers are in package destination, because its tables weigh megabytes.
 package validate
 
 import (

@@ -1,5 +1,5 @@
-// Package reviewrequests serves GET /admin/phone-number-requests.
-package reviewrequests
+// Package listallrequests serves GET /admin/phone-number-requests.
+package listallrequests
 
 import (
 	"context"

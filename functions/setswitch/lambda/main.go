@@ -1,10 +1,10 @@
-// Command lambda is the reviewrequests function.
+// Command lambda is the setswitch function.
 package main
 
 import (
 	"time"
 
-	"github.com/krosai/telephony/functions/reviewrequests"
+	"github.com/krosai/telephony/functions/setswitch"
 	"github.com/krosai/telephony/shared/env"
 	"github.com/krosai/telephony/shared/lambdahttp"
 	"github.com/krosai/telephony/shared/store"
@@ -12,5 +12,5 @@ import (
 
 func main() {
 	db := store.Open(env.AWS(), env.Must[store.Config](), time.Now)
-	lambdahttp.Start(db, &reviewrequests.Endpoint{Requests: db})
+	lambdahttp.Start(db, &setswitch.Endpoint{Switch: db})
 }

@@ -1,4 +1,4 @@
-package setcalls_test
+package setswitch_test
 
 import (
 	"errors"
@@ -6,7 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/krosai/telephony/functions/setcalls"
+	"github.com/krosai/telephony/functions/setswitch"
 	"github.com/krosai/telephony/shared/api/apitest"
 	"github.com/krosai/telephony/shared/fault"
 	"github.com/krosai/telephony/shared/numberrequest"
@@ -15,7 +15,7 @@ import (
 func setup(t *testing.T) *apitest.Bench {
 	t.Helper()
 	b := apitest.Open(t, nil)
-	b.Serve(&setcalls.Endpoint{Switch: b.DB})
+	b.Serve(&setswitch.Endpoint{Switch: b.DB})
 	return b
 }
 
@@ -32,7 +32,7 @@ func TestSwitch(t *testing.T) {
 	if !on() {
 		t.Error("off before anybody switched")
 	}
-	if a := b.Replay("setcalls", b.Admin("carol")); a.Status != 200 || a.Text != `{"enabled":false}`+"\n" || on() {
+	if a := b.Replay("setswitch", b.Admin("carol")); a.Status != 200 || a.Text != `{"enabled":false}`+"\n" || on() {
 		t.Errorf("%d %s, calls are on: %t", a.Status, a.Text, on())
 	}
 	for _, position := range []string{"false", "true"} {
@@ -55,7 +55,7 @@ func TestSwitch(t *testing.T) {
 func TestOthersCannot(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	if a := b.Replay("setcalls", b.User("carol")); a.Status != 403 {
+	if a := b.Replay("setswitch", b.User("carol")); a.Status != 403 {
 		t.Errorf("%d %s", a.Status, a.Text)
 	}
 	if a := b.Ask(b.Admin("carol"), "PUT", "/admin/calls", `{"enabled":null}`); a.Status != 400 {

@@ -1,4 +1,4 @@
-package reviewrequests_test
+package listallrequests_test
 
 import (
 	"fmt"
@@ -7,7 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/krosai/telephony/functions/reviewrequests"
+	"github.com/krosai/telephony/functions/listallrequests"
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api/apitest"
 	"github.com/krosai/telephony/shared/numberrequest"
@@ -24,7 +24,7 @@ func id(i int) string { return fmt.Sprintf("req_01KAMPJ5V0SAMP0REQ000000%02d", i
 func setup(t *testing.T) *apitest.Bench {
 	t.Helper()
 	b := apitest.Open(t, func() time.Time { return now })
-	b.Serve(&reviewrequests.Endpoint{Requests: b.DB})
+	b.Serve(&listallrequests.Endpoint{Requests: b.DB})
 	for i := range 30 {
 		_, _, err := b.CreateRequest(t.Context(), numberrequest.Request{ID: id(i), UserID: fmt.Sprint("user", i), Country: "NG", Type: "local",
 			Capabilities: []string{"inbound"}, Purpose: "p", CreatedAt: now})
@@ -86,7 +86,7 @@ func TestRefused(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	_, key := b.Key("carol", account.Scopes()...)
-	if a := b.Replay("reviewrequests", b.Admin("carol")); a.Status != 200 {
+	if a := b.Replay("listallrequests", b.Admin("carol")); a.Status != 200 {
 		t.Errorf("%d %s", a.Status, a.Text)
 	}
 	_, cursor := page(b, b.Ask(b.Admin("carol"), "GET", path+"?limit=1", ""))

@@ -1,5 +1,5 @@
-// Package setcalls serves PUT /admin/calls.
-package setcalls
+// Package setswitch serves PUT /admin/calls.
+package setswitch
 
 import (
 	"context"
@@ -14,7 +14,7 @@ import (
 // Switch switches the outbound calls of all users on or off, with a line in the audit. It fails
 // with fault.Conflict while another administrator switches them.
 type Switch interface {
-	SetCalls(ctx context.Context, enabled bool, reason, by string) error
+	SetSwitch(ctx context.Context, enabled bool, reason, by string) error
 }
 
 // Endpoint is the kill switch of outbound calls. It does not touch calls in progress.
@@ -40,7 +40,7 @@ func (e *Endpoint) Register(a huma.API) {
 }
 
 func (e *Endpoint) set(ctx context.Context, in *Input) (*Output, error) {
-	if err := e.Switch.SetCalls(ctx, in.Body.Enabled, in.Body.Reason, api.CallerOf(ctx).UserID); err != nil {
+	if err := e.Switch.SetSwitch(ctx, in.Body.Enabled, in.Body.Reason, api.CallerOf(ctx).UserID); err != nil {
 		return nil, err
 	}
 	return &Output{in.Body}, nil

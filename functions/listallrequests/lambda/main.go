@@ -1,10 +1,10 @@
-// Command lambda is the setcalls function.
+// Command lambda is the listallrequests function.
 package main
 
 import (
 	"time"
 
-	"github.com/krosai/telephony/functions/setcalls"
+	"github.com/krosai/telephony/functions/listallrequests"
 	"github.com/krosai/telephony/shared/env"
 	"github.com/krosai/telephony/shared/lambdahttp"
 	"github.com/krosai/telephony/shared/store"
@@ -12,5 +12,5 @@ import (
 
 func main() {
 	db := store.Open(env.AWS(), env.Must[store.Config](), time.Now)
-	lambdahttp.Start(db, &setcalls.Endpoint{Switch: db})
+	lambdahttp.Start(db, &listallrequests.Endpoint{Requests: db})
 }
