@@ -12,10 +12,12 @@ import (
 // waits for the answer.
 
 // firstPause and longestPause are the shortest and the longest pause between two reads of an
-// inbound room. arriving is how long after the room's creation LiveKit may not list its phone.
+// inbound room. A call that is answered and over between two reads is recorded as not answered,
+// because LiveKit does not tell that it was. arriving is how long after the room's creation LiveKit
+// may not list its phone.
 const (
 	firstPause   = 250 * time.Millisecond
-	longestPause = time.Second
+	longestPause = 500 * time.Millisecond
 	arriving     = 3 * time.Second
 )
 

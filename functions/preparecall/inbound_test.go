@@ -108,19 +108,19 @@ func TestInbound(t *testing.T) {
 	}{
 		{name: "answered at once", rings: ringer{answered: ms}, ago: ms, want: answered, status: call.InProgress, looks: 1},
 		{name: "answered after 0.5 s", rings: ringer{answered: 500 * ms}, want: answered, status: call.InProgress, looks: 2},
-		{name: "answered after 3 s", rings: ringer{answered: 3 * s}, want: answered, status: call.InProgress, looks: 5},
+		{name: "answered after 3 s", rings: ringer{answered: 3 * s}, want: answered, status: call.InProgress, looks: 7},
 		{name: "answered long before anybody knew", rings: ringer{answered: s}, ago: 50 * s, want: answered, status: call.InProgress, looks: 1},
-		{name: "caller gives up", rings: ringer{gone: 5 * s}, want: ended, status: call.NoAnswer, cause: call.CalleeHangup, looks: 7, deleted: 1},
-		{name: "no agent", rings: ringer{gone: 30050 * ms}, want: ended, status: call.Failed, cause: call.AgentUnavailable, looks: 32, deleted: 1},
+		{name: "caller gives up", rings: ringer{gone: 5 * s}, want: ended, status: call.NoAnswer, cause: call.CalleeHangup, looks: 11, deleted: 1},
+		{name: "no agent", rings: ringer{gone: 30050 * ms}, want: ended, status: call.Failed, cause: call.AgentUnavailable, looks: 61, deleted: 1},
 		{name: "gone before anybody knew", rings: ringer{gone: s}, ago: 4 * s, want: ended, status: call.Failed, cause: call.Unknown, looks: 1, deleted: 1},
-		{name: "gone at once", rings: ringer{gone: ms}, ago: ms, want: ended, status: call.Failed, cause: call.Unknown, looks: 5, deleted: 1},
-		{name: "listed late", rings: ringer{hidden: 2 * s, answered: 4 * s}, want: answered, status: call.InProgress, looks: 6},
-		{name: "rings for ever", want: unclear, status: call.Ringing, looks: 37},
+		{name: "gone at once", rings: ringer{gone: ms}, ago: ms, want: ended, status: call.Failed, cause: call.Unknown, looks: 7, deleted: 1},
+		{name: "listed late", rings: ringer{hidden: 2 * s, answered: 4 * s}, want: answered, status: call.InProgress, looks: 9},
+		{name: "rings for ever", want: unclear, status: call.Ringing, looks: 71},
 		{name: "hung up while ringing", rings: ringer{}, hangUpAt: 3, want: ended, status: call.Canceled, cause: call.APIHangup, looks: 3, deleted: 2},
-		{name: "LiveKit down for 10 s", rings: ringer{answered: s, until: 10 * s}, want: answered, status: call.InProgress, looks: 12},
-		{name: "LiveKit down", rings: ringer{answered: s, until: time.Hour}, want: unclear, status: call.Ringing, looks: 37, untold: true},
+		{name: "LiveKit down for 10 s", rings: ringer{answered: s, until: 10 * s}, want: answered, status: call.InProgress, looks: 21},
+		{name: "LiveKit down", rings: ringer{answered: s, until: time.Hour}, want: unclear, status: call.Ringing, looks: 71, untold: true},
 		{name: "hung up, LiveKit hears of it late", rings: ringer{answered: 2 * s, downFrom: s, until: 8 * s}, hangUpAt: 5, want: ended,
-			status: call.Completed, cause: call.APIHangup, looks: 10, deleted: 1},
+			status: call.Completed, cause: call.APIHangup, looks: 17, deleted: 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
