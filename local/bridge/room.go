@@ -270,7 +270,7 @@ func (l *roomLeg) wait() {
 	}
 }
 
-// lingerer keeps a closing connection open for 100 ms. The SDK sends its leave message and closes
+// lingerer keeps a closing connection open for 300 ms. The SDK sends its leave message and closes
 // the connection immediately. LiveKit's server sometimes sees only the closing and keeps the
 // participant for another 20 s.
 type lingerer struct {
@@ -285,7 +285,7 @@ func (l *lingerer) NewInterceptor(string) (interceptor.Interceptor, error) { ret
 
 func (l *lingerer) Close() error {
 	l.once.Do(func() {
-		time.Sleep(100 * time.Millisecond)
+		time.Sleep(300 * time.Millisecond)
 		close(l.over)
 	})
 	return nil
