@@ -44,19 +44,6 @@ func (b bench) list(key, query string) apitest.Answer {
 	return b.Ask(key, "GET", "/api-keys"+query, "")
 }
 
-// page returns the ids and the cursor of an answer that must be a page.
-func (b bench) page(a apitest.Answer) (ids []string, next string) {
-	b.Helper()
-	if a.Status != 200 {
-		b.Fatalf("%d %s", a.Status, a.Text)
-	}
-	for _, item := range a.Body["data"].([]any) {
-		ids = append(ids, item.(map[string]any)["key_id"].(string))
-	}
-	next, _ = a.Body["next_cursor"].(string)
-	return ids, next
-}
-
 func TestList(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -108,14 +95,14 @@ func TestPages(t *testing.T) {
 		mine = b.key(i, "usr_a", nil)
 	}
 	other := b.key(40, "usr_b", nil)
-	ids, cursor := b.page(b.list(mine, ""))
+	ids, cursor := b.Page(b.list(mine, ""), "key_id")
 	if len(ids) != 25 || cursor == "" || ids[0] != "key_01JD8Z7N5R4T3V2W1X0YABCD29" {
 		t.Fatalf("%d keys, cursor %q", len(ids), cursor)
 	}
 	seen := map[string]bool{}
 	pages := 0
 	for query := "?limit=7"; query != ""; pages++ {
-		ids, next := b.page(b.list(mine, query))
+		ids, next := b.Page(b.list(mine, query), "key_id")
 		for _, id := range ids {
 			seen[id] = true
 		}

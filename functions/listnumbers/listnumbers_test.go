@@ -45,19 +45,6 @@ func (b bench) list(key, query string) apitest.Answer {
 	return b.Ask(key, "GET", "/outbound-calls/phone-numbers"+query, "")
 }
 
-// page returns the ids and the cursor of an answer that must be a page.
-func (b bench) page(a apitest.Answer) (ids []string, next string) {
-	b.Helper()
-	if a.Status != 200 {
-		b.Fatalf("%d %s", a.Status, a.Text)
-	}
-	for _, item := range a.Body["data"].([]any) {
-		ids = append(ids, item.(map[string]any)["phone_number_id"].(string))
-	}
-	next, _ = a.Body["next_cursor"].(string)
-	return ids, next
-}
-
 func TestList(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -104,14 +91,14 @@ func TestPages(t *testing.T) {
 	for i := range 30 {
 		b.number(fmt.Sprintf("+23480123456%02d", i), "usr_a", nil)
 	}
-	ids, cursor := b.page(b.list(key, ""))
+	ids, cursor := b.Page(b.list(key, ""), "phone_number_id")
 	if len(ids) != 25 || cursor == "" {
 		t.Fatalf("%d numbers, cursor %q", len(ids), cursor)
 	}
 	seen := map[string]bool{}
 	pages := 0
 	for query := "?limit=7"; query != ""; pages++ {
-		ids, next := b.page(b.list(key, query))
+		ids, next := b.Page(b.list(key, query), "phone_number_id")
 		for _, id := range ids {
 			seen[id] = true
 		}

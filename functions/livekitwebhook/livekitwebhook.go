@@ -93,11 +93,8 @@ func (e *Endpoint) apply(ctx context.Context, event livekit.Event) error {
 		}
 		return err
 	}
-	for range looks {
-		if err != nil || !event.Answered || !c.Status.Before(call.InProgress) {
-			break
-		}
-		c, err = e.later(ctx, c, pause)
+	if err == nil && event.Answered {
+		c, err = e.await(ctx, c, func(c call.Call) bool { return !c.Status.Before(call.InProgress) })
 	}
 	if err != nil || c.Status != call.InProgress {
 		return err
@@ -132,17 +129,24 @@ func (e *Endpoint) left(ctx context.Context, c call.Call, event livekit.Event) e
 	case !event.Phone:
 		return nil // a person who talked to the phone has left
 	}
+	c, err := e.await(ctx, c, func(c call.Call) bool { return !c.Transferring(e.Now()) })
+	if err != nil {
+		return err
+	}
+	_, err = e.Teardown.PhoneLeft(ctx, c, event.Leave, e.when(event))
+	return err
+}
+
+// await reads a call again until recorded reports that its record has what the handler waits for,
+// at most looks times.
+func (e *Endpoint) await(ctx context.Context, c call.Call, recorded func(call.Call) bool) (_ call.Call, err error) {
 	for range looks {
-		if !c.Transferring(e.Now()) {
+		if err != nil || recorded(c) {
 			break
 		}
-		var err error
-		if c, err = e.later(ctx, c, pause); err != nil {
-			return err
-		}
+		c, err = e.later(ctx, c, pause)
 	}
-	_, err := e.Teardown.PhoneLeft(ctx, c, event.Leave, e.when(event))
-	return err
+	return c, err
 }
 
 // later reads a call again after a pause.

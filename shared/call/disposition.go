@@ -100,10 +100,6 @@ func (c Call) PhoneLeft(l Leave, now time.Time) End {
 	return c.leftTalking(l, now)
 }
 
-// AgentLeft decides how a call ended whose agent has left its phone alone. It ends as if the agent
-// had deleted the room.
-func (c Call) AgentLeft(now time.Time) End { return c.PhoneLeft(Leave{Reason: RoomDeleted}, now) }
-
 // HungUp decides how a call ended that was stopped because a user asked for it, or because it may
 // not go on.
 func (c Call) HungUp(now time.Time) End {

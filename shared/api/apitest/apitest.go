@@ -164,6 +164,20 @@ func (a Answer) Outcome() string {
 	return strings.Join(parts, " ")
 }
 
+// Page returns the ids, which are in the member id, and the cursor of an answer that must be a
+// page.
+func (b *Bench) Page(a Answer, id string) (ids []string, next string) {
+	b.Helper()
+	if a.Status != http.StatusOK {
+		b.Fatalf("%d %s", a.Status, a.Text)
+	}
+	for _, item := range a.Body["data"].([]any) {
+		ids = append(ids, item.(map[string]any)[id].(string))
+	}
+	next, _ = a.Body["next_cursor"].(string)
+	return ids, next
+}
+
 // Ask sends a request. An empty credential or body is omitted. A body is JSON unless header says
 // otherwise. header holds the names and values of further headers in turn. Every request has the
 // same id, so that equal problems have equal texts.
