@@ -107,7 +107,7 @@ build-%Function: FORCE
 	$(LAMBDA) -o "$(ARTIFACTS_DIR)/bootstrap" ./functions/$(shell echo $* | tr A-Z a-z)/lambda
 
 # The tests of functions/all that name what a new endpoint lacks: its row, sample, event and rights.
-ENDPOINTS := '^Test(OpenAPI|Events|Cost|WhoMayNot|ForeignIDs|EveryPost|EveryOperation|TableMatches|Patterns|Timeouts|GatewayEvents|RarePaths|OtherQueries|WithoutARight)'
+ENDPOINTS := '^Test(OpenAPI|Problem|Events|Cost|WhoMayNot|ForeignIDs|EveryPost|EveryOperation|TableMatches|Patterns|Timeouts|GatewayEvents|RarePaths|OtherQueries|WithoutARight)'
 
 verify: ## Check formatting, vet, layout, generated files, and that no endpoint lacks a row, event or right
 	@echo "gofmt"; unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "run gofmt -w on:"; echo "$$unformatted"; exit 1; }

@@ -25,10 +25,10 @@
 //
 //   - Messages are received in the order in which they become visible, and each receive
 //     sees the whole queue, where the service samples it.
-//   - The approximate numbers are exact. Messages in flight are not limited.
+//   - ApproximateNumberOfMessages and its siblings are exact counts. Messages in flight are not limited.
 //   - A message is at most 262,144 bytes, as the service had it until August 2025.
-//   - Signatures are not verified; a request without any is refused.
+//   - A request must have an Authorization header, but its signature is not verified.
 //
-// Sources: the Amazon SQS API Reference and Developer Guide; for texts of errors, answers
-// of the service.
+// Sources: the Amazon SQS API Reference and Developer Guide. The texts of errors are those of
+// the real service's answers.
 package sqs

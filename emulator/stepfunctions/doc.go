@@ -18,8 +18,8 @@
 //
 // # Durability
 //
-// Every transition is written in a bbolt transaction before it is acted on. Those that
-// follow each other without waiting share one. So executions, their data, absolute
+// Every transition is written in a bbolt transaction before it is acted on. Transitions that
+// follow each other without a wait share one transaction. So executions, their data, absolute
 // deadlines, task tokens and history survive the process being killed. An invocation
 // that was in flight when the process died is not run again by itself: that attempt fails
 // with Lambda.Unknown and the state's own Retry and Catch decide. A task that waits for
@@ -27,8 +27,8 @@
 //
 // # Where it differs from the service
 //
-// A task token that is answered before its function has returned completes the
-// task at once, and the function runs on to its end. Tokens are remembered for
+// A task whose token is answered before its function has returned completes at once, and
+// the function runs on to its end (not compared with the service). Tokens are remembered for
 // good, so that a late answer gets TaskTimedOut rather than TaskDoesNotExist.
 // Nothing is throttled and nothing expires.
 //
@@ -37,7 +37,7 @@
 // that names States.HeartbeatTimeout and States.Timeout depends on neither.
 //
 // TestMoto compares it with moto's interpreter (make test-aws); motoDiffers lists the
-// differences that are meant.
+// intended differences.
 //
 // Sources: the Amazon States Language specification (states-language.net), the
 // AWS Step Functions Developer Guide and its API reference.

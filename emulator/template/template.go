@@ -4,8 +4,8 @@
 // list of them exists.
 //
 // It resolves Ref, Fn::GetAtt, Fn::Sub, Fn::Join and Fn::If in their long and
-// short forms, and conditions made of Fn::Equals and Fn::Not. Anything else that
-// it would have to guess is an error.
+// short forms, and conditions made of Fn::Equals and Fn::Not. It guesses
+// nothing: any other function or condition is an error.
 package template
 
 import (

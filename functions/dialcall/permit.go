@@ -2,11 +2,9 @@ package dialcall
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/krosai/telephony/shared/call"
-	"github.com/krosai/telephony/shared/fault"
 )
 
 // refused ends a call that was accepted but may no longer be dialed: calls were switched off, the
@@ -21,8 +19,8 @@ func (t *Task) refused(ctx context.Context, id string) (bool, error) {
 	if err == nil {
 		err = t.Carriers.Check(ctx, "sip_trunk.address", n.Trunk.Address)
 	}
-	status, cause, known := refusal(err)
-	if err == nil || !known {
+	end := c.DialForbidden(err, t.Now())
+	if end == (call.End{}) {
 		return false, err
 	}
 	t.Log.WarnContext(ctx, "call not dialed", "call_id", c.ID, "error", err)
@@ -30,7 +28,7 @@ func (t *Task) refused(ctx context.Context, id string) (bool, error) {
 		if c.Status != call.Initiated { // another invocation has dialed it
 			return call.End{}
 		}
-		return call.End{Status: status, Cause: cause, At: t.Now()}
+		return end
 	})
 	if err != nil || !c.Status.Ended() {
 		return false, err
@@ -39,23 +37,6 @@ func (t *Task) refused(ctx context.Context, id string) (bool, error) {
 		t.Log.WarnContext(ctx, "room left to its time-out", "call_id", c.ID, "error", err)
 	}
 	return true, nil
-}
-
-// refusal returns the status and the cause of the end of a call that may not be dialed. known is
-// false for an error that does not refuse the call.
-func refusal(err error) (status call.Status, cause call.Cause, known bool) {
-	e, known := errors.AsType[*fault.Error](err)
-	switch {
-	case !known:
-		return "", "", false
-	case e.Code == "CALLS_DISABLED":
-		return call.Canceled, call.CallsDisabled, true
-	case e.Kind == fault.Forbidden, e.Kind == fault.Conflict:
-		return call.Canceled, call.NotAllowed, true
-	case e.Kind == fault.Invalid:
-		return call.Failed, call.TrunkUnreachable, true
-	}
-	return "", "", false
 }
 
 // queued is the shortest wait for a place that is recorded.

@@ -11,8 +11,9 @@ import (
 	"github.com/krosai/telephony/shared/api"
 )
 
-// Users lists the users that the platform knows, with their counts, at most limit of them, starting
-// after the position after. A user who has just become known may be missing.
+// Users lists users with their numbers of phone numbers, requests and calls: at most limit users,
+// after the position after. It knows a user who has done something or has a policy. A new
+// user may be missing.
 type Users interface {
 	Users(ctx context.Context, limit int, after string) (users []account.User, next string, err error)
 }

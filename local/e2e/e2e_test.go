@@ -192,7 +192,7 @@ func (a answer) problem(t *testing.T) (p struct {
 	return p
 }
 
-// do sends a request. A string body is sent unchanged.
+// do sends a request, and checks the answer against openapi.json. A string body is sent unchanged.
 func (u user) do(method, path string, body any, headers ...string) answer {
 	u.t.Helper()
 	var r io.Reader
@@ -229,7 +229,11 @@ func (u user) do(method, path string, body any, headers ...string) answer {
 	if err != nil {
 		u.t.Fatal(err)
 	}
-	return answer{resp.StatusCode, resp.Header, b}
+	a := answer{resp.StatusCode, resp.Header, b}
+	if err := document().check(method, path, a); err != nil {
+		u.t.Errorf("not as in openapi.json: %v: %s", err, b)
+	}
+	return a
 }
 
 // must sends a request that has to succeed and decodes its answer.

@@ -1,6 +1,11 @@
 package call
 
-import "time"
+import (
+	"errors"
+	"time"
+
+	"github.com/krosai/telephony/shared/fault"
+)
 
 // Room is the result of one read of a LiveKit room.
 type Room struct {
@@ -114,6 +119,28 @@ func (c Call) NeverDialed(cause Cause, now time.Time) End {
 	if !c.HangupRequested.IsZero() {
 		return End{Status: Canceled, Cause: APIHangup, At: now}
 	}
+	return End{Status: Failed, Cause: cause, At: now}
+}
+
+// DialForbidden decides how a call ended that was accepted, and that may no longer be dialed for the
+// reason err. The zero End means that err forbids nothing.
+func (c Call) DialForbidden(err error, now time.Time) End {
+	e, known := errors.AsType[*fault.Error](err)
+	switch {
+	case !known:
+		return End{}
+	case e.Code == "CALLS_DISABLED":
+		return End{Status: Canceled, Cause: CallsDisabled, At: now}
+	case e.Kind == fault.Forbidden, e.Kind == fault.Conflict:
+		return End{Status: Canceled, Cause: NotAllowed, At: now}
+	case e.Kind == fault.Invalid:
+		return End{Status: Failed, Cause: TrunkUnreachable, At: now}
+	}
+	return End{}
+}
+
+// NotAdmitted decides how an inbound call ended that was refused on arrival, for a cause.
+func (c Call) NotAdmitted(cause Cause, now time.Time) End {
 	return End{Status: Failed, Cause: cause, At: now}
 }
 

@@ -51,7 +51,8 @@ func (db *DB) CreateInbound(ctx context.Context, c call.Call, most int) (call.Ca
 
 // refuseInbound records an inbound call as ended on arrival.
 func (db *DB) refuseInbound(ctx context.Context, c call.Call, cause call.Cause) (call.Call, error) {
-	c.Status, c.Cause, c.EndedAt = call.Failed, cause, db.now().UTC().Truncate(time.Millisecond)
+	end := c.NotAdmitted(cause, db.now().UTC().Truncate(time.Millisecond))
+	c.Status, c.Cause, c.EndedAt = end.Status, end.Cause, end.At
 	c.Timeline = append(c.Timeline, call.Event{At: c.EndedAt, Name: "ended", Detail: string(cause)})
 	raw, err := encode(rowOf(c))
 	if err != nil {

@@ -46,10 +46,11 @@ func Open(cfg aws.Config, c Config) *Client {
 	return &Client{sqs.NewFromConfig(cfg), c.Deliveries}
 }
 
-// Send puts messages into the queue, in batches. It sends the messages that a batch could not take
-// once more. After an error some of the messages may be in the queue. The caller should then send
-// all of them again: SQS may deliver a message twice in any case. fault.Upstream means that the
-// queue is unavailable. Any other error means that SQS never accepts one of the messages.
+// Send puts messages into the queue, in batches. If SQS accepts a part of a batch, Send sends the
+// rest a second time. After an error some of the messages may be in the queue. fault.Upstream means
+// that the queue is unavailable: the caller should send all messages again, because SQS may deliver
+// a message twice in any case. Any other error means that at least one message is invalid and will
+// never be accepted.
 func (c *Client) Send(ctx context.Context, messages []Message) error {
 	entries := make([]types.SendMessageBatchRequestEntry, len(messages))
 	for i, m := range messages {
