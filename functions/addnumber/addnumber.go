@@ -13,7 +13,7 @@ import (
 	"github.com/krosai/telephony/shared/api"
 	"github.com/krosai/telephony/shared/number"
 	"github.com/krosai/telephony/shared/numberrequest"
-	"github.com/krosai/telephony/shared/validate/intake"
+	"github.com/krosai/telephony/shared/validate/destination"
 	"github.com/krosai/telephony/shared/view"
 )
 
@@ -29,7 +29,7 @@ type Numbers interface {
 type Endpoint struct {
 	Numbers  Numbers
 	Requests numberrequest.Requests
-	Flow     numberrequest.Flow
+	Workflow numberrequest.Workflow
 	Now      func() time.Time
 	Log      *slog.Logger
 }
@@ -62,7 +62,7 @@ func (e *Endpoint) add(ctx context.Context, in *Input) (*Output, error) {
 	b := in.Body
 	n := number.Number{ID: number.ID(b.PhoneNumber), E164: b.PhoneNumber, Country: b.Country, Type: b.NumberType,
 		Capabilities: b.Capabilities, Provider: b.Provider, UpdatedAt: e.Now()}
-	if err := intake.Check(n); err != nil {
+	if err := destination.Assignable(n); err != nil {
 		return nil, err
 	}
 
@@ -73,7 +73,7 @@ func (e *Endpoint) add(ctx context.Context, in *Input) (*Output, error) {
 	if err := add(ctx, n, api.CallerOf(ctx).UserID); err != nil {
 		return nil, err
 	}
-	if err := numberrequest.Offer(ctx, e.Requests, e.Flow, n); err != nil {
+	if err := numberrequest.Offer(ctx, e.Requests, e.Workflow, n); err != nil {
 		e.Log.Warn("number not offered, the sweep will", "http_request_id", api.RequestID(ctx), "phone_number_id", n.ID, "error", err.Error())
 	}
 

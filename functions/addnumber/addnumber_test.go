@@ -23,7 +23,7 @@ const path = "/admin/phone-numbers"
 func setup(t *testing.T) *apitest.Bench {
 	t.Helper()
 	b := apitest.Open(t, func() time.Time { return now })
-	b.Serve(&addnumber.Endpoint{Numbers: b.DB, Requests: b.DB, Flow: b.Flow, Now: b.Now, Log: slog.New(slog.DiscardHandler)})
+	b.Serve(&addnumber.Endpoint{Numbers: b.DB, Requests: b.DB, Workflow: b.Workflow, Now: b.Now, Log: slog.New(slog.DiscardHandler)})
 	return b
 }
 

@@ -87,7 +87,7 @@ import (
 type Deps struct {
 	DB            *store.DB
 	LiveKit       *livekit.Client
-	Flow          *workflow.Client
+	Workflow      *workflow.Client
 	Queue         *queue.Client      // of deliveries
 	Agents        preparecall.Agents // what the calls' agents are told
 	Summary       *summary.Summarizer
@@ -106,7 +106,7 @@ func (d Deps) ender() *teardown.Ender {
 }
 
 func (d Deps) adopter() *inbound.Adopter {
-	return &inbound.Adopter{Numbers: d.DB, Calls: d.DB, Rooms: d.LiveKit, Flow: d.Flow}
+	return &inbound.Adopter{Numbers: d.DB, Calls: d.DB, Rooms: d.LiveKit, Workflow: d.Workflow}
 }
 
 func (d Deps) carriers() *carrier.Checker {
@@ -122,10 +122,10 @@ func (d Deps) configurer() *numberconfig.Configurer {
 // HTTP returns every HTTP function by the name of its folder.
 func HTTP(d Deps) map[string]api.Endpoint {
 	return map[string]api.Endpoint{
-		"addnumber":           &addnumber.Endpoint{Numbers: d.DB, Requests: d.DB, Flow: d.Flow, Now: d.Now, Log: d.Log},
+		"addnumber":           &addnumber.Endpoint{Numbers: d.DB, Requests: d.DB, Workflow: d.Workflow, Now: d.Now, Log: d.Log},
 		"addtranscript":       &addtranscript.Endpoint{Calls: d.DB, TokenKey: d.Agents.TokenKey, Now: d.Now},
-		"approverequest":      &approverequest.Endpoint{Requests: d.DB, Numbers: d.DB, Flow: d.Flow, Now: d.Now, Log: d.Log},
-		"createcall":          &createcall.Endpoint{Calls: d.DB, Numbers: d.DB, Flow: d.Flow, Now: d.Now, Places: d.DialPlaces},
+		"approverequest":      &approverequest.Endpoint{Requests: d.DB, Numbers: d.DB, Workflow: d.Workflow, Now: d.Now, Log: d.Log},
+		"createcall":          &createcall.Endpoint{Calls: d.DB, Numbers: d.DB, Workflow: d.Workflow, Now: d.Now, Places: d.DialPlaces},
 		"createkey":           &createkey.Endpoint{Keys: d.DB, Now: d.Now, Random: rand.Reader},
 		"createwebhook":       &createwebhook.Endpoint{Endpoints: d.DB, Resolver: net.DefaultResolver, Now: d.Now, Random: rand.Reader, AllowLoopback: d.AllowLoopback},
 		"deleteconfiguration": &deleteconfiguration.Endpoint{Configurer: d.configurer()},
@@ -140,7 +140,7 @@ func HTTP(d Deps) map[string]api.Endpoint {
 		"hangupanycall":       &hangupanycall.Endpoint{Calls: d.DB, Teardown: d.ender(), Now: d.Now},
 		"hangupcall":          &hangupcall.Endpoint{Calls: d.DB, Teardown: d.ender(), Now: d.Now},
 		"health":              &health.Endpoint{Version: d.Version},
-		"importnumbers":       &importnumbers.Endpoint{Numbers: d.DB, Requests: d.DB, Flow: d.Flow, Now: d.Now, Log: d.Log},
+		"importnumbers":       &importnumbers.Endpoint{Numbers: d.DB, Requests: d.DB, Workflow: d.Workflow, Now: d.Now, Log: d.Log},
 		"listallcalls":        &listallcalls.Endpoint{Calls: d.DB},
 		"listallrequests":     &listallrequests.Endpoint{Requests: d.DB},
 		"listaudit":           &listaudit.Endpoint{Entries: d.DB},
@@ -156,10 +156,10 @@ func HTTP(d Deps) map[string]api.Endpoint {
 		"listusers":           &listusers.Endpoint{Users: d.DB},
 		"listwebhooks":        &listwebhooks.Endpoint{Endpoints: d.DB},
 		"livekitwebhook":      &livekitwebhook.Endpoint{LiveKit: d.LiveKit, Inbound: d.adopter(), Teardown: d.ender(), Now: d.Now},
-		"rejectrequest":       &rejectrequest.Endpoint{Requests: d.DB, Flow: d.Flow, Now: d.Now, Log: d.Log},
-		"releasenumber":       &releasenumber.Endpoint{Numbers: d.DB, Configurer: d.configurer(), Requests: d.DB, Flow: d.Flow, Log: d.Log},
+		"rejectrequest":       &rejectrequest.Endpoint{Requests: d.DB, Workflow: d.Workflow, Now: d.Now, Log: d.Log},
+		"releasenumber":       &releasenumber.Endpoint{Numbers: d.DB, Configurer: d.configurer(), Requests: d.DB, Workflow: d.Workflow, Log: d.Log},
 		"replaydelivery":      &replaydelivery.Endpoint{Deliveries: d.DB, Queue: d.Queue, Now: d.Now},
-		"requestnumber":       &requestnumber.Endpoint{Requests: d.DB, Flow: d.Flow, Now: d.Now, Log: d.Log},
+		"requestnumber":       &requestnumber.Endpoint{Requests: d.DB, Workflow: d.Workflow, Now: d.Now, Log: d.Log},
 		"retirenumber":        &retirenumber.Endpoint{Numbers: d.DB},
 		"revokekey":           &revokekey.Endpoint{Keys: d.DB},
 		"revokeuserkey":       &revokeuserkey.Endpoint{Keys: d.DB},
@@ -179,18 +179,18 @@ func Tasks(d Deps) map[string]any {
 	s := d.ender()
 	return map[string]any{
 		"assignnumber":   (&assignnumber.Task{Requests: d.DB, Log: d.Log}).Run,
-		"awaitcall":      (&awaitcall.Task{Calls: d.DB, Teardown: s, Flow: d.Flow, Now: d.Now, Log: d.Log}).Run,
-		"awaitrequest":   (&awaitrequest.Task{Requests: d.DB, Flow: d.Flow}).Run,
+		"awaitcall":      (&awaitcall.Task{Calls: d.DB, Teardown: s, Workflow: d.Workflow, Now: d.Now, Log: d.Log}).Run,
+		"awaitrequest":   (&awaitrequest.Task{Requests: d.DB, Workflow: d.Workflow}).Run,
 		"deliverwebhook": (&deliverwebhook.Task{Webhooks: d.DB, Queue: d.Queue, Client: deliverwebhook.NewClient(nil, d.AllowLoopback), Now: d.Now, Log: d.Log}).Run,
 		"dialcall":       (&dialcall.Task{Calls: d.DB, Phone: d.LiveKit, Carriers: d.carriers(), Teardown: s, Now: d.Now, Log: d.Log}).Run,
 		"expirerequest":  (&expirerequest.Task{Requests: d.DB, Now: d.Now, Log: d.Log}).Run,
 		"finishcall":     (&finishcall.Task{Teardown: s, Now: d.Now}).Run,
 		"notifyrequest":  (&notifyrequest.Task{Requests: d.DB, Now: d.Now, Log: d.Log}).Run,
 		"preparecall":    (&preparecall.Task{Calls: d.DB, Rooms: d.LiveKit, Teardown: s, Agents: d.Agents, Now: d.Now}).Run,
-		"resumecall":     (&resumecall.Task{Calls: d.DB, Flow: d.Flow, Log: d.Log}).Run,
+		"resumecall":     (&resumecall.Task{Calls: d.DB, Workflow: d.Workflow, Log: d.Log}).Run,
 		"sendevents":     (&sendevents.Task{Endpoints: d.DB, Queue: d.Queue, Log: d.Log}).Run,
 		"summarizecall":  (&summarizecall.Task{Details: d.DB, Summarizer: d.Summary, Now: d.Now, Log: d.Log}).Run,
-		"sweepcalls":     (&sweepcalls.Task{Calls: d.DB, Rooms: d.LiveKit, Flow: d.Flow, Inbound: d.adopter(), Teardown: s, Now: d.Now, Log: d.Log}).Run,
-		"sweepnumbers":   (&sweepnumbers.Task{Requests: d.DB, Numbers: d.DB, Flow: d.Flow, Now: d.Now, Log: d.Log}).Run,
+		"sweepcalls":     (&sweepcalls.Task{Calls: d.DB, Rooms: d.LiveKit, Workflow: d.Workflow, Inbound: d.adopter(), Teardown: s, Now: d.Now, Log: d.Log}).Run,
+		"sweepnumbers":   (&sweepnumbers.Task{Requests: d.DB, Numbers: d.DB, Workflow: d.Workflow, Now: d.Now, Log: d.Log}).Run,
 	}
 }

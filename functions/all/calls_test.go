@@ -68,8 +68,8 @@ func newWorld(t *testing.T) *world {
 		return aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}, nil
 	})
 	w.deps = all.Deps{Resolver: carriertest.Zone{}, DB: w.db.DB, Now: time.Now, Log: slog.New(slog.DiscardHandler), Summary: summary.Open(aws.Config{}, summary.Config{}),
-		LiveKit: livekit.Open(livekit.Config{URL: w.livekit.URL, APIKey: livekittest.APIKey, APISecret: secret.New(livekittest.APISecret)}),
-		Flow:    workflow.Open(aws.Config{Region: "us-east-1", HTTPClient: workflows(roles, flows), Credentials: anyone}, workflow.Config{CallMachine: arn})}
+		LiveKit:  livekit.Open(livekit.Config{URL: w.livekit.URL, APIKey: livekittest.APIKey, APISecret: secret.New(livekittest.APISecret)}),
+		Workflow: workflow.Open(aws.Config{Region: "us-east-1", HTTPClient: workflows(roles, flows), Credentials: anyone}, workflow.Config{CallMachine: arn})}
 	w.livekit.Dial, w.livekit.Look = w.answer, w.look
 	openSources(t, db, roles, w.invoke, "resumecall")
 	return w
@@ -133,7 +133,7 @@ func (w *world) place() {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	if err := w.deps.Flow.StartCall(w.t.Context(), w.id); err != nil {
+	if err := w.deps.Workflow.StartCall(w.t.Context(), w.id); err != nil {
 		w.t.Fatal(err)
 	}
 }

@@ -34,10 +34,10 @@ import (
 	"github.com/krosai/telephony/functions/preparecall"
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
+	"github.com/krosai/telephony/shared/api/lambdahttp"
 	"github.com/krosai/telephony/shared/call"
 	"github.com/krosai/telephony/shared/call/summary"
 	"github.com/krosai/telephony/shared/event"
-	"github.com/krosai/telephony/shared/lambdahttp"
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/livekit/livekittest"
 	"github.com/krosai/telephony/shared/number"
@@ -157,9 +157,9 @@ func newCounter(t *testing.T) *counter {
 	}}))
 	c.edge = &api.Edge{Keys: counted, Answers: counted, Now: c.clock, Log: log, CursorKey: secret.New("the cursor key of tests")}
 	c.deps = all.Deps{Resolver: carriertest.Zone{}, DB: counted, Now: c.clock, Log: log, AllowLoopback: true, Summary: summary.Open(aws.Config{}, summary.Config{}),
-		Agents:  preparecall.Agents{APIURL: "https://a1b2c3d4e5.execute-api.us-east-1.amazonaws.com", TokenKey: secret.New("a call token key")},
-		LiveKit: livekit.Open(livekit.Config{URL: c.livekit.URL, APIKey: livekittest.APIKey, APISecret: secret.New(livekittest.APISecret)}),
-		Flow:    workflow.Open(cfg, workflow.Config{CallMachine: c.machines[0]})}
+		Agents:   preparecall.Agents{APIURL: "https://a1b2c3d4e5.execute-api.us-east-1.amazonaws.com", TokenKey: secret.New("a call token key")},
+		LiveKit:  livekit.Open(livekit.Config{URL: c.livekit.URL, APIKey: livekittest.APIKey, APISecret: secret.New(livekittest.APISecret)}),
+		Workflow: workflow.Open(cfg, workflow.Config{CallMachine: c.machines[0]})}
 	c.feed(db)
 	return c
 }

@@ -25,11 +25,11 @@ import (
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
 	"github.com/krosai/telephony/shared/api/apitest"
+	"github.com/krosai/telephony/shared/api/lambdahttp"
 	"github.com/krosai/telephony/shared/call"
 	"github.com/krosai/telephony/shared/call/summary"
 	"github.com/krosai/telephony/shared/env"
 	"github.com/krosai/telephony/shared/invocation"
-	"github.com/krosai/telephony/shared/lambdahttp"
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/livekit/livekittest"
 	"github.com/krosai/telephony/shared/numberconfig"
@@ -174,7 +174,7 @@ func (s *stage) lambda(workflows, messages *http.Client) lambda.Handler {
 	flows := workflow.Open(cfg, workflow.Config{CallMachine: "c", ApprovalMachine: "a"})
 	cfg.HTTPClient = messages
 	deliveries := queue.Open(cfg, queue.Config{Deliveries: "https://sqs.us-east-1.amazonaws.com/000000000000/kros-deliveries"})
-	d := all.Deps{Resolver: carriertest.Zone{}, DB: s.DB, Flow: flows, Queue: deliveries, Now: s.Now, Log: slog.New(slog.DiscardHandler), Version: "1.0.0",
+	d := all.Deps{Resolver: carriertest.Zone{}, DB: s.DB, Workflow: flows, Queue: deliveries, Now: s.Now, Log: slog.New(slog.DiscardHandler), Version: "1.0.0",
 		Summary: summary.Open(aws.Config{}, summary.Config{}),
 		LiveKit: livekit.Open(livekit.Config{URL: "http://127.0.0.1:1", APIKey: livekittest.APIKey, APISecret: secret.New(livekittest.APISecret)})}
 	d.Agents.TokenKey = secret.New("a call token key for the sample events")

@@ -149,7 +149,7 @@ func openStage(t *testing.T, function string, without ...string) *stage {
 	s := &stage{Bench: apitest.Open(t, func() time.Time { return sampleTime }), function: function, livekit: livekittest.New(t)}
 	s.Obey(roles(t, deprive(s.Template.Functions(), function, without)))
 	s.Function = function
-	d := all.Deps{Resolver: carriertest.Zone{}, DB: s.DB, Flow: s.Flow, Queue: s.Queue, Now: s.Now, Log: slog.New(slog.DiscardHandler), Version: "1.0.0", AllowLoopback: true,
+	d := all.Deps{Resolver: carriertest.Zone{}, DB: s.DB, Workflow: s.Workflow, Queue: s.Queue, Now: s.Now, Log: slog.New(slog.DiscardHandler), Version: "1.0.0", AllowLoopback: true,
 		Summary: summary.Open(aws.Config{}, summary.Config{}),
 		Agents:  preparecall.Agents{APIURL: "https://api.example.com", TokenKey: secret.New("a call token key for the sample events")},
 		LiveKit: livekit.Open(livekit.Config{URL: s.livekit.URL, APIKey: livekittest.APIKey, APISecret: secret.New(livekittest.APISecret)})}

@@ -60,7 +60,7 @@ func newFlooded(t *testing.T) *flooded {
 	now := func() time.Time { return sampleTime }
 	f := &flooded{Bench: apitest.Open(t, now), home: number.ID("+2348030000001")}
 	log := slog.New(slog.DiscardHandler)
-	table := all.HTTP(all.Deps{Resolver: carriertest.Zone{}, DB: f.DB, Now: now, Log: log, Flow: f.Flow, Queue: f.Queue, AllowLoopback: true})
+	table := all.HTTP(all.Deps{Resolver: carriertest.Zone{}, DB: f.DB, Now: now, Log: log, Workflow: f.Workflow, Queue: f.Queue, AllowLoopback: true})
 	phone := declining{f}
 	table["transfercall"] = &transfercall.Endpoint{Calls: f.DB, Phone: phone, Now: now, Log: log,
 		Teardown: &teardown.Ender{Calls: f.DB, Rooms: phone, Now: now}}

@@ -40,7 +40,7 @@ func (w *world) ring(answered int64) {
 			phone("active")
 		}
 	}
-	adopter := inbound.Adopter{Numbers: w.db, Calls: w.db, Rooms: w.deps.LiveKit, Flow: w.deps.Flow}
+	adopter := inbound.Adopter{Numbers: w.db, Calls: w.db, Rooms: w.deps.LiveKit, Workflow: w.deps.Workflow}
 	c, ours, err := adopter.Adopt(w.t.Context(), call.Arrival{Room: room, RoomID: "RM_1", CreatedAt: time.Now().UTC().Truncate(time.Millisecond),
 		TrunkID: "ST_in", RuleID: "SDR_1", Caller: "+14155550100", Called: e164})
 	if err != nil || !ours {

@@ -14,7 +14,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	lk "github.com/livekit/protocol/livekit"
-	"github.com/oklog/ulid/v2"
 
 	"github.com/krosai/telephony/emulator/template"
 	"github.com/krosai/telephony/functions/all"
@@ -22,6 +21,7 @@ import (
 	"github.com/krosai/telephony/shared/api/apitest"
 	"github.com/krosai/telephony/shared/call"
 	"github.com/krosai/telephony/shared/event"
+	"github.com/krosai/telephony/shared/id"
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/livekit/livekittest"
 	"github.com/krosai/telephony/shared/number"
@@ -137,7 +137,7 @@ func newMatrix(t *testing.T, function string) *matrix {
 	m := &matrix{Bench: apitest.Open(t, nil), livekit: livekittest.New(t), endpoints: map[string]string{}}
 	m.Obey(roles(t, m.Template.Functions()))
 	m.Function = function
-	endpoint, has := all.HTTP(all.Deps{Resolver: carriertest.Zone{}, DB: m.DB, Now: time.Now, Log: slog.New(slog.DiscardHandler), Flow: m.Flow, Queue: m.Queue, AllowLoopback: true,
+	endpoint, has := all.HTTP(all.Deps{Resolver: carriertest.Zone{}, DB: m.DB, Now: time.Now, Log: slog.New(slog.DiscardHandler), Workflow: m.Workflow, Queue: m.Queue, AllowLoopback: true,
 		LiveKit: livekit.Open(livekit.Config{URL: m.livekit.URL, APIKey: livekittest.APIKey, APISecret: secret.New(livekittest.APISecret)})})[function]
 	if !has {
 		t.Fatalf("functions/all/all.go has no row for %s", function)
@@ -165,7 +165,7 @@ func (m *matrix) number(user string) string {
 // call makes a call that is in progress.
 func (m *matrix) call(user string) string {
 	m.Helper()
-	id := "call_" + ulid.Make().String()
+	id := id.Call.New(time.Now())
 	m.made++
 	m.Must(m.Place(m.Context(), call.Call{ID: id, UserID: user, Direction: call.Outbound, Remote: fmt.Sprintf("+1415555%04d", m.made),
 		Own: "+2348012345678", NumberID: m.number(user), RoomName: id, Country: "US", MaxDuration: 600, Status: call.InProgress,
@@ -177,7 +177,7 @@ func (m *matrix) call(user string) string {
 func (m *matrix) request(user string) string {
 	m.Helper()
 	m.made++
-	id := "req_" + ulid.Make().String()
+	id := id.Request.New(time.Now())
 	_, _, err := m.DB.CreateRequest(m.Context(), numberrequest.Request{ID: id, UserID: user, Country: "NG", Type: fmt.Sprintf("t%d", m.made),
 		Capabilities: []string{"inbound"}, Purpose: "p", CreatedAt: time.Now()})
 	m.Must(err)
@@ -186,7 +186,7 @@ func (m *matrix) request(user string) string {
 
 func (m *matrix) endpoint(user string) string {
 	m.Helper()
-	id := "whe_" + ulid.Make().String()
+	id := id.Endpoint.New(time.Now())
 	m.Must(m.AddEndpoint(m.Context(), webhook.Endpoint{ID: id, UserID: user, URL: "https://hooks.acme.co/", Events: []string{event.CallEnded},
 		Secret: secret.New("whsec_c2VjcmV0"), CreatedAt: time.Now()}))
 	m.endpoints[user] = id
@@ -199,8 +199,8 @@ func (m *matrix) delivery(user string) string {
 	if m.endpoints[user] == "" {
 		m.endpoint(user)
 	}
-	d := webhook.Delivery{ID: "dlv_" + ulid.Make().String(), EndpointID: m.endpoints[user], Status: webhook.Pending, CreatedAt: time.Now(),
-		Event: webhook.Event{ID: "evt_" + ulid.Make().String(), UserID: user, Type: event.CallEnded, At: time.Now()}}
+	d := webhook.Delivery{ID: id.Delivery.New(time.Now()), EndpointID: m.endpoints[user], Status: webhook.Pending, CreatedAt: time.Now(),
+		Event: webhook.Event{ID: id.Event.New(time.Now()), UserID: user, Type: event.CallEnded, At: time.Now()}}
 	_, err := m.AddDelivery(m.Context(), d)
 	m.Must(err)
 	return d.ID

@@ -10,12 +10,12 @@ import (
 	"time"
 
 	lk "github.com/livekit/protocol/livekit"
-	"github.com/oklog/ulid/v2"
 	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/call"
 	"github.com/krosai/telephony/shared/event"
+	"github.com/krosai/telephony/shared/id"
 	"github.com/krosai/telephony/shared/livekit/livekittest"
 	"github.com/krosai/telephony/shared/number"
 	"github.com/krosai/telephony/shared/numberrequest"
@@ -67,7 +67,7 @@ func (s *stage) anotherNumber() {
 func (s *stage) fillKeys() {
 	s.Must(s.PutKeyQuotas(s.Context(), sampleUser, account.RequestsPerHour, account.MaxKeys+1))
 	for range account.MaxKeys {
-		_, err := s.AddKey(s.Context(), account.Key{ID: "key_" + ulid.Make().String(), UserID: sampleUser, Hash: []byte("h"), CreatedAt: sampleTime})
+		_, err := s.AddKey(s.Context(), account.Key{ID: id.Key.New(time.Now()), UserID: sampleUser, Hash: []byte("h"), CreatedAt: sampleTime})
 		s.Must(err)
 	}
 }

@@ -16,11 +16,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sfn"
 	"github.com/aws/aws-sdk-go-v2/service/sfn/types"
 	"github.com/google/go-cmp/cmp"
-	"github.com/oklog/ulid/v2"
 
 	"github.com/krosai/telephony/emulator/stepfunctions"
 	"github.com/krosai/telephony/functions/all"
 	"github.com/krosai/telephony/functions/sweepnumbers"
+	"github.com/krosai/telephony/shared/id"
 	"github.com/krosai/telephony/shared/number"
 	"github.com/krosai/telephony/shared/numberrequest"
 	"github.com/krosai/telephony/shared/store/storetest"
@@ -71,7 +71,7 @@ func openOffice(t *testing.T) *office {
 		return aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}, nil
 	})}
 	o.history = sfn.NewFromConfig(cfg)
-	o.deps = all.Deps{DB: o.db.DB, Now: time.Now, Log: slog.New(slog.DiscardHandler), Flow: workflow.Open(cfg, workflow.Config{ApprovalMachine: o.machine})}
+	o.deps = all.Deps{DB: o.db.DB, Now: time.Now, Log: slog.New(slog.DiscardHandler), Workflow: workflow.Open(cfg, workflow.Config{ApprovalMachine: o.machine})}
 	o.deps.Queue = openSources(t, db, roles, o.invoke, "sendevents", "deliverwebhook").Queue
 	return o
 }
@@ -110,7 +110,7 @@ func (o *office) finish() {
 // submit records a request and starts its workflow, as requestnumber does.
 func (o *office) submit(user string) numberrequest.Request {
 	o.Helper()
-	r, _, err := o.db.CreateRequest(o.Context(), numberrequest.Request{ID: "req_" + ulid.Make().String(), UserID: user, Country: "NG", Type: "mobile",
+	r, _, err := o.db.CreateRequest(o.Context(), numberrequest.Request{ID: id.Request.New(time.Now()), UserID: user, Country: "NG", Type: "mobile",
 		Capabilities: []string{"outbound"}, Purpose: "Order follow-up calls", CreatedAt: time.Now().UTC()})
 	if err != nil {
 		o.Fatal(err)
@@ -121,7 +121,7 @@ func (o *office) submit(user string) numberrequest.Request {
 
 func (o *office) start(r numberrequest.Request) {
 	o.Helper()
-	if err := o.deps.Flow.StartApproval(o.Context(), r.ID); err != nil {
+	if err := o.deps.Workflow.StartApproval(o.Context(), r.ID); err != nil {
 		o.Fatal(err)
 	}
 	o.finish()
@@ -135,7 +135,7 @@ func (o *office) decide(r numberrequest.Request, d numberrequest.Decision) {
 	if err != nil {
 		o.Fatal(err)
 	}
-	if err := o.deps.Flow.RequestDecided(o.Context(), now.TaskToken); err != nil {
+	if err := o.deps.Workflow.RequestDecided(o.Context(), now.TaskToken); err != nil {
 		o.Fatal(err)
 	}
 	o.finish()
@@ -160,7 +160,7 @@ func (o *office) offer(n number.Number) {
 		o.Fatal(err)
 	}
 	for _, r := range waiting {
-		if err := o.deps.Flow.NumberAvailable(o.Context(), r.TaskToken); err != nil {
+		if err := o.deps.Workflow.NumberAvailable(o.Context(), r.TaskToken); err != nil {
 			o.Fatal(err)
 		}
 	}
@@ -175,7 +175,7 @@ func (o *office) sweep() sweepnumbers.Report {
 
 func (o *office) sweepOnly() sweepnumbers.Report {
 	o.Helper()
-	r, err := (&sweepnumbers.Task{Requests: o.db, Numbers: o.db, Flow: o.deps.Flow, Now: time.Now, Log: o.deps.Log}).Run(as(o.Context(), "sweepnumbers"))
+	r, err := (&sweepnumbers.Task{Requests: o.db, Numbers: o.db, Workflow: o.deps.Workflow, Now: time.Now, Log: o.deps.Log}).Run(as(o.Context(), "sweepnumbers"))
 	if err != nil {
 		o.Error(err)
 	}
@@ -362,7 +362,7 @@ func TestReleasedNumberGoesToWhoWaits(t *testing.T) {
 func TestNumberForAnotherWakesNobodyInVain(t *testing.T) {
 	inOffice(t, func(o *office) {
 		n := o.inventory(1)
-		named, _, err := o.db.CreateRequest(o.Context(), numberrequest.Request{ID: "req_" + ulid.Make().String(), UserID: "bea", PhoneNumber: n.E164, CreatedAt: time.Now().UTC()})
+		named, _, err := o.db.CreateRequest(o.Context(), numberrequest.Request{ID: id.Request.New(time.Now()), UserID: "bea", PhoneNumber: n.E164, CreatedAt: time.Now().UTC()})
 		if err != nil {
 			o.Fatal(err)
 		}
@@ -431,7 +431,7 @@ func TestEachTaskMayDie(t *testing.T) {
 func TestSweepMendsWhatWasLost(t *testing.T) {
 	inOffice(t, func(o *office) {
 		o.inventory(1)
-		r, _, err := o.db.CreateRequest(o.Context(), numberrequest.Request{ID: "req_" + ulid.Make().String(), UserID: "ada", Country: "NG", Type: "mobile", CreatedAt: time.Now().UTC()})
+		r, _, err := o.db.CreateRequest(o.Context(), numberrequest.Request{ID: id.Request.New(time.Now()), UserID: "ada", Country: "NG", Type: "mobile", CreatedAt: time.Now().UTC()})
 		if err != nil {
 			o.Fatal(err)
 		}
@@ -449,7 +449,7 @@ func TestSweepMendsWhatWasLost(t *testing.T) {
 			o.Fatal(err)
 		}
 		time.Sleep(5 * time.Minute)
-		if got := o.sweep(); got != (sweepnumbers.Report{Open: 1, Told: 1}) {
+		if got := o.sweep(); got != (sweepnumbers.Report{Open: 1, Notified: 1}) {
 			o.Errorf("not told: %+v", got)
 		}
 		o.is(r, numberrequest.Assigned)
@@ -463,7 +463,7 @@ func TestSweepMendsWhatWasLost(t *testing.T) {
 func TestTwoSweepsAtOnce(t *testing.T) {
 	inOffice(t, func(o *office) {
 		for i := range 5 {
-			if _, _, err := o.db.CreateRequest(o.Context(), numberrequest.Request{ID: "req_" + ulid.Make().String(), UserID: fmt.Sprint("user", i), Country: "NG", Type: "mobile",
+			if _, _, err := o.db.CreateRequest(o.Context(), numberrequest.Request{ID: id.Request.New(time.Now()), UserID: fmt.Sprint("user", i), Country: "NG", Type: "mobile",
 				CreatedAt: time.Now().UTC()}); err != nil {
 				o.Fatal(err)
 			}

@@ -371,15 +371,15 @@ func newCallPlatform(t *testing.T, x sipRooms, dead string) *callPlatform {
 	})
 	log := slog.New(slog.DiscardHandler)
 	s := &teardown.Ender{Calls: db, Rooms: x, Now: time.Now}
-	maps.Copy(tasks, all.Tasks(all.Deps{Resolver: carriertest.Zone{}, DB: db.DB, Flow: flows, Now: time.Now, Log: log}))
+	maps.Copy(tasks, all.Tasks(all.Deps{Resolver: carriertest.Zone{}, DB: db.DB, Workflow: flows, Now: time.Now, Log: log}))
 	tasks["preparecall"] = (&preparecall.Task{Calls: db, Rooms: x, Teardown: s, Now: time.Now}).Run
 	tasks["dialcall"] = (&dialcall.Task{Calls: db, Phone: x, Carriers: &carrier.Checker{Resolver: carriertest.Zone{}}, Teardown: s, Now: time.Now, Log: log}).Run
-	tasks["awaitcall"] = (&awaitcall.Task{Calls: db, Teardown: s, Flow: flows, Now: time.Now, Log: log}).Run
+	tasks["awaitcall"] = (&awaitcall.Task{Calls: db, Teardown: s, Workflow: flows, Now: time.Now, Log: log}).Run
 	tasks["finishcall"] = (&finishcall.Task{Teardown: s, Now: time.Now}).Run
 	openSources(t, db, roles, func(ctx context.Context, folder string, payload []byte) ([]byte, error) {
 		return lambda.NewHandler(tasks[folder]).Invoke(as(ctx, folder), payload)
 	}, "resumecall")
-	sweep := &sweepcalls.Task{Calls: db, Rooms: x, Flow: flows, Teardown: s, Now: time.Now, Log: log}
+	sweep := &sweepcalls.Task{Calls: db, Rooms: x, Workflow: flows, Teardown: s, Now: time.Now, Log: log}
 	return &callPlatform{db: db, flows: flows, ender: s, sweep: sweep}
 }
 

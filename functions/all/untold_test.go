@@ -229,7 +229,7 @@ func (l *lifetime) run(function string) (*life, all.Deps, phones) {
 		run.doom = l.doom
 	}
 	d := all.Deps{DB: l.db.Through(run.wire), Queue: l.sources.through(run.wire), Now: time.Now, Log: slog.New(slog.DiscardHandler),
-		Flow: workflow.Open(awsConfig(run.wire(workflows(l.roles, l.flows).Transport)), workflow.Config{CallMachine: l.machine})}
+		Workflow: workflow.Open(awsConfig(run.wire(workflows(l.roles, l.flows).Transport)), workflow.Config{CallMachine: l.machine})}
 	return run, d, phones{l.x, run}
 }
 
@@ -242,9 +242,9 @@ func (l *lifetime) invoke(ctx context.Context, folder string, payload []byte) ([
 	maps.Copy(tasks, all.Tasks(d))
 	tasks["preparecall"] = (&preparecall.Task{Calls: d.DB, Rooms: x, Teardown: s, Now: time.Now}).Run
 	tasks["dialcall"] = (&dialcall.Task{Calls: d.DB, Phone: x, Carriers: &carrier.Checker{Resolver: carriertest.Zone{}}, Teardown: s, Now: time.Now, Log: d.Log}).Run
-	tasks["awaitcall"] = (&awaitcall.Task{Calls: d.DB, Teardown: s, Flow: d.Flow, Now: time.Now, Log: d.Log}).Run
+	tasks["awaitcall"] = (&awaitcall.Task{Calls: d.DB, Teardown: s, Workflow: d.Workflow, Now: time.Now, Log: d.Log}).Run
 	tasks["finishcall"] = (&finishcall.Task{Teardown: s, Now: time.Now}).Run
-	tasks["sweepcalls"] = (&sweepcalls.Task{Calls: d.DB, Rooms: x, Flow: d.Flow, Teardown: s, Now: time.Now, Log: d.Log}).Run
+	tasks["sweepcalls"] = (&sweepcalls.Task{Calls: d.DB, Rooms: x, Workflow: d.Workflow, Teardown: s, Now: time.Now, Log: d.Log}).Run
 	tasks["deliverwebhook"] = (&deliverwebhook.Task{Webhooks: d.DB, Queue: d.Queue, Client: &http.Client{Transport: l.receiver(run)}, Now: time.Now, Log: d.Log}).Run
 	out, err := lambda.NewHandler(tasks[folder]).Invoke(as(ctx, folder), payload)
 	if run.end() {
@@ -292,7 +292,7 @@ func (l *lifetime) pass(happens map[time.Duration]func(*lifetime)) {
 	l.must(l.db.Place(l.Context(), c))
 	began := time.Now()
 	_, d, _ := l.run("")
-	l.must(d.Flow.StartCall(as(l.Context(), "createcall"), theCall))
+	l.must(d.Workflow.StartCall(as(l.Context(), "createcall"), theCall))
 	for second := range 600 {
 		if do := happens[time.Duration(second)*time.Second]; do != nil {
 			do(l)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
+	"github.com/krosai/telephony/shared/id"
 	"github.com/krosai/telephony/shared/number"
 	"github.com/krosai/telephony/shared/numberrequest"
 	"github.com/krosai/telephony/shared/view"
@@ -29,8 +30,8 @@ type Numbers interface {
 	NumberByID(ctx context.Context, id string) (number.Number, error)
 }
 
-// Flow notifies the workflow that waits for the decision.
-type Flow interface {
+// Workflow notifies the workflow that waits for the decision.
+type Workflow interface {
 	RequestDecided(ctx context.Context, token string) error
 }
 
@@ -38,7 +39,7 @@ type Flow interface {
 type Endpoint struct {
 	Requests Requests
 	Numbers  Numbers
-	Flow     Flow
+	Workflow Workflow
 	Now      func() time.Time
 	Log      *slog.Logger
 }
@@ -69,7 +70,7 @@ func (e *Endpoint) Register(a huma.API) {
 // approve records the decision, which is final. If the workflow cannot be notified, the
 // sweep notifies it.
 func (e *Endpoint) approve(ctx context.Context, in *Input) (*Output, error) {
-	if err := api.ID("req_", in.RequestID, "phone number request"); err != nil {
+	if err := id.Request.Check(in.RequestID); err != nil {
 		return nil, err
 	}
 	d := numberrequest.Decision{Approve: true, By: api.CallerOf(ctx).UserID}
@@ -86,18 +87,18 @@ func (e *Endpoint) approve(ctx context.Context, in *Input) (*Output, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := e.Flow.RequestDecided(ctx, r.TaskToken); err != nil {
-		e.Log.Warn("approval not told, the sweep will", "http_request_id", api.RequestID(ctx), "number_request_id", r.ID, "error", err.Error())
+	if err := e.Workflow.RequestDecided(ctx, r.TaskToken); err != nil {
+		e.Log.Warn("workflow not notified of the approval: the sweep will do it", "http_request_id", api.RequestID(ctx), "number_request_id", r.ID, "error", err.Error())
 	}
 
 	return &Output{view.NumberRequestOf(r)}, nil
 }
 
 // known refuses a number that the inventory does not have. Decide checks whether it is available.
-func (e *Endpoint) known(ctx context.Context, id string) error {
-	if err := api.ID("pn_", id, "phone number"); err != nil {
+func (e *Endpoint) known(ctx context.Context, numberID string) error {
+	if err := id.Number.Check(numberID); err != nil {
 		return err
 	}
-	_, err := e.Numbers.NumberByID(ctx, id)
+	_, err := e.Numbers.NumberByID(ctx, numberID)
 	return err
 }

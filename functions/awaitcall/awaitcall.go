@@ -16,8 +16,8 @@ type Calls interface {
 	AwaitEnd(ctx context.Context, id, token string) (c call.Call, open bool, err error)
 }
 
-// Flow notifies a workflow that its call has ended.
-type Flow interface {
+// Workflow notifies a workflow that its call has ended.
+type Workflow interface {
 	CallEnded(ctx context.Context, token string) error
 }
 
@@ -25,7 +25,7 @@ type Flow interface {
 type Task struct {
 	Calls    Calls
 	Teardown *teardown.Ender
-	Flow     Flow
+	Workflow Workflow
 	Now      func() time.Time
 	Log      *slog.Logger
 }
@@ -45,7 +45,7 @@ func (t *Task) Run(ctx context.Context, in Input) error {
 		return err
 	}
 	if !open {
-		return t.Flow.CallEnded(ctx, in.TaskToken)
+		return t.Workflow.CallEnded(ctx, in.TaskToken)
 	}
 	c, err = t.Teardown.Check(ctx, c, t.Now())
 	if err != nil && !c.Status.Ended() {

@@ -87,7 +87,7 @@ func TestRun(t *testing.T) {
 			}
 			now := func() time.Time { return t0.Add(2 * time.Minute) }
 			db.LoseReplies(tt.lost)
-			task := &awaitcall.Task{Calls: db, Flow: &told, Now: now, Log: slog.New(slog.DiscardHandler),
+			task := &awaitcall.Task{Calls: db, Workflow: &told, Now: now, Log: slog.New(slog.DiscardHandler),
 				Teardown: &teardown.Ender{Calls: db, Rooms: &tt.room, Now: now}}
 			if err := task.Run(t.Context(), awaitcall.Input{CallID: id, TaskToken: "token"}); err != nil {
 				t.Error(err)

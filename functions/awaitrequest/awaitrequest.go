@@ -16,8 +16,8 @@ type Requests interface {
 	HasAvailable(ctx context.Context, r numberrequest.Request) (bool, error)
 }
 
-// Flow notifies the workflow that waits with a token.
-type Flow interface {
+// Workflow notifies the workflow that waits with a token.
+type Workflow interface {
 	RequestDecided(ctx context.Context, token string) error
 	NumberAvailable(ctx context.Context, token string) error
 }
@@ -25,7 +25,7 @@ type Flow interface {
 // Task waits for what requests need.
 type Task struct {
 	Requests Requests
-	Flow     Flow
+	Workflow Workflow
 }
 
 // Input names the request, says what it waits for ("decision" or "number") and
@@ -39,11 +39,11 @@ type Input struct {
 // Run stores the token and then checks whether the decision or the number is there already. Nothing
 // else notifies the workflow of what happened before the token was stored.
 func (t *Task) Run(ctx context.Context, in Input) error {
-	tell := t.Flow.RequestDecided
+	tell := t.Workflow.RequestDecided
 	switch in.What {
 	case numberrequest.AwaitsDecision:
 	case numberrequest.AwaitsNumber:
-		tell = t.Flow.NumberAvailable
+		tell = t.Workflow.NumberAvailable
 	default:
 		return fmt.Errorf("a request does not wait for %q", in.What)
 	}

@@ -69,7 +69,7 @@ func TestRun(t *testing.T) {
 				}
 			}
 			db.LoseReplies(tt.lost)
-			task := &awaitrequest.Task{Requests: db, Flow: &heard}
+			task := &awaitrequest.Task{Requests: db, Workflow: &heard}
 			if err := task.Run(t.Context(), awaitrequest.Input{RequestID: id, What: tt.what, TaskToken: "token"}); err != nil {
 				t.Error(err)
 			}
@@ -86,7 +86,7 @@ func TestRun(t *testing.T) {
 
 func TestRefuses(t *testing.T) {
 	t.Parallel()
-	task := &awaitrequest.Task{Requests: storetest.Open(t, nil), Flow: new(told)}
+	task := &awaitrequest.Task{Requests: storetest.Open(t, nil), Workflow: new(told)}
 	if err := task.Run(t.Context(), awaitrequest.Input{RequestID: id, What: "decision", TaskToken: "token"}); !fault.Is(err, fault.NotFound) {
 		t.Errorf("unknown request: %v", err)
 	}

@@ -9,12 +9,12 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
-	"github.com/oklog/ulid/v2"
 
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
 	"github.com/krosai/telephony/shared/call"
 	"github.com/krosai/telephony/shared/fault"
+	"github.com/krosai/telephony/shared/id"
 	"github.com/krosai/telephony/shared/invocation"
 	"github.com/krosai/telephony/shared/number"
 	"github.com/krosai/telephony/shared/store"
@@ -39,19 +39,19 @@ type Numbers interface {
 	NumbersOf(ctx context.Context, userID string, limit int, after string) (numbers []number.Number, next string, err error)
 }
 
-// Flow starts the workflow that places the call.
-type Flow interface {
+// Workflow starts the workflow that places the call.
+type Workflow interface {
 	StartCall(ctx context.Context, callID string) error
 }
 
 // Endpoint accepts outbound calls. It records them and starts their workflow. It makes no
 // requests to LiveKit.
 type Endpoint struct {
-	Calls   Calls
-	Numbers Numbers
-	Flow    Flow
-	Now     func() time.Time
-	Places  int // how many phones the deployment can call at a time, or 0 if that is unknown
+	Calls    Calls
+	Numbers  Numbers
+	Workflow Workflow
+	Now      func() time.Time
+	Places   int // how many phones the deployment can call at a time, or 0 if that is unknown
 }
 
 // share is how many active calls a user may have before more are refused while dials wait for a
@@ -152,9 +152,9 @@ func (e *Endpoint) plan(ctx context.Context, user string, b Body) (c call.Call, 
 	if err := cmp.Or(may.Allow(b.PhoneNumber, country, agent), may.Room(e.share())); err != nil {
 		return c, may, err
 	}
-	id := "call_" + ulid.MustNewDefault(e.Now()).String()
-	return call.Call{ID: id, UserID: user, Direction: call.Outbound, Remote: b.PhoneNumber, Own: n.E164,
-		NumberID: n.ID, RoomName: id, TrunkID: n.Trunk.OutboundID, AgentName: agent, Country: country,
+	callID := id.Call.New(e.Now())
+	return call.Call{ID: callID, UserID: user, Direction: call.Outbound, Remote: b.PhoneNumber, Own: n.E164,
+		NumberID: n.ID, RoomName: callID, TrunkID: n.Trunk.OutboundID, AgentName: agent, Country: country,
 		SystemPrompt: b.SystemPrompt, WelcomeMessage: b.WelcomeMessage, Voice: b.Voice, Metadata: b.Metadata, DTMF: b.DTMF,
 		RingingTimeout: b.RingingTimeout, MaxDuration: b.MaxDuration,
 		Status: call.Initiated, CreatedAt: e.Now()}, may, nil
@@ -187,17 +187,17 @@ func check(b Body) (country string, err error) {
 
 // from finds the number to call from and the user's permit. It sets the rate limit of the answer as
 // soon as the hour is known.
-func (e *Endpoint) from(ctx context.Context, user, id string) (n number.Number, may store.Permit, err error) {
-	if id != "" {
-		if err := api.ID("pn_", id, "phone number"); err != nil {
+func (e *Endpoint) from(ctx context.Context, user, numberID string) (n number.Number, may store.Permit, err error) {
+	if numberID != "" {
+		if err := id.Number.Check(numberID); err != nil {
 			return n, may, err
 		}
 	} else if n, err = e.only(ctx, user); err != nil {
 		return n, may, err
 	}
-	named, may, err := e.Calls.CallPermit(ctx, user, id)
+	named, may, err := e.Calls.CallPermit(ctx, user, numberID)
 	api.SetLimit(ctx, may.Hour())
-	if id == "" {
+	if numberID == "" {
 		may.Home = n.Country
 		return n, may, err
 	}
@@ -261,7 +261,7 @@ func (e *Endpoint) record(ctx context.Context, c call.Call, may store.Permit, on
 func (e *Endpoint) start(ctx context.Context, c call.Call, once store.Once) error {
 	starting, cancel := invocation.Leave(ctx, refuseTime)
 	defer cancel()
-	err := e.Flow.StartCall(starting, c.ID)
+	err := e.Workflow.StartCall(starting, c.ID)
 	if err == nil {
 		return nil
 	}

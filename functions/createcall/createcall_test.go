@@ -33,7 +33,7 @@ type bench struct {
 func open(t *testing.T) *bench {
 	t.Helper()
 	b := &bench{Bench: apitest.Open(t, func() time.Time { return now })}
-	b.Serve(&createcall.Endpoint{Calls: b.DB, Numbers: b.DB, Flow: b.Flow, Now: b.Now})
+	b.Serve(&createcall.Endpoint{Calls: b.DB, Numbers: b.DB, Workflow: b.Workflow, Now: b.Now})
 	b.Must(b.AllowCountries(t.Context(), "ada", "US"))
 	b.key = b.SampleKey("ada", account.CallsWrite)
 	b.number("ada", lagos)

@@ -12,6 +12,7 @@ import (
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
 	"github.com/krosai/telephony/shared/fault"
+	"github.com/krosai/telephony/shared/id"
 	"github.com/krosai/telephony/shared/validate"
 	"github.com/krosai/telephony/shared/view"
 )
@@ -75,7 +76,7 @@ func (e *Endpoint) create(ctx context.Context, in *Input) (*Output, error) {
 // plan returns the key that the caller asks for, if the caller may have it.
 func (e *Endpoint) plan(ctx context.Context, b Body) (account.Key, error) {
 	caller, now := api.CallerOf(ctx), e.Now()
-	k := account.Key{ID: api.NewID(ctx, "key_", now), UserID: caller.UserID, Name: b.Name, Scopes: b.Scopes,
+	k := account.Key{ID: api.NewID(ctx, id.Key, now), UserID: caller.UserID, Name: b.Name, Scopes: b.Scopes,
 		CreatedAt: now, IssuedAt: now, ExpiresAt: caller.KeyExpires}
 	if err := validate.Name("name", b.Name); err != nil {
 		return k, err

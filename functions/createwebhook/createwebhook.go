@@ -11,6 +11,7 @@ import (
 
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
+	"github.com/krosai/telephony/shared/id"
 	"github.com/krosai/telephony/shared/validate"
 	"github.com/krosai/telephony/shared/view"
 	"github.com/krosai/telephony/shared/webhook"
@@ -61,7 +62,7 @@ func (e *Endpoint) create(ctx context.Context, in *Input) (*Output, error) {
 		return nil, err
 	}
 	now := e.Now()
-	made := webhook.Endpoint{ID: api.NewID(ctx, "whe_", now), UserID: api.CallerOf(ctx).UserID, URL: in.Body.URL, Events: in.Body.Events,
+	made := webhook.Endpoint{ID: api.NewID(ctx, id.Endpoint, now), UserID: api.CallerOf(ctx).UserID, URL: in.Body.URL, Events: in.Body.Events,
 		Secret: signing, CreatedAt: now}
 	if err := e.Endpoints.AddEndpoint(ctx, made); err != nil {
 		return nil, err

@@ -18,9 +18,9 @@ import (
 
 	"github.com/krosai/telephony/functions/createwebhook"
 	"github.com/krosai/telephony/shared/account"
-	"github.com/krosai/telephony/shared/api"
 	"github.com/krosai/telephony/shared/api/apitest"
 	"github.com/krosai/telephony/shared/event"
+	"github.com/krosai/telephony/shared/id"
 	"github.com/krosai/telephony/shared/secret"
 	"github.com/krosai/telephony/shared/validate"
 	"github.com/krosai/telephony/shared/webhook"
@@ -62,7 +62,7 @@ func TestCreate(t *testing.T) {
 	b := open(t, public(t), false)
 	b.SampleKey("ada", account.WebhooksWrite)
 	a := b.Replay("createwebhook", "")
-	id, _ := a.Body["endpoint_id"].(string)
+	made, _ := a.Body["endpoint_id"].(string)
 	delete(a.Body, "endpoint_id")
 	want := map[string]any{
 		"url":               "https://hooks.acme.co/krosai",
@@ -74,21 +74,21 @@ func TestCreate(t *testing.T) {
 		"created_at":        "2026-11-22T09:30:00.123Z",
 		"signing_secret":    "whsec_a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s=",
 	}
-	if diff := cmp.Diff(want, a.Body); a.Status != 201 || diff != "" || api.ID("whe_", id, "") != nil {
+	if diff := cmp.Diff(want, a.Body); a.Status != 201 || diff != "" || !id.Endpoint.Valid(made) {
 		t.Errorf("%d %s %s", a.Status, a.Text, diff)
 	}
 	stored, _, err := b.EndpointsOf(t.Context(), "ada", 10, "")
 	b.Must(err)
-	if len(stored) != 1 || stored[0].ID != id || stored[0].URL != "https://hooks.acme.co/krosai" || !stored[0].CreatedAt.Equal(morning) || !stored[0].Secret.IsZero() {
+	if len(stored) != 1 || stored[0].ID != made || stored[0].URL != "https://hooks.acme.co/krosai" || !stored[0].CreatedAt.Equal(morning) || !stored[0].Secret.IsZero() {
 		t.Errorf("stored %+v", stored)
 	}
 	again := b.Replay("createwebhook", "")
-	if again.Header.Get("Idempotency-Replayed") != "true" || again.Body["endpoint_id"] != id {
+	if again.Header.Get("Idempotency-Replayed") != "true" || again.Body["endpoint_id"] != made {
 		t.Errorf("the same once more: %s", again.Text)
 	}
 
 	// The secret that is shown is the one that signs.
-	signer, err := standardwebhooks.NewWebhook(signs(b, id))
+	signer, err := standardwebhooks.NewWebhook(signs(b, made))
 	b.Must(err)
 	verifier, err := standardwebhooks.NewWebhook(want["signing_secret"].(string))
 	b.Must(err)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
+	"github.com/krosai/telephony/shared/id"
 	"github.com/krosai/telephony/shared/number"
 	"github.com/krosai/telephony/shared/numberconfig"
 )
@@ -44,7 +45,7 @@ func (e *Endpoint) Register(a huma.API) {
 }
 
 func (e *Endpoint) remove(ctx context.Context, in *Input) (*Output, error) {
-	if err := api.ID("pn_", in.PhoneNumberID, "phone number"); err != nil {
+	if err := id.Number.Check(in.PhoneNumberID); err != nil {
 		return nil, err
 	}
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
+	"github.com/krosai/telephony/shared/id"
 )
 
 // Endpoints deletes a user's endpoint. An unknown endpoint, or another user's, is fault.NotFound.
@@ -33,7 +34,7 @@ func (e *Endpoint) Register(a huma.API) {
 }
 
 func (e *Endpoint) remove(ctx context.Context, in *Input) (*struct{}, error) {
-	if err := api.ID("whe_", in.EndpointID, "webhook endpoint"); err != nil {
+	if err := id.Endpoint.Check(in.EndpointID); err != nil {
 		return nil, err
 	}
 	return nil, e.Endpoints.DeleteEndpoint(ctx, api.CallerOf(ctx).UserID, in.EndpointID)

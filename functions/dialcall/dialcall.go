@@ -4,14 +4,13 @@ package dialcall
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"log/slog"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/oklog/ulid/v2"
 
 	"github.com/krosai/telephony/shared/call"
 	"github.com/krosai/telephony/shared/livekit"
@@ -77,7 +76,7 @@ func (t *Task) Run(ctx context.Context, in Input) (Output, error) {
 	if refused, err := t.refused(ctx, in.CallID); refused || err != nil {
 		return Output{"ended"}, err
 	}
-	c, mine, err := t.Calls.ClaimDial(ctx, in.CallID, ulid.Make().String(), t.Now())
+	c, mine, err := t.Calls.ClaimDial(ctx, in.CallID, rand.Text(), t.Now())
 	t.recordWait(ctx, in)
 	switch {
 	case err != nil:

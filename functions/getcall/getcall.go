@@ -12,6 +12,7 @@ import (
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
 	"github.com/krosai/telephony/shared/call"
+	"github.com/krosai/telephony/shared/id"
 )
 
 // Calls reads a user's call with its timeline and its summary, and with its transcript if withTurns
@@ -98,7 +99,7 @@ func (e *Endpoint) Register(a huma.API) {
 }
 
 func (e *Endpoint) show(ctx context.Context, in *Input) (*Output, error) {
-	if err := api.ID("call_", in.CallID, "call"); err != nil {
+	if err := id.Call.Check(in.CallID); err != nil {
 		return nil, err
 	}
 

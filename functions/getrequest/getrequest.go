@@ -9,6 +9,7 @@ import (
 
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
+	"github.com/krosai/telephony/shared/id"
 	"github.com/krosai/telephony/shared/numberrequest"
 	"github.com/krosai/telephony/shared/view"
 )
@@ -37,7 +38,7 @@ func (e *Endpoint) Register(a huma.API) {
 }
 
 func (e *Endpoint) get(ctx context.Context, in *Input) (*Output, error) {
-	if err := api.ID("req_", in.RequestID, "phone number request"); err != nil {
+	if err := id.Request.Check(in.RequestID); err != nil {
 		return nil, err
 	}
 

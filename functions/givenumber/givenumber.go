@@ -9,6 +9,7 @@ import (
 
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
+	"github.com/krosai/telephony/shared/id"
 	"github.com/krosai/telephony/shared/number"
 	"github.com/krosai/telephony/shared/view"
 )
@@ -45,7 +46,7 @@ func (e *Endpoint) Register(a huma.API) {
 }
 
 func (e *Endpoint) give(ctx context.Context, in *Input) (*Output, error) {
-	if err := api.ID("pn_", in.PhoneNumberID, "phone number"); err != nil {
+	if err := id.Number.Check(in.PhoneNumberID); err != nil {
 		return nil, err
 	}
 

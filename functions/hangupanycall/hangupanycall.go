@@ -11,6 +11,7 @@ import (
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
 	"github.com/krosai/telephony/shared/call"
+	"github.com/krosai/telephony/shared/id"
 	"github.com/krosai/telephony/shared/teardown"
 )
 
@@ -55,7 +56,7 @@ func (e *Endpoint) Register(a huma.API) {
 // hangUp records the hangup request before it acts on it, as hangupcall does. If LiveKit cannot be
 // reached, the caller gets a 503 and the sweep carries the request out.
 func (e *Endpoint) hangUp(ctx context.Context, in *Input) (*Output, error) {
-	if err := api.ID("call_", in.CallID, "call"); err != nil {
+	if err := id.Call.Check(in.CallID); err != nil {
 		return nil, err
 	}
 

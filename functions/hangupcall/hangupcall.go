@@ -11,6 +11,7 @@ import (
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
 	"github.com/krosai/telephony/shared/call"
+	"github.com/krosai/telephony/shared/id"
 	"github.com/krosai/telephony/shared/teardown"
 )
 
@@ -56,7 +57,7 @@ func (e *Endpoint) Register(a huma.API) {
 // that has ended, because a dial that LiveKit carried out late may have created the room again,
 // with a ringing phone.
 func (e *Endpoint) hangUp(ctx context.Context, in *Input) (*Output, error) {
-	if err := api.ID("call_", in.CallID, "call"); err != nil {
+	if err := id.Call.Check(in.CallID); err != nil {
 		return nil, err
 	}
 

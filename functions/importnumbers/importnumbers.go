@@ -16,7 +16,7 @@ import (
 	"github.com/krosai/telephony/shared/fault"
 	"github.com/krosai/telephony/shared/number"
 	"github.com/krosai/telephony/shared/numberrequest"
-	"github.com/krosai/telephony/shared/validate/intake"
+	"github.com/krosai/telephony/shared/validate/destination"
 )
 
 // Numbers keeps the inventory. AddNumber fails with fault.Conflict when the number is in it
@@ -29,7 +29,7 @@ type Numbers interface {
 type Endpoint struct {
 	Numbers  Numbers
 	Requests numberrequest.Requests
-	Flow     numberrequest.Flow
+	Workflow numberrequest.Workflow
 	Now      func() time.Time
 	Log      *slog.Logger
 }
@@ -86,7 +86,7 @@ func (e *Endpoint) load(ctx context.Context, in *Input) (*Output, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := numberrequest.Offer(ctx, e.Requests, e.Flow, added...); err != nil {
+	if err := numberrequest.Offer(ctx, e.Requests, e.Workflow, added...); err != nil {
 		e.Log.Warn("numbers not offered, the sweep will", "http_request_id", api.RequestID(ctx), "error", err.Error())
 	}
 
@@ -103,7 +103,7 @@ func (e *Endpoint) add(ctx context.Context, rows []row) (result ImportResult, ad
 	for i := range rows {
 		n := rows[i].number(now)
 		if errs[i] = rows[i].err; errs[i] == nil {
-			errs[i] = intake.Check(n)
+			errs[i] = destination.Assignable(n)
 		}
 		if errs[i] != nil {
 			continue

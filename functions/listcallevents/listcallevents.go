@@ -15,6 +15,7 @@ import (
 	"github.com/krosai/telephony/shared/call"
 	"github.com/krosai/telephony/shared/event"
 	"github.com/krosai/telephony/shared/fault"
+	"github.com/krosai/telephony/shared/id"
 	"github.com/krosai/telephony/shared/store"
 	"github.com/krosai/telephony/shared/view"
 )
@@ -95,7 +96,7 @@ func filterOf(in *Input) string {
 // open reads the caller's call and the position to continue from. Without a position, it starts
 // event.Overlap before the call's creation.
 func (e *Endpoint) open(ctx context.Context, in *Input) (c call.Call, at event.Cursor, err error) {
-	if err := api.ID("call_", in.CallID, "call"); err != nil {
+	if err := id.Call.Check(in.CallID); err != nil {
 		return c, at, err
 	}
 	position, err := api.OpenAfter(ctx, in.After, filterOf(in))

@@ -9,6 +9,7 @@ import (
 
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
+	"github.com/krosai/telephony/shared/id"
 	"github.com/krosai/telephony/shared/view"
 	"github.com/krosai/telephony/shared/webhook"
 )
@@ -43,7 +44,7 @@ func (e *Endpoint) Register(a huma.API) {
 }
 
 func (e *Endpoint) list(ctx context.Context, in *Input) (*Output, error) {
-	if err := api.ID("whe_", in.EndpointID, "webhook endpoint"); err != nil {
+	if err := id.Endpoint.Check(in.EndpointID); err != nil {
 		return nil, err
 	}
 	asked := in.EndpointID + " " + string(in.Status)

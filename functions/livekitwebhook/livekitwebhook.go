@@ -13,6 +13,7 @@ import (
 	"github.com/krosai/telephony/shared/api"
 	"github.com/krosai/telephony/shared/call"
 	"github.com/krosai/telephony/shared/fault"
+	"github.com/krosai/telephony/shared/id"
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/number"
 	"github.com/krosai/telephony/shared/teardown"
@@ -82,7 +83,7 @@ func (e *Endpoint) apply(ctx context.Context, event livekit.Event) error {
 	if !phoneCame && !phoneLeft && !agentLeft && event.Name != "room_finished" {
 		return nil
 	}
-	if err := api.ID("call_", event.Room, "call"); err != nil {
+	if err := id.Call.Check(event.Room); err != nil {
 		return err // not a room of this platform: there is no call to read
 	}
 	c, err := e.Teardown.Calls.Call(ctx, event.Room)

@@ -61,7 +61,7 @@ func newBench(t *testing.T, now time.Time) *bench {
 	client := livekit.Open(livekit.Config{URL: b.livekit.URL, APIKey: livekittest.APIKey, APISecret: secret.New(livekittest.APISecret)})
 	b.endpoint = &livekitwebhook.Endpoint{LiveKit: client, Now: b.Now,
 		Teardown: &teardown.Ender{Calls: b.DB, Rooms: client, Now: b.Now},
-		Inbound:  &inbound.Adopter{Numbers: b.DB, Calls: b.DB, Rooms: client, Flow: b.Flow}}
+		Inbound:  &inbound.Adopter{Numbers: b.DB, Calls: b.DB, Rooms: client, Workflow: b.Workflow}}
 	b.Serve(b.endpoint)
 	return b
 }

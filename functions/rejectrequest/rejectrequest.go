@@ -13,6 +13,7 @@ import (
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
 	"github.com/krosai/telephony/shared/fault"
+	"github.com/krosai/telephony/shared/id"
 	"github.com/krosai/telephony/shared/numberrequest"
 	"github.com/krosai/telephony/shared/view"
 )
@@ -24,15 +25,15 @@ type Requests interface {
 	Decide(ctx context.Context, id string, d numberrequest.Decision, now time.Time) (numberrequest.Request, error)
 }
 
-// Flow notifies the workflow that waits for the decision.
-type Flow interface {
+// Workflow notifies the workflow that waits for the decision.
+type Workflow interface {
 	RequestDecided(ctx context.Context, token string) error
 }
 
 // Endpoint rejects requests for phone numbers.
 type Endpoint struct {
 	Requests Requests
-	Flow     Flow
+	Workflow Workflow
 	Now      func() time.Time
 	Log      *slog.Logger
 }
@@ -62,7 +63,7 @@ func (e *Endpoint) Register(a huma.API) {
 // reject records the decision, which is final from then on. If the workflow cannot be notified, the
 // sweep notifies it.
 func (e *Endpoint) reject(ctx context.Context, in *Input) (*Output, error) {
-	if err := api.ID("req_", in.RequestID, "phone number request"); err != nil {
+	if err := id.Request.Check(in.RequestID); err != nil {
 		return nil, err
 	}
 	if strings.TrimSpace(in.Body.Reason) == "" {
@@ -74,8 +75,8 @@ func (e *Endpoint) reject(ctx context.Context, in *Input) (*Output, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := e.Flow.RequestDecided(ctx, r.TaskToken); err != nil {
-		e.Log.Warn("rejection not told, the sweep will", "http_request_id", api.RequestID(ctx), "number_request_id", r.ID, "error", err.Error())
+	if err := e.Workflow.RequestDecided(ctx, r.TaskToken); err != nil {
+		e.Log.Warn("workflow not notified of the rejection: the sweep will do it", "http_request_id", api.RequestID(ctx), "number_request_id", r.ID, "error", err.Error())
 	}
 
 	return &Output{view.NumberRequestOf(r)}, nil

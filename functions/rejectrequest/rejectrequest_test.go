@@ -28,7 +28,7 @@ const (
 func setup(t *testing.T) *apitest.Bench {
 	t.Helper()
 	b := apitest.Open(t, func() time.Time { return now })
-	b.Serve(&rejectrequest.Endpoint{Requests: b.DB, Flow: b.Flow, Now: func() time.Time { return now.Add(time.Minute) }, Log: slog.New(slog.DiscardHandler)})
+	b.Serve(&rejectrequest.Endpoint{Requests: b.DB, Workflow: b.Workflow, Now: func() time.Time { return now.Add(time.Minute) }, Log: slog.New(slog.DiscardHandler)})
 	_, _, err := b.CreateRequest(t.Context(), numberrequest.Request{ID: id, UserID: "ada", Country: "NG", Type: "mobile", PhoneNumber: "+2348012345678",
 		Capabilities: []string{"inbound"}, Purpose: "p", CreatedAt: now})
 	b.Must(err)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
+	"github.com/krosai/telephony/shared/id"
 	"github.com/krosai/telephony/shared/number"
 	"github.com/krosai/telephony/shared/numberconfig"
 	"github.com/krosai/telephony/shared/numberrequest"
@@ -30,7 +31,7 @@ type Endpoint struct {
 	Numbers    Numbers
 	Configurer *numberconfig.Configurer
 	Requests   numberrequest.Requests
-	Flow       numberrequest.Flow
+	Workflow   numberrequest.Workflow
 	Log        *slog.Logger
 }
 
@@ -51,7 +52,7 @@ func (e *Endpoint) Register(a huma.API) {
 }
 
 func (e *Endpoint) release(ctx context.Context, in *Input) (*Output, error) {
-	if err := api.ID("pn_", in.PhoneNumberID, "phone number"); err != nil {
+	if err := id.Number.Check(in.PhoneNumberID); err != nil {
 		return nil, err
 	}
 	n, err := e.Numbers.NumberByID(ctx, in.PhoneNumberID)
@@ -67,7 +68,7 @@ func (e *Endpoint) release(ctx context.Context, in *Input) (*Output, error) {
 	if n, err = e.Numbers.Unassign(ctx, n.ID, n.UserID, api.CallerOf(ctx).UserID); err != nil {
 		return nil, err
 	}
-	if err := numberrequest.Offer(ctx, e.Requests, e.Flow, n); err != nil {
+	if err := numberrequest.Offer(ctx, e.Requests, e.Workflow, n); err != nil {
 		e.Log.Warn("number not offered, the sweep will", "http_request_id", api.RequestID(ctx), "phone_number_id", n.ID, "error", err.Error())
 	}
 

@@ -38,7 +38,7 @@ func setup(t *testing.T) *bench {
 	b := &bench{Bench: apitest.Open(t, func() time.Time { return now }), livekit: livekittest.New(t)}
 	client := livekit.Open(livekit.Config{URL: b.livekit.URL, APIKey: livekittest.APIKey, APISecret: secret.New(livekittest.APISecret)})
 	b.Serve(&releasenumber.Endpoint{Numbers: b.DB, Configurer: &numberconfig.Configurer{Numbers: b.DB, LiveKit: client, Now: b.Now},
-		Requests: b.DB, Flow: b.Flow, Log: slog.New(slog.DiscardHandler)})
+		Requests: b.DB, Workflow: b.Workflow, Log: slog.New(slog.DiscardHandler)})
 	n := number.Number{ID: number.ID(lagos), E164: lagos, Country: "NG", Type: "mobile", Capabilities: []string{"inbound"}, Provider: "Twilio",
 		UserID: "ada", AssignedAt: now, UpdatedAt: now,
 		Trunk: &number.Trunk{Name: "T", Address: "a.carrier.net", Numbers: []string{lagos}, Transport: "auto",

@@ -5,7 +5,6 @@ package replaydelivery
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"net/http"
 	"time"
 
@@ -14,6 +13,7 @@ import (
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
 	"github.com/krosai/telephony/shared/fault"
+	"github.com/krosai/telephony/shared/id"
 	"github.com/krosai/telephony/shared/view"
 	"github.com/krosai/telephony/shared/webhook"
 	"github.com/krosai/telephony/shared/webhook/queue"
@@ -76,7 +76,7 @@ func (e *Endpoint) replay(ctx context.Context, in *Input) (*Output, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := webhook.Delivery{ID: api.NewID(ctx, "dlv_", now), EndpointID: old.EndpointID, Event: old.Event,
+	d := webhook.Delivery{ID: api.NewID(ctx, id.Delivery, now), EndpointID: old.EndpointID, Event: old.Event,
 		Status: webhook.Pending, ReplayOf: old.ID, CreatedAt: now, NextAt: now}
 	body, err := json.Marshal(webhook.Message{UserID: d.Event.UserID, EndpointID: d.EndpointID, DeliveryID: d.ID, ReplayOf: d.ReplayOf})
 	if err != nil {
@@ -96,7 +96,7 @@ func (e *Endpoint) replay(ctx context.Context, in *Input) (*Output, error) {
 // or disabled.
 func (e *Endpoint) find(ctx context.Context, userID string, in *Input) (webhook.Delivery, error) {
 	const thing = "webhook delivery"
-	if err := errors.Join(api.ID("whe_", in.EndpointID, thing), api.ID("dlv_", in.DeliveryID, thing)); err != nil {
+	if !id.Endpoint.Valid(in.EndpointID) || !id.Delivery.Valid(in.DeliveryID) {
 		return webhook.Delivery{}, fault.Missing(thing)
 	}
 	d, endpoint, err := e.Deliveries.Delivery(ctx, userID, in.EndpointID, in.DeliveryID)

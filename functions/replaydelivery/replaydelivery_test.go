@@ -10,9 +10,9 @@ import (
 
 	"github.com/krosai/telephony/functions/replaydelivery"
 	"github.com/krosai/telephony/shared/account"
-	"github.com/krosai/telephony/shared/api"
 	"github.com/krosai/telephony/shared/api/apitest"
 	"github.com/krosai/telephony/shared/event"
+	"github.com/krosai/telephony/shared/id"
 	"github.com/krosai/telephony/shared/secret"
 	"github.com/krosai/telephony/shared/store"
 	"github.com/krosai/telephony/shared/webhook"
@@ -55,15 +55,15 @@ func TestReplay(t *testing.T) {
 			b := open(t, end)
 			b.SampleKey("ada", account.WebhooksWrite)
 			a := b.Replay("replaydelivery", "")
-			id, _ := a.Body["delivery_id"].(string)
+			made, _ := a.Body["delivery_id"].(string)
 			delete(a.Body, "delivery_id")
 			want := map[string]any{"endpoint_id": endpointID, "event_id": "evt_01KAMPJ5V0SAMPMEEVT0000000", "event_type": "call.ended", "happened_at": "2026-11-22T08:30:00.123Z",
 				"status": "pending", "attempts": 0.0, "last_status_code": nil, "last_error": nil, "last_attempt_at": nil, "next_attempt_at": "2026-11-22T09:30:00.123Z",
 				"replay_of": deliveryID, "request_body": `{"a":1}`, "response_status": nil, "response_body": nil, "created_at": "2026-11-22T09:30:00.123Z"}
-			if diff := cmp.Diff(want, a.Body); a.Status != 202 || diff != "" || api.ID("dlv_", id, "") != nil || id == deliveryID {
-				t.Errorf("%d %s %s", a.Status, id, diff)
+			if diff := cmp.Diff(want, a.Body); a.Status != 202 || diff != "" || !id.Delivery.Valid(made) || made == deliveryID {
+				t.Errorf("%d %s %s", a.Status, made, diff)
 			}
-			sent := []string{`{"user_id":"ada","endpoint_id":"` + endpointID + `","delivery_id":"` + id + `","replay_of":"` + deliveryID + `"}`}
+			sent := []string{`{"user_id":"ada","endpoint_id":"` + endpointID + `","delivery_id":"` + made + `","replay_of":"` + deliveryID + `"}`}
 			if diff := cmp.Diff(sent, b.Messages.Sent()); diff != "" {
 				t.Error(diff)
 			}
@@ -72,7 +72,7 @@ func TestReplay(t *testing.T) {
 			}
 			old, _, err := b.DB.Delivery(t.Context(), "ada", endpointID, deliveryID)
 			b.Must(err)
-			again, _, err := b.DB.Delivery(t.Context(), "ada", endpointID, id)
+			again, _, err := b.DB.Delivery(t.Context(), "ada", endpointID, made)
 			b.Must(err)
 			if diff := cmp.Diff(old.Event, again.Event); diff != "" || old.Status != end {
 				t.Errorf("%s is now %s; %s", end, old.Status, diff)

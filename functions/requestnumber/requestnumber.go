@@ -13,6 +13,7 @@ import (
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
 	"github.com/krosai/telephony/shared/fault"
+	"github.com/krosai/telephony/shared/id"
 	"github.com/krosai/telephony/shared/numberrequest"
 	"github.com/krosai/telephony/shared/phonenumber"
 	"github.com/krosai/telephony/shared/validate/destination"
@@ -27,15 +28,15 @@ type Requests interface {
 	CreateRequest(ctx context.Context, r numberrequest.Request) (numberrequest.Request, account.Limit, error)
 }
 
-// Flow starts the workflow that waits for the decision.
-type Flow interface {
+// Workflow starts the workflow that waits for the decision.
+type Workflow interface {
 	StartApproval(ctx context.Context, requestID string) error
 }
 
 // Endpoint takes requests for phone numbers.
 type Endpoint struct {
 	Requests Requests
-	Flow     Flow
+	Workflow Workflow
 	Now      func() time.Time
 	Log      *slog.Logger
 }
@@ -79,7 +80,7 @@ func (e *Endpoint) request(ctx context.Context, in *Input) (*Output, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := e.Flow.StartApproval(ctx, r.ID); err != nil {
+	if err := e.Workflow.StartApproval(ctx, r.ID); err != nil {
 		e.Log.Warn("approval not started, the sweep will", "http_request_id", api.RequestID(ctx), "number_request_id", r.ID, "error", err.Error())
 	}
 
@@ -100,7 +101,7 @@ func (e *Endpoint) plan(ctx context.Context, b Body) (r numberrequest.Request, e
 		capabilities = b.Capabilities
 	}
 	now := e.Now()
-	return numberrequest.Request{ID: api.NewID(ctx, "req_", now), UserID: api.CallerOf(ctx).UserID, Country: country, Type: b.NumberType,
+	return numberrequest.Request{ID: api.NewID(ctx, id.Request, now), UserID: api.CallerOf(ctx).UserID, Country: country, Type: b.NumberType,
 		AreaCode: b.AreaCode, PhoneNumber: b.PhoneNumber, Capabilities: capabilities, Purpose: b.Purpose,
 		Status: numberrequest.Pending, CreatedAt: now, UpdatedAt: now}, nil
 }

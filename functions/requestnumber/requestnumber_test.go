@@ -24,7 +24,7 @@ const path = "/telephony/phone-number-requests"
 func setup(t *testing.T) *apitest.Bench {
 	t.Helper()
 	b := apitest.Open(t, func() time.Time { return now })
-	b.Serve(&requestnumber.Endpoint{Requests: b.DB, Flow: b.Flow, Now: b.Now, Log: slog.New(slog.DiscardHandler)})
+	b.Serve(&requestnumber.Endpoint{Requests: b.DB, Workflow: b.Workflow, Now: b.Now, Log: slog.New(slog.DiscardHandler)})
 	return b
 }
 
@@ -210,7 +210,7 @@ func TestTheSameRequestMakesOneRequest(t *testing.T) {
 	at := now
 	b := apitest.Open(t, func() time.Time { return at })
 	dying := &dies{b.DB, true}
-	b.Serve(&requestnumber.Endpoint{Requests: dying, Flow: b.Flow, Now: b.Now, Log: slog.New(slog.DiscardHandler)})
+	b.Serve(&requestnumber.Endpoint{Requests: dying, Workflow: b.Workflow, Now: b.Now, Log: slog.New(slog.DiscardHandler)})
 	token := b.User("ada")
 	post := func() apitest.Answer {
 		return b.Ask(token, "POST", path, `{"country":"NG","purpose":"p"}`, "Idempotency-Key", "k")

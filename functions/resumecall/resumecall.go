@@ -16,17 +16,17 @@ type Calls interface {
 	EndToken(ctx context.Context, id string) (string, error)
 }
 
-// Flow notifies a workflow that its call has ended. A workflow that no longer waits, and the empty
+// Workflow notifies a workflow that its call has ended. A workflow that no longer waits, and the empty
 // token, count as success.
-type Flow interface {
+type Workflow interface {
 	CallEnded(ctx context.Context, token string) error
 }
 
 // Task resumes workflows.
 type Task struct {
-	Calls Calls
-	Flow  Flow
-	Log   *slog.Logger
+	Calls    Calls
+	Workflow Workflow
+	Log      *slog.Logger
 }
 
 // Run notifies the workflows of a batch. It answers with the first record that fails: Lambda then
@@ -41,7 +41,7 @@ func (t *Task) Run(ctx context.Context, in store.Stream) (invocation.BatchAnswer
 		}
 		token, err := t.Calls.EndToken(ctx, e.CallID)
 		if err == nil {
-			err = t.Flow.CallEnded(ctx, token)
+			err = t.Workflow.CallEnded(ctx, token)
 		}
 		if err != nil {
 			t.Log.WarnContext(ctx, "resume the workflow of a call", "call_id", e.CallID, "error", err)

@@ -61,7 +61,7 @@ func TestRun(t *testing.T) {
 				}
 				in.Records = append(in.Records, r)
 			}
-			answer, err := (&resumecall.Task{Calls: &tt.world, Flow: &tt.world, Log: slog.New(slog.DiscardHandler)}).Run(t.Context(), in)
+			answer, err := (&resumecall.Task{Calls: &tt.world, Workflow: &tt.world, Log: slog.New(slog.DiscardHandler)}).Run(t.Context(), in)
 			if diff := cmp.Diff(tt.answer, answer) + cmp.Diff(tt.told, tt.world.told); err != nil || diff != "" {
 				t.Errorf("%v %s", err, diff)
 			}
@@ -77,7 +77,7 @@ func TestStrange(t *testing.T) {
 		t.Fatal(err)
 	}
 	w := world{tokens: map[string]string{"call_1": "one"}}
-	answer, err := (&resumecall.Task{Calls: &w, Flow: &w, Log: slog.New(slog.DiscardHandler)}).Run(t.Context(), in)
+	answer, err := (&resumecall.Task{Calls: &w, Workflow: &w, Log: slog.New(slog.DiscardHandler)}).Run(t.Context(), in)
 	if diff := cmp.Diff([]string{"one"}, w.told); err != nil || len(answer.Failures) > 0 || diff != "" {
 		t.Errorf("%v %v %s", answer, err, diff)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
+	"github.com/krosai/telephony/shared/id"
 )
 
 // Numbers keeps the inventory. RetireNumber fails with fault.NotFound for an unknown number, and
@@ -35,7 +36,7 @@ func (e *Endpoint) Register(a huma.API) {
 }
 
 func (e *Endpoint) retire(ctx context.Context, in *Input) (*struct{}, error) {
-	if err := api.ID("pn_", in.PhoneNumberID, "phone number"); err != nil {
+	if err := id.Number.Check(in.PhoneNumberID); err != nil {
 		return nil, err
 	}
 	return nil, e.Numbers.RetireNumber(ctx, in.PhoneNumberID, api.CallerOf(ctx).UserID)

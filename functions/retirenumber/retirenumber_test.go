@@ -26,7 +26,7 @@ func stocked(b *apitest.Bench) string {
 func TestRetire(t *testing.T) {
 	t.Parallel()
 	b := apitest.Open(t, func() time.Time { return now })
-	b.Serve(&retirenumber.Endpoint{Numbers: b.DB}, &addnumber.Endpoint{Numbers: b.DB, Requests: b.DB, Flow: b.Flow, Now: b.Now, Log: slog.New(slog.DiscardHandler)})
+	b.Serve(&retirenumber.Endpoint{Numbers: b.DB}, &addnumber.Endpoint{Numbers: b.DB, Requests: b.DB, Workflow: b.Workflow, Now: b.Now, Log: slog.New(slog.DiscardHandler)})
 	id := stocked(b)
 	const add = `{"phone_number":"+2348012345678","country":"NG","number_type":"mobile","capabilities":["inbound","outbound"],"provider":"Telnyx"`
 	for i, step := range []struct {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
+	"github.com/krosai/telephony/shared/id"
 )
 
 // Keys revokes a user's key at once. Another user's key is fault.NotFound. Revoking a revoked key
@@ -34,7 +35,7 @@ func (e *Endpoint) Register(a huma.API) {
 }
 
 func (e *Endpoint) revoke(ctx context.Context, in *Input) (*struct{}, error) {
-	if err := api.ID("key_", in.KeyID, "API key"); err != nil {
+	if err := id.Key.Check(in.KeyID); err != nil {
 		return nil, err
 	}
 	return nil, e.Keys.RevokeKey(ctx, api.CallerOf(ctx).UserID, in.KeyID)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
+	"github.com/krosai/telephony/shared/id"
 )
 
 // Keys revokes a key at once, with a line in the audit. A key that does not exist is
@@ -36,7 +37,7 @@ func (e *Endpoint) Register(a huma.API) {
 }
 
 func (e *Endpoint) revoke(ctx context.Context, in *Input) (*struct{}, error) {
-	if err := api.ID("key_", in.KeyID, "API key"); err != nil {
+	if err := id.Key.Check(in.KeyID); err != nil {
 		return nil, err
 	}
 	return nil, e.Keys.RevokeAnyKey(ctx, in.UserID, in.KeyID, api.CallerOf(ctx).UserID)

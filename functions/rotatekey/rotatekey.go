@@ -12,6 +12,7 @@ import (
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
 	"github.com/krosai/telephony/shared/fault"
+	"github.com/krosai/telephony/shared/id"
 	"github.com/krosai/telephony/shared/view"
 )
 
@@ -61,7 +62,7 @@ func (e *Endpoint) Register(a huma.API) {
 }
 
 func (e *Endpoint) rotate(ctx context.Context, in *Input) (*Output, error) {
-	if err := api.ID("key_", in.KeyID, "API key"); err != nil {
+	if err := id.Key.Check(in.KeyID); err != nil {
 		return nil, err
 	}
 	caller := api.CallerOf(ctx)
@@ -76,7 +77,7 @@ func (e *Endpoint) rotate(ctx context.Context, in *Input) (*Output, error) {
 	}
 
 	now := e.Now()
-	fresh, text, err := account.Issue(account.Key{ID: api.NewID(ctx, "key_", now), UserID: old.UserID, Name: old.Name,
+	fresh, text, err := account.Issue(account.Key{ID: api.NewID(ctx, id.Key, now), UserID: old.UserID, Name: old.Name,
 		Scopes: old.Scopes, CreatedAt: now, IssuedAt: now, ExpiresAt: earlier(old.ExpiresAt, caller.KeyExpires),
 		HourLimit: old.HourLimit, HourUsed: old.HourUsed, HourResets: old.HourResets}, e.Random)
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
+	"github.com/krosai/telephony/shared/id"
 	"github.com/krosai/telephony/shared/invocation"
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/number"
@@ -107,7 +108,7 @@ func (e *Endpoint) Register(a huma.API) {
 }
 
 func (e *Endpoint) configure(ctx context.Context, in *Input) (*Output, error) {
-	if err := api.ID("pn_", in.PhoneNumberID, "phone number"); err != nil {
+	if err := id.Number.Check(in.PhoneNumberID); err != nil {
 		return nil, err
 	}
 	if err := e.check(ctx, in.Body); err != nil {

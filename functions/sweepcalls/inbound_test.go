@@ -37,7 +37,7 @@ func phoneIn(status string) call.Room {
 }
 
 func withInbound(task *sweepcalls.Task, db *storetest.Database, w *world) *sweepcalls.Task {
-	task.Inbound = &inbound.Adopter{Numbers: db, Calls: db, Rooms: w, Flow: w}
+	task.Inbound = &inbound.Adopter{Numbers: db, Calls: db, Rooms: w, Workflow: w}
 	return task
 }
 

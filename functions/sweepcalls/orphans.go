@@ -4,12 +4,10 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
-	"github.com/oklog/ulid/v2"
-
 	"github.com/krosai/telephony/shared/call"
+	"github.com/krosai/telephony/shared/id"
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/number"
 )
@@ -20,13 +18,11 @@ const maxOrphans = 20
 
 // callIn returns the id of the call to which a room belongs by its name. The room of an outbound
 // call has the call's id as its name. The id of an inbound call follows from its room.
-func callIn(room livekit.RoomInfo) (id string, ok bool) {
+func callIn(room livekit.RoomInfo) (callID string, ok bool) {
 	if number.InboundRoom(room.Name) {
 		return inboundID(room), true
 	}
-	text, ok := strings.CutPrefix(room.Name, "call_")
-	parsed, err := ulid.ParseStrict(text)
-	return room.Name, ok && err == nil && parsed.String() == text // ParseStrict also accepts lowercase letters
+	return room.Name, id.Call.Valid(room.Name)
 }
 
 // orphans deletes the rooms of calls that had ended when the rooms were listed, the oldest first.
@@ -36,8 +32,8 @@ func (r *run) orphans(ctx context.Context, rooms []livekit.RoomInfo, active []st
 	going := setOf(active)
 	made, ids := map[string]time.Time{}, []string(nil)
 	for _, room := range rooms {
-		if id, named := callIn(room); named && !going[id] {
-			made[id], ids = room.CreatedAt, append(ids, id)
+		if callID, named := callIn(room); named && !going[callID] {
+			made[callID], ids = room.CreatedAt, append(ids, callID)
 		}
 	}
 	var orphans []call.Call

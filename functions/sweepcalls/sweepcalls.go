@@ -32,8 +32,8 @@ type Rooms interface {
 	Rooms(ctx context.Context) ([]livekit.RoomInfo, error)
 }
 
-// Flow starts the workflow of a call that has none, and returns when the workflow started.
-type Flow interface {
+// Workflow starts the workflow of a call that has none, and returns when the workflow started.
+type Workflow interface {
 	RestartCall(ctx context.Context, callID string) (started time.Time, err error)
 }
 
@@ -41,7 +41,7 @@ type Flow interface {
 type Task struct {
 	Calls    Calls
 	Rooms    Rooms
-	Flow     Flow
+	Workflow Workflow
 	Inbound  Inbound
 	Teardown *teardown.Ender
 	Now      func() time.Time

@@ -107,7 +107,7 @@ func (w *world) StartCall(ctx context.Context, id string) error {
 }
 
 func (w *world) task(db *storetest.Database) *sweepcalls.Task {
-	return &sweepcalls.Task{Calls: db, Rooms: w, Flow: w, Now: w.now, Log: slog.New(slog.DiscardHandler),
+	return &sweepcalls.Task{Calls: db, Rooms: w, Workflow: w, Now: w.now, Log: slog.New(slog.DiscardHandler),
 		Teardown: &teardown.Ender{Calls: db, Rooms: w, Now: w.now}}
 }
 
@@ -282,7 +282,7 @@ func TestHealthyCallsCostOneRequest(t *testing.T) {
 	}
 	client := livekit.Open(livekit.Config{URL: lk.URL, APIKey: livekittest.APIKey, APISecret: secret.New(livekittest.APISecret)})
 	clock := func() time.Time { return now }
-	task := &sweepcalls.Task{Calls: db, Rooms: client, Flow: &world{}, Now: clock, Log: slog.New(slog.DiscardHandler),
+	task := &sweepcalls.Task{Calls: db, Rooms: client, Workflow: &world{}, Now: clock, Log: slog.New(slog.DiscardHandler),
 		Teardown: &teardown.Ender{Calls: db, Rooms: client, Now: clock}}
 	got, err := task.Run(t.Context())
 	if d := cmp.Diff(sweepcalls.Report{Active: 100}, got); d != "" || err != nil {

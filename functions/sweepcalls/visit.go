@@ -72,7 +72,7 @@ func (r *run) byRecord(ctx context.Context, c call.Call) (call.Call, error) {
 // start starts the workflow of a call that has not been dialed, if the call has none. A call that
 // waits for its turn to be dialed has one that started when the call was created.
 func (r *run) start(ctx context.Context, c call.Call) error {
-	started, err := r.Flow.RestartCall(ctx, c.ID)
+	started, err := r.Workflow.RestartCall(ctx, c.ID)
 	if err == nil && started.Sub(c.CreatedAt) >= startGrace {
 		r.add(&r.report.Started, 1)
 	}

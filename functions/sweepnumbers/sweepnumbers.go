@@ -26,9 +26,9 @@ type Numbers interface {
 	EndLease(ctx context.Context, l store.Lease) (ended bool, err error)
 }
 
-// Flow starts workflows and notifies them. Its requests are harmless to repeat. RestartApproval
+// Workflow starts workflows and notifies them. Its requests are harmless to repeat. RestartApproval
 // starts a workflow only if none of the request runs. It returns when the one that runs started.
-type Flow interface {
+type Workflow interface {
 	RestartApproval(ctx context.Context, requestID string) (started time.Time, err error)
 	RequestDecided(ctx context.Context, token string) error
 	NumberAvailable(ctx context.Context, token string) error
@@ -38,7 +38,7 @@ type Flow interface {
 type Task struct {
 	Requests Requests
 	Numbers  Numbers
-	Flow     Flow
+	Workflow Workflow
 	Now      func() time.Time
 	Log      *slog.Logger
 }
@@ -47,7 +47,7 @@ type Task struct {
 type Report struct {
 	Open     int `json:"open"`     // requests with work left
 	Started  int `json:"started"`  // workflows that had not begun, or had died
-	Told     int `json:"told"`     // workflows notified again of a decision
+	Notified int `json:"notified"` // workflows notified again of a decision
 	Offered  int `json:"offered"`  // requests that a number was found for
 	Leases   int `json:"leases"`   // half-done configurations, which now show as faults
 	Failures int `json:"failures"` // requests and leases that the run failed to handle
@@ -72,7 +72,7 @@ func (t *Task) Run(ctx context.Context) (Report, error) {
 	}
 	r.Open = len(open)
 	leasesErr := t.leases(ctx, &r)
-	t.Log.InfoContext(ctx, "sweep numbers", "open", r.Open, "started", r.Started, "told", r.Told, "offered", r.Offered,
+	t.Log.InfoContext(ctx, "sweep numbers", "open", r.Open, "started", r.Started, "notified", r.Notified, "offered", r.Offered,
 		"leases", r.Leases, "failures", r.Failures)
 	err, hours := errors.Join(openErr, leasesErr), longest.Hours()
 	if err == nil {
@@ -94,13 +94,13 @@ func (t *Task) visit(ctx context.Context, q numberrequest.Request, r *Report) er
 	switch {
 	case q.TaskToken == "":
 	case q.Status.Decided() && q.Awaits == numberrequest.AwaitsDecision:
-		err = count(&r.Told, t.Flow.RequestDecided(ctx, q.TaskToken))
+		err = count(&r.Notified, t.Workflow.RequestDecided(ctx, q.TaskToken))
 	case q.Status == numberrequest.Approved:
 		found, failed := t.Requests.HasAvailable(ctx, q)
 		if failed != nil || !found {
 			return failed
 		}
-		err = count(&r.Offered, t.Flow.NumberAvailable(ctx, q.TaskToken))
+		err = count(&r.Offered, t.Workflow.NumberAvailable(ctx, q.TaskToken))
 	case q.Overdue(now.Add(-grace)), q.Due(now.Add(-grace)) > q.Reminders:
 	default:
 		return nil
@@ -108,7 +108,7 @@ func (t *Task) visit(ctx context.Context, q numberrequest.Request, r *Report) er
 	if err != nil {
 		return err
 	}
-	started, err := t.Flow.RestartApproval(ctx, q.ID)
+	started, err := t.Workflow.RestartApproval(ctx, q.ID)
 	if err == nil && now.Sub(started) < grace {
 		r.Started++
 	}

@@ -102,7 +102,7 @@ func TestRun(t *testing.T) {
 		want  sweepnumbers.Report
 		asked []string
 	}{
-		{"all is well", nil, sweepnumbers.Report{Open: 7, Started: 1, Told: 2, Offered: 1, Leases: 1}, []string{"available req_served", "decided req_approved",
+		{"all is well", nil, sweepnumbers.Report{Open: 7, Started: 1, Notified: 2, Offered: 1, Leases: 1}, []string{"available req_served", "decided req_approved",
 			"decided req_rejected", "start req_approved", "start req_forgotten", "start req_rejected", "start req_served"}},
 		{"Step Functions does not answer", errors.New("down"), sweepnumbers.Report{Open: 7, Leases: 1, Failures: 4}, []string{"available req_served",
 			"decided req_approved", "decided req_rejected", "start req_forgotten"}},
@@ -112,7 +112,7 @@ func TestRun(t *testing.T) {
 			db := storetest.Open(t, func() time.Time { return t0 })
 			fill(t, db)
 			f := &flows{err: tt.err}
-			task := &sweepnumbers.Task{Requests: db, Numbers: db, Flow: f, Now: func() time.Time { return t0.Add(5 * time.Minute) }, Log: slog.New(slog.DiscardHandler)}
+			task := &sweepnumbers.Task{Requests: db, Numbers: db, Workflow: f, Now: func() time.Time { return t0.Add(5 * time.Minute) }, Log: slog.New(slog.DiscardHandler)}
 			got, err := task.Run(t.Context())
 			if err != nil {
 				t.Fatal(err)
@@ -150,7 +150,7 @@ func (broken) AbandonedLeases(context.Context, time.Time) ([]store.Lease, error)
 // something could not be listed.
 func TestOneFailureDoesNotStopTheRest(t *testing.T) {
 	t.Parallel()
-	task := &sweepnumbers.Task{Requests: broken{}, Numbers: broken{}, Flow: &flows{}, Now: func() time.Time { return t0 }, Log: slog.New(slog.DiscardHandler)}
+	task := &sweepnumbers.Task{Requests: broken{}, Numbers: broken{}, Workflow: &flows{}, Now: func() time.Time { return t0 }, Log: slog.New(slog.DiscardHandler)}
 	got, err := task.Run(t.Context())
 	if !errors.Is(err, errDown) || got != (sweepnumbers.Report{Failures: 1}) {
 		t.Errorf("%+v, %v", got, err)

@@ -8,12 +8,12 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
-	"github.com/oklog/ulid/v2"
 
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
 	"github.com/krosai/telephony/shared/event"
 	"github.com/krosai/telephony/shared/fault"
+	"github.com/krosai/telephony/shared/id"
 	"github.com/krosai/telephony/shared/view"
 	"github.com/krosai/telephony/shared/webhook"
 	"github.com/krosai/telephony/shared/webhook/queue"
@@ -72,7 +72,7 @@ func (e *Endpoint) test(ctx context.Context, in *Input) (*Output, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := webhook.Message{UserID: endpoint.UserID, EndpointID: endpoint.ID, DeliveryID: "dlv_" + ulid.MustNewDefault(now).String(), TestAt: now}
+	m := webhook.Message{UserID: endpoint.UserID, EndpointID: endpoint.ID, DeliveryID: id.Delivery.New(now), TestAt: now}
 	body, err := json.Marshal(m)
 	if err != nil {
 		return nil, err
@@ -89,7 +89,7 @@ func (e *Endpoint) test(ctx context.Context, in *Input) (*Output, error) {
 }
 
 func (e *Endpoint) find(ctx context.Context, in *Input) (webhook.Endpoint, error) {
-	if err := api.ID("whe_", in.EndpointID, "webhook endpoint"); err != nil {
+	if err := id.Endpoint.Check(in.EndpointID); err != nil {
 		return webhook.Endpoint{}, err
 	}
 	endpoint, err := e.Endpoints.Endpoint(ctx, api.CallerOf(ctx).UserID, in.EndpointID)

@@ -61,7 +61,7 @@ func TestTransfersAreLimited(t *testing.T) {
 			p.AllowedCountries, p.CallsEnabled, p.MaxConcurrentCalls, p.CallsPerDestination = []string{"NG"}, true, 100, 5
 			p.MinutesPerDay = 1000
 			b.Must(b.PutPolicy(t.Context(), "ada", p))
-			ids := []string{id} // newBench's own
+			ids := []string{callID} // newBench's own
 			for i := range tt.calls - 1 {
 				ids = append(ids, fmt.Sprintf("call_01KAMPJ5V0SAMPMECB%08d", i))
 				b.talk(ids[i+1], fmt.Sprintf("+23480100%05d", i))
@@ -83,10 +83,10 @@ func TestTransfersAreLimited(t *testing.T) {
 }
 
 // talk records another call of ada's that is in progress.
-func (b *bench) talk(id, to string) {
+func (b *bench) talk(callID, to string) {
 	b.Helper()
 	c := b.record()
-	c.ID, c.RoomName, c.Remote, c.MaxDuration = id, id, to, 60
+	c.ID, c.RoomName, c.Remote, c.MaxDuration = callID, callID, to, 60
 	b.Must(b.Place(b.Context(), c))
 }
 

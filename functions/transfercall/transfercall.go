@@ -9,12 +9,12 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
-	"github.com/oklog/ulid/v2"
 
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
 	"github.com/krosai/telephony/shared/call"
 	"github.com/krosai/telephony/shared/fault"
+	"github.com/krosai/telephony/shared/id"
 	"github.com/krosai/telephony/shared/invocation"
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/number"
@@ -103,7 +103,7 @@ const Longest = written
 // transfer goes on when the client disconnects: a transfer cannot be taken back once the carrier
 // was asked, and its outcome must be recorded.
 func (e *Endpoint) transfer(ctx context.Context, in *Input) (*Output, error) {
-	if err := api.ID("call_", in.CallID, "call"); err != nil {
+	if err := id.Call.Check(in.CallID); err != nil {
 		return nil, err
 	}
 
@@ -116,7 +116,7 @@ func (e *Endpoint) transfer(ctx context.Context, in *Input) (*Output, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := call.Transfer{ID: "tr_" + ulid.MustNewDefault(e.Now()).String(), To: in.Body.PhoneNumber, Country: country, Status: call.TransferPending, At: e.Now()}
+	t := call.Transfer{ID: id.Transfer.New(e.Now()), To: in.Body.PhoneNumber, Country: country, Status: call.TransferPending, At: e.Now()}
 	c, hour, err := e.Calls.BeginTransfer(asking, c, may, t)
 	api.SetLimit(ctx, hour)
 	if err != nil {

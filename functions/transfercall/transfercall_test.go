@@ -18,7 +18,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	lk "github.com/livekit/protocol/livekit"
-	"github.com/oklog/ulid/v2"
 	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/krosai/telephony/functions/transfercall"
@@ -27,6 +26,7 @@ import (
 	"github.com/krosai/telephony/shared/api/apitest"
 	"github.com/krosai/telephony/shared/call"
 	"github.com/krosai/telephony/shared/fault"
+	"github.com/krosai/telephony/shared/id"
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/livekit/livekittest"
 	"github.com/krosai/telephony/shared/number"
@@ -35,7 +35,7 @@ import (
 )
 
 const (
-	id     = "call_01KAMPJ5V0SAMPMECA00000000" // of the sample event
+	callID = "call_01KAMPJ5V0SAMPMECA00000000" // of the sample event
 	target = "+14155550111"
 )
 
@@ -55,9 +55,9 @@ func newBench(t *testing.T) *bench {
 	b := &bench{Bench: apitest.Open(t, func() time.Time { return now }), livekit: livekittest.New(t)}
 	b.Must(b.AllowCountries(t.Context(), "ada", "US"))
 	b.Must(b.PutNumber(t.Context(), number.Number{ID: number.ID("+2348012345678"), E164: "+2348012345678", Country: "NG", UserID: "ada", AssignedAt: now}))
-	b.call(id, "ada", call.InProgress)
-	b.livekit.Join(id, phone(call.CalleeIdentity))
-	b.livekit.Join(id, agent)
+	b.call(callID, "ada", call.InProgress)
+	b.livekit.Join(callID, phone(call.CalleeIdentity))
+	b.livekit.Join(callID, agent)
 	_, b.key = b.Key("ada", account.CallsWrite)
 	b.serve(b.livekit.URL)
 	return b
@@ -79,22 +79,22 @@ func phone(identity string) *lk.ParticipantInfo {
 }
 
 // call records a call of a user.
-func (b *bench) call(id, user string, status call.Status) {
+func (b *bench) call(callID, user string, status call.Status) {
 	b.Helper()
-	c := call.Call{ID: id, UserID: user, Direction: call.Outbound, RoomName: id, NumberID: number.ID("+2348012345678"), Country: "NG",
+	c := call.Call{ID: callID, UserID: user, Direction: call.Outbound, RoomName: callID, NumberID: number.ID("+2348012345678"), Country: "NG",
 		RingingTimeout: 30, MaxDuration: 600, Status: status, CreatedAt: now.Add(-time.Minute)}
 	if status == call.InProgress {
 		c.AnsweredAt = now.Add(-42 * time.Second)
 	}
 	b.Must(b.Place(b.Context(), c))
-	_, _, err := b.AwaitEnd(b.Context(), id, "token")
+	_, _, err := b.AwaitEnd(b.Context(), callID, "token")
 	b.Must(err)
 }
 
 // record returns the call from the database.
 func (b *bench) record() call.Call {
 	b.Helper()
-	c, err := b.DB.Call(b.Context(), id)
+	c, err := b.DB.Call(b.Context(), callID)
 	b.Must(err)
 	return c
 }
@@ -118,7 +118,7 @@ func (b *bench) ask(callID, body string, header ...string) apitest.Answer {
 
 func (b *bench) transfer() apitest.Answer {
 	b.Helper()
-	return b.ask(id, `{"phone_number":"`+target+`"}`)
+	return b.ask(callID, `{"phone_number":"`+target+`"}`)
 }
 
 // TestRecordings checks the API's answer to each recorded answer of LiveKit. The call stays up
@@ -250,7 +250,7 @@ func TestGate(t *testing.T) {
 		t.Run(to, func(t *testing.T) {
 			t.Parallel()
 			b := newBench(t)
-			if a := b.ask(id, `{"phone_number":"`+to+`"}`); outcome(a) != want {
+			if a := b.ask(callID, `{"phone_number":"`+to+`"}`); outcome(a) != want {
 				t.Errorf("%s, want %s", a.Text, want)
 			}
 			if c := b.record(); len(b.livekit.Requests()) != 0 || c.Transfer.ID != "" {
@@ -264,7 +264,7 @@ func TestGate(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := newBench(t)
-			if a := b.ask(id, body); a.Status != http.StatusBadRequest || len(b.livekit.Requests()) != 0 {
+			if a := b.ask(callID, body); a.Status != http.StatusBadRequest || len(b.livekit.Requests()) != 0 {
 				t.Errorf("%s, asked LiveKit %v", a.Text, b.livekit.Requests())
 			}
 		})
@@ -296,7 +296,7 @@ func TestPolicy(t *testing.T) {
 			t.Parallel()
 			b := newBench(t)
 			b.Must(tt.change(b))
-			a := b.ask(id, `{"phone_number":"`+tt.to+`"}`)
+			a := b.ask(callID, `{"phone_number":"`+tt.to+`"}`)
 			if outcome(a) != tt.want {
 				t.Errorf("%s, want %s", a.Text, tt.want)
 			}
@@ -332,12 +332,12 @@ func TestTransfersAreCounted(t *testing.T) {
 			b.livekit.Fail("TransferSIPParticipant", livekittest.ErrorAfter)
 			last := len(tt.to) - 1
 			for _, to := range tt.to[:last] {
-				if a := b.ask(id, `{"phone_number":"`+to+`"}`); outcome(a) != "OK unknown" {
+				if a := b.ask(callID, `{"phone_number":"`+to+`"}`); outcome(a) != "OK unknown" {
 					t.Errorf("%s: %d %s", to, a.Status, a.Text)
 				}
 			}
 			asked := len(b.livekit.Requests())
-			a := b.ask(id, `{"phone_number":"`+tt.to[last]+`"}`)
+			a := b.ask(callID, `{"phone_number":"`+tt.to[last]+`"}`)
 			if outcome(a) != tt.want || a.Header.Get("X-RateLimit-Remaining") != tt.left || len(b.livekit.Requests()) != asked {
 				t.Errorf("%d %s with %s left, asked LiveKit %v; want %s with %s left",
 					a.Status, a.Text, a.Header.Get("X-RateLimit-Remaining"), b.livekit.Requests()[asked:], tt.want, tt.left)
@@ -355,7 +355,7 @@ func TestNumberTakenAway(t *testing.T) {
 	b := newBench(t)
 	eves := number.ID("+2348012345670")
 	b.Must(b.PutNumber(t.Context(), number.Number{ID: eves, E164: "+2348012345670", Country: "NG", UserID: "eve", AssignedAt: now}))
-	other := "call_" + ulid.Make().String()
+	other := id.Call.New(time.Now())
 	b.Must(b.Place(t.Context(), call.Call{ID: other, UserID: "ada", RoomName: other, NumberID: eves, Country: "NG",
 		Status: call.InProgress, CreatedAt: now, AnsweredAt: now}))
 	if a := b.ask(other, `{"phone_number":"+2348012345679"}`); outcome(a) != "Conflict NUMBER_NOT_CONFIGURED" || len(b.livekit.Requests()) != 0 {
@@ -369,7 +369,7 @@ func TestStates(t *testing.T) {
 	t.Parallel()
 	for _, s := range []call.Status{call.Initiated, call.Dialing, call.Ringing} {
 		b := newBench(t)
-		other := "call_" + ulid.Make().String()
+		other := id.Call.New(time.Now())
 		b.call(other, "ada", s)
 		b.livekit.Join(other, phone(call.CalleeIdentity))
 		if a := b.ask(other, `{"phone_number":"`+target+`"}`); outcome(a) != "Conflict CALL_NOT_ACTIVE" || len(b.livekit.Requests()) != 0 {
@@ -383,7 +383,7 @@ func TestStates(t *testing.T) {
 		t.Errorf("ended: %s", a.Text)
 	}
 	b = newBench(t)
-	_, _, err = b.RequestHangup(t.Context(), "ada", id, now)
+	_, _, err = b.RequestHangup(t.Context(), "ada", callID, now)
 	b.Must(err)
 	if a := b.transfer(); outcome(a) != "Conflict CALL_NOT_ACTIVE" || len(b.livekit.Requests()) != 0 {
 		t.Errorf("being hung up: %s", a.Text)
@@ -393,10 +393,10 @@ func TestStates(t *testing.T) {
 func TestAnothersCallIsNoCall(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	foreign := "call_" + ulid.Make().String()
+	foreign := id.Call.New(time.Now())
 	b.call(foreign, "eve", call.InProgress)
 	b.livekit.Join(foreign, phone(call.CalleeIdentity))
-	for _, other := range []string{foreign, "call_" + ulid.Make().String(), "call_1"} {
+	for _, other := range []string{foreign, id.Call.New(time.Now()), "call_1"} {
 		a := b.ask(other, `{"phone_number":"`+target+`"}`)
 		if outcome(a) != "Not Found NOT_FOUND" || len(b.livekit.Requests()) != 0 {
 			t.Errorf("%s: %s, asked LiveKit %v", other, a.Text, b.livekit.Requests())
@@ -410,17 +410,17 @@ func TestTransfer(t *testing.T) {
 	t.Parallel()
 	for _, identity := range []string{call.CalleeIdentity, "sip_+2348000000012"} {
 		b := newBench(t)
-		b.livekit.Leave(id, call.CalleeIdentity)
-		b.livekit.Join(id, phone(identity))
+		b.livekit.Leave(callID, call.CalleeIdentity)
+		b.livekit.Join(callID, phone(identity))
 		var asked *lk.TransferSIPParticipantRequest
 		b.livekit.Transfer = func(_ context.Context, q *lk.TransferSIPParticipantRequest) (*emptypb.Empty, error) {
 			asked = q
-			b.livekit.Leave(id, identity) // the carrier hangs up at once
+			b.livekit.Leave(callID, identity) // the carrier hangs up at once
 			return livekittest.Transferred(), nil
 		}
 		a := b.transfer()
 		c := b.record()
-		want := map[string]any{"call_id": id, "transfer": map[string]any{
+		want := map[string]any{"call_id": callID, "transfer": map[string]any{
 			"transfer_id":     c.Transfer.ID,
 			"phone_number":    target,
 			"status":          "completed",
@@ -432,7 +432,7 @@ func TestTransfer(t *testing.T) {
 		if asked.TransferTo != "tel:"+target || asked.ParticipantIdentity != identity || asked.RingingTimeout.AsDuration() != 20*time.Second {
 			t.Errorf("asked %v", asked)
 		}
-		if c.Status != call.Completed || c.Cause != call.Transferred || c.Duration() != 42 || b.livekit.Room(id) != nil {
+		if c.Status != call.Completed || c.Cause != call.Transferred || c.Duration() != 42 || b.livekit.Room(callID) != nil {
 			t.Errorf("%s %s after %d s", c.Status, c.Cause, c.Duration())
 		}
 		if d := cmp.Diff([]string{"ListParticipants", "TransferSIPParticipant", "ListParticipants", "DeleteRoom"}, b.livekit.Requests()); d != "" {
@@ -483,7 +483,7 @@ func TestTrouble(t *testing.T) {
 		},
 		"hung up by its user meanwhile": {setUp: meanwhile(hangUp), want: "OK unknown", left: "unknown completed api_hangup", posts: 1},
 		"agent leaves when it is done": {
-			setUp: meanwhile(func(b *bench) { b.livekit.Leave(id, "agent") }),
+			setUp: meanwhile(func(b *bench) { b.livekit.Leave(callID, "agent") }),
 			want:  "OK completed",
 			left:  "completed completed transferred",
 			posts: 1,
@@ -574,10 +574,10 @@ func fails(method string, f livekittest.Fault) func(b *bench) {
 // rejoins sets the phone's status.
 func rejoins(status string) func(b *bench) {
 	return func(b *bench) {
-		b.livekit.Leave(id, call.CalleeIdentity)
+		b.livekit.Leave(callID, call.CalleeIdentity)
 		p := phone(call.CalleeIdentity)
 		p.Attributes["sip.callStatus"] = status
-		b.livekit.Join(id, p)
+		b.livekit.Join(callID, p)
 	}
 }
 
@@ -604,17 +604,17 @@ func outcomeOf(reason int32) *emptypb.Empty {
 func nothing(*bench) {}
 
 func hangUp(b *bench) {
-	c, _, err := b.RequestHangup(b.Context(), "ada", id, now)
+	c, _, err := b.RequestHangup(b.Context(), "ada", callID, now)
 	b.Must(err)
 	_, err = b.endpoint.Teardown.TakeDown(b.Context(), c, b.endpoint.Teardown.HungUp)
 	b.Must(err)
 }
 
-func phoneLeaves(b *bench) { b.livekit.Leave(id, call.CalleeIdentity) }
+func phoneLeaves(b *bench) { b.livekit.Leave(callID, call.CalleeIdentity) }
 
 func everybodyLeaves(b *bench) {
 	phoneLeaves(b)
-	b.livekit.Leave(id, "agent")
+	b.livekit.Leave(callID, "agent")
 }
 
 // If many requests come at once, one transfers the call and the others are refused.
@@ -649,13 +649,13 @@ func TestIdempotencyKey(t *testing.T) {
 	b := newBench(t)
 	var texts []string
 	for range 2 {
-		texts = append(texts, b.ask(id, `{"phone_number":"`+target+`"}`, "Idempotency-Key", "k").Text)
+		texts = append(texts, b.ask(callID, `{"phone_number":"`+target+`"}`, "Idempotency-Key", "k").Text)
 	}
 	asked := strings.Count(strings.Join(b.livekit.Requests(), " "), "TransferSIPParticipant")
 	if texts[0] != texts[1] || asked != 1 {
 		t.Errorf("%v, asked %d times", texts, asked)
 	}
-	if a := b.ask(id, `{"phone_number":"+14155550112"}`, "Idempotency-Key", "k"); a.Status != http.StatusUnprocessableEntity {
+	if a := b.ask(callID, `{"phone_number":"+14155550112"}`, "Idempotency-Key", "k"); a.Status != http.StatusUnprocessableEntity {
 		t.Errorf("another body: %s", a.Text)
 	}
 }
@@ -672,7 +672,7 @@ func TestClientGoesAway(t *testing.T) {
 	edge := &api.Edge{Keys: b.DB, Now: b.Now, Log: slog.New(slog.DiscardHandler)}
 	server := httptest.NewServer(edge.Handler(b.endpoint))
 	defer server.Close()
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, server.URL+"/outbound-calls/"+id+"/transfer", strings.NewReader(`{"phone_number":"`+target+`"}`))
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, server.URL+"/outbound-calls/"+callID+"/transfer", strings.NewReader(`{"phone_number":"`+target+`"}`))
 	b.Must(err)
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("Authorization", "Bearer "+b.key)
@@ -735,14 +735,14 @@ func TestAnswerComesInTime(t *testing.T) {
 			outside, key := openForBubbles(t)
 			synctest.Test(t, func(t *testing.T) {
 				b := inBubble(t, outside)
-				talk(b, id)
+				talk(b, callID)
 				start := time.Now()
-				a := askInBubble(b, key, id, &transfercall.Endpoint{Calls: b.DB, Phone: &tt.phone, Now: time.Now, Log: slog.New(slog.DiscardHandler),
+				a := askInBubble(b, key, callID, &transfercall.Endpoint{Calls: b.DB, Phone: &tt.phone, Now: time.Now, Log: slog.New(slog.DiscardHandler),
 					Teardown: &teardown.Ender{Calls: b.DB, Rooms: &tt.phone, Now: time.Now}})
 				if took := time.Since(start); took != tt.took || !strings.Contains(a.Text, tt.outcome) {
 					t.Errorf("after %s: %s; want %s after %s", took, a.Text, tt.outcome, tt.took)
 				}
-				if c, err := b.Call(t.Context(), id); err != nil || c.Transfer.Status == call.TransferPending {
+				if c, err := b.Call(t.Context(), callID); err != nil || c.Transfer.Status == call.TransferPending {
 					t.Errorf("%+v, %v", c.Transfer, err)
 				}
 			})

@@ -10,6 +10,7 @@ import (
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
 	"github.com/krosai/telephony/shared/fault"
+	"github.com/krosai/telephony/shared/id"
 	"github.com/krosai/telephony/shared/store"
 	"github.com/krosai/telephony/shared/validate"
 	"github.com/krosai/telephony/shared/view"
@@ -68,7 +69,7 @@ func (e *Endpoint) update(ctx context.Context, in *Input) (*Output, error) {
 
 // check rejects a change of nothing, and a URL to which events may not be sent.
 func (e *Endpoint) check(ctx context.Context, in *Input) error {
-	if err := api.ID("whe_", in.EndpointID, "webhook endpoint"); err != nil {
+	if err := id.Endpoint.Check(in.EndpointID); err != nil {
 		return err
 	}
 	if in.Body.URL == nil && in.Body.Events == nil && in.Body.Paused == nil {

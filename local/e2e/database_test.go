@@ -245,7 +245,7 @@ type flood struct {
 func (f *flood) ask(method, path string, body any) (d details) {
 	f.t.Helper()
 	key := cryptorand.Text()
-	for end := time.Now().Add(patience); ; time.Sleep(200 * time.Millisecond) {
+	for end := time.Now().Add(timeout); ; time.Sleep(200 * time.Millisecond) {
 		a := f.do(method, path, body, "Idempotency-Key", key)
 		if a.Status/100 == 2 {
 			if err := json.Unmarshal(a.Body, &d); err != nil {

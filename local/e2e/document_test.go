@@ -47,13 +47,13 @@ func (d *described) check(method, path string, a answer) error {
 	}
 	responses := []string{"paths", template, strings.ToLower(method), "responses"}
 	pointer := append(responses, fmt.Sprint(a.Status))
-	if _, listed := member(d.all, pointer...); !listed {
+	if _, listed := within(d.all, pointer...); !listed {
 		pointer = append(responses, "default")
 	}
-	response, _ := member(d.all, pointer...)
+	response, _ := within(d.all, pointer...)
 	if ref, ok := response["$ref"].(string); ok {
 		pointer = strings.Split(strings.TrimPrefix(ref, "#/"), "/")
-		response, _ = member(d.all, pointer...)
+		response, _ = within(d.all, pointer...)
 	}
 	content, _ := response["content"].(map[string]any)
 	if len(content) == 0 {
@@ -86,7 +86,7 @@ func (d *described) operation(method, path string) (template string, found bool)
 	segments := strings.Split(path, "/")
 	fits := func(of, in string) bool { return of == in || strings.HasPrefix(of, "{") && in != "" }
 	for candidate := range d.all["paths"].(map[string]any) {
-		_, has := member(d.all, "paths", candidate, strings.ToLower(method))
+		_, has := within(d.all, "paths", candidate, strings.ToLower(method))
 		if has && (candidate == path || !found && slices.EqualFunc(strings.Split(candidate, "/"), segments, fits)) {
 			template, found = candidate, true
 		}
@@ -94,8 +94,8 @@ func (d *described) operation(method, path string) (template string, found bool)
 	return template, found
 }
 
-// member follows names through objects.
-func member(object map[string]any, names ...string) (map[string]any, bool) {
+// within follows names through objects.
+func within(object map[string]any, names ...string) (map[string]any, bool) {
 	for _, name := range names {
 		next, ok := object[name].(map[string]any)
 		if !ok {

@@ -299,16 +299,16 @@ func (u user) hangUp(id string) details {
 	return must[details](u, "POST", "/outbound-calls/"+id+"/hangup", nil)
 }
 
-// patience is how long a test waits for an expected result. A slow machine uses more of it than a
+// timeout is how long a test waits for an expected result. A slow machine uses more of it than a
 // fast one. No test requires a certain speed of calls.
-const patience = 4 * time.Minute
+const timeout = 4 * time.Minute
 
-// looks is a loop that ends after patience. Its iterations begin 50 ms apart and end 1 s apart,
+// looks is a loop that ends after timeout. Its iterations begin 50 ms apart and end 1 s apart,
 // because each counts against the user's hourly limit of requests.
 func looks() iter.Seq[int] {
 	return func(yield func(int) bool) {
 		pause := 50 * time.Millisecond
-		for i, end := 0, time.Now().Add(patience); time.Now().Before(end) && yield(i); i++ {
+		for i, end := 0, time.Now().Add(timeout); time.Now().Before(end) && yield(i); i++ {
 			time.Sleep(pause)
 			pause = min(pause*21/20, time.Second)
 		}

@@ -71,14 +71,14 @@ func (u user) inboundFrom(from string) details {
 			}
 		}
 	}
-	u.t.Fatalf("no call of %s came in within %s", from, patience)
+	u.t.Fatalf("no call of %s came in within %s", from, timeout)
 	return details{}
 }
 
 // refusal is the SIP status that the caller got, 0 if the call was answered.
 func refusal(t *testing.T, phone *carrier.OutCall) int {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), timeout)
 	defer cancel()
 	err := phone.Answered(ctx)
 	if refused, ok := errors.AsType[*carrier.StatusError](err); ok {
@@ -149,7 +149,7 @@ func TestInbound(t *testing.T) {
 			}
 			select {
 			case <-phone.Done():
-			case <-time.After(patience):
+			case <-time.After(timeout):
 				t.Errorf("the caller's phone is %s", phone.Info().State)
 			}
 			l.seen(d, from)

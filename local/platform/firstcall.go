@@ -42,10 +42,10 @@ func (p *Platform) FirstCall(ctx context.Context, w io.Writer) (string, error) {
 }
 
 // follow prints a call's timeline as it grows, until the call ends. It calls answered once, when
-// the call is answered. A call that has not ended after patience is an error.
-func (p *Platform) follow(ctx context.Context, c story, w io.Writer, patience time.Duration, answered func() error) error {
+// the call is answered. A call that has not ended after timeout is an error.
+func (p *Platform) follow(ctx context.Context, c story, w io.Writer, timeout time.Duration, answered func() error) error {
 	start, shown, told := c.CreatedAt, 0, false
-	for until := time.Now().Add(patience); c.HangupCause == "" || shown < len(c.Timeline); {
+	for until := time.Now().Add(timeout); c.HangupCause == "" || shown < len(c.Timeline); {
 		if err := p.call(ctx, http.MethodGet, "/outbound-calls/"+c.CallID+"/details", nil, &c); err != nil {
 			return err
 		}
@@ -61,7 +61,7 @@ func (p *Platform) follow(ctx context.Context, c story, w io.Writer, patience ti
 			continue
 		}
 		if time.Now().After(until) {
-			return fmt.Errorf("the call is still %s after %s", c.Status, patience)
+			return fmt.Errorf("the call is still %s after %s", c.Status, timeout)
 		}
 		time.Sleep(50 * time.Millisecond)
 	}

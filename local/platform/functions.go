@@ -24,10 +24,10 @@ import (
 	"github.com/krosai/telephony/functions/createcall"
 	"github.com/krosai/telephony/functions/preparecall"
 	"github.com/krosai/telephony/shared/api"
+	"github.com/krosai/telephony/shared/api/lambdahttp"
 	"github.com/krosai/telephony/shared/call/summary"
 	"github.com/krosai/telephony/shared/env"
 	"github.com/krosai/telephony/shared/invocation"
-	"github.com/krosai/telephony/shared/lambdahttp"
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/obs"
 	"github.com/krosai/telephony/shared/secret"
@@ -79,7 +79,7 @@ func anyone(context.Context) (aws.Credentials, error) {
 func (p *Platform) dependencies(c clients, tables store.Config) all.Deps {
 	p.DB = store.Open(config(c.dynamodb, p.Config.DynamoDB), tables, time.Now)
 	p.LiveKit = livekit.Open(livekit.Config{URL: p.Access.LiveKitURL, APIKey: p.Access.LiveKitKey, APISecret: secret.New(p.Access.LiveKitSecret)})
-	return all.Deps{DB: p.DB, LiveKit: p.LiveKit, Flow: workflow.Open(config(c.sfn, ""), c.machines),
+	return all.Deps{DB: p.DB, LiveKit: p.LiveKit, Workflow: workflow.Open(config(c.sfn, ""), c.machines),
 		Agents:  preparecall.Agents{APIURL: p.Access.URL, TokenKey: secret.New(p.Access.LiveKitSecret)},
 		Summary: summary.Open(env.AWS(), p.Config.Summary),
 		Now:     time.Now, Log: p.log, AllowLoopback: true, Resolver: net.DefaultResolver, Version: "local"}
@@ -90,7 +90,7 @@ func (p *Platform) dependencies(c clients, tables store.Config) all.Deps {
 func (p *Platform) endpoints(d all.Deps) map[string]api.Endpoint {
 	endpoints := all.HTTP(d)
 	calls := &admission{DB: d.DB, most: mostCalls(p.Config), starts: startsPerCore * runtime.GOMAXPROCS(0), now: d.Now}
-	endpoints["createcall"] = &createcall.Endpoint{Calls: calls, Numbers: d.DB, Flow: d.Flow, Now: d.Now}
+	endpoints["createcall"] = &createcall.Endpoint{Calls: calls, Numbers: d.DB, Workflow: d.Workflow, Now: d.Now}
 	return endpoints
 }
 

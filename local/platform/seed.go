@@ -16,11 +16,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	dynamodbsdk "github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
-	"github.com/oklog/ulid/v2"
 
 	"github.com/krosai/telephony/emulator/template"
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/fault"
+	"github.com/krosai/telephony/shared/id"
 	"github.com/krosai/telephony/shared/number"
 )
 
@@ -177,13 +177,13 @@ func (p *Platform) seedKey(ctx context.Context) error {
 	if err := p.DB.PutKeyQuotas(ctx, demoUser, demoHourLimit, demoKeysPerHour); err != nil {
 		return err
 	}
-	if id, sum, ok := account.ParseKey(p.Access.APIKey); ok {
-		if k, err := p.DB.UseKey(ctx, id, sum); err == nil && k.UserID == demoUser {
+	if keyID, sum, ok := account.ParseKey(p.Access.APIKey); ok {
+		if k, err := p.DB.UseKey(ctx, keyID, sum); err == nil && k.UserID == demoUser {
 			return nil
 		}
 	}
-	id := "key_" + ulid.Make().String()
-	k, text, err := account.Issue(account.Key{ID: id, UserID: demoUser, Name: "demo", Scopes: account.Scopes(), CreatedAt: time.Now(),
+	keyID := id.Key.New(time.Now())
+	k, text, err := account.Issue(account.Key{ID: keyID, UserID: demoUser, Name: "demo", Scopes: account.Scopes(), CreatedAt: time.Now(),
 		HourLimit: demoHourLimit}, rand.Reader)
 	if err != nil {
 		return err

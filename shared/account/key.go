@@ -8,6 +8,8 @@ import (
 	"io"
 	"strings"
 	"time"
+
+	"github.com/krosai/telephony/shared/id"
 )
 
 // The text of an API key is
@@ -18,24 +20,20 @@ import (
 // key. The checksum rejects typing errors and guesses before any read.
 const (
 	keyStart  = "kros_live_"
-	idPrefix  = "key_"
-	ulidLen   = 26
 	randomLen = 30
 	sumLen    = 6
-	keyLen    = len(keyStart) + ulidLen + 1 + randomLen + sumLen
+	keyLen    = len(keyStart) + id.Length + 1 + randomLen + sumLen
 
-	base62    = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-	crockford = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+	base62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 )
 
-// NewKey generates the text of a new key for a key id (key_ and a ULID). It fails if id does not
-// have that form or if random ends.
-func NewKey(id string, random io.Reader) (string, error) {
-	ulid, ok := strings.CutPrefix(id, idPrefix)
-	if !ok || len(ulid) != ulidLen || !only(crockford, ulid) {
+// NewKey generates the text of a new key for a key id. It fails if keyID is not such an id or if
+// random ends.
+func NewKey(keyID string, random io.Reader) (string, error) {
+	if !id.Key.Valid(keyID) {
 		return "", errors.New("key id is not key_ and a ULID")
 	}
-	text := []byte(keyStart + ulid + "_")
+	text := []byte(keyStart + strings.TrimPrefix(keyID, string(id.Key)) + "_")
 	var b [1]byte
 	for n := 0; n < randomLen; {
 		if _, err := io.ReadFull(random, b[:]); err != nil {
@@ -64,19 +62,19 @@ func Issue(k Key, random io.Reader) (Key, string, error) {
 
 // ParseKey checks the form and the checksum of a key's text. It returns the key id and the SHA-256
 // of the text. It does not check that the key exists.
-func ParseKey(text string) (id string, sum [32]byte, ok bool) {
+func ParseKey(text string) (keyID string, sum [32]byte, ok bool) {
 	if len(text) != keyLen || !strings.HasPrefix(text, keyStart) {
 		return "", sum, false
 	}
-	ulid := text[len(keyStart) : len(keyStart)+ulidLen]
-	rest := text[len(keyStart)+ulidLen:]
-	if !only(crockford, ulid) || rest[0] != '_' || !only(base62, rest[1:]) {
+	keyID = string(id.Key) + text[len(keyStart):len(keyStart)+id.Length]
+	rest := text[len(keyStart)+id.Length:]
+	if !id.Key.Valid(keyID) || rest[0] != '_' || !only(base62, rest[1:]) {
 		return "", sum, false
 	}
 	if checksum([]byte(text[:keyLen-sumLen])) != text[keyLen-sumLen:] {
 		return "", sum, false
 	}
-	return idPrefix + ulid, sha256.Sum256([]byte(text)), true
+	return keyID, sha256.Sum256([]byte(text)), true
 }
 
 func checksum(text []byte) string {

@@ -21,8 +21,9 @@ import (
 
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
+	"github.com/krosai/telephony/shared/api/lambdahttp"
 	"github.com/krosai/telephony/shared/fault"
-	"github.com/krosai/telephony/shared/lambdahttp"
+	"github.com/krosai/telephony/shared/id"
 	"github.com/krosai/telephony/shared/secret"
 )
 
@@ -120,7 +121,7 @@ func (things) Register(a huma.API) {
 	huma.Register(a, op("hangup", "POST", "/things/{thing_id}/hangup", nil), func(ctx context.Context, in *struct {
 		ThingID string `path:"thing_id"`
 	}) (*textOutput, error) {
-		return text(api.CallerOf(ctx).UserID), api.ID("thing_", in.ThingID, "thing")
+		return text(api.CallerOf(ctx).UserID), id.Kind("thing_").Check(in.ThingID)
 	})
 	huma.Register(a, op("admin", "GET", "/admin/things", api.Needs(account.Admin)), func(context.Context, *struct{}) (*textOutput, error) {
 		return text("secret of the administrators"), nil
@@ -138,7 +139,7 @@ func (things) Register(a huma.API) {
 }
 
 func makeThing(ctx context.Context, in *makeInput) (*makeOutput, error) {
-	if err := api.ID("thing_", in.ThingID, "thing"); err != nil {
+	if err := id.Kind("thing_").Check(in.ThingID); err != nil {
 		return nil, err
 	}
 	return &makeOutput{makeView{ThingID: in.ThingID, Key: in.Key, UserID: api.CallerOf(ctx).UserID, Made: in.Body,

@@ -16,10 +16,10 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
-	"github.com/oklog/ulid/v2"
 
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/fault"
+	"github.com/krosai/telephony/shared/id"
 	"github.com/krosai/telephony/shared/invocation"
 )
 
@@ -55,18 +55,14 @@ func OnceOf(ctx context.Context) account.Once {
 	return account.Once{}
 }
 
-// NewID generates the id of a new thing: prefix ("key_") and a ULID. If the request has an
-// Idempotency-Key that the edge handles, each attempt at the same request gets the same id.
-func NewID(ctx context.Context, prefix string, now time.Time) string {
+// NewID generates the id of a new thing. If the request has an Idempotency-Key that the edge
+// handles, each attempt at the same request gets the same id.
+func NewID(ctx context.Context, kind id.Kind, now time.Time) string {
 	rq := requestOf(ctx)
 	if rq == nil || rq.seed.Text == "" {
-		return prefix + ulid.MustNewDefault(now).String()
+		return kind.New(now)
 	}
-	var id ulid.ULID
-	sum := sha256.Sum256([]byte(rq.seed.Text + "\x00" + prefix + "\x00" + rq.asked.Hash))
-	copy(id[6:], sum[:])
-	_ = id.SetTime(ulid.Timestamp(rq.seed.At)) // fails from the year 10889 on
-	return prefix + id.String()
+	return kind.Derived(rq.seed.At, rq.seed.Text, rq.asked.Hash)
 }
 
 // keptAnswer is an answer as it is stored. It is sealed, because it may contain a secret.

@@ -18,6 +18,7 @@ import (
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
 	"github.com/krosai/telephony/shared/fault"
+	"github.com/krosai/telephony/shared/id"
 	"github.com/krosai/telephony/shared/secret"
 	"github.com/krosai/telephony/shared/store/storetest"
 )
@@ -250,12 +251,12 @@ func TestNewID(t *testing.T) {
 		}
 	}
 	groups, seen := []int{}, map[string]int{}
-	for _, id := range k.ids {
-		if _, ok := seen[id]; !ok {
-			seen[id] = len(seen)
+	for _, made := range k.ids {
+		if _, ok := seen[made]; !ok {
+			seen[made] = len(seen)
 		}
-		groups = append(groups, seen[id])
-		if err := api.ID("thing_", id, "thing"); err != nil {
+		groups = append(groups, seen[made])
+		if err := id.Kind("thing_").Check(made); err != nil {
 			t.Error(err)
 		}
 	}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/fault"
+	"github.com/krosai/telephony/shared/id"
 	"github.com/krosai/telephony/shared/invocation"
 )
 
@@ -210,8 +211,8 @@ func (s *server) Handle(op *huma.Operation, next func(huma.Context)) {
 	s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 		rq := requestOf(r.Context())
 		rq.route = pattern
-		if id := r.PathValue("call_id"); ID("call_", id, "call") == nil {
-			rq.callID = id
+		if callID := r.PathValue("call_id"); id.Call.Valid(callID) {
+			rq.callID = callID
 		}
 		if credential {
 			if err := rq.authenticate(r, scope); err != nil {

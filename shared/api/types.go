@@ -3,12 +3,9 @@ package api
 import (
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
-
-	"github.com/krosai/telephony/shared/fault"
 )
 
 // E164 is the pattern of a phone number: a plus and 8 to 15 ASCII digits, the first of them not 0
@@ -74,15 +71,4 @@ func rfc3339(text string) bool {
 func (Time) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
 	s.Format, s.Examples = "date-time", []any{"2026-11-22T09:30:00.000Z"}
 	return s
-}
-
-// ID checks the form of an id from a path: the type prefix with its underscore ("call_") and 26
-// Crockford base32 characters. Any other value gets the same 404 as an id that does not exist.
-// thing names it ("call").
-func ID(prefix, value, thing string) error {
-	rest, ok := strings.CutPrefix(value, prefix)
-	if !ok || len(rest) != 26 || strings.Trim(rest, "0123456789ABCDEFGHJKMNPQRSTVWXYZ") != "" {
-		return fault.Missing(thing)
-	}
-	return nil
 }

@@ -4,13 +4,11 @@
 package event
 
 import (
-	"crypto/sha256"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"time"
 
-	"github.com/oklog/ulid/v2"
+	"github.com/krosai/telephony/shared/id"
 )
 
 // The types of events.
@@ -74,17 +72,12 @@ func encode(data any) []byte {
 }
 
 // ID derives the id of an event: a ULID of its moment and its names.
-func ID(at time.Time, names ...string) string { return derived("evt_", at, names...) }
+func ID(at time.Time, names ...string) string { return id.Event.Derived(at, names...) }
 
 // DeliveryID derives the id of the delivery of an event to an endpoint. The ids of deliveries are
 // in the order of their events' times.
-func DeliveryID(e Event, endpointID string) string { return derived("dlv_", e.At, e.ID, endpointID) }
-
-func derived(prefix string, at time.Time, names ...string) string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%q", names))
-	id := ulid.ULID(slices.Concat(make([]byte, 6), sum[:10]))
-	_ = id.SetTime(ulid.Timestamp(at)) // fails beyond the year 10889
-	return prefix + id.String()
+func DeliveryID(e Event, endpointID string) string {
+	return id.Delivery.Derived(e.At, e.ID, endpointID)
 }
 
 // Body is the body that webhook endpoints receive: JSON with type, timestamp and data. metadata is

@@ -3,21 +3,18 @@
 package number
 
 import (
-	"crypto/sha256"
-	"encoding/base32"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/krosai/telephony/shared/id"
 )
 
 // ID derives the id of a phone number from its E.164 form. A number has the same id forever, so the
 // primary key guarantees that a number is unique.
 func ID(e164 string) string {
-	sum := sha256.Sum256([]byte(e164))
-	return "pn_" + crockford.EncodeToString(sum[:])[:26]
+	return id.Number.Named(e164)
 }
-
-var crockford = base32.NewEncoding("0123456789ABCDEFGHJKMNPQRSTVWXYZ").WithPadding(base32.NoPadding)
 
 // Number is a phone number in the inventory.
 type Number struct {
@@ -60,8 +57,7 @@ func (t *Trunk) Has(direction string) bool {
 // hyphen and the user's own prefix. Therefore the rooms of two users never collide, nor does such a
 // room collide with the room of an outbound call (call_…).
 func RoomPrefix(userID, own string) string {
-	sum := sha256.Sum256([]byte(userID))
-	return strings.ToLower(crockford.EncodeToString(sum[:])[:8]) + "-" + own
+	return strings.ToLower(id.Hash(userID)[:8]) + "-" + own
 }
 
 // InboundRoom reports whether a room is named as LiveKit names the rooms of inbound calls under
@@ -72,7 +68,7 @@ func InboundRoom(room string) bool {
 		return false
 	}
 	for _, c := range room[:8] {
-		if !strings.ContainsRune("0123456789abcdefghjkmnpqrstvwxyz", c) {
+		if !strings.ContainsRune(strings.ToLower(id.Characters), c) {
 			return false
 		}
 	}

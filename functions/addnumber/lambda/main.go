@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"github.com/krosai/telephony/functions/addnumber"
+	"github.com/krosai/telephony/shared/api/lambdahttp"
 	"github.com/krosai/telephony/shared/env"
-	"github.com/krosai/telephony/shared/lambdahttp"
 	"github.com/krosai/telephony/shared/obs"
 	"github.com/krosai/telephony/shared/store"
 	"github.com/krosai/telephony/shared/workflow"
@@ -22,5 +22,5 @@ func main() {
 	cfg, aws := env.Must[config](), env.AWS()
 	db, flows := store.Open(aws, cfg.Tables, time.Now), workflow.Open(aws, cfg.Flows)
 	log := obs.Logger(os.Stdout, os.Getenv("LOG_LEVEL"))
-	lambdahttp.Start(db, &addnumber.Endpoint{Numbers: db, Requests: db, Flow: flows, Now: time.Now, Log: log})
+	lambdahttp.Start(db, &addnumber.Endpoint{Numbers: db, Requests: db, Workflow: flows, Now: time.Now, Log: log})
 }

@@ -24,6 +24,6 @@ func main() {
 	cfg, aws := env.Must[config](), env.AWS()
 	db, lk := store.Open(aws, cfg.Tables, time.Now), livekit.Open(cfg.LiveKit)
 	end := &teardown.Ender{Calls: db, Rooms: lk, Now: time.Now}
-	task := &awaitcall.Task{Calls: db, Teardown: end, Flow: workflow.Open(aws, workflow.Config{}), Now: time.Now, Log: obs.Logger(os.Stdout, os.Getenv("LOG_LEVEL"))}
+	task := &awaitcall.Task{Calls: db, Teardown: end, Workflow: workflow.Open(aws, workflow.Config{}), Now: time.Now, Log: obs.Logger(os.Stdout, os.Getenv("LOG_LEVEL"))}
 	invocation.Start(task.Run)
 }

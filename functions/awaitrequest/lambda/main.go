@@ -19,6 +19,6 @@ type config struct {
 func main() {
 	cfg, aws := env.Must[config](), env.AWS()
 	db := store.Open(aws, cfg.Tables, time.Now)
-	task := &awaitrequest.Task{Requests: db, Flow: workflow.Open(aws, cfg.Flows)}
+	task := &awaitrequest.Task{Requests: db, Workflow: workflow.Open(aws, cfg.Flows)}
 	invocation.Start(task.Run)
 }

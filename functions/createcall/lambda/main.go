@@ -5,8 +5,8 @@ import (
 	"time"
 
 	"github.com/krosai/telephony/functions/createcall"
+	"github.com/krosai/telephony/shared/api/lambdahttp"
 	"github.com/krosai/telephony/shared/env"
-	"github.com/krosai/telephony/shared/lambdahttp"
 	"github.com/krosai/telephony/shared/store"
 	"github.com/krosai/telephony/shared/workflow"
 )
@@ -20,5 +20,5 @@ type config struct {
 func main() {
 	cfg, aws := env.Must[config](), env.AWS()
 	db := store.Open(aws, cfg.Tables, time.Now)
-	lambdahttp.Start(db, &createcall.Endpoint{Calls: db, Numbers: db, Flow: workflow.Open(aws, cfg.Flows), Now: time.Now, Places: cfg.Places})
+	lambdahttp.Start(db, &createcall.Endpoint{Calls: db, Numbers: db, Workflow: workflow.Open(aws, cfg.Flows), Now: time.Now, Places: cfg.Places})
 }

@@ -5,8 +5,8 @@ import (
 	"time"
 
 	"github.com/krosai/telephony/functions/hangupcall"
+	"github.com/krosai/telephony/shared/api/lambdahttp"
 	"github.com/krosai/telephony/shared/env"
-	"github.com/krosai/telephony/shared/lambdahttp"
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/store"
 	"github.com/krosai/telephony/shared/teardown"

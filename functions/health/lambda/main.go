@@ -3,8 +3,8 @@ package main
 
 import (
 	"github.com/krosai/telephony/functions/health"
+	"github.com/krosai/telephony/shared/api/lambdahttp"
 	"github.com/krosai/telephony/shared/env"
-	"github.com/krosai/telephony/shared/lambdahttp"
 )
 
 func main() {

@@ -5,8 +5,8 @@ import (
 	"time"
 
 	"github.com/krosai/telephony/functions/listkeys"
+	"github.com/krosai/telephony/shared/api/lambdahttp"
 	"github.com/krosai/telephony/shared/env"
-	"github.com/krosai/telephony/shared/lambdahttp"
 	"github.com/krosai/telephony/shared/store"
 )
 

@@ -5,9 +5,9 @@ import (
 	"time"
 
 	"github.com/krosai/telephony/functions/livekitwebhook"
+	"github.com/krosai/telephony/shared/api/lambdahttp"
 	"github.com/krosai/telephony/shared/call/inbound"
 	"github.com/krosai/telephony/shared/env"
-	"github.com/krosai/telephony/shared/lambdahttp"
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/store"
 	"github.com/krosai/telephony/shared/teardown"
@@ -25,6 +25,6 @@ func main() {
 	db, lk := store.Open(aws, cfg.Tables, time.Now), livekit.Open(cfg.LiveKit)
 	flows := workflow.Open(aws, cfg.Flows)
 	lambdahttp.Start(nil, &livekitwebhook.Endpoint{LiveKit: lk, Now: time.Now,
-		Inbound:  &inbound.Adopter{Numbers: db, Calls: db, Rooms: lk, Flow: flows},
+		Inbound:  &inbound.Adopter{Numbers: db, Calls: db, Rooms: lk, Workflow: flows},
 		Teardown: &teardown.Ender{Calls: db, Rooms: lk, Now: time.Now}})
 }

@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"github.com/krosai/telephony/functions/releasenumber"
+	"github.com/krosai/telephony/shared/api/lambdahttp"
 	"github.com/krosai/telephony/shared/env"
-	"github.com/krosai/telephony/shared/lambdahttp"
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/numberconfig"
 	"github.com/krosai/telephony/shared/obs"
@@ -25,6 +25,6 @@ func main() {
 	cfg, aws := env.Must[config](), env.AWS()
 	db, flows, lk := store.Open(aws, cfg.Tables, time.Now), workflow.Open(aws, cfg.Flows), livekit.Open(cfg.LiveKit)
 	log := obs.Logger(os.Stdout, os.Getenv("LOG_LEVEL"))
-	lambdahttp.Start(db, &releasenumber.Endpoint{Numbers: db, Requests: db, Flow: flows, Log: log,
+	lambdahttp.Start(db, &releasenumber.Endpoint{Numbers: db, Requests: db, Workflow: flows, Log: log,
 		Configurer: &numberconfig.Configurer{Numbers: db, LiveKit: lk, Now: time.Now}})
 }

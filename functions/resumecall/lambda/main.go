@@ -19,7 +19,7 @@ type config struct {
 
 func main() {
 	cfg, aws := env.Must[config](), env.AWS()
-	task := &resumecall.Task{Calls: store.Open(aws, cfg.Tables, time.Now), Flow: workflow.Open(aws, workflow.Config{}),
+	task := &resumecall.Task{Calls: store.Open(aws, cfg.Tables, time.Now), Workflow: workflow.Open(aws, workflow.Config{}),
 		Log: obs.Logger(os.Stdout, os.Getenv("LOG_LEVEL"))}
 	invocation.Start(task.Run)
 }

@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"github.com/krosai/telephony/functions/setconfiguration"
+	"github.com/krosai/telephony/shared/api/lambdahttp"
 	"github.com/krosai/telephony/shared/env"
-	"github.com/krosai/telephony/shared/lambdahttp"
 	"github.com/krosai/telephony/shared/livekit"
 	"github.com/krosai/telephony/shared/numberconfig"
 	"github.com/krosai/telephony/shared/store"

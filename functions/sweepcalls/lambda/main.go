@@ -26,8 +26,8 @@ func main() {
 	cfg, aws := env.Must[config](), env.AWS()
 	db, lk := store.Open(aws, cfg.Tables, time.Now), livekit.Open(cfg.LiveKit)
 	flows := workflow.Open(aws, cfg.Flows)
-	task := &sweepcalls.Task{Calls: db, Rooms: lk, Flow: flows, Now: time.Now, Log: obs.Logger(os.Stdout, os.Getenv("LOG_LEVEL")),
-		Inbound:  &inbound.Adopter{Numbers: db, Calls: db, Rooms: lk, Flow: flows},
+	task := &sweepcalls.Task{Calls: db, Rooms: lk, Workflow: flows, Now: time.Now, Log: obs.Logger(os.Stdout, os.Getenv("LOG_LEVEL")),
+		Inbound:  &inbound.Adopter{Numbers: db, Calls: db, Rooms: lk, Workflow: flows},
 		Teardown: &teardown.Ender{Calls: db, Rooms: lk, Now: time.Now}}
 	invocation.Start(task.Run)
 }

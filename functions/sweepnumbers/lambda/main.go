@@ -21,7 +21,7 @@ type config struct {
 func main() {
 	cfg, aws := env.Must[config](), env.AWS()
 	db := store.Open(aws, cfg.Tables, time.Now)
-	task := &sweepnumbers.Task{Requests: db, Numbers: db, Flow: workflow.Open(aws, cfg.Flows), Now: time.Now,
+	task := &sweepnumbers.Task{Requests: db, Numbers: db, Workflow: workflow.Open(aws, cfg.Flows), Now: time.Now,
 		Log: obs.Logger(os.Stdout, os.Getenv("LOG_LEVEL"))}
 	invocation.Start(task.Run)
 }

@@ -25,12 +25,12 @@ import (
 
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/oklog/ulid/v2"
 
 	"github.com/krosai/telephony/emulator/iam"
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
-	"github.com/krosai/telephony/shared/lambdahttp"
+	"github.com/krosai/telephony/shared/api/lambdahttp"
+	"github.com/krosai/telephony/shared/id"
 	"github.com/krosai/telephony/shared/number"
 	"github.com/krosai/telephony/shared/oidc"
 	"github.com/krosai/telephony/shared/secret"
@@ -46,7 +46,7 @@ type Bench struct {
 	*storetest.Database
 	Issuer    *Issuer
 	Workflows *Workflows
-	Flow      *workflow.Client
+	Workflow  *workflow.Client
 	Messages  *Messages
 	Queue     *queue.Client
 	Now       func() time.Time
@@ -63,15 +63,15 @@ func Open(t testing.TB, now func() time.Time) *Bench {
 		now = time.Now
 	}
 	b := &Bench{TB: t, Database: storetest.Open(t, now), Issuer: NewIssuer(t), Workflows: &Workflows{}, Messages: &Messages{}, Now: now}
-	b.Flow, b.Queue = b.client(b.Workflows), b.queue(b.Messages)
+	b.Workflow, b.Queue = b.client(b.Workflows), b.queue(b.Messages)
 	return b
 }
 
-// Obey restricts Function to the rights of its role from now on. Call it before Flow and Queue
+// Obey restricts Function to the rights of its role from now on. Call it before Workflow and Queue
 // are used.
 func (b *Bench) Obey(roles *iam.Roles) {
 	b.Database.Obey(roles)
-	b.Flow, b.Queue = b.client(roles.Guard(b.Workflows, nil)), b.queue(roles.Guard(b.Messages, nil))
+	b.Workflow, b.Queue = b.client(roles.Guard(b.Workflows, nil)), b.queue(roles.Guard(b.Messages, nil))
 }
 
 // Serve puts endpoints behind the edge. Ask then reaches them.
@@ -95,13 +95,13 @@ func (b *Bench) Must(err error) {
 }
 
 // Key creates an API key of a user.
-func (b *Bench) Key(user string, scopes ...string) (id, text string) {
+func (b *Bench) Key(user string, scopes ...string) (keyID, text string) {
 	b.Helper()
-	id = "key_" + ulid.MustNew(ulid.Timestamp(b.Now()), rand.Reader).String()
-	text, err := account.NewKey(id, rand.Reader)
+	keyID = id.Key.New(b.Now())
+	text, err := account.NewKey(keyID, rand.Reader)
 	b.Must(err)
 	b.keep(text, user, scopes)
-	return id, text
+	return keyID, text
 }
 
 // SampleKey creates the API key of the sample events for a user, and returns its text.

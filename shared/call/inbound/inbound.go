@@ -30,17 +30,17 @@ type Rooms interface {
 	DeleteRoom(ctx context.Context, name string) error
 }
 
-// Flow starts a call's workflow. Starting it again changes nothing.
-type Flow interface {
+// Workflow starts a call's workflow. Starting it again changes nothing.
+type Workflow interface {
 	StartCall(ctx context.Context, callID string) error
 }
 
 // Adopter turns arrivals into calls.
 type Adopter struct {
-	Numbers Numbers
-	Calls   Calls
-	Rooms   Rooms
-	Flow    Flow
+	Numbers  Numbers
+	Calls    Calls
+	Rooms    Rooms
+	Workflow Workflow
 }
 
 // ringing is how long LiveKit lets an inbound call ring, in seconds. shared/livekit sets the same
@@ -72,7 +72,7 @@ func (a *Adopter) Adopt(ctx context.Context, in call.Arrival) (c call.Call, ours
 	switch {
 	case err != nil:
 	case c.Status == call.Initiated:
-		err = a.Flow.StartCall(ctx, c.ID)
+		err = a.Workflow.StartCall(ctx, c.ID)
 	case c.Status.Ended():
 		err = a.Rooms.DeleteRoom(ctx, c.RoomName)
 	}

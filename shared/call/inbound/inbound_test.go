@@ -66,7 +66,7 @@ func adopter(t *testing.T) (*storetest.Database, *flow, *inbound.Adopter) {
 			t.Fatal(err)
 		}
 	}
-	return db, f, &inbound.Adopter{Numbers: db, Calls: db, Rooms: &rooms{}, Flow: f}
+	return db, f, &inbound.Adopter{Numbers: db, Calls: db, Rooms: &rooms{}, Workflow: f}
 }
 
 func TestAdopt(t *testing.T) {

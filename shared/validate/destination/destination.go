@@ -1,5 +1,5 @@
-// Package destination decides which telephone numbers a call may go to, regardless of the user. The
-// user's own policy decides which countries they may call.
+// Package destination decides which telephone numbers a call may go to, regardless of the user, and
+// which of them the inventory takes. The user's own policy decides which countries they may call.
 package destination
 
 import (

@@ -21,9 +21,9 @@ import (
 	"github.com/krosai/telephony/functions/health"
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/api"
+	"github.com/krosai/telephony/shared/api/lambdahttp"
 	"github.com/krosai/telephony/shared/env"
 	"github.com/krosai/telephony/shared/fault"
-	"github.com/krosai/telephony/shared/lambdahttp"
 	"github.com/krosai/telephony/shared/store"
 )
 

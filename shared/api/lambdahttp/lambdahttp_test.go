@@ -17,7 +17,7 @@ import (
 
 	"github.com/krosai/telephony/functions/health"
 	"github.com/krosai/telephony/shared/api"
-	"github.com/krosai/telephony/shared/lambdahttp"
+	"github.com/krosai/telephony/shared/api/lambdahttp"
 )
 
 func edge() *api.Edge {

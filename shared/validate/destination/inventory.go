@@ -1,5 +1,4 @@
-// Package intake holds the rules for phone numbers that administrators add to the inventory.
-package intake
+package destination
 
 import (
 	"slices"
@@ -8,13 +7,12 @@ import (
 	"github.com/krosai/telephony/shared/number"
 	"github.com/krosai/telephony/shared/phonenumber"
 	"github.com/krosai/telephony/shared/validate"
-	"github.com/krosai/telephony/shared/validate/destination"
 )
 
-// Check refuses numbers that no user should have, a country that is not the number's, and values
-// that the inventory does not know. The error is a fault.Invalid about the field of the API.
-func Check(n number.Number) error {
-	_, err := destination.Country("phone_number", n.E164)
+// Assignable refuses phone numbers that no user should have, a country that is not the number's, and
+// values that the inventory does not know. The error is a fault.Invalid about the field of the API.
+func Assignable(n number.Number) error {
+	_, err := Country("phone_number", n.E164)
 	switch {
 	case fault.Is(err, fault.Forbidden):
 		return fault.InvalidField("phone_number", "not_assignable", "numbers of this kind are not given out")
