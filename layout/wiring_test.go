@@ -40,7 +40,7 @@ func TestWiringIsCompared(t *testing.T) {
 		"row of a task forgets":  {"all", "Carriers: d.carriers(), Teardown: s, ", "Teardown: s, ", "functions/all/all.go leaves out Carriers of dialcall"},
 		"a variable forgets":     {"hangupcall", "Rooms: lk, Now: time.Now}", "Rooms: lk}", "functions/hangupcall/lambda/main.go leaves out Teardown.Now, which functions/all fills"},
 		"a helper forgets":       {"all", "Numbers: d.DB, LiveKit: d.LiveKit, Now: d.Now}", "Numbers: d.DB, LiveKit: d.LiveKit}", "functions/all/all.go leaves out Configurer.Now of releasenumber"},
-		"another type":           {"sendevents", "sendevents.Task{", "sendevents.Endpoint{", "functions/sendevents/lambda/main.go makes a sendevents.Endpoint, functions/all a sendevents.Task"},
+		"another type":           {"queuedeliveries", "queuedeliveries.Task{", "queuedeliveries.Endpoint{", "functions/queuedeliveries/lambda/main.go makes a queuedeliveries.Endpoint, functions/all a queuedeliveries.Task"},
 		"no type":                {"getcall", "getcall.Endpoint{", "getcall.Other{", "functions/getcall/lambda/main.go makes no getcall.Endpoint and no getcall.Task"},
 		"another's type":         {"all", "&getcall.Endpoint{", "&getcallstats.Endpoint{", "functions/all/all.go has another function's type in the row of getcall"},
 		"no row":                 {"all", `"getcall":             &getcall.Endpoint{Calls: d.DB, Now: d.Now},`, "", "functions/all/all.go has no row for getcall"},

@@ -82,8 +82,9 @@ echo 'and spectral finds what is wrong with a broken one'
 # --- Clients
 
 quietly "$bin/openapi-typescript" "$document" --output "$work/api.d.ts"
-cp "$programs/client.ts" "$work/client.mts"
-(cd "$work" && quietly "$bin/tsc" --strict --target es2022 --module nodenext --moduleResolution nodenext --types node client.mts)
+cp "$programs/client.ts" "$work/client.ts"
+echo '{"type": "module"}' >"$work/package.json"
+(cd "$work" && quietly "$bin/tsc" --strict --target es2022 --module nodenext --moduleResolution nodenext --types node client.ts)
 echo 'TypeScript: openapi-typescript and openapi-fetch'
 
 # openapi-python-client knows no text/csv, the second content type of an import.
@@ -147,7 +148,7 @@ KROS_TOKEN=$("$root/bin/kros" token -sub demo)
 export KROS_TOKEN
 
 cd "$work"
-node client.mjs
+node client.js
 "$work/venv/bin/python" client.py
 oapicodegen/client
 ogen/client

@@ -414,13 +414,14 @@ func touched(t *testing.T, d definition, events []types.HistoryEvent) map[string
 func TestMissingRows(t *testing.T) { //nolint:tparallel // what the rows have seen is read when all are done
 	t.Parallel()
 	want := []string{
-		"AssignNumber.Retry[0] succeeds", "AssignNumber.Retry[0] is exhausted", "AssignNumber.Catch[0]", "AssignNumber times out", "Assigned chooses WaitForNumber",
+		"Assigned chooses WaitForNumber",
+		"FulfillRequest.Retry[0] succeeds", "FulfillRequest.Retry[0] is exhausted", "FulfillRequest.Catch[0]", "FulfillRequest times out",
 		"Notify.Retry[0] succeeds", "Notify.Retry[0] is exhausted", "Notify.Catch[0]", "Notify times out", "Pause",
 		"Review.Retry[0] succeeds", "Review.Retry[0] is exhausted", "Review.Catch[0]", "Review times out", "Reviewed chooses WaitForDecision", "Reviewed chooses Notify",
 		"WaitForDecision", "WaitForDecision.Retry[0] succeeds", "WaitForDecision.Retry[0] is exhausted", "WaitForDecision.Catch[0]", "WaitForDecision.Catch[1]", "WaitForDecision times out",
 		"WaitForNumber", "WaitForNumber.Retry[0] succeeds", "WaitForNumber.Retry[0] is exhausted", "WaitForNumber.Catch[0]", "WaitForNumber.Catch[1]", "WaitForNumber times out",
 	}
-	seen := approvals.exercise(t, []row{{name: "approved", path: "Review Reviewed AssignNumber Assigned Notify Done"}})
+	seen := approvals.exercise(t, []row{{name: "approved", path: "Review Reviewed FulfillRequest Assigned Notify Done"}})
 	if diff := cmp.Diff(want, approvals.missing(t, seen)); diff != "" {
 		t.Errorf("missing (-want +got):\n%s", diff)
 	}

@@ -25,7 +25,8 @@
 //
 //   - Messages are received in the order in which they become visible, and each receive
 //     sees the whole queue, where the service samples it.
-//   - ApproximateNumberOfMessages and its siblings are exact counts. Messages in flight are not limited.
+//   - ApproximateNumberOfMessages and its siblings are exact counts. Messages in flight are
+//     not limited.
 //   - A message is at most 262,144 bytes, as the service had it until August 2025.
 //   - A request must have an Authorization header, but its signature is not verified.
 //

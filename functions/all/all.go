@@ -23,13 +23,13 @@ import (
 	"github.com/krosai/telephony/functions/dialcall"
 	"github.com/krosai/telephony/functions/expirerequest"
 	"github.com/krosai/telephony/functions/finishcall"
+	"github.com/krosai/telephony/functions/fulfillrequest"
 	"github.com/krosai/telephony/functions/getcall"
 	"github.com/krosai/telephony/functions/getcallstats"
 	"github.com/krosai/telephony/functions/getconfiguration"
 	"github.com/krosai/telephony/functions/getpolicy"
 	"github.com/krosai/telephony/functions/getrequest"
 	"github.com/krosai/telephony/functions/getswitch"
-	"github.com/krosai/telephony/functions/givenumber"
 	"github.com/krosai/telephony/functions/hangupanycall"
 	"github.com/krosai/telephony/functions/hangupcall"
 	"github.com/krosai/telephony/functions/health"
@@ -51,6 +51,7 @@ import (
 	"github.com/krosai/telephony/functions/livekitwebhook"
 	"github.com/krosai/telephony/functions/notifyrequest"
 	"github.com/krosai/telephony/functions/preparecall"
+	"github.com/krosai/telephony/functions/queuedeliveries"
 	"github.com/krosai/telephony/functions/rejectrequest"
 	"github.com/krosai/telephony/functions/releasenumber"
 	"github.com/krosai/telephony/functions/replaydelivery"
@@ -61,7 +62,6 @@ import (
 	"github.com/krosai/telephony/functions/revokeuserkey"
 	"github.com/krosai/telephony/functions/rotatekey"
 	"github.com/krosai/telephony/functions/rotatewebhooksecret"
-	"github.com/krosai/telephony/functions/sendevents"
 	"github.com/krosai/telephony/functions/setconfiguration"
 	"github.com/krosai/telephony/functions/setpolicy"
 	"github.com/krosai/telephony/functions/setswitch"
@@ -125,6 +125,7 @@ func HTTP(d Deps) map[string]api.Endpoint {
 		"addnumber":           &addnumber.Endpoint{Numbers: d.DB, Requests: d.DB, Workflow: d.Workflow, Now: d.Now, Log: d.Log},
 		"addtranscript":       &addtranscript.Endpoint{Calls: d.DB, TokenKey: d.Agents.TokenKey, Now: d.Now},
 		"approverequest":      &approverequest.Endpoint{Requests: d.DB, Numbers: d.DB, Workflow: d.Workflow, Now: d.Now, Log: d.Log},
+		"assignnumber":        &assignnumber.Endpoint{Numbers: d.DB},
 		"createcall":          &createcall.Endpoint{Calls: d.DB, Numbers: d.DB, Workflow: d.Workflow, Now: d.Now, Places: d.DialPlaces},
 		"createkey":           &createkey.Endpoint{Keys: d.DB, Now: d.Now, Random: rand.Reader},
 		"createwebhook":       &createwebhook.Endpoint{Endpoints: d.DB, Resolver: net.DefaultResolver, Now: d.Now, Random: rand.Reader, AllowLoopback: d.AllowLoopback},
@@ -136,7 +137,6 @@ func HTTP(d Deps) map[string]api.Endpoint {
 		"getpolicy":           &getpolicy.Endpoint{Policies: d.DB},
 		"getrequest":          &getrequest.Endpoint{Requests: d.DB},
 		"getswitch":           &getswitch.Endpoint{Switch: d.DB},
-		"givenumber":          &givenumber.Endpoint{Numbers: d.DB},
 		"hangupanycall":       &hangupanycall.Endpoint{Calls: d.DB, Teardown: d.ender(), Now: d.Now},
 		"hangupcall":          &hangupcall.Endpoint{Calls: d.DB, Teardown: d.ender(), Now: d.Now},
 		"health":              &health.Endpoint{Version: d.Version},
@@ -178,19 +178,19 @@ func HTTP(d Deps) map[string]api.Endpoint {
 func Tasks(d Deps) map[string]any {
 	s := d.ender()
 	return map[string]any{
-		"assignnumber":   (&assignnumber.Task{Requests: d.DB, Log: d.Log}).Run,
-		"awaitcall":      (&awaitcall.Task{Calls: d.DB, Teardown: s, Workflow: d.Workflow, Now: d.Now, Log: d.Log}).Run,
-		"awaitrequest":   (&awaitrequest.Task{Requests: d.DB, Workflow: d.Workflow}).Run,
-		"deliverwebhook": (&deliverwebhook.Task{Webhooks: d.DB, Queue: d.Queue, Client: deliverwebhook.NewClient(nil, d.AllowLoopback), Now: d.Now, Log: d.Log}).Run,
-		"dialcall":       (&dialcall.Task{Calls: d.DB, Phone: d.LiveKit, Carriers: d.carriers(), Teardown: s, Now: d.Now, Log: d.Log}).Run,
-		"expirerequest":  (&expirerequest.Task{Requests: d.DB, Now: d.Now, Log: d.Log}).Run,
-		"finishcall":     (&finishcall.Task{Teardown: s, Now: d.Now}).Run,
-		"notifyrequest":  (&notifyrequest.Task{Requests: d.DB, Now: d.Now, Log: d.Log}).Run,
-		"preparecall":    (&preparecall.Task{Calls: d.DB, Rooms: d.LiveKit, Teardown: s, Agents: d.Agents, Now: d.Now}).Run,
-		"resumecall":     (&resumecall.Task{Calls: d.DB, Workflow: d.Workflow, Log: d.Log}).Run,
-		"sendevents":     (&sendevents.Task{Endpoints: d.DB, Queue: d.Queue, Log: d.Log}).Run,
-		"summarizecall":  (&summarizecall.Task{Details: d.DB, Summarizer: d.Summary, Now: d.Now, Log: d.Log}).Run,
-		"sweepcalls":     (&sweepcalls.Task{Calls: d.DB, Rooms: d.LiveKit, Workflow: d.Workflow, Inbound: d.adopter(), Teardown: s, Now: d.Now, Log: d.Log}).Run,
-		"sweepnumbers":   (&sweepnumbers.Task{Requests: d.DB, Numbers: d.DB, Workflow: d.Workflow, Now: d.Now, Log: d.Log}).Run,
+		"awaitcall":       (&awaitcall.Task{Calls: d.DB, Teardown: s, Workflow: d.Workflow, Now: d.Now, Log: d.Log}).Run,
+		"awaitrequest":    (&awaitrequest.Task{Requests: d.DB, Workflow: d.Workflow}).Run,
+		"deliverwebhook":  (&deliverwebhook.Task{Webhooks: d.DB, Queue: d.Queue, Client: deliverwebhook.NewClient(nil, d.AllowLoopback), Now: d.Now, Log: d.Log}).Run,
+		"dialcall":        (&dialcall.Task{Calls: d.DB, Phone: d.LiveKit, Carriers: d.carriers(), Teardown: s, Now: d.Now, Log: d.Log}).Run,
+		"expirerequest":   (&expirerequest.Task{Requests: d.DB, Now: d.Now, Log: d.Log}).Run,
+		"finishcall":      (&finishcall.Task{Teardown: s, Now: d.Now}).Run,
+		"fulfillrequest":  (&fulfillrequest.Task{Requests: d.DB, Log: d.Log}).Run,
+		"notifyrequest":   (&notifyrequest.Task{Requests: d.DB, Now: d.Now, Log: d.Log}).Run,
+		"preparecall":     (&preparecall.Task{Calls: d.DB, Rooms: d.LiveKit, Teardown: s, Agents: d.Agents, Now: d.Now}).Run,
+		"queuedeliveries": (&queuedeliveries.Task{Endpoints: d.DB, Queue: d.Queue, Log: d.Log}).Run,
+		"resumecall":      (&resumecall.Task{Calls: d.DB, Workflow: d.Workflow, Log: d.Log}).Run,
+		"summarizecall":   (&summarizecall.Task{Details: d.DB, Summarizer: d.Summary, Now: d.Now, Log: d.Log}).Run,
+		"sweepcalls":      (&sweepcalls.Task{Calls: d.DB, Rooms: d.LiveKit, Workflow: d.Workflow, Inbound: d.adopter(), Teardown: s, Now: d.Now, Log: d.Log}).Run,
+		"sweepnumbers":    (&sweepnumbers.Task{Requests: d.DB, Numbers: d.DB, Workflow: d.Workflow, Now: d.Now, Log: d.Log}).Run,
 	}
 }

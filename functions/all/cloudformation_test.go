@@ -26,7 +26,7 @@ import (
 // deployed lists the functions that run in TestCloudFormation. Every other function gets a program
 // that is never started.
 var deployed = []string{"createkey", "listkeys", "requestnumber", "getrequest", "addnumber", "approverequest", "listnumbers",
-	"expirerequest", "awaitrequest", "assignnumber", "notifyrequest"}
+	"expirerequest", "awaitrequest", "fulfillrequest", "notifyrequest"}
 
 // TestCloudFormation creates the stack of template.yaml in ministack, from the transformed
 // template. MINISTACK is the address of ministack. The test creates a key through the stack's API.

@@ -190,7 +190,7 @@ func (c *counter) feed(db *dynamodb.DB) {
 		return aws.ToString(out.Table.LatestStreamArn), nil
 	}
 	streams := dynamodbstreams.NewFromConfig(awsConfig(db.Client().Transport))
-	c.sources = feed{c.template, streams, streamOf, db.Written, counts, counts}.open(c.T, c.invoke, []string{"sendevents", "resumecall", "deliverwebhook"})
+	c.sources = feed{c.template, streams, streamOf, db.Written, counts, counts}.open(c.T, c.invoke, []string{"queuedeliveries", "resumecall", "deliverwebhook"})
 	c.deps.Queue = c.sources.Queue
 }
 

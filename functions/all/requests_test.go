@@ -72,7 +72,7 @@ func openOffice(t *testing.T) *office {
 	})}
 	o.history = sfn.NewFromConfig(cfg)
 	o.deps = all.Deps{DB: o.db.DB, Now: time.Now, Log: slog.New(slog.DiscardHandler), Workflow: workflow.Open(cfg, workflow.Config{ApprovalMachine: o.machine})}
-	o.deps.Queue = openSources(t, db, roles, o.invoke, "sendevents", "deliverwebhook").Queue
+	o.deps.Queue = openSources(t, db, roles, o.invoke, "queuedeliveries", "deliverwebhook").Queue
 	return o
 }
 
@@ -265,7 +265,7 @@ func TestApprovedRequestIsAssigned(t *testing.T) {
 			o.Error(err)
 		}
 		o.sameAudit(r, "submitted", "approved", "assigned", "notified")
-		o.sameStates(r, "Review", "Reviewed", "WaitForDecision", "Review", "Reviewed", "AssignNumber", "Assigned", "Notify", "Done")
+		o.sameStates(r, "Review", "Reviewed", "WaitForDecision", "Review", "Reviewed", "FulfillRequest", "Assigned", "Notify", "Done")
 	})
 }
 
@@ -386,7 +386,7 @@ func TestNumberForAnotherWakesNobodyInVain(t *testing.T) {
 // must not be done twice.
 func TestEachTaskMayDie(t *testing.T) {
 	t.Parallel()
-	for _, folder := range []string{"expirerequest", "awaitrequest", "assignnumber", "notifyrequest"} {
+	for _, folder := range []string{"expirerequest", "awaitrequest", "fulfillrequest", "notifyrequest"} {
 		for _, c := range []crash{{before: 1}, {after: 1}, {before: 1, after: 2}, {before: 9}, {after: 9}} {
 			t.Run(fmt.Sprintf("%s %+v", folder, c), func(t *testing.T) {
 				inOffice(t, func(o *office) {

@@ -213,7 +213,7 @@ func openLifetime(t *testing.T, x *exchange, d *doom) *lifetime {
 	l.sources = openSources(t, l.db, l.roles, func(ctx context.Context, folder string, payload []byte) ([]byte, error) {
 		<-ready
 		return l.invoke(ctx, folder, payload)
-	}, "sendevents", "deliverwebhook", "resumecall")
+	}, "queuedeliveries", "deliverwebhook", "resumecall")
 	close(ready)
 	l.must(l.db.AllowCountries(t.Context(), "ada", "US"))
 	l.must(l.db.AddEndpoint(t.Context(), webhook.Endpoint{ID: "whe_01KAMPJ5V0SAMPMEWHE0000001", UserID: "ada", URL: "https://hooks.acme.co/",
@@ -376,14 +376,14 @@ func TestEndIsToldWhoeverDies(t *testing.T) {
 		"transfercall": {talks, at(20, func(l *lifetime) {
 			l.ask("transfercall", "/outbound-calls/"+theCall+"/transfer", `{"phone_number":"+14155550111"}`)
 		}), 44, 3},
-		"livekitwebhook": {hangsUp, told, 39, 2},
-		"sweepcalls":     {hangsUp, nil, 39, 2},
-		"finishcall":     {talks, nil, 10, 2},
-		"awaitcall":      {alone, nil, 0, 3},
-		"dialcall":       {busy, nil, 0, 3},
-		"sendevents":     {hangsUp, told, 39, 1},
-		"resumecall":     {hangsUp, told, 39, 1},
-		"deliverwebhook": {hangsUp, told, 39, 2},
+		"livekitwebhook":  {hangsUp, told, 39, 2},
+		"sweepcalls":      {hangsUp, nil, 39, 2},
+		"finishcall":      {talks, nil, 10, 2},
+		"awaitcall":       {alone, nil, 0, 3},
+		"dialcall":        {busy, nil, 0, 3},
+		"queuedeliveries": {hangsUp, told, 39, 1},
+		"resumecall":      {hangsUp, told, 39, 1},
+		"deliverwebhook":  {hangsUp, told, 39, 2},
 	} {
 		t.Run(function, func(t *testing.T) {
 			t.Parallel()

@@ -82,7 +82,7 @@ func openPost(t *testing.T, r *webhooktest.Receiver) *post {
 	p.sources = openSources(t, db, roles, func(ctx context.Context, folder string, payload []byte) ([]byte, error) {
 		<-ready
 		return p.invoke(ctx, folder, payload)
-	}, "sendevents", "deliverwebhook")
+	}, "queuedeliveries", "deliverwebhook")
 	p.deps.Queue = p.sources.Queue
 	p.endpoint = p.subscribe(1, "ada", r.URL, event.CallEnded)
 	close(ready)
@@ -251,7 +251,7 @@ func TestDeliveries(t *testing.T) {
 		"the endpoint is deleted":         {answer: from(1, 0, 500), during: (*post).deleteEndpoint, status: webhook.Dead, attempts: 1, messages: 1},
 		"the function dies when it is":    {answer: from(1, 0, 200), crash: map[string]int{"deliverwebhook": 1}, status: webhook.Delivered, attempts: 1, messages: 1},
 		"it dies and the answer was none": {answer: from(2, 500, 200), crash: map[string]int{"deliverwebhook": 1}, status: webhook.Delivered, attempts: 2, messages: 2},
-		"sent over and over":              {answer: from(3, 500, 200), crash: map[string]int{"sendevents": 3}, status: webhook.Delivered, attempts: 3, messages: 3},
+		"sent over and over":              {answer: from(3, 500, 200), crash: map[string]int{"queuedeliveries": 3}, status: webhook.Delivered, attempts: 3, messages: 3},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -317,7 +317,7 @@ func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f
 // undelivered, and that a receiver that has answered is not sent the event again.
 func TestKilledAfterEachWrite(t *testing.T) {
 	t.Parallel()
-	for _, function := range []string{"sendevents", "deliverwebhook"} {
+	for _, function := range []string{"queuedeliveries", "deliverwebhook"} {
 		for n := range 5 {
 			for name, answer := range map[string]func(int) int{"taken": from(1, 0, 200), "taken at the third": from(3, 500, 200)} {
 				t.Run(fmt.Sprintf("%s/%d/%s", function, n, name), func(t *testing.T) {

@@ -1,60 +1,56 @@
 package assignnumber_test
 
 import (
-	"bytes"
-	"log/slog"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/krosai/telephony/functions/assignnumber"
-	"github.com/krosai/telephony/shared/fault"
+	"github.com/krosai/telephony/shared/api/apitest"
+	"github.com/krosai/telephony/shared/event"
 	"github.com/krosai/telephony/shared/number"
-	"github.com/krosai/telephony/shared/numberrequest"
-	"github.com/krosai/telephony/shared/store/storetest"
+	"github.com/krosai/telephony/shared/store"
 )
 
-const id = "req_01KAMPJ5V0SAMPMECA00000000"
+var now = time.Date(2026, 11, 22, 9, 31, 0, 0, time.UTC)
 
-var t0 = time.Date(2026, 11, 22, 9, 30, 0, 0, time.UTC)
+// stocked puts the sample's number into the inventory.
+func stocked(b *apitest.Bench) string {
+	b.Helper()
+	const e164 = "+2348012345678"
+	n := number.Number{ID: number.ID(e164), E164: e164, Country: "NG", Type: "mobile", Capabilities: []string{"inbound"}, Provider: "Twilio", UpdatedAt: now}
+	b.Must(b.AddNumber(b.Context(), n, "root"))
+	return n.ID
+}
 
-// TestRun checks that Run leaves a request approved without a number, assigns a number when there
-// is one, and changes nothing when repeated.
-func TestRun(t *testing.T) {
+// TestGive checks that the user gets the number and an event, and that no other
+// user gets the number.
+func TestGive(t *testing.T) {
 	t.Parallel()
-	db := storetest.Open(t, nil)
-	var log bytes.Buffer
-	task := &assignnumber.Task{Requests: db, Log: slog.New(slog.NewTextHandler(&log, nil))}
-	run := func(want numberrequest.Status) {
-		t.Helper()
-		got, err := task.Run(t.Context(), assignnumber.Input{RequestID: id})
-		if err != nil || got.Status != want {
-			t.Errorf("%+v, %v, want %s", got, err, want)
+	b := apitest.Open(t, func() time.Time { return now })
+	b.Serve(&assignnumber.Endpoint{Numbers: b.DB})
+	id := stocked(b)
+	for i, step := range []struct {
+		path, body string
+		want       int
+	}{
+		{id, `{"user_id":"a/b"}`, 400},
+		{id, `{}`, 400},
+		{"pn_01ARZ3NDEKTSV4RRFFQ69G5FAV", `{"user_id":"ada"}`, 404},
+		{id, `{"user_id":"ada"}`, 200},
+		{id, `{"user_id":"bob"}`, 409},
+	} {
+		if a := b.Ask(b.Admin("carol"), "POST", "/admin/phone-numbers/"+step.path+"/assign", step.body); a.Status != step.want {
+			t.Errorf("%d: %d %s", i, a.Status, a.Text)
 		}
 	}
-	if _, err := task.Run(t.Context(), assignnumber.Input{RequestID: id}); !fault.Is(err, fault.NotFound) {
-		t.Errorf("unknown request: %v", err)
+	if n, err := b.Number(t.Context(), "ada", id); err != nil || !n.AssignedAt.Equal(now) {
+		t.Errorf("%+v, %v", n, err)
 	}
-	if _, _, err := db.CreateRequest(t.Context(), numberrequest.Request{ID: id, UserID: "ada", Country: "NG", CreatedAt: t0}); err != nil {
-		t.Fatal(err)
+	events, _, err := b.EventsOf(t.Context(), "ada", store.Log{}, 10, "")
+	if err != nil || len(events) != 1 || events[0].Type != event.NumberAssigned {
+		t.Errorf("%+v, %v", events, err)
 	}
-	if _, err := task.Run(t.Context(), assignnumber.Input{RequestID: id}); !fault.Is(err, fault.Conflict) {
-		t.Errorf("pending request: %v", err)
-	}
-	if _, err := db.Decide(t.Context(), id, numberrequest.Decision{Approve: true, By: "root"}, t0); err != nil {
-		t.Fatal(err)
-	}
-	run(numberrequest.Approved)
-	if !strings.Contains(log.String(), "no number is free") || !strings.Contains(log.String(), id) {
-		t.Errorf("log: %s", &log)
-	}
-	n := number.Number{ID: number.ID("+23412345678"), E164: "+23412345678", Country: "NG", Type: "local", UpdatedAt: t0}
-	if err := db.AddNumber(t.Context(), n, "root"); err != nil {
-		t.Fatal(err)
-	}
-	run(numberrequest.Assigned)
-	run(numberrequest.Assigned)
-	if _, err := db.Number(t.Context(), "ada", n.ID); err != nil {
-		t.Error(err)
+	if a := b.Ask(b.User("ada"), "POST", "/admin/phone-numbers/"+id+"/assign", `{"user_id":"ada"}`); a.Status != 403 {
+		t.Errorf("%d %s", a.Status, a.Text)
 	}
 }

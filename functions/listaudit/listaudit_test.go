@@ -34,7 +34,7 @@ func setup(t *testing.T) *apitest.Bench {
 	b.Must(err)
 	b.Must(b.AddNumber(t.Context(), number.Number{ID: number.ID("+2348012345678"), E164: "+2348012345678", Country: "NG", Type: "mobile", UpdatedAt: clock}, "dave"))
 	clock = clock.Add(time.Minute)
-	_, _, err = b.AssignNumber(t.Context(), id)
+	_, _, err = b.FulfillRequest(t.Context(), id)
 	b.Must(err)
 	return b
 }

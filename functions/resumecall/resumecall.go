@@ -16,8 +16,8 @@ type Calls interface {
 	EndToken(ctx context.Context, id string) (string, error)
 }
 
-// Workflow notifies a workflow that its call has ended. A workflow that no longer waits, and the empty
-// token, count as success.
+// Workflow notifies a workflow that its call has ended. A workflow that no longer waits, and the
+// empty token, count as success.
 type Workflow interface {
 	CallEnded(ctx context.Context, token string) error
 }

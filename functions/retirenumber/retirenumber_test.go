@@ -48,7 +48,7 @@ func TestRetire(t *testing.T) {
 	if n, err := b.NumberByID(t.Context(), id); err != nil || n.Retired || n.Provider != "Telnyx" {
 		t.Errorf("%+v, %v", n, err)
 	}
-	_, err := b.GiveNumber(t.Context(), id, "ada", "carol")
+	_, err := b.AssignNumber(t.Context(), id, "ada", "carol")
 	b.Must(err)
 	if a := b.Ask(b.Admin("carol"), "DELETE", "/admin/phone-numbers/"+id, ""); a.Status != 409 {
 		t.Errorf("while somebody has it: %d %s", a.Status, a.Text)

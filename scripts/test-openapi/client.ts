@@ -1,7 +1,7 @@
 // Places a call with the client that openapi-typescript and openapi-fetch make from openapi.json.
 // KROS_URL and KROS_TOKEN name the platform.
 import createClient from "openapi-fetch";
-import type { paths } from "./api";
+import type { paths } from "./api.js";
 
 const { KROS_URL, KROS_TOKEN } = process.env;
 const client = createClient<paths>({ baseUrl: KROS_URL!, headers: { Authorization: `Bearer ${KROS_TOKEN}` } });

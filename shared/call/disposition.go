@@ -122,8 +122,8 @@ func (c Call) NeverDialed(cause Cause, now time.Time) End {
 	return End{Status: Failed, Cause: cause, At: now}
 }
 
-// DialForbidden decides how a call ended that was accepted, and that may no longer be dialed for the
-// reason err. The zero End means that err forbids nothing.
+// DialForbidden decides how a call ended that was accepted, and that may no longer be dialed for
+// the reason err. The zero End means that err forbids nothing.
 func (c Call) DialForbidden(err error, now time.Time) End {
 	e, known := errors.AsType[*fault.Error](err)
 	switch {

@@ -19,7 +19,7 @@ import (
 // they were written. The sort key is the time of the writing and the event's id. Rows expire
 // after event.Kept. A row is written in the transaction that makes its event true, and never
 // changes. The table's stream passes it to the functions that act on it
-// (functions/sendevents, functions/resumecall).
+// (functions/queuedeliveries, functions/resumecall).
 type eventRow struct {
 	UserID      string `dynamodbav:"user_id"`
 	SK          string `dynamodbav:"sk"`

@@ -182,9 +182,9 @@ func eventWrites() []eventWrite {
 			_, err := b.ExpireRequest(b.ctx, b.request.ID, t0.Add(time.Minute))
 			return err
 		}, ofRequest(event.Decided)},
-		{"assigned", "requests", (*eventBench).stocked, func(b *eventBench) error { _, _, err := b.AssignNumber(b.ctx, b.request.ID); return err },
+		{"assigned", "requests", (*eventBench).stocked, func(b *eventBench) error { _, _, err := b.FulfillRequest(b.ctx, b.request.ID); return err },
 			ofRequest(event.Assigned)},
-		{"nothing to assign", "requests", (*eventBench).granted, func(b *eventBench) error { _, _, err := b.AssignNumber(b.ctx, b.request.ID); return err }, nil},
+		{"nothing to assign", "requests", (*eventBench).granted, func(b *eventBench) error { _, _, err := b.FulfillRequest(b.ctx, b.request.ID); return err }, nil},
 		{"configured", "numbers", (*eventBench).leased, func(b *eventBench) error { return b.SaveConfiguration(b.ctx, configured(b.number), "me") },
 			ofNumber(event.Configured)},
 		{"lost its lease", "numbers", (*eventBench).leased, func(b *eventBench) error {
@@ -196,7 +196,7 @@ func eventWrites() []eventWrite {
 		}, nil},
 		{"released", "numbers", (*eventBench).owns, func(b *eventBench) error { _, err := b.Unassign(b.ctx, b.number.ID, "ada", "root"); return err },
 			ofNumber(func(n number.Number) event.Event { return event.Released(n, "ada") })},
-		{"given", "numbers", (*eventBench).spared, func(b *eventBench) error { _, err := b.GiveNumber(b.ctx, b.number.ID, "ada", "root"); return err },
+		{"given", "numbers", (*eventBench).spared, func(b *eventBench) error { _, err := b.AssignNumber(b.ctx, b.number.ID, "ada", "root"); return err },
 			ofNumber(event.Given)},
 		{"key made", "keys", (*eventBench).keyed, func(b *eventBench) error { _, err := b.AddKey(b.ctx, b.fresh); return err },
 			func(b *eventBench) event.Event { return event.KeyMade(b.fresh) }},

@@ -134,10 +134,10 @@ func (db *DB) RetireNumber(ctx context.Context, id, by string) error {
 	return notAvailable(rows.of(retire))
 }
 
-// GiveNumber assigns an available number to a user without a request. by is the administrator. A
+// AssignNumber assigns an available number to a user without a request. by is the administrator. A
 // number that is assigned, requested, retired or being configured is fault.Conflict. An unknown
 // number is fault.NotFound.
-func (db *DB) GiveNumber(ctx context.Context, id, userID, by string) (number.Number, error) {
+func (db *DB) AssignNumber(ctx context.Context, id, userID, by string) (number.Number, error) {
 	n, err := db.NumberByID(ctx, id)
 	if err != nil {
 		return n, err
@@ -313,7 +313,7 @@ func (db *DB) availableIn(ctx context.Context, partition, prefix string, r numbe
 	return true
 }
 
-// HasAvailable reports whether there is a number that AssignNumber would assign.
+// HasAvailable reports whether there is a number that FulfillRequest would assign.
 func (db *DB) HasAvailable(ctx context.Context, r numberrequest.Request) (bool, error) {
 	for n, err := range db.availableFor(ctx, r) {
 		if err != nil {
@@ -334,12 +334,12 @@ func (db *DB) HasAvailable(ctx context.Context, r numberrequest.Request) (bool, 
 	return false, nil
 }
 
-// AssignNumber assigns a number to an approved request: the number that was chosen or asked
+// FulfillRequest assigns a number to an approved request: the number that was chosen or asked
 // for, or else any available number that fits and that no other request has claimed. It returns
 // the request in its current state. assigned is false if there is no such number. Repeating the
 // call is harmless, because a request gets only one number. A request that is pending or
 // rejected is fault.Conflict.
-func (db *DB) AssignNumber(ctx context.Context, id string) (r numberrequest.Request, assigned bool, err error) {
+func (db *DB) FulfillRequest(ctx context.Context, id string) (r numberrequest.Request, assigned bool, err error) {
 	r, err = db.RequestByID(ctx, id)
 	switch {
 	case err != nil || r.Status == numberrequest.Assigned:

@@ -25,7 +25,7 @@ func (d desk) granted(r numberrequest.Request) numberrequest.Request {
 // assign assigns a number to a request, and reports whether it has one.
 func (d desk) assign(r numberrequest.Request) bool {
 	d.t.Helper()
-	_, ok, err := d.AssignNumber(context.Background(), r.ID)
+	_, ok, err := d.FulfillRequest(context.Background(), r.ID)
 	if err != nil {
 		d.t.Error(err)
 	}
@@ -46,8 +46,8 @@ func (d desk) assigned(user string) []string {
 	return e164
 }
 
-// TestAssignNumber: a request gets the number that suits it.
-func TestAssignNumber(t *testing.T) {
+// TestFulfillRequest: a request gets the number that suits it.
+func TestFulfillRequest(t *testing.T) {
 	t.Parallel()
 	lagos := spare(1)
 	lagos.E164, lagos.Type = "+23412345678", "local"
@@ -102,13 +102,13 @@ func TestAssignNumber(t *testing.T) {
 	}
 }
 
-func TestAssignNumberInOtherStates(t *testing.T) {
+func TestFulfillRequestInOtherStates(t *testing.T) {
 	t.Parallel()
 	d := openDesk(t)
 	d.add(spare(1))
 	r := d.submit(asked("ada"))
 	for _, id := range []string{r.ID, "req_none"} {
-		if _, ok, err := d.AssignNumber(t.Context(), id); ok || err == nil {
+		if _, ok, err := d.FulfillRequest(t.Context(), id); ok || err == nil {
 			t.Errorf("%s: %t, %v", id, ok, err)
 		}
 	}

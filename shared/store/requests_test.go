@@ -128,7 +128,7 @@ func TestRequestLife(t *testing.T) {
 	d.add(spare(1))
 	r := d.submit(asked("ada"))
 	d.approve(r, "")
-	got, assigned, err := d.AssignNumber(t.Context(), r.ID)
+	got, assigned, err := d.FulfillRequest(t.Context(), r.ID)
 	if err != nil || !assigned {
 		t.Fatalf("assigned %t, %v", assigned, err)
 	}
@@ -197,7 +197,7 @@ func TestAlreadyRequested(t *testing.T) {
 		{"a number that is owned", named("ada", 1), func(d desk, r numberrequest.Request) {
 			d.add(spare(1))
 			d.approve(r, "")
-			if _, ok, err := d.AssignNumber(t.Context(), r.ID); !ok || err != nil {
+			if _, ok, err := d.FulfillRequest(t.Context(), r.ID); !ok || err != nil {
 				d.t.Fatal(ok, err)
 			}
 		}, named("bea", 1), "PHONE_NUMBER_ALREADY_REQUESTED"},
@@ -532,7 +532,7 @@ func TestLostReplies(t *testing.T) {
 		},
 		func(d desk) error { d.approve(r, ""); return nil },
 		func(d desk) error {
-			_, assigned, err := d.AssignNumber(d.t.Context(), r.ID)
+			_, assigned, err := d.FulfillRequest(d.t.Context(), r.ID)
 			return errors.Join(err, sure(assigned))
 		},
 		func(d desk) error {

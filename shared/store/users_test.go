@@ -48,7 +48,7 @@ func TestUsersHaveDoneSomething(t *testing.T) {
 	must(t, err)
 	n := number.Number{ID: number.ID("+2348030000001"), E164: "+2348030000001", Country: "NG", Type: "mobile", UpdatedAt: morning}
 	must(t, db.AddNumber(ctx, n, "root"))
-	_, err = db.GiveNumber(ctx, n.ID, "given", "root")
+	_, err = db.AssignNumber(ctx, n.ID, "given", "root")
 	must(t, err)
 	_, err = db.UseToken(ctx, "only a token")
 	must(t, err)
@@ -152,7 +152,7 @@ func TestRetire(t *testing.T) {
 		return n
 	}
 	gone, assigned, asked := add(1), add(2), add(3)
-	_, err := db.GiveNumber(ctx, assigned.ID, "ada", "root")
+	_, err := db.AssignNumber(ctx, assigned.ID, "ada", "root")
 	must(t, err)
 	_, _, err = db.CreateRequest(ctx, numberrequest.Request{ID: "req_1", UserID: "bob", PhoneNumber: asked.E164, CreatedAt: morning})
 	must(t, err)
@@ -161,10 +161,10 @@ func TestRetire(t *testing.T) {
 	_, _, err = db.CreateRequest(ctx, numberrequest.Request{ID: "req_2", UserID: "eve", PhoneNumber: gone.E164, CreatedAt: morning})
 	must(t, err)
 
-	_, giveGone := db.GiveNumber(ctx, gone.ID, "ada", "root")
-	_, giveAsked := db.GiveNumber(ctx, asked.ID, "ada", "root")
-	_, giveOwned := db.GiveNumber(ctx, assigned.ID, "ada", "root")
-	_, giveNone := db.GiveNumber(ctx, "pn_none", "ada", "root")
+	_, giveGone := db.AssignNumber(ctx, gone.ID, "ada", "root")
+	_, giveAsked := db.AssignNumber(ctx, asked.ID, "ada", "root")
+	_, giveOwned := db.AssignNumber(ctx, assigned.ID, "ada", "root")
+	_, giveNone := db.AssignNumber(ctx, "pn_none", "ada", "root")
 	_, choose := db.Decide(ctx, "req_1", numberrequest.Decision{Approve: true, By: "root", NumberID: gone.ID}, morning)
 	for name, tc := range map[string]struct {
 		err  error
@@ -187,10 +187,10 @@ func TestRetire(t *testing.T) {
 	}
 	_, err = db.Decide(ctx, "req_2", numberrequest.Decision{Approve: true, By: "root"}, morning)
 	must(t, err)
-	if r, assigned, err := db.AssignNumber(ctx, "req_2"); assigned || err != nil {
+	if r, assigned, err := db.FulfillRequest(ctx, "req_2"); assigned || err != nil {
 		t.Errorf("a retired number was assigned: %+v, %v", r, err)
 	}
-	_, err = db.GiveNumber(ctx, gone.ID, "ada", "root")
+	_, err = db.AssignNumber(ctx, gone.ID, "ada", "root")
 	if !fault.Is(err, fault.Conflict) {
 		t.Error(err)
 	}
@@ -205,7 +205,7 @@ func TestRetire(t *testing.T) {
 		}
 	}
 	must(t, db.RestoreNumber(ctx, gone, "root"))
-	if r, assigned, err := db.AssignNumber(ctx, "req_2"); !assigned || err != nil {
+	if r, assigned, err := db.FulfillRequest(ctx, "req_2"); !assigned || err != nil {
 		t.Errorf("a restored number was not assigned: %+v, %v", r, err)
 	}
 	entries, _, err := db.Audit(ctx, gone.ID, 10, "")

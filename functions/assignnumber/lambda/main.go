@@ -2,22 +2,15 @@
 package main
 
 import (
-	"os"
 	"time"
 
 	"github.com/krosai/telephony/functions/assignnumber"
+	"github.com/krosai/telephony/shared/api/lambdahttp"
 	"github.com/krosai/telephony/shared/env"
-	"github.com/krosai/telephony/shared/invocation"
-	"github.com/krosai/telephony/shared/obs"
 	"github.com/krosai/telephony/shared/store"
 )
 
-type config struct {
-	Tables store.Config
-}
-
 func main() {
-	cfg, aws := env.Must[config](), env.AWS()
-	task := &assignnumber.Task{Requests: store.Open(aws, cfg.Tables, time.Now), Log: obs.Logger(os.Stdout, os.Getenv("LOG_LEVEL"))}
-	invocation.Start(task.Run)
+	db := store.Open(env.AWS(), env.Must[store.Config](), time.Now)
+	lambdahttp.Start(db, &assignnumber.Endpoint{Numbers: db})
 }

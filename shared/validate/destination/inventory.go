@@ -9,8 +9,9 @@ import (
 	"github.com/krosai/telephony/shared/validate"
 )
 
-// Assignable refuses phone numbers that no user should have, a country that is not the number's, and
-// values that the inventory does not know. The error is a fault.Invalid about the field of the API.
+// Assignable refuses phone numbers that no user should have, a country that is not the number's,
+// and values that the inventory does not know. The error is a fault.Invalid about the field of the
+// API.
 func Assignable(n number.Number) error {
 	_, err := Country("phone_number", n.E164)
 	switch {

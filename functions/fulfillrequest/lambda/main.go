@@ -1,26 +1,23 @@
-// Command lambda is the sendevents function.
+// Command lambda is the fulfillrequest function.
 package main
 
 import (
 	"os"
 	"time"
 
-	"github.com/krosai/telephony/functions/sendevents"
+	"github.com/krosai/telephony/functions/fulfillrequest"
 	"github.com/krosai/telephony/shared/env"
 	"github.com/krosai/telephony/shared/invocation"
 	"github.com/krosai/telephony/shared/obs"
 	"github.com/krosai/telephony/shared/store"
-	"github.com/krosai/telephony/shared/webhook/queue"
 )
 
 type config struct {
 	Tables store.Config
-	Queue  queue.Config
 }
 
 func main() {
 	cfg, aws := env.Must[config](), env.AWS()
-	task := &sendevents.Task{Endpoints: store.Open(aws, cfg.Tables, time.Now), Queue: queue.Open(aws, cfg.Queue),
-		Log: obs.Logger(os.Stdout, os.Getenv("LOG_LEVEL"))}
+	task := &fulfillrequest.Task{Requests: store.Open(aws, cfg.Tables, time.Now), Log: obs.Logger(os.Stdout, os.Getenv("LOG_LEVEL"))}
 	invocation.Start(task.Run)
 }

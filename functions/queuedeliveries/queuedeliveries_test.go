@@ -1,4 +1,4 @@
-package sendevents_test
+package queuedeliveries_test
 
 import (
 	"context"
@@ -12,7 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/krosai/telephony/functions/sendevents"
+	"github.com/krosai/telephony/functions/queuedeliveries"
 	"github.com/krosai/telephony/shared/event"
 	"github.com/krosai/telephony/shared/fault"
 	"github.com/krosai/telephony/shared/invocation"
@@ -49,8 +49,8 @@ func (w *world) Send(_ context.Context, messages []queue.Message) error {
 	return w.err
 }
 
-func (w *world) task() *sendevents.Task {
-	return &sendevents.Task{Endpoints: w, Queue: w, Log: slog.New(slog.DiscardHandler)}
+func (w *world) task() *queuedeliveries.Task {
+	return &queuedeliveries.Task{Endpoints: w, Queue: w, Log: slog.New(slog.DiscardHandler)}
 }
 
 var early = time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
@@ -123,7 +123,7 @@ func TestTrouble(t *testing.T) {
 
 func TestSample(t *testing.T) {
 	t.Parallel()
-	text, err := os.ReadFile("../../events/sendevents.json")
+	text, err := os.ReadFile("../../events/queuedeliveries.json")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,6 @@
-// Package sendevents is the function that Lambda calls with batches of the stream of the table
+// Package queuedeliveries is the function that Lambda calls with batches of the stream of the table
 // Events. It queues the delivery of each event to each webhook endpoint that wants the event.
-package sendevents
+package queuedeliveries
 
 import (
 	"context"
