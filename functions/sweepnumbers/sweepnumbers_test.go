@@ -155,7 +155,7 @@ func TestOneFailureDoesNotStopTheRest(t *testing.T) {
 	if !errors.Is(err, errDown) || got != (sweepnumbers.Report{Failures: 1}) {
 		t.Errorf("%+v, %v", got, err)
 	}
-	if text, err := json.Marshal(got); err != nil || string(text) != `{"open":0,"started":0,"told":0,"offered":0,"leases":0,"failures":1}` {
+	if text, err := json.Marshal(got); err != nil || string(text) != `{"open":0,"started":0,"notified":0,"offered":0,"leases":0,"failures":1}` {
 		t.Errorf("%s, %v", text, err)
 	}
 }

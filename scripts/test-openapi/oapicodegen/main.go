@@ -28,7 +28,7 @@ func main() {
 		log.Fatal("the repetition has placed another call")
 	}
 	call, err := client.ReadCallWithResponse(ctx, id, nil)
-	if err != nil || call.JSON200 == nil || call.JSON200.Metadata == nil || (*call.JSON200.Metadata)["client"] != metadata["client"] {
+	if err != nil || call.JSON200 == nil || call.JSON200.Metadata["client"] != metadata["client"] {
 		log.Fatalf("read the call: %v, %s", err, call.Body)
 	}
 	if _, err := client.HangUpCallWithResponse(ctx, id, nil); err != nil {
