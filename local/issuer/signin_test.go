@@ -281,7 +281,8 @@ func TestAuthorizationRefused(t *testing.T) {
 	}
 }
 
-// refused checks the answer to an authorization request: a page, an error or a code for the console.
+// refused checks the answer to an authorization request: a page, an error or a code for the
+// console.
 func (b *browser) refused(name string, a answer, want string) {
 	b.Helper()
 	to, query := a.location()
@@ -318,8 +319,8 @@ func TestFormRefused(t *testing.T) {
 	}
 }
 
-// TestTokenRefused checks that a code is exchanged once, within a minute, by its client and with its
-// verifier.
+// TestTokenRefused checks that a code is exchanged once, within a minute, by its client and with
+// its verifier.
 func TestTokenRefused(t *testing.T) {
 	t.Parallel()
 	type refusal struct {
