@@ -76,12 +76,22 @@ func Handler(h http.Handler) lambda.Handler {
 	return lambda.NewHandler(func(ctx context.Context, event events.APIGatewayV2HTTPRequest) (events.APIGatewayV2HTTPResponse, error) {
 		ctx, cancel := invocation.Leave(ctx, invocation.Margin)
 		defer cancel()
+		ctx = oidc.WithAudience(ctx, consoleClient(event))
 		ctx = api.WithRequestID(ctx, requestID(ctx, event))
 		ctx = context.WithValue(ctx, headersKey{}, event.Headers)
 		event.RawPath = plainPath(event)
 		event.RawQueryString = strings.ReplaceAll(event.RawQueryString, "#", "%23")
 		return adapter.ProxyWithContext(ctx, event)
 	})
+}
+
+// consoleClient is the id of the console's client in the stack's own user pool. It is empty if
+// there is no such client. functions/console says why the id is a stage variable.
+func consoleClient(event events.APIGatewayV2HTTPRequest) string {
+	if id := event.StageVariables["ConsoleClientId"]; id != "off" {
+		return id
+	}
+	return ""
 }
 
 // requestID is the id that API Gateway gave the request and wrote to its access log, or else
