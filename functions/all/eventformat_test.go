@@ -154,7 +154,7 @@ func TestLiveKitSigned(t *testing.T) {
 func TestTaskEventsAreOfAWorkflow(t *testing.T) {
 	t.Parallel()
 	inputs := taskInputs(t)
-	fed := []string{"deliverwebhook", "resumecall", "queuedeliveries"} // by queues and streams
+	fed := []string{"console", "deliverwebhook", "resumecall", "queuedeliveries"} // by the API, queues and streams
 	for function := range all.Tasks(all.Deps{}) {
 		if strings.HasPrefix(function, "sweep") || slices.Contains(fed, function) {
 			continue

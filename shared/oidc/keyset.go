@@ -18,7 +18,6 @@ const (
 	keptFor   = 24 * time.Hour  // how long keys are used while they cannot be read again
 	pause     = time.Minute     // between two readings, whatever key ids tokens name
 	retry     = 5 * time.Second // between two readings while there are no keys
-	readTime  = 3 * time.Second // for one reading
 	maxAnswer = 256 << 10       // bytes
 )
 
@@ -27,6 +26,7 @@ const (
 type keySet struct {
 	issuer, url string
 	client      *http.Client
+	timeout     time.Duration // of one reading
 	now         func() time.Time
 
 	mu      sync.Mutex
@@ -91,7 +91,7 @@ func (s *keySet) refresh(kid string) <-chan struct{} {
 
 // readKeys reads the keys, even if no request waits for them any more.
 func (s *keySet) readKeys(began time.Time, done chan struct{}) {
-	ctx, cancel := context.WithTimeout(context.Background(), readTime)
+	ctx, cancel := context.WithTimeout(context.Background(), s.timeout)
 	defer cancel()
 	keys, err := s.fetch(ctx)
 	s.mu.Lock()

@@ -4,6 +4,7 @@
 package oidc
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -32,6 +33,8 @@ type Config struct {
 	// RolesClaim is the claim that lists the user's roles. If it is empty, the claims are roles
 	// and cognito:groups.
 	RolesClaim string `env:"OIDC_ROLES_CLAIM"`
+
+	Timeout time.Duration // of one reading of the issuer's keys; 0 is 3 s
 }
 
 // Verifier verifies tokens of one issuer. It is safe for concurrent use.
@@ -60,7 +63,8 @@ func Open(c Config, now func() time.Time) (*Verifier, error) {
 			return nil, fmt.Errorf("address of the issuer's keys: %w", err)
 		}
 	}
-	keys := &keySet{issuer: c.Issuer, url: c.JWKSURL, now: now, client: &http.Client{CheckRedirect: sameHost}}
+	keys := &keySet{issuer: c.Issuer, url: c.JWKSURL, now: now, client: &http.Client{CheckRedirect: sameHost},
+		timeout: cmp.Or(c.Timeout, 3*time.Second)}
 	return &Verifier{config: c, keys: keys, now: now}, nil
 }
 
