@@ -271,6 +271,9 @@ func TestOrdinaryCallAsksLittleOfLiveKit(t *testing.T) {
 // things never ends a call whose phone is there.
 func TestSweepLeavesLiveCallsAlone(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("waits: not with -short")
+	}
 	w := newWorld(t)
 	w.place()
 	w.until(w.up)

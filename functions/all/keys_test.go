@@ -103,6 +103,9 @@ func (b *keyBench) issued(answer string) (k view.NewKey) {
 // text is in the one answer that shows it and nowhere else: in no row, no log line, no list.
 func TestKeyIsShownOnce(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("waits: not with -short")
+	}
 	b := newKeyBench(t)
 	numbers := "/outbound-calls/phone-numbers"
 	first := b.issued(b.ask(adasJWT, "POST", "/api-keys", `{"name":"CI","scopes":["numbers:read","keys:write"]}`, 201))
@@ -177,6 +180,9 @@ func TestWrongChecksumReadsNothing(t *testing.T) {
 // A key is not shown if the database fails while the key is made, because it may not be stored.
 func TestKeyThatIsNotKept(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("waits: not with -short")
+	}
 	b := newKeyBench(t)
 	b.db.LoseReplies(20)
 	if answer := b.ask(adasJWT, "POST", "/api-keys", `{"name":"CI","scopes":["keys:write"]}`, 503); strings.Contains(answer, "kros_live_") {

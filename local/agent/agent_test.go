@@ -295,6 +295,9 @@ func TestConversation(t *testing.T) {
 // or after it joins.
 func TestRoomMetadata(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("takes long: not with -short")
+	}
 	s := newStage(t)
 	s.agent(Options{Names: []string{"receiver"}, Script: []Line{{"callee", "Hello?"}}})
 	for name, early := range map[string]bool{"inbound-early": true, "inbound-late": false} {

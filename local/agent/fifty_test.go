@@ -16,6 +16,9 @@ import (
 // TestFiftyJobs checks that fifty concurrent jobs cost little. The race detector is excluded,
 // because under it LiveKit's own share takes minutes.
 func TestFiftyJobs(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes long: not with -short")
+	}
 	s := newStage(t)
 	a := s.agent(Options{Names: []string{"many"}})
 	const n = 50

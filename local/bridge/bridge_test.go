@@ -248,6 +248,9 @@ func TestCallOverTCP(t *testing.T) {
 
 func TestAudioPassesBothWays(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("takes long: not with -short")
+	}
 	st := newStage(t)
 	ca, trunk := st.carrier(t, carrier.Options{Script: callee}, nil)
 	if _, err := st.rooms().CreateRoom(t.Context(), &livekit.CreateRoomRequest{
@@ -321,6 +324,9 @@ func TestCloseEndsEveryCall(t *testing.T) {
 
 func TestInboundAuthentication(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("takes long: not with -short")
+	}
 	st := newStage(t)
 	ca, _ := st.carrier(t, carrier.Options{}, nil)
 	trunk, err := st.sdk().CreateSIPInboundTrunk(t.Context(), &livekit.CreateSIPInboundTrunkRequest{Trunk: &livekit.SIPInboundTrunkInfo{

@@ -389,7 +389,7 @@ func TestReplay(t *testing.T) {
 				if why := notReplayed[rec.name]; why != "" {
 					t.Skip(why)
 				}
-				if testing.Short() && rec.length() > 20_000 {
+				if testing.Short() && rec.length() > 5_000 {
 					t.Skipf("takes %.0f s", rec.length()/1000)
 				}
 				t.Parallel()

@@ -184,6 +184,9 @@ func TestMuteRefer(t *testing.T) {
 // an UPDATE refreshes it (RFC 4028).
 func TestSessionExpires(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("takes long: not with -short")
+	}
 	c := start(t, Options{Script: always(Script{Status: 200, Expires: 10 * time.Second})})
 	w := newWire(t, c)
 	tag := w.answered("+14155550156")
