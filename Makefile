@@ -28,7 +28,7 @@ run: bin/kros ## Run the whole platform here and place a first call (Ctrl-C stop
 # A build may take minutes, and go prints nothing meanwhile.
 bin/kros: FORCE
 	@if ! test -x $@; then echo "building the platform the first time takes 2–3 minutes (LiveKit server is compiled in)…"; \
-		elif test -n "$$(find go.mod emulator functions shared local -newer $@ \( -name '*.go' ! -name '*_test.go' -o -name go.mod \) | head -n 1)"; then \
+		elif test -n "$$(find go.mod console emulator functions shared local -newer $@ \( -name '*.go' ! -name '*_test.go' -o -name go.mod -o -path 'console/*.[cjh]*' ! -path '*/test/*' \) | head -n 1)"; then \
 		echo "the source has changed: building the platform again, which takes up to 2 minutes…"; fi
 	@cd local && CGO_ENABLED=0 go build -o ../$@ ./cmd/kros
 	@touch $@

@@ -8,12 +8,14 @@ import (
 	"net"
 	"time"
 
+	files "github.com/krosai/telephony/console"
 	"github.com/krosai/telephony/functions/addnumber"
 	"github.com/krosai/telephony/functions/addtranscript"
 	"github.com/krosai/telephony/functions/approverequest"
 	"github.com/krosai/telephony/functions/assignnumber"
 	"github.com/krosai/telephony/functions/awaitcall"
 	"github.com/krosai/telephony/functions/awaitrequest"
+	"github.com/krosai/telephony/functions/console"
 	"github.com/krosai/telephony/functions/createcall"
 	"github.com/krosai/telephony/functions/createkey"
 	"github.com/krosai/telephony/functions/createwebhook"
@@ -98,7 +100,8 @@ type Deps struct {
 
 	Resolver   carrier.Resolver // of trunks' addresses
 	Carrier    carrier.Config
-	DialPlaces int // how many phones may ring at a time; 0 means unknown
+	Console    console.Config // what the console signs in with
+	DialPlaces int            // how many phones may ring at a time; 0 means unknown
 }
 
 func (d Deps) ender() *teardown.Ender {
@@ -119,7 +122,8 @@ func (d Deps) configurer() *numberconfig.Configurer {
 	return &numberconfig.Configurer{Numbers: d.DB, LiveKit: d.LiveKit, Now: d.Now}
 }
 
-// HTTP returns every HTTP function by the name of its folder.
+// HTTP returns every function of the API by the name of its folder. Their routes are the operations
+// of openapi.json.
 func HTTP(d Deps) map[string]api.Endpoint {
 	return map[string]api.Endpoint{
 		"addnumber":           &addnumber.Endpoint{Numbers: d.DB, Requests: d.DB, Flow: d.Flow, Now: d.Now, Log: d.Log},
@@ -174,13 +178,15 @@ func HTTP(d Deps) map[string]api.Endpoint {
 	}
 }
 
-// Tasks returns every other function by the name of its folder, as lambda.Start takes it.
+// Tasks returns every other function by the name of its folder, as lambda.Start takes it. One of
+// them, console, has routes too, but they are pages and no operations of the API.
 func Tasks(d Deps) map[string]any {
 	s := d.ender()
 	return map[string]any{
 		"assignnumber":   (&assignnumber.Task{Requests: d.DB, Log: d.Log}).Run,
 		"awaitcall":      (&awaitcall.Task{Calls: d.DB, Teardown: s, Flow: d.Flow, Now: d.Now, Log: d.Log}).Run,
 		"awaitrequest":   (&awaitrequest.Task{Requests: d.DB, Flow: d.Flow}).Run,
+		"console":        (&console.Task{Config: d.Console, Files: files.Files}).Run,
 		"deliverwebhook": (&deliverwebhook.Task{Webhooks: d.DB, Queue: d.Queue, Client: deliverwebhook.NewClient(nil, d.AllowLoopback), Now: d.Now, Log: d.Log}).Run,
 		"dialcall":       (&dialcall.Task{Calls: d.DB, Phone: d.LiveKit, Carriers: d.carriers(), Teardown: s, Now: d.Now, Log: d.Log}).Run,
 		"expirerequest":  (&expirerequest.Task{Requests: d.DB, Now: d.Now, Log: d.Log}).Run,

@@ -64,6 +64,7 @@ var prepare = map[string]func(*stage){
 	"assignnumber":        func(s *stage) { s.inventory(); s.request(); s.decide(true) },
 	"awaitcall":           (*stage).talk,
 	"awaitrequest":        (*stage).request,
+	"console":             nil,
 	"createcall":          func(s *stage) { s.own(true) },
 	"createkey":           nil,
 	"createwebhook":       nil,

@@ -265,6 +265,7 @@ func TestMostSpecificRouteWins(t *testing.T) {
 		{"POST", "/a/c", "any", map[string]string{"id": "c"}},
 		{"GET", "/a/b/c", "early literal", map[string]string{"y": "b", "z": "c"}},
 		{"GET", "/a/b/c/d", "greedy", map[string]string{"rest": "b/c/d"}},
+		{"GET", "/a/", "greedy", map[string]string{"rest": ""}},
 		{"POST", "/a/b/c/d", "rest", map[string]string{"proxy": "a/b/c/d"}},
 		{"GET", "/z/b/c", "late literals", map[string]string{"x": "z"}},
 	} {

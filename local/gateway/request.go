@@ -55,7 +55,8 @@ func match(routes []route, method, path string) (*route, map[string]string) {
 	return best, parameters
 }
 
-// fit matches a path. A parameter takes one nonempty segment. {name+} takes the rest of the path.
+// fit matches a path. A parameter takes one nonempty segment. {name+} takes the rest of the path,
+// and below a literal also the slash at its end: API Gateway knows no route that ends in one.
 func (r *route) fit(path []string) (map[string]string, bool) {
 	parameters := map[string]string{}
 	for i, s := range r.segments {
@@ -67,7 +68,7 @@ func (r *route) fit(path []string) (map[string]string, bool) {
 		case isParameter && isGreedy:
 			rest := strings.Join(path[i:], "/")
 			parameters[greedy] = rest
-			return parameters, rest != ""
+			return parameters, rest != "" || i > 1
 		case isParameter && path[i] != "":
 			parameters[name] = path[i]
 		case s != path[i] || isParameter:

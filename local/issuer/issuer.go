@@ -1,5 +1,6 @@
 // Package issuer is a small OpenID Connect issuer for the laptop. It has a discovery document, one
-// key, and tokens for anyone who can read the key's file. It has no login.
+// key, and tokens for anyone who can read the key's file. The console's users sign in with the
+// authorization code flow and PKCE (RFC 6749, RFC 7636), on a page without passwords.
 package issuer
 
 import (
@@ -13,8 +14,10 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"html/template"
 	"net/http"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -23,17 +26,46 @@ import (
 // Audience is the audience of the tokens.
 const Audience = "kros"
 
-// Issuer issues tokens under its address. It serves the documents that a verifier needs.
-type Issuer struct {
-	url string
-	key *ecdsa.PrivateKey
-	kid string
-	mux http.ServeMux
+// Client is the id of the console, the only client. It is a public one, without a secret.
+const Client = "console"
+
+// The paths of the endpoints below Config.URL.
+const (
+	AuthorizationPath = "/authorize"
+	TokenPath         = "/token"
+	EndSessionPath    = "/sign-out"
+)
+
+// Config configures an issuer. One that only issues tokens with Token needs nothing but URL.
+type Config struct {
+	URL      string           // where the issuer is served
+	Consoles []string         // origins of the console; the only ones that users are sent back to
+	Users    []User           // of the sign-in page
+	Now      func() time.Time // nil is time.Now
 }
 
-// Open makes an issuer that is served at url and signs with the key in the file (PKCS #8, PEM). It
-// creates a missing file, readable and writable by its owner only.
-func Open(file, url string) (*Issuer, error) {
+// User is a user of the sign-in page.
+type User struct {
+	ID     string
+	Roles  []string
+	Rights string // in words, for the page
+}
+
+// Issuer issues tokens under its address. It serves the documents that a verifier needs.
+type Issuer struct {
+	Config
+	key  *ecdsa.PrivateKey
+	kid  string
+	mux  http.ServeMux
+	page *template.Template
+
+	mu    sync.Mutex
+	codes map[string]grant // by the code
+}
+
+// Open makes an issuer that signs with the key in the file (PKCS #8, PEM). It creates a missing
+// file, readable and writable by its owner only.
+func Open(file string, c Config) (*Issuer, error) {
 	key, err := readKey(file)
 	if errors.Is(err, os.ErrNotExist) {
 		key, err = makeKey(file)
@@ -46,36 +78,60 @@ func Open(file, url string) (*Issuer, error) {
 		return nil, fmt.Errorf("signing key %s: %w", file, err)
 	}
 	sum := sha256.Sum256(point)
-	i := &Issuer{url: url, key: key, kid: base64.RawURLEncoding.EncodeToString(sum[:12])}
-	i.answer("/.well-known/openid-configuration", map[string]any{
-		"issuer": url, "jwks_uri": url + "/keys", "id_token_signing_alg_values_supported": []string{"ES256"},
-		"response_types_supported": []string{"none"}, "subject_types_supported": []string{"public"},
-	})
+	i := &Issuer{Config: c, key: key, kid: base64.RawURLEncoding.EncodeToString(sum[:12]), codes: map[string]grant{}}
+	if i.Now == nil {
+		i.Now = time.Now
+	}
+	i.answer("/.well-known/openid-configuration", i.discovery())
 	i.answer("/keys", map[string]any{"keys": []any{map[string]string{
 		"kty": "EC", "crv": "P-256", "use": "sig", "alg": "ES256", "kid": i.kid,
 		"x": base64.RawURLEncoding.EncodeToString(point[1:33]), "y": base64.RawURLEncoding.EncodeToString(point[33:]),
 	}}})
-	return i, nil
+	return i, i.serveSignIn()
 }
 
-// answer serves a constant JSON document.
+// discovery is the document of OpenID Connect Discovery 1.0.
+func (i *Issuer) discovery() map[string]any {
+	return map[string]any{
+		"issuer": i.URL, "jwks_uri": i.URL + "/keys", "authorization_endpoint": i.URL + AuthorizationPath,
+		"token_endpoint": i.URL + TokenPath, "end_session_endpoint": i.URL + EndSessionPath,
+		"response_types_supported": []string{"code"}, "response_modes_supported": []string{"query"},
+		"grant_types_supported": []string{"authorization_code"}, "code_challenge_methods_supported": []string{"S256"},
+		"token_endpoint_auth_methods_supported": []string{"none"}, "scopes_supported": []string{"openid", "profile"},
+		"prompt_values_supported": []string{"none", "login"}, "subject_types_supported": []string{"public"},
+		"id_token_signing_alg_values_supported": []string{"ES256"},
+	}
+}
+
+// answer serves a constant JSON document. The console may read it.
 func (i *Issuer) answer(path string, document any) {
-	i.mux.HandleFunc("GET "+path, func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(document) // the client is gone if this fails
+	i.mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) {
+		i.allowConsole(w, r)
+		writeJSON(w, http.StatusOK, document)
 	})
 }
 
-// ServeHTTP serves the discovery document and the key.
+func writeJSON(w http.ResponseWriter, status int, document any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(document) // the client is gone if this fails
+}
+
+// ServeHTTP serves the documents and the endpoints.
 func (i *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) { i.mux.ServeHTTP(w, r) }
 
 // Token issues a token for the user sub with these roles. It is valid from now on for ttl.
 func (i *Issuer) Token(sub string, roles []string, ttl time.Duration) (string, error) {
-	now := time.Now()
-	token := jwt.NewWithClaims(jwt.SigningMethodES256, jwt.MapClaims{
-		"iss": i.url, "aud": Audience, "sub": sub, "roles": append([]string{}, roles...),
-		"iat": now.Unix(), "exp": now.Unix() + int64(ttl/time.Second),
-	})
+	return i.sign(Audience, sub, ttl, jwt.MapClaims{"roles": append([]string{}, roles...)})
+}
+
+// sign makes a JWT with these claims besides those that every token has.
+func (i *Issuer) sign(audience, sub string, ttl time.Duration, claims jwt.MapClaims) (string, error) {
+	now := i.Now().Unix()
+	claims["iss"], claims["aud"], claims["sub"] = i.URL, audience, sub
+	claims["iat"], claims["exp"] = now, now+int64(ttl/time.Second)
+	token := jwt.NewWithClaims(jwt.SigningMethodES256, claims)
 	token.Header["kid"] = i.kid
 	return token.SignedString(i.key)
 }

@@ -20,7 +20,7 @@ func serve(t *testing.T, file string) (i *issuer.Issuer, v *oidc.Verifier, url s
 	server := httptest.NewUnstartedServer(nil)
 	url = "http://" + server.Listener.Addr().String()
 	var err error
-	if i, err = issuer.Open(file, url); err != nil {
+	if i, err = issuer.Open(file, issuer.Config{URL: url}); err != nil {
 		t.Fatal(err)
 	}
 	server.Config.Handler = i
@@ -80,11 +80,11 @@ func TestKeyIsKept(t *testing.T) {
 	if info.Mode().Perm() != 0o600 {
 		t.Errorf("mode %o, want 600", info.Mode().Perm())
 	}
-	stranger, err := issuer.Open(filepath.Join(t.TempDir(), "issuer.pem"), url)
+	stranger, err := issuer.Open(filepath.Join(t.TempDir(), "issuer.pem"), issuer.Config{URL: url})
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := issuer.Open(file, url)
+	again, err := issuer.Open(file, issuer.Config{URL: url})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,7 +114,7 @@ func TestBadKeys(t *testing.T) {
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := issuer.Open(file, "http://127.0.0.1:1"); err == nil {
+		if _, err := issuer.Open(file, issuer.Config{URL: "http://127.0.0.1:1"}); err == nil {
 			t.Errorf("%s: taken as a key", name)
 		}
 		if kept, err := os.ReadFile(file); err != nil || string(kept) != text {

@@ -14,6 +14,7 @@ import (
 // new at each start.
 type Access struct {
 	URL      string // of the API
+	Console  string // for people, in a browser
 	APIKey   string // of the demo user
 	Number   string // the demo user's number, E.164
 	NumberID string // its id

@@ -70,6 +70,9 @@ const (
 	anyCredential = "local"
 )
 
+// version is what GET /health reports here.
+const version = "local"
+
 // anyone provides meaningless credentials to sign requests with.
 func anyone(context.Context) (aws.Credentials, error) {
 	return aws.Credentials{AccessKeyID: anyCredential, SecretAccessKey: anyCredential}, nil
@@ -82,7 +85,8 @@ func (p *Platform) dependencies(c clients, tables store.Config) all.Deps {
 	return all.Deps{DB: p.DB, LiveKit: p.LiveKit, Flow: workflow.Open(config(c.sfn, ""), c.machines),
 		Agents:  preparecall.Agents{APIURL: p.Access.URL, TokenKey: secret.New(p.Access.LiveKitSecret)},
 		Summary: summary.Open(env.AWS(), p.Config.Summary),
-		Now:     time.Now, Log: p.log, AllowLoopback: true, Resolver: net.DefaultResolver, Version: "local"}
+		Now:     time.Now, Log: p.log, AllowLoopback: true, Resolver: net.DefaultResolver,
+		Version: version, Console: p.console()}
 }
 
 // endpoints are the HTTP functions. Here createcall accepts only as many calls as this machine

@@ -337,6 +337,7 @@ func (p *Platform) listenAPI() (net.Listener, error) {
 		return nil
 	})
 	p.Access.URL = "http://" + l.Addr().String()
+	p.Access.Console = p.Access.URL + "/console/"
 	return l, nil
 }
 

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"strings"
 	"time"
 
+	"github.com/krosai/telephony/functions/console"
 	"github.com/krosai/telephony/local/issuer"
 	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/oidc"
@@ -27,7 +29,8 @@ func (p *Platform) startIssuer() error {
 		return err
 	}
 	p.Access.Issuer = "http://" + l.Addr().String()
-	p.issuer, err = issuer.Open(issuerFile(p.Config), p.Access.Issuer)
+	p.issuer, err = issuer.Open(issuerFile(p.Config), issuer.Config{URL: p.Access.Issuer, Users: users(),
+		Consoles: []string{p.Access.URL, strings.Replace(p.Access.URL, "127.0.0.1", "localhost", 1)}})
 	if err != nil {
 		return errors.Join(err, l.Close())
 	}
@@ -37,6 +40,23 @@ func (p *Platform) startIssuer() error {
 		return err
 	}
 	return p.issueTokens()
+}
+
+// users are those whom the sign-in page offers.
+func users() []issuer.User {
+	return []issuer.User{
+		{ID: demoUser, Rights: "A user: places calls, reads their transcripts, configures a phone number and asks for more, has API keys and webhooks. " +
+			"Sees nothing of other users."},
+		{ID: adminUser, Roles: []string{account.Admin}, Rights: "An administrator: may do the same, and decides requests for numbers, keeps the inventory, " +
+			"sets policies, sees the calls of all users and can stop them."},
+	}
+}
+
+// console is what the console signs in with here.
+func (p *Platform) console() console.Config {
+	return console.Config{Issuer: p.Access.Issuer, ClientID: issuer.Client, Scope: "openid profile", RolesClaim: "roles",
+		AuthorizationURL: p.Access.Issuer + issuer.AuthorizationPath, TokenURL: p.Access.Issuer + issuer.TokenPath,
+		EndSessionURL: p.Access.Issuer + issuer.EndSessionPath, Version: version, Account: "laptop"}
 }
 
 func issuerFile(c Config) string { return filepath.Join(c.Dir, "issuer.pem") }
@@ -90,7 +110,7 @@ func Token(c Config, sub string, roles []string, ttl time.Duration) (string, err
 	if env["KROS_ISSUER"] == "" {
 		return "", errors.New("no platform has run in " + c.Dir + " yet: make run")
 	}
-	i, err := issuer.Open(issuerFile(c), env["KROS_ISSUER"])
+	i, err := issuer.Open(issuerFile(c), issuer.Config{URL: env["KROS_ISSUER"]})
 	if err != nil {
 		return "", err
 	}

@@ -107,7 +107,7 @@ func printUp(p *platform.Platform, took time.Duration) {
 	if a.Number != platform.DemoNumber {
 		fmt.Printf("  %s was taken from the demo user, who has %s now\n", platform.DemoNumber, a.Number)
 	}
-	for _, line := range [][2]string{{"API", a.URL}, {"LiveKit", a.LiveKitURL}, {"SIP", a.SIP}, {"carrier (simulated)", a.Carrier},
+	for _, line := range [][2]string{{"console", a.Console}, {"API", a.URL}, {"LiveKit", a.LiveKitURL}, {"SIP", a.SIP}, {"carrier (simulated)", a.Carrier},
 		{database, a.DynamoDB}, {"Step Functions (emulated)", a.StepFunctions}, {"SQS (emulated)", a.SQS},
 		{"log", filepath.Join(p.Config.Dir, "log")}, {"addresses and keys", filepath.Join(p.Config.Dir, "env")}} {
 		fmt.Printf("  %-26s %s\n", line[0], line[1])
@@ -121,5 +121,6 @@ func printUse(p *platform.Platform, callID string) {
 	fmt.Printf("  curl -s %s/outbound-calls/create %s -H 'Content-Type: application/json' -d '{\"phone_number\":\"+14155550101\",\"welcome_message\":\"Hello!\"}'\n", a.URL, auth)
 	fmt.Printf("  curl -s %s/outbound-calls/%s/details %s\n", a.URL, callID, auth)
 	fmt.Printf("  curl -s %s/outbound-calls/phone-numbers %s\n", a.URL, auth)
-	fmt.Printf("\nWho answers at which number: docs/local.md. Ctrl-C stops.\n")
+	fmt.Printf("\nOr open %s and continue as demo or as ada.admin.\n", a.Console)
+	fmt.Printf("Who answers at which number: docs/local.md. Ctrl-C stops.\n")
 }
