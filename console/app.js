@@ -36,7 +36,7 @@ function pageOf(path) {
 	if (first === 'calls' && second && !rest.length) return { word: 'Call', page: html`<${Call} key=${second} callId=${second} />` };
 	if (first === 'numbers' && second && !rest.length) return { word: 'Number', page: html`<${NumberPage} key=${second} numberId=${second} />` };
 	if (first === 'developers') return { word: 'Developers', page: html`<${Developers} tab=${second || 'keys'} rest=${rest} />` };
-	if (first === 'admin' && isAdmin()) return { word: 'Administration', page: html`<${Administration} tab=${second || 'requests'} rest=${rest} />` };
+	if (first === 'admin' && isAdmin()) return { word: 'Administration', page: html`<${Administration} tab=${second || 'requests'} />` };
 	if (!second && first === 'calls') return { word: 'Calls', page: html`<${Calls} />` };
 	if (!second && first === 'numbers') return { word: 'Numbers', page: html`<${Numbers} />` };
 	if (!second && first === 'campaigns') return { word: 'Campaigns', page: html`<${Campaigns} />` };
@@ -70,7 +70,7 @@ function hostOf(url) {
 	}
 }
 
-const Mark = () => html`<img src="/console/icon.svg" width="20" height="20" alt="" />`;
+const Mark = () => html`<img src="/console/parts/icon.svg" width="20" height="20" alt="" />`;
 
 function Shell() {
 	const { path } = usePlace();

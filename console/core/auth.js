@@ -182,8 +182,5 @@ export async function signOut() {
 	const idToken = user?.id_token;
 	signedOut('');
 	if (!(await manager.metadataService.getEndSessionEndpoint().catch(() => ''))) return;
-	await manager.signoutRedirect({
-		id_token_hint: idToken,
-		extraQueryParams: { client_id: config.client_id, logout_uri: location.origin + base },
-	});
+	await manager.signoutRedirect({ id_token_hint: idToken });
 }

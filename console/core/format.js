@@ -58,7 +58,8 @@ function countryOf(code, national) {
 /** @param {string} national @param {number[]} [sizes] */
 function grouped(national, sizes) {
 	if (!sizes || sizes.reduce((a, b) => a + b) !== national.length) {
-		return national.length > 4 ? national.slice(0, -4).replace(/(\d{3})(?=\d)/g, '$1 ') + ' ' + national.slice(-4) : national;
+		const first = national.slice(0, -4);
+		return (first.length > 4 ? first.replace(/(\d{3})(?=\d)/g, '$1 ') : first) + ' ' + national.slice(-4);
 	}
 	let at = 0;
 	return sizes.map(size => national.slice(at, at += size)).join(' ');

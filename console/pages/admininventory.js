@@ -35,7 +35,7 @@ function columnsOf(reload) {
 	return [
 		{ name: 'Number', cell: row => html`<${Phone} number=${row.phone_number} country=${row.country} />` },
 		{ name: 'Status', cell: row => html`<${Status} table=${inventoryStatus} value=${row.status} />` },
-		{ name: 'Owner', cell: row => row.user_id ? html`<a href=${'/console/admin/users/' + encodeURIComponent(row.user_id)}><bdi class="break">${row.user_id}</bdi></a>` : html`<span class="muted">–</span>` },
+		{ name: 'Owner', cell: row => row.user_id ? html`<a href=${'/console/admin/users?user=' + encodeURIComponent(row.user_id)}><bdi class="break">${row.user_id}</bdi></a>` : html`<span class="muted">–</span>` },
 		{ name: 'Type', hide: 'medium', cell: row => words(numberType, row.number_type) },
 		{ name: 'Calls', hide: 'medium', cell: row => row.capabilities.map((/** @type {string} */ value) => words(direction, value)).join(', ') },
 		{ name: 'Provider', hide: 'narrow', cell: row => html`<bdi>${row.provider}</bdi>` },

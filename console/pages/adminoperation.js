@@ -5,10 +5,10 @@ import { get, post, send, curl, queryText } from '../core/api.js';
 import { usePlace, setQuery } from '../core/router.js';
 import { auditAction, callStatus, direction, readable, words } from '../core/words.js';
 import { Status, Phone, Time, Clock, Curl, Facts } from '../parts/basics.js';
-import { Loaded, Empty, Failure } from '../parts/states.js';
+import { Loaded, Empty } from '../parts/states.js';
 import { Table, More } from '../parts/table.js';
 import { useList } from '../parts/list.js';
-import { confirm, useAction } from '../parts/dialog.js';
+import { confirm } from '../parts/dialog.js';
 import { Field, useFields } from '../parts/form.js';
 import { announce } from '../parts/toast.js';
 
@@ -33,7 +33,7 @@ function callColumns(reload) {
 		},
 	});
 	return [
-		{ name: 'User', cell: row => html`<a href=${'/console/admin/users/' + encodeURIComponent(row.user_id)}><bdi class="break">${row.user_id}</bdi></a>` },
+		{ name: 'User', cell: row => html`<a href=${'/console/admin/users?user=' + encodeURIComponent(row.user_id)}><bdi class="break">${row.user_id}</bdi></a>` },
 		{ name: 'Other party', cell: row => html`<${Phone} number=${row.phone_number} />` },
 		{ name: 'Status', cell: row => html`<${Status} table=${callStatus} value=${row.status} />` },
 		{ name: 'Direction', hide: 'narrow', cell: row => words(direction, row.direction) },

@@ -18,11 +18,11 @@ export function Users() {
 	const form = useFields({ user: '' });
 	const go = (/** @type {Event} */ event) => {
 		event.preventDefault();
-		if (form.values.user.trim()) navigate('/console/admin/users/' + encodeURIComponent(form.values.user.trim()));
+		if (form.values.user.trim()) navigate('/console/admin/users?user=' + encodeURIComponent(form.values.user.trim()));
 	};
 	return html`<form class="section-head" onSubmit=${go}><p class="muted">Users are listed once they have done something.</p>
 			<div class="actions"><label class="filter"><span class="hidden">User id</span><input type="text" placeholder="User id" value=${form.values.user} onInput=${(/** @type {any} */ event) => form.bind('user').set(event.target.value)} /></label><button type="submit">Open</button></div></form>
-		<${Loaded} state=${list}>${() => list.rows.length ? html`<${Table} label="Users" columns=${columns} rows=${list.rows} id=${(/** @type {any} */ row) => row.user_id} href=${(/** @type {any} */ row) => '/console/admin/users/' + encodeURIComponent(row.user_id)} />
+		<${Loaded} state=${list}>${() => list.rows.length ? html`<${Table} label="Users" columns=${columns} rows=${list.rows} id=${(/** @type {any} */ row) => row.user_id} href=${(/** @type {any} */ row) => '/console/admin/users?user=' + encodeURIComponent(row.user_id)} />
 			<${More} next=${list.next} busy=${list.loading} load=${list.more} shown=${list.rows.length} />` : html`<${Empty} title="No users yet" text="A user appears with their first call, request or key." />`}<//>
 		<${Curl} text=${curl('GET', '/admin/users')} />`;
 }

@@ -73,7 +73,7 @@ function options(uPlot, width, days) {
 	const every = Math.ceil(days.length / Math.max(2, Math.floor(width / 70)));
 	return {
 		width, height: 200, legend: { show: false }, cursor: { show: false }, padding: [8, 8, 0, 0],
-		scales: { x: { time: false, range: [-0.6, days.length - 0.4] }, y: { range: (/** @type {any} */ _, /** @type {number} */ low, /** @type {number} */ high) => [0, Math.max(4, high * 1.1)] } },
+		scales: { x: { time: false, range: [-0.6, days.length - 0.4] }, y: { range: (/** @type {any[]} */ ...[, , high]) => [0, Math.max(4, high * 1.1)] } },
 		axes: [
 			{ ...axis, grid: { show: false }, splits: () => days.map((_, i) => i).filter(i => (days.length - 1 - i) % every === 0), values: (/** @type {any} */ _, /** @type {number[]} */ at) => at.map(i => shortDate(days[i].date)) },
 			{ ...axis, size: 44, grid: { stroke: color('--line'), width: 1 }, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 100000], values: (/** @type {any} */ _, /** @type {number[]} */ at) => at.map(count) },
