@@ -118,7 +118,7 @@ function Account() {
 /** Guard shows a failure in place of a page that throws. @param {{children?: any}} props */
 function Guard({ children }) {
 	const [error, reset] = useErrorBoundary();
-	return error ? html`<${Title} text="Something went wrong" /><${Failure} error=${error} retry=${reset} />` : children;
+	return html`<div class="page">${error ? html`<${Title} text="Something went wrong" /><${Failure} error=${error} retry=${reset} />` : children}</div>`;
 }
 
 async function main() {

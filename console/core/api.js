@@ -226,14 +226,14 @@ export function sleep(ms, signal) {
 }
 
 /**
- * curl is the same request as a command line.
+ * curl is the same request as a command line. No API key reaches the routes of administrators.
  * @param {string} method
  * @param {string} path
  * @param {any} [body]
  */
 export function curl(method, path, body) {
 	const lines = [`curl -s${method === 'GET' || (method === 'POST' && body !== undefined) ? '' : ' -X ' + method} "$KROS_URL${path}"`,
-		'  -H "Authorization: Bearer $KROS_API_KEY"'];
+		`  -H "Authorization: Bearer $${path.startsWith('/admin/') ? 'KROS_ADMIN_JWT' : 'KROS_API_KEY'}"`];
 	if (body !== undefined) {
 		lines.push("  -H 'Content-Type: application/json'", `  -d '${JSON.stringify(body).replaceAll("'", "'\\''")}'`);
 	}

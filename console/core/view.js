@@ -1,9 +1,29 @@
 // @ts-check
-// The view library, and the state that several parts of a page share.
-import { html, render, useState, useEffect, useLayoutEffect, useRef, useMemo, useCallback, useErrorBoundary }
-	from '../vendor/htm-preact-standalone.module.js';
+// The view library, and the state that several parts of a page share. index.html loads Preact and
+// htm as scripts: their modules import each other by bare names, which need an inline import map.
+const { preact, preactHooks, htm } = /** @type {any} */ (window);
 
-export { html, render, useState, useEffect, useLayoutEffect, useRef, useMemo, useCallback, useErrorBoundary };
+export const html = htm.bind(preact.h);
+export const render = preact.render;
+export const { useErrorBoundary } = preactHooks;
+
+/** @type {<T>(initial: T) => [T, (next: any) => void]} */
+export const useState = preactHooks.useState;
+
+/** @type {<T>(initial: T) => {current: T}} */
+export const useRef = preactHooks.useRef;
+
+/** @type {<T>(make: () => T, deps: any[]) => T} */
+export const useMemo = preactHooks.useMemo;
+
+/** @type {<T extends Function>(f: T, deps: any[]) => T} */
+export const useCallback = preactHooks.useCallback;
+
+/** @type {(effect: () => void | (() => void), deps?: any[]) => void} */
+export const useEffect = preactHooks.useEffect;
+
+/** @type {(effect: () => void | (() => void), deps?: any[]) => void} */
+export const useLayoutEffect = preactHooks.useLayoutEffect;
 
 /**
  * A store holds one value and tells its subscribers about each new one.

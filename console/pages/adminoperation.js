@@ -85,9 +85,9 @@ export function Audit() {
 	};
 	return html`<form class="section-head" role="search" aria-label="Audit" onSubmit=${find}><p class="muted">Entries are never changed.</p><div class="actions"><label class="filter"><span class="hidden">Subject</span>
 			<input type="text" placeholder="req_…, pn_…, call_…, user_…" value=${form.values.subject} onInput=${(/** @type {any} */ event) => form.bind('subject').set(event.target.value)} /></label><button type="submit">Find</button></div></form>
-		<${Loaded} state=${list}>${() => list.rows.length ? html`<${Table} label="Audit" columns=${auditColumns} rows=${list.rows} id=${(/** @type {any} */ row) => row.subject + row.at + row.action} />`
+		<${Loaded} state=${list}>${() => html`${list.rows.length ? html`<${Table} label="Audit" columns=${auditColumns} rows=${list.rows} id=${(/** @type {any} */ row) => row.subject + row.at + row.action} />`
 			: html`<${Empty} title="No entries" text=${query.subject ? 'There is nothing about this subject.' : 'What administrators do to requests, numbers, keys, policies and calls appears here.'} />`}
-			<${More} next=${list.next} busy=${list.loading} load=${list.more} shown=${list.rows.length} /><//>
+			<${More} next=${list.next} busy=${list.loading} load=${list.more} shown=${list.rows.length} />`}<//>
 		<${Curl} text=${curl('GET', '/admin/audit' + queryText(filter))} />`;
 }
 
