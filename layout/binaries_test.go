@@ -43,6 +43,9 @@ func TestBinariesLinkWhatTheyNeed(t *testing.T) {
 		if got := links(p, "github.com/aws/aws-sdk-go-v2/service/bedrockruntime"); got != (name == "summarizecall") {
 			t.Errorf("%s: links Bedrock: %v", name, got)
 		}
+		if sdk := links(p, "github.com/aws/aws-sdk-go-v2") || links(p, "github.com/danielgtaylor/huma"); sdk && name == pages {
+			t.Errorf("%s links the AWS SDK or huma: it serves files", name)
+		}
 		for _, dead := range []string{
 			module + "/emulator", module + "/functions/all", module + "/shared/store/storetest", "github.com/getkin/kin-openapi", "go.etcd.io/bbolt",
 			"github.com/aws/aws-sdk-go-v2/config", "github.com/nyaruka/phonenumbers", "github.com/google/cel-go", "testing",

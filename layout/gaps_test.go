@@ -20,6 +20,7 @@ func readTemplate(t *testing.T) *template.Template {
 	tpl, err := template.Open("../template.yaml", template.Values{
 		"LiveKitUrl": "wss://livekit.example", "LiveKitApiKey": "key", "LiveKitApiSecret": "secret",
 		"OidcIssuer": "https://issuer.example", "OidcAudience": "kros", "OidcJwksUrl": "https://issuer.example/keys", "OidcRolesClaim": "roles",
+		"ConsoleClientId": "console",
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -187,6 +188,10 @@ func TestAuthenticationIsConfigured(t *testing.T) {
 	}
 }
 
+// pages is the function whose routes are pages for people. Every other route is an operation of the
+// API, and openapi.json has all of those and nothing else.
+const pages = "console"
+
 // TestOpenAPINamesEveryRoute compares routes and their public marks.
 func TestOpenAPINamesEveryRoute(t *testing.T) {
 	t.Parallel()
@@ -211,9 +216,47 @@ func TestOpenAPINamesEveryRoute(t *testing.T) {
 		}
 	}
 	for _, r := range readTemplate(t).Routes() {
+		if r.Function == pages {
+			continue
+		}
 		deployed = append(deployed, fmt.Sprintf("%s public=%v", r.Key(), r.Public))
 	}
 	same(t, "openapi.json", documented, "template.yaml", deployed)
+}
+
+// TestConsoleIsOptional: the console is a function with routes if it is on and has a client to sign
+// in with. The stack's own user pool has one.
+func TestConsoleIsOptional(t *testing.T) {
+	t.Parallel()
+	other := template.Values{"OidcIssuer": "https://issuer.example", "OidcAudience": "kros"}
+	for name, tc := range map[string]struct {
+		values template.Values
+		want   bool
+	}{
+		"own users":                   {template.Values{}, true},
+		"own users, off":              {template.Values{"Console": "off"}, false},
+		"another issuer":              {other, false},
+		"another issuer, with client": {with(other, "ConsoleClientId", "abc"), true},
+		"with client, off":            {with(with(other, "ConsoleClientId", "abc"), "Console", "off"), false},
+	} {
+		values := with(with(with(tc.values, "LiveKitUrl", "wss://x"), "LiveKitApiKey", "k"), "LiveKitApiSecret", "s")
+		tpl, err := template.Open("../template.yaml", values)
+		if err != nil {
+			t.Fatal(err)
+		}
+		function := slices.ContainsFunc(tpl.Functions(), func(f template.Function) bool { return f.Folder == pages })
+		routes := slices.ContainsFunc(tpl.Routes(), func(r template.Route) bool { return r.Function == pages || strings.HasPrefix(r.Path, "/console") })
+		if function != tc.want || routes != tc.want {
+			t.Errorf("%s: function %v, routes %v, want %v", name, function, routes, tc.want)
+		}
+	}
+}
+
+// with is a copy of values with one more.
+func with(values template.Values, name, value string) template.Values {
+	more := maps.Clone(values)
+	more[name] = value
+	return more
 }
 
 // TestFallback: the function of the route $default answers every caller, so it is public and has

@@ -36,6 +36,7 @@ var limits = map[string]struct {
 }{
 	"read":  {sizeOfARead, 2.25},
 	"write": {10_000_000, 2.5},
+	"page":  {7_000_000, 1.5},
 
 	"write, LiveKit":    {sizeWithLiveKit, 3.75},
 	"task, LiveKit":     {sizeWithLiveKit, 3.75},
@@ -110,7 +111,10 @@ func kindsOf(tpl *template.Template) map[string]string {
 	}
 	for _, r := range tpl.Routes() {
 		kinds[r.Function] = "write"
-		if r.Method == "GET" {
+		switch {
+		case r.Function == pages:
+			kinds[r.Function] = "page"
+		case r.Method == "GET":
 			kinds[r.Function] = "read"
 		}
 	}

@@ -201,7 +201,7 @@ func (c *cloud) create() {
 		"Capabilities.member.1": {"CAPABILITY_IAM"}, "Capabilities.member.2": {"CAPABILITY_AUTO_EXPAND"}}
 	i := 0
 	for name, value := range map[string]string{"LiveKitUrl": "ws://127.0.0.1:1", "LiveKitApiKey": "k", "LiveKitApiSecret": strings.Repeat("s", 32),
-		"OidcIssuer": issuer.Issuer, "OidcAudience": issuer.Audience, "OidcJwksUrl": issuer.JWKSURL} {
+		"OidcIssuer": issuer.Issuer, "OidcAudience": issuer.Audience[0], "OidcJwksUrl": issuer.JWKSURL} {
 		i++
 		form.Set(fmt.Sprintf("Parameters.member.%d.ParameterKey", i), name)
 		form.Set(fmt.Sprintf("Parameters.member.%d.ParameterValue", i), value)

@@ -48,6 +48,7 @@ var needs = map[string]time.Duration{
 	"deliverwebhook":      10*time.Second + 2*env.Attempt,                                            // for the user's server
 	"dialcall":            90*time.Second + call.KeyingTime(strings.Repeat("w", 64)) + 2*env.Attempt, // rings for 80 s, LiveKit's 10 s
 	"health":              0,                                                                         // it asks no service
+	"console":             0,                                                                         // it asks no service
 	"releasenumber":       numberconfig.Longest,
 	"deleteconfiguration": numberconfig.Longest,
 	"summarizecall":       25*time.Second + 2*env.Attempt, // for the model

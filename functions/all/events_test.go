@@ -24,6 +24,7 @@ import (
 	lk "github.com/livekit/protocol/livekit"
 
 	"github.com/krosai/telephony/functions/all"
+	"github.com/krosai/telephony/functions/console"
 	"github.com/krosai/telephony/functions/createwebhook"
 	"github.com/krosai/telephony/functions/preparecall"
 	"github.com/krosai/telephony/functions/rotatewebhooksecret"
@@ -153,6 +154,7 @@ func openStage(t *testing.T, function string, without ...string) *stage {
 	d := all.Deps{Resolver: carriertest.Zone{}, DB: s.DB, Flow: s.Flow, Queue: s.Queue, Now: s.Now, Log: slog.New(slog.DiscardHandler), Version: "1.0.0", AllowLoopback: true,
 		Summary: summary.Open(aws.Config{}, summary.Config{}),
 		Agents:  preparecall.Agents{APIURL: "https://api.example.com", TokenKey: secret.New("a call token key for the sample events")},
+		Console: console.Config{Issuer: "https://id.example.com", ClientID: "console", Scope: "openid profile", Version: "1.0.0", Account: "aws"},
 		LiveKit: livekit.Open(livekit.Config{URL: s.livekit.URL, APIKey: livekittest.APIKey, APISecret: secret.New(livekittest.APISecret)})}
 	s.deps = d
 	ep, route := all.HTTP(d)[function]

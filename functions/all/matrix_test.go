@@ -119,7 +119,7 @@ var positions = map[string]position{
 	"delivery_id":     {table: "webhooks", make: (*matrix).delivery, key: func(m *matrix, user, id string) []string { return []string{user, "d#" + m.endpoints[user] + "#" + id} }},
 }
 
-var placeholder = regexp.MustCompile(`\{([a-z_]+)\}`)
+var placeholder = regexp.MustCompile(`\{([a-z_]+)\+?\}`)
 
 // matrix is the platform in front of one route.
 type matrix struct {

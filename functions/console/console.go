@@ -78,14 +78,22 @@ type content struct {
 	plain, zip  []byte // zip is nil if compression saves nothing
 }
 
-// Run answers one request.
+// Run answers one request. The answer to HEAD is that to GET without the body.
 func (t *Task) Run(_ context.Context, r Request) (Response, error) {
-	method := r.RequestContext.HTTP.Method
-	if method != http.MethodGet && method != http.MethodHead {
-		res := t.text(http.StatusMethodNotAllowed, "The console is read with GET.\n")
-		res.Headers["Allow"] = "GET, HEAD"
-		return res, nil
+	switch r.RequestContext.HTTP.Method {
+	case http.MethodGet:
+		return t.get(r)
+	case http.MethodHead:
+		res, err := t.get(r)
+		res.Body, res.IsBase64Encoded = "", false
+		return res, err
 	}
+	res := t.text(http.StatusMethodNotAllowed, "The console is read with GET.\n")
+	res.Headers["Allow"] = "GET, HEAD"
+	return res, nil
+}
+
+func (t *Task) get(r Request) (Response, error) {
 	if r.RawPath+"/" == root {
 		res := t.text(http.StatusPermanentRedirect, "")
 		res.Headers["Location"] = root
@@ -95,11 +103,7 @@ func (t *Task) Run(_ context.Context, r Request) (Response, error) {
 	if err != nil || c == nil {
 		return t.text(http.StatusNotFound, "The console has no such file.\n"), err
 	}
-	res := t.serve(r, c)
-	if method == http.MethodHead {
-		res.Body, res.IsBase64Encoded = "", false
-	}
-	return res, nil
+	return t.serve(r, c), nil
 }
 
 // find returns the content at the request's path, or nil. A path without an extension is a page of

@@ -26,7 +26,7 @@ func serve(t *testing.T, file string) (i *issuer.Issuer, v *oidc.Verifier, url s
 	server.Config.Handler = i
 	server.Start()
 	t.Cleanup(server.Close)
-	if v, err = oidc.Open(oidc.Config{Issuer: url, Audience: issuer.Audience}, time.Now); err != nil {
+	if v, err = oidc.Open(oidc.Config{Issuer: url, Audience: []string{issuer.Audience}}, time.Now); err != nil {
 		t.Fatal(err)
 	}
 	return i, v, url

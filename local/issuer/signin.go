@@ -128,8 +128,8 @@ func (i *Issuer) signOut(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, back, http.StatusSeeOther)
 }
 
-// challenge is the form of a SHA-256 in base64url (RFC 7636, section 4.2).
-var challengeForm = `^[A-Za-z0-9_-]{43}$`
+// challengeForm is that of a SHA-256 in base64url (RFC 7636, section 4.2).
+const challengeForm = `^[A-Za-z0-9_-]{43}$`
 
 // read checks an authorization request. With errNotOurs the browser must not be sent back. With a
 // refusal it is sent back with it.

@@ -36,7 +36,7 @@ func Invoke(ctx context.Context, c Config, name, event string, w io.Writer) erro
 	}
 	tmpl, err := template.Open(filepath.Join(c.Root, "template.yaml"), template.Values{"Version": "local",
 		"LiveKitUrl": env["LIVEKIT_URL"], "LiveKitApiKey": env["LIVEKIT_API_KEY"], "LiveKitApiSecret": env["LIVEKIT_API_SECRET"],
-		"OidcIssuer": env["KROS_ISSUER"], "OidcAudience": issuer.Audience,
+		"OidcIssuer": env["KROS_ISSUER"], "OidcAudience": issuer.Audience, "ConsoleClientId": issuer.Client,
 		"BedrockModelId": c.Summary.BedrockModel, "SummaryUrl": c.Summary.URL, "SummaryModel": c.Summary.Model, "SummaryApiKey": c.Summary.APIKey.Reveal()})
 	if err != nil {
 		return err

@@ -35,7 +35,7 @@ func (p *Platform) startIssuer() error {
 		return errors.Join(err, l.Close())
 	}
 	p.serve(l, p.issuer)
-	p.users, err = oidc.Open(oidc.Config{Issuer: p.Access.Issuer, Audience: issuer.Audience}, time.Now)
+	p.users, err = oidc.Open(oidc.Config{Issuer: p.Access.Issuer, Audience: []string{issuer.Audience}}, time.Now)
 	if err != nil {
 		return err
 	}

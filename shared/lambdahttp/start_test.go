@@ -138,6 +138,12 @@ func TestStart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	token.Claims.(jwt.MapClaims)["aud"] = "console"
+	atConsole, err := token.SignedString(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	staged := strings.Replace(get("/whoami", atConsole), `"rawPath"`, `"stageVariables":{"ConsoleClientId":"console"},"rawPath"`, 1)
 	users := func(issuer, audience string) map[string]string {
 		return map[string]string{"START": "private", "CURSOR_KEY": "any", "OIDC_ISSUER": issuer, "OIDC_AUDIENCE": audience, "OIDC_JWKS_URL": keys.URL}
 	}
@@ -149,10 +155,15 @@ func TestStart(t *testing.T) {
 	}{
 		{"public", get("/health", "anything"), map[string]string{"START": "public"}, `{"statusCode":200`},
 		{"a user", get("/whoami", ada), ours, `{"statusCode":200`},
+		{"a user of another audience", get("/whoami", ada), users("https://id.example", "phone"), `{"statusCode":401`},
+		{"a user of one of several audiences", get("/whoami", ada), users("https://id.example", "phone,kros"), `{"statusCode":200`},
+		{"a user of the console", staged, ours, `{"statusCode":200`},
+		{"a user of a console that is off", get("/whoami", atConsole), ours, `{"statusCode":401`},
 		{"no user", get("/whoami", "a.b.c"), ours, `{"statusCode":401`},
 		{"no users", get("/whoami", ada), users("", ""), `{"statusCode":401`},
 		{"no cursor key", "", map[string]string{"START": "private"}, "exit status 1\nconfiguration: CURSOR_KEY is not set\n"},
 		{"no audience", "", users("https://id.example", ""), "exit status 1\nconfiguration: audience: is missing"},
+		{"an empty audience", "", users("https://id.example", "kros,"), "exit status 1\nconfiguration: audience: is missing"},
 		{"no TLS", "", users("http://id.example", "kros"), "exit status 1\nconfiguration: issuer: is not https"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -60,10 +60,10 @@ func (c Config) addressed(claims map[string]jsontext.Value) bool {
 	if aud == nil {
 		use, _ := unquote(claims["token_use"])
 		client, _ := unquote(claims["client_id"])
-		return use == "access" && client == c.Audience
+		return use == "access" && slices.Contains(c.Audience, client)
 	}
 	if one, ok := unquote(aud); ok {
-		return one == c.Audience
+		return slices.Contains(c.Audience, one)
 	}
 	items, _ := list(aud)
 	ours := false
@@ -72,7 +72,7 @@ func (c Config) addressed(claims map[string]jsontext.Value) bool {
 		if !ok {
 			return false
 		}
-		ours = ours || one == c.Audience
+		ours = ours || slices.Contains(c.Audience, one)
 	}
 	return ours
 }

@@ -197,7 +197,7 @@ func newIssuer(tb testing.TB, change ...func(*oidc.Config)) *issuer {
 		tb.Fatal(err)
 	}
 	i.serve(&i.discovery, string(document))
-	config := oidc.Config{Issuer: i.server.URL, Audience: "kros"}
+	config := oidc.Config{Issuer: i.server.URL, Audience: []string{"kros"}}
 	for _, f := range change {
 		f(&config)
 	}

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/krosai/telephony/shared/account"
@@ -20,9 +21,9 @@ import (
 // Config names the issuer. docs/auth.md lists the values for Cognito, Auth0 and Clerk.
 type Config struct {
 	Issuer string `env:"OIDC_ISSUER"` // exactly as in the claim iss
-	// Audience is the value that the claim aud must hold. Cognito's access tokens have no aud. For
-	// them it is the client_id.
-	Audience string `env:"OIDC_AUDIENCE"`
+	// Audience lists the values of which the claim aud must hold one, with commas between them in
+	// the variable. Cognito's access tokens have no aud. For them it is the client_id.
+	Audience []string `env:"OIDC_AUDIENCE"`
 
 	// JWKSURL is the address of the issuer's keys. If it is empty, the issuer's discovery document
 	// names the address, which costs another request.
@@ -51,7 +52,7 @@ func Open(c Config, now func() time.Time) (*Verifier, error) {
 	if u, _ := url.Parse(c.Issuer); u.RawQuery != "" || u.ForceQuery {
 		return nil, errors.New("issuer: has a query")
 	}
-	if c.Audience == "" {
+	if len(c.Audience) == 0 || slices.Contains(c.Audience, "") {
 		return nil, errors.New("audience: is missing, and tokens made for others would be taken")
 	}
 	if c.JWKSURL != "" {
@@ -63,6 +64,17 @@ func Open(c Config, now func() time.Time) (*Verifier, error) {
 	return &Verifier{config: c, keys: keys, now: now}, nil
 }
 
+type audienceKey struct{}
+
+// WithAudience makes Verify accept one more audience under ctx: the id of a client that is not in
+// the function's environment, because it is created after the function. An empty one adds nothing.
+func WithAudience(ctx context.Context, audience string) context.Context {
+	if audience == "" {
+		return ctx
+	}
+	return context.WithValue(ctx, audienceKey{}, audience)
+}
+
 // Verify returns the user that the token speaks for. It fails with fault.Unauthenticated if the
 // token is not valid; the reason is for logs. It fails with fault.Upstream if there are no keys to
 // verify the token with. A token that was verified before is not verified again until it expires or
@@ -71,7 +83,8 @@ func (v *Verifier) Verify(ctx context.Context, text string) (account.Caller, err
 	if len(text) > maxToken {
 		return account.Caller{}, refused(errors.New("the token is too long"))
 	}
-	now, sum := v.now(), sha256.Sum256([]byte(text))
+	more, _ := ctx.Value(audienceKey{}).(string)
+	now, sum := v.now(), sha256.Sum256([]byte(text+" "+more)) // a token has no space
 	if known, ok := v.known.find(sum, now); ok {
 		if key, err := v.keys.find(ctx, known.kid); err == nil && key.reading == known.reading {
 			return known.caller, nil
@@ -83,7 +96,11 @@ func (v *Verifier) Verify(ctx context.Context, text string) (account.Caller, err
 	}
 	// Claims are checked before the signature, so that tokens that are old or meant for others
 	// never cause a request to the issuer for its keys.
-	caller, err := v.config.caller(t.claims, now)
+	config := v.config
+	if more != "" {
+		config.Audience = append(slices.Clone(config.Audience), more)
+	}
+	caller, err := config.caller(t.claims, now)
 	if err != nil {
 		return account.Caller{}, refused(err)
 	}

@@ -19,23 +19,25 @@ func TestOpen(t *testing.T) {
 		config oidc.Config
 		want   string // part of the error; empty for no error
 	}{
-		{oidc.Config{Issuer: "https://id.example.com", Audience: "kros"}, ""},
-		{oidc.Config{Issuer: "https://id.example.com/", Audience: "kros"}, ""},
-		{oidc.Config{Issuer: "https://cognito-idp.us-east-1.amazonaws.com/us-east-1_AbCd", Audience: "kros", JWKSURL: "https://keys.example.com/x?y=1"}, ""},
-		{oidc.Config{Issuer: "http://127.0.0.1:8083", Audience: "kros"}, ""},
-		{oidc.Config{Issuer: "http://[::1]:8083", Audience: "kros"}, ""},
-		{oidc.Config{Issuer: "http://localhost:8083", Audience: "kros", JWKSURL: "http://localhost/keys"}, ""},
+		{oidc.Config{Issuer: "https://id.example.com", Audience: []string{"kros"}}, ""},
+		{oidc.Config{Issuer: "https://id.example.com/", Audience: []string{"kros"}}, ""},
+		{oidc.Config{Issuer: "https://cognito-idp.us-east-1.amazonaws.com/us-east-1_AbCd", Audience: []string{"kros"}, JWKSURL: "https://keys.example.com/x?y=1"}, ""},
+		{oidc.Config{Issuer: "http://127.0.0.1:8083", Audience: []string{"kros"}}, ""},
+		{oidc.Config{Issuer: "http://[::1]:8083", Audience: []string{"kros"}}, ""},
+		{oidc.Config{Issuer: "http://localhost:8083", Audience: []string{"kros"}, JWKSURL: "http://localhost/keys"}, ""},
+		{oidc.Config{Issuer: "https://id.example.com", Audience: []string{"kros", "console"}}, ""},
 		{oidc.Config{Issuer: "https://id.example.com"}, "audience: is missing"},
-		{oidc.Config{Audience: "kros"}, "issuer: is not an address"},
-		{oidc.Config{Issuer: "id.example.com", Audience: "kros"}, "issuer: is not an address"},
-		{oidc.Config{Issuer: "http://id.example.com", Audience: "kros"}, "issuer: is not https"},
-		{oidc.Config{Issuer: "http://127.0.0.1.example.com", Audience: "kros"}, "issuer: is not https"},
-		{oidc.Config{Issuer: "file:///etc/keys", Audience: "kros"}, "issuer: is not an address"},
-		{oidc.Config{Issuer: "ftp://localhost", Audience: "kros"}, "issuer: is not https"},
-		{oidc.Config{Issuer: "https://me:x@id.example.com", Audience: "kros"}, "issuer: has a user"},
-		{oidc.Config{Issuer: "https://id.example.com?x=1", Audience: "kros"}, "issuer: has a query"},
-		{oidc.Config{Issuer: "https://id.example.com#x", Audience: "kros"}, "issuer: has a user or a fragment"},
-		{oidc.Config{Issuer: "https://id.example.com", Audience: "kros", JWKSURL: "http://10.0.0.1/keys"}, "keys: is not https"},
+		{oidc.Config{Issuer: "https://id.example.com", Audience: []string{"kros", ""}}, "audience: is missing"},
+		{oidc.Config{Audience: []string{"kros"}}, "issuer: is not an address"},
+		{oidc.Config{Issuer: "id.example.com", Audience: []string{"kros"}}, "issuer: is not an address"},
+		{oidc.Config{Issuer: "http://id.example.com", Audience: []string{"kros"}}, "issuer: is not https"},
+		{oidc.Config{Issuer: "http://127.0.0.1.example.com", Audience: []string{"kros"}}, "issuer: is not https"},
+		{oidc.Config{Issuer: "file:///etc/keys", Audience: []string{"kros"}}, "issuer: is not an address"},
+		{oidc.Config{Issuer: "ftp://localhost", Audience: []string{"kros"}}, "issuer: is not https"},
+		{oidc.Config{Issuer: "https://me:x@id.example.com", Audience: []string{"kros"}}, "issuer: has a user"},
+		{oidc.Config{Issuer: "https://id.example.com?x=1", Audience: []string{"kros"}}, "issuer: has a query"},
+		{oidc.Config{Issuer: "https://id.example.com#x", Audience: []string{"kros"}}, "issuer: has a user or a fragment"},
+		{oidc.Config{Issuer: "https://id.example.com", Audience: []string{"kros"}, JWKSURL: "http://10.0.0.1/keys"}, "keys: is not https"},
 	} {
 		_, err := oidc.Open(c.config, time.Now)
 		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
@@ -92,6 +94,44 @@ func TestAccepted(t *testing.T) {
 	}
 	if n := i.readings.Load(); n != 1 {
 		t.Errorf("the keys were read %d times, want once", n)
+	}
+}
+
+// TestAudiences checks that a token may be meant for any of the audiences, and that an audience of
+// one request is not one of the next.
+func TestAudiences(t *testing.T) {
+	t.Parallel()
+	i := newIssuer(t, func(c *oidc.Config) { c.Audience = []string{"kros", "phone"} })
+	cognito := func(client string) string {
+		return seal(header("typ", ""), i.claims("aud", "", "client_id", `"`+client+`"`, "token_use", `"access"`), rs256(keyring().rsa))
+	}
+	of := func(audience string) string {
+		return seal(header(), i.claims("aud", audience), rs256(keyring().rsa))
+	}
+	console, nobody := cognito("console"), seal(header("typ", ""), i.claims("aud", "", "token_use", `"access"`), rs256(keyring().rsa))
+	for _, c := range []struct {
+		name, token, more string
+		accepted          bool
+	}{
+		{"the first", of(`"kros"`), "", true},
+		{"the second", of(`"phone"`), "", true},
+		{"one of several", of(`["web","phone"]`), "", true},
+		{"another", of(`"web"`), "", false},
+		{"both in one text", of(`"kros,phone"`), "", false},
+		{"the second client", cognito("phone"), "", true},
+		{"the request's client, before", console, "", false},
+		{"the request's client", console, "console", true},
+		{"the request's client, again", console, "console", true},
+		{"the request's client, after", console, "", false},
+		{"another request's client", console, "web", false},
+		{"a first one beside the request's", of(`"kros"`), "console", true},
+		{"no client", nobody, "", false},
+		{"an empty client", cognito(""), "", false},
+	} {
+		got, err := i.verifier.Verify(oidc.WithAudience(t.Context(), c.more), c.token)
+		if (err == nil) != c.accepted || (got.UserID == "ada") != c.accepted {
+			t.Errorf("%s: %+v, %v", c.name, got, err)
+		}
 	}
 }
 

@@ -18,6 +18,7 @@ func TestInvokeLists(t *testing.T) {
 	}
 	for _, line := range []string{
 		"createcall           POST /outbound-calls/create\n",
+		"console              ANY /console, ANY /console/{path+}\n",
 		"finishcall           the workflow kros-call\n",
 		"sweepcalls           every 1m0s\n",
 	} {

@@ -38,7 +38,7 @@ func NewIssuer(t testing.TB) *Issuer {
 
 // Config is the platform's configuration for this issuer.
 func (i *Issuer) Config() oidc.Config {
-	return oidc.Config{Issuer: i.URL, Audience: audience, JWKSURL: i.URL + "/jwks.json"}
+	return oidc.Config{Issuer: i.URL, Audience: []string{audience}, JWKSURL: i.URL + "/jwks.json"}
 }
 
 // Token is a token of a user with roles, issued at a moment and valid for an hour.
