@@ -180,7 +180,8 @@ export function queryText(query) {
 }
 
 /**
- * noteLimits reads RateLimit-Policy ("requests";q=1000;w=3600) and RateLimit ("requests";r=993;t=1800).
+ * noteLimits reads RateLimit-Policy, such as "requests";q=1000;w=3600, and RateLimit, such as
+ * "requests";r=993;t=1800.
  * @param {Headers} headers
  */
 function noteLimits(headers) {

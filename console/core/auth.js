@@ -164,12 +164,12 @@ function scheduleRenewal() {
 }
 
 /**
- * credentialRefused reacts to a 401. A read signs in again at once, because nothing can be lost. A
- * write leaves the page as it is, so that the user keeps what they typed.
+ * credentialRefused reacts to a 401. A read signs in again at once. A write, or an open dialog,
+ * leaves the page as it is, so that the user keeps what they typed.
  * @param {boolean} read
  */
 export function credentialRefused(read) {
-	if (!read || session.get().state !== 'signed-in') return;
+	if (!read || session.get().state !== 'signed-in' || document.querySelector('dialog[open]')) return;
 	const last = Number(sessionStorage.getItem(renewedAt) || 0);
 	if (Date.now() - last < 30000) return signedOut('The API does not accept the token of this sign-in. Sign in again.');
 	sessionStorage.setItem(renewedAt, String(Date.now()));

@@ -188,7 +188,7 @@ export const limit = {
 
 /** @type {Record<string, string>} */
 export const auditAction = {
-	submitted: 'Requested', approved: 'Approved', rejected: 'Rejected', assigned: 'Assigned', expired: 'Expired', reminded: 'Reminded',
+	submitted: 'Requested', approved: 'Approved', rejected: 'Rejected', assigned: 'Assigned', expired: 'Expired', reminded: 'Reminded', notified: 'Notified',
 	added: 'Added to the inventory', released: 'Taken back', retired: 'Retired', restored: 'Restored', hung_up: 'Hung up',
 	revoked: 'Revoked', policy_set: 'Policy changed', calls_switched: 'Calls switched',
 };

@@ -1,5 +1,5 @@
 // @ts-check
-// What a page shows while it loads, when there is nothing, and when it failed.
+// The states of a page: it loads, it has nothing to show, or it failed.
 import { html } from '../core/view.js';
 import { Problem } from '../core/api.js';
 import { signIn } from '../core/auth.js';

@@ -1,4 +1,4 @@
-// What the browser tests have in common: the platform's addresses, a Chromium that watches for
+// The parts that the browser tests share: the platform's addresses, a Chromium that watches for
 // mistakes, and signing in.
 import assert from 'node:assert/strict';
 import { mkdirSync, readFileSync } from 'node:fs';
