@@ -26,12 +26,12 @@ import (
 // deployed lists the functions that run in TestCloudFormation. Every other function gets a program
 // that is never started.
 var deployed = []string{"createkey", "listkeys", "requestnumber", "getrequest", "addnumber", "approverequest", "listnumbers",
-	"expirerequest", "awaitrequest", "assignnumber", "notifyrequest"}
+	"expirerequest", "awaitrequest", "assignnumber", "notifyrequest", "console"}
 
 // TestCloudFormation creates the stack of template.yaml in ministack, from the transformed
 // template. MINISTACK is the address of ministack. The test creates a key through the stack's API.
 // With that key a number is requested, approved and assigned by the functions in bin/here, the
-// workflow and the tables of the stack.
+// workflow and the tables of the stack. The console's function answers there, too.
 func TestCloudFormation(t *testing.T) {
 	t.Parallel()
 	address := os.Getenv("MINISTACK")
@@ -42,6 +42,14 @@ func TestCloudFormation(t *testing.T) {
 	c.upload()
 	c.create()
 	c.api = c.outputs()["ApiUrl"]
+
+	var settings struct {
+		ClientID string `json:"client_id"`
+	}
+	c.ask("", "GET", "/console/config.json", "", http.StatusOK, &settings)
+	if settings.ClientID != "abc" || c.outputs()["ConsoleUrl"] != c.api+"/console/" {
+		t.Errorf("the console signs in as %q at %s", settings.ClientID, c.outputs()["ConsoleUrl"])
+	}
 
 	user, admin := c.issuer.Token("user_1", time.Now()), c.issuer.Token("root", time.Now(), account.Admin)
 	var key struct {
@@ -201,7 +209,8 @@ func (c *cloud) create() {
 		"Capabilities.member.1": {"CAPABILITY_IAM"}, "Capabilities.member.2": {"CAPABILITY_AUTO_EXPAND"}}
 	i := 0
 	for name, value := range map[string]string{"LiveKitUrl": "ws://127.0.0.1:1", "LiveKitApiKey": "k", "LiveKitApiSecret": strings.Repeat("s", 32),
-		"OidcIssuer": issuer.Issuer, "OidcAudience": issuer.Audience[0], "OidcJwksUrl": issuer.JWKSURL} {
+		"OidcIssuer": issuer.Issuer, "OidcAudience": issuer.Audience[0], "OidcJwksUrl": issuer.JWKSURL,
+		"ConsoleClientId": "abc"} {
 		i++
 		form.Set(fmt.Sprintf("Parameters.member.%d.ParameterKey", i), name)
 		form.Set(fmt.Sprintf("Parameters.member.%d.ParameterValue", i), value)

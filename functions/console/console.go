@@ -57,8 +57,8 @@ type Response struct {
 }
 
 // ClientVariable is the stage variable with the id of the console's client in the stack's own user
-// pool. It cannot be an environment variable: the client is created after the API, whose address it
-// needs, and the API after its functions.
+// pool, or "off". It cannot be an environment variable: the client is created after the API, whose
+// address it needs, and the API after its functions.
 const ClientVariable = "ConsoleClientId"
 
 const root = "/console/"
@@ -148,7 +148,7 @@ func (t *Task) find(r Request) (*content, error) {
 func (t *Task) settings(r Request) Config {
 	c := t.Config
 	c.RolesClaim = cmp.Or(c.RolesClaim, "roles")
-	if id := r.StageVariables[ClientVariable]; id != "" {
+	if id := r.StageVariables[ClientVariable]; id != "" && id != "off" {
 		c.ClientID = id
 		home := "https://" + r.RequestContext.DomainName + root
 		c.EndSessionURL += "?" + url.Values{"client_id": {id}, "logout_uri": {home}}.Encode()

@@ -225,7 +225,7 @@ func TestConfig(t *testing.T) {
 		t.Errorf("%v", got)
 	}
 	auth0 := console.Config{Issuer: "https://t.eu.auth0.com/", ClientID: "abc", RolesClaim: "https://kros.example/roles"}
-	if got := on(auth0, nil); got["client_id"] != "abc" || got["token_endpoint"] != "" || got["end_session_endpoint"] != "" || got["roles_claim"] != auth0.RolesClaim {
+	if got := on(auth0, map[string]string{console.ClientVariable: "off"}); got["client_id"] != "abc" || got["token_endpoint"] != "" || got["end_session_endpoint"] != "" || got["roles_claim"] != auth0.RolesClaim {
 		t.Errorf("%v", got)
 	}
 }

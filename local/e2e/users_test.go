@@ -23,7 +23,7 @@ func TestUsersTokens(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	impostor, err := issuer.Open(filepath.Join(t.TempDir(), "issuer.pem"), a.Issuer)
+	impostor, err := issuer.Open(filepath.Join(t.TempDir(), "issuer.pem"), issuer.Config{URL: a.Issuer})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -76,7 +76,7 @@ func Handler(h http.Handler) lambda.Handler {
 	return lambda.NewHandler(func(ctx context.Context, event events.APIGatewayV2HTTPRequest) (events.APIGatewayV2HTTPResponse, error) {
 		ctx, cancel := invocation.Leave(ctx, invocation.Margin)
 		defer cancel()
-		ctx = oidc.WithAudience(ctx, event.StageVariables[consoleClient])
+		ctx = oidc.WithAudience(ctx, consoleClient(event))
 		ctx = api.WithRequestID(ctx, requestID(ctx, event))
 		ctx = context.WithValue(ctx, headersKey{}, event.Headers)
 		event.RawPath = plainPath(event)
@@ -85,9 +85,14 @@ func Handler(h http.Handler) lambda.Handler {
 	})
 }
 
-// consoleClient is the stage variable with the id of the console's client in the stack's own user
-// pool. functions/console says why it cannot be an environment variable.
-const consoleClient = "ConsoleClientId"
+// consoleClient is the id of the console's client in the stack's own user pool. It is empty if
+// there is no such client. functions/console says why the id is a stage variable.
+func consoleClient(event events.APIGatewayV2HTTPRequest) string {
+	if id := event.StageVariables["ConsoleClientId"]; id != "off" {
+		return id
+	}
+	return ""
+}
 
 // requestID is the id that API Gateway gave the request and wrote to its access log, or else
 // Lambda's id.

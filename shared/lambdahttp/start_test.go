@@ -138,12 +138,14 @@ func TestStart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	token.Claims.(jwt.MapClaims)["aud"] = "console"
-	atConsole, err := token.SignedString(private)
-	if err != nil {
-		t.Fatal(err)
+	from := func(client, stage string) string {
+		token.Claims.(jwt.MapClaims)["aud"] = client
+		text, err := token.SignedString(private)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Replace(get("/whoami", text), `"rawPath"`, `"stageVariables":{"ConsoleClientId":"`+stage+`"},"rawPath"`, 1)
 	}
-	staged := strings.Replace(get("/whoami", atConsole), `"rawPath"`, `"stageVariables":{"ConsoleClientId":"console"},"rawPath"`, 1)
 	users := func(issuer, audience string) map[string]string {
 		return map[string]string{"START": "private", "CURSOR_KEY": "any", "OIDC_ISSUER": issuer, "OIDC_AUDIENCE": audience, "OIDC_JWKS_URL": keys.URL}
 	}
@@ -157,8 +159,11 @@ func TestStart(t *testing.T) {
 		{"a user", get("/whoami", ada), ours, `{"statusCode":200`},
 		{"a user of another audience", get("/whoami", ada), users("https://id.example", "phone"), `{"statusCode":401`},
 		{"a user of one of several audiences", get("/whoami", ada), users("https://id.example", "phone,kros"), `{"statusCode":200`},
-		{"a user of the console", staged, ours, `{"statusCode":200`},
-		{"a user of a console that is off", get("/whoami", atConsole), ours, `{"statusCode":401`},
+		{"a user of the console", from("console", "console"), ours, `{"statusCode":200`},
+		{"a user beside the console", from("kros", "console"), ours, `{"statusCode":200`},
+		{"a user of another client", from("web", "console"), ours, `{"statusCode":401`},
+		{"a user of a console that is off", from("console", "off"), ours, `{"statusCode":401`},
+		{"a user of a client called off", from("off", "off"), ours, `{"statusCode":401`},
 		{"no user", get("/whoami", "a.b.c"), ours, `{"statusCode":401`},
 		{"no users", get("/whoami", ada), users("", ""), `{"statusCode":401`},
 		{"no cursor key", "", map[string]string{"START": "private"}, "exit status 1\nconfiguration: CURSOR_KEY is not set\n"},
