@@ -38,9 +38,9 @@ function useId() {
 /**
  * Field is one line of text, or another input, with its label.
  * @param {{field: {name: string, value: any, set: (value: any) => void}, label: string, hint?: any, error?: any, path?: string, type?: string,
- *   required?: boolean, lines?: number, list?: string[], attributes?: Record<string, any>}} props
+ *   required?: boolean, lines?: number, attributes?: Record<string, any>}} props
  */
-export function Field({ field, label, hint, error, path, type = 'text', required, lines, list, attributes }) {
+export function Field({ field, label, hint, error, path, type = 'text', required, lines, attributes }) {
 	const id = useId();
 	const wrong = fieldError(error, path || field.name);
 	const described = [hint && id + '-hint', wrong && id + '-error'].filter(Boolean).join(' ') || undefined;
@@ -49,14 +49,13 @@ export function Field({ field, label, hint, error, path, type = 'text', required
 		onInput: (/** @type {any} */ event) => field.set(event.target.value), autocomplete: 'off', ...attributes,
 	};
 	return html`<div class="field"><label for=${id}>${label}${!required && html` <span class="muted">optional</span>`}</label>
-		${lines ? html`<textarea rows=${lines} ...${common}></textarea>` : html`<input type=${type} list=${list && id + '-list'} ...${common} />`}
-		${list && html`<datalist id=${id + '-list'}>${list.map(value => html`<option key=${value} value=${value} />`)}</datalist>`}
+		${lines ? html`<textarea rows=${lines} ...${common}></textarea>` : html`<input type=${type} ...${common} />`}
 		<${Notes} id=${id} hint=${hint} wrong=${wrong} /></div>`;
 }
 
 /**
  * Select is a choice of one.
- * @param {{field: {name: string, value: any, set: (value: any) => void}, label: string, options: [string, string][], hint?: any, error?: any, path?: string, hidden?: boolean}} props
+ * @param {{field: {name: string, value: any, set: (value: any) => void}, label: string, options: [string, string][], hint?: any, error?: any, path?: string}} props
  */
 export function Select({ field, label, options, hint, error, path }) {
 	const id = useId();

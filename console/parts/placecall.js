@@ -32,7 +32,7 @@ function PlaceCall({ numbers, preset, close }) {
 		event.preventDefault();
 		if (step === 'write') return setStep('confirm');
 		const call = await action.run(form.values);
-		if (!call) return setStep(form.values.phone_number ? 'failed' : 'write');
+		if (!call) return setStep('write');
 		close();
 		navigate('/console/calls/' + call.call_id);
 	};
@@ -68,8 +68,7 @@ function Confirmation({ values, numbers, consent }) {
 	const { country } = phone(bodyOf(values).phone_number);
 	const from = numbers.find(number => number.phone_number_id === values.phone_number_id);
 	const longest = spoken(Number(values.minutes) * 60);
-	return html`<div class="prose"><p>The phone of <strong><${Phone} number=${bodyOf(values).phone_number} /></strong>${country && ` in ${countryName(country)}`}
-		will ring now${from && html`, and show <${Phone} number=${from.phone_number} />`}.</p>
+	return html`<div class="prose"><p>The phone of <strong><${Phone} number=${bodyOf(values).phone_number} /></strong>${country && ` in ${countryName(country)}`} will ring now${from && html`, and show <${Phone} number=${from.phone_number} />`}.</p>
 		<p>Your carrier bills the call, and your speech and language services bill what the agent uses: <strong>for ${longest} of talk at most</strong>.
 		The call also counts against your calls of this hour, and its talk against your minutes of today.</p></div>
 		<${Check} field=${consent} required label="The person has agreed to be called by an AI agent, or the law allows me to call them." />`;
