@@ -119,7 +119,7 @@ export const endpointStatus = {
 
 /** @type {Record<string, {word: string, tone: Tone}>} */
 export const deliveryStatus = {
-	pending: { word: 'Being delivered', tone: 'wait' },
+	pending: { word: 'On its way', tone: 'wait' },
 	delivered: { word: 'Delivered', tone: 'good' },
 	dead: { word: 'Given up', tone: 'bad' },
 };

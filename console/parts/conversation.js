@@ -20,8 +20,8 @@ export function Conversation({ turns, live }) {
 		const element = list.current;
 		if (element) atEnd.current = element.scrollHeight - element.scrollTop - element.clientHeight < 40;
 	};
-	return html`<ol class="conversation" ref=${list} onScroll=${scroll} role="log" aria-live=${live ? 'polite' : 'off'} aria-label="Transcript" tabindex="0">
+	return html`<div class="conversation" ref=${list} onScroll=${scroll} role="log" aria-live=${live ? 'polite' : 'off'} aria-label="Transcript" tabindex="0"><ol>
 		${turns.map((turn, i) => html`<li key=${i} class=${turn.role === 'agent' ? 'agent' : 'phone'}>
 			<p class="speaker">${turn.role === 'agent' ? 'Agent' : turn.role === 'callee' ? 'Phone' : turn.role} <${Time} at=${turn.at} style="clock" /></p>
-			<p class="said" dir="auto">${turn.content}</p></li>`)}</ol>`;
+			<p class="said" dir="auto">${turn.content}</p></li>`)}</ol></div>`;
 }

@@ -6,7 +6,7 @@ import { duration } from '../core/format.js';
 import { words, timelineEvent, detail, sip, ended, transferStatus } from '../core/words.js';
 
 /** @type {Record<string, string>} */
-const phaseAfter = { created: 'Preparing', dialing: 'Dialing', ringing: 'Ringing', answered: 'Talking' };
+const phaseAfter = { created: 'Setup', dialing: 'Dialing', ringing: 'Ringing', answered: 'Talking' };
 
 /** Timeline draws what has happened to a call. @param {{call: any}} props */
 export function Timeline({ call }) {

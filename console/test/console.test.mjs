@@ -1,11 +1,12 @@
 // The console in a real browser, against a running platform: see scripts/test-console.sh.
 import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
-import { after, before, test } from 'node:test';
-import { api, asAdmin, axe, demoNumber, fits, inBothThemes, launch, narrow, open, placeCall, shot, signIn } from './bench.mjs';
+import { after, afterEach, before, test } from 'node:test';
+import { api, asAdmin, axe, closeAll, demoNumber, fits, inBothThemes, launch, narrow, open, placeCall, shot, signIn } from './bench.mjs';
 
 let browser;
 before(async () => { browser = await launch(); });
+afterEach(closeAll);
 after(async () => { await browser.close(); });
 
 const heading = (page, name) => page.getByRole('heading', { level: 1, name });
@@ -77,17 +78,16 @@ test('a call is transferred', async () => {
 });
 
 test('the list of calls is live, filtered and exported', async () => {
-	const { page, context, close } = await open();
+	const { page, close } = await open();
 	await signIn(page, 'demo', 'calls');
 	const rows = page.getByRole('table', { name: 'Calls' }).locator('tbody tr');
 	await rows.first().waitFor();
-	const other = await context.newPage();
-	await other.goto(api + '/console/');
-	await signIn(other, 'demo');
-	await placeCall(other, '+14155550102');
+	const other = await open();
+	await signIn(other.page, 'demo');
+	await placeCall(other.page, '+14155550102');
 	await rows.filter({ hasText: '+1 415 555 0102' }).filter({ hasText: 'The line was busy' }).first().waitFor({ timeout: 40000 });
 	await other.close();
-	await page.getByLabel('Status', { exact: true }).selectOption('busy');
+	await page.getByRole('combobox', { name: 'Status', exact: true }).selectOption('busy');
 	await page.waitForURL(/status=busy/);
 	await rows.filter({ hasText: 'In progress' }).first().waitFor({ state: 'detached' });
 	await page.getByLabel('How it ended').selectOption('callee_hangup');
@@ -130,7 +130,7 @@ test('ada.admin approves what demo requests', async () => {
 	const demo = await open();
 	await signIn(demo.page, 'demo', 'numbers');
 	await demo.page.getByRole('button', { name: 'Request a number' }).first().click();
-	await dialog(demo.page).getByLabel('Country').selectOption('FR');
+	await dialog(demo.page).getByLabel('Country', { exact: true }).selectOption('FR');
 	await dialog(demo.page).getByLabel('Type').selectOption('mobile');
 	await dialog(demo.page).getByLabel('Purpose').fill('Reminders for <b>patients</b>');
 	await axe(demo.page, 'request a number');
@@ -153,11 +153,15 @@ test('ada.admin approves what demo requests', async () => {
 	await demo.close();
 });
 
-test('a webhook is added, tested and replayed', async () => {
+test('a webhook is added, tested and replayed', async t => {
 	const got = [];
 	const server = createServer((request, response) => {
 		got.push(request.headers['webhook-id']);
 		request.resume().on('end', () => response.end('thank you'));
+	});
+	t.after(() => {
+		server.close();
+		server.closeAllConnections();
 	});
 	await new Promise(resolve => server.listen(0, '127.0.0.1', () => resolve(undefined)));
 	const { page, close } = await open();
@@ -186,7 +190,6 @@ test('a webhook is added, tested and replayed', async () => {
 	await dialog(page).getByRole('button', { name: 'Delete' }).click();
 	await page.getByText('No endpoints yet').waitFor();
 	await close();
-	server.close();
 });
 
 test('a key is shown once, and revoked', async () => {
@@ -354,8 +357,9 @@ test('administrators import, assign, take back and retire numbers, and switch ca
 });
 
 test('the console works by keyboard, and on a telephone', async () => {
-	const { page, close } = await open({ size: narrow });
-	await signIn(page, 'demo').catch(() => {});
+	const { page, close } = await open();
+	await signIn(page, 'demo');
+	await page.setViewportSize(narrow);
 	await page.getByRole('button', { name: 'Menu' }).click();
 	await page.getByRole('link', { name: 'Calls', exact: true }).waitFor();
 	await shot(page, 'menu');
