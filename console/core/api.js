@@ -133,7 +133,7 @@ async function once(method, path, { query, body, key, contentType, signal }) {
 		response = await fetch(path + queryText(query), { method, headers, body: text, signal, credentials: 'omit', cache: 'no-store' });
 	} catch (error) {
 		if (signal?.aborted) throw error;
-		throw new Problem(0, { detail: 'The API cannot be reached. Check that it is running and that you are online.' });
+		throw new Problem(0, { detail: 'Check that it is running and that you are online.' });
 	}
 	noteLimits(response.headers);
 	if (response.ok) return response.status === 204 ? null : readJSON(response);

@@ -72,7 +72,7 @@ function options(uPlot, width, days) {
 	const axis = { stroke: color('--muted'), font: '12px system-ui', ticks: { show: false } };
 	const every = Math.ceil(days.length / Math.max(2, Math.floor(width / 70)));
 	return {
-		width, height: 200, legend: { show: false }, cursor: { show: false }, padding: [8, 8, 0, 0],
+		width, height: 200, legend: { show: false }, cursor: { show: false }, padding: [8, 22, 0, 0],
 		scales: { x: { time: false, range: [-0.6, days.length - 0.4] }, y: { range: (/** @type {any[]} */ ...[, , high]) => [0, Math.max(4, high * 1.1)] } },
 		axes: [
 			{ ...axis, grid: { show: false }, splits: () => days.map((_, i) => i).filter(i => (days.length - 1 - i) % every === 0), values: (/** @type {any} */ _, /** @type {number[]} */ at) => at.map(i => shortDate(days[i].date)) },

@@ -3,6 +3,7 @@
 import { html, useState, useRef } from '../core/view.js';
 import { countryCodes, countryName } from '../core/format.js';
 import { Problem } from '../core/api.js';
+import { sentence } from './states.js';
 
 /**
  * useFields holds the values of a form.
@@ -23,7 +24,7 @@ export function useFields(initial) {
 export function fieldError(error, field) {
 	if (!(error instanceof Problem)) return '';
 	return error.errors.filter(e => e.field === field || e.field === 'body.' + field || e.field.startsWith(field + '[') || e.field.startsWith(field + '.'))
-		.map(e => e.detail).join('; ');
+		.map(e => sentence(e.detail)).join(' ');
 }
 
 let made = 0;
