@@ -2,7 +2,7 @@
 # It needs Go and GNU make. Nothing else has to be installed.
 
 .DEFAULT_GOAL := help
-.PHONY: help new run inbound-call invoke test test-short test-sam test-asl test-aws test-openapi bench bench-requests build sizes verify generate phonenumbers lint clean-local
+.PHONY: help new run inbound-call invoke test test-short test-sam test-asl test-aws test-openapi test-console bench bench-requests build sizes verify generate phonenumbers lint clean-local
 
 # One Lambda function per folder that has a lambda/main.go.
 FUNCTIONS := $(sort $(patsubst functions/%/lambda/main.go,%,$(wildcard functions/*/lambda/main.go)))
@@ -73,6 +73,9 @@ test-aws: ## Compare the emulators with dynalite and moto, and test the product 
 
 test-openapi: ## Lint openapi.json, and compile clients that generators make from it
 	@scripts/test-openapi.sh
+
+test-console: ## Test the console in Chromium against a platform of its own (SCREENSHOTS=folder keeps the pictures)
+	@scripts/test-console.sh $(SCREENSHOTS)
 
 bench: ## Run the benchmarks (one of them stores a million calls first: minutes)
 	@CGO_ENABLED=0 go test -timeout 30m -run '^$$' -bench . -benchmem ./...

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Tests the console in Chromium against a platform of its own, which starts on free ports with an
-# empty folder. It needs Go, Node 20 with npm, and Chromium; as root on Debian it installs Chromium.
+# make test-console: checks the types of the console's code, and tests the console in Chromium against
+# a platform of its own, which starts on free ports with an empty folder. It needs Go, Node 20 with
+# npm, and Chromium. As root on Debian it installs what is missing of the last two.
 #
 #   scripts/test-console.sh [FOLDER]    keeps the screenshots in FOLDER
 set -euo pipefail
@@ -15,15 +16,18 @@ finish() {
 }
 trap finish EXIT
 
-if ! command -v chromium >/dev/null; then
-	if test "$(id -u)" != 0 || ! command -v apt-get >/dev/null; then
-		echo "chromium is missing: install it" >&2
-		exit 1
-	fi
-	apt-get update -qq
-	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null
+missing=()
+command -v npm >/dev/null || missing+=(nodejs npm)
+command -v chromium >/dev/null || missing+=(chromium)
+if [ ${#missing[@]} -gt 0 ]; then
+	[ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || { echo "install ${missing[*]}, or run this as root on Debian" >&2 && exit 1; }
+	echo "installing Debian's ${missing[*]}"
+	apt-get -qq update
+	DEBIAN_FRONTEND=noninteractive apt-get -qq install --yes --no-install-recommends "${missing[@]}" >"$work/apt.log" 2>&1 ||
+		{ tail "$work/apt.log" >&2 && exit 1; }
 fi
 npm ci --prefix console/test --no-audit --no-fund --silent
+console/test/node_modules/.bin/tsc -p console/test/tsconfig.json
 make --silent bin/kros
 
 PORT=0 FIRST_CALL=0 KROS_DIR="$work/kros" bin/kros >"$work/log" 2>&1 &
