@@ -166,12 +166,12 @@ function scheduleRenewal() {
 }
 
 /**
- * credentialRefused reacts to a 401. A read signs in again at once. A write, or an open dialog,
- * leaves the page as it is, so that the user keeps what they typed.
+ * credentialRefused reacts to a 401. A read signs in again at once. A write, an open dialog, or a
+ * field with the focus leaves the page as it is, so that the user keeps what they typed.
  * @param {boolean} read
  */
 export function credentialRefused(read) {
-	if (!read || session.get().state !== 'signed-in' || document.querySelector('dialog[open]')) return;
+	if (!read || session.get().state !== 'signed-in' || document.querySelector('dialog[open]') || document.activeElement?.matches('input, textarea')) return;
 	renew('The API does not accept the token of this sign-in. Sign in again.');
 }
 
