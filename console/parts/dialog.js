@@ -38,6 +38,9 @@ export function Dialog({ title, close, wide, keep, children }) {
 		dialog.showModal();
 		return () => dialog.close(); // gives the focus back to where it was
 	}, []);
+	useLayoutEffect(() => { // the next step of a dialog has taken the field with the focus away
+		if (!element.current?.contains(document.activeElement)) element.current?.querySelector('h2')?.focus();
+	}, [title]);
 	const cancel = (/** @type {Event} */ event) => {
 		event.preventDefault();
 		if (!keep) close();
@@ -49,7 +52,7 @@ export function Dialog({ title, close, wide, keep, children }) {
 		else close();
 	};
 	return html`<dialog ref=${element} class=${wide ? 'wide' : ''} aria-labelledby=${id} onCancel=${cancel} onClose=${closed}>
-		<h2 id=${id}>${title}</h2>${children}</dialog>`;
+		<h2 id=${id} tabindex="-1">${title}</h2>${children}</dialog>`;
 }
 
 /**
