@@ -65,6 +65,7 @@ test('another number needs consent again, and two clicks place one call', async 
 	await dialog(page).getByRole('button', { name: 'Continue' }).click();
 	assert.equal(await dialog(page).getByLabel(/has agreed/).isChecked(), false);
 	await dialog(page).getByLabel(/has agreed/).check();
+	assert.equal(await dialog(page).evaluate(element => element.contains(document.activeElement)), true);
 	let sent = 0;
 	page.on('request', request => { if (request.url().endsWith('/outbound-calls/create')) sent++; });
 	await dialog(page).getByRole('button', { name: 'Call now' }).evaluate(button => {
@@ -75,6 +76,7 @@ test('another number needs consent again, and two clicks place one call', async 
 	assert.equal(sent, 1);
 	const metadata = page.locator('section', { has: page.getByRole('heading', { name: 'Metadata' }) });
 	await metadata.getByText('Completed').waitFor();
+	assert.equal(await page.evaluate(() => document.activeElement?.tagName), 'H1');
 	await page.setViewportSize(narrow);
 	await fits(page, 'a call with long metadata');
 	await shot(page, 'call-metadata');
@@ -93,5 +95,38 @@ test('foreign sign-ins, Back and odd addresses leave the user signed in', async 
 	await page.goto(api + '/console/developers/webhooks/x%22%3Breboot%3B%22');
 	await page.getByRole('heading', { name: 'Deleted endpoint' }).waitFor();
 	assert.doesNotMatch(await page.locator('.curl pre').last().textContent() || '', /;reboot/);
+	await close();
+});
+
+test('a wrong clock, and what is not from the API', async () => {
+	const { page, close } = await open();
+	await page.addInitScript(() => {
+		const { now } = Date;
+		Date.now = () => now() + 3 * 3600000;
+	});
+	await signIn(page, 'demo', 'calls');
+	await page.getByRole('button', { name: 'Place a call' }).click();
+	await dialog(page).getByLabel('Number to call').fill('+14155550104');
+	await dialog(page).getByRole('button', { name: 'Continue' }).click();
+	await dialog(page).getByLabel(/has agreed/).check();
+	await dialog(page).getByRole('button', { name: 'Call now' }).click();
+	await page.locator('.headline').getByRole('timer').filter({ hasText: /^0:0[1-9]$/ }).waitFor();
+	await page.getByRole('button', { name: 'Hang up' }).click();
+	await dialog(page).getByRole('button', { name: 'Hang up' }).click();
+	await page.route('**/outbound-calls?*', route => route.fulfill({ contentType: 'text/html', body: '<html>A network' }));
+	await page.getByRole('link', { name: 'Calls', exact: true }).first().click();
+	await page.getByText('Something on the way').waitFor();
+	await close();
+});
+
+test('the end of a session leaves what is being typed', async () => {
+	const { page, close } = await open({ allowed: /status of 401/ });
+	await signIn(page, 'ada.admin', 'admin/users?user=alice');
+	await page.getByLabel('Agents').fill('typed');
+	const refused = page.waitForResponse(response => response.status() === 401, { timeout: 40000 });
+	await page.route('**/events?*', route => route.fulfill({ status: 401, json: {} }));
+	await refused;
+	await page.waitForTimeout(1500);
+	assert.equal(await page.getByLabel('Agents').inputValue(), 'typed');
 	await close();
 });
