@@ -29,9 +29,18 @@ const links = [
 	{ path: 'admin', word: 'Administration', icon: 'admin', admin: true },
 ];
 
+/** decoded is a part of a path. One that is not UTF-8 stays as it is. @param {string} part */
+function decoded(part) {
+	try {
+		return decodeURIComponent(part);
+	} catch {
+		return part;
+	}
+}
+
 /** pageOf is what a path shows. @param {string} path */
 function pageOf(path) {
-	const [first, second, ...rest] = path.split('/').map(decodeURIComponent);
+	const [first, second, ...rest] = path.split('/').map(decoded);
 	if (!first) return { word: 'Overview', page: html`<${Overview} />` };
 	if (first === 'calls' && second && !rest.length) return { word: 'Call', page: html`<${Call} key=${second} callId=${second} />` };
 	if (first === 'numbers' && second && !rest.length) return { word: 'Number', page: html`<${NumberPage} key=${second} numberId=${second} />` };

@@ -26,6 +26,11 @@ export class Problem extends Error {
  */
 export const limits = createStore({});
 
+let skew = 0; // milliseconds by which this machine's clock is ahead
+
+/** now is the time by the API's clock, if this machine's is more than a minute away from it. */
+export const now = () => Date.now() - skew;
+
 const maxRetries = 3;
 const longestWait = 10; // seconds that a request waits for a retry before it fails
 
@@ -136,6 +141,8 @@ async function once(method, path, { query, body, key, contentType, signal }) {
 		throw new Problem(0, { detail: 'Check that it is running and that you are online.' });
 	}
 	noteLimits(response.headers);
+	const ahead = Date.now() - Date.parse(response.headers.get('Date') || '');
+	skew = Math.abs(ahead) > 60000 ? ahead : 0;
 	if (response.ok) return response.status === 204 ? null : readJSON(response);
 	if (response.status === 401) credentialRefused(method === 'GET');
 	throw await problemOf(response);
@@ -144,7 +151,11 @@ async function once(method, path, { query, body, key, contentType, signal }) {
 /** @param {Response} response */
 async function readJSON(response) {
 	const text = await response.text();
-	return text ? JSON.parse(text) : null;
+	try {
+		return text ? JSON.parse(text) : null;
+	} catch {
+		throw new Problem(0, { detail: 'Something on the way has answered in its place, such as the sign-in page of a network.' });
+	}
 }
 
 /** @param {Response} response */

@@ -87,9 +87,11 @@ async function finishSignIn() {
 	const silent = Boolean(sessionStorage.getItem(marker));
 	try {
 		user = await manager.signinCallback(location.href);
-	} catch (error) {
+	} catch (/** @type {any} */ error) {
 		history.replaceState(null, '', returnTo);
-		return signedOut(silent || askedFor(error) ? sessionStorage.getItem(renewedAt) ? 'Your sign-in has ended. Sign in again.' : '' : messageOf(error));
+		const foreign = /^No .*state/.test(error?.message) && 'This tab did not begin the sign-in, or has finished it. Sign in again.';
+		if (silent && foreign) return renew(foreign); // such as the browser's Back to the issuer's page
+		return signedOut(silent || askedFor(error) ? sessionStorage.getItem(renewedAt) ? 'Your sign-in has ended. Sign in again.' : '' : foreign || messageOf(error));
 	}
 	history.replaceState(null, '', returnTo);
 	sessionStorage.removeItem(wanted);
@@ -164,17 +166,25 @@ function scheduleRenewal() {
 }
 
 /**
- * credentialRefused reacts to a 401. A read signs in again at once. A write, or an open dialog,
- * leaves the page as it is, so that the user keeps what they typed.
+ * credentialRefused reacts to a 401. A read signs in again at once. A write, an open dialog, or a
+ * field with the focus leaves the page as it is, so that the user keeps what they typed.
  * @param {boolean} read
  */
 export function credentialRefused(read) {
-	if (!read || session.get().state !== 'signed-in' || document.querySelector('dialog[open]')) return;
+	if (!read || session.get().state !== 'signed-in' || document.querySelector('dialog[open]') || document.activeElement?.matches('input, textarea')) return;
+	renew('The API does not accept the token of this sign-in. Sign in again.');
+}
+
+/**
+ * renew signs in silently, or ends the session with message if it did so a moment ago.
+ * @param {string} message
+ */
+function renew(message) {
 	const last = Number(sessionStorage.getItem(renewedAt) || 0);
-	if (Date.now() - last < 30000) return signedOut('The API does not accept the token of this sign-in. Sign in again.');
+	if (Date.now() - last < 30000) return signedOut(message);
 	sessionStorage.setItem(renewedAt, String(Date.now()));
 	session.set({ ...session.get(), state: 'starting' });
-	signIn(true);
+	return signIn(true);
 }
 
 /** signOut ends the session here and at the issuer. */

@@ -14,6 +14,9 @@ export const usePlace = () => useStore(place);
 /** refresh reads the address again, after something else has changed it. */
 export const refresh = () => place.set(here());
 
+/** Whether the reader has come to this page by a link of the console. */
+export let moved = false;
+
 /**
  * navigate goes to a page. replace changes the address without a new entry in the history.
  * @param {string} path
@@ -24,6 +27,7 @@ export function navigate(path, replace) {
 	history[replace ? 'replaceState' : 'pushState'](null, '', path);
 	refresh();
 	if (location.pathname !== before) {
+		moved = true;
 		scrollTo(0, 0);
 		requestAnimationFrame(() => /** @type {HTMLElement | null} */ (document.querySelector('h1'))?.focus());
 	}

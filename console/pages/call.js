@@ -88,7 +88,7 @@ function About({ call }) {
 		['Started', html`<${Time} at=${call.created_at} />`],
 		['Answered', call.answered_at && html`<${Time} at=${call.answered_at} />`],
 		['Ended', call.ended_at && html`<${Time} at=${call.ended_at} />`],
-		['Talk', call.answered_at && spoken(call.duration_seconds)],
+		['Talk', call.answered_at && ended(call.status) && spoken(call.duration_seconds)],
 		['Longest talk', spoken(call.max_duration_seconds)],
 		['Transfer', call.transfer && html`<${Phone} number=${call.transfer.phone_number} /> · ${words(transferStatus, call.transfer.status)}`],
 		['Carrier’s answer', call.sip_status_code && sip(call.sip_status_code)],
@@ -97,8 +97,8 @@ function About({ call }) {
 		['Voice', call.voice && Object.values(call.voice).join(', ')],
 		['Digits', call.dtmf],
 		['Room', html`<bdi class="break">${call.room_name}</bdi>`],
-		...metadata.map(([name, value]) => /** @type {[string, any]} */ ([name, html`<bdi class="break">${value}</bdi>`])),
-	]} /></section>`;
+	]} /></section>${metadata.length > 0 && html`<section aria-labelledby="metadata"><h2 id="metadata">Metadata</h2><${Facts} rows=${
+		metadata.map(([name, value]) => /** @type {[string, any]} */ ([name, html`<bdi>${value}</bdi>`]))} /></section>`}`;
 }
 
 /** @param {{call: any, path: string, reload: () => void}} props */

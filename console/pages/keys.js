@@ -1,7 +1,7 @@
 // @ts-check
 // API keys: made, shown once, rotated and revoked.
-import { html } from '../core/view.js';
-import { post, send, curl } from '../core/api.js';
+import { html, useRef } from '../core/view.js';
+import { post, send, curl, now } from '../core/api.js';
 import { scope, words } from '../core/words.js';
 import { Time, Curl, Code, Copy } from '../parts/basics.js';
 import { Loaded, Empty, Failure } from '../parts/states.js';
@@ -27,7 +27,7 @@ export function Keys() {
 
 /** stateOf is the state of a key, in the form of a table of words. @param {any} key */
 function stateOf(key) {
-	const past = (/** @type {string | null} */ at) => at && Date.parse(at) <= Date.now();
+	const past = (/** @type {string | null} */ at) => at && Date.parse(at) <= now();
 	if (past(key.revoked_at)) return { word: 'Revoked', tone: 'bad' };
 	if (past(key.expires_at)) return { word: 'Expired', tone: 'idle' };
 	return key.revoked_at ? { word: 'Being replaced', tone: 'wait' } : { word: 'Live', tone: 'good' };
@@ -64,7 +64,8 @@ function revoke(key, done) {
 function CreateKey({ close, done }) {
 	const form = useFields({ name: '', days: '90', scopes: ['calls:read', 'calls:write', 'numbers:read'] });
 	const v = form.values;
-	const action = useAction(key => post(path, { name: v.name, scopes: v.scopes, ...(v.days && { expires_at: new Date(Date.now() + Number(v.days) * 86400000).toISOString() }) }, key));
+	const opened = useRef(now()).current; // a repetition asks for the same end
+	const action = useAction(key => post(path, { name: v.name, scopes: v.scopes, ...(v.days && { expires_at: new Date(opened + Number(v.days) * 86400000).toISOString() }) }, key));
 	const submit = async (/** @type {Event} */ event) => {
 		event.preventDefault();
 		const made = await action.run(v);

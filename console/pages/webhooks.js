@@ -75,7 +75,7 @@ export function Webhook({ endpointId }) {
 			<label class="filter"><span class="hidden">Status</span><select value=${query.status || ''} onChange=${(/** @type {any} */ event) => setQuery({ status: event.target.value })}>
 			${[['', 'All'], ...Object.keys(deliveryStatus).map(value => [value, words(deliveryStatus, value)])].map(([value, word]) => html`<option key=${value} value=${value} selected=${value === (query.status || '')}>${word}</option>`)}</select></label></div>
 		<${Loaded} state=${list}>${() => html`<${Deliveries} list=${list} endpointId=${endpointId} wanted=${query.delivery} />`}<//></section>
-		<${Curl} text=${curl('GET', `${path}/${endpointId}/deliveries`)} />`;
+		<${Curl} text=${curl('GET', `${path}/${encodeURIComponent(endpointId)}/deliveries`)} />`;
 }
 
 /** @param {{endpoint: any, reload: () => void, refresh: () => void}} props */

@@ -1,8 +1,10 @@
 // @ts-check
 // Small parts that all pages use.
-import { html, useState, useEffect } from '../core/view.js';
+import { html, useState, useEffect, useLayoutEffect, useRef } from '../core/view.js';
 import { phone, countryName, utc, dateTime, clock, duration } from '../core/format.js';
 import { words, tone } from '../core/words.js';
+import { moved } from '../core/router.js';
+import { now } from '../core/api.js';
 import { announce } from './toast.js';
 
 /** Status is a colored dot with its word. @param {{table: any, value: string}} props */
@@ -36,7 +38,7 @@ export function Clock({ since }) {
 		const timer = setInterval(() => draw(Date.now()), 500);
 		return () => clearInterval(timer);
 	}, []);
-	return html`<span class="number" role="timer">${duration((Date.now() - Date.parse(since)) / 1000)}</span>`;
+	return html`<span class="number" role="timer">${duration((now() - Date.parse(since)) / 1000)}</span>`;
 }
 
 /** Id is an identifier that can be copied. @param {{value: string}} props */
@@ -87,6 +89,10 @@ export function Tabs({ label, tabs }) {
 
 /** Title is the head of a page, with its actions. @param {{text: any, note?: any, children?: any}} props */
 export function Title({ text, note, children }) {
-	return html`<header class="title"><div><h1 tabindex="-1">${text}</h1>${note && html`<p class="muted">${note}</p>`}</div>
+	const heading = useRef(/** @type {HTMLElement | null} */ (null));
+	useLayoutEffect(() => { // it takes the place of the one that had the focus while the page was loading
+		if (moved && document.activeElement === document.body) heading.current?.focus();
+	}, []);
+	return html`<header class="title"><div><h1 ref=${heading} tabindex="-1">${text}</h1>${note && html`<p class="muted">${note}</p>`}</div>
 		${children && html`<div class="actions">${children}</div>`}</header>`;
 }

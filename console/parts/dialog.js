@@ -34,16 +34,25 @@ export function Dialog({ title, close, wide, keep, children }) {
 	const element = useRef(/** @type {HTMLDialogElement | null} */ (null));
 	const id = useRef('dialog-' + Math.random().toString(36).slice(2)).current;
 	useLayoutEffect(() => {
-		const before = /** @type {HTMLElement | null} */ (document.activeElement);
-		element.current?.showModal();
-		return () => { if (before?.isConnected) before.focus(); };
+		const dialog = /** @type {HTMLDialogElement} */ (element.current);
+		dialog.showModal();
+		return () => dialog.close(); // gives the focus back to where it was
 	}, []);
+	useLayoutEffect(() => { // the next step of a dialog has taken the field with the focus away
+		if (!element.current?.contains(document.activeElement)) element.current?.querySelector('h2')?.focus();
+	}, [title]);
 	const cancel = (/** @type {Event} */ event) => {
 		event.preventDefault();
 		if (!keep) close();
 	};
-	return html`<dialog ref=${element} class=${wide ? 'wide' : ''} aria-labelledby=${id} onCancel=${cancel}>
-		<h2 id=${id}>${title}</h2>${children}</dialog>`;
+	// The browser closes a dialog at the second Escape in a row, without asking.
+	const closed = (/** @type {any} */ event) => {
+		if (!event.currentTarget.isConnected) return;
+		if (keep) event.currentTarget.showModal();
+		else close();
+	};
+	return html`<dialog ref=${element} class=${wide ? 'wide' : ''} aria-labelledby=${id} onCancel=${cancel} onClose=${closed}>
+		<h2 id=${id} tabindex="-1">${title}</h2>${children}</dialog>`;
 }
 
 /**
@@ -54,8 +63,10 @@ export function Dialog({ title, close, wide, keep, children }) {
 export function useAction(act) {
 	const [state, setState] = useState({ busy: false, error: /** @type {any} */ (null) });
 	const key = useRef({ key: '', sent: '' });
+	const running = useRef(false);
 	const run = async (/** @type {any} */ input) => {
-		if (state.busy) return undefined;
+		if (running.current) return undefined; // a second click comes before the button is drawn as busy
+		running.current = true;
 		const sent = JSON.stringify(input ?? null);
 		if (!key.current.key || key.current.sent !== sent) key.current = { key: newKey(), sent };
 		setState({ busy: true, error: null });
@@ -67,6 +78,8 @@ export function useAction(act) {
 		} catch (error) {
 			setState({ busy: false, error });
 			return undefined;
+		} finally {
+			running.current = false;
 		}
 	};
 	return { ...state, run };

@@ -27,12 +27,16 @@ function PlaceCall({ numbers, preset, close }) {
 	});
 	const [step, setStep] = useState('write');
 	const [consent, setConsent] = useState(false);
+	const write = () => {
+		setConsent(false); // the number may change
+		setStep('write');
+	};
 	const action = useAction(key => post('/outbound-calls/create', bodyOf(form.values), key));
 	const submit = async (/** @type {Event} */ event) => {
 		event.preventDefault();
 		if (step === 'write') return setStep('confirm');
 		const call = await action.run(form.values);
-		if (!call) return setStep('write');
+		if (!call) return write();
 		close();
 		navigate('/console/calls/' + call.call_id);
 	};
@@ -40,7 +44,7 @@ function PlaceCall({ numbers, preset, close }) {
 	return html`<${Dialog} title=${confirming ? 'Place this call?' : 'Place a call'} close=${close} keep=${action.busy} wide><form onSubmit=${submit}>
 		${confirming ? html`<${Confirmation} values=${form.values} numbers=${usable} consent=${{ name: 'consent', value: consent, set: setConsent }} />`
 			: html`<${Failure} error=${action.error} /><${Inputs} form=${form} usable=${usable} error=${action.error} />`}
-		<div class="buttons"><button type="button" onClick=${confirming ? () => setStep('write') : close} disabled=${action.busy}>${confirming ? 'Back' : 'Cancel'}</button>
+		<div class="buttons"><button type="button" onClick=${confirming ? write : close} disabled=${action.busy}>${confirming ? 'Back' : 'Cancel'}</button>
 		<button type="submit" class="primary" disabled=${action.busy || confirming && !consent}>${confirming ? (action.busy ? 'Placing the call …' : 'Call now') : 'Continue'}</button></div>
 	</form><//>`;
 }

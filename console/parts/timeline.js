@@ -1,6 +1,7 @@
 // @ts-check
 // The timeline of a call: a bar whose parts are as long as they lasted, and the steps in words.
 import { html, useState, useEffect } from '../core/view.js';
+import { now as serverNow } from '../core/api.js';
 import { Time, Phone } from './basics.js';
 import { duration } from '../core/format.js';
 import { words, timelineEvent, detail, sip, ended, transferStatus } from '../core/words.js';
@@ -11,10 +12,10 @@ const phaseAfter = { created: 'Setup', dialing: 'Dialing', ringing: 'Ringing', a
 /** Timeline draws what has happened to a call. @param {{call: any}} props */
 export function Timeline({ call }) {
 	const running = !ended(call.status);
-	const [now, setNow] = useState(Date.now());
+	const [now, setNow] = useState(serverNow());
 	useEffect(() => {
 		if (!running) return undefined;
-		const timer = setInterval(() => setNow(Date.now()), 1000);
+		const timer = setInterval(() => setNow(serverNow()), 1000);
 		return () => clearInterval(timer);
 	}, [running]);
 	const steps = [{ event: 'created', at: call.created_at }, ...call.timeline];
