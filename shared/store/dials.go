@@ -7,6 +7,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
+	"github.com/krosai/telephony/shared/account"
 	"github.com/krosai/telephony/shared/call"
 	"github.com/krosai/telephony/shared/fault"
 	"github.com/krosai/telephony/shared/number"
@@ -22,7 +23,7 @@ func (db *DB) DialPermit(ctx context.Context, c call.Call) (number.Number, error
 	case err != nil:
 		return n, err
 	case everybody.CallsDisabled:
-		return n, callsDisabled()
+		return n, account.CallsDisabled()
 	case n.UserID == "" || n.UserID != c.UserID || !n.CanCall() || n.Trunk.OutboundID != c.TrunkID:
 		return number.Number{}, fault.New(fault.Conflict, "NUMBER_NOT_CONFIGURED", "the number has no longer the SIP trunk that the call was accepted for")
 	}

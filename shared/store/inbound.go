@@ -30,7 +30,7 @@ func (db *DB) CreateInbound(ctx context.Context, c call.Call, most int) (call.Ca
 		return c, err
 	}
 	own := r.policy()
-	if !own.AllowsAgent(c.AgentName) {
+	if own.AllowAgent(c.AgentName) != nil {
 		return db.refuseInbound(ctx, c, call.NotAllowed)
 	}
 	raw, err := encode(rowOf(c))

@@ -99,8 +99,10 @@ func (db *DB) SpendConfiguration(ctx context.Context, userID, agent string, at t
 	if err != nil {
 		return account.Limit{}, err
 	}
-	if agent != "" && !own.policy().AllowsAgent(agent) {
-		return hour, agentNotAllowed(agent)
+	if agent != "" {
+		if err := own.policy().AllowAgent(agent); err != nil {
+			return hour, err
+		}
 	}
 	err = db.transact(ctx, db.spend(userID, kind, at))
 	if _, failed := conditionsFailed(err); failed {

@@ -96,23 +96,10 @@ func (p Permit) Hour() account.Limit {
 	return account.Limit{Name: "calls", Quota: p.policy.CallsPerHour, Used: p.counts[hourAttribute(p.at)], Resets: ends(p.at)}
 }
 
-// Allow checks whether the user may have an agent call a number in a country, as far as the permit
-// knows. The error is fault.Forbidden CALLS_DISABLED, DESTINATION_NOT_ALLOWED or AGENT_NOT_ALLOWED.
-// An empty agent means the agent that is already on the call.
+// Allow checks whether the user's policy allows a call, as far as the permit knows: see
+// account.Policy.Allow.
 func (p Permit) Allow(e164, country, agent string) error {
-	switch {
-	case !p.policy.CallsEnabled:
-		return callsDisabled()
-	case !p.policy.AllowsNumber(e164, country, p.Home):
-		return fault.New(fault.Forbidden, "DESTINATION_NOT_ALLOWED", "calls to %s are not allowed for this account", country)
-	case agent != "" && !p.policy.AllowsAgent(agent):
-		return agentNotAllowed(agent)
-	}
-	return nil
-}
-
-func agentNotAllowed(agent string) error {
-	return fault.New(fault.Forbidden, "AGENT_NOT_ALLOWED", "the agent %s is not allowed for this account", agent)
+	return p.policy.Allow(e164, country, p.Home, agent)
 }
 
 // CallPermit reads a user's current policy and usage of calls and one of the user's numbers, in one
@@ -129,7 +116,7 @@ func (db *DB) CallPermit(ctx context.Context, userID, numberID string) (number.N
 	case err != nil:
 		return number.Number{}, permit, err
 	case everybody.CallsDisabled:
-		return n, permit, callsDisabled()
+		return n, permit, account.CallsDisabled()
 	case numberID != "" && (n.UserID == "" || n.UserID != userID):
 		return number.Number{}, permit, fault.Missing("phone number")
 	}
@@ -156,10 +143,6 @@ func (db *DB) permit(ctx context.Context, userID, numberID string, more ...row) 
 	n, err = db.numberFrom(found[numberID])
 	p.Home, p.at = n.Country, now
 	return n, p, everybody, err
-}
-
-func callsDisabled() error {
-	return fault.New(fault.Forbidden, "CALLS_DISABLED", "outbound calls are switched off")
 }
 
 // spending is the usage that a call or a transfer adds to its user's row.

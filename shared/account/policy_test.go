@@ -1,9 +1,11 @@
 package account_test
 
 import (
+	"errors"
 	"testing"
 
 	"github.com/krosai/telephony/shared/account"
+	"github.com/krosai/telephony/shared/fault"
 )
 
 // TestAllowsNumber checks that a user may call the country of their own number and those of their
@@ -32,6 +34,36 @@ func TestAllowsNumber(t *testing.T) {
 		p := account.Policy{AllowedCountries: tt.allowed}
 		if got := p.AllowsNumber(tt.e164, tt.country, tt.home); got != tt.want {
 			t.Errorf("%s of %s from %q, with %v: %t", tt.e164, tt.country, tt.home, tt.allowed, got)
+		}
+	}
+}
+
+// TestAllow checks what a policy refuses, and with which code.
+func TestAllow(t *testing.T) {
+	t.Parallel()
+	policy := account.Policy{CallsEnabled: true, AllowedCountries: []string{"GB"}, AllowedAgents: []string{"support"}}
+	off := policy
+	off.CallsEnabled = false
+	for name, tt := range map[string]struct {
+		policy         account.Policy
+		country, agent string
+		want           string
+	}{
+		"home":                 {policy, "NG", "support", ""},
+		"another country":      {policy, "GB", "support", ""},
+		"the agent on a call":  {policy, "GB", "", ""},
+		"calls are off":        {off, "NG", "support", "CALLS_DISABLED"},
+		"a forbidden country":  {policy, "US", "support", "DESTINATION_NOT_ALLOWED"},
+		"a forbidden agent":    {policy, "NG", "sales", "AGENT_NOT_ALLOWED"},
+		"any agent is allowed": {account.Policy{CallsEnabled: true}, "NG", "sales", ""},
+	} {
+		err := tt.policy.Allow("+12025550100", tt.country, "NG", tt.agent)
+		var code string
+		if e, ok := errors.AsType[*fault.Error](err); ok && e.Kind == fault.Forbidden {
+			code = e.Code
+		}
+		if code != tt.want || (err == nil) != (tt.want == "") {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }
