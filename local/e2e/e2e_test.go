@@ -67,7 +67,7 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	if err := flag.Set("test.parallel", "16"); err != nil { // calls mostly wait
+	if err := flag.Set("test.parallel", "10"); err != nil { // calls mostly wait
 		panic(err)
 	}
 	status := calltest.Judged(m)
