@@ -272,7 +272,7 @@ func TestOrdinaryCallAsksLittleOfLiveKit(t *testing.T) {
 func TestSweepLeavesLiveCallsAlone(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
-		t.Skip("waits: not with -short")
+		t.Skip("takes 5 s: not with -short")
 	}
 	w := newWorld(t)
 	w.place()

@@ -183,7 +183,7 @@ func (a *aftermath) states() (names map[string]int, history string) {
 func TestFollowUp(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
-		t.Skip("waits: not with -short")
+		t.Skip("takes 40 s: not with -short")
 	}
 	throttled := &summary.Error{Reason: summary.Unavailable, Err: errors.New("throttled")}
 	refused := &summary.Error{Reason: summary.Refused, Final: true, Err: errors.New("no access")}

@@ -104,7 +104,7 @@ func (b *keyBench) issued(answer string) (k view.NewKey) {
 func TestKeyIsShownOnce(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
-		t.Skip("waits: not with -short")
+		t.Skip("takes 5 s: not with -short")
 	}
 	b := newKeyBench(t)
 	numbers := "/outbound-calls/phone-numbers"
@@ -181,7 +181,7 @@ func TestWrongChecksumReadsNothing(t *testing.T) {
 func TestKeyThatIsNotKept(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
-		t.Skip("waits: not with -short")
+		t.Skip("takes 5 s: not with -short")
 	}
 	b := newKeyBench(t)
 	b.db.LoseReplies(20)

@@ -296,7 +296,7 @@ func TestConversation(t *testing.T) {
 func TestRoomMetadata(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
-		t.Skip("takes long: not with -short")
+		t.Skip("takes 6 s: not with -short")
 	}
 	s := newStage(t)
 	s.agent(Options{Names: []string{"receiver"}, Script: []Line{{"callee", "Hello?"}}})

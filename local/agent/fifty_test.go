@@ -17,7 +17,7 @@ import (
 // because under it LiveKit's own share takes minutes.
 func TestFiftyJobs(t *testing.T) {
 	if testing.Short() {
-		t.Skip("takes long: not with -short")
+		t.Skip("takes 10 s: not with -short")
 	}
 	s := newStage(t)
 	a := s.agent(Options{Names: []string{"many"}})

@@ -249,7 +249,7 @@ func TestCallOverTCP(t *testing.T) {
 func TestAudioPassesBothWays(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
-		t.Skip("takes long: not with -short")
+		t.Skip("takes 24 s: not with -short")
 	}
 	st := newStage(t)
 	ca, trunk := st.carrier(t, carrier.Options{Script: callee}, nil)
@@ -325,7 +325,7 @@ func TestCloseEndsEveryCall(t *testing.T) {
 func TestInboundAuthentication(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
-		t.Skip("takes long: not with -short")
+		t.Skip("takes 21 s: not with -short")
 	}
 	st := newStage(t)
 	ca, _ := st.carrier(t, carrier.Options{}, nil)

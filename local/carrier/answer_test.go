@@ -185,7 +185,7 @@ func TestMuteRefer(t *testing.T) {
 func TestSessionExpires(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
-		t.Skip("takes long: not with -short")
+		t.Skip("takes 14 s: not with -short")
 	}
 	c := start(t, Options{Script: always(Script{Status: 200, Expires: 10 * time.Second})})
 	w := newWire(t, c)
